@@ -1,0 +1,125 @@
+"""What a competition gives: tables, the role of each column, clock, target, metric, file format."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import dataframely as dy
+import polars as pl
+
+Role = Literal["key", "observed", "outcome"]
+ClockKind = Literal["time", "row", "per_user"]
+
+
+@dataclass(frozen=True)
+class Clock:
+    """The order that "before" refers to.
+
+    ``time``: the Datetime column ``column``; the clock is its Int64 count of microseconds.
+    ``row``: the order of the rows in the log; the clock is the row number.
+    ``per_user``: each user's own progress (rows ordered by ``column`` if given, then row number), cut into
+    ``steps`` equal steps: the clock of a user's i-th of n rows is ``steps * i // n``.
+    """
+
+    kind: ClockKind
+    column: str | None = None
+    steps: int = 10
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric of ``validation`` by its name, with its policy as keyword arguments.
+
+    The order of ``relevance`` is larger = better, and so is the metric (``greater_is_better=False`` for losses).
+    """
+
+    name: str
+    policy: Mapping[str, object] = field(default_factory=dict)
+    greater_is_better: bool = True
+
+
+@dataclass(frozen=True)
+class SubmissionFormat:
+    """The file that the leaderboard takes.
+
+    ``columns`` maps a column of the file to a column of the pairs, or to ``"score"``; their order is the order in
+    the file. ``ordered``: rows must come in the order of the given test pairs.
+    """
+
+    columns: Mapping[str, str]
+    separator: str = ","
+    ordered: bool = False
+    extension: str = "csv"
+
+
+@dataclass(frozen=True)
+class RawTables:
+    """What ``Competition.read`` returns: the competition's tables as they are, before validation.
+
+    ``interactions`` in the order of the log. ``pairs`` are the given test pairs; None if the competition cuts its
+    test window from the log (then the rows of the last step or horizon become the test pairs, and their outcomes
+    the solution). ``solution``: outcomes of the given pairs, if they are known (simulators).
+    """
+
+    interactions: pl.LazyFrame
+    users: pl.LazyFrame
+    items: pl.LazyFrame
+    pairs: pl.LazyFrame | None = None
+    solution: pl.LazyFrame | None = None
+
+
+def every_row(targets: pl.LazyFrame) -> pl.LazyFrame:
+    """Take every target row of a window as a pair to score."""
+    return targets
+
+
+@dataclass(frozen=True)
+class Competition:
+    """One competition. All that the other rooms know of it.
+
+    Attributes
+    ----------
+    read
+        Takes the data folder to the raw tables; downloads what it may. Raises DataError when a file is missing.
+    interactions, users, items
+        dataframely schemas of the raw tables. ``users`` is keyed by ``user``, ``items`` by ``item``.
+    roles
+        Role of every column of the interactions, the derived ones included. Outcome columns never reach a feature
+        through the pairs. Attributes of users and items are ``observed``.
+    derived
+        Columns computed on intake from a row of the interactions (e.g. ``like = rating >= 4``).
+    relevance
+        Expression over outcome columns: the target, larger is better; stored as the Int8 outcome ``relevance``.
+    select_pairs
+        Which target rows of a window count as pairs, so that eval looks like test. Takes and returns a LazyFrame
+        of target rows.
+    horizon
+        Length of the test window in clock units (microseconds for ``time``, rows for ``row``, steps for
+        ``per_user``). ``gap``: distance from the cutoff to the start of the targets, in the same unit.
+    source
+        Column (of items or interactions) that stands behind an item: its author, channel, brand; None if there
+        is none.
+    """
+
+    name: str
+    title: str
+    licence: str
+    read: Callable[[Path], RawTables]
+    interactions: type[dy.Schema]
+    users: type[dy.Schema]
+    items: type[dy.Schema]
+    roles: Mapping[str, Role]
+    clock: Clock
+    relevance: pl.Expr
+    metric: Metric
+    submission: SubmissionFormat
+    horizon: int
+    gap: int = 0
+    derived: Mapping[str, pl.Expr] = field(default_factory=dict)
+    select_pairs: Callable[[pl.LazyFrame], pl.LazyFrame] = every_row
+    user: str = "user_id"
+    item: str = "item_id"
+    source: str | None = None

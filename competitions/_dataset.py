@@ -1,0 +1,84 @@
+"""A competition's data after intake: validated, clocked, sorted, fingerprinted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import cached_property
+
+import polars as pl
+
+from competitions._competition import Competition
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Everything below the features reads the competition through this.
+
+    Attributes
+    ----------
+    log
+        Interactions *before the test window*, sorted by (clock, row), joined with nothing. Columns: ``row`` UInt32
+        (number of the row in the file, unique), ``clock`` Int64, keys, observed columns, outcomes, derived columns,
+        ``relevance`` Int8. The test window's rows are not in it.
+    users, items
+        Attributes, one row per key; key columns have the dtype they have in the log.
+    test_pairs
+        The pairs to submit: ``pair_id`` UInt32, keys and observed columns (no outcomes), in file order.
+    test_start, test_until
+        Clock of the test window's targets, half-open.
+    fingerprint
+        Hash of the input files' contents and of the code that reads them.
+    """
+
+    competition: Competition
+    log: pl.LazyFrame
+    users: pl.LazyFrame
+    items: pl.LazyFrame
+    test_pairs: pl.LazyFrame
+    test_start: int
+    test_until: int
+    fingerprint: str
+
+    @cached_property
+    def history_schema(self) -> pl.Schema:
+        """Columns and dtypes of the log joined with the attributes of users and items."""
+        return self.with_attributes(self.log).collect_schema()
+
+    @cached_property
+    def pair_schema(self) -> pl.Schema:
+        """Columns and dtypes of the pairs joined with attributes: ``pair_id``, keys, observed; no outcomes."""
+        return self.with_attributes(self.test_pairs).collect_schema()
+
+    def with_attributes(self, rows: pl.LazyFrame) -> pl.LazyFrame:
+        """Join the attributes of users and items to rows that hold the keys; the order of the rows stays.
+
+        A row whose user or item has no attributes gets nulls.
+        """
+        c = self.competition
+        return rows.join(
+            self.users, on=c.user, how="left", validate="m:1", maintain_order="left"
+        ).join(self.items, on=c.item, how="left", validate="m:1", maintain_order="left")
+
+
+_opened: ContextVar[Dataset | None] = ContextVar("opened_dataset", default=None)
+
+
+@contextmanager
+def opened(dataset: Dataset) -> Iterator[Dataset]:
+    """Make ``dataset`` the one that ``open_dataset`` answers with, for the time of the block.
+
+    Audits use it: a feature that opens the whole log by itself then sees the altered log, and its leak shows.
+    """
+    token = _opened.set(dataset)
+    try:
+        yield dataset
+    finally:
+        _opened.reset(token)
+
+
+def currently_opened() -> Dataset | None:
+    """The data set of the innermost ``opened`` block, None outside of any."""
+    return _opened.get()
