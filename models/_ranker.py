@@ -1,0 +1,128 @@
+"""The one protocol of everything that ranks pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol, Self
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+Scores = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class PairFrame:
+    """Pairs of one or more windows with their features: what rankers are fitted on and predict.
+
+    Attributes
+    ----------
+    table
+        One row a pair, sorted by (``window``, user, ``pair_id``): a ranking group is a contiguous (window, user).
+        Columns: ``pair_id`` UInt32, ``window`` Int64 (the cutoff), the key columns, ``features``, and ``relevance``
+        Int8 (larger is better; absent when the labels are unknown).
+    features
+        Columns that a model may read as inputs: numeric (Float32, integers, Boolean; null = unknown) or Enum.
+    user, item, source
+        Names of the key columns; ``source`` is None if the competition has none.
+    """
+
+    table: pl.DataFrame
+    features: tuple[str, ...]
+    user: str
+    item: str
+    source: str | None = None
+
+    @property
+    def categorical(self) -> tuple[str, ...]:
+        """The features whose dtype is Enum."""
+        return tuple(c for c in self.features if isinstance(self.table.schema[c], pl.Enum))
+
+    @property
+    def numeric(self) -> tuple[str, ...]:
+        """The other features."""
+        return tuple(c for c in self.features if c not in self.categorical)
+
+    @property
+    def relevance(self) -> Scores:
+        """Labels as Float64 (n_pairs,)."""
+        return self.table["relevance"].cast(pl.Float64).to_numpy()
+
+    def take(self, rows: pl.Expr) -> PairFrame:
+        """Keep the rows for which the expression holds."""
+        return PairFrame(self.table.filter(rows), self.features, self.user, self.item, self.source)
+
+
+@dataclass(frozen=True)
+class FitContext:
+    """What a fit may use beside the pairs.
+
+    ``iterations``: None = find the count on an inner hold-out; a number = train so many on all rows (the final fit
+    reuses what the folds found). ``time_budget``: seconds, None = no limit.
+    """
+
+    seed: int
+    threads: int = 1
+    iterations: int | None = None
+    time_budget: float | None = None
+
+
+@dataclass(frozen=True)
+class FitReport:
+    """What a fit tells about itself.
+
+    ``stopped_by``: "converged", "hold-out", "iterations" or "time budget". ``importance``: share of each feature
+    in the model, empty if the model has none.
+    """
+
+    iterations: int | None = None
+    stopped_by: str = "converged"
+    importance: Mapping[str, float] = field(default_factory=dict)
+    notes: Mapping[str, float] = field(default_factory=dict)
+
+
+class FittedRanker(Protocol):
+    """A ranker after fit."""
+
+    @property
+    def report(self) -> FitReport:
+        """What the fit tells about itself."""
+        ...
+
+    def predict(self, frame: PairFrame) -> Scores:
+        """Score every pair: Float64 (n_pairs,), finite, in the order of ``frame.table``. Larger ranks higher."""
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Write native files (no pickle) into an existing empty folder."""
+        ...
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what ``save`` wrote; predictions repeat exactly."""
+        ...
+
+
+class Ranker(Protocol):
+    """A ranker before fit: a frozen dataclass of its parameters.
+
+    A model file holds one class whose fields are its parameters (with defaults) and which says with
+    ``@model("name")`` under what name ``config.toml`` knows it.
+    """
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Feature columns that this model reads by name, whatever the feature patterns select."""
+        ...
+
+    @property
+    def fitted(self) -> type[FittedRanker]:
+        """The class whose ``load`` reads what this ranker's fit saved."""
+        ...
+
+    def fit(self, train: PairFrame, context: FitContext) -> FittedRanker:
+        """Fit on pairs with labels. Never changes ``train``. Repeats exactly for the same context and rows."""
+        ...

@@ -1,0 +1,126 @@
+"""Windows and folds. Half-open everywhere, defined here once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from competitions import Dataset
+from engine import ConfigError, FoldSettings
+
+
+@dataclass(frozen=True, order=True)
+class Window:
+    """A cutoff and the span of clock whose rows are scored.
+
+    History is ``clock < cutoff``; targets are ``start <= clock < until``. A window does not know whether it
+    serves train, eval or test. ``horizon`` is ``until - start``, in clock units.
+
+    >>> Window(cutoff=7, start=7, until=8).name
+    'w7-7-8'
+    """
+
+    cutoff: int
+    start: int
+    until: int
+
+    @property
+    def name(self) -> str:
+        """Text that is unique among windows and safe as a file name."""
+        return f"w{self.cutoff}-{self.start}-{self.until}"
+
+    @property
+    def horizon(self) -> int:
+        """Length of the targets' span in clock units."""
+        return self.until - self.start
+
+    def history(self, log: pl.LazyFrame) -> pl.LazyFrame:
+        """Rows before the cutoff. Their order stays."""
+        return log.filter(pl.col("clock") < self.cutoff)
+
+    def targets(self, log: pl.LazyFrame) -> pl.LazyFrame:
+        """Rows of the targets' span. Their order stays."""
+        return log.filter((pl.col("clock") >= self.start) & (pl.col("clock") < self.until))
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Train windows (earliest first) and the window that is predicted after them."""
+
+    name: str
+    train: tuple[Window, ...]
+    eval: Window
+
+
+@dataclass(frozen=True)
+class Folds:
+    """All folds, earliest eval window first, and the final fold whose eval window is the test window."""
+
+    folds: tuple[Fold, ...]
+    final: Fold
+
+    @property
+    def windows(self) -> tuple[Window, ...]:
+        """Every distinct window, earliest first: the ones to compute features for."""
+        every = [w for fold in (*self.folds, self.final) for w in (*fold.train, fold.eval)]
+        return tuple(sorted(set(every)))
+
+
+def plan_folds(dataset: Dataset, settings: FoldSettings) -> Folds:
+    """Lay the windows back from the test window, one horizon apart, and group them into folds.
+
+    Raises ConfigError if there are fewer than one eval window or one train window, or if the first train window
+    would have no history before it.
+    """
+    n_folds, n_train = settings.n_folds, settings.n_train_windows
+    horizon = settings.horizon or dataset.competition.horizon
+    gap = dataset.competition.gap if settings.gap is None else settings.gap
+    test = Window(dataset.test_start - gap, dataset.test_start, dataset.test_until)
+    earliest = test.start - (n_folds + n_train) * horizon
+    first_clock = dataset.log.select(pl.col("clock").min()).collect(engine="streaming").item()
+    if first_clock is None or earliest - gap <= first_clock:
+        raise ConfigError(
+            f"{n_folds} folds with {n_train} train windows of {horizon} clock units and a gap of {gap} reach back "
+            f"to clock {earliest - gap}, but the log starts at {first_clock}.",
+            expected="some history before the first train window",
+            todo="lower folds.n_folds, folds.n_train_windows or folds.horizon in config.toml",
+        )
+
+    def back(steps: int) -> Window:
+        start = test.start - steps * horizon
+        return Window(start - gap, start, start + horizon)
+
+    def fold(steps: int) -> Fold:
+        train = tuple(back(steps + i) for i in range(n_train, 0, -1))
+        return Fold("final" if steps == 0 else f"fold{n_folds - steps + 1}", train, test if steps == 0 else back(steps))
+
+    return Folds(tuple(fold(steps) for steps in range(n_folds, 0, -1)), fold(0))
+
+
+def window_pairs(dataset: Dataset, window: Window) -> pl.DataFrame:
+    """Pairs to score in a window: ``pair_id``, keys, observed columns; no outcomes, no attributes. Sorted by pair_id.
+
+    In the test window these are the given pairs; elsewhere the target rows that the competition selects, whose
+    ``pair_id`` is their ``row``. Outcomes are dropped here, so no feature can read them.
+    """
+    if is_test(dataset, window):
+        return dataset.test_pairs.sort("pair_id").collect(engine="streaming")
+    columns = [c for c in dataset.test_pairs.collect_schema().names() if c != "pair_id"]
+    return _selected(dataset, window).select("pair_id", *columns).sort("pair_id").collect(engine="streaming")
+
+
+def window_relevance(dataset: Dataset, window: Window) -> pl.DataFrame:
+    """Labels of a window's pairs: ``pair_id``, ``relevance`` (Int8), sorted by pair_id. Not for the test window."""
+    if is_test(dataset, window):
+        raise ConfigError(f"Window {window.name} is the test window: it has no labels.", expected="a train or eval window")
+    return _selected(dataset, window).select("pair_id", "relevance").sort("pair_id").collect(engine="streaming")
+
+
+def is_test(dataset: Dataset, window: Window) -> bool:
+    """Tell whether the window's targets are the given test pairs."""
+    return window.start >= dataset.test_start
+
+
+def _selected(dataset: Dataset, window: Window) -> pl.LazyFrame:
+    return dataset.competition.select_pairs(window.targets(dataset.log)).with_columns(pair_id=pl.col("row"))
