@@ -1,0 +1,195 @@
+"""What a metric is: a plain function over (group, relevance, score), registered by ``@metric``."""
+
+from __future__ import annotations
+
+import inspect
+import pkgutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache, wraps
+from importlib import import_module
+from typing import Any, Concatenate, Literal, ParamSpec, get_args, get_origin, get_type_hints
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from engine import ConfigError, DataError, did_you_mean
+
+IntArray = NDArray[np.int64]
+FloatArray = NDArray[np.float64]
+Scope = Literal["group", "pooled", "whole"]
+P = ParamSpec("P")
+
+_registry: dict[str, MetricFunction] = {}
+
+
+@dataclass(frozen=True)
+class GroupValues:
+    """A metric's value for each group.
+
+    Attributes
+    ----------
+    group
+        Distinct group codes, ascending, shape ``(n_groups,)``.
+    value
+        Float64, shape ``(n_groups,)``; NaN for a group that the policy leaves out.
+    weight
+        Float64, shape ``(n_groups,)``; 0 where ``value`` is NaN.
+    """
+
+    group: IntArray
+    value: FloatArray
+    weight: FloatArray
+
+    def mean(self, power: int = 1) -> float:
+        """Weighted (power) mean over the groups that count; NaN if none does.
+
+        >>> GroupValues(np.array([0, 1]), np.array([1.0, 0.5]), np.array([3.0, 1.0])).mean()
+        0.875
+        """
+        counted = self.weight > 0
+        total = float(self.weight[counted].sum())
+        if total == 0:
+            return float("nan")
+        return float(((self.weight[counted] * self.value[counted] ** power).sum() / total) ** (1 / power))
+
+
+def group_values(group: IntArray, value: FloatArray, weight: FloatArray) -> GroupValues:
+    """Build ``GroupValues``, giving left-out groups (NaN) and groups of weight 0 the weight 0 and the value NaN."""
+    counted = ~np.isnan(value) & (weight > 0)
+    return GroupValues(group, np.where(counted, value, np.nan), np.where(counted, weight, 0.0))
+
+
+@dataclass(frozen=True)
+class MetricFunction:
+    """A registered metric.
+
+    Attributes
+    ----------
+    name
+        The function's name, which ``competitions.Metric`` refers to.
+    compute
+        ``compute(group, relevance, score, **policy) -> GroupValues``.
+    scope
+        ``group``: the overall value is the weighted mean of the groups' values. ``pooled``: all rows are one group,
+        and its value is the (power) mean of the parts' values, weighted by their rows, however it is cut into
+        parts. ``whole``: all rows are one group and nothing less gives the value.
+    power
+        2 for a root mean square, else 1: ``overall = (sum(w * v**power) / sum(w)) ** (1 / power)``.
+    """
+
+    name: str
+    compute: Callable[..., GroupValues]
+    scope: Scope
+    power: int
+
+    @property
+    def policy(self) -> Mapping[str, object]:
+        """Keys of the policy and their default values."""
+        return {
+            name: p.default
+            for name, p in inspect.signature(self.compute).parameters.items()
+            if p.kind is inspect.Parameter.KEYWORD_ONLY
+        }
+
+
+def metric(
+    scope: Scope = "group", *, power: int = 1
+) -> Callable[
+    [Callable[Concatenate[IntArray, FloatArray, FloatArray, P], GroupValues]],
+    Callable[Concatenate[ArrayLike, ArrayLike, ArrayLike, P], GroupValues],
+]:
+    """Register a function as a metric under its own name; its keyword-only parameters are the policy.
+
+    The function gets three arrays of shape ``(n_rows,)`` in any row order: group codes Int64, relevance Float64
+    without NaN, score Float64 without NaN. Policy keys and the values of ``Literal`` parameters are checked before.
+    """
+
+    def register(
+        function: Callable[Concatenate[IntArray, FloatArray, FloatArray, P], GroupValues],
+    ) -> Callable[Concatenate[ArrayLike, ArrayLike, ArrayLike, P], GroupValues]:
+        @wraps(function)
+        def checked(
+            group: ArrayLike, relevance: ArrayLike, score: ArrayLike, /, *args: P.args, **policy: P.kwargs
+        ) -> GroupValues:
+            _check_policy(function, policy)
+            return function(*_clean(group, relevance, score), *args, **policy)
+
+        name = function.__name__
+        known = _registry.get(name)
+        if known is not None and known.compute.__module__ != function.__module__:
+            raise ConfigError(
+                f"Two metrics are named {name!r}: in {known.compute.__module__} and in {function.__module__}.",
+                todo="rename one of the two functions",
+            )
+        _registry[name] = MetricFunction(name, checked, scope, power)
+        return checked
+
+    return register
+
+
+def metrics() -> Mapping[str, MetricFunction]:
+    """Every metric by name: those of all files of this room that do not start with an underscore."""
+    _import_metric_files()
+    return dict(sorted(_registry.items()))
+
+
+def get_metric(name: str) -> MetricFunction:
+    """Return the metric of that name; ConfigError names the nearest one if there is none."""
+    known = metrics()
+    if name not in known:
+        raise ConfigError(
+            f"There is no metric {name!r}.{did_you_mean(name, known)}", expected=f"one of {', '.join(known)}"
+        )
+    return known[name]
+
+
+@cache
+def _import_metric_files() -> None:
+    package = import_module(__package__ or "validation")
+    for module in pkgutil.iter_modules(package.__path__):
+        if not module.name.startswith("_"):
+            import_module(f"{package.__name__}.{module.name}")
+
+
+def _check_policy(function: Callable[..., object], policy: Mapping[str, Any]) -> None:
+    """Raise ConfigError for an unknown policy key, or a value outside the ``Literal`` of its parameter."""
+    parameters = inspect.signature(function).parameters.values()
+    known = [p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY]
+    hints = get_type_hints(function)
+    for key, value in policy.items():
+        if key not in known:
+            raise ConfigError(
+                f"Metric {function.__name__} has no policy {key!r}.{did_you_mean(key, known)}",
+                expected=f"one of {', '.join(known) or 'none'}",
+            )
+        choices = get_args(hints[key]) if get_origin(hints[key]) is Literal else ()
+        if choices and value not in choices:
+            raise ConfigError(
+                f"Metric {function.__name__} does not know {key}={value!r}.{did_you_mean(str(value), choices)}",
+                expected=f"one of {', '.join(map(repr, choices))}",
+            )
+
+
+def _clean(
+    group: ArrayLike, relevance: ArrayLike, score: ArrayLike
+) -> tuple[IntArray, FloatArray, FloatArray]:
+    codes = np.asarray(group)
+    values = np.asarray(relevance, dtype=np.float64)
+    scores = np.asarray(score, dtype=np.float64)
+    if not codes.ndim == values.ndim == scores.ndim == 1 or not len(codes) == len(values) == len(scores):
+        raise DataError(
+            f"group, relevance and score have the shapes {codes.shape}, {values.shape} and {scores.shape}.",
+            expected="three one-dimensional arrays of the same length",
+        )
+    if len(codes) and not np.issubdtype(codes.dtype, np.integer):
+        raise DataError(f"group has the dtype {codes.dtype}.", expected="integer codes")
+    for name, array in (("relevance", values), ("score", scores)):
+        n_missing = int(np.isnan(array).sum())
+        if n_missing:
+            raise DataError(
+                f"{n_missing} of {len(array)} rows have no {name} (null or NaN).",
+                expected=f"a {name} in every row",
+                todo="fill them, or for scores of ranking metrics set the policy missing='lowest' in evaluate",
+            )
+    return codes.astype(np.int64, copy=False), values, scores

