@@ -25,7 +25,7 @@ class SamewiseError(Exception):
         return "\n".join(lines)
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _rebuild, (type(self), self.found, self.expected, self.todo)
+        return _rebuild, (type(self), self.found, self.expected, self.todo), self.__dict__
 
 
 def _rebuild(kind: type[SamewiseError], found: str, expected: str, todo: str) -> SamewiseError:

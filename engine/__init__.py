@@ -1,0 +1,40 @@
+"""Settings, the artifact store, parallel tasks, progress and errors: nothing in here knows what is being computed."""
+
+from engine._cli import room_app, run_room, settings_of
+from engine._console import console, out
+from engine._errors import ConfigError, DataError, SamewiseError, StoreError, TaskError, did_you_mean
+from engine._fingerprint import CodeDigest, code_digest
+from engine._measure import StageCost, measure_stage
+from engine._recipe import Json, Recipe
+from engine._settings import FeatureSettings, FoldSettings, Settings, load_settings
+from engine._store import Store
+from engine._tasks import Job, Task, run_jobs, run_tasks
+
+__all__ = [
+    "CodeDigest",
+    "ConfigError",
+    "DataError",
+    "FeatureSettings",
+    "FoldSettings",
+    "Job",
+    "Json",
+    "Recipe",
+    "SamewiseError",
+    "Settings",
+    "StageCost",
+    "Store",
+    "StoreError",
+    "Task",
+    "TaskError",
+    "code_digest",
+    "console",
+    "did_you_mean",
+    "load_settings",
+    "measure_stage",
+    "out",
+    "room_app",
+    "run_jobs",
+    "run_room",
+    "run_tasks",
+    "settings_of",
+]

@@ -1,0 +1,117 @@
+"""One artifact on disk: its files, and the label that says what they are and what their checksums are."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from blake3 import blake3
+
+from engine._recipe import N_HEX, Recipe, as_plain, digest_json
+
+LABEL = "artifact.json"
+
+Stamp = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Label:
+    """What lies in an artifact's folder beside its files.
+
+    ``files`` maps each path to blake3 (32 hex digits) of its content; ``created`` is in seconds since 1970.
+    """
+
+    kind: str
+    name: str
+    parts: Mapping[str, Any]
+    files: Mapping[str, str]
+    n_bytes: int
+    seconds: float
+    created: float
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe that the artifact was made from."""
+        return Recipe(self.kind, self.name, self.parts)
+
+
+class Damage(Exception):
+    """A file of an artifact is missing, unknown or altered; the text says which. Never leaves the store."""
+
+
+def seal(folder: Path, recipe: Recipe, *, seconds: float, created: float) -> None:
+    """Label a finished folder and flush it to the disk: files first, then the label, then the folders."""
+    paths = _files(folder)
+    files = {name: _checksum(folder / name) for name in paths}
+    n_bytes = sum((folder / name).stat().st_size for name in paths)
+    label = Label(recipe.kind, recipe.name, recipe.parts, files, n_bytes, seconds, created)
+    body: dict[str, Any] = {**asdict(label), "parts": as_plain(recipe.parts)}
+    text = json.dumps({"checksum": digest_json(body), "label": body}, indent=1)
+    (folder / LABEL).write_text(text, encoding="utf-8")
+    for path in [folder / name for name in paths] + [folder / LABEL]:
+        flush(path)
+    for path in {(folder / name).parent for name in paths} | {folder}:
+        flush(path)
+
+
+def flush(path: Path) -> None:
+    """Make sure that a file, or the entries of a folder, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def read_label(folder: Path) -> Label:
+    """Read the label. Raises FileNotFoundError if there is none, Damage if it is not as it was written."""
+    text = (folder / LABEL).read_bytes()
+    try:
+        sealed = json.loads(text)
+        body = sealed["label"]
+        if digest_json(body) != sealed["checksum"]:
+            raise Damage(f"{LABEL} is altered")
+        return Label(**body)
+    except (ValueError, KeyError, TypeError) as error:
+        raise Damage(f"{LABEL} is unreadable ({error})") from error
+
+
+def verify(folder: Path, key: str) -> Label:
+    """Compare every file with its checksum. Raises Damage that names the first file that differs."""
+    label = read_label(folder)
+    if label.recipe.key != key:
+        raise Damage(f"{LABEL} belongs to {label.recipe.key}")
+    found = set(_files(folder))
+    for name in sorted(found ^ set(label.files)):
+        raise Damage(f"{name} is missing" if name in label.files else f"{name} does not belong to it")
+    for name, checksum in label.files.items():
+        if _checksum(folder / name) != checksum:
+            raise Damage(f"{name} is altered")
+    return label
+
+
+def stamps(folder: Path) -> tuple[tuple[str, Stamp], ...]:
+    """Size, modification time and inode of every file: equal as long as nobody touched the folder."""
+    rows = []
+    for name in _files(folder):
+        status = (folder / name).stat()
+        rows.append((name, (status.st_size, status.st_mtime_ns, status.st_ino)))
+    return tuple(rows)
+
+
+def _files(folder: Path) -> list[str]:
+    """Paths of the files below a folder, without the label, sorted."""
+    found = []
+    for parent, _, names in os.walk(folder):
+        found += [str((Path(parent) / name).relative_to(folder)) for name in names]
+    return sorted(name for name in found if name != LABEL)
+
+
+def _checksum(path: Path) -> str:
+    hasher = blake3(max_threads=1)
+    hasher.update_mmap(path)
+    return hasher.hexdigest()[:N_HEX]

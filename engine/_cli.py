@@ -1,0 +1,111 @@
+"""What the command lines of all rooms have in common."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.logging import RichHandler
+from rich.text import Text
+
+from engine._console import console
+from engine._errors import SamewiseError
+from engine._settings import Settings, load_settings
+from engine._threads import restart_with_capped_polars
+
+_WITH_VALUE = ("--config", "--set")
+_MAIN = "run by run_room"
+
+
+@dataclass
+class _Invocation:
+    """The options before the command; the settings are read when a command first asks for them."""
+
+    config: Path | None
+    overrides: Sequence[str]
+    is_main: bool
+    settings: Settings | None = None
+
+
+def room_app(help: str) -> typer.Typer:
+    """Make a room's command line with the options ``--config``, ``--set`` and ``--debug``."""
+    app = typer.Typer(help=help, no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
+
+    @app.callback()
+    def common(
+        ctx: typer.Context,
+        config: Annotated[Path | None, typer.Option(help="Settings file instead of ./config.toml.")] = None,
+        overrides: Annotated[
+            list[str] | None,
+            typer.Option("--set", metavar="KEY=VALUE", help="Override a setting; repeatable."),
+        ] = None,
+        debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    ) -> None:
+        if debug:
+            os.environ["SAMEWISE_DEBUG"] = "1"
+        ctx.obj = _Invocation(config, tuple(overrides or ()), is_main=ctx.obj is _MAIN)
+
+    return app
+
+
+def settings_of(ctx: typer.Context) -> Settings:
+    """The settings of this call of a room's command, read once. Raises ConfigError."""
+    invocation = ctx.obj
+    if not isinstance(invocation, _Invocation):
+        return load_settings()
+    if invocation.settings is None:
+        invocation.settings = load_settings(invocation.config, invocation.overrides)
+        if invocation.is_main:
+            restart_with_capped_polars(invocation.settings.threads)
+    return invocation.settings
+
+
+def run_room(app: typer.Typer) -> None:
+    """Run a room's command line: an error becomes one message on stderr and exit code 1.
+
+    The traceback is shown with ``--debug`` or ``SAMEWISE_DEBUG=1``. The common options may also stand after the
+    command.
+    """
+    logging.basicConfig(
+        level=logging.WARNING, format="%(message)s", handlers=[RichHandler(console=console, show_path=False)]
+    )
+    try:
+        app(args=common_options_first(sys.argv[1:]), obj=_MAIN)
+    except SamewiseError as error:
+        _fail(str(error))
+    except Exception as error:
+        _fail(f"Unexpected {type(error).__name__}: {error}\nTo do: --debug shows where it happened")
+
+
+def _fail(message: str) -> None:
+    if os.environ.get("SAMEWISE_DEBUG", "") not in ("", "0"):
+        console.print_exception()
+    console.print(Text("Error: ", style="bold red") + Text(message))
+    raise SystemExit(1)
+
+
+def common_options_first(arguments: Sequence[str]) -> list[str]:
+    """Move ``--config``, ``--set`` and ``--debug`` before the command.
+
+    >>> common_options_first(["cv", "--set", "seed=1", "--json"])
+    ['--set', 'seed=1', 'cv', '--json']
+    """
+    first: list[str] = []
+    rest: list[str] = []
+    waiting = list(arguments)
+    while waiting:
+        argument = waiting.pop(0)
+        if argument == "--":
+            rest += [argument, *waiting]
+            break
+        is_common = argument == "--debug" or argument.partition("=")[0] in _WITH_VALUE
+        (first if is_common else rest).append(argument)
+        if argument in _WITH_VALUE and waiting:
+            first.append(waiting.pop(0))
+    return first + rest

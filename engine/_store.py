@@ -1,0 +1,169 @@
+"""The content-addressed store: an artifact is named by what it was made from, and is there whole or not at all.
+
+Layout below the root: ``artifacts/KIND/KEY/`` the files with ``artifact.json``; ``names/`` the last artifact made
+under each name; ``pointers/``; ``locks/``; ``temp/`` folders in the making; ``damaged/`` what failed its checksums.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock
+
+from engine._artifact import LABEL, Damage, flush, seal, stamps, verify
+from engine._disk import disk_errors
+from engine._past import explain_change, past_file, past_text, read_past
+from engine._recipe import Recipe, digest_json
+from engine._workplace import temporary_folder
+
+log = logging.getLogger("engine.store")
+
+# Per process: what was verified, and how its files looked then. Hashing happens once, looking every time.
+_verified: dict[Path, object] = {}
+
+
+@dataclass(frozen=True)
+class Store:
+    """A folder of artifacts, shared by any number of processes. Holds no state but its path."""
+
+    root: Path
+
+    def find(self, recipe: Recipe) -> Path | None:
+        """Folder of the finished artifact, its checksums verified; None if it is not in the store.
+
+        A damaged artifact is moved to ``damaged/`` with a warning in the log, and None returned.
+        """
+        return self._find(recipe.kind, recipe.key)
+
+    def make(self, recipe: Recipe, build: Callable[[Path], None]) -> Path:
+        """Find the artifact, or build it under its lock: of two processes one builds, the other waits and finds.
+
+        ``build`` writes files into the empty folder it is given. Whatever it raises passes through, and nothing
+        is left behind. Raises StoreError when the disk is full or the store cannot be written.
+        """
+        found = self.find(recipe)
+        if found is not None:
+            return found
+        with self.lock(recipe.key):
+            found = self._find(recipe.kind, recipe.key, is_locked=True)
+            return found if found is not None else self.put(recipe, build)
+
+    def put(self, recipe: Recipe, build: Callable[[Path], None], *, seconds: float = 0.0) -> Path:
+        """Write an artifact without taking its lock, whole or not at all; one that already exists wins.
+
+        ``seconds`` is its cost, for artifacts computed together; 0 = the time that ``build`` took.
+        """
+        target = self._folder(recipe.kind, recipe.key)
+        with disk_errors(self.root), temporary_folder(self.root) as folder:
+            started = time.perf_counter()
+            build(folder)
+            cost = seconds or time.perf_counter() - started
+            seal(folder, recipe, seconds=cost, created=time.time())
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                folder.rename(target)
+            except OSError:
+                if not (target / LABEL).exists():
+                    raise
+            flush(target.parent)
+            self._replace(past_file(self.root, recipe.kind, recipe.name), past_text(recipe, cost))
+        _verified[target] = stamps(target)
+        return target
+
+    @contextmanager
+    def lock(self, name: str) -> Iterator[None]:
+        """Hold an operating-system lock by name, shared with other processes; freed even by ``kill -9``."""
+        file = self.root / "locks" / f"{name if name.isalnum() else digest_json(name)}.lock"
+        with disk_errors(self.root):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            held = FileLock(file)
+            held.acquire()
+        try:
+            yield
+        finally:
+            held.release()
+
+    def why(self, recipe: Recipe) -> str:
+        """Why the artifact would be made now, or ``"in the store"``."""
+        if (self._folder(recipe.kind, recipe.key) / LABEL).exists():
+            return "in the store"
+        past = read_past(self.root, recipe.kind, recipe.name)
+        if past is None:
+            return "never made before"
+        if past.key == recipe.key:
+            return "made before, but no longer in the store"
+        return explain_change(past.parts, recipe.parts)
+
+    def seconds(self, recipe: Recipe) -> float | None:
+        """What the artifact cost when it, or the last one of its kind and name, was made; None if never."""
+        past = read_past(self.root, recipe.kind, recipe.name)
+        return past.seconds if past else None
+
+    def point(self, name: str, recipe: Recipe) -> None:
+        """Let the pointer ``name`` lead to the recipe's artifact from now on, atomically."""
+        with disk_errors(self.root):
+            text = json.dumps({"kind": recipe.kind, "key": recipe.key, "name": recipe.name})
+            self._replace(self._pointer(name), text)
+
+    def pointed(self, name: str) -> Path | None:
+        """Folder of the artifact that the pointer leads to; None if there is no pointer or no artifact."""
+        try:
+            facts = json.loads(self._pointer(name).read_text(encoding="utf-8"))
+            return self._find(facts["kind"], facts["key"])
+        except FileNotFoundError:
+            return None
+        except (ValueError, KeyError, TypeError):
+            log.warning("The pointer %s is unreadable and counts as absent.", self._pointer(name))
+            return None
+
+    def _find(self, kind: str, key: str, *, is_locked: bool = False) -> Path | None:
+        folder = self._folder(kind, key)
+        try:
+            if _verified.get(folder) != (seen := stamps(folder)) or not seen:
+                verify(folder, key)
+                _verified[folder] = seen
+            return folder if (folder / LABEL).exists() else None
+        except FileNotFoundError:
+            return None
+        except Damage as damage:
+            if is_locked:
+                self._set_aside(folder, damage)
+                return None
+        # Another process may be replacing it: only the holder of its lock may move it.
+        with self.lock(key):
+            return self._find(kind, key, is_locked=True)
+
+    def _set_aside(self, folder: Path, damage: Damage) -> None:
+        aside = self.root / "damaged" / f"{folder.parent.name}-{folder.name}-{uuid.uuid4().hex[:8]}"
+        with disk_errors(self.root):
+            aside.parent.mkdir(parents=True, exist_ok=True)
+            folder.rename(aside)
+        log.warning(
+            "The artifact %s is damaged (%s). It was moved to %s and will be made again.",
+            folder,
+            damage,
+            aside,
+        )
+
+    def _folder(self, kind: str, key: str) -> Path:
+        return self.root / "artifacts" / kind / key
+
+    def _pointer(self, name: str) -> Path:
+        return self.root / "pointers" / f"{name}.json"
+
+    def _replace(self, file: Path, text: str) -> None:
+        """Replace a small file so that readers see the old one or the new one."""
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with temporary_folder(self.root) as folder:
+            fresh = folder / "fresh"
+            fresh.write_text(text, encoding="utf-8")
+            flush(fresh)
+            fresh.replace(file)
+        flush(file.parent)
