@@ -1,0 +1,292 @@
+"""Gradient-boosted trees over the features, with a ranking, regression or class loss (CatBoost)."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import catboost
+import numpy as np
+import polars as pl
+from pydantic import Field
+
+from models._holdout import inner_holdout
+from models._ranker import FitContext, FitReport, PairFrame, Scores
+from models._registry import model
+
+_log = logging.getLogger(__name__)
+
+Loss = Literal["YetiRank", "QueryRMSE", "RMSE", "MultiClass"]
+
+# PFound, YetiRank's own default, looks at the top of long lists only; the concordance of all pairs is what is wanted.
+_EVAL_METRIC = {"YetiRank": "QueryAUC:type=Ranking"}
+# The share of the time budget that the search for the count may use when a refit follows.
+_SEARCH_SHARE = 0.5
+_NO_CATEGORY = "(null)"
+
+
+@dataclass(frozen=True)
+class FittedCatBoost:
+    """Trees, or a constant where there was nothing to learn (one class, or no feature that varies).
+
+    ``classes``: levels of relevance that the columns of a MultiClass prediction stand for; None for other losses.
+    """
+
+    booster: catboost.CatBoost | None
+    constant: float
+    numeric: tuple[str, ...]
+    categorical: tuple[str, ...]
+    classes: tuple[float, ...] | None
+    threads: int
+    report: FitReport
+
+    def predict(self, frame: PairFrame) -> Scores:
+        """Score every pair: Float64 (n_pairs,). For MultiClass the expected relevance."""
+        features = _inputs(frame, self.numeric, self.categorical)
+        if self.booster is None or frame.table.height == 0:
+            return np.full(frame.table.height, self.constant)
+        kind = "RawFormulaVal" if self.classes is None else "Probability"
+        raw: Scores = self.booster.predict(
+            catboost.Pool(features, cat_features=list(self.categorical)),
+            prediction_type=kind,
+            thread_count=self.threads,
+        )
+        # A sum along the row, not a matrix product: alone must equal bulk.
+        return np.asarray(raw if self.classes is None else (raw * np.array(self.classes)).sum(axis=1))
+
+    def save(self, folder: Path) -> None:
+        """Write ``model.cbm`` (unless constant) and ``model.json``."""
+        if self.booster is not None:
+            self.booster.save_model(str(folder / "model.cbm"))
+        facts = {
+            "constant": self.constant,
+            "numeric": self.numeric,
+            "categorical": self.categorical,
+            "classes": self.classes,
+            "threads": self.threads,
+            "report": asdict(self.report),
+        }
+        (folder / "model.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> FittedCatBoost:
+        """Read what ``save`` wrote."""
+        facts = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+        booster = None
+        if (folder / "model.cbm").exists():
+            booster = catboost.CatBoost()
+            booster.load_model(str(folder / "model.cbm"))
+        return cls(
+            booster=booster,
+            constant=facts["constant"],
+            numeric=tuple(facts["numeric"]),
+            categorical=tuple(facts["categorical"]),
+            classes=None if facts["classes"] is None else tuple(facts["classes"]),
+            threads=facts["threads"],
+            report=FitReport(**facts["report"]),
+        )
+
+
+@model("catboost")
+@dataclass(frozen=True)
+class CatBoost:
+    """Boosted trees over all features; groups are (window, user). Ids are not inputs."""
+
+    loss: Annotated[
+        Loss,
+        Field(description="What the trees minimise. MultiClass is scored by its expected relevance."),
+    ] = "YetiRank"
+    iterations: Annotated[int, Field(ge=1, description="Most trees a fit may have.")] = 400
+    learning_rate: Annotated[float, Field(gt=0, le=1, description="Step of each tree.")] = 0.1
+    depth: Annotated[int, Field(ge=1, le=16, description="Depth of the trees.")] = 5
+    l2_leaf_reg: Annotated[float, Field(ge=0, description="L2 penalty on the values of the leaves.")] = 10.0
+    border_count: Annotated[
+        int, Field(ge=1, le=255, description="Split candidates of a numeric feature.")
+    ] = 64
+    feature_share: Annotated[
+        float, Field(gt=0, le=1, description="Share of the features that each split may look at (CPU only).")
+    ] = 0.3
+    one_hot_max_size: Annotated[
+        int,
+        Field(ge=2, le=255, description="Categories up to which a feature is split one against the others."),
+    ] = 32
+    holdout: Annotated[
+        float,
+        Field(ge=0, lt=1, description="Share of the last train window's users that stops the fit; 0 = none."),
+    ] = 0.15
+    patience: Annotated[
+        int, Field(ge=1, description="Trees without gain on the hold-out before it stops.")
+    ] = 40
+    refit: Annotated[
+        bool, Field(description="Train again on all rows, with as many trees as the hold-out told.")
+    ] = True
+    time_budget: Annotated[
+        float | None, Field(gt=0, description="Seconds for a whole fit (kept on the CPU only).")
+    ] = 120.0
+    device: Annotated[Literal["cpu", "gpu"], Field(description="Where it trains.")] = "cpu"
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """No column by name: all features are inputs."""
+        return ()
+
+    @property
+    def fitted(self) -> type[FittedCatBoost]:
+        """What ``fit`` returns."""
+        return FittedCatBoost
+
+    def fit(self, train: PairFrame, context: FitContext) -> FittedCatBoost:
+        """Find the number of trees on an inner hold-out (unless the context gives it), then train on all rows."""
+        train = train.in_order()
+        if not _can_learn(train):
+            constant = float(train.relevance.mean()) if train.table.height else 0.0
+            return FittedCatBoost(
+                None, constant, train.numeric, train.categorical, None, context.threads, FitReport(0)
+            )
+        budget = min((b for b in (self.time_budget, context.time_budget) if b is not None), default=None)
+        fit = _Fit(self, context, np.unique(train.relevance), time.monotonic(), budget)
+        if context.iterations is not None:
+            return fit.train(train, None, max(1, context.iterations))
+        split = inner_holdout(train, self.holdout, context.seed)
+        if split is None or not _can_learn(split[0]):
+            return fit.train(train, None, self.iterations)
+        if not self.refit:
+            return fit.train(*split, self.iterations)
+        found = fit.train(*split, self.iterations, share=_SEARCH_SHARE)
+        refitted = fit.train(train, None, found.report.iterations or 1)
+        return replace(refitted, report=_joined(found.report, refitted.report))
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """One fit: what stays the same between the search for the number of trees and the refit.
+
+    ``levels``: levels of relevance, ascending, at least two. ``started``, ``budget``: seconds.
+    """
+
+    ranker: CatBoost
+    context: FitContext
+    levels: Scores
+    started: float
+    budget: float | None
+
+    def train(
+        self, rows: PairFrame, held: PairFrame | None, n_trees: int, share: float = 1.0
+    ) -> FittedCatBoost:
+        """Train up to ``n_trees`` on ``rows``, stopped by ``held`` and by this share of the time budget."""
+        booster = catboost.CatBoost(self.parameters(n_trees))
+        deadline = _Deadline(None if self.budget is None else self.started + share * self.budget)
+        booster.fit(
+            self.pool(rows),
+            eval_set=None if held is None else self.pool(held),
+            use_best_model=held is not None,
+            early_stopping_rounds=None if held is None else self.ranker.patience,
+            callbacks=self.callbacks(deadline),
+        )
+        is_full = held is None or booster.tree_count_ == n_trees
+        stopped_by = "time budget" if deadline.is_over else "iterations" if is_full else "hold-out"
+        report = FitReport(
+            iterations=int(booster.tree_count_),
+            stopped_by=stopped_by,
+            importance=_importance(booster, rows),
+            notes={} if held is None else {"n_holdout_rows": float(held.table.height)},
+        )
+        classes = tuple(self.levels.tolist()) if self.ranker.loss == "MultiClass" else None
+        return FittedCatBoost(
+            booster, 0.0, rows.numeric, rows.categorical, classes, self.context.threads, report
+        )
+
+    def parameters(self, n_trees: int) -> dict[str, Any]:
+        """Parameters in CatBoost's words."""
+        ranker, parameters = self.ranker, dict[str, Any]()
+        if ranker.loss == "MultiClass":
+            parameters["classes_count"] = len(self.levels)
+        elif ranker.loss in _EVAL_METRIC:
+            parameters["eval_metric"] = _EVAL_METRIC[ranker.loss]
+        if ranker.device == "cpu":
+            parameters["rsm"] = ranker.feature_share
+        return parameters | {
+            "loss_function": ranker.loss,
+            "iterations": n_trees,
+            "learning_rate": ranker.learning_rate,
+            "depth": ranker.depth,
+            "l2_leaf_reg": ranker.l2_leaf_reg,
+            "border_count": ranker.border_count,
+            "one_hot_max_size": ranker.one_hot_max_size,
+            "task_type": ranker.device.upper(),
+            "random_seed": self.context.seed,
+            "thread_count": self.context.threads,
+            "allow_writing_files": False,
+            "logging_level": "Silent",
+        }
+
+    def callbacks(self, deadline: _Deadline) -> list[_Deadline] | None:
+        """CatBoost calls back on the CPU only; on the GPU the time budget is not kept, and the log says so."""
+        if self.ranker.device == "cpu":
+            return [deadline]
+        if deadline.at is not None:
+            _log.warning("CatBoost on the GPU does not keep the time budget of %s s.", self.budget)
+        return None
+
+    def pool(self, rows: PairFrame) -> catboost.Pool:
+        """Features, labels in the range that the loss wants, and groups for the losses that have them."""
+        relevance, loss = rows.relevance, self.ranker.loss
+        if loss == "MultiClass":
+            relevance = np.searchsorted(self.levels, relevance).astype(np.float64)
+        elif loss == "YetiRank":
+            relevance = (relevance - self.levels[0]) / (self.levels[-1] - self.levels[0])
+        return catboost.Pool(
+            _inputs(rows, rows.numeric, rows.categorical),
+            label=relevance,
+            cat_features=list(rows.categorical),
+            group_id=rows.group_ids if loss in ("YetiRank", "QueryRMSE") else None,
+        )
+
+
+class _Deadline:
+    """CatBoost's callback that ends a fit when its time is over. ``at``: monotonic seconds."""
+
+    def __init__(self, at: float | None) -> None:
+        self.at, self.is_over = at, False
+
+    def after_iteration(self, info: object) -> bool:  # noqa: ARG002 - CatBoost's signature
+        """Tell whether to go on."""
+        self.is_over = self.at is not None and time.monotonic() > self.at
+        return not self.is_over
+
+
+def _inputs(frame: PairFrame, numeric: tuple[str, ...], categorical: tuple[str, ...]) -> pl.DataFrame:
+    """Numeric features as Float32 (NaN = unknown) and Enum ones with a category of their own for null."""
+    table = frame.columns([*numeric, *categorical])
+    filled = [
+        pl.col(c).cast(pl.Enum([*dtype.categories, _NO_CATEGORY])).fill_null(_NO_CATEGORY)
+        for c in categorical
+        if isinstance(dtype := table.schema[c], pl.Enum)
+    ]
+    return table.with_columns(pl.col(numeric).cast(pl.Float32).fill_null(float("nan")), *filled)
+
+
+def _can_learn(rows: PairFrame) -> bool:
+    """CatBoost refuses rows of one class and tables in which no feature varies."""
+    if rows.table.height == 0 or rows.table["relevance"].n_unique() < 2:
+        return False
+    counts = rows.columns(rows.features).select(pl.all().n_unique())
+    return bool(counts.width) and max(counts.row(0)) > 1
+
+
+def _importance(booster: catboost.CatBoost, rows: PairFrame) -> dict[str, float]:
+    """Share of each feature in the change of the predictions (CatBoost's PredictionValuesChange)."""
+    values = np.asarray(booster.get_feature_importance(type="PredictionValuesChange"), dtype=np.float64)
+    total = float(values.sum()) or 1.0
+    names = [*rows.numeric, *rows.categorical]
+    return {name: float(value) / total for name, value in zip(names, values, strict=True)}
+
+
+def _joined(search: FitReport, refit: FitReport) -> FitReport:
+    """Report of a refit whose number of trees the search had found."""
+    is_late = "time budget" in (search.stopped_by, refit.stopped_by)
+    return replace(refit, stopped_by="time budget" if is_late else search.stopped_by, notes=search.notes)
