@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 import dataframely as dy
 import polars as pl
+
+from engine import DataError
 
 Role = Literal["key", "observed", "outcome"]
 ClockKind = Literal["time", "row", "per_user"]
@@ -76,6 +78,22 @@ def every_row(targets: pl.LazyFrame) -> pl.LazyFrame:
     return targets
 
 
+def every_file(folder: Path) -> Sequence[Path]:
+    """Take every file below the data folder as an input, hidden ones aside. Raises DataError if there is none."""
+    found = [
+        path
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    ]
+    if not found:
+        raise DataError(
+            f"The data folder {folder} holds no files.",
+            expected="the files of the competition",
+            todo="put them there, or set `data` in config.toml to the folder that has them",
+        )
+    return found
+
+
 @dataclass(frozen=True)
 class Competition:
     """One competition. All that the other rooms know of it.
@@ -84,6 +102,9 @@ class Competition:
     ----------
     read
         Takes the data folder to the raw tables; downloads what it may. Raises DataError when a file is missing.
+    files
+        Takes the data folder to the files that ``read`` reads; downloads what it may. Their contents are hashed, so
+        that a changed file is taken in anew. All files of the folder if it is not given.
     interactions, users, items
         dataframely schemas of the raw tables. ``users`` is keyed by ``user``, ``items`` by ``item``.
     roles
@@ -123,3 +144,4 @@ class Competition:
     user: str = "user_id"
     item: str = "item_id"
     source: str | None = None
+    files: Callable[[Path], Sequence[Path]] = every_file

@@ -58,9 +58,9 @@ class Dataset:
         A row whose user or item has no attributes gets nulls.
         """
         c = self.competition
-        return rows.join(
-            self.users, on=c.user, how="left", validate="m:1", maintain_order="left"
-        ).join(self.items, on=c.item, how="left", validate="m:1", maintain_order="left")
+        return rows.join(self.users, on=c.user, how="left", validate="m:1", maintain_order="left").join(
+            self.items, on=c.item, how="left", validate="m:1", maintain_order="left"
+        )
 
 
 _opened: ContextVar[Dataset | None] = ContextVar("opened_dataset", default=None)

@@ -1,0 +1,49 @@
+"""What a competition gives: tables, roles, clock, target, metric, file format. One plain file each.
+
+A new competition is a new file in this folder that defines a ``Competition``; nothing else has to be edited.
+"""
+
+from competitions._clock import with_clock
+from competitions._competition import (
+    Clock,
+    ClockKind,
+    Competition,
+    Metric,
+    RawTables,
+    Role,
+    SubmissionFormat,
+    every_file,
+    every_row,
+)
+from competitions._dataset import Dataset, currently_opened, opened
+from competitions._discover import competitions, get_competition
+from competitions._generate import random_tables
+from competitions._intake import take_in
+from competitions._open import open_dataset, solution
+from competitions._text import numbers, split_lines
+from competitions._wheel import fetch_wheel
+
+__all__ = [
+    "Clock",
+    "ClockKind",
+    "Competition",
+    "Dataset",
+    "Metric",
+    "RawTables",
+    "Role",
+    "SubmissionFormat",
+    "competitions",
+    "currently_opened",
+    "every_file",
+    "every_row",
+    "fetch_wheel",
+    "get_competition",
+    "numbers",
+    "open_dataset",
+    "opened",
+    "random_tables",
+    "solution",
+    "split_lines",
+    "take_in",
+    "with_clock",
+]

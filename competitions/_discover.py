@@ -1,0 +1,86 @@
+"""Find the competitions: every plain file of the room is imported, and what it defines is registered."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+
+import competitions as room
+from competitions._competition import Competition
+from competitions._declaration import check_declaration
+from engine import ConfigError, DataError, did_you_mean
+
+
+def competitions() -> Mapping[str, Competition]:
+    """Return every competition of the room by its name, sorted.
+
+    A competition is an instance of ``Competition`` at the top of a file whose name does not start with ``_``.
+
+    Raises
+    ------
+    DataError
+        A file cannot be imported, two files give the same name, or a competition contradicts itself; the message
+        names the files.
+    """
+    found: dict[str, tuple[Competition, str]] = {}
+    for info in sorted(pkgutil.iter_modules(room.__path__), key=lambda info: info.name):
+        if info.name.startswith("_"):
+            continue
+        module = _imported(info.name)
+        for competition in {id(v): v for v in vars(module).values() if isinstance(v, Competition)}.values():
+            _register(found, competition, module)
+    return {name: found[name][0] for name in sorted(found)}
+
+
+def get_competition(name: str) -> Competition:
+    """Return a competition by its name. Raises ConfigError, naming the nearest, if there is none of that name."""
+    known = competitions()
+    if name not in known:
+        raise ConfigError(
+            f"There is no competition {name!r}.{did_you_mean(name, known)}",
+            expected=f"one of {', '.join(known) or 'none'}",
+            todo="set `competition` in config.toml, or write competitions/" + name + ".py",
+        )
+    return known[name]
+
+
+def _imported(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(f"{room.__name__}.{name}")
+    except Exception as error:
+        place = _place(error, name)
+        raise DataError(
+            f"The competition file {name}.py cannot be imported: {type(error).__name__}: {error}{place}",
+            expected="a file that defines a Competition",
+            todo="correct it, or begin its name with _ to leave it out",
+        ) from error
+
+
+def _place(error: BaseException, name: str) -> str:
+    """Return the last line of that file that the error came through."""
+    lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if Path(f.filename).stem == name]
+    if isinstance(error, SyntaxError):
+        lines.append(error.lineno)
+    return f" (line {lines[-1]})" if lines else ""
+
+
+def _register(
+    found: dict[str, tuple[Competition, str]], competition: Competition, module: ModuleType
+) -> None:
+    file = Path(str(module.__file__)).name
+    name = competition.name
+    if name in found:
+        other, first = found[name]
+        if other is competition:
+            return  # one file imports the competition of another
+        raise DataError(
+            f"Two competitions are called {name!r}: one in {first}, one in {file}.",
+            expected="different names",
+            todo=f"change `name` in one of them, e.g. to {Path(file).stem!r}",
+        )
+    check_declaration(competition)
+    found[name] = (competition, file)

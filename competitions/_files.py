@@ -1,0 +1,86 @@
+"""Fingerprint the input files by their contents; what has not been touched is not read again."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from blake3 import blake3
+
+from engine import DataError
+
+# A file written in the same instant as it was hashed could change again without a new time stamp.
+SETTLED_NS = 2_000_000_000
+
+
+def file_digests(paths: Iterable[Path], cache: Path, *, rehash: bool = False) -> dict[str, str]:
+    """Return the digest of each file's contents by the file's name.
+
+    Parameters
+    ----------
+    cache
+        Folder that remembers a digest by (path, size, mtime_ns, inode). It may be deleted at any time; what is in it
+        is whole or not there.
+    rehash
+        Do not believe the cache.
+
+    Raises
+    ------
+    DataError
+        A file cannot be read, or two of them have the same name.
+    """
+    digests: dict[str, str] = {}
+    for path in paths:
+        if path.name in digests:
+            raise DataError(f"Two input files are called {path.name}.", expected="different names")
+        try:
+            digests[path.name] = _digest(path.resolve(), cache, rehash)
+        except OSError as error:
+            raise DataError(
+                f"The input file {path} cannot be read: {error}", todo="look whether it is there"
+            ) from error
+    return digests
+
+
+def _digest(path: Path, cache: Path, rehash: bool) -> str:
+    before = _state(path)
+    entry = cache / f"{blake3(str(path).encode()).hexdigest(length=16)}.json"
+    known = None if rehash else _remembered(entry, before)
+    if known is not None:
+        return known
+    digest = blake3(max_threads=blake3.AUTO).update_mmap(path).hexdigest(length=16)
+    if _state(path) != before:
+        raise DataError(f"{path} changed while it was read.", todo="wait until it is written, then run again")
+    if time.time_ns() - path.stat().st_mtime_ns > SETTLED_NS:
+        _remember(entry, {**before, "digest": digest})
+    return digest
+
+
+def _state(path: Path) -> dict[str, str | int]:
+    stat = path.stat()
+    return {"path": str(path), "size": stat.st_size, "mtime_ns": stat.st_mtime_ns, "inode": stat.st_ino}
+
+
+def _remembered(entry: Path, state: dict[str, str | int]) -> str | None:
+    try:
+        known = json.loads(entry.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None  # no entry, or a damaged one: the file is hashed again
+    if isinstance(known, dict) and isinstance(known.get("digest"), str) and {**known, **state} == known:
+        return str(known["digest"])
+    return None
+
+
+def _remember(entry: Path, known: dict[str, str | int]) -> None:
+    entry.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(
+        "w", dir=entry.parent, prefix=".", delete=False, encoding="utf-8"
+    ) as file:
+        json.dump(known, file)
+        file.flush()
+        os.fsync(file.fileno())
+    Path(file.name).replace(entry)

@@ -1,0 +1,74 @@
+"""Open the data set of the settings: taken in once, then found in the store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import dataframely as dy
+import polars as pl
+
+from competitions._competition import Competition
+from competitions._dataset import Dataset, currently_opened
+from competitions._discover import get_competition
+from competitions._files import file_digests
+from competitions._intake import dataset_in, take_in
+from engine import DataError, Recipe, Settings, Store, code_digest, console
+
+
+def open_dataset(settings: Settings, *, rehash: bool = False) -> Dataset:
+    """Return the data set of ``settings.competition``, taking it in first if its files or its code are new.
+
+    Inside a block of ``opened`` it is the data set of that block. ``rehash``: read the input files even if their
+    size and time stamp say that they are the same.
+
+    Raises DataError if a file is missing or a table breaks its rules, ConfigError if there is no such competition.
+    """
+    current = currently_opened()
+    if current is not None:
+        return current
+    competition = get_competition(settings.competition)
+    return dataset_in(_taken_in(competition, settings, rehash=rehash), competition)
+
+
+def solution(settings: Settings) -> pl.DataFrame:
+    """Return the labels of the test window: ``pair_id`` UInt32, ``relevance`` Int8, sorted by ``pair_id``.
+
+    Only what plays the leaderboard may call it: ``python -m submissions score`` and the benchmarks. Raises DataError
+    if the competition does not know them.
+    """
+    competition = get_competition(settings.competition)
+    path = _taken_in(competition, settings) / "solution.parquet"
+    if not path.exists():
+        raise DataError(
+            f"The outcomes of the test pairs of {competition.name!r} are not known here.",
+            expected="a competition that cuts its test window from the log, or gives a solution",
+            todo="submit the file to the leaderboard, and `python -m submissions record` its score",
+        )
+    return pl.read_parquet(path)
+
+
+def intake_recipe(competition: Competition, settings: Settings, *, rehash: bool = False) -> Recipe:
+    """Everything that the data set is made from: the files' contents, the code that reads them, library versions."""
+    files = file_digests(competition.files(settings.data), settings.store / "digests", rehash=rehash)
+    return Recipe(
+        "data",
+        competition.name,
+        {
+            "files": dict(sorted(files.items())),
+            "competition": code_digest(competition).digest,
+            "intake": code_digest(take_in).digest,
+            "polars": pl.__version__,
+            "dataframely": dy.__version__,
+        },
+    )
+
+
+def _taken_in(competition: Competition, settings: Settings, *, rehash: bool = False) -> Path:
+    recipe = intake_recipe(competition, settings, rehash=rehash)
+
+    def build(folder: Path) -> None:
+        console.print(f"Taking in {competition.title}", highlight=False, markup=False)
+        console.print(f"Licence: {competition.licence}", highlight=False, markup=False, style="dim")
+        take_in(competition, competition.read(settings.data), folder, fingerprint=recipe.key)
+
+    return Store(settings.store).make(recipe, build)

@@ -1,0 +1,219 @@
+"""Check a raw table against its schema; a violation is one readable error with the first few bad rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import dataframely as dy
+import polars as pl
+
+from engine import DataError, did_you_mean
+
+N_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class TableRules:
+    """What a table must be.
+
+    Attributes
+    ----------
+    name
+        What messages call the table, e.g. "interactions". ``where``: whose it is, e.g. "competition 'movielens'".
+    schema
+        Its columns, dtypes and rules.
+    keys
+        Columns that are never null, whatever the schema says. ``unique``: columns that together name one row.
+    """
+
+    name: str
+    where: str
+    schema: type[dy.Schema]
+    keys: tuple[str, ...]
+    unique: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """How a message about the table begins."""
+        return f"Table {self.name!r} of {self.where}"
+
+
+def validated(table: pl.LazyFrame, rules: TableRules) -> pl.DataFrame:
+    """Return ``row`` and the columns of the schema, in its dtypes, if every row keeps the rules.
+
+    ``row`` is the number of the row, UInt32 from 0, unless the table brings its own numbers, which must be unique.
+    Columns that the schema does not name are left out (see ``unnamed_columns``). Text is parsed where the schema
+    wants a number or an Enum, integers are narrowed to the width of the schema, floats are rounded to its precision;
+    a value that does not fit is a violation. Nothing else is converted.
+
+    Raises
+    ------
+    DataError
+        A column is missing or has a wrong dtype; or rows break rules: each rule with the number of rows and the
+        first few of them.
+    """
+    try:
+        _check_columns(table.collect_schema(), rules)
+        found = _numbered(table, rules)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise DataError(
+            f"{rules.title} cannot be read: {error}", todo="look at its file and at read()"
+        ) from error
+    _check_violations(found, rules, _unparsed(found, rules))
+    typed = found.with_columns(_converted(found.schema, rules.schema))
+    _check_violations(typed, rules, _null_keys(typed, rules))
+    _check_violations(typed, rules, [*_repeated(typed, rules), *_broken_rules(typed, rules)])
+    return typed
+
+
+def unnamed_columns(table: pl.LazyFrame, schema: type[dy.Schema]) -> tuple[str, ...]:
+    """Columns of the table that its schema does not name."""
+    return tuple(c for c in table.collect_schema().names() if c != "row" and c not in schema.columns())
+
+
+@dataclass(frozen=True)
+class _Violation:
+    """A rule in words, the boolean mask of the rows (n_rows,) that break it, the columns worth showing."""
+
+    rule: str
+    rows: pl.Series
+    show: tuple[str, ...]
+
+
+def _check_columns(found: pl.Schema, rules: TableRules) -> None:
+    wanted = rules.schema.columns()
+    missing = [c for c in wanted if c not in found]
+    if missing:
+        hint = did_you_mean(missing[0], [c for c in found if c not in wanted])
+        raise DataError(
+            f"{rules.title} has no column {', '.join(map(repr, missing))}.{hint}",
+            expected=f"the columns {', '.join(wanted)}; found {', '.join(found) or 'none'}",
+            todo="rename the column in the file, or in read() of the competition",
+        )
+    wrong = [
+        f"{name} is {found[name]} instead of {column.dtype}"
+        for name, column in wanted.items()
+        if not (column.validate_dtype(found[name]) or _converts(found[name], column.dtype))
+    ]
+    if wrong:
+        raise DataError(
+            f"{rules.title} has columns of a wrong dtype: {'; '.join(wrong)}.",
+            expected="the dtypes that its schema declares",
+            todo="cast the column in read() of the competition, or correct the schema",
+        )
+
+
+def _converts(have: pl.DataType, want: pl.DataType) -> bool:
+    """Whether a value either survives the cast or becomes null, so that no wrong value can come of it."""
+    if have == pl.Null:
+        return True
+    if have == pl.String:
+        return want.is_numeric() or isinstance(want, pl.Enum)
+    if isinstance(have, pl.Categorical | pl.Enum):
+        return isinstance(want, pl.Enum) or want == pl.String
+    return (have.is_integer() and want.is_numeric()) or (have.is_float() and want.is_float())
+
+
+def _numbered(table: pl.LazyFrame, rules: TableRules) -> pl.DataFrame:
+    if "row" not in table.collect_schema():
+        table = table.with_row_index("row")
+    found = table.select("row", *rules.schema.columns()).collect(engine="streaming")
+    if found["row"].null_count() or found["row"].n_unique() != found.height:
+        raise DataError(
+            f"{rules.title} brings its own row numbers, and they are not unique.",
+            expected="no column 'row', or one different number a row",
+            todo="drop or rename the column 'row' in read() of the competition",
+        )
+    return found.with_columns(pl.col("row").cast(pl.UInt32))
+
+
+def _converted(have: pl.Schema, schema: type[dy.Schema]) -> list[pl.Expr]:
+    return [
+        pl.col(name).cast(column.dtype, strict=False)
+        for name, column in schema.columns().items()
+        if not column.validate_dtype(have[name])
+    ]
+
+
+def _unparsed(found: pl.DataFrame, rules: TableRules) -> list[_Violation]:
+    """Values that are lost in the conversion: text that is no number, a number that the dtype cannot hold."""
+    typed = found.select(_converted(found.schema, rules.schema))
+    masks = {name: found[name].is_not_null() & typed[name].is_null() for name in typed.columns}
+    return [
+        _Violation(f"column {name!r} must be readable as {_words(typed.schema[name])}", mask, (name,))
+        for name, mask in masks.items()
+    ]
+
+
+def _words(dtype: pl.DataType) -> str:
+    return f"one of {', '.join(dtype.categories)}" if isinstance(dtype, pl.Enum) else str(dtype)
+
+
+def _null_keys(typed: pl.DataFrame, rules: TableRules) -> list[_Violation]:
+    return [_Violation(f"the key {k!r} must not be null", typed[k].is_null(), (k,)) for k in rules.keys]
+
+
+def _repeated(typed: pl.DataFrame, rules: TableRules) -> list[_Violation]:
+    if not rules.unique:
+        return []
+    names = ", ".join(rules.unique)
+    return [_Violation(f"{names} must not repeat", typed.select(rules.unique).is_duplicated(), rules.unique)]
+
+
+def _broken_rules(typed: pl.DataFrame, rules: TableRules) -> list[_Violation]:
+    # A schema with `row` in it hands the row numbers of the bad rows back.
+    numbered = type(rules.schema.__name__, (rules.schema,), {"row": dy.UInt32()})
+    failure = numbered.filter(typed).failure
+    counts = failure.counts()
+    if not counts:
+        return []
+    details = failure.details()
+    found = []
+    for rule in counts:
+        if rule == "primary_key" and set(rules.unique) == set(rules.schema.primary_key()):
+            continue  # told by `_repeated` already
+        bad = details.filter(pl.col(rule) == "invalid")["row"]
+        found.append(
+            _Violation(
+                _rule_in_words(rule, rules.schema), typed["row"].is_in(bad.implode()), _shown(rule, rules)
+            )
+        )
+    return found
+
+
+def _rule_in_words(rule: str, schema: type[dy.Schema]) -> str:
+    name, _, check = rule.partition("|")
+    if rule == "primary_key":
+        return f"{', '.join(schema.primary_key())} must not repeat"
+    if not check:
+        return f"the rule {rule!r} of the schema must hold"
+    if check == "nullability":
+        return f"column {name!r} must not be null"
+    limit = getattr(schema.columns()[name], check, None)
+    return f"column {name!r} must keep the rule {check!r}" + (f" ({limit})" if limit is not None else "")
+
+
+def _shown(rule: str, rules: TableRules) -> tuple[str, ...]:
+    name, _, check = rule.partition("|")
+    return (name,) if check else tuple(rules.schema.columns())
+
+
+def _check_violations(table: pl.DataFrame, rules: TableRules, violations: Iterable[_Violation]) -> None:
+    broken = [v for v in violations if v.rows.any()]
+    if broken:
+        raise DataError(
+            f"{rules.title} breaks its rules:\n" + "\n".join(_line(table, v) for v in broken),
+            expected="every row to keep the rules of the schema",
+            todo="correct the file, or the schema and read() of the competition",
+        )
+
+
+def _line(table: pl.DataFrame, violation: _Violation) -> str:
+    bad = table.filter(violation.rows)
+    first = "; ".join(
+        f"row {record['row']}: " + ", ".join(f"{c}={record[c]!r}" for c in violation.show)
+        for record in bad.head(N_SHOWN).iter_rows(named=True)
+    )
+    more = ", ..." if bad.height > N_SHOWN else ""
+    return f"- {violation.rule}: {bad.height} of {table.height} rows do not, first {first}{more}"
