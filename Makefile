@@ -1,0 +1,44 @@
+# The front door. `make help` lists the targets; each does its own set-up into .venv.
+PYTHON ?= python3
+TORCH_INDEX ?=
+COMPETITION ?=
+DATA ?=
+ARGS ?=
+PY := .venv/bin/python
+SET := $(if $(COMPETITION),--set 'competition="$(COMPETITION)"') $(if $(DATA),--set 'data="$(DATA)"')
+export PYTHONDONTWRITEBYTECODE ?=
+MAKEFLAGS += --no-print-directory
+
+.DEFAULT_GOAL := help
+.PHONY: help setup submit test cv features audit check bench
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
+	@echo "  Options: COMPETITION=name DATA=folder ARGS='...' TORCH_INDEX=url (setup)"
+
+setup: ## install the locked dependencies into .venv (skipped when the lock file has not changed)
+	@$(PYTHON) engine/_venv.py $(if $(TORCH_INDEX),--torch-index '$(TORCH_INDEX)')
+
+submit: setup ## compute what is missing and write a checked submission file
+	@$(PY) -m submissions $(SET) make $(ARGS)
+
+cv: setup ## cross-validate every model and open the report: reports/cv.html
+	@$(PY) -m stacking $(SET) cv $(ARGS)
+	@$(PY) -m validation $(SET) report
+
+features: setup ## list the feature catalogue
+	@$(PY) -m features $(SET) list $(ARGS)
+
+audit: setup ## prove that no feature leaks
+	@$(PY) -m features $(SET) audit $(ARGS)
+
+test: setup ## run the tests
+	@$(PY) -m pytest -n 2 $(ARGS)
+
+check: setup ## lint, formatting, types
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+	@.venv/bin/mypy
+
+bench: setup ## run the benchmarks, side by side with what one would use instead
+	@for file in benchmarks/[a-z]*.py; do $(PY) -m benchmarks.$$(basename $$file .py) $(ARGS) || exit 1; done

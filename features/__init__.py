@@ -1,0 +1,65 @@
+"""Features: one registry computes every feature the same way for train, eval and test windows.
+
+A feature is a function of the history before a cutoff and of what can be seen of the pairs to score.
+"""
+
+from features._aggregates import (
+    Aggregate,
+    count,
+    decayed,
+    first,
+    largest,
+    last,
+    mean,
+    raw,
+    smallest,
+    smoothed,
+    std,
+    total,
+)
+from features._catalogue import Catalogue, bind_catalogue
+from features._column import FeatureColumn
+from features._compute import compute_window
+from features._declare import Log, Registry, aggregate, fitted, per_pair, table
+from features._discover import load_catalogue, load_registry
+from features._errors import FeatureError
+from features._lookback import Lookback, horizon
+from features._recipes import column_recipes, feature_keys
+from features._stored import compute_features, missing_columns, read_features
+from validation import Window
+
+__all__ = [
+    "Aggregate",
+    "Catalogue",
+    "FeatureColumn",
+    "FeatureError",
+    "Log",
+    "Lookback",
+    "Registry",
+    "Window",
+    "aggregate",
+    "bind_catalogue",
+    "column_recipes",
+    "compute_features",
+    "compute_window",
+    "count",
+    "decayed",
+    "feature_keys",
+    "first",
+    "fitted",
+    "horizon",
+    "largest",
+    "last",
+    "load_catalogue",
+    "load_registry",
+    "mean",
+    "missing_columns",
+    "per_pair",
+    "raw",
+    "read_features",
+    "smallest",
+    "smoothed",
+    "std",
+    "table",
+    "total",
+]

@@ -1,0 +1,89 @@
+"""Bind per-pair features to a data set and to the features that they read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import polars as pl
+from polars.exceptions import PolarsError
+
+from competitions import Dataset
+from engine import did_you_mean
+from features._column import WINDOW_COLUMNS, FeatureColumn, PairBody, as_dtype, call_body, is_input
+from features._declare import Declaration, Scope
+from features._errors import FeatureError, MissingColumnError
+
+
+def bind_pair_feature(
+    declaration: Declaration,
+    bound: str | None,
+    dataset: Dataset,
+    known: Mapping[str, FeatureColumn],
+    unavailable: Mapping[str, str],
+) -> FeatureColumn:
+    """Bind a per-pair declaration; ``bound`` is what its first parameter stands for, if ``each`` is used."""
+    options = declaration.options
+    names = [bound, *declaration.parameters[1:]] if bound else list(declaration.parameters)
+    for name in names:
+        _check_readable(name, declaration, dataset, known, unavailable)
+    expression = call_body(declaration, *(pl.col(n) for n in names))
+    if not isinstance(expression, pl.Expr):
+        raise FeatureError(
+            f"Feature {declaration.name!r} ({declaration.place}) returned {type(expression).__name__}.",
+            expected="a Polars expression over its parameters",
+        )
+    if options["scope"] == "row" and not expression.meta.is_row_separable():
+        raise FeatureError(
+            f"Feature {declaration.name!r} ({declaration.place}) looks at other pairs than its own.",
+            expected="an elementwise expression",
+            todo="declare @per_pair(scope='user') for .over(user), or scope='window'",
+        )
+    dtype = options["dtype"] or _pair_dtype(declaration, expression, dataset, known)
+    name = declaration.name + (f"__{bound}" if bound else "")
+    reads = tuple(n for n in names if n in known)
+    scope = _widest([options["scope"], *(known[n].scope for n in reads)])
+    plain = tuple(n for n in names if n not in known and n not in WINDOW_COLUMNS)
+    shown = options["model_input"] and is_input(dtype)
+    return FeatureColumn(
+        name, declaration, PairBody(expression), as_dtype(dtype), shown, scope, reads=reads, columns=plain
+    )
+
+
+def _check_readable(
+    name: str,
+    declaration: Declaration,
+    dataset: Dataset,
+    known: Mapping[str, FeatureColumn],
+    unavailable: Mapping[str, str],
+) -> None:
+    if name in known or name in WINDOW_COLUMNS or name in dataset.pair_schema:
+        return
+    if name in dataset.history_schema:
+        raise FeatureError(
+            f"Feature {declaration.name!r} ({declaration.place}) reads {name!r} from the pairs, but that is an "
+            "outcome: it is not known when the pair is scored.",
+            expected="keys, observed columns, attributes or features",
+            todo="read it from the history with @aggregate",
+        )
+    if name in unavailable:
+        raise MissingColumnError(f"needs {name!r}, which {unavailable[name]}")
+    near = did_you_mean(name, [*known, *dataset.pair_schema.names()])
+    raise MissingColumnError(f"needs {name!r}, which is neither a column of the pairs nor a feature.{near}")
+
+
+def _pair_dtype(
+    declaration: Declaration, expression: pl.Expr, dataset: Dataset, known: Mapping[str, FeatureColumn]
+) -> pl.DataType:
+    schema = {**dataset.pair_schema, **WINDOW_COLUMNS, **{n: c.dtype for n, c in known.items()}}
+    try:
+        dtype = pl.LazyFrame(schema=schema).select(expression.alias("x")).collect_schema()["x"]
+    except PolarsError as error:
+        raise FeatureError(
+            f"Feature {declaration.name!r} ({declaration.place}) does not fit its inputs: {error}"
+        ) from error
+    return pl.Float32() if dtype == pl.Float64 else dtype
+
+
+def _widest(scopes: Sequence[Scope]) -> Scope:
+    order: tuple[Scope, ...] = ("row", "user", "window")
+    return max(scopes, key=order.index)

@@ -1,0 +1,143 @@
+"""The registry bound to a data set: which columns exist here, what they are made of, what is not available."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from graphlib import CycleError, TopologicalSorter
+
+import polars as pl
+
+from competitions import Dataset
+from engine import ConfigError, FeatureSettings, did_you_mean
+from features._bind_history import bind_history_feature
+from features._bind_pairs import bind_pair_feature
+from features._column import WINDOW_COLUMNS, FeatureColumn
+from features._declare import Declaration, Registry
+from features._errors import FeatureError, MissingColumnError
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """What can be computed on a data set.
+
+    Attributes
+    ----------
+    columns
+        Every column by name, each after the ones it reads.
+    unavailable
+        Name of a feature or column -> why the competition does not have it.
+    """
+
+    dataset: Dataset
+    columns: Mapping[str, FeatureColumn]
+    unavailable: Mapping[str, str]
+
+    def select(self, patterns: FeatureSettings, needs: Iterable[str] = ()) -> tuple[str, ...]:
+        """Name the model inputs that the patterns keep, and ``needs``, in the catalogue's order.
+
+        Raises ConfigError when a pattern matches nothing or a needed column does not exist here.
+        """
+        needed = set(needs)
+        for name in needed - set(self.columns):
+            raise ConfigError(self._missing(name), todo="drop the model that needs it, or add the feature")
+        for pattern in (*patterns.include, *patterns.exclude):
+            if pattern != "*" and not any(
+                fnmatchcase(n, pattern) for n in (*self.columns, *self.unavailable)
+            ):
+                near = did_you_mean(pattern, self.columns)
+                raise ConfigError(f"The feature pattern {pattern!r} matches no feature.{near}")
+        return tuple(n for n, c in self.columns.items() if n in needed or _keeps(patterns, c))
+
+    def closure(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Name the columns and all that they read, each after what it reads."""
+        wanted: set[str] = set()
+        waiting = list(names)
+        while waiting:
+            name = waiting.pop()
+            if name not in self.columns:
+                raise FeatureError(self._missing(name))
+            if name not in wanted:
+                wanted.add(name)
+                waiting.extend(self.columns[name].reads)
+        return tuple(n for n in self.columns if n in wanted)
+
+    def _missing(self, name: str) -> str:
+        if name in self.unavailable:
+            return f"The feature {name!r} is not available here: it {self.unavailable[name]}."
+        return f"There is no feature {name!r}.{did_you_mean(name, self.columns)}"
+
+
+def _keeps(patterns: FeatureSettings, column: FeatureColumn) -> bool:
+    if not column.is_model_input or (column.scope != "row" and not patterns.transductive):
+        return False
+    included = any(fnmatchcase(column.name, p) for p in patterns.include)
+    return included and not any(fnmatchcase(column.name, p) for p in patterns.exclude)
+
+
+def bind_catalogue(dataset: Dataset, registry: Registry) -> Catalogue:
+    """Bind every declaration to the data set.
+
+    Raises FeatureError for what no competition could make right: duplicate columns, cycles, outcomes read from
+    pairs, wrong dtypes. What only this competition lacks is listed as unavailable with the reason.
+    """
+    columns: dict[str, FeatureColumn] = {}
+    unavailable: dict[str, str] = {}
+    declarations = registry.declarations.values()
+    for declaration in (d for d in declarations if d.kind != "per_pair"):
+        found, lacking = bind_history_feature(declaration, dataset)
+        unavailable.update(lacking)
+        _add(columns, found, dataset)
+    for declaration, bound in _in_order([d for d in declarations if d.kind == "per_pair"], columns):
+        try:
+            _add(columns, [bind_pair_feature(declaration, bound, dataset, columns, unavailable)], dataset)
+        except MissingColumnError as missing:
+            unavailable[declaration.name + (f"__{bound}" if bound else "")] = missing.found
+    return Catalogue(dataset, columns, unavailable)
+
+
+def _add(columns: dict[str, FeatureColumn], found: Sequence[FeatureColumn], dataset: Dataset) -> None:
+    taken = {*dataset.history_schema, *dataset.pair_schema, *WINDOW_COLUMNS, "window"}
+    for column in found:
+        if column.name in taken:
+            raise FeatureError(
+                f"Feature {column.name!r} ({column.declaration.place}) has the name of a column of the competition.",
+                todo="rename the function",
+            )
+        known = columns.get(column.name)
+        if known:
+            raise FeatureError(
+                f"Two features give the column {column.name!r}: {known.declaration.place} and "
+                f"{column.declaration.place}.",
+                todo="rename one of them",
+            )
+        columns[column.name] = column
+
+
+def _in_order(
+    declarations: Sequence[Declaration], columns: Mapping[str, FeatureColumn]
+) -> Iterable[tuple[Declaration, str | None]]:
+    """Sort per-pair columns so that each comes after what it reads; ``each`` is spread out."""
+    nodes: dict[str, tuple[Declaration, str | None]] = {}
+    reads: dict[str, set[str]] = {}
+    for declaration in declarations:
+        parameters = list(declaration.parameters)
+        for bound in declaration.options["each"] or (None,):
+            name = declaration.name + (f"__{bound}" if bound else "")
+            nodes[name] = (declaration, bound)
+            reads[name] = {bound, *parameters[1:]} if bound else set(parameters)
+    order = TopologicalSorter({n: reads[n] & nodes.keys() for n in nodes})
+    try:
+        return [nodes[name] for name in order.static_order()]
+    except CycleError as error:
+        circle = " -> ".join(error.args[1])
+        places = ", ".join(sorted({str(nodes[n][0].place) for n in error.args[1]}))
+        raise FeatureError(
+            f"Features read each other in a circle: {circle} ({places}).", todo="break it"
+        ) from error
+
+
+def dtype_name(dtype: pl.DataType) -> str:
+    """Short text of a dtype for listings."""
+    return f"Enum({len(dtype.categories)})" if isinstance(dtype, pl.Enum) else str(dtype)

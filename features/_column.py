@@ -1,0 +1,115 @@
+"""One column of the catalogue: what it is called, made of and reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from features._aggregates import Aggregate
+from features._declare import Declaration, DType, Key, Scope
+from features._errors import FeatureError, MissingColumnError
+from features._lookback import EVERYTHING, Lookback
+
+WINDOW_COLUMNS = {"cutoff": pl.Int64(), "horizon": pl.Int64()}
+
+
+@dataclass(frozen=True)
+class AggregateBody:
+    """States by key over the history and the finish over them."""
+
+    aggregate: Aggregate
+    key: Key
+    lookback: Lookback
+    where: pl.Expr | None
+
+
+@dataclass(frozen=True)
+class PairBody:
+    """An expression over the pairs' columns and other features."""
+
+    expression: pl.Expr
+
+
+@dataclass(frozen=True)
+class PythonBody:
+    """One column of a ``@table`` or ``@fitted`` body; ``arguments`` are those of the variant."""
+
+    output: str
+    key: Key
+    needs: tuple[str, ...]
+    variant: str = ""
+    arguments: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class FeatureColumn:
+    """One column of the catalogue.
+
+    Attributes
+    ----------
+    key, lookback
+        What an aggregate groups by and how far it looks back; empty for the others.
+    scope
+        Which other pairs shown can change the value: none (``row``), the user's, or the whole window's.
+    reads
+        Names of the features it reads (not of plain columns).
+    """
+
+    name: str
+    declaration: Declaration
+    body: AggregateBody | PairBody | PythonBody
+    dtype: pl.DataType
+    is_model_input: bool
+    scope: Scope = "row"
+    key: Key = ()
+    lookback: Lookback = EVERYTHING
+    reads: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+
+    @property
+    def meaning(self) -> str:
+        """First line of the docstring."""
+        return self.declaration.meaning
+
+    @property
+    def kind(self) -> str:
+        """Which of the four ways it is written in."""
+        return self.declaration.kind
+
+    @property
+    def family(self) -> str:
+        """The file it is written in, without its ending."""
+        return self.declaration.place.file.stem
+
+    @property
+    def fill(self) -> float | None:
+        """What replaces null, if anything."""
+        fill: float | None = self.declaration.options["fill"]
+        return fill
+
+
+def call_body(declaration: Declaration, *arguments: object) -> object:
+    """Call a declaring body; what it raises becomes a FeatureError that names the feature and its place."""
+    try:
+        return declaration.body(*arguments)
+    except (FeatureError, MissingColumnError):
+        raise
+    except Exception as error:
+        raise FeatureError(
+            f"Feature {declaration.name!r} ({declaration.place}) failed while it was read: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+
+
+def as_dtype(dtype: DType) -> pl.DataType:
+    """Give the instance of a dtype that may be written as a class."""
+    return dtype if isinstance(dtype, pl.DataType) else dtype()
+
+
+def is_input(dtype: DType) -> bool:
+    """Tell whether models can read the dtype: a number, a Boolean or an Enum."""
+    kind = as_dtype(dtype)
+    return kind.is_numeric() or isinstance(kind, pl.Boolean | pl.Enum)

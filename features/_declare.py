@@ -1,0 +1,225 @@
+"""The four ways to write a feature, and the registry they go into."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol, TypeVar
+
+import polars as pl
+
+from features._aggregates import Aggregate, raw
+from features._errors import FeatureError, MissingColumnError
+from features._lookback import Lookback, as_lookback
+from validation import Window
+
+Scope = Literal["row", "user", "window"]
+Key = tuple[str, ...]
+DType = pl.DataType | type[pl.DataType]
+Body = TypeVar("Body", bound=Callable[..., Any])
+
+
+class Fittable(Protocol):
+    """A class behind ``@fitted``: fitted once a window, on its history."""
+
+    def fit(self, history: pl.LazyFrame, window: Window) -> None:
+        """Learn from the history (sorted by clock and row)."""
+        ...
+
+    def transform(self, pairs: pl.DataFrame) -> pl.DataFrame:
+        """Give ``pair_id`` and the declared columns for each pair. Row by row: other pairs must not matter."""
+        ...
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a feature is written."""
+
+    file: Path
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.file.name}:{self.line}"
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """One decorated function or class, before it meets a competition."""
+
+    name: str
+    kind: Literal["aggregate", "per_pair", "table", "fitted"]
+    body: Callable[..., Any]
+    place: Place
+    meaning: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """Names of the body's parameters."""
+        return tuple(inspect.signature(self.body).parameters)
+
+
+@dataclass
+class Registry:
+    """All declarations by name. One registry is the product's; tests make their own."""
+
+    declarations: dict[str, Declaration] = field(default_factory=dict)
+
+    def add(self, declaration: Declaration) -> None:
+        """Register; a second feature of the same name is refused, naming both files."""
+        known = self.declarations.get(declaration.name)
+        if known:
+            raise FeatureError(
+                f"Two features are named {declaration.name!r}: {known.place} and {declaration.place}.",
+                todo="rename one of them",
+            )
+        self.declarations[declaration.name] = declaration
+
+
+REGISTRY = Registry()
+
+
+class Log:
+    """Hands out columns of the history, joined with attributes, as Polars expressions.
+
+    ``log.like`` and ``log["like"]`` are the same. ``log.clock`` is the row's clock, ``log.cutoff`` the window's.
+    """
+
+    def __init__(self, schema: pl.Schema) -> None:
+        self._schema = schema
+
+    def __getitem__(self, name: str) -> pl.Expr:
+        if name not in self._schema:
+            raise MissingColumnError(f"needs the column {name!r} in the log")
+        return pl.col(name)
+
+    def __getattr__(self, name: str) -> pl.Expr:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return self[name]
+
+
+def aggregate(
+    *,
+    keys: Sequence[str | Sequence[str]],
+    lookbacks: Sequence[str | Lookback | None] = (None,),
+    fill: float | None = None,
+    dtype: DType | None = None,
+    model_input: bool = True,
+    where: Callable[[Log], pl.Expr] | None = None,
+    registry: Registry = REGISTRY,
+) -> Callable[[Body], Body]:
+    """Register a grid of columns: an aggregate of the history by each key and lookback.
+
+    The function takes the ``log`` and returns an aggregate (``smoothed(log.like, strength=20)``), arithmetic
+    between aggregates, or a plain Polars aggregation. Columns are named ``name__key[__lookback]``. Keys must be
+    columns of the pairs; a tuple is a cross; ``()`` is everything. A null key is an unseen key.
+
+    ``fill`` replaces null. ``dtype`` is Float32 unless the aggregate is a count (UInt32) or a value of a column.
+    ``model_input=False``: a stepping stone for other features, not offered to models. ``where`` keeps rows before
+    anything else (and before ``last(n)`` counts them).
+    """
+    grid = [(_as_key(k), as_lookback(b)) for k in keys for b in lookbacks]
+    return _register(
+        "aggregate",
+        registry,
+        {"grid": grid, "fill": fill, "dtype": dtype, "model_input": model_input, "where": where},
+    )
+
+
+def per_pair(
+    body: Body | None = None,
+    *,
+    scope: Scope = "row",
+    each: Sequence[str] = (),
+    fill: float | None = None,
+    dtype: DType | None = None,
+    model_input: bool = True,
+    registry: Registry = REGISTRY,
+) -> Any:
+    """Register an expression over the pairs; the parameters name the columns and features that it reads.
+
+    ``scope``: ``"row"`` for elementwise ones; ``"user"`` if it looks at the user's other pairs in the window
+    (``.over("user_id")``), ``"window"`` if at all of them: transductive, which some competitions forbid.
+    ``each``: names bound to the first parameter one after another; columns are then named ``name__bound``.
+    """
+    options = {"scope": scope, "each": tuple(each), "fill": fill, "dtype": dtype, "model_input": model_input}
+    decorate = _register("per_pair", registry, options)
+    return decorate if body is None else decorate(body)
+
+
+def table(
+    *,
+    key: str | Sequence[str],
+    columns: Mapping[str, DType],
+    needs: Sequence[str] = (),
+    fill: float | None = None,
+    model_input: bool = True,
+    registry: Registry = REGISTRY,
+) -> Callable[[Body], Body]:
+    """Register a function ``(history, window) -> LazyFrame`` that gives the key and ``columns``, one row a key.
+
+    Columns are named ``column__key``. ``needs`` names the columns of the history that it reads: it gets those, the
+    clock and the row number; without it, all of them.
+    """
+    options = {"key": _as_key(key), "columns": dict(columns), "needs": tuple(needs), "fill": fill}
+    return _register("table", registry, {**options, "model_input": model_input})
+
+
+def fitted(
+    *,
+    columns: Mapping[str, DType],
+    needs: Sequence[str] = (),
+    variants: Mapping[str, Mapping[str, Any]] | None = None,
+    scope: Scope = "row",
+    fill: float | None = None,
+    model_input: bool = True,
+    registry: Registry = REGISTRY,
+) -> Callable[[Body], Body]:
+    """Register a class with ``fit(history, window)`` and ``transform(pairs)``, fitted once a window.
+
+    ``variants`` maps a name to the arguments of the class: each variant is fitted by itself and its columns are named
+    ``column__variant``. ``needs`` names the columns of the history that it reads, as for ``table``.
+    """
+    options = {
+        "columns": dict(columns),
+        "needs": tuple(needs),
+        "variants": dict(variants or {}),
+        "scope": scope,
+    }
+    return _register("fitted", registry, {**options, "fill": fill, "model_input": model_input})
+
+
+def _register(kind: Any, registry: Registry, options: Mapping[str, Any]) -> Callable[[Body], Body]:
+    def decorate(body: Body) -> Body:
+        lines = (inspect.getdoc(body) or "").strip().splitlines()
+        place = Place(Path(inspect.getsourcefile(body) or "?"), inspect.getsourcelines(body)[1])
+        name = str(body.__name__)
+        if not lines:
+            raise FeatureError(
+                f"Feature {name!r} ({place}) has no docstring.",
+                expected="a first line that says what the feature means, its unit and what null means",
+            )
+        feature = name.lower() if kind == "fitted" else name
+        registry.add(Declaration(feature, kind, body, place, lines[0], dict(options)))
+        return body
+
+    return decorate
+
+
+def _as_key(key: str | Sequence[str]) -> Key:
+    return (key,) if isinstance(key, str) else tuple(key)
+
+
+def aggregate_of(result: object, name: str) -> Aggregate:
+    """Read what an ``@aggregate`` body returned."""
+    if isinstance(result, Aggregate):
+        return result
+    if isinstance(result, pl.Expr):
+        return raw(result)
+    raise FeatureError(
+        f"Feature {name!r} returned {type(result).__name__}.",
+        expected="an aggregate such as smoothed(log.like, strength=20), or a Polars aggregation",
+    )

@@ -1,0 +1,93 @@
+"""What a stored column is made of: its key in the store, and with it the promise that nothing is computed twice."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import polars as pl
+
+from competitions import Dataset
+from engine import Recipe, code_digest
+from features._aggregates import serialized
+from features._catalogue import Catalogue
+from features._column import AggregateBody, FeatureColumn, PairBody, PythonBody
+from validation import Window
+
+FORMAT = 1  # of the stored columns; raise it when the engine computes something differently
+
+
+def pairs_recipe(dataset: Dataset, window: Window) -> Recipe:
+    """Recipe of a window's pairs: ids, keys and observed columns, sorted by pair_id."""
+    parts = {
+        "data": dataset.fingerprint,
+        "selection": code_digest(dataset.competition.select_pairs).digest,
+        "window": window.name,
+        "polars": pl.__version__,
+        "format": FORMAT,
+    }
+    return Recipe("pairs", f"pairs @ {window.name}", parts)
+
+
+def column_recipes(catalogue: Catalogue, window: Window, names: Iterable[str]) -> dict[str, Recipe]:
+    """Recipes of columns and of all that they read, by name."""
+    recipes: dict[str, Recipe] = {}
+    pairs = pairs_recipe(catalogue.dataset, window).key
+    for name in catalogue.closure(names):
+        column = catalogue.columns[name]
+        upstream = {f"feature {n}": recipes[n].key for n in column.reads}
+        parts: dict[str, Any] = {
+            "pairs": pairs,
+            "dtype": str(column.dtype),
+            "fill": column.fill,
+            "format": FORMAT,
+        }
+        parts |= {
+            "data": catalogue.dataset.fingerprint,
+            "window": window.name,
+            **upstream,
+            **_body_parts(column),
+        }
+        recipes[name] = Recipe("feature", f"{name} @ {window.name}", parts)
+    return recipes
+
+
+def feature_keys(catalogue: Catalogue, windows: Iterable[Window], names: Iterable[str]) -> dict[str, str]:
+    """Every key that a frame of these windows and columns is made of, for the recipes of what is fitted on it."""
+    names = tuple(names)
+    keys: dict[str, str] = {}
+    for window in windows:
+        recipes = column_recipes(catalogue, window, names)
+        keys[f"pairs @ {window.name}"] = pairs_recipe(catalogue.dataset, window).key
+        keys |= {recipes[name].name: recipes[name].key for name in names}
+    return keys
+
+
+def _body_parts(column: FeatureColumn) -> Mapping[str, Any]:
+    body = column.body
+    match body:
+        case AggregateBody():
+            states = sorted(body.aggregate.states)
+            code = {"states": states, "finish": _digest(serialized(body.aggregate.finish))}
+            where = "" if body.where is None else _digest(serialized(body.where))
+            return {"code": code, "key": list(body.key), "lookback": [body.lookback.kind, body.lookback.size],
+                    "where": where, "polars": pl.__version__}  # fmt: skip
+        case PairBody():
+            return {"code": _digest(serialized(body.expression)), "polars": pl.__version__}
+        case PythonBody():
+            code = code_digest(column.declaration.body).digest
+            arguments = dict(sorted((body.arguments or {}).items()))
+            return {"code": code, "arguments": repr(arguments), "needs": list(body.needs), "output": body.output,
+                    "key": list(body.key), "libraries": _libraries()}  # fmt: skip
+
+
+def _digest(text: str) -> str:
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def _libraries() -> dict[str, str]:
+    """Versions of the libraries that Python bodies compute with."""
+    from importlib.metadata import version
+
+    return {name: version(name) for name in ("implicit", "numpy", "polars", "scikit-learn", "scipy")}

@@ -1,0 +1,66 @@
+"""What share of exposures ended in which reaction, pulled to the share over all keys."""
+
+import polars as pl
+
+from features import Aggregate, Log, aggregate, last, per_pair, smoothed
+
+SEGMENTS = ["age_group", "gender", "occupation", "source_id", "release_year", "main_genre"]
+CROSSES = [
+    ("user_id", "main_genre"),
+    ("user_id", "source_id"),
+    ("gender", "item_id"),
+    ("age_group", "item_id"),
+    ("gender", "main_genre"),
+    ("age_group", "main_genre"),
+    ("occupation", "main_genre"),
+]
+
+
+@aggregate(keys=["user_id", "item_id", *SEGMENTS, *CROSSES])
+def like_rate(log: Log) -> Aggregate:
+    """Smoothed share of exposures that ended in a like; null only without any history."""
+    return smoothed(log.like, strength=10)
+
+
+@aggregate(keys=["user_id", "item_id", *SEGMENTS, *CROSSES])
+def dislike_rate(log: Log) -> Aggregate:
+    """Smoothed share of exposures that ended in a dislike; null only without any history."""
+    return smoothed(log.dislike, strength=10)
+
+
+@aggregate(keys=["user_id", "item_id"])
+def ignore_rate(log: Log) -> Aggregate:
+    """Smoothed share of exposures without a reaction; null only without any history."""
+    return smoothed(log.relevance == 0, strength=10)
+
+
+@aggregate(keys=["user_id", "item_id", "release_year", ("user_id", "main_genre"), ("user_id", "source_id")])
+def relevance_rate(log: Log) -> Aggregate:
+    """Smoothed mean relevance of the key's exposures; null only without any history."""
+    return smoothed(log.relevance, strength=5)
+
+
+@aggregate(keys=["user_id"], lookbacks=[last(20)])
+def recent_relevance(log: Log) -> Aggregate:
+    """Smoothed mean relevance of the key's last exposures; null only without any history."""
+    return smoothed(log.relevance, strength=5)
+
+
+@per_pair
+def relevance_trend(recent_relevance__user_id__last20: pl.Expr, relevance_rate__user_id: pl.Expr) -> pl.Expr:
+    """Mean relevance of the user's last 20 exposures minus that of all; null only without any history."""
+    return recent_relevance__user_id__last20 - relevance_rate__user_id
+
+
+@per_pair
+def genre_affinity(
+    relevance_rate__user_id_x_main_genre: pl.Expr, relevance_rate__user_id: pl.Expr
+) -> pl.Expr:
+    """How much better the user likes the item's main genre than what he sees; null only without any history."""
+    return relevance_rate__user_id_x_main_genre - relevance_rate__user_id
+
+
+@per_pair
+def item_lift(relevance_rate__item_id: pl.Expr, relevance_rate__release_year: pl.Expr) -> pl.Expr:
+    """How much better the item is liked than others of its year; null only without any history."""
+    return relevance_rate__item_id - relevance_rate__release_year

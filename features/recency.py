@@ -1,0 +1,51 @@
+"""When: time since the last event of a key, and the rhythm of a user. Needs a timestamp that is seen beforehand."""
+
+import polars as pl
+
+from features import Aggregate, Log, aggregate, first, last, per_pair, raw
+
+
+@aggregate(
+    keys=["user_id", "item_id", ("user_id", "main_genre"), ("user_id", "source_id")], model_input=False
+)
+def last_seen(log: Log) -> Aggregate:
+    """Instant of the key's last exposure; null if it has none."""
+    return last(log.timestamp)
+
+
+@aggregate(keys=["user_id"], model_input=False)
+def last_liked(log: Log) -> Aggregate:
+    """Instant of the key's last like; null if it has none."""
+    return last(log.timestamp.filter(log.like))
+
+
+@aggregate(keys=["user_id", "item_id"], model_input=False)
+def first_seen(log: Log) -> Aggregate:
+    """Instant of the key's first exposure; null if it has none."""
+    return first(log.timestamp)
+
+
+@aggregate(keys=["user_id"])
+def n_days(log: Log) -> Aggregate:
+    """Number of distinct calendar days with an exposure; null if it has none."""
+    return raw(log.timestamp.dt.date().n_unique())
+
+
+@per_pair(each=["last_seen__user_id", "last_seen__item_id", "last_seen__user_id_x_main_genre",
+                "last_seen__user_id_x_source_id", "last_liked__user_id", "first_seen__user_id",
+                "first_seen__item_id"])  # fmt: skip
+def hours_since(event: pl.Expr, timestamp: pl.Expr) -> pl.Expr:
+    """Hours from the event to the pair; null if it never happened, negative if the clock is per user and it was later."""
+    return (timestamp - event).dt.total_seconds() / 3600
+
+
+@per_pair
+def hour_of_day(timestamp: pl.Expr) -> pl.Expr:
+    """Hour of the day of the pair, 0 to 23, in the log's time zone."""
+    return timestamp.dt.hour().cast(pl.UInt8)
+
+
+@per_pair
+def exposures_per_day(n_exposures__user_id: pl.Expr, n_days__user_id: pl.Expr) -> pl.Expr:
+    """Mean number of the user's exposures on a day with any; null for a user without history."""
+    return n_exposures__user_id / n_days__user_id

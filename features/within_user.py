@@ -1,0 +1,48 @@
+"""How a pair compares with what else the user is shown in the window: transductive, within the user's pairs."""
+
+import polars as pl
+
+from features import per_pair
+
+STRONG = [
+    "relevance_rate__item_id",
+    "like_rate__item_id",
+    "rating_mean__item_id",
+    "n_exposures__item_id",
+    "als_score__like",
+    "als_score__exposure",
+    "latent_score",
+    "genre_cosine_liked",
+]
+
+
+@per_pair(scope="user", each=STRONG)
+def user_rank(value: pl.Expr, user_id: pl.Expr) -> pl.Expr:
+    """Rank of the value within the user's pairs as a share in (0, 1], ties averaged; null where the value is null."""
+    return value.rank("average").over(user_id) / value.count().over(user_id)
+
+
+@per_pair(scope="user", each=["relevance_rate__item_id", "als_score__like", "latent_score"])
+def user_zscore(value: pl.Expr, user_id: pl.Expr) -> pl.Expr:
+    """Distance from the mean over the user's pairs in standard deviations; null for one pair or a constant."""
+    spread = value.cast(pl.Float64).std().over(user_id)
+    centred = value.cast(pl.Float64) - value.cast(pl.Float64).mean().over(user_id)
+    return pl.when(spread > 1e-9).then(centred / spread)
+
+
+@per_pair(scope="user")
+def n_pairs(item_id: pl.Expr, user_id: pl.Expr) -> pl.Expr:
+    """Number of pairs the user is shown in the window."""
+    return item_id.len().over(user_id).cast(pl.UInt32)
+
+
+@per_pair(scope="user")
+def n_pairs_of_genre(main_genre: pl.Expr, user_id: pl.Expr) -> pl.Expr:
+    """Number of pairs of the item's main genre among those the user is shown; an unknown genre is one of its own."""
+    return main_genre.len().over(user_id, main_genre).cast(pl.UInt32)
+
+
+@per_pair(scope="user")
+def position_in_time(timestamp: pl.Expr, user_id: pl.Expr) -> pl.Expr:
+    """Rank of the pair's instant within the user's pairs as a share in (0, 1], ties averaged."""
+    return timestamp.rank("average").over(user_id) / timestamp.len().over(user_id)
