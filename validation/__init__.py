@@ -2,9 +2,19 @@
 
 from validation._bootstrap import Difference, paired_bootstrap
 from validation._bundle import CvBundle
+from validation._drift import SingleFeatureScore, psi, single_feature_score
 from validation._evaluate import evaluate, evaluate_by_group
 from validation._metric import GroupValues, MetricFunction, metric, metrics
 from validation._windows import Fold, Folds, Window, is_test, plan_folds, window_pairs, window_relevance
+from validation.hit_rate_at_k import hit_rate_at_k
+from validation.log_loss import log_loss
+from validation.map_at_k import map_at_k
+from validation.mrr_at_k import mrr_at_k
+from validation.ndcg_at_k import ndcg_at_k
+from validation.precision_at_k import precision_at_k
+from validation.recall_at_k import recall_at_k
+from validation.rmse import rmse
+from validation.roc_auc import roc_auc
 from validation.user_auc import user_auc
 
 __all__ = [
@@ -14,14 +24,26 @@ __all__ = [
     "Folds",
     "GroupValues",
     "MetricFunction",
+    "SingleFeatureScore",
     "Window",
     "evaluate",
     "evaluate_by_group",
+    "hit_rate_at_k",
     "is_test",
+    "log_loss",
+    "map_at_k",
     "metric",
     "metrics",
+    "mrr_at_k",
+    "ndcg_at_k",
     "paired_bootstrap",
     "plan_folds",
+    "precision_at_k",
+    "psi",
+    "recall_at_k",
+    "rmse",
+    "roc_auc",
+    "single_feature_score",
     "user_auc",
     "window_pairs",
     "window_relevance",

@@ -118,10 +118,9 @@ def _sums(
     first_row[position] = np.arange(len(codes))
     owner = user_code[first_row]
     total = np.where(values.weight > 0, values.weight * values.value**function.power, 0.0)
-    n_codes = int(user_code.max(initial=-1)) + 1
-    return _Sums(
-        np.bincount(owner, total, n_codes), np.bincount(owner, values.weight, n_codes), function.power
-    )
+    n_users = int(user_code.max(initial=-1)) + 1
+    value, weight = (np.bincount(owner, x, n_users).astype(np.float64) for x in (total, values.weight))
+    return _Sums(value, weight, function.power)
 
 
 def _codes_within_users(

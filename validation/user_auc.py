@@ -63,12 +63,15 @@ def user_auc(
         concordant, n_pairs = concordant - out_concordant, n_pairs - n_out
     value = np.full(len(groups.code), ONE_CLASS[one_class])
     np.divide(concordant, n_pairs, out=value, where=n_pairs > 0)
-    weights = {
-        "equal": lambda: np.ones(len(groups.code)),
-        "positives": lambda: groups.sums(relevance >= min_relevance),
-        "rows": lambda: groups.size.astype(np.float64),
-    }
-    return group_values(groups.code, value, weights[weight]())
+    if weight == "equal":
+        weights = np.ones(len(groups.code))
+    else:
+        weights = (
+            groups.sums(relevance >= min_relevance)
+            if weight == "positives"
+            else groups.size.astype(np.float64)
+        )
+    return group_values(groups.code, value, weights)
 
 
 def _pairs_between(
