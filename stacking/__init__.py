@@ -1,0 +1,20 @@
+"""Stacking: out-of-fold predictions of every model, blends of them, and the scores of the test pairs."""
+
+from stacking._blend import leave_one_fold_out
+from stacking._blender import BlendContext, Blender, FittedBlend, ScoreFrame, Scores, blender, blenders
+from stacking._cv import run_cv
+from stacking._final import final_scores, read_final_weights
+
+__all__ = [
+    "BlendContext",
+    "Blender",
+    "FittedBlend",
+    "ScoreFrame",
+    "Scores",
+    "blender",
+    "blenders",
+    "final_scores",
+    "leave_one_fold_out",
+    "read_final_weights",
+    "run_cv",
+]

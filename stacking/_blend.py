@@ -1,0 +1,193 @@
+"""Every blender scored leave-one-fold-out, and the choice among them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from engine import Recipe, Task, run_tasks
+from stacking._blender import BASELINE, MIN_EVAL_WINDOWS, BlendContext, Blender, ScoreFrame, Scores
+from stacking._oof import check_scores, oof_recipe, plan_cv_fits
+from stacking._plan import Plan
+from validation import paired_bootstrap
+
+N_RESAMPLES = 1000
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which scores the submission uses, and why.
+
+    ``differences``: for each learned blend ``mean``, ``low``, ``high`` of its metric minus the baseline's, larger
+    is better (the sign of a loss is turned).
+    """
+
+    chosen: str
+    reason: str
+    differences: Mapping[str, Mapping[str, float]]
+
+
+def score_frame(oof: pl.DataFrame, models: Sequence[str], user: str) -> ScoreFrame:
+    """Cut what blenders may see out of the out-of-fold table: no fold names, no item keys."""
+    labels = ["relevance"] if "relevance" in oof.columns else []
+    return ScoreFrame(oof.select("pair_id", "window", user, *labels, *models), tuple(models), user)
+
+
+def leave_one_fold_out(blender: Blender, oof: ScoreFrame, window: int, context: BlendContext) -> Scores:
+    """Fit a blender on the other windows' rows and score the rows of ``window``, whose labels it never sees."""
+    fitted = blender.fit(oof.take(pl.col("window") != window), context)
+    left_out = oof.take(pl.col("window") == window).without_labels()
+    return fitted.predict(left_out)
+
+
+def scored_blenders(plan: Plan) -> dict[str, Blender]:
+    """Blenders that can be scored: all with three eval windows, else those that learn nothing.
+
+    With two windows a learned blend would be fitted on one: its score would say little of the final one.
+    """
+    enough = len(plan.folds.folds) >= MIN_EVAL_WINDOWS
+    return {name: b for name, b in plan.blenders.items() if enough or not b.learns}
+
+
+def blend_recipe(plan: Plan, name: str, left_out: str | None) -> Recipe:
+    """Recipe of a blender's scores of a left-out fold, or of its fit on all of them."""
+    metric = plan.dataset.competition.metric
+    parts = {
+        **plan.parts[name],
+        "oof": oof_recipe(plan, plan_cv_fits(plan)).key,
+        "metric": {
+            "name": metric.name,
+            "policy": dict(metric.policy),
+            "greater_is_better": metric.greater_is_better,
+        },
+        "left out": left_out,
+        "seed": plan.settings.seed,
+    }
+    return Recipe("blend", f"{name} without {left_out}" if left_out else name, parts)
+
+
+def blend_oof(plan: Plan, oof_file: Path) -> pl.DataFrame:
+    """Join the blends' leave-one-fold-out scores to the models': one Float64 column more for each blend."""
+    blenders = scored_blenders(plan)
+    folds = {f.name: f.eval.cutoff for f in plan.folds.folds}
+    where = [(name, fold) for name in blenders for fold in folds]
+    tasks = [
+        Task(
+            blend_recipe(plan, name, fold),
+            write_left_out,
+            (
+                name,
+                blenders[name],
+                oof_file,
+                tuple(plan.models),
+                plan.dataset.competition.user,
+                folds[fold],
+                context(plan),
+            ),
+        )
+        for name, fold in where
+    ]
+    folders = run_tasks("Blends: leave one fold out", tasks, plan.store, plan.settings)
+    oof = pl.read_parquet(oof_file)
+    for name in blenders:
+        files = [w / "scores.parquet" for (n, _), w in zip(where, folders, strict=True) if n == name]
+        scores = pl.concat([pl.read_parquet(f) for f in files]).rename({"score": name})
+        oof = oof.join(scores, on=["window", "pair_id"], how="left", validate="1:1", maintain_order="left")
+    return oof
+
+
+def context(plan: Plan) -> BlendContext:
+    """What every blender gets beside the rows."""
+    return BlendContext(plan.dataset.competition.metric, plan.settings.seed)
+
+
+def write_left_out(
+    folder: Path,
+    name: str,
+    blender: Blender,
+    oof_file: Path,
+    models: Sequence[str],
+    user: str,
+    window: int,
+    context: BlendContext,
+) -> None:
+    """Write ``scores.parquet`` (``window``, ``pair_id``, ``score``) of the left-out window. Runs in a worker."""
+    oof = score_frame(pl.read_parquet(oof_file), models, user)
+    scores = leave_one_fold_out(blender, oof, window, context)
+    rows = oof.table.filter(pl.col("window") == window).select("window", "pair_id")
+    check_scores(scores, rows.height, f"The blender {name!r}")
+    rows.with_columns(score=pl.Series(scores, dtype=pl.Float64)).write_parquet(folder / "scores.parquet")
+
+
+def fit_on_all(
+    folder: Path, blender: Blender, oof_file: Path, models: Sequence[str], user: str, context: BlendContext
+) -> None:
+    """Fit a blender on all out-of-fold rows; write ``blend/`` (its own files) and ``weights.json``."""
+    fitted = blender.fit(score_frame(pl.read_parquet(oof_file), models, user), context)
+    (folder / "blend").mkdir()
+    fitted.save(folder / "blend")
+    (folder / "weights.json").write_text(json.dumps(dict(fitted.weights)), encoding="utf-8")
+
+
+def fit_blends(plan: Plan, oof_file: Path, names: Sequence[str]) -> dict[str, Path]:
+    """Fit blenders on all out-of-fold rows: name -> folder with ``blend/`` and ``weights.json``."""
+    user = plan.dataset.competition.user
+    args: tuple[Any, ...] = (oof_file, tuple(plan.models), user, context(plan))
+    tasks = [Task(blend_recipe(plan, n, None), fit_on_all, (plan.blenders[n], *args)) for n in names]
+    folders = run_tasks("Blends: fit on all folds", tasks, plan.store, plan.settings)
+    return dict(zip(names, folders, strict=True))
+
+
+def read_weights(folders: Mapping[str, Path]) -> dict[str, dict[str, float]]:
+    """Share of each model in each blend."""
+    return {n: json.loads((f / "weights.json").read_text(encoding="utf-8")) for n, f in folders.items()}
+
+
+def choose(plan: Plan, oof: pl.DataFrame, blends: Sequence[str]) -> Choice:
+    """Choose what the submission uses.
+
+    ``settings.blender`` forces one. Else the mean of ranks is used, unless the paired bootstrap interval (users
+    resampled with all their folds) of a learned blend's difference to it lies above zero; of several such blends
+    the one with the largest mean difference.
+    """
+    differences = {b: _difference(plan, oof, b) for b in blends if b != BASELINE}
+    forced = plan.settings.blender
+    if forced != "auto":
+        return Choice(forced, f"blender = {forced!r} in the settings", differences)
+    better = {b: d["mean"] for b, d in differences.items() if d["low"] > 0}
+    if better:
+        best = max(better, key=lambda b: better[b])
+        d = differences[best]
+        reason = (
+            f"its gain over {BASELINE} is {d['mean']:+.4f} [{d['low']:+.4f}, {d['high']:+.4f}], above zero"
+        )
+        return Choice(best, reason, differences)
+    if differences:
+        return Choice(BASELINE, "no learned blend beats it with an interval above zero", differences)
+    n = len(plan.folds.folds)
+    reason = f"learned blends are not scored: they need {MIN_EVAL_WINDOWS} eval windows, there are {n}"
+    return Choice(BASELINE, reason, differences)
+
+
+def _difference(plan: Plan, oof: pl.DataFrame, blend: str) -> dict[str, float]:
+    c = plan.dataset.competition
+    found = asdict(
+        paired_bootstrap(
+            oof,
+            c.metric,
+            user=c.user,
+            group=["window", c.user],
+            score_a=BASELINE,
+            score_b=blend,
+            n_resamples=N_RESAMPLES,
+            seed=plan.settings.seed,
+        )
+    )
+    if c.metric.greater_is_better:
+        return {k: float(found[k]) for k in ("mean", "low", "high")}
+    return {"mean": -float(found["mean"]), "low": -float(found["high"]), "high": -float(found["low"])}

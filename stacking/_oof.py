@@ -1,0 +1,199 @@
+"""Fits of every model on every fold, and their scores of the pairs after it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from engine import Recipe, Store, Task, TaskError, run_tasks
+from features import Catalogue
+from models import FitContext, FitReport, Ranker
+from stacking._plan import Plan, read_pairs
+from validation import Fold, Window, is_test, window_pairs, window_relevance
+
+
+@dataclass(frozen=True)
+class Fit:
+    """One model on one fold: the recipes of its fit and of its scores, and how many iterations it is given."""
+
+    model: str
+    fold: Fold
+    iterations: int | None
+    fit: Recipe
+    scores: Recipe
+
+
+def plan_fit(plan: Plan, model: str, fold: Fold, iterations: int | None = None) -> Fit:
+    """Write the recipes of a fit. Reads no frame, so it takes no time.
+
+    Names hold the window and not the fold's number: with one fold more the others stay what they are.
+    """
+    columns = plan.columns[model]
+    fit = Recipe(
+        "fit",
+        f"{model} @ {fold.eval.name}",
+        {
+            **plan.parts[model],
+            "columns": list(columns),
+            "features": plan.frame_keys(fold.train, columns),
+            "seed": plan.settings.seed,
+            "threads": plan.threads_per_fit,
+            "iterations": iterations,
+        },
+    )
+    scores = Recipe(
+        "scores",
+        f"{model} @ {fold.eval.name}",
+        {"fit": fit.key, "features": plan.frame_keys([fold.eval], columns)},
+    )
+    return Fit(model, fold, iterations, fit, scores)
+
+
+def plan_cv_fits(plan: Plan) -> list[Fit]:
+    """Every model on every fold, the folds in order and the models in the order of the config."""
+    return [plan_fit(plan, model, fold) for fold in plan.folds.folds for model in plan.models]
+
+
+def run_fits(plan: Plan, fits: Sequence[Fit], title: str) -> list[Path]:
+    """Fit and score what is not in the store; returns the folder of each fit's scores.
+
+    Scores that are there need no fit, but every fit is asked for all the same: its report is part of the result.
+    """
+    store, settings, threads = plan.store, plan.settings, plan.threads_per_fit
+    shared = [(plan.catalogue, store.root, plan.models[f.model], plan.columns[f.model]) for f in fits]
+    fit_tasks = [
+        Task(f.fit, fit_model, (*args, f.fold.train, FitContext(settings.seed, threads, f.iterations)))
+        for f, args in zip(fits, shared, strict=True)
+    ]
+    folders = run_tasks(f"{title}: fit", fit_tasks, store, settings, threads_per_job=threads)
+    score_tasks = [
+        Task(f.scores, score_pairs, (*args, f.fold, where, f.model))
+        for f, args, where in zip(fits, shared, folders, strict=True)
+    ]
+    return run_tasks(f"{title}: score", score_tasks, store, settings, threads_per_job=threads)
+
+
+def fit_model(
+    folder: Path,
+    catalogue: Catalogue,
+    root: Path,
+    model: Ranker,
+    columns: Sequence[str],
+    windows: Sequence[Window],
+    context: FitContext,
+) -> None:
+    """Fit a model on windows; write ``model/`` (its own files) and ``report.json`` (FitReport and ``seconds``).
+
+    Runs in a worker: reads its frame from the store itself, since a frame is larger than what names it.
+    """
+    train = read_pairs(catalogue, windows, columns, Store(root), labels=True)
+    began = perf_counter()
+    fitted = model.fit(train, context)
+    seconds = perf_counter() - began
+    (folder / "model").mkdir()
+    fitted.save(folder / "model")
+    report = {**asdict(fitted.report), "seconds": seconds}
+    (folder / "report.json").write_text(json.dumps(report), encoding="utf-8")
+
+
+def score_pairs(
+    folder: Path,
+    catalogue: Catalogue,
+    root: Path,
+    model: Ranker,
+    columns: Sequence[str],
+    fold: Fold,
+    where: Path,
+    name: str,
+) -> None:
+    """Score the pairs of a fold's eval window; write ``scores.parquet`` (``pair_id``, ``score`` Float64)."""
+    frame = read_pairs(catalogue, [fold.eval], columns, Store(root), labels=False)
+    scores = np.asarray(model.fitted.load(where / "model").predict(frame), dtype=np.float64)
+    check_scores(scores, frame.table.height, f"The model {name!r} ({fold.name})")
+    frame.table.select("pair_id", score=pl.Series(scores)).write_parquet(folder / "scores.parquet")
+
+
+def check_scores(scores: np.ndarray[Any, Any], n_pairs: int, who: str) -> None:
+    """Refuse scores that are not one finite number a pair. Raises TaskError."""
+    if scores.shape != (n_pairs,):
+        raise TaskError(
+            f"{who} gave scores of shape {scores.shape}.", expected=f"one score a pair: ({n_pairs},)"
+        )
+    n_bad = int((~np.isfinite(scores)).sum())
+    if n_bad:
+        raise TaskError(
+            f"{who} gave {n_bad} scores that are null or infinite, of {n_pairs}.",
+            expected="finite scores",
+            todo="look at its `predict`: nulls in the features must not become nulls in the score",
+        )
+
+
+def read_report(store: Store, fit: Fit) -> tuple[FitReport, float]:
+    """What a finished fit tells about itself, and its seconds. Raises TaskError if it is not in the store."""
+    folder = store.find(fit.fit)
+    if folder is None:
+        raise TaskError(
+            f"The fit {fit.fit.name} is not in the store.", expected="a finished fit", todo="run again"
+        )
+    facts = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    seconds = facts.pop("seconds")
+    return FitReport(**facts), seconds
+
+
+def join_scores(plan: Plan, window: Window, scores: Mapping[str, Path]) -> pl.DataFrame:
+    """Put the models' scores of a window side by side: keys, ``relevance`` if there are labels, a column a model.
+
+    Joined on ``pair_id``, never by position; sorted by (window, user, pair_id). Raises TaskError when a pair has
+    no score.
+    """
+    c = plan.dataset.competition
+    pairs = window_pairs(plan.dataset, window).select(
+        pl.lit(window.cutoff, dtype=pl.Int64).alias("window"), "pair_id", c.user, c.item
+    )
+    if not is_test(plan.dataset, window):
+        pairs = pairs.join(window_relevance(plan.dataset, window), on="pair_id", how="left", validate="1:1")
+    for model, folder in scores.items():
+        table = pl.read_parquet(folder / "scores.parquet").rename({"score": model})
+        pairs = pairs.join(table, on="pair_id", how="left", validate="1:1")
+        if pairs[model].null_count() or table.height != pairs.height:
+            raise TaskError(
+                f"The scores of {model!r} in {window.name} are for other pairs than the window's.",
+                expected=f"one score for each of its {pairs.height} pairs",
+                todo="remove the artifact with `python -m engine store prune` and run again",
+            )
+    return pairs.sort("window", c.user, "pair_id")
+
+
+def oof_recipe(plan: Plan, fits: Sequence[Fit]) -> Recipe:
+    """Recipe of the table of out-of-fold scores of every model."""
+    upstream = {f"{f.model} @ {f.fold.name}": f.scores.key for f in fits}
+    models = list(plan.models)
+    return Recipe("oof", "models", {"models": models, "scores": upstream, "data": plan.dataset.fingerprint})
+
+
+def make_oof(plan: Plan) -> Path:
+    """Make the out-of-fold scores of every model: a Parquet file with ``fold``, keys, ``relevance``, scores.
+
+    Models that predict a fold's eval window have seen earlier windows only.
+    """
+    fits = plan_cv_fits(plan)
+    recipe = oof_recipe(plan, fits)
+    folder = plan.store.find(recipe)
+    if folder is None:
+        folders = run_fits(plan, fits, "Models")
+        made = {(f.fold.name, f.model): where for f, where in zip(fits, folders, strict=True)}
+        tables = [
+            join_scores(plan, fold.eval, {m: made[fold.name, m] for m in plan.models}).select(
+                pl.lit(fold.name).alias("fold"), pl.all()
+            )
+            for fold in plan.folds.folds
+        ]
+        folder = plan.store.put(recipe, lambda new: pl.concat(tables).write_parquet(new / "oof.parquet"))
+    return folder / "oof.parquet"

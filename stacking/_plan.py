@@ -1,0 +1,174 @@
+"""What a stack is made of: data, windows, models and the columns that each of them reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from importlib.metadata import version
+from typing import Any, cast
+
+from competitions import Dataset, open_dataset
+from engine import ConfigError, DataError, Settings, Store, code_digest, did_you_mean
+from features import Catalogue, feature_keys, load_catalogue, read_features
+from models import PairFrame, Ranker, build_models
+from stacking._blender import BASELINE, MIN_EVAL_WINDOWS, Blender, blenders
+from validation import Folds, Window, plan_folds
+
+LIBRARIES = ("catboost", "implicit", "numpy", "polars", "scipy", "torch")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that the stages of a stack share, read once from the settings.
+
+    Attributes
+    ----------
+    columns
+        For each model the feature columns that it gets: those that the patterns select and those it needs.
+    parts
+        For each model and blender what its fits depend on beside their rows (see ``made_of``).
+    keys
+        Key in the store of every column of every window, and of the windows' pairs, by ``NAME @ WINDOW``.
+    """
+
+    settings: Settings
+    dataset: Dataset
+    catalogue: Catalogue
+    folds: Folds
+    models: Mapping[str, Ranker]
+    columns: Mapping[str, tuple[str, ...]]
+    blenders: Mapping[str, Blender]
+    parts: Mapping[str, Mapping[str, Any]]
+    keys: Mapping[str, str]
+    store: Store
+
+    @property
+    def all_columns(self) -> tuple[str, ...]:
+        """Every feature column that some model gets, in the order of the catalogue's selection."""
+        return _union(self.columns)
+
+    def frame_keys(self, windows: Iterable[Window], columns: Iterable[str]) -> dict[str, str]:
+        """What a frame of windows and columns is made of, as a part of recipes."""
+        names = ["pairs", *columns]
+        return {n: self.keys[n] for w in windows for n in (f"{name} @ {w.name}" for name in names)}
+
+    @property
+    def eval_windows(self) -> tuple[Window, ...]:
+        """The folds' eval windows, earliest first."""
+        return tuple(f.eval for f in self.folds.folds)
+
+    @property
+    def threads_per_fit(self) -> int:
+        """Threads of one fit: one up to four threads in all, else a quarter of them.
+
+        Fits run side by side, which uses the cores better than one fit on all of them. The number depends on
+        nothing else, because a fit repeats exactly only with the same number of threads.
+        """
+        return max(1, self.settings.threads // 4)
+
+
+def make_plan(settings: Settings) -> Plan:
+    """Read the settings into a plan. Computes no feature and fits nothing.
+
+    Raises ConfigError for unknown models, features or blenders, and for names that would collide.
+    """
+    dataset = open_dataset(settings)
+    catalogue = load_catalogue(dataset)
+    models, known = build_models(settings), blenders()
+    _check_names(models, known, dataset)
+    _check_choice(settings, models, known)
+    folds = plan_folds(dataset, settings.folds)
+    columns = {name: catalogue.select(settings.features, needs=m.needs) for name, m in models.items()}
+    return Plan(
+        settings=settings,
+        dataset=dataset,
+        catalogue=catalogue,
+        folds=folds,
+        models=models,
+        columns=columns,
+        blenders=known,
+        parts={name: made_of(maker) for makers in (models, known) for name, maker in makers.items()},
+        keys=feature_keys(catalogue, folds.windows, _union(columns)),
+        store=Store(settings.store),
+    )
+
+
+def _union(columns: Mapping[str, Iterable[str]]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for of_model in columns.values() for name in of_model))
+
+
+def read_pairs(
+    catalogue: Catalogue, windows: Sequence[Window], columns: Sequence[str], store: Store, *, labels: bool
+) -> PairFrame:
+    """Read the pairs of windows with their features from the store, where they must be already.
+
+    Without ``labels`` the relevance is not in the frame, so that no model can read it when it predicts. Raises
+    DataError when there are no pairs, or when labels are asked for and missing.
+    """
+    table = read_features(catalogue, windows, columns, store)
+    names = ", ".join(w.name for w in windows)
+    if table.is_empty():
+        raise DataError(
+            f"There are no pairs in {names}.",
+            expected="at least one pair in every window of a fold",
+            todo="check the competition's pair selection and horizon, or lower folds.n_folds in config.toml",
+        )
+    if labels and table["relevance"].null_count():
+        raise DataError(
+            f"{table['relevance'].null_count()} pairs of {names} have no relevance.",
+            expected="a label for every pair of a train or eval window",
+            todo="check the competition's relevance expression",
+        )
+    if not labels:
+        table = table.drop("relevance", strict=False)
+    c = catalogue.dataset.competition
+    return PairFrame(table, tuple(columns), c.user, c.item, c.source)
+
+
+def _check_names(models: Mapping[str, Ranker], known: Mapping[str, Blender], dataset: Dataset) -> None:
+    """Score columns stand beside keys and blends in one table: refuse names that would collide."""
+    taken = {"score", "relevance", *known, *dataset.pair_schema, "fold", "window"}
+    for name in models:
+        if name in taken:
+            raise ConfigError(
+                f"A model is named {name!r}, which is the name of a blender or of a column.",
+                expected=f"none of {', '.join(sorted(taken))}",
+                todo="rename its table [models.NAME] in config.toml and say the kind by its key `kind`",
+            )
+
+
+def _check_choice(settings: Settings, models: Mapping[str, Ranker], known: Mapping[str, Blender]) -> None:
+    """Refuse a forced choice that does not exist, or that could not be scored."""
+    forced, names = settings.blender, ["auto", *known, *models]
+    if forced not in names:
+        raise ConfigError(
+            f"blender = {forced!r} is neither a blender nor an enabled model.{did_you_mean(forced, names)}",
+            expected=f"one of {', '.join(names)}",
+            todo="correct `blender` in config.toml",
+        )
+    n_folds = settings.folds.n_folds
+    if forced in known and known[forced].learns and n_folds < MIN_EVAL_WINDOWS:
+        raise ConfigError(
+            f"blender = {forced!r} learns from out-of-fold scores, and there are only {n_folds} eval windows.",
+            expected=f"{MIN_EVAL_WINDOWS} eval windows at least: leaving one out, it would learn from one",
+            todo=f'raise folds.n_folds in config.toml, or set blender = "{BASELINE}"',
+        )
+
+
+def made_of(maker: Ranker | Blender) -> dict[str, Any]:
+    """What a fit depends on beside its rows: code, parameters and library versions, as parts of a recipe."""
+    names = [f.name for f in fields(cast(Any, maker))]
+    return {
+        "code": code_digest(type(maker)).digest,
+        "fitted code": code_digest(maker.fitted).digest,
+        "parameters": {n: _plain(getattr(maker, n)) for n in names},
+        "versions": {name: version(name) for name in LIBRARIES},
+    }
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    return value if isinstance(value, str | int | float | bool | None) else repr(value)

@@ -1,0 +1,129 @@
+"""CatBoost over the models' out-of-fold scores: which model to trust for which kind of group."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import polars as pl
+
+from stacking._blender import BlendContext, ScoreFrame, Scores, blender
+from stacking._ranks import rank_of, share
+
+if TYPE_CHECKING:
+    from catboost import CatBoost
+
+
+@dataclass(frozen=True)
+class FittedCatBoostOof:
+    """A fitted CatBoost over the columns of ``level_two``."""
+
+    models: tuple[str, ...]
+    booster: CatBoost
+
+    @property
+    def weights(self) -> Mapping[str, float]:
+        """Share of a model: the importance of its columns; what belongs to no model is left out."""
+        # CatBoost's default for a group-wise loss needs the training rows; this one is kept in the model.
+        importance = self.booster.get_feature_importance(type="PredictionValuesChange")
+        values = dict(zip(self.booster.feature_names_, importance, strict=True))
+        shares = {m: sum(float(values[f"{m}__{c}"]) for c in ("share", "z")) for m in self.models}
+        total = sum(shares.values())
+        return {m: v / total if total else 1 / len(shares) for m, v in shares.items()}
+
+    def predict(self, frame: ScoreFrame) -> Scores:
+        """Raw scores of the trees, (n_pairs,)."""
+        scores: Scores = self.booster.predict(_pool(frame, self.models, labels=False), thread_count=1)
+        return scores
+
+    def save(self, folder: Path) -> None:
+        """Write ``blend.cbm``."""
+        self.booster.save_model(str(folder / "blend.cbm"))
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read ``blend.cbm``; the models' names are those of its columns."""
+        from catboost import CatBoost
+
+        booster = CatBoost().load_model(str(folder / "blend.cbm"))
+        names = [c.removesuffix("__share") for c in booster.feature_names_ if c.endswith("__share")]
+        return cls(tuple(names), booster)
+
+
+@blender("catboost_oof")
+@dataclass(frozen=True)
+class CatBoostOof:
+    """A small booster: few, shallow trees with strong shrinkage, since the columns are few and good already.
+
+    The loss compares a pair with the mean of its group, as the metrics within groups do.
+    """
+
+    loss: str = "QueryRMSE"
+    iterations: int = 150
+    depth: int = 4
+    learning_rate: float = 0.05
+    l2_leaf_reg: float = 20.0
+
+    learns: ClassVar[bool] = True
+    fitted: ClassVar[type[FittedCatBoostOof]] = FittedCatBoostOof
+
+    def fit(self, oof: ScoreFrame, context: BlendContext) -> FittedCatBoostOof:
+        """Fit a fixed number of trees: no rows are spent on a hold-out."""
+        from catboost import CatBoost
+
+        parameters: dict[str, Any] = {
+            "loss_function": self.loss,
+            "iterations": self.iterations,
+            "depth": self.depth,
+            "learning_rate": self.learning_rate,
+            "l2_leaf_reg": self.l2_leaf_reg,
+            "random_seed": context.seed,
+            "thread_count": context.threads,
+            "allow_writing_files": False,
+            "logging_level": "Silent",
+        }
+        booster = CatBoost(parameters)
+        booster.fit(_pool(oof, oof.models, labels=True))
+        return FittedCatBoostOof(oof.models, booster)
+
+
+def level_two(frame: ScoreFrame) -> pl.DataFrame:
+    """Columns that the booster reads, Float32, rows as in ``frame.table``.
+
+    For each model the rank share (``MODEL__share``) and the z-score (``MODEL__z``; 0 where all scores of the group
+    are equal) within the group; then the mean of the shares (``mean``), how far the models disagree about the pair
+    (``spread``, the distance between the highest and the lowest share) and the number of pairs in the group
+    (``n_pairs``). Raw scores are left out: models of different folds have different scales.
+    """
+    models, group = frame.models, frame.group
+    shares = [share(rank_of(m, group), group) for m in models]
+    return frame.table.select(
+        *(s.alias(f"{m}__share") for m, s in zip(models, shares, strict=True)),
+        *(_z_score(m, group).alias(f"{m}__z") for m in models),
+        mean=pl.mean_horizontal(shares),
+        spread=pl.max_horizontal(shares) - pl.min_horizontal(shares),
+        n_pairs=pl.len().over(group),
+    ).cast(pl.Float32)
+
+
+def _z_score(model: str, group: tuple[str, ...]) -> pl.Expr:
+    centred = pl.col(model) - pl.col(model).mean().over(group)
+    spread = pl.col(model).std(ddof=0).over(group)
+    # Equal scores may leave a spread of rounding errors, which must not be blown up to z-scores of +-1.
+    noise = 1e-9 * pl.col(model).abs().max().over(group)
+    return pl.when(spread > noise).then(centred / spread).otherwise(0.0)
+
+
+def _pool(frame: ScoreFrame, models: tuple[str, ...], *, labels: bool) -> Any:
+    """CatBoost's own table (untyped). Groups are numbered in the order of the rows."""
+    from catboost import Pool
+
+    columns = level_two(ScoreFrame(frame.table, models, frame.user))
+    return Pool(
+        columns.to_numpy(),
+        label=frame.relevance if labels else None,
+        group_id=frame.table.select(pl.struct(frame.group).rle_id())["window"].to_numpy(),
+        feature_names=columns.columns,
+    )

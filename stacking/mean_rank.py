@@ -1,0 +1,58 @@
+"""The baseline: the mean over the models of the pair's rank within its group."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Self
+
+import polars as pl
+
+from stacking._blender import BlendContext, ScoreFrame, Scores, blender
+from stacking._ranks import rank_of, share
+
+
+@dataclass(frozen=True)
+class FittedMeanRank:
+    """Nothing but the models' names: the mean of ranks learns nothing."""
+
+    models: tuple[str, ...]
+
+    @property
+    def weights(self) -> Mapping[str, float]:
+        """The same share for each model."""
+        return {m: 1 / len(self.models) for m in self.models}
+
+    def predict(self, frame: ScoreFrame) -> Scores:
+        """Mean rank share, (n_pairs,) in (0, 1).
+
+        Ranks are multiples of 1/2, so their sum is exact and two pairs with the same ranks in another order of
+        models tie exactly.
+        """
+        ranks = pl.sum_horizontal(rank_of(m, frame.group) for m in self.models)
+        score = share(ranks / len(self.models), frame.group)
+        return frame.table.select(score=score)["score"].to_numpy()
+
+    def save(self, folder: Path) -> None:
+        """Write ``blend.json``."""
+        (folder / "blend.json").write_text(json.dumps({"models": self.models}), encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read ``blend.json``."""
+        return cls(tuple(json.loads((folder / "blend.json").read_text(encoding="utf-8"))["models"]))
+
+
+@blender("mean_rank")
+@dataclass(frozen=True)
+class MeanRank:
+    """Mean over the models of the rank share within (window, user); ties get their average rank."""
+
+    learns: ClassVar[bool] = False
+    fitted: ClassVar[type[FittedMeanRank]] = FittedMeanRank
+
+    def fit(self, oof: ScoreFrame, context: BlendContext) -> FittedMeanRank:  # noqa: ARG002 - the protocol's
+        """Remember the models' names."""
+        return FittedMeanRank(oof.models)

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from competitions import Metric
+from stacking import BlendContext, ScoreFrame, Scores, blenders, leave_one_fold_out
+from validation import evaluate
+
+METRIC = Metric("user_auc")
+CONTEXT = BlendContext(METRIC, seed=3)
+
+
+N_WINDOWS = 3
+
+
+def planted(**noise: float) -> ScoreFrame:
+    """Models that see the truth through noise of a given size; the labels are the truth's sign."""
+    return planted_for(60, noise)
+
+
+def planted_for(n_users: int, noise: Mapping[str, float]) -> ScoreFrame:
+    rng = np.random.default_rng(0)
+    n = n_users * N_WINDOWS * 8
+    truth = rng.normal(size=n)
+    rows = pl.DataFrame(
+        {
+            "pair_id": np.arange(n, dtype=np.uint32),
+            "window": np.repeat(np.arange(N_WINDOWS), n_users * 8),
+            "user_id": np.tile(np.repeat(np.arange(n_users), 8), N_WINDOWS),
+            "relevance": (truth + rng.normal(size=n) * 0.5 > 0).astype(np.int8),
+            **{model: truth + rng.normal(size=n) * size for model, size in noise.items()},
+        }
+    )
+    return ScoreFrame(rows, tuple(noise), "user_id")
+
+
+def auc(oof: ScoreFrame, scores: Scores) -> float:
+    return evaluate(METRIC, oof.table.with_columns(score=pl.Series(scores)), group=oof.group)
+
+
+def test_one_good_model_among_noise_gets_nearly_all_the_weight() -> None:
+    oof = planted(good=0.05, bad=50.0, worse=100.0)
+    fitted = blenders()["weights"].fit(oof, CONTEXT)
+    assert fitted.weights["good"] > 0.8
+    assert sum(fitted.weights.values()) == pytest.approx(1.0)
+    assert min(fitted.weights.values()) >= 0
+
+
+def test_a_loss_is_minimised() -> None:
+    """A metric of which less is better must not pick the worst model."""
+    oof = planted(good=0.05, bad=50.0)
+    metric = Metric("rmse", greater_is_better=False)
+    fitted = blenders()["weights"].fit(oof, BlendContext(metric, seed=3))
+    assert fitted.weights["good"] > 0.8
+
+
+def test_it_is_at_least_as_good_as_any_single_model_on_the_rows_it_is_fitted_on() -> None:
+    oof = planted(a=0.8, b=1.0, c=3.0)
+    fitted = blenders()["weights"].fit(oof, CONTEXT)
+    best_single = max(auc(oof, oof.table[m].to_numpy()) for m in oof.models)
+    mean_rank = auc(oof, blenders()["mean_rank"].fit(oof, CONTEXT).predict(oof))
+    assert auc(oof, fitted.predict(oof)) >= max(best_single, mean_rank)
+
+
+def test_the_search_meets_the_best_of_a_full_grid() -> None:
+    """Oracle: with two models the grid of weights is a line that can be tried through."""
+    oof = planted(a=1.0, b=1.5)
+    fitted = blenders()["weights"].fit(oof, CONTEXT)
+    ranks = [pl.col(m).rank().over("window", "user_id") for m in oof.models]
+    best = max(
+        auc(oof, oof.table.select(s=ranks[0] * k + ranks[1] * (40 - k))["s"].to_numpy()) for k in range(41)
+    )
+    assert auc(oof, fitted.predict(oof)) == pytest.approx(best, abs=1e-3)
+
+
+@pytest.mark.parametrize("name", ["weights", "catboost_oof"])
+def test_the_same_seed_gives_the_same_blend(name: str) -> None:
+    oof = planted(a=0.8, b=1.0, c=3.0)
+    first, second = (blenders()[name].fit(oof, CONTEXT).predict(oof) for _ in range(2))
+    assert first.tolist() == second.tolist()
+
+
+@settings(max_examples=5, deadline=None)
+@given(st.integers(2, 6), st.integers(0, 10))
+def test_weights_are_a_point_of_the_simplex(n_models: int, seed: int) -> None:
+    oof = planted_for(4, {f"m{i}": 1.0 + i for i in range(n_models)})
+    weights = blenders()["weights"].fit(oof, BlendContext(METRIC, seed)).weights
+    assert list(weights) == list(oof.models)
+    assert min(weights.values()) >= 0
+    assert sum(weights.values()) == pytest.approx(1.0)
+
+
+def test_catboost_over_scores_learns_which_model_to_trust() -> None:
+    oof = planted(good=0.05, bad=50.0)
+    scores = leave_one_fold_out(blenders()["catboost_oof"], oof, 2, CONTEXT)
+    left_out = oof.take(pl.col("window") == 2)
+    assert auc(left_out, scores) > auc(left_out, left_out.table["good"].to_numpy()) - 0.01
+    assert blenders()["catboost_oof"].fit(oof, CONTEXT).weights["good"] > 0.8
+
+
+def test_equal_scores_in_a_group_have_no_z_score() -> None:
+    """Rounding errors around a constant must not become a signal."""
+    oof = planted(a=1.0, b=1.0)
+    flat = ScoreFrame(oof.table.with_columns(b=pl.lit(0.1) + 0.2), oof.models, oof.user)
+    fitted = blenders()["catboost_oof"].fit(flat, CONTEXT)
+    assert fitted.weights["b"] == 0
