@@ -25,10 +25,10 @@ def with_clock(log: pl.LazyFrame, clock: Clock, user: str) -> pl.LazyFrame:
     >>> with_clock(log, Clock("per_user", steps=3), "user_id").collect()["clock"].to_list()
     [0, 1, 0, 2]
     """
-    return log.with_columns(clock=clock_of(clock, user))
+    return log.with_columns(clock=_value(clock, user))
 
 
-def clock_of(clock: Clock, user: str) -> pl.Expr:
+def _value(clock: Clock, user: str) -> pl.Expr:
     """Expression of the clock over the columns that ``with_clock`` names."""
     if clock.kind == "time" and clock.column is not None:
         return pl.col(clock.column).dt.epoch("us").cast(pl.Int64)

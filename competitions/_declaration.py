@@ -72,7 +72,7 @@ def _key_problems(c: Competition) -> Iterable[str]:
             yield f"{key!r} is {interactions[key].dtype} in the interactions, {schema[key].dtype} in the {table}"
     known = {*log_columns(c), *c.users.columns(), *c.items.columns()}
     if c.source is not None and c.source not in known:
-        yield f"the source {c.source!r} is no column of the interactions, users or items.{did_you_mean(c.source, known)}"
+        yield f"the source {c.source!r} is no column of interactions, users or items.{did_you_mean(c.source, known)}"
 
 
 def _name_problems(c: Competition) -> Iterable[str]:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
+from typing import TypeAlias
 
 import dataframely as dy
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from competitions._competition import Competition, RawTables
 
+Integers: TypeAlias = npt.NDArray[np.int64]
+
 N_SLOTS = 40  # distinct instants of a generated log, so that many rows tie on the clock
+OVERDRAW = 4  # times the wanted rows, where repeated pairs are thrown away
+N_HORIZONS = 10  # that these instants span on a time clock
 
 
 def random_tables(
@@ -18,71 +24,90 @@ def random_tables(
 ) -> RawTables:
     """Return generated tables that satisfy the competition's schemas; the same seed gives the same tables.
 
-    Users and items are drawn with heavy tails; about a tenth of the users have one row; the last tenth of the items
-    is cold (in the catalogue, never in the log); one user and one item of the log have no attributes; rows tie on
-    the clock's column and their file order is not the clock's; nullable columns have nulls. There are no given
-    pairs: the intake cuts the test window from the log.
+    Users and items are drawn with heavy tails; a tenth of the users have one row; a tenth of the items are cold (in
+    the catalogue, not in the log) and a twentieth come up at the end of the log only; one user and one item of the
+    log have no attributes; rows tie on the clock's column, and the order of the rows is not the clock's; nullable
+    columns have nulls; outcomes are noise. There are no given pairs: the intake cuts the test window from the log.
+
+    A ``time`` clock spans ten horizons. On a ``row`` clock the log must be longer than the competition's horizon:
+    pass ``dataclasses.replace(competition, horizon=n_rows // 10)`` for a small log of a big competition.
 
     Parameters
     ----------
+    n_users, n_items
+        At least 2 each.
     n_rows
-        Wanted rows of the log; fewer come out where the schema forbids a user to meet an item twice and they run out.
+        Wanted rows; fewer come where the schema lets a user meet an item only once and the pairs run out.
     """
     rng = np.random.default_rng(seed)
     user_ids, item_ids = _ids(rng, n_users), _ids(rng, n_items)
-    users, items = _drawn(rng, competition, user_ids, item_ids, n_rows)
-    log = _sample(competition.interactions, seed, _log_overrides(rng, competition, users, items))
+    users, items, is_late = _drawn(rng, competition, user_ids, item_ids, n_rows)
+    fixed = {competition.user: pl.Series(users), competition.item: pl.Series(items)}
+    column = competition.clock.column
+    if column is not None:
+        fixed[column] = _instants(rng, competition, column, is_late)
     return RawTables(
-        interactions=log.lazy(),
-        users=_sample(competition.users, seed + 1, {competition.user: user_ids[1:]}).lazy(),
-        items=_sample(competition.items, seed + 2, {competition.item: item_ids[1:]}).lazy(),
+        interactions=_sample(competition.interactions, seed, fixed).lazy(),
+        users=_sample(competition.users, seed + 1, {competition.user: pl.Series(user_ids[1:])}).lazy(),
+        items=_sample(competition.items, seed + 2, {competition.item: pl.Series(item_ids[1:])}).lazy(),
     )
 
 
-def _ids(rng: np.random.Generator, n: int) -> np.ndarray:
-    """Distinct ids with holes between them, in no order."""
-    return rng.permutation(np.sort(rng.choice(4 * n, size=n, replace=False)) + 1)
+def _ids(rng: np.random.Generator, n: int) -> Integers:
+    """Return n distinct ids from 1 up, with holes between them, in no order."""
+    return rng.choice(4 * n, size=n, replace=False) + 1
 
 
 def _drawn(
-    rng: np.random.Generator, c: Competition, user_ids: np.ndarray, item_ids: np.ndarray, n_rows: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """User and item of each row, both (n_rows,)."""
-    warm = item_ids[: max(1, len(item_ids) - len(item_ids) // 10)]
-    n_single = len(user_ids) // 10
-    many = user_ids[: len(user_ids) - n_single]
-    users = rng.choice(many, size=n_rows, p=_tail(len(many)))
-    items = rng.choice(warm, size=n_rows, p=_tail(len(warm)))
-    single = user_ids[len(user_ids) - n_single :]
-    users, items = np.concatenate([users, single]), np.concatenate([items, rng.choice(warm, size=n_single)])
-    key = set(c.interactions.primary_key())
-    if key and key <= {c.user, c.item}:
-        pairs = np.unique(np.stack([users, items], axis=1), axis=0)
-        users, items = pairs[rng.permutation(len(pairs))].T
-    return users, items
+    rng: np.random.Generator, c: Competition, user_ids: Integers, item_ids: Integers, n_rows: int
+) -> tuple[Integers, Integers, npt.NDArray[np.bool_]]:
+    """Return user, item and whether it is a late item, each of shape (rows,); late items come last."""
+    n_single, n_cold, n_late = len(user_ids) // 10, len(item_ids) // 10, len(item_ids) // 20
+    many, single = np.split(user_ids, [len(user_ids) - n_single])
+    warm, late, _ = np.split(item_ids, [len(item_ids) - n_cold - n_late, len(item_ids) - n_cold])
+    is_once = set(c.interactions.primary_key()) == {c.user, c.item}
+    # Enough that the wanted number is left when repeated pairs are gone.
+    n_drawn = n_rows * OVERDRAW if is_once else n_rows
+    n_late_rows = n_drawn // 20 if n_late else 0
+    users = rng.choice(many, n_drawn, p=_tail(len(many)))
+    early = rng.choice(warm, n_drawn - n_late_rows, p=_tail(len(warm)))
+    items = np.concatenate([early, rng.choice(late, n_late_rows) if n_late else late])
+    if is_once:
+        _, first = np.unique(np.stack([users, items], axis=1), axis=0, return_index=True)
+        kept = np.sort(rng.permutation(first)[: max(1, n_rows - n_single)])
+        users, items = users[kept], items[kept]
+    users = np.concatenate([single, users])
+    items = np.concatenate([rng.choice(warm, n_single), items])
+    return users, items, np.isin(items, late)
 
 
-def _tail(n: int) -> np.ndarray:
+def _tail(n: int) -> npt.NDArray[np.float64]:
     weights = 1.0 / np.arange(1, n + 1)
     return np.asarray(weights / weights.sum())
 
 
-def _log_overrides(
-    rng: np.random.Generator, c: Competition, users: np.ndarray, items: np.ndarray
-) -> dict[str, np.ndarray | list[datetime]]:
-    overrides: dict[str, np.ndarray | list[datetime]] = {c.user: users, c.item: items}
-    column = c.clock.column
-    if column is not None and c.interactions.columns()[column].dtype == pl.Datetime:
-        start = datetime(2024, 1, 1, tzinfo=UTC).replace(tzinfo=None)
-        slots = rng.integers(0, N_SLOTS, size=len(users))
-        overrides[column] = [start + timedelta(hours=int(s)) for s in slots]
-    return overrides
+def _instants(
+    rng: np.random.Generator, c: Competition, column: str, is_late: npt.NDArray[np.bool_]
+) -> pl.Series:
+    """Values of the clock's column: few distinct ones, in no order, the last of them for rows of late items."""
+    slots = np.where(is_late, N_SLOTS - 1, rng.integers(0, N_SLOTS, len(is_late)))
+    dtype = c.interactions.columns()[column].dtype
+    if not dtype.is_temporal():
+        return pl.Series(slots)
+    width = c.horizon * N_HORIZONS // N_SLOTS if c.clock.kind == "time" else 3_600_000_000
+    start = datetime(2024, 1, 1)
+    return pl.Series([start + timedelta(microseconds=int(s) * width) for s in slots])
 
 
-def _sample(
-    schema: type[dy.Schema], seed: int, overrides: dict[str, np.ndarray | list[datetime]]
-) -> pl.DataFrame:
+def _sample(schema: type[dy.Schema], seed: int, fixed: dict[str, pl.Series]) -> pl.DataFrame:
+    """Sample a table by its schema, these columns given."""
     columns = schema.columns()
-    fixed = {name: pl.Series(name, values).cast(columns[name].dtype) for name, values in overrides.items()}
-    n = len(next(iter(fixed.values())))
-    return pl.DataFrame(schema.sample(n, overrides=fixed, generator=dy.random.Generator(seed)))
+    overrides = {name: _cast(values, columns[name].dtype) for name, values in fixed.items()}
+    n_rows = len(next(iter(overrides.values())))
+    return pl.DataFrame(schema.sample(n_rows, overrides=overrides, generator=dy.random.Generator(seed)))
+
+
+def _cast(values: pl.Series, dtype: pl.DataType) -> pl.Series:
+    if isinstance(dtype, pl.Datetime) and dtype.time_zone is not None:
+        return values.dt.replace_time_zone(dtype.time_zone).cast(dtype)
+    return values.cast(dtype)

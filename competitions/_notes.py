@@ -40,9 +40,9 @@ def intake_notes(
                 )
     if c.clock.kind == "per_user":
         notes.append(
-            f"The clock runs per user, in {c.clock.steps} equal steps of each user's own rows: another user's row with a "
-            "smaller clock may be later in the calendar, so an item's history may hold calendar-later rows. Rows cannot "
-            "be appended to such a log."
+            f"The clock runs per user, in {c.clock.steps} equal steps of each user's own rows: another user's row with "
+            "a smaller clock may be later in the calendar, so an item's history may hold calendar-later rows. Rows "
+            "cannot be appended to such a log."
         )
     if c.gap and tables.pairs is None:
         notes.append(

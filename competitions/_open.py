@@ -11,7 +11,7 @@ from competitions._competition import Competition
 from competitions._dataset import Dataset, currently_opened
 from competitions._discover import get_competition
 from competitions._files import file_digests
-from competitions._intake import dataset_in, take_in
+from competitions._intake import dataset_in, notes_in, take_in
 from engine import DataError, Recipe, Settings, Store, code_digest, console
 
 
@@ -47,6 +47,12 @@ def solution(settings: Settings) -> pl.DataFrame:
     return pl.read_parquet(path)
 
 
+def taken_notes(settings: Settings) -> list[str]:
+    """Return what the intake noted of the data set of the settings, as sentences."""
+    competition = get_competition(settings.competition)
+    return notes_in(_taken_in(competition, settings))
+
+
 def intake_recipe(competition: Competition, settings: Settings, *, rehash: bool = False) -> Recipe:
     """Everything that the data set is made from: the files' contents, the code that reads them, library versions."""
     files = file_digests(competition.files(settings.data), settings.store / "digests", rehash=rehash)
@@ -68,6 +74,9 @@ def _taken_in(competition: Competition, settings: Settings, *, rehash: bool = Fa
 
     def build(folder: Path) -> None:
         console.print(f"Taking in {competition.title}", highlight=False, markup=False)
+        console.print(
+            f"from {', '.join(map(str, competition.files(settings.data)))}", highlight=False, markup=False
+        )
         console.print(f"Licence: {competition.licence}", highlight=False, markup=False, style="dim")
         take_in(competition, competition.read(settings.data), folder, fingerprint=recipe.key)
 

@@ -10,7 +10,7 @@ from engine import DataError
 
 
 def split_lines(text: str, separator: str, columns: Sequence[str], *, where: str) -> pl.DataFrame:
-    """Return a table of String columns, one row a line; an empty field is null, empty lines are left out.
+    r"""Return a table of String columns, one row a line; an empty field is null, empty lines are left out.
 
     Parameters
     ----------
@@ -24,7 +24,7 @@ def split_lines(text: str, separator: str, columns: Sequence[str], *, where: str
     DataError
         A line has more or fewer fields than there are columns: which, and how many such lines there are.
 
-    >>> split_lines("1::2\\n3::\\n", "::", ["a", "b"], where="x").rows()
+    >>> split_lines("1::2\n3::\n", "::", ["a", "b"], where="x").rows()
     [('1', '2'), ('3', None)]
     """
     lines = pl.DataFrame({"line": pl.Series(text.replace("\r\n", "\n").split("\n"), dtype=pl.String)})
@@ -35,7 +35,8 @@ def split_lines(text: str, separator: str, columns: Sequence[str], *, where: str
     wrong = fields.filter(pl.col("n") != len(columns))
     if not wrong.is_empty():
         raise DataError(
-            f"{where}, line {wrong['number'][0]}, has {wrong['n'][0]} fields (and {wrong.height - 1} lines more like it).",
+            f"{where}: {wrong.height} of {fields.height} lines have a wrong number of fields, "
+            f"the first: line {wrong['number'][0]} with {wrong['n'][0]}.",
             expected=f"{len(columns)} fields, separated by {separator!r}: {', '.join(columns)}",
             todo="look at the file: is it whole, and in the official layout?",
         )

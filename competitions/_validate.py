@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import cast
 
 import dataframely as dy
 import polars as pl
 
+from competitions._competition import Competition
 from engine import DataError, did_you_mean
 
 N_SHOWN = 3
@@ -37,6 +39,13 @@ class TableRules:
     def title(self) -> str:
         """How a message about the table begins."""
         return f"Table {self.name!r} of {self.where}"
+
+
+def table_rules(
+    c: Competition, table: str, schema: type[dy.Schema], keys: tuple[str, ...], *, unique: bool = False
+) -> TableRules:
+    """Return the rules of a competition's table; ``unique``: its keys name one row each."""
+    return TableRules(table, f"competition {c.name!r}", schema, keys, keys if unique else ())
 
 
 def validated(table: pl.LazyFrame, rules: TableRules) -> pl.DataFrame:
@@ -163,7 +172,9 @@ def _repeated(typed: pl.DataFrame, rules: TableRules) -> list[_Violation]:
 
 def _broken_rules(typed: pl.DataFrame, rules: TableRules) -> list[_Violation]:
     # A schema with `row` in it hands the row numbers of the bad rows back.
-    numbered = type(rules.schema.__name__, (rules.schema,), {"row": dy.UInt32()})
+    numbered: type[dy.Schema] = cast(
+        "type[dy.Schema]", type("Numbered", (rules.schema,), {"row": dy.UInt32()})
+    )
     failure = numbered.filter(typed).failure
     counts = failure.counts()
     if not counts:

@@ -1,4 +1,4 @@
-"""MovieLens: ML-100K by itself, or a folder in the official ml-100k or ml-1m layout. Will the user like the film?"""
+"""MovieLens, will the user like the film: ML-100K by itself, or a folder in the official ml-100k or ml-1m layout."""
 
 from __future__ import annotations
 
@@ -26,79 +26,27 @@ LAYOUTS = {
     "ml-100k": ("u.data", "u.user", "u.item"),
     "ml-1m": ("ratings.dat", "users.dat", "movies.dat"),
 }
+# fmt: off
 # Rarest first (as counted in ML-100K): of a film's genres the rarest says most, so it is the main one.
 GENRES = (
-    *(
-        "Fantasy",
-        "Film-Noir",
-        "Western",
-        "Animation",
-        "Documentary",
-        "Musical",
-        "Mystery",
-        "War",
-        "Horror",
-        "Sci-Fi",
-    ),
-    *("Crime", "Children's", "Adventure", "Romance", "Action", "Thriller", "Comedy", "Drama", "unknown"),
+    "Fantasy", "Film-Noir", "Western", "Animation", "Documentary", "Musical", "Mystery", "War", "Horror",
+    "Sci-Fi", "Crime", "Children's", "Adventure", "Romance", "Action", "Thriller", "Comedy", "Drama",
+    "unknown",
 )
-# The order of the genre flags in u.item.
-FLAGS = (
-    *("unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime", "Documentary", "Drama"),
-    *(
-        "Fantasy",
-        "Film-Noir",
-        "Horror",
-        "Musical",
-        "Mystery",
-        "Romance",
-        "Sci-Fi",
-        "Thriller",
-        "War",
-        "Western",
-    ),
+# By their code in users.dat; those that ml-100k has too bear its words.
+OCCUPATIONS_1M = (
+    "other", "educator", "artist", "clerical", "college student", "customer service", "healthcare",
+    "executive", "farmer", "homemaker", "school student", "lawyer", "programmer", "retired", "salesman",
+    "scientist", "self-employed", "technician", "tradesman", "unemployed", "writer",
 )
-OCCUPATIONS_1M = (  # by their code in users.dat; those that ml-100k has too bear its words
-    *(
-        "other",
-        "educator",
-        "artist",
-        "clerical",
-        "college student",
-        "customer service",
-        "healthcare",
-        "executive",
-    ),
-    *(
-        "farmer",
-        "homemaker",
-        "school student",
-        "lawyer",
-        "programmer",
-        "retired",
-        "salesman",
-        "scientist",
-        "self-employed",
-    ),
-    *("technician", "tradesman", "unemployed", "writer"),
+OCCUPATIONS_100K = (
+    "administrator", "artist", "doctor", "educator", "engineer", "entertainment", "executive", "healthcare",
+    "homemaker", "lawyer", "librarian", "marketing", "none", "other", "programmer", "retired", "salesman",
+    "scientist", "student", "technician", "writer",
 )
-OCCUPATIONS = tuple(
-    sorted(
-        {
-            *OCCUPATIONS_1M,
-            *(
-                "administrator",
-                "doctor",
-                "engineer",
-                "entertainment",
-                "librarian",
-                "marketing",
-                "none",
-                "student",
-            ),
-        }
-    )
-)
+# fmt: on
+FLAGS = ("unknown", *sorted(genre for genre in GENRES if genre != "unknown"))  # in the order of u.item
+OCCUPATIONS = tuple(sorted({*OCCUPATIONS_1M, *OCCUPATIONS_100K}))
 Genre = pl.Enum(GENRES)
 
 
