@@ -1,0 +1,179 @@
+"""Source files of the repository as syntax trees without docstrings, comments and positions."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from types import CodeType, ModuleType
+
+Chain = tuple[str, ...]
+Place = tuple[str, int]  # qualified name and first line, decorators included
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """A parsed file: its tree, and its functions and classes by place.
+
+    ``functions`` holds every ``def`` and ``lambda`` with the code that it compiles to; several lambdas may share
+    a place.
+    """
+
+    path: Path
+    tree: ast.Module
+    functions: dict[Place, list[ast.AST]]
+    classes: dict[str, list[ast.ClassDef]]
+    codes: dict[Place, list[CodeType]]
+
+
+def read_source(path: Path) -> SourceFile:
+    """Parse a file; a parsed one is reused as long as its size and time stay."""
+    status = path.stat()
+    return _parse(path, status.st_mtime_ns, status.st_size)
+
+
+@lru_cache(maxsize=1024)
+def _parse(path: Path, mtime_ns: int, n_bytes: int) -> SourceFile:
+    del mtime_ns, n_bytes  # they are the cache's key
+    text = path.read_bytes()
+    codes: dict[Place, list[CodeType]] = {}
+    for code in _codes(compile(text, str(path), "exec", dont_inherit=True)):
+        codes.setdefault((code.co_qualname, code.co_firstlineno), []).append(code)
+    tree = ast.parse(text)
+    file = SourceFile(path, tree, {}, {}, codes)
+    _index(tree, "", file)
+    for node in ast.walk(tree):
+        _drop_docstring(node)
+    return file
+
+
+def _codes(code: CodeType) -> Iterator[CodeType]:
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield constant
+            yield from _codes(constant)
+
+
+def _index(node: ast.AST, prefix: str, file: SourceFile) -> None:
+    for child in ast.iter_child_nodes(node):
+        inner = prefix
+        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
+            first = min([child.lineno, *(d.lineno for d in child.decorator_list)])
+            file.functions.setdefault((prefix + child.name, first), []).append(child)
+            inner = f"{prefix}{child.name}.<locals>."
+        elif isinstance(child, ast.Lambda):
+            file.functions.setdefault((f"{prefix}<lambda>", child.lineno), []).append(child)
+            inner = f"{prefix}<lambda>.<locals>."
+        elif isinstance(child, ast.ClassDef):
+            file.classes.setdefault(prefix + child.name, []).append(child)
+            inner = f"{prefix}{child.name}."
+        _index(child, inner, file)
+
+
+def _drop_docstring(node: ast.AST) -> None:
+    if (
+        not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+        or not node.body
+    ):
+        return
+    first = node.body[0]
+    if (
+        isinstance(first, ast.Expr)
+        and isinstance(first.value, ast.Constant)
+        and isinstance(first.value.value, str)
+    ):
+        node.body[:1] = [] if len(node.body) > 1 else [ast.Pass()]
+
+
+def chains(nodes: list[ast.stmt] | list[ast.AST]) -> set[Chain]:
+    """Names that the nodes read, each with the attributes taken from it: ``np.linalg.norm(x)`` gives two.
+
+    >>> sorted(chains(ast.parse("np.linalg.norm(x)").body))
+    [('np', 'linalg', 'norm'), ('x',)]
+    """
+    found: set[Chain] = set()
+    waiting: list[ast.AST] = list(nodes)
+    while waiting:
+        node = waiting.pop()
+        chain = _chain(node)
+        if chain:
+            found.add(chain)
+        else:
+            waiting.extend(ast.iter_child_nodes(node))
+    return found
+
+
+def _chain(node: ast.AST) -> Chain:
+    attributes: list[str] = []
+    while isinstance(node, ast.Attribute):
+        attributes.append(node.attr)
+        node = node.value
+    is_read = isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Store)
+    return (node.id, *reversed(attributes)) if isinstance(node, ast.Name) and is_read else ()
+
+
+def is_inside(path: Path, root: Path) -> bool:
+    """Whether a file belongs to the repository: below its root, but not in an environment that lies there."""
+    if not path.is_relative_to(root):
+        return False
+    steps = path.relative_to(root).parts
+    return not any(step.startswith(".") or step == "site-packages" for step in steps)
+
+
+def module_file(module: ModuleType | str | None, root: Path) -> Path | None:
+    """The repository file that a module comes from; None for modules from elsewhere."""
+    if isinstance(module, str):
+        loaded = sys.modules.get(module)
+        if loaded is None:
+            stem = root.joinpath(*module.split("."))
+            return next((p for p in (stem.with_suffix(".py"), stem / "__init__.py") if p.is_file()), None)
+        module = loaded
+    name = getattr(module, "__file__", None)
+    if name is None:
+        return None
+    path = Path(name).resolve()
+    return path if path.suffix == ".py" and is_inside(path, root) else None
+
+
+def imported_names(tree: ast.AST, module: str, is_package: bool) -> Iterator[tuple[str, str, str]]:
+    """Every import in a part of ``module`` as (name it is bound to, module, name in the module or empty)."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.asname or alias.name.partition(".")[0], alias.name, ""
+        elif isinstance(node, ast.ImportFrom):
+            parents = module.split(".")
+            base = parents[: len(parents) - node.level + is_package] if node.level else []
+            source = ".".join([*base, *([node.module] if node.module else [])])
+            for alias in node.names:
+                yield alias.asname or alias.name, source, alias.name
+
+
+def module_name(path: Path, root: Path) -> tuple[str, bool]:
+    """The dotted name of a repository file, and whether it is a package."""
+    steps = path.relative_to(root).with_suffix("").parts
+    is_package = steps[-1] == "__init__"
+    return ".".join(steps[:-1] if is_package else steps), is_package
+
+
+def files_imported(tree: ast.AST, path: Path, root: Path) -> list[Path]:
+    """Repository files that the import statements in a part of the file ``path`` name, sorted."""
+    found: set[Path | None] = set()
+    for _, module, name in imported_names(tree, *module_name(path, root)):
+        found |= {module_file(module, root), module_file(f"{module}.{name}", root)}
+    return sorted(file for file in found if file is not None)
+
+
+def files_reached(path: Path, root: Path) -> list[Path]:
+    """A file and every repository file that it imports, directly or through others, sorted."""
+    reached: set[Path] = set()
+    waiting = [path]
+    while waiting:
+        current = waiting.pop()
+        if current not in reached:
+            reached.add(current)
+            waiting += files_imported(read_source(current).tree, current, root)
+    return sorted(reached)
