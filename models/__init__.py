@@ -1,7 +1,7 @@
 """Models: one file a model, one ``Ranker`` protocol."""
 
 from models._by_feature import RankedByFeature
-from models._holdout import inner_holdout
+from models._holdout import inner_holdout, search_and_refit, shortest_budget
 from models._ranker import FitContext, FitReport, FittedRanker, PairFrame, Ranker, Scores
 from models._registry import build_models, model, model_kinds
 
@@ -17,4 +17,6 @@ __all__ = [
     "inner_holdout",
     "model",
     "model_kinds",
+    "search_and_refit",
+    "shortest_budget",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 from pydantic import Field
 
-from models._holdout import inner_holdout
+from models._holdout import search_and_refit, shortest_budget
 from models._ranker import FitContext, FitReport, PairFrame, Scores
 from models._registry import model
 
@@ -24,8 +24,6 @@ Loss = Literal["YetiRank", "QueryRMSE", "RMSE", "MultiClass"]
 
 # PFound, YetiRank's own default, looks at the top of long lists only; the concordance of all pairs is what is wanted.
 _EVAL_METRIC = {"YetiRank": "QueryAUC:type=Ranking"}
-# The share of the time budget that the search for the count may use when a refit follows.
-_SEARCH_SHARE = 0.5
 _NO_CATEGORY = "(null)"
 
 
@@ -99,7 +97,7 @@ class CatBoost:
     loss: Annotated[
         Loss,
         Field(description="What the trees minimise. MultiClass is scored by its expected relevance."),
-    ] = "YetiRank"
+    ] = "QueryRMSE"
     iterations: Annotated[int, Field(ge=1, description="Most trees a fit may have.")] = 400
     learning_rate: Annotated[float, Field(gt=0, le=1, description="Step of each tree.")] = 0.1
     depth: Annotated[int, Field(ge=1, le=16, description="Depth of the trees.")] = 5
@@ -142,50 +140,36 @@ class CatBoost:
     def fit(self, train: PairFrame, context: FitContext) -> FittedCatBoost:
         """Find the number of trees on an inner hold-out (unless the context gives it), then train on all rows."""
         train = train.in_order()
-        if not _can_learn(train):
-            constant = float(train.relevance.mean()) if train.table.height else 0.0
-            return FittedCatBoost(
-                None, constant, train.numeric, train.categorical, None, context.threads, FitReport(0)
-            )
-        budget = min((b for b in (self.time_budget, context.time_budget) if b is not None), default=None)
-        fit = _Fit(self, context, np.unique(train.relevance), time.monotonic(), budget)
-        if context.iterations is not None:
-            return fit.train(train, None, max(1, context.iterations))
-        split = inner_holdout(train, self.holdout, context.seed)
-        if split is None or not _can_learn(split[0]):
-            return fit.train(train, None, self.iterations)
-        if not self.refit:
-            return fit.train(*split, self.iterations)
-        found = fit.train(*split, self.iterations, share=_SEARCH_SHARE)
-        refitted = fit.train(train, None, found.report.iterations or 1)
-        return replace(refitted, report=_joined(found.report, refitted.report))
+        fit = _Fit(self, context, np.unique(train.relevance), time.monotonic())
+        return search_and_refit(
+            fit.train, train, context, most=self.iterations, holdout=self.holdout, refit=self.refit
+        )
 
 
 @dataclass(frozen=True)
 class _Fit:
     """One fit: what stays the same between the search for the number of trees and the refit.
 
-    ``levels``: levels of relevance, ascending, at least two. ``started``, ``budget``: seconds.
+    ``levels``: levels of relevance, ascending. ``started``: monotonic seconds.
     """
 
     ranker: CatBoost
     context: FitContext
     levels: Scores
     started: float
-    budget: float | None
 
-    def train(
-        self, rows: PairFrame, held: PairFrame | None, n_trees: int, share: float = 1.0
-    ) -> FittedCatBoost:
+    def train(self, rows: PairFrame, held: PairFrame | None, n_trees: int, share: float) -> FittedCatBoost:
         """Train up to ``n_trees`` on ``rows``, stopped by ``held`` and by this share of the time budget."""
+        if not _can_learn(rows):
+            return self.fitted(None, rows, FitReport(0))
         booster = catboost.CatBoost(self.parameters(n_trees))
-        deadline = _Deadline(None if self.budget is None else self.started + share * self.budget)
+        deadline = self.deadline(share)
         booster.fit(
             self.pool(rows),
             eval_set=None if held is None else self.pool(held),
             use_best_model=held is not None,
             early_stopping_rounds=None if held is None else self.ranker.patience,
-            callbacks=self.callbacks(deadline),
+            callbacks=[deadline] if self.ranker.device == "cpu" else None,
         )
         is_full = held is None or booster.tree_count_ == n_trees
         stopped_by = "time budget" if deadline.is_over else "iterations" if is_full else "hold-out"
@@ -195,9 +179,14 @@ class _Fit:
             importance=_importance(booster, rows),
             notes={} if held is None else {"n_holdout_rows": float(held.table.height)},
         )
+        return self.fitted(booster, rows, report)
+
+    def fitted(self, booster: catboost.CatBoost | None, rows: PairFrame, report: FitReport) -> FittedCatBoost:
+        """Wrap trees, or the mean relevance if there are none."""
+        constant = float(rows.relevance.mean()) if rows.table.height else 0.0
         classes = tuple(self.levels.tolist()) if self.ranker.loss == "MultiClass" else None
         return FittedCatBoost(
-            booster, 0.0, rows.numeric, rows.categorical, classes, self.context.threads, report
+            booster, constant, rows.numeric, rows.categorical, classes, self.context.threads, report
         )
 
     def parameters(self, n_trees: int) -> dict[str, Any]:
@@ -224,13 +213,12 @@ class _Fit:
             "logging_level": "Silent",
         }
 
-    def callbacks(self, deadline: _Deadline) -> list[_Deadline] | None:
-        """CatBoost calls back on the CPU only; on the GPU the time budget is not kept, and the log says so."""
-        if self.ranker.device == "cpu":
-            return [deadline]
-        if deadline.at is not None:
-            _log.warning("CatBoost on the GPU does not keep the time budget of %s s.", self.budget)
-        return None
+    def deadline(self, share: float) -> _Deadline:
+        """When this share of the time budget ends."""
+        budget = shortest_budget(self.ranker.time_budget, self.context.time_budget)
+        if self.ranker.device == "gpu" and budget is not None:
+            _log.warning("CatBoost calls back on the CPU only: on the GPU the time budget is not kept.")
+        return _Deadline(None if budget is None else self.started + share * budget)
 
     def pool(self, rows: PairFrame) -> catboost.Pool:
         """Features, labels in the range that the loss wants, and groups for the losses that have them."""
@@ -284,9 +272,3 @@ def _importance(booster: catboost.CatBoost, rows: PairFrame) -> dict[str, float]
     total = float(values.sum()) or 1.0
     names = [*rows.numeric, *rows.categorical]
     return {name: float(value) / total for name, value in zip(names, values, strict=True)}
-
-
-def _joined(search: FitReport, refit: FitReport) -> FitReport:
-    """Report of a refit whose number of trees the search had found."""
-    is_late = "time budget" in (search.stopped_by, refit.stopped_by)
-    return replace(refit, stopped_by="time budget" if is_late else search.stopped_by, notes=search.notes)

@@ -1,0 +1,72 @@
+"""A trained net on its own: predict, save, load."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+
+from models._net import ConcatNet, NetShape
+from models._net_inputs import Encoder
+from models._ranker import FitReport, PairFrame, Scores
+
+_CHUNK = 65_536
+
+
+@dataclass(frozen=True)
+class TrainedNet:
+    """A net in Float64, in evaluation mode, and what turns frames into its inputs."""
+
+    net: ConcatNet
+    encoder: Encoder
+
+    @torch.no_grad()
+    def scores(self, frame: PairFrame) -> Scores:
+        """Score every pair, Float64 (n_pairs,).
+
+        The sums run in Float64 and the result is rounded to Float32: the last bits of a matrix product depend on
+        how many rows it has, and a pair alone must get the score that it gets in bulk.
+        """
+        rows = torch.from_numpy(self.encoder.rows(frame))
+        numbers = torch.from_numpy(self.encoder.numbers(frame))
+        scores = np.empty(len(rows), dtype=np.float32)
+        for lo in range(0, len(rows), _CHUNK):
+            part = slice(lo, lo + _CHUNK)
+            scores[part] = self.net(self.net.embed(rows[part]), numbers[part].double()).float().numpy()
+        return scores.astype(np.float64)
+
+
+@dataclass(frozen=True)
+class FittedNet:
+    """A trained net, or the constant 0 if the train rows had one level of relevance (``trained`` is None)."""
+
+    trained: TrainedNet | None
+    report: FitReport
+
+    def predict(self, frame: PairFrame) -> Scores:
+        """Score every pair: Float64 (n_pairs,), finite; the same alone as in bulk."""
+        return np.zeros(frame.table.height) if self.trained is None else self.trained.scores(frame)
+
+    def save(self, folder: Path) -> None:
+        """Write ``report.json`` and, unless constant, ``net.safetensors`` (Float32), ``shape.json`` and the encoder."""
+        (folder / "report.json").write_text(json.dumps(asdict(self.report), indent=1), encoding="utf-8")
+        if self.trained is None:
+            return
+        net = self.trained.net
+        (folder / "shape.json").write_text(json.dumps(asdict(net.shape), indent=1), encoding="utf-8")
+        save_file({k: v.float() for k, v in net.state_dict().items()}, folder / "net.safetensors")
+        self.trained.encoder.save(folder)
+
+    @classmethod
+    def load(cls, folder: Path) -> FittedNet:
+        """Read what ``save`` wrote."""
+        report = FitReport(**json.loads((folder / "report.json").read_text(encoding="utf-8")))
+        if not (folder / "net.safetensors").exists():
+            return cls(None, report)
+        net = ConcatNet(NetShape(**json.loads((folder / "shape.json").read_text(encoding="utf-8"))))
+        net.load_state_dict(load_file(folder / "net.safetensors"))
+        return cls(TrainedNet(net.double().eval(), Encoder.load(folder)), report)

@@ -1,0 +1,83 @@
+"""The channel net: embeddings and numbers side by side, one hidden layer, one output."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class NetShape:
+    """Sizes of a net.
+
+    ``n_rows``, ``n_dims``: rows and width of each channel's table; row 0 stands for everything unknown.
+    ``n_numbers``, ``n_hidden``: width of the numeric input and of the hidden layer.
+    """
+
+    n_rows: Sequence[int]
+    n_dims: Sequence[int]
+    n_numbers: int
+    n_hidden: int
+
+
+class ConcatNet(nn.Module):
+    """Scores pairs from rows of embedding tables and numbers.
+
+    Parameters
+    ----------
+    shape
+        Sizes of the tables and layers.
+    dropout
+        Share of the hidden units that is left out in training.
+    id_dropout
+        Share of the rows that is replaced by row 0 in training, so that row 0 learns what to say of the unknown.
+    """
+
+    def __init__(self, shape: NetShape, dropout: float = 0.0, id_dropout: float = 0.0) -> None:
+        super().__init__()
+        self.shape, self.dropout, self.id_dropout = shape, dropout, id_dropout
+        # Sparse gradients: an update touches the rows of the batch, whatever the size of the table.
+        self.tables = nn.ModuleList(
+            nn.Embedding(n, d, sparse=True) for n, d in zip(shape.n_rows, shape.n_dims, strict=True)
+        )
+        for table in self.tables.parameters():
+            nn.init.normal_(table, std=0.01)
+        self.hidden = nn.Linear(sum(shape.n_dims) + shape.n_numbers, shape.n_hidden)
+        self.output = nn.Linear(shape.n_hidden, 1)
+
+    def embed(self, rows: Tensor) -> Tensor:
+        """Embeddings of the channels side by side: (n_pairs, n_channels) -> (n_pairs, sum of widths)."""
+        if self.training and self.id_dropout > 0:
+            rows = rows.masked_fill(torch.rand(rows.shape) < self.id_dropout, 0)
+        return torch.cat([table(rows[:, i]) for i, table in enumerate(self.tables)], dim=1)
+
+    def forward(self, embedded: Tensor, numbers: Tensor) -> Tensor:
+        """Scores (n_pairs,) of embedded channels (n_pairs, sum of widths) and numbers (n_pairs, n_numbers)."""
+        hidden = torch.relu(self.hidden(torch.cat([embedded, numbers], dim=1)))
+        hidden = nn.functional.dropout(hidden, self.dropout, training=self.training)
+        scores: Tensor = self.output(hidden).squeeze(1)
+        return scores
+
+    def tables_and_layers(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+        """Parameters with sparse gradients, and the others."""
+        tables = list(self.tables.parameters())
+        return tables, [*self.hidden.parameters(), *self.output.parameters()]
+
+
+@contextmanager
+def reproducible(seed: int, threads: int) -> Iterator[None]:
+    """Seed torch, fix its threads and its algorithms for the time of the block; all are put back afterwards."""
+    threads_before, strict_before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(True)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads_before)
+            torch.use_deterministic_algorithms(strict_before)

@@ -1,0 +1,147 @@
+"""Trains a net by whole groups until a hold-out turns, the epochs are used up, or the time is over."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from models._net import ConcatNet
+from models._net_inputs import Encoder
+from models._net_loss import Groups, NetLoss, loss_of
+from models._ranker import PairFrame
+
+# Rows of a batch when no gradients are kept.
+_EVAL_ROWS = 65_536
+
+
+@dataclass(frozen=True)
+class NetData:
+    """Encoded pairs, sorted by group. ``relevance`` is scaled to [0, 1] by the levels of the whole train frame."""
+
+    rows: Tensor
+    numbers: Tensor
+    relevance: Tensor
+    groups: Groups
+
+    @classmethod
+    def of(cls, frame: PairFrame, encoder: Encoder, lowest: float, highest: float) -> NetData:
+        """Encode a sorted frame."""
+        scaled = (frame.relevance - lowest) / (highest - lowest)
+        return cls(
+            torch.from_numpy(encoder.rows(frame)),
+            torch.from_numpy(encoder.numbers(frame)),
+            torch.from_numpy(scaled.astype(np.float32)),
+            Groups.of(frame.group_ids),
+        )
+
+
+@dataclass(frozen=True)
+class Training:
+    """How to train. ``until``: monotonic seconds at which it must end, None = no limit."""
+
+    loss: NetLoss
+    epochs: int
+    patience: int
+    batch_rows: int
+    n_opponents: int
+    learning_rate: float
+    table_learning_rate: float
+    weight_decay: float
+    table_weight_decay: float
+    seed: int
+    until: float | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """``epochs``: those that the returned net has seen. ``holdout_loss``: NaN without a hold-out."""
+
+    epochs: int
+    stopped_by: str
+    holdout_loss: float = float("nan")
+
+
+def train_net(net: ConcatNet, data: NetData, held: NetData | None, training: Training) -> Outcome:
+    """Train ``net`` in place; with a hold-out it ends as it was after its best epoch.
+
+    Shuffling and opponents come from ``training.seed``, dropout from torch's generator, which the caller seeds.
+    """
+    rng = np.random.default_rng(training.seed)
+    step = _stepper(net, training)
+    stopped_by, n_done, best_loss, best_epoch, best_state = "iterations", 0, float("inf"), 0, None
+    for epoch in range(1, training.epochs + 1):
+        if not _train_epoch(net, data, rng, step, training):
+            stopped_by = "time budget"
+            break
+        n_done = epoch
+        if held is None:
+            continue
+        loss = holdout_loss(net, held, training)
+        if loss < best_loss:
+            best_loss, best_epoch, best_state = loss, epoch, copy.deepcopy(net.state_dict())
+        elif epoch - best_epoch >= training.patience:
+            stopped_by = "hold-out"
+            break
+    if best_state is None:
+        return Outcome(max(n_done, 1), stopped_by)
+    net.load_state_dict(best_state)
+    return Outcome(best_epoch, stopped_by, best_loss)
+
+
+@torch.no_grad()
+def holdout_loss(net: ConcatNet, held: NetData, training: Training) -> float:
+    """Loss on the hold-out, always over the same drawn pairs."""
+    net.eval()
+    rng, total, n = np.random.default_rng(training.seed), 0.0, 0
+    for batch in held.groups.batches(_EVAL_ROWS, 4 * training.n_opponents, rng):
+        rows = torch.from_numpy(batch.rows)
+        scores = net(net.embed(held.rows[rows]), held.numbers[rows])
+        loss = loss_of(training.loss, scores, held.relevance[rows], torch.from_numpy(batch.opponents))
+        total, n = total + float(loss) * len(rows), n + len(rows)
+    return total / max(n, 1)
+
+
+def _train_epoch(
+    net: ConcatNet,
+    data: NetData,
+    rng: np.random.Generator,
+    step: Callable[[Tensor], None],
+    training: Training,
+) -> bool:
+    """Train one epoch. False if the time ran out before its end."""
+    net.train()
+    for batch in data.groups.batches(training.batch_rows, training.n_opponents, rng):
+        if training.until is not None and time.monotonic() > training.until:
+            return False
+        rows = torch.from_numpy(batch.rows)
+        embedded = net.embed(data.rows[rows])
+        scores = net(embedded, data.numbers[rows])
+        loss = loss_of(training.loss, scores, data.relevance[rows], torch.from_numpy(batch.opponents))
+        # The penalty reads the batch's rows only: decaying a whole table at each step would cost its size.
+        step(loss + training.table_weight_decay * embedded.square().sum(dim=1).mean())
+    return True
+
+
+def _stepper(net: ConcatNet, training: Training) -> Callable[[Tensor], None]:
+    """Make the function that takes a loss and moves the parameters: the tables by touched rows only."""
+    tables, layers = net.tables_and_layers()
+    optimizers: list[torch.optim.Optimizer] = [
+        torch.optim.AdamW(layers, lr=training.learning_rate, weight_decay=training.weight_decay)
+    ]
+    if tables:
+        optimizers.append(torch.optim.SparseAdam(tables, lr=training.table_learning_rate))
+
+    def step(loss: Tensor) -> None:
+        for optimizer in optimizers:
+            optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        for optimizer in optimizers:
+            optimizer.step()
+
+    return step

@@ -1,0 +1,151 @@
+"""The channel net: user, source and item embeddings beside the numeric features, one hidden layer, one output."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import Field
+
+from models._fitted_net import FittedNet, TrainedNet
+from models._holdout import search_and_refit, shortest_budget
+from models._net import ConcatNet, NetShape, reproducible
+from models._net_inputs import Encoder
+from models._net_loss import NetLoss
+from models._net_training import NetData, Training, train_net
+from models._ranker import FitContext, FitReport, PairFrame
+from models._registry import model
+
+_Dim = Annotated[int, Field(ge=0, le=4096)]
+
+
+@model("channel_net")
+@dataclass(frozen=True)
+class ChannelNet:
+    """Embeddings of user, source and item concatenated with all features, one hidden layer, one output.
+
+    The source (author, channel; release year or genre) carries most of the signal where items are many and rated
+    rarely. Users, items and sources that the train rows lack share a row that is trained for them.
+    """
+
+    user_dim: Annotated[_Dim, Field(description="Width of the user's embedding; 0 leaves it out.")] = 100
+    source_dim: Annotated[_Dim, Field(description="Width of the source's embedding; 0 leaves it out.")] = 80
+    item_dim: Annotated[_Dim, Field(description="Width of the item's embedding; 0 leaves it out.")] = 20
+    category_dim: Annotated[_Dim, Field(description="Width of each Enum feature's embedding.")] = 4
+    hidden: Annotated[int, Field(ge=1, description="Units of the hidden layer.")] = 70
+    loss: Annotated[
+        NetLoss,
+        Field(description="pairwise (logistic, within groups), mse or bce (on relevance scaled to 0..1)."),
+    ] = "pairwise"
+    opponents: Annotated[int, Field(ge=1, description="Pairs drawn for each row in the pairwise loss.")] = 8
+    learning_rate: Annotated[float, Field(gt=0, description="Step of the layers (AdamW).")] = 0.001
+    table_learning_rate: Annotated[
+        float, Field(gt=0, description="Step of the embedding tables (Adam on touched rows).")
+    ] = 0.001
+    weight_decay: Annotated[float, Field(ge=0, description="Decay of the layers' weights.")] = 0.01
+    table_weight_decay: Annotated[
+        float, Field(ge=0, description="L2 penalty on the embeddings of each batch.")
+    ] = 0.001
+    dropout: Annotated[
+        float, Field(ge=0, lt=1, description="Share of hidden units left out in training.")
+    ] = 0.2
+    id_dropout: Annotated[
+        float, Field(ge=0, lt=1, description="Share of ids shown as unknown in training.")
+    ] = 0.1
+    batch_rows: Annotated[int, Field(ge=1, description="Rows of a batch, about: groups stay whole.")] = 512
+    epochs: Annotated[int, Field(ge=1, description="Most epochs a fit may have.")] = 30
+    patience: Annotated[
+        int, Field(ge=1, description="Epochs without gain on the hold-out before it stops.")
+    ] = 3
+    holdout: Annotated[
+        float,
+        Field(ge=0, lt=1, description="Share of the last train window's users that stops the fit; 0 = none."),
+    ] = 0.15
+    refit: Annotated[
+        bool, Field(description="Train again on all rows, with as many epochs as the hold-out told.")
+    ] = True
+    time_budget: Annotated[float | None, Field(gt=0, description="Seconds for a whole fit.")] = 120.0
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """No column by name: all features and the keys are inputs."""
+        return ()
+
+    @property
+    def fitted(self) -> type[FittedNet]:
+        """What ``fit`` returns."""
+        return FittedNet
+
+    def fit(self, train: PairFrame, context: FitContext) -> FittedNet:
+        """Find the number of epochs on an inner hold-out (unless the context gives it), then train on all rows."""
+        train = train.in_order()
+        if train.table["relevance"].n_unique() < 2:
+            return FittedNet(None, FitReport(0))
+        relevance = train.relevance
+        fit = _Fit(self, context, time.monotonic(), float(relevance.min()), float(relevance.max()))
+        return search_and_refit(
+            fit.train, train, context, most=self.epochs, holdout=self.holdout, refit=self.refit
+        )
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """One fit: what stays the same between the search for the number of epochs and the refit.
+
+    ``started``: monotonic seconds. ``lowest``, ``highest``: levels of relevance that become 0 and 1.
+    """
+
+    ranker: ChannelNet
+    context: FitContext
+    started: float
+    lowest: float
+    highest: float
+
+    def train(self, rows: PairFrame, held: PairFrame | None, n_epochs: int, share: float) -> FittedNet:
+        """Train up to ``n_epochs`` on ``rows``, stopped by ``held`` and by this share of the time budget."""
+        widths = self.widths(rows)
+        encoder = Encoder.of(rows, tuple(widths))
+        shape = NetShape(
+            n_rows=[len(known) + 1 for known in encoder.channels.values()],
+            n_dims=list(widths.values()),
+            n_numbers=encoder.scaler.n_outputs,
+            n_hidden=self.ranker.hidden,
+        )
+        data = NetData.of(rows, encoder, self.lowest, self.highest)
+        held_data = None if held is None else NetData.of(held, encoder, self.lowest, self.highest)
+        with reproducible(self.context.seed, self.context.threads):
+            net = ConcatNet(shape, self.ranker.dropout, self.ranker.id_dropout)
+            outcome = train_net(net, data, held_data, self.training(n_epochs, share))
+        notes = (
+            {"holdout_loss": outcome.holdout_loss, "n_holdout_rows": float(held.table.height)} if held else {}
+        )
+        report = FitReport(outcome.epochs, outcome.stopped_by, notes=notes)
+        return FittedNet(TrainedNet(net.double().eval(), encoder), report)
+
+    def widths(self, rows: PairFrame) -> dict[str, int]:
+        """Width of each channel's table: the keys, then the Enum features; channels of width 0 are left out."""
+        ranker = self.ranker
+        widths = {rows.user: ranker.user_dim, rows.item: ranker.item_dim}
+        if rows.source is not None:
+            widths[rows.source] = ranker.source_dim
+        widths = dict.fromkeys(rows.categorical, ranker.category_dim) | widths
+        return {name: width for name, width in widths.items() if width > 0}
+
+    def training(self, n_epochs: int, share: float) -> Training:
+        """Parameters of the training loop."""
+        ranker = self.ranker
+        budget = shortest_budget(ranker.time_budget, self.context.time_budget)
+        return Training(
+            loss=ranker.loss,
+            epochs=n_epochs,
+            patience=ranker.patience,
+            batch_rows=ranker.batch_rows,
+            n_opponents=ranker.opponents,
+            learning_rate=ranker.learning_rate,
+            table_learning_rate=ranker.table_learning_rate,
+            weight_decay=ranker.weight_decay,
+            table_weight_decay=ranker.table_weight_decay,
+            seed=self.context.seed,
+            until=None if budget is None else self.started + share * budget,
+        )
