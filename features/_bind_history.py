@@ -89,9 +89,9 @@ def _aggregate_dtype(declaration: Declaration, aggregate: Aggregate, schema: pl.
     states = list(aggregate.states.values())
     references = {s.reference: pl.Float64() for s in states if s.reference}
     frame = pl.LazyFrame(schema={**schema, **references}).group_by(pl.lit(1).alias("key"))
-    frame = frame.agg(*(s.within_group(schema) for s in states))
+    states_frame = frame.agg(*(s.within_group(schema) for s in states))
     try:
-        dtype = frame.select(aggregate.finish.alias("x")).collect_schema()["x"]
+        dtype = states_frame.select(aggregate.finish.alias("x")).collect_schema()["x"]
     except PolarsError as error:
         raise FeatureError(
             f"Feature {declaration.name!r} ({declaration.place}) does not fit the log: {error}"

@@ -89,7 +89,7 @@ def bind_catalogue(dataset: Dataset, registry: Registry) -> Catalogue:
         found, lacking = bind_history_feature(declaration, dataset)
         unavailable.update(lacking)
         _add(columns, found, dataset)
-    for declaration, bound in _in_order([d for d in declarations if d.kind == "per_pair"], columns):
+    for declaration, bound in _in_order([d for d in declarations if d.kind == "per_pair"]):
         try:
             _add(columns, [bind_pair_feature(declaration, bound, dataset, columns, unavailable)], dataset)
         except MissingColumnError as missing:
@@ -116,7 +116,7 @@ def _add(columns: dict[str, FeatureColumn], found: Sequence[FeatureColumn], data
 
 
 def _in_order(
-    declarations: Sequence[Declaration], columns: Mapping[str, FeatureColumn]
+    declarations: Sequence[Declaration],
 ) -> Iterable[tuple[Declaration, str | None]]:
     """Sort per-pair columns so that each comes after what it reads; ``each`` is spread out."""
     nodes: dict[str, tuple[Declaration, str | None]] = {}

@@ -71,8 +71,10 @@ class FeatureColumn:
 
     @property
     def meaning(self) -> str:
-        """First line of the docstring."""
-        return self.declaration.meaning
+        """What the column means: said of it by itself, or the first line of the docstring."""
+        meanings: Mapping[str, str] = self.declaration.options.get("meanings", {})
+        output = self.body.output if isinstance(self.body, PythonBody) else ""
+        return meanings.get(output, self.declaration.meaning)
 
     @property
     def kind(self) -> str:

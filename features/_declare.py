@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar, overload
 
 import polars as pl
 
@@ -129,6 +129,18 @@ def aggregate(
     )
 
 
+@overload
+def per_pair(body: Body) -> Body: ...
+@overload
+def per_pair(
+    *,
+    scope: Scope = "row",
+    each: Sequence[str] = (),
+    fill: float | None = None,
+    dtype: DType | None = None,
+    model_input: bool = True,
+    registry: Registry = REGISTRY,
+) -> Callable[[Body], Body]: ...
 def per_pair(
     body: Body | None = None,
     *,
@@ -138,7 +150,7 @@ def per_pair(
     dtype: DType | None = None,
     model_input: bool = True,
     registry: Registry = REGISTRY,
-) -> Any:
+) -> Body | Callable[[Body], Body]:
     """Register an expression over the pairs; the parameters name the columns and features that it reads.
 
     ``scope``: ``"row"`` for elementwise ones; ``"user"`` if it looks at the user's other pairs in the window
@@ -155,6 +167,7 @@ def table(
     key: str | Sequence[str],
     columns: Mapping[str, DType],
     needs: Sequence[str] = (),
+    meanings: Mapping[str, str] | None = None,
     fill: float | None = None,
     model_input: bool = True,
     registry: Registry = REGISTRY,
@@ -162,10 +175,12 @@ def table(
     """Register a function ``(history, window) -> LazyFrame`` that gives the key and ``columns``, one row a key.
 
     Columns are named ``column__key``. ``needs`` names the columns of the history that it reads: it gets those, the
-    clock and the row number; without it, all of them.
+    clock and the row number; without it, all of them. ``meanings`` may say more of single columns than the docstring.
     """
     options = {"key": _as_key(key), "columns": dict(columns), "needs": tuple(needs), "fill": fill}
-    return _register("table", registry, {**options, "model_input": model_input})
+    return _register(
+        "table", registry, {**options, "meanings": dict(meanings or {}), "model_input": model_input}
+    )
 
 
 def fitted(
@@ -173,6 +188,7 @@ def fitted(
     columns: Mapping[str, DType],
     needs: Sequence[str] = (),
     variants: Mapping[str, Mapping[str, Any]] | None = None,
+    meanings: Mapping[str, str] | None = None,
     scope: Scope = "row",
     fill: float | None = None,
     model_input: bool = True,
@@ -189,7 +205,11 @@ def fitted(
         "variants": dict(variants or {}),
         "scope": scope,
     }
-    return _register("fitted", registry, {**options, "fill": fill, "model_input": model_input})
+    return _register(
+        "fitted",
+        registry,
+        {**options, "meanings": dict(meanings or {}), "fill": fill, "model_input": model_input},
+    )
 
 
 def _register(kind: Any, registry: Registry, options: Mapping[str, Any]) -> Callable[[Body], Body]:

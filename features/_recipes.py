@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 
 from competitions import Dataset
-from engine import Recipe, code_digest
+from engine import Json, Recipe, code_digest
 from features._aggregates import serialized
 from features._catalogue import Catalogue
 from features._column import AggregateBody, FeatureColumn, PairBody, PythonBody
@@ -20,7 +20,7 @@ FORMAT = 1  # of the stored columns; raise it when the engine computes something
 
 def pairs_recipe(dataset: Dataset, window: Window) -> Recipe:
     """Recipe of a window's pairs: ids, keys and observed columns, sorted by pair_id."""
-    parts = {
+    parts: dict[str, Json] = {
         "data": dataset.fingerprint,
         "selection": code_digest(dataset.competition.select_pairs).digest,
         "window": window.name,
@@ -69,16 +69,17 @@ def _body_parts(column: FeatureColumn) -> Mapping[str, Any]:
     match body:
         case AggregateBody():
             states = sorted(body.aggregate.states)
-            code = {"states": states, "finish": _digest(serialized(body.aggregate.finish))}
+            finish = _digest(serialized(body.aggregate.finish))
             where = "" if body.where is None else _digest(serialized(body.where))
-            return {"code": code, "key": list(body.key), "lookback": [body.lookback.kind, body.lookback.size],
-                    "where": where, "polars": pl.__version__}  # fmt: skip
+            lookback = [body.lookback.kind, body.lookback.size]
+            return {"code": [*states, finish], "key": list(body.key), "lookback": lookback, "where": where,
+                    "polars": pl.__version__}  # fmt: skip
         case PairBody():
             return {"code": _digest(serialized(body.expression)), "polars": pl.__version__}
         case PythonBody():
-            code = code_digest(column.declaration.body).digest
+            body_code = code_digest(column.declaration.body).digest
             arguments = dict(sorted((body.arguments or {}).items()))
-            return {"code": code, "arguments": repr(arguments), "needs": list(body.needs), "output": body.output,
+            return {"code": body_code, "arguments": repr(arguments), "needs": list(body.needs), "output": body.output,
                     "key": list(body.key), "libraries": _libraries()}  # fmt: skip
 
 

@@ -18,9 +18,14 @@ Vectors = npt.NDArray[np.float64]
         "genre_taste": pl.Float32,
     },
     needs=["user_id", "genres", "like", "dislike"],
+    meanings={
+        "genre_cosine_liked": "Cosine of the item's genres with those the user liked; null if either is unknown.",
+        "genre_cosine_disliked": "Cosine of the item's genres with those the user disliked; null if either is unknown.",
+        "genre_taste": "Cosine with the liked genres minus cosine with the disliked ones; null if any is unknown.",
+    },
 )
 class GenreTaste:
-    """Cosine of the item's genres with the mean of those the user liked, disliked, and the difference; null if unknown."""
+    """Genres of the item against those the user liked and disliked."""
 
     def fit(self, history: pl.LazyFrame, window: Window) -> None:
         """Sum the genre vectors of each user's liked and disliked rows."""
@@ -73,5 +78,7 @@ def genre_vectors(genres: pl.Series) -> Vectors:
 
 def cosine(a: Vectors, b: Vectors) -> npt.NDArray[np.float64]:
     """Cosine of the rows of two (n, d) arrays, row by row; NaN where either is all zeros."""
-    norms = np.sqrt((a * a).sum(axis=1) * (b * b).sum(axis=1))
-    return np.divide((a * b).sum(axis=1), norms, out=np.full(len(a), np.nan), where=norms > 0)
+    norms: Vectors = np.sqrt((a * a).sum(axis=1) * (b * b).sum(axis=1))
+    cosines: Vectors = np.full(len(a), np.nan)
+    np.divide((a * b).sum(axis=1), norms, out=cosines, where=norms > 0)
+    return cosines

@@ -28,9 +28,14 @@ _SIGNALS = {
     columns={"als_score": pl.Float32, "als_user_norm": pl.Float32, "als_item_norm": pl.Float32},
     needs=["user_id", "item_id", "like", "dislike"],
     variants={name: {"signal": name} for name in _SIGNALS},
+    meanings={
+        "als_score": "Dot product of the ALS vectors of user and item; null if either is without the signal.",
+        "als_user_norm": "Length of the user's ALS vector; null for a user without the signal.",
+        "als_item_norm": "Length of the item's ALS vector; null for an item without the signal.",
+    },
 )
 class Als:
-    """Dot product of ALS user and item vectors, and their norms; null for a user or item without the signal."""
+    """Implicit ALS on one signal: score, norms."""
 
     def __init__(self, signal: str) -> None:
         self.signal = signal

@@ -35,7 +35,7 @@ def n_days(log: Log) -> Aggregate:
                 "last_seen__user_id_x_source_id", "last_liked__user_id", "first_seen__user_id",
                 "first_seen__item_id"])  # fmt: skip
 def hours_since(event: pl.Expr, timestamp: pl.Expr) -> pl.Expr:
-    """Hours from the event to the pair; null if it never happened, negative if the clock is per user and it was later."""
+    """Hours from the event to the pair; null if it never happened, negative if it was later (per-user clocks)."""
     return (timestamp - event).dt.total_seconds() / 3600
 
 
