@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import cache
 from importlib.metadata import version
 from typing import Any, cast
 
@@ -162,8 +163,14 @@ def made_of(maker: Ranker | Blender) -> dict[str, Any]:
         "code": code_digest(type(maker)).digest,
         "fitted code": code_digest(maker.fitted).digest,
         "parameters": {n: _plain(getattr(maker, n)) for n in names},
-        "versions": {name: version(name) for name in LIBRARIES},
+        "versions": _versions(),
     }
+
+
+@cache
+def _versions() -> dict[str, str]:
+    """Versions of the libraries that can change a fit, without importing them."""
+    return {name: version(name) for name in LIBRARIES}
 
 
 def _plain(value: Any) -> Any:

@@ -1,0 +1,213 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from competitions import Dataset, Metric, get_competition, opened, random_tables, take_in
+from engine import ConfigError, DataError, Settings, Store
+from stacking import final_scores, read_final_weights, run_cv
+from validation import CvBundle, evaluate
+
+MODELS = {"popularity": {}, "trees": {"kind": "catboost", "iterations": 8, "depth": 3}}
+FEATURES = ("relevance_rate__item_id", "n_likes__user_id", "n_exposures__item_id", "user_gender")
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    competition = get_competition("movielens")
+    tables = random_tables(competition, n_users=40, n_items=30, n_rows=2400, seed=1)
+    return take_in(competition, tables, tmp_path_factory.mktemp("data"), fingerprint="generated")
+
+
+def settings_in(folder: Path, **changes: object) -> Settings:
+    values = {
+        "store": folder,
+        "backend": "inline",
+        "models": MODELS,
+        "features": {"include": FEATURES},
+        "folds": {"n_folds": 3, "n_train_windows": 2},
+    }
+    return Settings.model_validate({**values, **changes})
+
+
+@pytest.fixture(scope="module")
+def first(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Settings, CvBundle]]:
+    """Settings whose store holds everything, and the bundle."""
+    settings = settings_in(tmp_path_factory.mktemp("store"))
+    with opened(dataset):
+        bundle = run_cv(settings)
+        final_scores(settings, bundle)
+        yield settings, bundle
+
+
+def made(settings: Settings, *kinds: str) -> set[str]:
+    """Keys of the artifacts in the store."""
+    artifacts = settings.store / "artifacts"
+    return {f.name for kind in kinds or ("*",) for f in artifacts.glob(f"{kind}/*")}
+
+
+def test_the_bundle_holds_every_pair_of_every_fold_with_every_score(
+    first: tuple[Settings, CvBundle], dataset: Dataset
+) -> None:
+    _, bundle = first
+    oof = bundle.oof
+    assert bundle.models == ("popularity", "trees")
+    assert bundle.blends == ("mean_rank", "catboost_oof", "weights")
+    assert oof.columns[:6] == ["fold", "window", "pair_id", "user_id", "item_id", "relevance"]
+    assert oof.columns[6:] == [*bundle.models, *bundle.blends]
+    assert oof.null_count().sum_horizontal().item() == 0
+    assert oof["fold"].unique(maintain_order=True).to_list() == ["fold1", "fold2", "fold3"]
+    expected = dataset.log.filter(pl.col("clock") >= dataset.test_start - 3).collect(engine="in-memory")
+    assert sorted(oof["pair_id"]) == sorted(expected["row"])
+
+
+def test_labels_and_scores_belong_to_their_pairs(first: tuple[Settings, CvBundle], dataset: Dataset) -> None:
+    """Joined on pair_id, never by position: the popularity score is a function of (window, item)."""
+    oof = first[1].oof
+    labels = dataset.log.select(pair_id="row", truth="relevance").collect(engine="in-memory")
+    joined = oof.join(labels, on="pair_id", how="left", validate="1:1")
+    assert joined["relevance"].to_list() == joined["truth"].to_list()
+    assert oof.group_by("window", "item_id").agg(pl.col("popularity").n_unique())["popularity"].max() == 1
+
+
+def test_the_scores_in_about_are_the_metric_of_the_columns(first: tuple[Settings, CvBundle]) -> None:
+    bundle = first[1]
+    metric = Metric(bundle.about["metric"]["name"], bundle.about["metric"]["policy"])
+    for name in (*bundle.models, *bundle.blends):
+        values = [
+            evaluate(metric, part, group=["window", "user_id"], score=name)
+            for part in bundle.oof.partition_by("fold", maintain_order=True)
+        ]
+        assert list(bundle.about["cv"][name].values()) == pytest.approx([*values, sum(values) / 3])
+
+
+def test_facts_of_features_and_fits(first: tuple[Settings, CvBundle]) -> None:
+    bundle = first[1]
+    assert sorted(bundle.features["feature"]) == sorted(FEATURES)
+    facts = {row["feature"]: row for row in bundle.features.iter_rows(named=True)}
+    assert facts["user_gender"]["score"] is None
+    assert 0 < facts["relevance_rate__item_id"]["score"] < 1
+    assert facts["n_likes__user_id"]["null_eval"] == 0
+    assert facts["n_likes__user_id"]["meaning"]
+    assert bundle.features.select(pl.col("psi", "seconds").is_not_null().all()).row(0) == (True, True)
+    assert bundle.fits.select("model", "fold").rows() == [
+        (model, fold) for fold in ("fold1", "fold2", "fold3") for model in bundle.models
+    ]
+    shares = bundle.importance.group_by("model", "fold").agg(pl.col("importance").sum())
+    assert shares["importance"].to_list() == pytest.approx([1.0] * len(shares))
+
+
+def test_a_second_run_makes_nothing_and_gives_the_same(first: tuple[Settings, CvBundle]) -> None:
+    settings, bundle = first
+    before = made(settings)
+    again = run_cv(settings)
+    assert made(settings) == before
+    assert again.oof.equals(bundle.oof)
+    assert again.about == bundle.about
+    assert Store(settings.store).pointed("cv") is not None
+
+
+def test_the_order_of_the_settings_that_do_not_matter_does_not_matter(
+    first: tuple[Settings, CvBundle],
+) -> None:
+    settings, _ = first
+    before = made(settings)
+    run_cv(settings.model_copy(update={"reports": Path("elsewhere"), "memory_gib": 3.0}))
+    assert made(settings) == before
+
+
+def test_a_changed_parameter_refits_that_model_only(first: tuple[Settings, CvBundle]) -> None:
+    settings, bundle = first
+    before = made(settings, "fit"), made(settings, "cards", "feature", "pairs")
+    models = {**MODELS, "trees": {**MODELS["trees"], "depth": 2}}
+    changed = run_cv(settings.model_copy(update={"models": models}))
+    assert len(made(settings, "fit") - before[0]) == 3
+    assert made(settings, "cards", "feature", "pairs") == before[1]
+    assert changed.oof["popularity"].equals(bundle.oof["popularity"])
+    assert not changed.oof["trees"].equals(bundle.oof["trees"])
+
+
+def test_one_fold_more_keeps_the_others_fits(first: tuple[Settings, CvBundle]) -> None:
+    settings, _ = first
+    before = made(settings, "fit")
+    run_cv(settings.model_copy(update={"folds": settings.folds.model_copy(update={"n_folds": 4})}))
+    assert len(made(settings, "fit") - before) == len(MODELS)
+
+
+def test_a_fresh_store_gives_the_same_scores(first: tuple[Settings, CvBundle], tmp_path: Path) -> None:
+    settings, bundle = first
+    fresh = settings.model_copy(update={"store": tmp_path})
+    again = run_cv(fresh)
+    assert again.oof.equals(bundle.oof)
+    assert final_scores(fresh, again).equals(final_scores(settings, bundle))
+
+
+def test_test_pairs_are_scored_by_every_model_and_blend(
+    first: tuple[Settings, CvBundle], dataset: Dataset
+) -> None:
+    settings, bundle = first
+    before = made(settings)
+    table = final_scores(settings, bundle)
+    assert made(settings) == before
+    pairs = dataset.test_pairs.collect(engine="in-memory")
+    assert table["pair_id"].to_list() == sorted(pairs["pair_id"])
+    assert table.columns == ["pair_id", "user_id", "item_id", *bundle.models, *bundle.blends, "score"]
+    assert table.null_count().sum_horizontal().item() == 0
+    assert table["score"].equals(table[bundle.chosen].alias("score"))
+    weights = read_final_weights(settings, bundle)
+    assert weights["mean_rank"] == {"popularity": 0.5, "trees": 0.5}
+
+
+def test_the_final_fit_reuses_the_iterations_that_the_folds_found(
+    first: tuple[Settings, CvBundle],
+) -> None:
+    settings, bundle = first
+    counts = bundle.fits.with_columns(iterations=pl.when(pl.col("model") == "trees").then(2))
+    before = made(settings, "fit")
+    final_scores(settings, replace(bundle, fits=counts))
+    assert len(made(settings, "fit") - before) == 1
+
+
+def test_with_two_folds_learned_blends_are_not_scored(
+    first: tuple[Settings, CvBundle],
+) -> None:
+    settings = first[0].model_copy(update={"folds": first[0].folds.model_copy(update={"n_folds": 2})})
+    bundle = run_cv(settings)
+    assert bundle.blends == ("mean_rank",)
+    assert bundle.chosen == "mean_rank"
+    assert bundle.about["not_scored"] == ["catboost_oof", "weights"]
+    assert "3 eval windows" in bundle.about["chosen_because"]
+    with pytest.raises(ConfigError, match="only 2 eval windows"):
+        run_cv(settings.model_copy(update={"blender": "weights"}))
+
+
+def test_settings_force_a_blend_or_a_model(first: tuple[Settings, CvBundle]) -> None:
+    settings, _ = first
+    forced = run_cv(settings.model_copy(update={"blender": "trees"}))
+    assert forced.chosen == "trees"
+    table = final_scores(settings, forced)
+    assert table["score"].equals(table["trees"].alias("score"))
+    with pytest.raises(ConfigError, match="Did you mean 'weights'"):
+        run_cv(settings.model_copy(update={"blender": "weight"}))
+
+
+def test_a_model_named_like_a_blender_is_refused(first: tuple[Settings, CvBundle]) -> None:
+    models = {"weights": {"kind": "popularity"}}
+    with pytest.raises(ConfigError, match="'weights', which is the name of a blender"):
+        run_cv(first[0].model_copy(update={"models": models}))
+
+
+def test_a_window_without_pairs_is_an_error(
+    first: tuple[Settings, CvBundle], dataset: Dataset, tmp_path: Path
+) -> None:
+    gap = dataset.log.filter(pl.col("clock") != dataset.test_start - 1)
+    settings = settings_in(tmp_path)
+    with (
+        opened(replace(dataset, log=gap, fingerprint="with a gap")),
+        pytest.raises(DataError, match="no pairs"),
+    ):
+        run_cv(settings)
