@@ -17,11 +17,13 @@ from engine import DataError
 SETTLED_NS = 2_000_000_000
 
 
-def file_digests(paths: Iterable[Path], cache: Path, *, rehash: bool = False) -> dict[str, str]:
-    """Return the digest of each file's contents by the file's name.
+def file_digests(paths: Iterable[Path], folder: Path, cache: Path, *, rehash: bool = False) -> dict[str, str]:
+    """Return the digest of each file's contents by the file's path in ``folder``.
 
     Parameters
     ----------
+    folder
+        The data folder. A file that lies outside of it goes by its name alone.
     cache
         Folder that remembers a digest by (path, size, mtime_ns, inode). It may be deleted at any time; what is in it
         is whole or not there.
@@ -31,14 +33,15 @@ def file_digests(paths: Iterable[Path], cache: Path, *, rehash: bool = False) ->
     Raises
     ------
     DataError
-        A file cannot be read, or two of them have the same name.
+        A file cannot be read, or two of them go by the same name.
     """
     digests: dict[str, str] = {}
     for path in paths:
-        if path.name in digests:
-            raise DataError(f"Two input files are called {path.name}.", expected="different names")
+        name = path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.name
+        if name in digests:
+            raise DataError(f"Two input files go by the name {name}.", expected="different names")
         try:
-            digests[path.name] = _digest(path.resolve(), cache, rehash)
+            digests[name] = _digest(path.resolve(), cache, rehash)
         except OSError as error:
             raise DataError(
                 f"The input file {path} cannot be read: {error}", todo="look whether it is there"

@@ -55,7 +55,9 @@ def taken_notes(settings: Settings) -> list[str]:
 
 def intake_recipe(competition: Competition, settings: Settings, *, rehash: bool = False) -> Recipe:
     """Everything that the data set is made from: the files' contents, the code that reads them, library versions."""
-    files = file_digests(competition.files(settings.data), settings.store / "digests", rehash=rehash)
+    files = file_digests(
+        competition.files(settings.data), settings.data, settings.store / "digests", rehash=rehash
+    )
     return Recipe(
         "data",
         competition.name,

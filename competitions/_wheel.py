@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -42,7 +43,9 @@ def fetch_wheel(requirement: str, filename: str, sha256: str, folder: Path) -> P
 
 
 def _download(requirement: str, path: Path, sha256: str) -> None:
-    with tempfile.TemporaryDirectory(prefix=".download-", dir=path.parent) as temporary:
+    for left in path.parent.glob(f".{path.name}-*.part"):
+        shutil.rmtree(left)  # of a run that was killed: whoever holds the lock is the only one to download
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}-", suffix=".part", dir=path.parent) as temporary:
         command = [
             sys.executable,
             "-m",

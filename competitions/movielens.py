@@ -179,8 +179,10 @@ def _tables(ratings: pl.DataFrame, users: pl.DataFrame, items: pl.DataFrame) -> 
     seconds = numbers(ratings, "timestamp", pl.Int64, where="the ratings")
     unknown_genre = pl.lit(["unknown"], dtype=pl.List(pl.String))
     genres = pl.when(pl.col("genres").list.len() > 0).then("genres").otherwise(unknown_genre)
+    items = items.with_columns(genres=genres)
+    _check_genres(items)
     # The Enum sorts by its categories, rarest first.
-    items = items.with_columns(genres=genres.cast(pl.List(Genre)).list.sort())
+    items = items.with_columns(pl.col("genres").cast(pl.List(Genre)).list.sort())
     return RawTables(
         interactions=ratings.lazy().with_columns(
             timestamp=pl.from_epoch(seconds, "s").cast(pl.Datetime("us"))
@@ -193,6 +195,17 @@ def _tables(ratings: pl.DataFrame, users: pl.DataFrame, items: pl.DataFrame) -> 
             pl.col("genres").list.first().alias("main_genre"),
         ),
     )
+
+
+def _check_genres(items: pl.DataFrame) -> None:
+    odd = items.explode("genres").filter(~pl.col("genres").is_in(GENRES))
+    if not odd.is_empty():
+        raise DataError(
+            f"{odd['item_id'].n_unique()} of {items.height} films have an unknown genre, "
+            f"the first: {odd['genres'][0]!r} of film {odd['item_id'][0]!r}.",
+            expected=f"the genres of MovieLens: {', '.join(sorted(GENRES))}",
+            todo="correct the file of the films, or add the genre to GENRES in competitions/movielens.py",
+        )
 
 
 MOVIELENS = Competition(

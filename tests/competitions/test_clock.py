@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+from collections import defaultdict
+from datetime import datetime
+
+import polars as pl
+from hypothesis import given
+from hypothesis import strategies as st
+
+from competitions import Clock, with_clock
+
+PER_USER = Clock("per_user", column="tick", steps=10)
+rows = st.lists(st.tuples(st.integers(1, 4), st.integers(0, 5)), min_size=1, max_size=80)
+clocks = st.sampled_from([PER_USER, Clock("per_user", steps=3), Clock("row"), Clock("time", column="at")])
+
+
+def log_of(pairs: list[tuple[int, int]]) -> pl.DataFrame:
+    return pl.DataFrame(
+        {
+            "row": range(len(pairs)),
+            "user_id": [user for user, _ in pairs],
+            "tick": [tick for _, tick in pairs],
+            "at": [datetime(2024, 1, 1, tick) for _, tick in pairs],
+        },
+        schema_overrides={"row": pl.UInt32, "at": pl.Datetime("us")},
+    )
+
+
+def clocked(log: pl.DataFrame, clock: Clock) -> pl.DataFrame:
+    return with_clock(log.lazy(), clock, "user_id").collect(engine="streaming")
+
+
+@given(rows, clocks, st.randoms(use_true_random=False))
+def test_physical_order_does_not_matter(pairs: list[tuple[int, int]], clock: Clock, random: object) -> None:
+    log = log_of(pairs)
+    order = list(range(len(pairs)))
+    random.shuffle(order)  # type: ignore[attr-defined]  # hypothesis hands out a random.Random
+    assert clocked(log[order], clock).sort("row").equals(clocked(log, clock).sort("row"))
+
+
+@given(rows)
+def test_per_user_agrees_with_its_definition(pairs: list[tuple[int, int]]) -> None:
+    own: defaultdict[int, list[tuple[int, int]]] = defaultdict(list)
+    for row, (user, tick) in enumerate(pairs):
+        own[user].append((tick, row))
+    expected = {
+        row: 10 * i // len(ticks) for ticks in own.values() for i, (_, row) in enumerate(sorted(ticks))
+    }
+    found = clocked(log_of(pairs), PER_USER)
+    assert dict(found.select("row", "clock").iter_rows()) == expected
+
+
+@given(rows)
+def test_per_user_never_falls_within_a_user_and_stays_in_its_steps(pairs: list[tuple[int, int]]) -> None:
+    found = clocked(log_of(pairs), PER_USER).sort("user_id", "tick", "row")
+    assert found["clock"].is_between(0, 9).all()
+    assert found.select((pl.col("clock").diff() >= 0).over("user_id").all()).item()
+
+
+@given(rows, clocks, st.integers(0, 10))
+def test_history_and_the_rest_are_half_open_and_whole(
+    pairs: list[tuple[int, int]], clock: Clock, step: int
+) -> None:
+    found = clocked(log_of(pairs), clock)
+    cutoff = int(found["clock"][step % found.height])
+    history = found.filter(pl.col("clock") < cutoff)
+    assert history.height + found.filter(pl.col("clock") >= cutoff).height == found.height
+    assert cutoff not in history["clock"]
+
+
+@given(rows, st.integers(1, 20))
+def test_per_user_steps_are_of_nearly_equal_size(pairs: list[tuple[int, int]], steps: int) -> None:
+    found = clocked(log_of(pairs), Clock("per_user", steps=steps))
+    for (_user,), own in found.group_by("user_id"):
+        sizes = own.group_by("clock").len()["len"]
+        assert int(sizes.max()) <= -(-own.height // steps)  # type: ignore[arg-type]  # a group has rows
+
+
+def test_time_is_microseconds_since_1970() -> None:
+    log = pl.DataFrame(
+        {"row": [0], "user_id": [1], "at": [datetime(1970, 1, 2)]}, schema_overrides={"at": pl.Datetime("ms")}
+    )
+    found = clocked(log, Clock("time", column="at"))
+    assert found["clock"].to_list() == [86_400_000_000]
+    assert found["clock"].dtype == pl.Int64
+
+
+def test_time_with_a_zone_is_the_instant_not_the_wall_clock() -> None:
+    log = log_of([(1, 3)]).with_columns(pl.col("at").dt.replace_time_zone("Europe/Moscow"))
+    n_days = 19_723  # from 1970-01-01 to 2024-01-01; 03:00 in Moscow is midnight in UTC
+    assert clocked(log, Clock("time", column="at"))["clock"].to_list() == [n_days * 86_400_000_000]
+
+
+def test_row_is_the_row_number() -> None:
+    assert clocked(log_of([(1, 0), (1, 0)])[[1, 0]], Clock("row"))["clock"].to_list() == [1, 0]
+
+
+def test_ties_go_by_row_number() -> None:
+    log = log_of([(1, 0)] * 10)[::-1]
+    assert clocked(log, PER_USER)["clock"].to_list() == list(range(9, -1, -1))

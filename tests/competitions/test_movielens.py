@@ -1,0 +1,233 @@
+"""The real ML-100K, and files in the three layouts it comes in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from competitions import Dataset, RawTables, get_competition, take_in
+from engine import DataError
+
+MOVIELENS = get_competition("movielens")
+
+U_DATA = "1\t1\t5\t881250949\n1\t267\t3\t881250950\n2\t1412\t1\t881250000\n2\t1\t4\t881250000\n"
+U_USER = "1|24|M|technician|85711\n2|53|F|other|94043\n"
+RATINGS_DAT = "1::1::5::881250949\n1::267::3::881250950\n2::1412::1::881250000\n2::1::4::881250000\n"
+
+
+def u_item() -> bytes:
+    """Three films as in the official file: 19 flags, a title that is not ASCII, one without a year, one with (V)."""
+    order = "unknown|Action|Adventure|Animation|Children's|Comedy|Crime|Documentary|Drama|Fantasy|Film-Noir|Horror"
+    order += "|Musical|Mystery|Romance|Sci-Fi|Thriller|War|Western"
+
+    def line(number: int, title: str, date: str, *genres: str) -> str:
+        flags = "|".join("1" if genre in genres else "0" for genre in order.split("|"))
+        return f"{number}|{title}|{date}||http://us.imdb.com/M/title-exact?{number}|{flags}"
+
+    lines = [
+        line(1, "Misérables, Les (1995)", "01-Jan-1996", "Drama", "Musical"),
+        line(267, "unknown", "", "unknown"),
+        line(
+            1412,
+            "Land Before Time III: The Time of the Great Giving (1995) (V)",
+            "01-Jan-1995",
+            "Animation",
+            "Children's",
+        ),
+    ]
+    return ("\n".join(lines) + "\n").encode("latin-1")
+
+
+def write_100k(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "u.data").write_text(U_DATA)
+    (folder / "u.user").write_text(U_USER)
+    (folder / "u.item").write_bytes(u_item())
+    return folder
+
+
+def write_1m(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "ratings.dat").write_text(RATINGS_DAT)
+    (folder / "users.dat").write_text("1::M::25::17::85711\n2::F::56::0::94043\n")
+    movies = "1::Misérables, Les (1995)::Drama|Musical\n267::unknown::\n1412::Land Before Time III (1995) (V)::Animation|Children's\n"
+    (folder / "movies.dat").write_bytes(movies.encode("latin-1"))
+    return folder
+
+
+def collected(tables: RawTables) -> dict[str, pl.DataFrame]:
+    frames = {"interactions": tables.interactions, "users": tables.users, "items": tables.items}
+    return {name: frame.collect(engine="streaming") for name, frame in frames.items()}
+
+
+class TestReal:
+    def test_counts(self, movielens: Dataset) -> None:
+        n_log, n_pairs = (
+            f.select(pl.len()).collect(engine="streaming").item()
+            for f in (movielens.log, movielens.test_pairs)
+        )
+        assert n_log + n_pairs == 100_000
+        assert n_pairs == 9_596
+        assert movielens.users.collect(engine="streaming").height == 943
+        assert movielens.items.collect(engine="streaming").height == 1_682
+
+    def test_every_user_is_in_every_step(self, movielens: Dataset) -> None:
+        steps = movielens.log.group_by("clock").agg(pl.col("user_id").n_unique()).collect(engine="streaming")
+        assert sorted(steps.rows()) == [(step, 943) for step in range(9)]
+        assert (movielens.test_start, movielens.test_until) == (9, 10)
+
+    def test_a_user_s_test_pairs_are_the_last_by_time(self, movielens: Dataset) -> None:
+        last = movielens.log.group_by("user_id").agg(pl.col("timestamp").max().alias("last"))
+        first = movielens.test_pairs.group_by("user_id").agg(pl.col("timestamp").min().alias("first"))
+        both = last.join(first, on="user_id", validate="1:1").collect(engine="streaming")
+        assert both.height == 943
+        assert (both["last"] <= both["first"]).all()
+
+    def test_classes(self, movielens: Dataset) -> None:
+        log = movielens.log.collect(engine="streaming")
+        assert log.select(pl.sum_horizontal("like", "ignore", "dislike").eq(1).all()).item()
+        expected = pl.col("rating").replace_strict({1: -1, 2: -1, 3: 0, 4: 1, 5: 1}, return_dtype=pl.Int8)
+        assert log.select((pl.col("relevance") == expected).all()).item()
+
+    def test_odd_years(self, movielens: Dataset) -> None:
+        items = movielens.items.collect(engine="streaming")
+        assert items.filter(pl.col("release_year").is_null())["item_id"].to_list() == [267]
+        assert items.filter(pl.col("item_id") == 1412)["release_year"].to_list() == [1995]
+        assert (items["release_year"].min(), items["release_year"].max()) == (1922, 1998)
+
+    def test_genres(self, movielens: Dataset) -> None:
+        items = movielens.items.collect(engine="streaming")
+        assert items.filter(pl.col("main_genre") == "unknown")["item_id"].to_list() == [267, 1373]
+        story = items.filter(pl.col("item_id") == 1).row(0, named=True)
+        assert story["genres"] == ["Animation", "Children's", "Comedy"]
+        assert story["main_genre"] == "Animation"
+        assert items["genres"].list.len().sum() == 2_893
+
+    def test_order_and_dtypes(self, movielens: Dataset) -> None:
+        log = movielens.log.collect(engine="streaming")
+        assert log.select("clock", "row").equals(log.select("clock", "row").sort("clock", "row"))
+        assert log.schema["row"] == pl.UInt32
+        assert log.schema["clock"] == pl.Int64
+        assert log.schema["relevance"] == pl.Int8
+        assert movielens.pair_schema.names() == [
+            *("pair_id", "user_id", "item_id", "timestamp"),
+            *("age", "gender", "occupation", "release_year", "genres", "main_genre"),
+        ]
+
+
+class TestLayouts:
+    def test_the_three_layouts_have_the_same_columns_and_dtypes(
+        self, movielens: Dataset, tmp_path: Path
+    ) -> None:
+        for number, write in enumerate((write_100k, write_1m)):
+            folder = write(tmp_path / str(number))
+            (folder / "out").mkdir()
+            competition = MOVIELENS
+            small = take_in(
+                competition, with_many_ratings(competition.read(folder)), folder / "out", fingerprint="small"
+            )
+            assert small.history_schema == movielens.history_schema
+            assert small.pair_schema == movielens.pair_schema
+
+    def test_ml_100k(self, tmp_path: Path) -> None:
+        found = collected(MOVIELENS.read(write_100k(tmp_path)))
+        assert found["items"].with_columns(pl.col("item_id", "release_year").cast(pl.Int64)).rows() == [
+            (1, 1995, ["Musical", "Drama"], "Musical"),
+            (267, None, ["unknown"], "unknown"),
+            (1412, 1995, ["Animation", "Children's"], "Animation"),
+        ]
+
+    def test_a_folder_named_ml_100k_is_found(self, tmp_path: Path) -> None:
+        write_100k(tmp_path / "ml-100k")
+        assert [p.name for p in MOVIELENS.files(tmp_path)] == ["u.data", "u.user", "u.item"]
+
+    def test_occupation_codes_of_ml_1m_become_words(self, tmp_path: Path) -> None:
+        found = collected(MOVIELENS.read(write_1m(tmp_path)))
+        assert found["users"]["occupation"].to_list() == ["technician", "other"]
+        assert found["users"]["age"].cast(pl.Int64).to_list() == [25, 56]
+
+    def test_windows_line_ends(self, tmp_path: Path) -> None:
+        write_1m(tmp_path)
+        (tmp_path / "ratings.dat").write_bytes(RATINGS_DAT.replace("\n", "\r\n").encode())
+        assert collected(MOVIELENS.read(tmp_path))["interactions"].height == 4
+
+
+class TestBadFiles:
+    def test_a_missing_file(self, tmp_path: Path) -> None:
+        (write_100k(tmp_path) / "u.item").unlink()
+        with pytest.raises(DataError, match=r"holds u.data, u.user, but not u.item"):
+            MOVIELENS.files(tmp_path)
+
+    def test_two_layouts(self, tmp_path: Path) -> None:
+        write_1m(write_100k(tmp_path))
+        with pytest.raises(DataError, match="Two data sets"):
+            MOVIELENS.files(tmp_path)
+
+    def test_a_line_cut_short(self, tmp_path: Path) -> None:
+        (write_100k(tmp_path) / "u.data").write_text(U_DATA + "3\t1")
+        with pytest.raises(DataError, match=r"u.data: 1 of 5 lines .* line 5 with 2"):
+            MOVIELENS.read(tmp_path)
+
+    def test_a_string_where_a_number_belongs(self, tmp_path: Path) -> None:
+        (write_100k(tmp_path) / "u.data").write_text(U_DATA.replace("\t3\t", "\tgood\t"))
+        with pytest.raises(
+            DataError, match=r"'rating' must be readable as UInt8: 1 of 4 rows .* row 1: rating='good'"
+        ):
+            take_in(MOVIELENS, MOVIELENS.read(tmp_path), tmp_path, fingerprint="x")
+
+    def test_a_timestamp_that_is_none(self, tmp_path: Path) -> None:
+        (write_100k(tmp_path) / "u.data").write_text(U_DATA.replace("881250950", "yesterday"))
+        with pytest.raises(
+            DataError, match=r"1 of 4 values of 'timestamp' are no numbers, the first: 'yesterday'"
+        ):
+            MOVIELENS.read(tmp_path)
+
+    def test_a_null_key(self, tmp_path: Path) -> None:
+        (write_1m(tmp_path) / "ratings.dat").write_text(RATINGS_DAT.replace("2::1412", "::1412"))
+        with pytest.raises(DataError, match=r"key 'user_id' must not be null: 1 of 4 rows .* row 2"):
+            take_in(MOVIELENS, MOVIELENS.read(tmp_path), tmp_path, fingerprint="x")
+
+    def test_a_duplicate_rating(self, tmp_path: Path) -> None:
+        (write_100k(tmp_path) / "u.data").write_text(U_DATA + "2\t1\t4\t881250001\n")
+        with pytest.raises(DataError, match=r"user_id, item_id must not repeat: 2 of 5 rows"):
+            take_in(MOVIELENS, MOVIELENS.read(tmp_path), tmp_path, fingerprint="x")
+
+    def test_a_rating_out_of_range(self, tmp_path: Path) -> None:
+        (write_100k(tmp_path) / "u.data").write_text(U_DATA.replace("\t5\t", "\t7\t"))
+        with pytest.raises(
+            DataError, match=r"'rating' must keep the rule 'max' \(5\): 1 of 4 rows .* rating=7"
+        ):
+            take_in(MOVIELENS, MOVIELENS.read(tmp_path), tmp_path, fingerprint="x")
+
+    def test_an_unheard_of_occupation(self, tmp_path: Path) -> None:
+        (write_1m(tmp_path) / "users.dat").write_text("1::M::25::99::85711\n")
+        with pytest.raises(
+            DataError, match=r"'occupation' must be readable as one of .*: 1 of 1 rows .*'99'"
+        ):
+            take_in(MOVIELENS, MOVIELENS.read(tmp_path), tmp_path, fingerprint="x")
+
+    def test_an_unheard_of_genre(self, tmp_path: Path) -> None:
+        (write_1m(tmp_path) / "movies.dat").write_text("1::A film (1995)::Drama|Slapstick\n")
+        with pytest.raises(
+            DataError, match=r"1 of 1 films have an unknown genre, the first: 'Slapstick' of film '1'"
+        ):
+            MOVIELENS.read(tmp_path)
+
+    def test_an_empty_log(self, tmp_path: Path) -> None:
+        (write_100k(tmp_path) / "u.data").write_text("")
+        with pytest.raises(DataError, match="'interactions' of competition 'movielens' has no rows"):
+            take_in(MOVIELENS, MOVIELENS.read(tmp_path), tmp_path, fingerprint="x")
+
+    def test_too_few_rows_for_a_test_window(self, tmp_path: Path) -> None:
+        tables = MOVIELENS.read(write_100k(tmp_path))
+        with pytest.raises(DataError, match=r"test window \[9, 10\) and 0 pairs .*\n.*only with enough rows"):
+            take_in(MOVIELENS, tables, tmp_path, fingerprint="x")
+
+
+def with_many_ratings(tables: RawTables) -> RawTables:
+    """The same tables with twenty ratings of one user, so that there is a test window."""
+    rating = tables.interactions.head(1)
+    many = pl.concat([rating.with_columns(item_id=pl.lit(str(i)).cast(pl.String)) for i in range(1, 21)])
+    return RawTables(many, tables.users, tables.items)
