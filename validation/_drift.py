@@ -11,7 +11,7 @@ import polars as pl
 
 from competitions import Metric
 from engine import ConfigError, DataError
-from validation._evaluate import evaluate
+from validation._evaluate import column_of, evaluate
 from validation._metric import FloatArray, IntArray
 
 # A bin that is empty on one side would make the index infinite; this share is the usual floor.
@@ -79,7 +79,7 @@ def single_feature_score(
     SingleFeatureScore(value=1.0, direction='lower')
     """
     lenient = replace(metric, policy={**metric.policy, "missing": "lowest"})
-    values = pl.Series("score", _as_numbers(frame[feature]))
+    values = pl.Series("score", _as_numbers(column_of(frame, feature)))
     higher, lower = (
         evaluate(
             lenient, frame.select(*group, relevance).with_columns(score), group=group, relevance=relevance

@@ -105,7 +105,7 @@ def group_codes(frame: pl.DataFrame, group: Sequence[str]) -> IntArray:
         )
     packed, span = np.zeros(len(frame), dtype=np.int64), 1
     for name in group:
-        codes = _column_codes(_column(frame, name))
+        codes = _column_codes(column_of(frame, name))
         n_codes = int(codes.max(initial=0)) + 1
         if span * n_codes >= 2**40:
             packed = _dense(pl.Series(packed))
@@ -148,13 +148,14 @@ def _fill_missing(scores: FloatArray, missing: object, function: MetricFunction)
 
 
 def _numbers(frame: pl.DataFrame, name: str) -> FloatArray:
-    column = _column(frame, name)
+    column = column_of(frame, name)
     if not (column.dtype.is_numeric() or column.dtype == pl.Boolean or column.dtype == pl.Null):
         raise DataError(f"Column {name!r} is {column.dtype}.", expected="a number")
     return column.cast(pl.Float64).to_numpy()
 
 
-def _column(frame: pl.DataFrame, name: str) -> pl.Series:
+def column_of(frame: pl.DataFrame, name: str) -> pl.Series:
+    """Return a column; DataError names the nearest one if there is none of that name."""
     if name not in frame.columns:
         raise DataError(
             f"There is no column {name!r} in the scored pairs.{did_you_mean(name, frame.columns)}",

@@ -12,6 +12,7 @@ from typing import Any, Concatenate, Literal, ParamSpec, get_args, get_origin, g
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from pydantic import TypeAdapter, ValidationError
 
 from engine import ConfigError, DataError, did_you_mean
 
@@ -153,22 +154,38 @@ def _import_metric_files() -> None:
 
 
 def _check_policy(function: Callable[..., object], policy: Mapping[str, Any]) -> None:
-    """Raise ConfigError for an unknown policy key, or a value outside the ``Literal`` of its parameter."""
-    parameters = inspect.signature(function).parameters.values()
-    known = [p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY]
-    hints = get_type_hints(function)
+    """Raise ConfigError for an unknown policy key, or a value that its parameter's annotation does not allow."""
+    if not policy:
+        return
+    known = _policy_types(function)
     for key, value in policy.items():
         if key not in known:
             raise ConfigError(
                 f"Metric {function.__name__} has no policy {key!r}.{did_you_mean(key, known)}",
                 expected=f"one of {', '.join(known) or 'none'}",
             )
-        choices = get_args(hints[key]) if get_origin(hints[key]) is Literal else ()
-        if choices and value not in choices:
+        try:
+            known[key].validate_python(value, strict=True)
+        except ValidationError as wrong:
+            near = did_you_mean(value, _choices(function, key)) if isinstance(value, str) else ""
             raise ConfigError(
-                f"Metric {function.__name__} does not know {key}={value!r}.{did_you_mean(str(value), choices)}",
-                expected=f"one of {', '.join(map(repr, choices))}",
-            )
+                f"Metric {function.__name__} cannot take {key}={value!r}.{near}",
+                expected=wrong.errors()[0]["msg"].removeprefix("Input should be "),
+            ) from wrong
+
+
+@cache
+def _policy_types(function: Callable[..., object]) -> Mapping[str, TypeAdapter[Any]]:
+    """Policy keys of a metric and what checks their values; an unannotated parameter takes anything."""
+    hints = get_type_hints(function)
+    parameters = inspect.signature(function).parameters.values()
+    return {p.name: TypeAdapter(hints.get(p.name, Any)) for p in parameters if p.kind is p.KEYWORD_ONLY}
+
+
+def _choices(function: Callable[..., object], key: str) -> list[str]:
+    """Return the texts that a ``Literal`` parameter allows; none for other parameters."""
+    hint = get_type_hints(function).get(key)
+    return [c for c in get_args(hint) if isinstance(c, str)] if get_origin(hint) is Literal else []
 
 
 def _clean(

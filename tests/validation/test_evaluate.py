@@ -1,0 +1,200 @@
+"""A declared metric on a frame: groups of any columns, missing scores, wrong names."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
+
+import validation
+from competitions import Metric
+from engine import ConfigError, DataError
+from validation import evaluate, evaluate_by_group, metrics
+
+FRAME = pl.DataFrame(
+    {
+        "window": [7, 7, 8, 8, 7, 8],
+        "user": [1, 1, 1, 1, 2, 2],
+        "relevance": [1, 0, 1, 0, 1, 0],
+        "score": [0.9, 0.1, 0.2, 0.8, 0.5, 0.5],
+    },
+    schema_overrides={"user": pl.UInt32, "relevance": pl.Int8},
+)
+AUC = Metric("user_auc")
+
+
+def test_a_group_is_every_combination_of_the_columns() -> None:
+    found = evaluate_by_group(AUC, FRAME, group=["window", "user"])
+    expected = pl.DataFrame(
+        {
+            "window": [7, 7, 8, 8],
+            "user": [1, 2, 1, 2],
+            "value": [1.0, None, 0.0, None],
+            "weight": [1.0, 0.0, 1.0, 0.0],
+        },
+        schema_overrides={"user": pl.UInt32},
+    )
+    assert_frame_equal(found, expected)
+    assert evaluate(AUC, FRAME, group=["window", "user"]) == 0.5
+    assert evaluate(AUC, FRAME, group=["user"]) == pytest.approx((3 / 4 + 1 / 2) / 2)
+
+
+@pytest.mark.parametrize("name", sorted(metrics()))
+def test_the_overall_value_is_the_weighted_mean_of_the_groups(name: str) -> None:
+    groups = evaluate_by_group(Metric(name), FRAME, group=["window", "user"])
+    assert groups.schema == {"window": pl.Int64, "user": pl.UInt32, "value": pl.Float64, "weight": pl.Float64}
+    mean = float((groups["value"] * groups["weight"]).sum()) / float(groups["weight"].sum())
+    assert evaluate(Metric(name), FRAME, group=["window", "user"]) == pytest.approx(mean)
+
+
+@pytest.mark.parametrize("name", ["roc_auc", "log_loss", "rmse"])
+def test_a_metric_over_all_rows_has_one_group(name: str) -> None:
+    found = evaluate_by_group(Metric(name), FRAME, group=["window", "user"])
+    assert found.select("window", "user", "weight").rows() == [(None, None, 6.0)]
+
+
+@pytest.mark.parametrize("name", sorted(metrics()))
+def test_an_empty_frame_has_no_value_and_no_groups(name: str) -> None:
+    assert math.isnan(evaluate(Metric(name), FRAME.clear(), group=["window", "user"]))
+    assert len(evaluate_by_group(Metric(name), FRAME.clear(), group=["window", "user"])) == 0
+
+
+@pytest.mark.parametrize(
+    "users",
+    [
+        pl.Series([5, 5, -7, -7, None, None], dtype=pl.Int64),
+        pl.Series([2**63, 2**63, 1, 1, 2, 2], dtype=pl.UInt64),
+        pl.Series(["b", "b", "a", "a", None, None]),
+        pl.Series(["b", "b", "a", "a", None, None], dtype=pl.Enum(["b", "a"])),
+        pl.Series([date(2024, 1, 2)] * 2 + [date(2024, 1, 1)] * 2 + [None] * 2),
+        pl.Series([1.5, 1.5, 0.5, 0.5, None, None]),
+        pl.Series([True, True, False, False, None, None]),
+    ],
+    ids=lambda s: str(s.dtype),
+)
+def test_keys_of_any_dtype_and_null_keys(users: pl.Series) -> None:
+    frame = FRAME.with_columns(user=users)
+    found = evaluate_by_group(AUC, frame, group=["user"])
+    assert found["user"].to_list() == frame["user"].unique().sort().to_list()
+    by_hand = {
+        key: evaluate(AUC, part, group=["window"])
+        for (key,), part in frame.drop("window").with_columns(window=pl.lit(1)).group_by("user")
+    }
+    assert dict(zip(found["user"], found["value"], strict=True)) == pytest.approx(by_hand)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    rows=st.lists(
+        st.tuples(
+            st.sampled_from([0, 2**50, -(2**50), None]), st.integers(0, 2), st.sampled_from("xyz"),
+            st.integers(0, 1), st.integers(0, 4),
+        ),
+        min_size=1, max_size=40,
+    )
+)  # fmt: skip
+def test_many_wide_group_columns_equal_a_group_by(rows: list[tuple[int | None, int, str, int, int]]) -> None:
+    schema = {"a": pl.Int64, "b": pl.Int64, "c": pl.String, "relevance": pl.Int8, "score": pl.Float64}
+    frame = pl.DataFrame(rows, schema=schema, orient="row")
+    found = evaluate_by_group(AUC, frame, group=["a", "b", "c"])
+    parts = {
+        key: evaluate(AUC, part.with_columns(a=pl.lit(0)), group=["a"])
+        for key, part in frame.group_by(["a", "b", "c"])
+    }
+    assert (
+        found.select("a", "b", "c").rows()
+        == frame.select("a", "b", "c").unique().sort(["a", "b", "c"]).rows()
+    )
+    expected = [parts[key] for key in found.select("a", "b", "c").rows()]
+    assert found["value"].fill_null(math.nan).to_list() == pytest.approx(expected, nan_ok=True)
+
+
+def test_missing_scores_are_an_error_unless_the_policy_puts_them_last() -> None:
+    frame = pl.DataFrame({"user": [1, 1, 1], "relevance": [0, 1, 1], "score": [-math.inf, None, math.nan]})
+    with pytest.raises(DataError, match="2 of 3 rows have no score"):
+        evaluate(AUC, frame, group=["user"])
+    assert evaluate(Metric("user_auc", {"missing": "lowest"}), frame, group=["user"]) == 0.0
+    complete = Metric("user_auc", {"missing": "lowest"})
+    assert evaluate(complete, FRAME, group=["user"]) == evaluate(AUC, FRAME, group=["user"])
+
+
+def test_missing_relevance_is_always_an_error() -> None:
+    frame = FRAME.with_columns(relevance=pl.lit(None, dtype=pl.Int8))
+    with pytest.raises(DataError, match="6 of 6 rows have no relevance"):
+        evaluate(Metric("user_auc", {"missing": "lowest"}), frame, group=["user"])
+
+
+def test_policies_reach_the_metric() -> None:
+    half = Metric("user_auc", {"one_class": "half"})
+    assert evaluate(half, FRAME, group=["window", "user"]) == pytest.approx((1 + 0 + 0.5 + 0.5) / 4)
+    stored = Metric("user_auc", {"leave_out_pairs": [1, 0]})  # a tuple comes back from JSON as a list
+    assert math.isnan(evaluate(stored, FRAME, group=["user"]))
+
+
+def test_wrong_names_are_refused_with_the_nearest_right_one() -> None:
+    with pytest.raises(ConfigError, match="Did you mean 'user_auc'"):
+        evaluate(Metric("user_acu"), FRAME, group=["user"])
+    with pytest.raises(ConfigError, match="Did you mean 'one_class'"):
+        evaluate(Metric("user_auc", {"oneclass": "skip"}), FRAME, group=["user"])
+    with pytest.raises(ConfigError, match="Did you mean 'half'"):
+        evaluate(Metric("user_auc", {"one_class": "halve"}), FRAME, group=["user"])
+    with pytest.raises(ConfigError, match="valid number"):
+        evaluate(Metric("user_auc", {"min_relevance": "high"}), FRAME, group=["user"])
+    with pytest.raises(ConfigError, match="'error' or 'lowest'"):
+        evaluate(Metric("user_auc", {"missing": "low"}), FRAME, group=["user"])
+    with pytest.raises(ConfigError, match="no meaning for rmse"):
+        evaluate(Metric("rmse", {"missing": "lowest"}), FRAME, group=["user"])
+    with pytest.raises(ConfigError, match="No group column"):
+        evaluate(AUC, FRAME, group=[])
+    with pytest.raises(DataError, match="Did you mean 'window'"):
+        evaluate(AUC, FRAME, group=["windw"])
+    with pytest.raises(DataError, match="String"):
+        evaluate(AUC, FRAME.with_columns(score=pl.lit("high")), group=["user"])
+
+
+@pytest.fixture
+def room_with_new_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Let the room look for metric files in a second folder too, and forget what came from it."""
+    from validation import _metric
+
+    monkeypatch.setattr(validation, "__path__", [*validation.__path__, str(tmp_path)])
+    monkeypatch.setattr(_metric, "_registry", dict(_metric._registry))
+    _metric._import_metric_files.cache_clear()
+    yield tmp_path
+    _metric._import_metric_files.cache_clear()
+    sys.modules.pop("validation.mine", None)
+    if hasattr(validation, "mine"):
+        delattr(validation, "mine")
+
+
+def test_a_new_metric_is_one_new_file(room_with_new_file: Path) -> None:
+    (room_with_new_file / "mine.py").write_text(
+        "import numpy as np\n"
+        "from validation import GroupValues, metric\n\n"
+        "@metric()\n"
+        "def group_size(group, relevance, score, *, factor=1.0):\n"
+        "    codes, sizes = np.unique(group, return_counts=True)\n"
+        "    return GroupValues(codes, sizes * factor, np.ones(len(codes)))\n",
+        encoding="utf-8",
+    )
+    assert "group_size" in metrics()
+    assert evaluate(Metric("group_size", {"factor": 2.0}), FRAME, group=["user"]) == 6.0
+    with pytest.raises(ConfigError, match="Did you mean 'factor'"):
+        evaluate(Metric("group_size", {"facto": 2.0}), FRAME, group=["user"])
+
+
+def test_two_metrics_of_one_name_are_refused(room_with_new_file: Path) -> None:
+    (room_with_new_file / "mine.py").write_text(
+        "from validation import metric\n\n@metric()\ndef rmse(group, relevance, score):\n    return None\n",
+        encoding="utf-8",
+    )
+    with pytest.raises(ConfigError, match=r"validation\.rmse and in validation\.mine"):
+        metrics()
