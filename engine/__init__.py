@@ -5,6 +5,7 @@ from engine._console import console, out
 from engine._errors import ConfigError, DataError, SamewiseError, StoreError, TaskError, did_you_mean
 from engine._fingerprint import CodeDigest, code_digest
 from engine._measure import StageCost, measure_stage
+from engine._pruning import KindSize, StoredArtifact
 from engine._recipe import Json, Recipe
 from engine._settings import FeatureSettings, FoldSettings, Settings, load_settings
 from engine._store import Store
@@ -18,12 +19,14 @@ __all__ = [
     "FoldSettings",
     "Job",
     "Json",
+    "KindSize",
     "Recipe",
     "SamewiseError",
     "Settings",
     "StageCost",
     "Store",
     "StoreError",
+    "StoredArtifact",
     "Task",
     "TaskError",
     "code_digest",

@@ -86,7 +86,7 @@ def run_room(app: typer.Typer) -> None:
 def _fail(message: str) -> None:
     if os.environ.get("SAMEWISE_DEBUG", "") not in ("", "0"):
         console.print_exception()
-    console.print(Text("Error: ", style="bold red") + Text(message))
+    console.print(Text("Error: ", style="bold red") + Text(message), soft_wrap=True)
     raise SystemExit(1)
 
 

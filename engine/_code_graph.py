@@ -23,7 +23,7 @@ from engine._plain_values import Opaque, external_name, plain_value
 from engine._recipe import Json
 from engine._source import Chain, chains, files_imported, files_reached, is_inside, module_file, read_source
 
-_DYNAMIC = frozenset({"eval", "exec", "globals", "locals", "vars", "__import__", "compile"})
+_DYNAMIC = frozenset({"eval", "exec", "globals", "__import__"})
 
 
 class CodeGraph:

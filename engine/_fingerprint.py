@@ -9,8 +9,7 @@ from engine._code_graph import CodeGraph
 from engine._errors import StoreError
 from engine._plain_values import Opaque
 from engine._recipe import digest_json
-
-_REPOSITORY = Path(__file__).resolve().parents[1]
+from engine._source import REPOSITORY
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ def code_digest(obj: object, root: Path | None = None) -> CodeDigest:
     StoreError
         When ``obj`` itself holds a value (an open file, a model) whose content cannot be digested.
     """
-    base = (root or _REPOSITORY).resolve()
+    base = (root or REPOSITORY).resolve()
     graph = CodeGraph(base)
     try:
         start = graph.describe(obj)

@@ -19,11 +19,15 @@ NOT_SETTINGS = frozenset({"SAMEWISE_DEBUG"})  # read by run_room before there ar
 
 @dataclass(frozen=True)
 class Layer:
-    """Settings from one place: a nested table, and how the place calls itself and a key of its own."""
+    """Settings from one place as a nested table. ``place`` names it; ``{variable}`` and ``{key}`` are filled in."""
 
     values: dict[str, Any]
     place: str
-    separator: str = "."
+
+    def place_of(self, path: Sequence[str | int]) -> str:
+        """How a user finds the key at ``path`` in this place."""
+        steps = [str(step) for step in path]
+        return self.place.format(variable=PREFIX + "__".join(steps).upper(), key=".".join(steps))
 
     def holds(self, path: Sequence[str | int]) -> bool:
         """Whether this layer sets the key at ``path``."""
@@ -40,9 +44,9 @@ def file_layer(path: Path | None) -> Layer:
     """Read the TOML file. None is ``./config.toml``, which may be missing."""
     file = path or Path("config.toml")
     if path is None and not file.exists():
-        return Layer({}, str(file))
+        return Layer({}, _literally(file))
     try:
-        return Layer(tomllib.loads(file.read_text(encoding="utf-8")), str(file))
+        return Layer(tomllib.loads(file.read_text(encoding="utf-8")), _literally(file))
     except OSError as error:
         todo = "name an existing file after --config"
         raise ConfigError(f"The settings file {file} cannot be read: {error.strerror}.", todo=todo) from error
@@ -51,14 +55,17 @@ def file_layer(path: Path | None) -> Layer:
         raise ConfigError(f"{file} is not valid TOML: {error}", todo=todo) from error
 
 
-def environment_layer(model: type[BaseModel], environment: Mapping[str, str]) -> Layer:
-    """Read ``SAMEWISE_FOLDS__N_FOLDS=5`` as ``folds.n_folds = 5``."""
+def environment_layer(model: type[BaseModel], environment: Mapping[str, str], below: Layer) -> Layer:
+    """Read ``SAMEWISE_FOLDS__N_FOLDS=5`` as ``folds.n_folds = 5``.
+
+    Variables are written in capitals: a key that the layer ``below`` has is spelled as it is there.
+    """
     values: dict[str, Any] = {}
     for name in sorted(environment):
         if name.upper().startswith(PREFIX) and name.upper() not in NOT_SETTINGS:
-            path = [step.lower() for step in name[len(PREFIX) :].split("__")]
+            path = _spelled(name[len(PREFIX) :].split("__"), below.values)
             _put(values, path, read_value(environment[name], _annotation(model, path)), f"variable {name}")
-    return Layer(values, "the environment")
+    return Layer(values, "the environment variable {variable}")
 
 
 def override_layer(model: type[BaseModel], overrides: Sequence[str]) -> Layer:
@@ -72,7 +79,11 @@ def override_layer(model: type[BaseModel], overrides: Sequence[str]) -> Layer:
                 f"--set {text!r} is not a setting.", expected="KEY=VALUE, for example folds.n_folds=5"
             )
         _put(values, path, read_value(value, _annotation(model, path)), f"--set {text}")
-    return Layer(values, "--set")
+    return Layer(values, "--set {key}")
+
+
+def _literally(file: Path) -> str:
+    return str(file).replace("{", "{{").replace("}", "}}")
 
 
 def read_value(text: str, annotation: Any) -> Any:
@@ -111,6 +122,17 @@ def _annotation(model: type[BaseModel], path: Sequence[str]) -> Any:
         return field.annotation
     kind = field.annotation
     return _annotation(kind, path[1:]) if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+
+
+def _spelled(path: Sequence[str], table: Any) -> list[str]:
+    """Find the spelling of each step among the keys of a nested table; lower case for those not in it."""
+    spelled = []
+    for step in path:
+        known = list(table) if isinstance(table, dict) else []
+        key = next((k for k in known if k.lower() == step.lower()), step.lower())
+        table = table.get(key) if isinstance(table, dict) else None
+        spelled.append(key)
+    return spelled
 
 
 def _put(values: dict[str, Any], path: Sequence[str], value: Any, place: str) -> None:

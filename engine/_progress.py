@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Column
 
 from engine._console import console
 
@@ -44,11 +45,13 @@ def stage_progress(title: str, names: Sequence[str], *, n_found: int, n_workers:
         yield stage
     else:
         with Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=24),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
-            TextColumn("[dim]{task.fields[running]}", markup=True),
+            TextColumn(
+                "{task.fields[running]}", style="dim", markup=False, table_column=Column(no_wrap=True)
+            ),
             console=console,
             transient=True,
         ) as bar:

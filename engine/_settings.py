@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from engine._overrides import Layer, environment_layer, file_layer, override_layer
+from engine._overrides import environment_layer, file_layer, override_layer
 from engine._settings_errors import explain_errors
 
 Count = Annotated[StrictInt, Field(ge=1)]
@@ -112,18 +112,15 @@ def load_settings(path: Path | None = None, overrides: Sequence[str] = ()) -> Se
     ConfigError
         For a missing or broken file, an unknown key anywhere (the nearest valid one is named), a wrong type.
     """
-    layers = [
-        file_layer(path),
-        environment_layer(Settings, os.environ),
-        override_layer(Settings, overrides),
-    ]
+    file = file_layer(path)
+    layers = [file, environment_layer(Settings, os.environ, file), override_layer(Settings, overrides)]
     values: dict[str, Any] = {}
     for layer in layers:
         values = _merged(values, layer.values)
     try:
         return Settings(**values)
     except ValidationError as error:
-        raise explain_errors(error, Settings, _named(layers)) from error
+        raise explain_errors(error, Settings, layers[::-1]) from error
 
 
 def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
@@ -133,8 +130,3 @@ def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
         old = merged.get(key)
         merged[key] = _merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
     return merged
-
-
-def _named(layers: Sequence[Layer]) -> Sequence[Layer]:
-    """The layers from the one that wins to the one that loses."""
-    return tuple(reversed(layers))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -23,9 +23,8 @@ _EXPECTED: Mapping[str, str] = {
 }
 
 
-def explain_errors(error: ValidationError, model: type[BaseModel], layers: Iterable[Layer]) -> ConfigError:
+def explain_errors(error: ValidationError, model: type[BaseModel], layers: Sequence[Layer]) -> ConfigError:
     """Turn a validation error into one message that names key, place, value and what was expected."""
-    layers = tuple(layers)
     lines, expected, todo = [], "", ""
     for number, detail in enumerate(error.errors()):
         path = [step for step in detail["loc"] if isinstance(step, str)]
@@ -38,16 +37,16 @@ def explain_errors(error: ValidationError, model: type[BaseModel], layers: Itera
             lines.append(f"Setting {key!r} in {place} is {detail['input']!r}.")
             wanted = _EXPECTED.get(detail["type"], detail["msg"].removeprefix("Input should be "))
         if number == 0:
-            expected, todo = wanted, f"correct {key!r} in {place}"
+            expected, todo = wanted, f"correct {place}"
     return ConfigError("\n".join(lines), expected=expected, todo=todo)
 
 
 def _place(path: Sequence[str | int], layers: Sequence[Layer]) -> str:
-    """The place that set the key at ``path``, by its longest part that some layer holds."""
+    """The place that set the key at ``path``, by the longest part of it that some layer holds; the winner first."""
     for n in range(len(path), 0, -1):
         for layer in layers:
             if layer.holds(path[:n]):
-                return layer.place
+                return layer.place_of(path[:n])
     return "the settings"
 
 

@@ -10,6 +10,8 @@ from functools import lru_cache
 from pathlib import Path
 from types import CodeType, ModuleType
 
+REPOSITORY = Path(__file__).resolve().parents[1]
+
 Chain = tuple[str, ...]
 Place = tuple[str, int]  # qualified name and first line, decorators included
 

@@ -8,20 +8,25 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import time
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from engine._artifact import LABEL, Damage, flush, seal, stamps, verify
 from engine._disk import disk_errors
+from engine._errors import StoreError
 from engine._past import explain_change, past_file, past_text, read_past
+from engine._pruning import KindSize, StoredArtifact, choose, remove, size_by_kind, stored_artifacts
 from engine._recipe import Recipe, digest_json
 from engine._workplace import temporary_folder
+
+_PATIENCE = 20.0  # seconds until a wait for another process is worth a word
 
 log = logging.getLogger("engine.store")
 
@@ -80,11 +85,15 @@ class Store:
     @contextmanager
     def lock(self, name: str) -> Iterator[None]:
         """Hold an operating-system lock by name, shared with other processes; freed even by ``kill -9``."""
-        file = self.root / "locks" / f"{name if name.isalnum() else digest_json(name)}.lock"
+        file = self._lock_file(name)
+        held = FileLock(file)
         with disk_errors(self.root):
             file.parent.mkdir(parents=True, exist_ok=True)
-            held = FileLock(file)
-            held.acquire()
+            try:
+                held.acquire(timeout=_PATIENCE)
+            except Timeout:
+                log.warning("Another run is making what this one needs next; waiting for it.")
+                held.acquire()
         try:
             yield
         finally:
@@ -123,12 +132,65 @@ class Store:
             log.warning("The pointer %s is unreadable and counts as absent.", self._pointer(name))
             return None
 
+    def size(self) -> tuple[KindSize, ...]:
+        """Number and bytes of the artifacts by kind; what was set aside as damaged is a kind of its own."""
+        return size_by_kind(stored_artifacts(self.root))
+
+    def prune(
+        self,
+        *,
+        kinds: Collection[str] = (),
+        unused_days: float | None = None,
+        is_unneeded_only: bool = False,
+        is_dry_run: bool = True,
+    ) -> tuple[StoredArtifact, ...]:
+        """Remove the artifacts for which every given criterion holds, and return them.
+
+        Parameters
+        ----------
+        kinds
+            Kinds to take from, ``"damaged"`` included; none given = all.
+        unused_days
+            Only what no process made or first read for so many days.
+        is_unneeded_only
+            Keep what a pointer or the newest artifact of any name leads to, directly or through other artifacts.
+        is_dry_run
+            Only say what would go. Do not prune while another run reads the store.
+
+        Raises
+        ------
+        StoreError
+            When no criterion is given: an empty store is made by deleting its folder.
+        """
+        if not kinds and unused_days is None and not is_unneeded_only:
+            raise StoreError(
+                "Nothing says what to prune.",
+                expected="a kind, a number of unused days, or only what is not needed",
+                todo=f"to remove everything, delete the folder {self.root}",
+            )
+        chosen = choose(
+            stored_artifacts(self.root),
+            kinds=kinds,
+            unused_days=unused_days,
+            is_unneeded_only=is_unneeded_only,
+        )
+        if is_dry_run:
+            return chosen
+        with disk_errors(self.root):
+            for artifact in chosen:
+                with self.lock(artifact.key), temporary_folder(self.root) as aside:
+                    remove(artifact, aside / "removed")
+                self._lock_file(artifact.key).unlink(missing_ok=True)
+        return chosen
+
     def _find(self, kind: str, key: str, *, is_locked: bool = False) -> Path | None:
         folder = self._folder(kind, key)
         try:
             if _verified.get(folder) != (seen := stamps(folder)) or not seen:
                 verify(folder, key)
                 _verified[folder] = seen
+                with suppress(OSError):  # a store on a read-only disk can be read all the same
+                    os.utime(folder / LABEL)
             return folder if (folder / LABEL).exists() else None
         except FileNotFoundError:
             return None
@@ -154,6 +216,9 @@ class Store:
 
     def _folder(self, kind: str, key: str) -> Path:
         return self.root / "artifacts" / kind / key
+
+    def _lock_file(self, name: str) -> Path:
+        return self.root / "locks" / f"{name if name.isalnum() else digest_json(name)}.lock"
 
     def _pointer(self, name: str) -> Path:
         return self.root / "pointers" / f"{name}.json"

@@ -11,13 +11,13 @@ from typing import Any
 from joblib import Parallel, delayed
 from joblib.externals.loky.process_executor import BrokenProcessPool
 
-from engine._errors import SamewiseError, TaskError
+from engine._errors import TaskError
 from engine._progress import Stage, stage_progress
 from engine._recipe import Recipe
 from engine._settings import Settings
 from engine._store import Store
 from engine._threads import capped_threads
-from engine._worker import Outcome, attempt, start_worker
+from engine._worker import STARTED, Outcome, attempt, start_worker
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def _make(store: Store, task: Task) -> Path:
 def _run_inline(jobs: Sequence[Job], n_threads: int) -> Iterator[Outcome]:
     with capped_threads(n_threads):
         for number, job in enumerate(jobs):
-            yield attempt(number, job.name, job.run, job.args)
+            yield attempt(number, job.name, job.run, job.args, loaded=None)
 
 
 def _run_in_processes(jobs: Sequence[Job], n_workers: int, n_threads: int, stage: Stage) -> Iterator[Outcome]:
@@ -107,7 +107,7 @@ def _run_in_processes(jobs: Sequence[Job], n_workers: int, n_threads: int, stage
     )
     try:
         yield from parallel(
-            delayed(attempt)(number, job.name, job.run, job.args) for number, job in enumerate(jobs)
+            delayed(attempt)(number, job.name, job.run, job.args, STARTED) for number, job in enumerate(jobs)
         )
     except BrokenProcessPool as error:
         raise TaskError(
@@ -115,5 +115,3 @@ def _run_in_processes(jobs: Sequence[Job], n_workers: int, n_threads: int, stage
             expected="enough memory for them: the system ends processes when it runs out",
             todo="lower `threads` or `memory_gib` in config.toml, close other programs, and run again",
         ) from error
-    except SamewiseError:
-        raise

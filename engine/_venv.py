@@ -25,10 +25,14 @@ OLDEST = (3, 11)
 def main() -> int:
     """Set up if needed; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--torch-index", help="package index to take torch from, such as that of its CPU builds")
+    parser.add_argument(
+        "--torch-index", help="package index to take torch from, such as that of its CPU builds"
+    )
     torch_index: str | None = parser.parse_args().torch_index
     if sys.version_info < OLDEST:
-        return _fail(f"Python {sys.version.split()[0]} is too old. Expected: 3.11 or later. To do: make PYTHON=python3.11")
+        return _fail(
+            f"Python {sys.version.split()[0]} is too old. Expected: 3.11 or later. To do: make PYTHON=python3.11"
+        )
     with (ROOT / ".venv.lock").open("a") as lock:
         _wait_for(lock.fileno())
         wanted = hashlib.sha256(LOCK_FILE.read_bytes() + sys.version.encode()).hexdigest()
@@ -49,14 +53,24 @@ def _install(wanted: str, torch_index: str | None) -> int:
     for arguments in ([*index, torch], ["-r", str(LOCK_FILE)]):
         code = _pip(*arguments)
         if code:
-            return _fail("pip could not install the packages above. To do: mend the cause and run make setup again.")
+            return _fail(
+                "pip could not install the packages above. To do: mend the cause and run make setup again."
+            )
     READY.write_text(wanted)
     BROKEN.unlink()
     return 0
 
 
 def _pip(*arguments: str) -> int:
-    command = [str(VENV / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *arguments]
+    command = [
+        str(VENV / "bin" / "python"),
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        *arguments,
+    ]
     return subprocess.run(command, check=False).returncode
 
 

@@ -14,10 +14,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from engine._errors import SamewiseError, TaskError
+from engine._source import REPOSITORY, module_file
 from engine._threads import cap_threads_at_start
 
 _PR_SET_PDEATHSIG = 1
 _PATIENCE = 0.5  # seconds between two looks at the parent
+
+
+STARTED = time.time_ns()
+
+_looked_at: set[str] = set()  # modules of this worker that are as old as the parent's
 
 
 @dataclass(frozen=True)
@@ -44,15 +50,41 @@ def _watch(parent: int) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def attempt(number: int, name: str, run: Callable[..., Any], args: tuple[Any, ...]) -> Outcome:
-    """Run one job; any error becomes one that survives the way to the parent."""
+def attempt(
+    number: int, name: str, run: Callable[..., Any], args: tuple[Any, ...], loaded: int | None
+) -> Outcome:
+    """Run one job; any error becomes one that survives the way to the parent.
+
+    ``loaded``: when the parent began to load its code, in nanoseconds since 1970; None in the parent itself.
+    """
     try:
+        if loaded is not None:
+            refuse_newer_code(loaded)
         return Outcome(number, run(*args))
     except SamewiseError as error:
         error.add_note(f"In task {name!r}:\n{traceback.format_exc()}")
         return Outcome(number, error=error)
     except Exception as error:
         return Outcome(number, error=task_error(name, error))
+
+
+def refuse_newer_code(loaded: int) -> None:
+    """Refuse to run code that was edited after the parent loaded its own.
+
+    A worker that starts late would read the edited file, and store its results under the key of the old code.
+    Raises TaskError that names the file.
+    """
+    for name, module in list(sys.modules.items()):
+        if name in _looked_at:
+            continue
+        _looked_at.add(name)
+        path = module_file(module, REPOSITORY)
+        if path is not None and path.stat().st_mtime_ns > loaded:
+            raise TaskError(
+                f"{path.relative_to(REPOSITORY)} was edited after this run had started.",
+                expected="code that stays as it is while a run goes on",
+                todo="run again: what is finished is kept",
+            )
 
 
 def task_error(name: str, cause: Exception) -> TaskError:
