@@ -127,7 +127,8 @@ def _in_order(
             name = declaration.name + (f"__{bound}" if bound else "")
             nodes[name] = (declaration, bound)
             reads[name] = {bound, *parameters[1:]} if bound else set(parameters)
-    order = TopologicalSorter({n: reads[n] & nodes.keys() for n in nodes})
+    # Sorted: the order of a set of names differs between processes, and with it the order of the columns.
+    order = TopologicalSorter({n: sorted(reads[n] & nodes.keys()) for n in nodes})
     try:
         return [nodes[name] for name in order.static_order()]
     except CycleError as error:
