@@ -2,8 +2,9 @@
 
 An aggregate is a set of *states* (one number a group each, named by what they are made of, so that two features
 share them) and a *finish*: a Polars expression over the states. Arithmetic between aggregates joins the states and
-combines the finishes. Float addends are rounded to the grid of 2^-20 before they are summed: as long as a sum stays
-below 2^53 grid steps (8.6e9) it is exact, so neither the order of rows nor threads can change it.
+combines the finishes. Float addends are rounded to the grid of 2^-20 and summed as Int64 grid steps, so neither the
+order of rows nor threads can change a sum, not even where large addends cancel. A sum is exact as long as it stays
+below 2^53 grid steps (8.6e9); beyond, it is refused.
 """
 
 from __future__ import annotations
@@ -28,8 +29,11 @@ _ZERO_WHEN_EMPTY = {"count", "valid", "total", "deviation", "squares"}
 
 
 def serialized(expression: pl.Expr) -> str:
-    """Text of an expression that changes when any constant in it changes. It differs between Polars versions."""
-    return str(expression.meta.serialize(format="json"))
+    """Text of an expression that changes when any constant in it changes. It differs between Polars versions.
+
+    Made from the binary form: the JSON form writes infinities and NaN alike, as null.
+    """
+    return expression.meta.serialize(format="binary").hex()
 
 
 @dataclass(frozen=True)
@@ -87,7 +91,7 @@ class State:
 
 
 def _grid_sum(x: pl.Expr) -> pl.Expr:
-    return (x.cast(pl.Float64) / GRID).round().sum() * GRID
+    return (x.cast(pl.Float64) / GRID).round().cast(pl.Int64).sum() * GRID
 
 
 def _exact_sum(x: pl.Expr, schema: pl.Schema) -> pl.Expr:
