@@ -33,10 +33,10 @@ def truncated(world: World, seed: int) -> World:
 
 
 def perturbed(world: World, seed: int) -> World:
-    """Shuffle the outcomes of all rows from the cutoff on among themselves."""
+    """Draw the outcomes of all rows from the cutoff on anew, from among themselves."""
     future = world.dataset.log.filter(_future(world.window)).collect(engine="in-memory")
     outcomes = _outcomes(world.dataset)
-    noise = future.select(outcomes).sample(fraction=1.0, shuffle=True, seed=seed)
+    noise = future.select(outcomes).sample(fraction=1.0, with_replacement=True, shuffle=True, seed=seed)
     return _with_future(world, future.with_columns(noise))
 
 

@@ -12,6 +12,7 @@ from engine import did_you_mean
 from features._column import WINDOW_COLUMNS, FeatureColumn, PairBody, as_dtype, call_body, is_input
 from features._declare import Declaration, Scope
 from features._errors import FeatureError, MissingColumnError
+from features._rowwise import is_rowwise, runs_python
 
 
 def bind_pair_feature(
@@ -32,7 +33,8 @@ def bind_pair_feature(
             f"Feature {declaration.name!r} ({declaration.place}) returned {type(expression).__name__}.",
             expected="a Polars expression over its parameters",
         )
-    if options["scope"] == "row" and not expression.meta.is_row_separable():
+    _check_reads(expression, names, declaration)
+    if options["scope"] == "row" and not is_rowwise(expression):
         raise FeatureError(
             f"Feature {declaration.name!r} ({declaration.place}) looks at other pairs than its own.",
             expected="an elementwise expression",
@@ -47,6 +49,24 @@ def bind_pair_feature(
     return FeatureColumn(
         name, declaration, PairBody(expression), as_dtype(dtype), shown, scope, reads=reads, columns=plain
     )
+
+
+def _check_reads(expression: pl.Expr, names: Sequence[str], declaration: Declaration) -> None:
+    """Refuse what the store could not see change: columns that are no parameters, and Python functions."""
+    if runs_python(expression):
+        raise FeatureError(
+            f"Feature {declaration.name!r} ({declaration.place}) calls a Python function within an expression.",
+            expected="Polars expressions only: they are stored by what they are made of",
+            todo="write it with Polars functions, or as a class with @fitted",
+        )
+    others = sorted(set(expression.meta.root_names()) - set(names))
+    if others or expression.meta.has_multiple_outputs():
+        raise FeatureError(
+            f"Feature {declaration.name!r} ({declaration.place}) reads {others or 'columns by a selector'}, "
+            "which its parameters do not name.",
+            expected="each column and feature that it reads as a parameter",
+            todo="add the parameter and use it in place of pl.col(...)",
+        )
 
 
 def _check_readable(
