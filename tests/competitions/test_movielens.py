@@ -52,7 +52,8 @@ def write_1m(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "ratings.dat").write_text(RATINGS_DAT)
     (folder / "users.dat").write_text("1::M::25::17::85711\n2::F::56::0::94043\n")
-    movies = "1::Misérables, Les (1995)::Drama|Musical\n267::unknown::\n1412::Land Before Time III (1995) (V)::Animation|Children's\n"
+    movies = "1::Misérables, Les (1995)::Drama|Musical\n267::unknown::\n"
+    movies += "1412::Land Before Time III (1995) (V)::Animation|Children's\n"
     (folder / "movies.dat").write_bytes(movies.encode("latin-1"))
     return folder
 
