@@ -2,102 +2,22 @@
 
 An aggregate is a set of *states* (one number a group each, named by what they are made of, so that two features
 share them) and a *finish*: a Polars expression over the states. Arithmetic between aggregates joins the states and
-combines the finishes. Float addends are rounded to the grid of 2^-20 and summed as Int64 grid steps, so neither the
-order of rows nor threads can change a sum, not even where large addends cancel. A sum is exact as long as it stays
-below 2^53 grid steps (8.6e9); beyond, it is refused.
+combines the finishes.
 """
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, overload
+from typing import overload
 
 import polars as pl
 
 from features._errors import FeatureError
 from features._lookback import Lookback, as_lookback, last_rows
-
-GRID = 2.0**-20
-EXACT_STEPS = 2.0**53
-Operation = Literal[
-    "count", "valid", "total", "deviation", "squares", "smallest", "largest", "first", "last", "raw"
-]
-_ZERO_WHEN_EMPTY = {"count", "valid", "total", "deviation", "squares"}
-
-
-def serialized(expression: pl.Expr) -> str:
-    """Text of an expression that changes when any constant in it changes. It differs between Polars versions.
-
-    Made from the binary form: the JSON form writes infinities and NaN alike, as null.
-    """
-    return expression.meta.serialize(format="binary").hex()
-
-
-@dataclass(frozen=True)
-class State:
-    """One number (or value) a group: ``operation`` over ``expression``; ``everywhere``: over all keys at once."""
-
-    operation: Operation
-    expression: pl.Expr
-    everywhere: bool = False
-
-    @property
-    def name(self) -> str:
-        """Column that holds the state: the operation and a hash of all it is made of."""
-        made_of = f"{self.operation}|{self.everywhere}|{serialized(self.expression)}"
-        return f"{self.operation}_{hashlib.blake2b(made_of.encode(), digest_size=10).hexdigest()}"
-
-    @property
-    def reference(self) -> str | None:
-        """Column with the first value of the history that deviations are taken from, if the operation needs it."""
-        if self.operation not in ("deviation", "squares"):
-            return None
-        digest = hashlib.blake2b(serialized(self.expression).encode(), digest_size=10).hexdigest()
-        return f"reference_{digest}"
-
-    @property
-    def when_empty(self) -> int | None:
-        """Value for a key without rows: 0 for counts and sums, null otherwise."""
-        return 0 if self.operation in _ZERO_WHEN_EMPTY else None
-
-    def within_group(self, schema: pl.Schema) -> pl.Expr:
-        """Express the state within a group of rows that are sorted by (clock, row)."""
-        x = self.expression
-        match self.operation:
-            case "count":
-                state = pl.len().cast(pl.Int64)
-            case "valid":
-                state = x.count().cast(pl.Int64)
-            case "total":
-                state = _exact_sum(x, schema)
-            case "deviation":
-                state = _grid_sum(x.cast(pl.Float64) - pl.col(str(self.reference)))
-            case "squares":
-                state = _grid_sum((x.cast(pl.Float64) - pl.col(str(self.reference))).pow(2))
-            case "smallest":
-                state = x.min()
-            case "largest":
-                state = x.max()
-            case "first":
-                state = x.drop_nulls().first()
-            case "last":
-                state = x.drop_nulls().last()
-            case "raw":
-                state = x
-        return state.alias(self.name)
-
-
-def _grid_sum(x: pl.Expr) -> pl.Expr:
-    return (x.cast(pl.Float64) / GRID).round().cast(pl.Int64).sum() * GRID
-
-
-def _exact_sum(x: pl.Expr, schema: pl.Schema) -> pl.Expr:
-    """Sum integers as Int64 and floats on the grid."""
-    dtype = pl.LazyFrame(schema=schema).select(x.alias("x")).collect_schema()["x"]
-    return x.cast(pl.Int64).sum() if dtype.is_integer() or dtype == pl.Boolean else _grid_sum(x)
+from features._rowwise import is_rowwise
+from features._states import Operation, State
 
 
 @dataclass(frozen=True)
@@ -109,8 +29,19 @@ class Aggregate:
     dtype: pl.DataType | None = None
 
     def map(self, change: Callable[[pl.Expr], pl.Expr]) -> Aggregate:
-        """Apply an elementwise Polars function to the finished value: ``count().map(lambda n: n.log1p())``."""
-        return Aggregate(self.states, change(self.finish))
+        """Apply an elementwise Polars function to the finished value: ``count().map(lambda n: n.log1p())``.
+
+        Raises FeatureError if it looks at other keys or columns: ranks and the like are for ``@per_pair``.
+        """
+        finish = change(self.finish)
+        others = set(finish.meta.root_names()) - set(self.states)
+        if others or not is_rowwise(finish):
+            raise FeatureError(
+                "An aggregate is mapped by a function that looks at more than its own value.",
+                expected="an elementwise expression of the value, such as n.log1p()",
+                todo="put the aggregate and what is made of it into two features, the second @per_pair",
+            )
+        return Aggregate(self.states, finish)
 
     def __add__(self, other: Aggregate | float) -> Aggregate:
         return _combine(self, other, lambda a, b: a + b)
@@ -223,20 +154,30 @@ def decayed(x: pl.Expr, half_life: float | str | Lookback) -> Aggregate:
     """Sum of ``x * 2^(-(cutoff - clock) / half_life)``. 0 for a key without rows.
 
     ``half_life``: clock units, a duration (``"7d"``, time clock) or ``horizon(n)``. Addends are on the grid, so what
-    has decayed below 2^-21 counts nothing.
+    has decayed below 2^-21 counts nothing. A filter within ``x`` is refused: its values would meet others' ages.
     """
+    if not x.meta.is_known_length():
+        raise FeatureError(
+            "decayed() was given a filtered column.",
+            expected="one value a row",
+            todo="use pl.when(log.like).then(log.x), or where=",
+        )
     age = (pl.col("cutoff") - pl.col("clock")).cast(pl.Float64)
-    return _one("total", x.cast(pl.Float64) * (-age / _clock_units(half_life) * math.log(2)).exp())
+    weight = (-age / _clock_units(half_life) * math.log(2)).exp()
+    state = State("total", x.cast(pl.Float64) * weight, needs_time=isinstance(half_life, str))
+    return Aggregate({state.name: state}, pl.col(state.name))
 
 
 def _clock_units(half_life: float | str | Lookback) -> pl.Expr:
     if isinstance(half_life, float | int):
-        return pl.lit(float(half_life))
-    span = as_lookback(half_life)
-    if span.kind == "horizon":
-        return (pl.col("horizon") * span.size).cast(pl.Float64)
-    if span.kind == "span":
-        return pl.lit(float(span.size))
+        if half_life > 0 and math.isfinite(half_life):
+            return pl.lit(float(half_life))
+    else:
+        span = as_lookback(half_life)
+        if span.kind == "horizon":
+            return (pl.col("horizon") * span.size).cast(pl.Float64)
+        if span.kind == "span":
+            return pl.lit(float(span.size))
     raise FeatureError(
         f"{half_life!r} is not a half-life.", expected="clock units, a duration such as '7d', or horizon(n)"
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import polars as pl
@@ -23,6 +24,7 @@ from features._column import (
 from features._declare import Declaration, Key, Log, aggregate_of
 from features._errors import FeatureError, MissingColumnError
 from features._lookback import Lookback
+from features._rowwise import runs_python
 
 
 def bind_history_feature(
@@ -34,20 +36,39 @@ def bind_history_feature(
             return _bind_aggregate(declaration, dataset)
         return _bind_python(declaration, dataset), {}
     except MissingColumnError as missing:
-        return [], {declaration.name: missing.found}
+        return [], dict.fromkeys(declared_names(declaration), missing.found)
+
+
+def declared_names(declaration: Declaration) -> list[str]:
+    """Names of all columns of an aggregate, table or fitted declaration, be they available or not."""
+    options = declaration.options
+    if declaration.kind == "aggregate":
+        return [_grid_name(declaration, key, lookback) for key, lookback in options["grid"]]
+    variants = options.get("variants") or {"": None}
+    return [_output_name(o, options.get("key", ()), v) for v in variants for o in options["columns"]]
+
+
+def _grid_name(declaration: Declaration, key: Key, lookback: Lookback) -> str:
+    return f"{declaration.name}__{'_x_'.join(key) or 'everything'}{lookback.suffix}"
+
+
+def _output_name(output: str, key: Key, variant: str) -> str:
+    return "__".join(part for part in (output, "_x_".join(key), variant) if part)
 
 
 def _bind_aggregate(declaration: Declaration, dataset: Dataset) -> tuple[list[FeatureColumn], dict[str, str]]:
     options = declaration.options
     schema = pl.Schema({**dataset.history_schema, **WINDOW_COLUMNS})
     log = Log(schema)
-    aggregate = aggregate_of(call_body(declaration, log), declaration.name)
-    where = options["where"](log) if options["where"] else None
-    used = set().union(*(s.expression.meta.root_names() for s in aggregate.states.values()))
+    aggregate = aggregate_of(call_body(declaration, log), declaration)
+    where = _where_of(declaration, log)
+    parts = [*(s.expression for s in aggregate.states.values()), *([] if where is None else [where])]
+    _check_parts(declaration, aggregate, parts, dataset)
+    used = {name for part in parts for name in part.meta.root_names()}
     dtype = options["dtype"] or _aggregate_dtype(declaration, aggregate, schema)
     columns, lacking = [], {}
     for key, lookback in options["grid"]:
-        name = f"{declaration.name}__{'_x_'.join(key) or 'everything'}{lookback.suffix}"
+        name = _grid_name(declaration, key, lookback)
         reason = _lacks(key, lookback, dataset)
         if reason:
             lacking[name] = reason
@@ -61,6 +82,33 @@ def _bind_aggregate(declaration: Declaration, dataset: Dataset) -> tuple[list[Fe
             )
         )
     return columns, lacking
+
+
+def _where_of(declaration: Declaration, log: Log) -> pl.Expr | None:
+    condition = declaration.options["where"]
+    if condition is None:
+        return None
+    where = call_body(replace(declaration, body=condition), log)
+    if not isinstance(where, pl.Expr):
+        raise FeatureError(
+            f"The where= of feature {declaration.name!r} ({declaration.place}) returned {type(where).__name__}.",
+            expected="a condition on columns of the log, such as log.like",
+        )
+    return where
+
+
+def _check_parts(
+    declaration: Declaration, aggregate: Aggregate, parts: Sequence[pl.Expr], dataset: Dataset
+) -> None:
+    if any(runs_python(part) for part in (*parts, aggregate.finish)):
+        raise FeatureError(
+            f"Feature {declaration.name!r} ({declaration.place}) calls a Python function within an expression.",
+            expected="Polars expressions only: they are stored by what they are made of",
+            todo="write it with Polars functions, or as a function with @table",
+        )
+    kind = dataset.competition.clock.kind
+    if kind != "time" and any(s.needs_time for s in aggregate.states.values()):
+        raise MissingColumnError(f"needs a time clock for its half-life; here it is {kind!r}")
 
 
 def _lacks(key: Key, lookback: Lookback, dataset: Dataset) -> str:
@@ -89,9 +137,11 @@ def _aggregate_dtype(declaration: Declaration, aggregate: Aggregate, schema: pl.
     states = list(aggregate.states.values())
     references = {s.reference: pl.Float64() for s in states if s.reference}
     frame = pl.LazyFrame(schema={**schema, **references}).group_by(pl.lit(1).alias("key"))
-    states_frame = frame.agg(*(s.within_group(schema) for s in states))
     try:
-        dtype = states_frame.select(aggregate.finish.alias("x")).collect_schema()["x"]
+        grouped = frame.agg(*(s.within_group(schema) for s in states))
+        dtype = grouped.select(aggregate.finish.alias("x")).collect_schema()["x"]
+        is_value = len(states) == 1 and aggregate.finish.meta.eq(pl.col(states[0].name))
+        dtype = (states[0].value_dtype(schema) if is_value else None) or dtype
     except PolarsError as error:
         raise FeatureError(
             f"Feature {declaration.name!r} ({declaration.place}) does not fit the log: {error}"
@@ -104,15 +154,17 @@ def _bind_python(declaration: Declaration, dataset: Dataset) -> list[FeatureColu
     key: Key = options.get("key", ())
     for name in options["needs"]:
         if name not in dataset.history_schema:
-            raise MissingColumnError(f"needs the column {name!r} in the log")
+            near = did_you_mean(name, dataset.history_schema.names())
+            raise MissingColumnError(f"needs the column {name!r} in the log.{near}")
     for name in key:
         if name not in dataset.pair_schema:
-            raise MissingColumnError(f"needs the key column {name!r}, which the pairs lack")
+            near = did_you_mean(name, dataset.pair_schema.names())
+            raise MissingColumnError(f"needs the key column {name!r}, which the pairs lack.{near}")
     variants: Mapping[str, Any] = options.get("variants") or {"": None}
     columns = []
     for variant, arguments in variants.items():
         for output, dtype in options["columns"].items():
-            name = "__".join(part for part in (output, "_x_".join(key), variant) if part)
+            name = _output_name(output, key, variant)
             body = PythonBody(output, key, options["needs"], variant, arguments)
             shown = options["model_input"] and is_input(dtype)
             scope = options.get("scope", "row")

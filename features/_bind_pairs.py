@@ -13,6 +13,7 @@ from features._column import WINDOW_COLUMNS, FeatureColumn, PairBody, as_dtype, 
 from features._declare import Declaration, Scope
 from features._errors import FeatureError, MissingColumnError
 from features._rowwise import is_rowwise, runs_python
+from features._widths import dtype_of, handed_out
 
 
 def bind_pair_feature(
@@ -27,7 +28,9 @@ def bind_pair_feature(
     names = [bound, *declaration.parameters[1:]] if bound else list(declaration.parameters)
     for name in names:
         _check_readable(name, declaration, dataset, known, unavailable)
-    expression = call_body(declaration, *(pl.col(n) for n in names))
+    dtypes: dict[str, pl.DataType] = {**dataset.pair_schema, **WINDOW_COLUMNS}
+    dtypes |= {n: known[n].dtype for n in names if n in known}
+    expression = call_body(declaration, *(handed_out(n, dtypes[n]) for n in names))
     if not isinstance(expression, pl.Expr):
         raise FeatureError(
             f"Feature {declaration.name!r} ({declaration.place}) returned {type(expression).__name__}.",
@@ -40,7 +43,7 @@ def bind_pair_feature(
             expected="an elementwise expression",
             todo="declare @per_pair(scope='user') for .over(user), or scope='window'",
         )
-    dtype = options["dtype"] or _pair_dtype(declaration, expression, dataset, known)
+    dtype = options["dtype"] or _pair_dtype(declaration, expression, pl.Schema(dtypes))
     name = declaration.name + (f"__{bound}" if bound else "")
     reads = tuple(n for n in names if n in known)
     scope = _widest([options["scope"], *(known[n].scope for n in reads)])
@@ -91,12 +94,9 @@ def _check_readable(
     raise MissingColumnError(f"needs {name!r}, which is neither a column of the pairs nor a feature.{near}")
 
 
-def _pair_dtype(
-    declaration: Declaration, expression: pl.Expr, dataset: Dataset, known: Mapping[str, FeatureColumn]
-) -> pl.DataType:
-    schema = {**dataset.pair_schema, **WINDOW_COLUMNS, **{n: c.dtype for n, c in known.items()}}
+def _pair_dtype(declaration: Declaration, expression: pl.Expr, schema: pl.Schema) -> pl.DataType:
     try:
-        dtype = pl.LazyFrame(schema=schema).select(expression.alias("x")).collect_schema()["x"]
+        dtype = dtype_of(expression, schema)
     except PolarsError as error:
         raise FeatureError(
             f"Feature {declaration.name!r} ({declaration.place}) does not fit its inputs: {error}"

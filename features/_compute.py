@@ -9,12 +9,12 @@ import polars as pl
 from polars.exceptions import PolarsError
 
 from competitions import opened
-from features._aggregates import EXACT_STEPS, GRID
 from features._catalogue import Catalogue
 from features._column import AggregateBody, FeatureColumn, PairBody
 from features._errors import FeatureError
 from features._plan import Pass, make_plan
 from features._python_bodies import run_body
+from features._states import EXACT_STEPS, GRID
 from validation import Window
 
 

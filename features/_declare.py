@@ -10,9 +10,11 @@ from typing import Any, Literal, Protocol, TypeVar, overload
 
 import polars as pl
 
+from engine import did_you_mean
 from features._aggregates import Aggregate, raw
 from features._errors import FeatureError, MissingColumnError
 from features._lookback import Lookback, as_lookback
+from features._widths import handed_out
 from validation import Window
 
 Scope = Literal["row", "user", "window"]
@@ -82,7 +84,7 @@ REGISTRY = Registry()
 
 
 class Log:
-    """Hands out columns of the history, joined with attributes, as Polars expressions.
+    """Hands out columns of the history, joined with attributes, as Polars expressions; narrow integers as Int64.
 
     ``log.like`` and ``log["like"]`` are the same. ``log.clock`` is the row's clock, ``log.cutoff`` the window's.
     """
@@ -92,8 +94,9 @@ class Log:
 
     def __getitem__(self, name: str) -> pl.Expr:
         if name not in self._schema:
-            raise MissingColumnError(f"needs the column {name!r} in the log")
-        return pl.col(name)
+            near = did_you_mean(name, self._schema.names())
+            raise MissingColumnError(f"needs the column {name!r} in the log.{near}")
+        return handed_out(name, self._schema[name])
 
     def __getattr__(self, name: str) -> pl.Expr:
         if name.startswith("__"):
@@ -233,13 +236,13 @@ def _as_key(key: str | Sequence[str]) -> Key:
     return (key,) if isinstance(key, str) else tuple(key)
 
 
-def aggregate_of(result: object, name: str) -> Aggregate:
+def aggregate_of(result: object, declaration: Declaration) -> Aggregate:
     """Read what an ``@aggregate`` body returned."""
     if isinstance(result, Aggregate):
         return result
     if isinstance(result, pl.Expr):
         return raw(result)
     raise FeatureError(
-        f"Feature {name!r} returned {type(result).__name__}.",
+        f"Feature {declaration.name!r} ({declaration.place}) returned {type(result).__name__}.",
         expected="an aggregate such as smoothed(log.like, strength=20), or a Polars aggregation",
     )

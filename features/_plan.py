@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from features._aggregates import State, serialized
 from features._catalogue import Catalogue
 from features._column import AggregateBody, FeatureColumn, PairBody, PythonBody
 from features._declare import Key
 from features._lookback import Lookback
+from features._states import State, serialized
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ import polars as pl
 
 from competitions import Dataset
 from engine import Json, Recipe, code_digest
-from features._aggregates import serialized
 from features._catalogue import Catalogue
 from features._column import AggregateBody, FeatureColumn, PairBody, PythonBody
+from features._states import serialized
 from validation import Window
 
 FORMAT = 1  # of the stored columns; raise it when the engine computes something differently
