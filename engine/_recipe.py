@@ -40,7 +40,7 @@ class Recipe:
     @cached_property
     def key(self) -> str:
         """blake3 (32 hex digits) of the canonical JSON of kind, name and parts."""
-        return digest_json([self.kind, self.name, self.parts])
+        return digest_json([self.kind, self.name, as_plain(self.parts)])
 
 
 def digest_json(value: Json) -> str:

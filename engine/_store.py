@@ -45,7 +45,8 @@ class Store:
 
         A damaged artifact is moved to ``damaged/`` with a warning in the log, and None returned.
         """
-        return self._find(recipe.kind, recipe.key)
+        with disk_errors(self.root):
+            return self._find(recipe.kind, recipe.key)
 
     def make(self, recipe: Recipe, build: Callable[[Path], None]) -> Path:
         """Find the artifact, or build it under its lock: of two processes one builds, the other waits and finds.
@@ -192,7 +193,7 @@ class Store:
                 with suppress(OSError):  # a store on a read-only disk can be read all the same
                     os.utime(folder / LABEL)
             return folder if (folder / LABEL).exists() else None
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
         except Damage as damage:
             if is_locked:

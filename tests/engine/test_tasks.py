@@ -1,0 +1,197 @@
+"""Jobs and tasks: results in order, errors that name the job, capped threads, workers that end with their parent."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from engine import DataError, Job, Recipe, Settings, Store, Task, TaskError, run_jobs, run_tasks
+
+ROOT = Path(__file__).parents[2]
+INLINE = Settings(backend="inline", threads=1)
+PROCESSES = Settings(backend="processes", threads=2)
+
+BACKENDS = pytest.mark.parametrize("settings", [INLINE, PROCESSES], ids=["inline", "processes"])
+
+
+def double(x: int) -> int:
+    return 2 * x
+
+
+def fail_as_ours() -> None:
+    raise DataError("a bad row", expected="a good one", todo="mend it")
+
+
+def fail_as_python() -> None:
+    raise ValueError("no such thing")
+
+
+def fail_unpicklably() -> None:
+    class Local(Exception):
+        pass
+
+    raise Local("from inside")
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def threads_seen() -> tuple[int, str | None, str | None]:
+    import polars as pl
+
+    return pl.thread_pool_size(), os.environ.get("OMP_NUM_THREADS"), os.environ.get("POLARS_MAX_THREADS")
+
+
+def pid() -> int:
+    time.sleep(0.05)
+    return os.getpid()
+
+
+def write(folder: Path, text: str) -> None:
+    (folder / "text").write_text(text, encoding="utf-8")
+
+
+@BACKENDS
+def test_results_come_in_the_order_of_the_jobs(settings: Settings) -> None:
+    assert run_jobs("double", [Job(str(n), double, (n,)) for n in range(7)], settings) == [
+        0,
+        2,
+        4,
+        6,
+        8,
+        10,
+        12,
+    ]
+    assert run_jobs("nothing", [], settings) == []
+
+
+@BACKENDS
+def test_an_error_of_ours_arrives_as_itself(settings: Settings) -> None:
+    jobs = [Job("fine", double, (1,)), Job("bad", fail_as_ours)]
+    with pytest.raises(DataError) as caught:
+        run_jobs("stage", jobs, settings)
+    assert (caught.value.found, caught.value.expected, caught.value.todo) == (
+        "a bad row",
+        "a good one",
+        "mend it",
+    )
+    assert any("'bad'" in note and "fail_as_ours" in note for note in caught.value.__notes__)
+
+
+@BACKENDS
+@pytest.mark.parametrize(
+    ("fail", "name"), [(fail_as_python, "ValueError: no such"), (fail_unpicklably, "Local: from")]
+)
+def test_any_other_error_names_the_task_and_keeps_the_traceback(
+    settings: Settings, fail: object, name: str
+) -> None:
+    jobs = [Job("fine", double, (1,)), Job("bad", fail)]  # type: ignore[arg-type]
+    with pytest.raises(TaskError, match=f"'bad' failed with {name}") as caught:
+        run_jobs("stage", jobs, settings)
+    assert any("test_tasks.py" in note for note in caught.value.__notes__)
+    assert run_jobs("after it", [Job(str(n), double, (n,)) for n in range(3)], settings) == [0, 2, 4]
+
+
+def test_a_worker_that_dies_is_a_message_and_the_next_stage_works() -> None:
+    jobs = [Job("fine", double, (1,)), Job("deadly", die)]
+    with pytest.raises(TaskError, match=r"worker process died.*deadly"):
+        run_jobs("stage", jobs, PROCESSES)
+    assert run_jobs("after it", [Job(str(n), double, (n,)) for n in range(3)], PROCESSES) == [0, 2, 4]
+
+
+def test_workers_are_other_processes_with_capped_threads() -> None:
+    seen = run_jobs("threads", [Job(str(n), threads_seen) for n in range(2)], PROCESSES)
+    assert seen == [(1, "1", "1")] * 2
+    assert os.getpid() not in run_jobs("pids", [Job(str(n), pid) for n in range(4)], PROCESSES)
+
+
+def test_inline_and_single_jobs_stay_in_this_process() -> None:
+    assert run_jobs("one", [Job("one", pid)], PROCESSES) == [os.getpid()]
+    assert set(run_jobs("two", [Job(str(n), pid) for n in range(2)], INLINE)) == {os.getpid()}
+
+
+def test_jobs_run_from_a_thread_leave_workers_that_the_next_stage_can_do_without() -> None:
+    results: list[object] = []
+    jobs = [Job(str(n), double, (n,)) for n in range(3)]
+    thread = threading.Thread(target=lambda: results.extend(run_jobs("in a thread", jobs, PROCESSES)))
+    thread.start()
+    thread.join()
+    assert results == [0, 2, 4]
+    time.sleep(0.2)
+    assert run_jobs("after it", jobs, PROCESSES) == [0, 2, 4]
+
+
+@BACKENDS
+def test_tasks_in_the_store_are_found_and_the_others_made(settings: Settings, tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    tasks = [Task(Recipe("k", f"n{n}", {"n": n}), write, (f"text {n}",)) for n in range(4)]
+    store.make(tasks[2].recipe, lambda folder: write(folder, "was there"))
+    folders = run_tasks("write", tasks, store, settings)
+    texts = [(folder / "text").read_text(encoding="utf-8") for folder in folders]
+    assert texts == ["text 0", "text 1", "was there", "text 3"]
+    assert folders == [store.find(task.recipe) for task in tasks]
+    assert run_tasks("again", tasks, store, settings) == folders
+
+
+def test_a_stage_says_in_one_line_what_was_made_and_found(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = Store(tmp_path / "store")
+    tasks = [Task(Recipe("k", f"n{n}", {"n": n}), write, (f"text {n}",)) for n in range(3)]
+    store.make(tasks[0].recipe, lambda folder: write(folder, "was there"))
+    run_tasks("features [w7]", tasks, store, INLINE)
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "features [w7]: 2 made, 1 from the store" in printed.err
+
+
+PARENT = """
+import os, sys, time
+from pathlib import Path
+from engine import Job, Settings, run_jobs
+
+def sleep(folder):
+    Path(folder, str(os.getpid())).touch()
+    time.sleep(120)
+
+if __name__ == "__main__":
+    run_jobs("sleep", [Job(str(n), sleep, (sys.argv[1],)) for n in range(2)], Settings(threads=2))
+"""
+
+
+def is_alive(process: int) -> bool:
+    try:
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_workers_end_with_their_parent_even_when_it_alone_is_killed(tmp_path: Path) -> None:
+    script, pids = tmp_path / "parent.py", tmp_path / "pids"
+    pids.mkdir()
+    script.write_text(PARENT, encoding="utf-8")
+    parent = subprocess.Popen(
+        [sys.executable, str(script), str(pids)], env={**os.environ, "PYTHONPATH": str(ROOT)}
+    )
+    end = time.monotonic() + 60
+    while len(list(pids.iterdir())) < 2:
+        assert time.monotonic() < end, "the workers did not start"
+        time.sleep(0.05)
+    workers = [int(p.name) for p in pids.iterdir()]
+    assert all(is_alive(worker) for worker in workers)
+    os.kill(parent.pid, signal.SIGKILL)
+    parent.wait()
+    end = time.monotonic() + 5
+    while any(is_alive(worker) for worker in workers):
+        assert time.monotonic() < end, "the workers outlived their parent"
+        time.sleep(0.05)
