@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import dataframely as dy
@@ -63,12 +65,31 @@ def intake_recipe(competition: Competition, settings: Settings, *, rehash: bool 
         competition.name,
         {
             "files": dict(sorted(files.items())),
-            "competition": code_digest(competition).digest,
-            "intake": code_digest(take_in).digest,
+            "competition": _declared(competition),
+            "intake": _intake_code(),
             "polars": pl.__version__,
             "dataframely": dy.__version__,
         },
     )
+
+
+@cache
+def _intake_code() -> str:
+    return code_digest(take_in).digest
+
+
+def _declared(competition: Competition) -> str:
+    """Digest of the competition's code and values; its words for people do not count."""
+    known = _known_digests.get(id(competition))
+    if known is None or known[0] is not competition:
+        digest = code_digest(replace(competition, title="", licence="")).digest
+        known = _known_digests[id(competition)] = (competition, digest)
+    return known[1]
+
+
+# Code does not change while a process runs, and digesting it takes longer than opening the data. The competition is
+# kept beside its digest, so that no other object can get its id.
+_known_digests: dict[int, tuple[Competition, str]] = {}
 
 
 def _taken_in(competition: Competition, settings: Settings, *, rehash: bool = False) -> Path:

@@ -6,11 +6,12 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from competitions import Dataset, every_file, open_dataset, opened, solution
+from competitions import Dataset, every_file, get_competition, open_dataset, opened, solution
 from engine import ConfigError, DataError, Settings
 
 ROOT = Path(__file__).parents[2]
@@ -111,6 +112,15 @@ def test_an_opened_data_set_is_the_answer(small: Settings, movielens: Dataset) -
     with opened(movielens):
         assert open_dataset(small) is movielens
     assert open_dataset(small) is not movielens
+
+
+def test_words_for_people_do_not_change_the_data(small: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    movielens = get_competition("movielens")
+    keys = []
+    for changes in ({}, {"licence": "Ask them."}, {"horizon": 2}):
+        monkeypatch.setattr("competitions.movielens.MOVIELENS", replace(movielens, **changes))
+        keys.append(open_dataset(small).fingerprint)
+    assert keys[0] == keys[1] != keys[2]
 
 
 def test_an_unknown_competition(small: Settings) -> None:
