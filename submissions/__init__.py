@@ -1,0 +1,54 @@
+"""Submissions: make, check, blend, record, compare and show. Nothing leaves the house without passing the gate."""
+
+from submissions._agreement import Agreement, rank_agreement
+from submissions._blend import blend_runs
+from submissions._check import check_against_runs
+from submissions._compare import Change, Comparison, compare_runs
+from submissions._errors import GateError, SubmissionError
+from submissions._gate import Gate, check_bytes, check_file, check_table
+from submissions._ledger import Entry, Ledger
+from submissions._make import make_submission
+from submissions._manifest import CvScore, FileFacts, GitFacts, Manifest, MetricFacts, Parent, RunFacts, Stage
+from submissions._provenance import git_facts
+from submissions._run_id import is_run_id, new_run_id, resolve_run
+from submissions._runs import Runs
+from submissions._score import score_run
+from submissions._table import scored_pairs, submission_bytes
+from submissions._verdict import Finding, Verdict
+
+__all__ = [
+    "Agreement",
+    "Change",
+    "Comparison",
+    "CvScore",
+    "Entry",
+    "FileFacts",
+    "Finding",
+    "Gate",
+    "GateError",
+    "GitFacts",
+    "Ledger",
+    "Manifest",
+    "MetricFacts",
+    "Parent",
+    "RunFacts",
+    "Runs",
+    "Stage",
+    "SubmissionError",
+    "Verdict",
+    "blend_runs",
+    "check_against_runs",
+    "check_bytes",
+    "check_file",
+    "check_table",
+    "compare_runs",
+    "git_facts",
+    "is_run_id",
+    "make_submission",
+    "new_run_id",
+    "rank_agreement",
+    "resolve_run",
+    "score_run",
+    "scored_pairs",
+    "submission_bytes",
+]

@@ -1,0 +1,163 @@
+"""The gate: what a submission must be before it may leave the house. Pure functions, nothing is written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from competitions import Dataset, SubmissionFormat
+from submissions._errors import SubmissionError
+from submissions._gate_file import read_bytes, read_text_table
+from submissions._gate_keys import key_findings
+from submissions._gate_scores import score_verdict
+from submissions._verdict import Finding, Verdict
+from validation import metrics
+
+SCORE = "score"
+
+
+@dataclass(frozen=True)
+class Gate:
+    """What submissions of one competition are checked against.
+
+    Attributes
+    ----------
+    pairs
+        The given test pairs in file order: all columns that ``format`` names, and ``group``.
+    format
+        The leaderboard's file.
+    group
+        Columns of the pairs within which the metric ranks: one user's pairs. Empty: all pairs are one group.
+    is_ranking
+        Whether constants and hard classes are refused. Log loss and RMSE may take them.
+    """
+
+    pairs: pl.DataFrame
+    format: SubmissionFormat
+    group: tuple[str, ...]
+    is_ranking: bool = True
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> Gate:
+        """The gate of a competition: its metric says within what is ranked, if at all."""
+        c = dataset.competition
+        scope = metrics()[c.metric.name].scope
+        pairs = dataset.test_pairs.collect(engine="streaming")
+        return cls(pairs, c.submission, (c.user,) if scope == "group" else (), scope != "pooled")
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Columns of the file that name a pair."""
+        return tuple(name for name, source in self.format.columns.items() if source != SCORE)
+
+    @property
+    def score(self) -> str:
+        """The column of the file that holds the score."""
+        names = [name for name, source in self.format.columns.items() if source == SCORE]
+        if len(names) != 1:
+            raise SubmissionError(
+                f"The submission format has {len(names)} score columns: {dict(self.format.columns)}.",
+                expected="exactly one column that maps to 'score'",
+                todo="fix SubmissionFormat in the competition's file",
+            )
+        return names[0]
+
+    @property
+    def pair_keys(self) -> tuple[str, ...]:
+        """Columns of the pairs that tell them apart: those in the file; ``pair_id`` too where these repeat."""
+        names = tuple(self.format.columns[name] for name in self.keys)
+        is_unique = bool(names) and not self.pairs.select(names).is_duplicated().any()
+        return names if is_unique else tuple(dict.fromkeys(("pair_id", *names)))
+
+    @property
+    def pair_columns(self) -> tuple[str, ...]:
+        """Columns of the pairs that a run keeps: ``pair_id``, those in the file, those of the group."""
+        return tuple(dict.fromkeys(("pair_id", *self.pair_keys, *self.group)))
+
+    @property
+    def expected(self) -> pl.DataFrame:
+        """Keys of the given pairs under the file's names, and their group as ``group:NAME``, in file order."""
+        keys = [pl.col(self.format.columns[name]).alias(name) for name in self.keys]
+        return self.pairs.select(*keys, *(pl.col(c).alias(f"group:{c}") for c in self.group))
+
+
+def check_file(gate: Gate, path: Path) -> Verdict:
+    """Check a file on disk: everything that ``check_bytes`` checks, and that it can be read."""
+    data = read_bytes(path)
+    return Verdict((data,)) if isinstance(data, Finding) else check_bytes(gate, data)
+
+
+def check_bytes(gate: Gate, data: bytes) -> Verdict:
+    """Check the content of a file: encoding, header, separator, types, keys, order, scores."""
+    text = read_text_table(data, tuple(gate.format.columns), gate.format.separator)
+    if isinstance(text, list):
+        return Verdict(tuple(text))
+    typed = typed_table(gate, text)
+    return Verdict(tuple(typed)) if isinstance(typed, list) else check_table(gate, typed)
+
+
+def typed_table(gate: Gate, text: pl.DataFrame) -> pl.DataFrame | list[Finding]:
+    """Cast a table of text to the dtypes of the pairs and Float64 scores; a value that is not one is a finding.
+
+    Integer keys must be written plainly: ``01``, ``+1`` and ``1.0`` are refused, not read as 1. Keys that are
+    neither integers nor text are compared as Polars writes them.
+    """
+    findings, columns = [], []
+    for name in gate.format.columns:
+        dtype = pl.Float64 if name == gate.score else _key_dtype(gate, name)
+        cast = text[name].cast(dtype, strict=False)
+        wrong = cast.is_null() & text[name].is_not_null()
+        if dtype.is_integer():
+            wrong |= (cast.cast(pl.String) != text[name]).fill_null(False)
+        if wrong.any():
+            findings.append(_wrong_dtype(text, wrong, name, "number" if name == gate.score else str(dtype)))
+        columns.append(cast)
+    return findings or pl.DataFrame(columns)
+
+
+def check_table(gate: Gate, table: pl.DataFrame) -> Verdict:
+    """Check a table whose columns are those of the file: its types, keys, order and scores.
+
+    Raises nothing; what is wrong is in the verdict. Rows are named by the line that they have in the file.
+    """
+    if table.columns != list(gate.format.columns):
+        found = f"the columns are {', '.join(table.columns)}; expected {', '.join(gate.format.columns)}."
+        return Verdict((Finding("wrong columns", found),))
+    if not table[gate.score].dtype.is_numeric():
+        return Verdict((Finding("wrong dtype", f"{gate.score} is {table[gate.score].dtype}, not a number."),))
+    expected = gate.expected.with_columns(pl.col(name).cast(_key_dtype(gate, name)) for name in gate.keys)
+    wrong = [name for name in gate.keys if table[name].dtype != expected[name].dtype]
+    if wrong:
+        found = ", ".join(f"{name} is {table[name].dtype}, not {expected[name].dtype}" for name in wrong)
+        return Verdict((Finding("wrong dtype", f"{found}."),))
+    refusals = key_findings(table, expected, gate.keys, ordered=gate.format.ordered)
+    return Verdict(tuple(refusals)) + _check_scores(gate, table, expected)
+
+
+def _check_scores(gate: Gate, table: pl.DataFrame, expected: pl.DataFrame) -> Verdict:
+    """Check the scores of the rows whose key was given, within their groups."""
+    keys, group = list(gate.keys), [f"group:{c}" for c in gate.group]
+    if gate.format.ordered:
+        # Rows are told apart by position alone; one row too many or too few has been refused before this counts.
+        n = min(table.height, expected.height)
+        in_groups = pl.concat([table.head(n), expected.head(n).select(group)], how="horizontal")
+    else:
+        groups = expected.unique(keys, keep="first", maintain_order=True)
+        in_groups = table.join(
+            groups, on=keys, how="left", validate="m:1", maintain_order="left", nulls_equal=True
+        )
+    scores = in_groups.with_columns(pl.col(gate.score).cast(pl.Float64))
+    return score_verdict(scores, gate.score, group, keys=keys, is_ranking=gate.is_ranking)
+
+
+def _key_dtype(gate: Gate, name: str) -> pl.DataType:
+    dtype = gate.pairs.schema[gate.format.columns[name]]
+    return dtype if dtype.is_integer() else pl.String()
+
+
+def _wrong_dtype(text: pl.DataFrame, wrong: pl.Series, name: str, wanted: str) -> Finding:
+    row = int(wrong.arg_true()[0])
+    found = f"{int(wrong.sum()):,} values of {name} are not of type {wanted}."
+    return Finding("wrong dtype", found, f"line {row + 2}: {name}={text[name][row]!r}")

@@ -1,0 +1,112 @@
+"""``make submit``: from the log to a checked file, each stage measured."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from blake3 import blake3
+
+from competitions import Dataset, open_dataset
+from engine import Settings, Store, console, measure_stage
+from features import compute_features, feature_keys, load_catalogue
+from models import build_models
+from stacking import final_scores, read_final_weights, run_cv
+from submissions._cv import chosen_oof, cv_scores
+from submissions._gate import Gate
+from submissions._manifest import Manifest, MetricFacts, RunFacts, Stage
+from submissions._previous import previous_best
+from submissions._provenance import git_facts, installed_versions, machine_words
+from submissions._runs import Runs
+from submissions._table import scored_pairs
+from validation import CvBundle, plan_folds
+
+
+def make_submission(settings: Settings) -> Manifest:
+    """Run everything that is not in the store, pass the gate, and publish a new run.
+
+    Raises GateError if the gate refuses the file; whatever fails, no half-made run is left.
+    """
+    stages: list[Stage] = []
+    with _stage("data", stages):
+        dataset = open_dataset(settings)
+    with _stage("features", stages):
+        features = _compute_features(settings, dataset)
+    with _stage("cross-validation", stages):
+        bundle = run_cv(settings)
+    with _stage("final scores", stages):
+        scores = final_scores(settings, bundle)
+        weights = read_final_weights(settings, bundle).get(bundle.chosen, {})
+    runs, c = Runs.of(settings), dataset.competition
+    with _stage("comparison with the best run", stages):
+        gate = Gate.of(dataset)
+        table = scored_pairs(gate, scores)
+        agreement = previous_best(runs, gate, c.name, table)
+    facts = RunFacts(
+        **about_run(settings, dataset, gate),
+        chosen=bundle.chosen,
+        cv=cv_scores(bundle, c.metric, c.user),
+        weights=weights,
+        features=features,
+        stages=tuple(stages),
+        remarks=(*_why_chosen(bundle), *agreement.facts, *map(str, agreement.warnings)),
+    )
+    return runs.publish(gate, table, chosen_oof(bundle, c.user, c.item), facts)
+
+
+def about_run(settings: Settings, dataset: Dataset, gate: Gate) -> dict[str, Any]:
+    """Facts that every kind of run states: competition, metric, code, config, seeds, data, versions, machine."""
+    metric = dataset.competition.metric
+    return {
+        "competition": dataset.competition.name,
+        "metric": MetricFacts(
+            name=metric.name, policy=dict(metric.policy), greater_is_better=metric.greater_is_better
+        ),
+        "pair_keys": gate.pair_keys,
+        "group": gate.group,
+        "user": dataset.competition.user,
+        "git": git_facts(),
+        "config": settings.model_dump(mode="json"),
+        "seeds": {"seed": settings.seed},
+        "data_fingerprint": dataset.fingerprint,
+        "python": sys.version.split()[0],
+        "platform": machine_words(),
+        "versions": installed_versions(),
+    }
+
+
+def _compute_features(settings: Settings, dataset: Dataset) -> dict[str, str]:
+    """Compute what the models read in every window; returns a fingerprint for each column."""
+    catalogue, windows = load_catalogue(dataset), plan_folds(dataset, settings.folds).windows
+    needs = [name for model in build_models(settings).values() for name in model.needs]
+    columns = catalogue.select(settings.features, needs=needs)
+    compute_features(catalogue, windows, columns, Store(settings.store), settings)
+    return fingerprints(feature_keys(catalogue, windows, columns))
+
+
+def fingerprints(keys: Mapping[str, str]) -> dict[str, str]:
+    """Fold the keys ``column @ window`` of a column over the windows into one digest of 16 hex digits.
+
+    >>> list(fingerprints({"age @ w1-1-2": "ab", "age @ w2-2-3": "cd"}))
+    ['age']
+    """
+    by_column: dict[str, list[str]] = {}
+    for name, key in sorted(keys.items()):
+        by_column.setdefault(name.rpartition(" @ ")[0], []).append(f"{name} {key}")
+    return {column: blake3("\n".join(parts).encode()).hexdigest()[:16] for column, parts in by_column.items()}
+
+
+def _why_chosen(bundle: CvBundle) -> tuple[str, ...]:
+    reason = bundle.about.get("chosen_because")
+    return (f"{bundle.chosen} was chosen: {reason}",) if isinstance(reason, str) else ()
+
+
+@contextmanager
+def _stage(name: str, stages: list[Stage]) -> Iterator[None]:
+    """Say what begins, measure it, and note what it cost."""
+    console.print(f"[bold]{name}[/bold]")
+    with measure_stage() as cost:
+        yield
+    stages.append(Stage(name=name, seconds=round(cost.seconds, 3), peak_mib=round(cost.peak_mib, 1)))

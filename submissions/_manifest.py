@@ -1,0 +1,138 @@
+"""Everything known of a run when it was made. Written once, last, and never changed."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+
+class _Frozen(BaseModel):
+    """Settings that all parts share: unchangeable; a file with unknown keys is not read as if it had none."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="null")
+
+
+class FileFacts(_Frozen):
+    """The submitted file: name in the output folder, rows without the header, bytes, digests in hex."""
+
+    name: str
+    n_rows: int
+    n_bytes: int
+    sha256: str
+    blake3: str
+
+
+class MetricFacts(_Frozen):
+    """The competition's metric and its policy."""
+
+    name: str
+    policy: dict[str, Any]
+    greater_is_better: bool
+
+
+class CvScore(_Frozen):
+    """Cross-validation of one model or blend.
+
+    ``folds``: metric of each eval window (null = not scored). ``mean`` and ``sd`` (n - 1 in the denominator) over
+    the folds; null if a fold is not scored or, for ``sd``, if there is only one.
+    """
+
+    name: str
+    kind: Literal["model", "blend"]
+    folds: dict[str, float | None]
+    mean: float | None
+    sd: float | None
+
+
+class Stage(_Frozen):
+    """Cost of one stage: wall seconds, and the peak resident memory in MiB of this process and its workers."""
+
+    name: str
+    seconds: float
+    peak_mib: float | None
+
+
+class Parent(_Frozen):
+    """A run that this one is a blend of, with its weight (weights sum to one)."""
+
+    run: str
+    weight: float
+
+
+class GitFacts(_Frozen):
+    """The commit that the code stood on; null with the ``reason`` if git or the repository is absent.
+
+    ``is_dirty``: tracked or new files differed from the commit.
+    """
+
+    commit: str | None
+    is_dirty: bool | None
+    reason: str = ""
+
+
+class RunFacts(_Frozen):
+    """What is known of a run before it has a name and a file.
+
+    Attributes
+    ----------
+    pair_keys, group, user
+        Columns that tell the test pairs apart, those within which they are ranked (empty: all are one group), and
+        the user's.
+    chosen
+        Which entry of ``cv`` the file holds.
+    weights
+        Weight of each model in the chosen blend; empty for a single model or a blend without weights.
+    parents
+        Runs that were blended; empty for a run made from models. ``with_ranks``: their ranks within the groups
+        were blended instead of their scores.
+    config
+        All settings as resolved from file, environment and command line.
+    data_fingerprint, features
+        Hash of the input files and of the code that reads them; hash of everything each feature was made of.
+    versions
+        Installed distributions.
+    remarks
+        What was remarked on the way: by the gate while accepting, by a blend that could not be scored.
+    """
+
+    competition: str
+    metric: MetricFacts
+    pair_keys: tuple[str, ...]
+    group: tuple[str, ...]
+    user: str
+    chosen: str
+    cv: tuple[CvScore, ...]
+    weights: dict[str, float]
+    parents: tuple[Parent, ...] = ()
+    with_ranks: bool = False
+    git: GitFacts
+    config: dict[str, Any]
+    seeds: dict[str, int]
+    data_fingerprint: str
+    features: dict[str, str]
+    python: str
+    platform: str
+    versions: dict[str, str]
+    stages: tuple[Stage, ...]
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def chosen_cv(self) -> CvScore | None:
+        """Cross-validation of what the file holds, None if it has none."""
+        return next((score for score in self.cv if score.name == self.chosen), None)
+
+    @property
+    def cv_mean(self) -> float | None:
+        """Mean over the folds of what the file holds, None if not scored."""
+        return self.chosen_cv.mean if self.chosen_cv else None
+
+
+class Manifest(RunFacts):
+    """Facts of one finished run: ``runs/RUN/manifest.json``."""
+
+    version: Literal[1] = 1
+    run: str
+    created: datetime
+    file: FileFacts

@@ -1,0 +1,174 @@
+"""All runs as one table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import combinations
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from submissions._errors import SubmissionError
+from submissions._ledger import Ledger
+from submissions._manifest import Manifest
+from submissions._runs import Runs
+from submissions._words import DASH, ago, cv_words, number
+
+WIDE = 110
+"""Columns of the terminal from which ``when``, the spread of the CV and whole notes have room."""
+
+_CHOSEN_WIDTH = 12
+_SHORTEST_NOTE = 8
+
+
+@dataclass(frozen=True)
+class Line:
+    """A run in the list. ``manifest`` is None if it cannot be read, for the reason in ``problem``."""
+
+    run: str
+    manifest: Manifest | None
+    ledger: Ledger
+    problem: str = ""
+
+
+def lines_of(runs: Runs) -> tuple[Line, ...]:
+    """Read every finished run, oldest first. A damaged one becomes a line that says so."""
+    return tuple(_line(runs, run) for run in runs.ids())
+
+
+def _line(runs: Runs, run: str) -> Line:
+    try:
+        return Line(run, runs.manifest(run), runs.ledger(run))
+    except SubmissionError as error:
+        return Line(run, None, Ledger(), " ".join(error.found.split()))
+
+
+def list_table(lines: Sequence[Line], now: datetime, width: int) -> Table:
+    """Lay out the runs, oldest first, in ``width`` columns of the terminal; the best of each score is green.
+
+    Below ``WIDE`` columns ``when`` is left out (the name of a run starts with it, in UTC), names end before their
+    random digits if they are unique without (such a name is valid too), the CV is the mean alone, and notes are cut.
+    """
+    is_wide = width >= WIDE
+    kinds = ["cv", "public", "private"]
+    if any(line.ledger.score("local_score") is not None for line in lines):
+        kinds.append("local_score")
+    names = [
+        "run",
+        *(["when"] if is_wide else []),
+        *(kind.removesuffix("_score") for kind in kinds),
+        "chosen",
+    ]
+    best, twins = _best(lines), _same_file(lines)
+    rows = [
+        [Text(_short(line.run) if is_short else line.run), *_cells(line, kinds, best, now, is_wide=is_wide)]
+        for line in lines
+    ]
+    widths = [max([len(name), *(row[i].cell_len for row in rows)]) for i, name in enumerate(names)]
+    table = Table(box=box.SIMPLE_HEAD, header_style="dim", padding=(0, 1, 0, 0), show_edge=False)
+    for name, cells in zip(names, widths, strict=True):
+        is_score = name not in ("run", "when", "chosen")
+        table.add_column(name, no_wrap=True, min_width=cells, justify="right" if is_score else "left")
+    room = width - sum(widths) - 2 * len(widths)
+    has_notes = room >= _SHORTEST_NOTE
+    if has_notes:
+        table.add_column("note", overflow="fold")
+    for line, row in zip(lines, rows, strict=True):
+        note = _note(line, twins)
+        if not is_wide:
+            note.truncate(room, overflow="ellipsis")
+        table.add_row(*row, *([note] if has_notes else []))
+    return table
+
+
+def _short(run: str) -> str:
+    return run.rpartition("-")[0]
+
+
+def _cells(
+    line: Line, kinds: Sequence[str], best: Mapping[str, float], now: datetime, *, is_wide: bool
+) -> list[Text]:
+    """The cells of a run between its name and its note."""
+    manifest = line.manifest
+    if manifest is None:
+        return [
+            Text(line.run, style="red"),
+            *[Text(DASH)] * (len(kinds) + is_wide),
+            Text("damaged", style="red"),
+        ]
+    when = [Text(ago(manifest.created, now), style="dim")] if is_wide else []
+    chosen = Text(f"blend of {len(manifest.parents)}" if manifest.parents else manifest.chosen)
+    chosen.truncate(_CHOSEN_WIDTH, overflow="ellipsis")
+    return [
+        Text(line.run),
+        *when,
+        *(_score_cell(line, kind, best, is_wide=is_wide) for kind in kinds),
+        chosen,
+    ]
+
+
+def agreement_words(lines: Sequence[Line]) -> str:
+    """Say how far CV and the public score order the runs alike; empty with fewer than two runs that have both.
+
+    Runs whose files are the same count once.
+    """
+    points: dict[str, tuple[float, float]] = {}
+    for line in lines:
+        public = line.ledger.score("public")
+        if line.manifest and line.manifest.cv_mean is not None and public is not None:
+            points[line.manifest.file.sha256] = (line.manifest.cv_mean, public)
+    pairs = [(a, b) for a, b in combinations(points.values(), 2) if a[0] != b[0] and a[1] != b[1]]
+    if not pairs:
+        return ""
+    alike = sum((a[0] < b[0]) == (a[1] < b[1]) for a, b in pairs)
+    return f"CV and public score order {alike} of {len(pairs)} pairs of runs alike."
+
+
+def _value(line: Line, kind: str) -> float | None:
+    if kind == "cv":
+        return line.manifest.cv_mean if line.manifest else None
+    entry = next((e for e in reversed(line.ledger.entries) if e.kind == kind), None)
+    return entry.value if entry else None
+
+
+def _best(lines: Sequence[Line]) -> dict[str, float]:
+    best = {}
+    readable = [line for line in lines if line.manifest]
+    greater = all(line.manifest.metric.greater_is_better for line in readable if line.manifest)
+    for kind in ("cv", "public", "private", "local_score"):
+        values = [v for line in readable if (v := _value(line, kind)) is not None]
+        if len(set(values)) > 1:
+            best[kind] = max(values) if greater else min(values)
+    return best
+
+
+def _score_cell(line: Line, kind: str, best: Mapping[str, float], *, is_wide: bool) -> Text:
+    value = _value(line, kind)
+    if value is None:
+        return Text(DASH, style="dim")
+    has_spread = kind == "cv" and is_wide and line.manifest is not None
+    words = cv_words(line.manifest.chosen_cv) if has_spread and line.manifest else number(value)
+    return Text(words, style="bold green" if value == best.get(kind) else "")
+
+
+def _same_file(lines: Sequence[Line]) -> dict[str, str]:
+    """Runs whose file has the same bytes as an earlier run's, and that run."""
+    first: dict[str, str] = {}
+    twins = {}
+    for line in lines:
+        if line.manifest:
+            earlier = first.setdefault(line.manifest.file.sha256, line.run)
+            if earlier != line.run:
+                twins[line.run] = earlier
+    return twins
+
+
+def _note(line: Line, twins: Mapping[str, str]) -> Text:
+    if line.problem:
+        return Text(line.problem, style="red")
+    notes = " · ".join(" ".join(note.split()) for note in line.ledger.notes)
+    same = f"same file as …{twins[line.run][-11:]}" if line.run in twins else ""
+    return Text.assemble(notes, " " if notes and same else "", (same, "dim"))

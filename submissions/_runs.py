@@ -1,0 +1,192 @@
+"""The runs folder: one folder a run, whole or not there."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeVar
+
+import polars as pl
+from blake3 import blake3
+from filelock import FileLock
+from pydantic import BaseModel, ValidationError
+
+from engine import Settings
+from submissions._atomic import sync_folder, write_atomically
+from submissions._errors import SubmissionError
+from submissions._gate import Gate, check_bytes
+from submissions._ledger import Entry, Ledger
+from submissions._manifest import FileFacts, Manifest, RunFacts
+from submissions._run_id import is_run_id, new_run_id, resolve_run
+from submissions._table import scored_pairs, submission_bytes
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class Runs:
+    """All runs of a checkout.
+
+    ``root/RUN/`` holds ``manifest.json`` (written last: a folder without it is no run), ``ledger.json``,
+    ``scores.parquet`` (test pairs in file order: ``pair_id``, keys, a score column a model and blend, ``score``) and,
+    if it was cross-validated, ``oof.parquet`` (``fold``, ``window``, ``pair_id``, user, item, ``relevance``,
+    ``score``). ``out/RUN.csv`` is the file to submit. Writers take turns by an OS lock, which ends with its process.
+    """
+
+    root: Path
+    out: Path
+
+    @classmethod
+    def of(cls, settings: Settings) -> Runs:
+        """The runs that the settings point to."""
+        return cls(settings.runs, settings.out)
+
+    def ids(self) -> tuple[str, ...]:
+        """Names of the finished runs, oldest first."""
+        return tuple(run for run in self._folders() if (self.root / run / "manifest.json").is_file())
+
+    def resolve(self, name: str) -> str:
+        """Turn a name, the start of one, or ``latest`` into a finished run's name."""
+        return resolve_run(name, self.ids())
+
+    def manifest(self, run: str) -> Manifest:
+        """Read a run's manifest. Raises SubmissionError if it is damaged."""
+        manifest = _read_json(self.root / run / "manifest.json", Manifest)
+        if manifest.run != run:
+            raise SubmissionError(f"The manifest in the folder of run {run} is that of run {manifest.run}.")
+        return manifest
+
+    def ledger(self, run: str) -> Ledger:
+        """Read a run's ledger; empty if nothing was added yet. Raises SubmissionError if it is damaged."""
+        path = self.root / run / "ledger.json"
+        return _read_json(path, Ledger) if path.is_file() else Ledger()
+
+    def scores(self, run: str) -> pl.DataFrame:
+        """Read the scores of the test pairs, of every model and of what was submitted (``score``)."""
+        return _read_parquet(self.root / run / "scores.parquet")
+
+    def oof(self, run: str) -> pl.DataFrame | None:
+        """Read the out-of-fold scores of what was submitted, None if it was not cross-validated."""
+        path = self.root / run / "oof.parquet"
+        return _read_parquet(path) if path.is_file() else None
+
+    def add(self, run: str, *entries: Entry) -> Ledger:
+        """Add entries to a run's ledger, all or none. Two processes at once both get in."""
+        with self._turn():
+            ledger = self.ledger(run).with_entries(*entries)
+            write_atomically(self.root / run / "ledger.json", _json(ledger))
+            return ledger
+
+    def publish(
+        self, gate: Gate, scores: pl.DataFrame, oof: pl.DataFrame | None, facts: RunFacts
+    ) -> Manifest:
+        """Pass the gate and make a new run: its file and its folder appear whole or not at all.
+
+        Raises
+        ------
+        GateError
+            The file is refused. Nothing of it stays.
+        SubmissionError
+            ``scores`` does not hold every given pair exactly once.
+        """
+        table = scored_pairs(gate, scores)
+        data = submission_bytes(gate, table)
+        verdict = check_bytes(gate, data)
+        verdict.require("the new submission")
+        remarks = (*facts.remarks, *map(str, verdict.warnings))
+        with self._turn():
+            self._sweep()
+            created = datetime.now(UTC)
+            run = self._reserve(created)
+            try:
+                file = self._write_files(run, gate, data, table, oof)
+                known = dict(facts) | {"remarks": remarks}
+                manifest = Manifest(**known, run=run, created=created, file=file)
+                write_atomically(self.root / run / "manifest.json", _json(manifest))
+            except BaseException:
+                self._remove(run)
+                raise
+        return manifest
+
+    def _write_files(
+        self, run: str, gate: Gate, data: bytes, table: pl.DataFrame, oof: pl.DataFrame | None
+    ) -> FileFacts:
+        table.write_parquet(self.root / run / "scores.parquet")
+        if oof is not None:
+            oof.write_parquet(self.root / run / "oof.parquet")
+        sync_folder(self.root / run)
+        name = f"{run}.{gate.format.extension}"
+        write_atomically(self.out / name, data)
+        return FileFacts(
+            name=name,
+            n_rows=gate.pairs.height,
+            n_bytes=len(data),
+            sha256=hashlib.sha256(data).hexdigest(),
+            blake3=blake3(data).hexdigest(),
+        )
+
+    def _folders(self) -> list[str]:
+        """Names of all folders that look like a run, finished or not. A link is none."""
+        if not self.root.is_dir():
+            return []
+        return sorted(
+            p.name for p in self.root.iterdir() if is_run_id(p.name) and p.is_dir() and not p.is_symlink()
+        )
+
+    def _reserve(self, now: datetime) -> str:
+        """Make the folder of a new run. ``mkdir`` is exclusive, also where a file system knows no locks."""
+        while True:
+            run = new_run_id(now, max(self._folders(), default=None))
+            try:
+                (self.root / run).mkdir()
+            except FileExistsError:
+                continue
+            return run
+
+    def _sweep(self) -> None:
+        """Remove what a killed process left: it held the turn that is ours now, so it cannot be at work."""
+        for run in self._folders():
+            folder = self.root / run
+            if not any((folder / name).exists() for name in ("manifest.json", "ledger.json")):
+                self._remove(run)
+
+    def _remove(self, run: str) -> None:
+        for file in (*self.out.glob(f"{run}.*"), *self.out.glob(f".{run}.*.part")):
+            file.unlink(missing_ok=True)
+        shutil.rmtree(self.root / run)
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Wait for the turn to write."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        self.out.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.root / ".lock"):
+            yield
+
+
+def _json(model: BaseModel) -> bytes:
+    return (model.model_dump_json(indent=1) + "\n").encode()
+
+
+def _read_json(path: Path, kind: type[Model]) -> Model:
+    try:
+        return kind.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise SubmissionError(
+            f"{path} cannot be read: {error}",
+            todo=f"restore the file from a copy, or remove the folder {path.parent}",
+        ) from error
+
+
+def _read_parquet(path: Path) -> pl.DataFrame:
+    try:
+        return pl.read_parquet(path)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise SubmissionError(
+            f"{path} cannot be read: {error}", todo=f"restore the file from a copy, or remove {path.parent}"
+        ) from error

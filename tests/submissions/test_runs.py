@@ -1,0 +1,257 @@
+"""Runs appear whole or not at all, and their ledgers lose nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from submissions import Entry, Gate, GateError, RunFacts, Runs, SubmissionError, is_run_id
+
+Facts = Callable[..., RunFacts]
+
+PROGRAM = """
+import sys
+from pathlib import Path
+import polars as pl
+sys.path.insert(0, {tests!r})
+import conftest
+from competitions import SubmissionFormat
+from submissions import Entry, Gate, Runs
+from datetime import datetime, UTC
+runs = Runs(Path({root!r}) / "runs", Path({root!r}) / "out")
+"""
+
+PUBLISH = """
+columns = {"user_id": "user_id", "item_id": "item_id", "predict": "score"}
+gate = Gate(conftest.make_pairs(), SubmissionFormat(columns), group=("user_id",))
+scores = gate.pairs.with_columns(score=pl.int_range(30) / 7)
+facts = conftest.make_facts()
+print("ready", flush=True)
+sys.stdin.readline()
+while True:
+    print(runs.publish(gate, scores, None, facts).run, flush=True)
+"""
+
+NOTES = """
+print("ready", flush=True)
+sys.stdin.readline()
+for i in range(20):
+    runs.add(sys.argv[1], Entry(kind="note", when=datetime.now(UTC), text=f"{sys.argv[2]} {i}"))
+"""
+
+
+def start(root: Path, body: str, *arguments: Sequence[str]) -> list[subprocess.Popen[str]]:
+    """Start a program of this checkout once for each arguments; return when all have imported everything."""
+    tests = Path(__file__).parent
+    program = PROGRAM.format(tests=str(tests), root=str(root)) + body
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", program, *each],
+            cwd=tests.parents[1],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for each in arguments
+    ]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    return processes
+
+
+def go(process: subprocess.Popen[str]) -> None:
+    """Let a started program begin."""
+    assert process.stdin is not None
+    process.stdin.write("go\n")
+    process.stdin.flush()
+
+
+def close(process: subprocess.Popen[str]) -> None:
+    process.wait(timeout=20)
+    for pipe in (process.stdin, process.stdout):
+        if pipe:
+            pipe.close()
+
+
+def assert_whole(runs: Runs) -> None:
+    """Every run in the list has a readable manifest, its scores, and the file that the manifest tells of."""
+    for run in runs.ids():
+        manifest = runs.manifest(run)
+        assert (
+            hashlib.sha256((runs.out / manifest.file.name).read_bytes()).hexdigest() == manifest.file.sha256
+        )
+        assert runs.scores(run).height == manifest.file.n_rows
+
+
+def test_publish_writes_the_file_the_scores_and_the_manifest(
+    runs: Runs, gate: Gate, scores: pl.DataFrame, oof: pl.DataFrame, facts: Facts
+) -> None:
+    manifest = runs.publish(gate, scores, oof, facts())
+    assert runs.ids() == (manifest.run,)
+    assert is_run_id(manifest.run)
+    assert runs.manifest(manifest.run) == manifest
+    assert manifest.file.name == f"{manifest.run}.csv"
+    assert manifest.file.n_rows == 30
+    assert manifest.cv_mean == 0.71
+    assert_whole(runs)
+    stored = runs.scores(manifest.run)
+    assert stored.columns == ["pair_id", "user_id", "item_id", "als", "trees", "score"]
+    assert stored["pair_id"].to_list() == gate.pairs["pair_id"].to_list()
+    found = runs.oof(manifest.run)
+    assert found is not None
+    assert found.equals(oof)
+    assert sorted(p.name for p in runs.out.iterdir()) == [manifest.file.name]
+
+
+def test_the_same_scores_give_the_same_bytes_under_another_name(
+    runs: Runs, gate: Gate, scores: pl.DataFrame, facts: Facts
+) -> None:
+    first, second = (runs.publish(gate, scores, None, facts()) for _ in range(2))
+    assert first.run < second.run
+    assert first.file.blake3 == second.file.blake3
+    assert runs.ids() == (first.run, second.run)
+
+
+def test_what_the_gate_refuses_leaves_nothing(
+    runs: Runs, gate: Gate, scores: pl.DataFrame, facts: Facts
+) -> None:
+    with pytest.raises(GateError, match="constant scores"):
+        runs.publish(gate, scores.with_columns(score=pl.lit(0.5)), None, facts())
+    with pytest.raises(GateError, match="not-a-number scores"):
+        runs.publish(gate, scores.with_columns(score=pl.lit(float("nan"))), None, facts())
+    with pytest.raises(GateError, match="null scores"):
+        runs.publish(gate, scores.with_columns(score=pl.lit(None, pl.Float64)), None, facts())
+    assert runs.ids() == ()
+    assert not runs.out.exists() or not list(runs.out.iterdir())
+
+
+def test_warnings_of_the_gate_are_remarks(runs: Runs, gate: Gate, scores: pl.DataFrame, facts: Facts) -> None:
+    predict = pl.when(pl.col("user_id") == 2).then(0.0).otherwise("score")
+    manifest = runs.publish(gate, scores.with_columns(score=predict), None, facts(remarks=("mine",)))
+    assert manifest.remarks[0] == "mine"
+    assert manifest.remarks[1].startswith("constant groups: 1 of 6 groups")
+
+
+def test_a_failure_on_the_way_leaves_nothing(
+    runs: Runs, gate: Gate, scores: pl.DataFrame, facts: Facts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full_disk(self: pl.DataFrame, *_: object) -> None:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(pl.DataFrame, "write_parquet", full_disk)
+    with pytest.raises(OSError, match="No space"):
+        runs.publish(gate, scores, None, facts())
+    assert [p for p in runs.root.iterdir() if p.is_dir()] == []
+
+
+def test_leftovers_are_not_listed_and_are_swept_away(
+    runs: Runs, gate: Gate, scores: pl.DataFrame, facts: Facts
+) -> None:
+    left = "20260101-000000-000000-abcd"
+    (runs.root / left).mkdir(parents=True)
+    (runs.root / left / "scores.parquet").write_bytes(b"half")
+    runs.out.mkdir()
+    for name in (f"{left}.csv", f".{left}.csv.12345678.part", "mine.csv"):
+        (runs.out / name).write_text("x")
+    assert runs.ids() == ()
+    manifest = runs.publish(gate, scores, None, facts())
+    assert runs.ids() == (manifest.run,)
+    assert not (runs.root / left).exists()
+    assert sorted(p.name for p in runs.out.iterdir()) == [manifest.file.name, "mine.csv"]
+
+
+def test_a_folder_with_a_ledger_is_never_swept(
+    runs: Runs, gate: Gate, scores: pl.DataFrame, facts: Facts
+) -> None:
+    lost = runs.root / "20260101-000000-000000-abcd"
+    lost.mkdir(parents=True)
+    (lost / "ledger.json").write_text('{"version": 1, "entries": []}')
+    runs.publish(gate, scores, None, facts())
+    assert lost.exists()
+
+
+def test_a_link_in_the_runs_folder_is_no_run(
+    runs: Runs, gate: Gate, scores: pl.DataFrame, facts: Facts
+) -> None:
+    manifest = runs.publish(gate, scores, None, facts())
+    (runs.root / "20200101-000000-000000-abcd").symlink_to(runs.root / manifest.run)
+    assert runs.ids() == (manifest.run,)
+
+
+def test_a_damaged_manifest_says_so(runs: Runs, gate: Gate, scores: pl.DataFrame, facts: Facts) -> None:
+    run = runs.publish(gate, scores, None, facts()).run
+    path = runs.root / run / "manifest.json"
+    path.write_text(path.read_text()[:100])
+    with pytest.raises(SubmissionError, match=r"manifest.json cannot be read"):
+        runs.manifest(run)
+
+
+def test_the_manifest_is_plain_json(runs: Runs, gate: Gate, scores: pl.DataFrame, facts: Facts) -> None:
+    run = runs.publish(gate, scores, None, facts()).run
+    found = json.loads((runs.root / run / "manifest.json").read_text())
+    assert found["version"] == 1
+    assert found["cv"][0]["folds"] == {"fold1": 0.7, "fold2": 0.72}
+    assert found["git"] == {"commit": "0123abcd", "is_dirty": False, "reason": ""}
+
+
+def test_the_last_score_counts_and_the_others_stay(
+    runs: Runs, gate: Gate, scores: pl.DataFrame, facts: Facts, now: datetime
+) -> None:
+    run = runs.publish(gate, scores, None, facts()).run
+    assert runs.ledger(run).score("public") is None
+    runs.add(run, Entry(kind="public", when=now, value=0.5), Entry(kind="private", when=now, value=0.4))
+    runs.add(run, Entry(kind="public", when=now, value=0.7), Entry(kind="note", when=now, text="good"))
+    ledger = runs.ledger(run)
+    assert (ledger.score("public"), ledger.score("private"), ledger.notes) == (0.7, 0.4, ("good",))
+    assert len(ledger.entries) == 4
+
+
+def test_two_processes_write_one_ledger_at_once(
+    runs: Runs, gate: Gate, scores: pl.DataFrame, facts: Facts, tmp_path: Path
+) -> None:
+    run = runs.publish(gate, scores, None, facts()).run
+    processes = start(tmp_path, NOTES, (run, "a"), (run, "b"))
+    for process in processes:
+        go(process)
+    for process in processes:
+        close(process)
+        assert process.returncode == 0
+    notes = runs.ledger(run).notes
+    for name in ("a", "b"):
+        assert [note for note in notes if note.startswith(name)] == [f"{name} {i}" for i in range(20)]
+
+
+def test_killed_in_the_middle_again_and_again(runs: Runs, gate: Gate, facts: Facts, tmp_path: Path) -> None:
+    processes = start(tmp_path, PUBLISH, *[()] * 4)
+    for delay, pair in ((0.08, processes[:2]), (0.011, processes[2:])):
+        for process in pair:
+            go(process)
+        time.sleep(delay)
+        for process in pair:
+            process.send_signal(signal.SIGKILL)
+        for process in pair:
+            close(process)
+        assert_whole(runs)
+    scores = gate.pairs.with_columns(score=pl.int_range(30) / 7)
+    last = runs.publish(
+        gate,
+        scores,
+        None,
+        facts(),
+    ).run
+    assert runs.ids()[-1] == last
+    folders = sorted(p.name for p in runs.root.iterdir() if p.is_dir())
+    assert folders == list(runs.ids())
+    assert sorted(p.name for p in runs.out.iterdir()) == [f"{run}.csv" for run in runs.ids()]
+    assert datetime.strptime(last[:15], "%Y%m%d-%H%M%S").replace(tzinfo=UTC) <= datetime.now(UTC)
