@@ -5,6 +5,7 @@ from validation._bundle import CvBundle
 from validation._drift import SingleFeatureScore, psi, single_feature_score
 from validation._evaluate import evaluate, evaluate_by_group
 from validation._metric import GroupValues, MetricFunction, metric, metrics
+from validation._report import Report, build_report
 from validation._windows import Fold, Folds, Window, is_test, plan_folds, window_pairs, window_relevance
 from validation.hit_rate_at_k import hit_rate_at_k
 from validation.log_loss import log_loss
@@ -24,8 +25,10 @@ __all__ = [
     "Folds",
     "GroupValues",
     "MetricFunction",
+    "Report",
     "SingleFeatureScore",
     "Window",
+    "build_report",
     "evaluate",
     "evaluate_by_group",
     "hit_rate_at_k",

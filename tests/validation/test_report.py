@@ -1,0 +1,254 @@
+"""Numbers of the report, against the same thing computed by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from competitions import Dataset, Metric
+from engine import ConfigError, DataError
+from validation import CvBundle, Report, build_report
+
+MakeBundle = Callable[..., CvBundle]
+
+
+@pytest.fixture(scope="module")
+def bundle(make_bundle: MakeBundle) -> CvBundle:
+    return make_bundle()
+
+
+@pytest.fixture(scope="module")
+def report(bundle: CvBundle, cinema: Dataset) -> Report:
+    return build_report(bundle, cinema, n_resamples=300)
+
+
+def row_of(report: Report, name: str) -> dict[str, object]:
+    return report.scores.row(by_predicate=pl.col("name") == name, named=True)
+
+
+def binary(bundle: CvBundle) -> CvBundle:
+    """Two classes, so that scikit-learn knows the metric."""
+    return replace(
+        bundle, oof=bundle.oof.with_columns((pl.col("relevance") > 0).cast(pl.Int8).alias("relevance"))
+    )
+
+
+def mean_auc(frame: pl.DataFrame, name: str) -> float:
+    values = [
+        roc_auc_score(group["relevance"], group[name])
+        for _, group in frame.group_by("window", "user_id")
+        if group["relevance"].n_unique() == 2
+    ]
+    return float(np.mean(values))
+
+
+def test_scores_are_the_mean_and_spread_of_the_folds(bundle: CvBundle, cinema: Dataset) -> None:
+    two_classes = binary(bundle)
+    report = build_report(two_classes, cinema, n_resamples=50)
+    for name in (*bundle.models, *bundle.blends):
+        by_fold = [mean_auc(part, name) for _, part in sorted(two_classes.oof.group_by("fold"))]
+        found = report.fold_scores.filter(pl.col("name") == name)["value"].to_list()
+        assert found == pytest.approx(by_fold)
+        row = row_of(report, name)
+        assert (row["mean"], row["std"], row["n_folds"]) == (
+            pytest.approx(np.mean(by_fold)),
+            pytest.approx(np.std(by_fold, ddof=1)),
+            3,
+        )
+
+
+def test_best_first_and_the_best_single_is_a_model(bundle: CvBundle, report: Report) -> None:
+    assert report.scores["mean"].is_sorted(descending=True)
+    models = report.scores.filter(pl.col("kind") == "model")
+    assert report.best_single == models["name"][0]
+    assert row_of(report, report.best_single)["verdict"] == "best single"
+    assert row_of(report, report.best_single)["difference"] is None
+    assert report.scores.filter("is_chosen")["name"].to_list() == [bundle.chosen]
+
+
+def test_differences_are_signed_towards_the_named_one(bundle: CvBundle, report: Report) -> None:
+    better, worse = row_of(report, bundle.blends[0]), row_of(report, bundle.models[0])
+    assert better["verdict"] == "better"
+    assert worse["verdict"] == "worse"
+    assert 0 < better["low"] < better["difference"] < better["high"]  # type: ignore[operator]
+    assert worse["high"] < 0  # type: ignore[operator]
+    # User 5 has one class in every window and counts nowhere.
+    assert better["n_users"] == bundle.oof["user_id"].n_unique() - 1
+
+
+def test_a_lower_loss_is_better(bundle: CvBundle, cinema: Dataset) -> None:
+    names = (*bundle.models, *bundle.blends)
+    # "als" predicts the relevance itself, the others are far off.
+    scores = [pl.col("relevance").cast(pl.Float64).alias(n) + (0.0 if n == "als" else 3.0) for n in names]
+    about = {**bundle.about, "metric": {"name": "rmse", "policy": {}, "greater_is_better": False}}
+    report = build_report(
+        replace(bundle, oof=bundle.oof.with_columns(scores), about=about), cinema, n_resamples=50
+    )
+    assert report.best_single == "als"
+    assert report.scores["mean"].is_sorted()
+    assert set(report.scores.filter(pl.col("name") != "als")["verdict"]) == {"worse"}
+
+
+def test_the_same_scores_are_no_clear_difference_and_ties_go_to_the_first(
+    bundle: CvBundle, cinema: Dataset
+) -> None:
+    same = [pl.col("als").alias(name) for name in (*bundle.models, *bundle.blends)]
+    report = build_report(replace(bundle, oof=bundle.oof.with_columns(same)), cinema, n_resamples=50)
+    assert report.best_single == bundle.models[0]
+    assert report.scores["name"].to_list() == [*bundle.models, *bundle.blends]
+    others = report.scores.filter(pl.col("name") != bundle.models[0])
+    assert set(others["verdict"]) == {"no clear difference"}
+    assert others["difference"].to_list() == [0.0] * others.height
+
+
+def test_a_blend_without_scores_is_said_to_be_not_scored(bundle: CvBundle, cinema: Dataset) -> None:
+    oof = bundle.oof.with_columns(weights=pl.lit(None, pl.Float64))
+    about = {**bundle.about, "not_scored": ["weights"]}
+    report = build_report(replace(bundle, oof=oof, about=about), cinema, n_resamples=50)
+    assert row_of(report, "weights")["verdict"] == "not scored"
+    assert report.scores["name"][-1] == "weights"
+    assert report.segments.filter(pl.col("name") == "weights")["value"].null_count() > 0
+    assert any("weights" in text for text in report.caveats)
+
+
+def test_a_metric_over_all_rows_has_no_interval(bundle: CvBundle, cinema: Dataset) -> None:
+    about = {**bundle.about, "metric": {"name": "roc_auc", "policy": {}, "greater_is_better": True}}
+    report = build_report(replace(binary(bundle), about=about), cinema)
+    assert set(report.scores["verdict"]) == {"best single", "no interval"}
+    assert report.metric == Metric("roc_auc", {})
+
+
+def test_one_model_and_one_fold(make_bundle: MakeBundle, cinema: Dataset) -> None:
+    bundle = make_bundle(models=("popularity",), blends=())
+    about = {k: v for k, v in bundle.about.items() if k not in ("chosen_because", "differences_to_baseline")}
+    bundle = replace(bundle, oof=bundle.oof.filter(pl.col("fold") == "fold1"), about=about)
+    report = build_report(bundle, cinema)
+    row = row_of(report, "popularity")
+    assert (row["std"], row["difference"], row["is_chosen"], row["is_best_single"]) == (
+        None,
+        None,
+        True,
+        True,
+    )
+    assert report.reason == "popularity is the only model."
+    assert report.importance.is_empty()
+    assert report.features["importance"].null_count() == report.features.height
+    assert any("only 1 fold:" in text for text in report.caveats)
+
+
+def test_reason_gives_the_stack_s_words_and_numbers(report: Report) -> None:
+    assert report.reason == (
+        "mean_of_ranks: no learned blend beats it with an interval above zero. "
+        "Difference to mean_of_ranks: weights −0.0009 [−0.0028, +0.0009]."
+    )
+
+
+def test_segments_split_the_pairs_and_cold_means_no_row_before_the_cutoff(
+    bundle: CvBundle, cinema: Dataset, report: Report
+) -> None:
+    log = cinema.log.collect()
+    pairs = bundle.oof.to_dicts()
+    history = {
+        (window, key): set(log.filter(pl.col("clock") < window)[key])
+        for window in bundle.oof["window"].unique()
+        for key in ("user_id", "item_id")
+    }
+    for key, segment, cold in (
+        ("user_id", "Cold and warm users", "cold user"),
+        ("item_id", "Cold and warm items", "cold item"),
+    ):
+        rows = report.segments.filter((pl.col("segment") == segment) & (pl.col("name") == "als"))
+        assert rows["n_pairs"].sum() == len(pairs)
+        n_cold = sum(pair[key] not in history[pair["window"], key] for pair in pairs)
+        assert n_cold > 0
+        assert rows.filter(pl.col("band") == cold)["n_pairs"].item() == n_cold
+
+
+def test_segments_by_length_of_history(bundle: CvBundle, cinema: Dataset, report: Report) -> None:
+    log = cinema.log.collect()
+    lengths = {
+        (window, user): log.filter((pl.col("clock") < window) & (pl.col("user_id") == user)).height
+        for window, user in bundle.oof.select("window", "user_id").unique().iter_rows()
+    }
+    long = [group for group, length in lengths.items() if 100 <= length < 300]
+    rows = bundle.oof.filter(
+        pl.struct("window", "user_id").map_elements(
+            lambda r: (r["window"], r["user_id"]) in long, return_dtype=pl.Boolean
+        )
+    )
+    found = report.segments.filter(
+        pl.col("segment").str.starts_with("User history")
+        & (pl.col("band") == "100–299")
+        & (pl.col("name") == "als")
+    )
+    assert (found["n_groups"].item(), found["n_pairs"].item()) == (len(long), rows.height)
+    alone = build_report(replace(bundle, oof=rows), cinema, n_resamples=10)
+    warm = alone.segments.filter((pl.col("band") == "warm user") & (pl.col("name") == "als"))
+    assert found["value"].item() == pytest.approx(warm["value"].item())
+
+
+def test_segments_by_class_mix(report: Report) -> None:
+    rows = report.segments.filter(pl.col("segment").str.starts_with("Class mix") & (pl.col("name") == "als"))
+    # User 5 has the highest class only, in each of the three windows: counted, but without a value.
+    everything = rows.filter(pl.col("band") == "all").row(0, named=True)
+    assert (everything["n_groups"], everything["n_pairs"], everything["value"]) == (3, 36, None)
+    assert rows["position"].is_sorted()
+
+
+def test_importance_is_the_mean_over_folds_and_models(bundle: CvBundle, report: Report) -> None:
+    assert report.importance.group_by("model").agg(pl.col("importance").sum())["importance"].to_list() == (
+        pytest.approx([1.0, 1.0])
+    )
+    first = bundle.importance["feature"][0]
+    row = report.features.row(by_predicate=pl.col("feature") == first, named=True)
+    assert row["importance"] == pytest.approx(bundle.importance["importance"][0])
+    assert report.features["importance"].sum() == pytest.approx(1.0)
+    assert report.features.filter(pl.col("feature") == "empty__user_id")["importance"].item() == 0.0
+
+
+def test_a_feature_that_one_fold_does_not_use_counts_as_zero_there(bundle: CvBundle, cinema: Dataset) -> None:
+    importance = pl.DataFrame(
+        {
+            "model": ["m"] * 3,
+            "fold": ["a", "a", "b"],
+            "feature": ["x", "y", "x"],
+            "importance": [0.4, 0.6, 1.0],
+        }
+    )
+    report = build_report(replace(bundle, importance=importance), cinema, n_resamples=10)
+    assert report.importance.rows() == [("m", "x", pytest.approx(0.7)), ("m", "y", pytest.approx(0.3))]
+
+
+def test_flags_say_what_to_look_at(report: Report) -> None:
+    flags = dict(report.features.select("feature", "flags").iter_rows())
+    assert flags["empty__user_id"] == "always null"
+    psi = dict(report.features.select("feature", "psi").iter_rows())
+    for feature, value in psi.items():
+        assert ("drifts" in flags[feature]) == (value is not None and value > 0.2)
+    assert "null rate changes" in flags["relevance_rate__user_id_x_release_year__last_35"]
+    assert flags["relevance_rate__user_id_x_release_year__last_16"] == ""
+
+
+def test_caveats_tell_of_the_clock_the_budget_and_changed_data(bundle: CvBundle, cinema: Dataset) -> None:
+    texts = " ".join(build_report(bundle, cinema, n_resamples=10).caveats)
+    assert "per user" in texts
+    assert "4 of 12 fits were cut short" in texts
+    assert "changed" not in texts
+    later = replace(cinema, fingerprint="0" * 32)
+    assert any("changed" in text for text in build_report(bundle, later, n_resamples=10).caveats)
+
+
+def test_another_competition_s_bundle_is_refused(bundle: CvBundle, cinema: Dataset) -> None:
+    stored = replace(bundle, about={**bundle.about, "competition": "opera"})
+    with pytest.raises(ConfigError, match=r"'opera'.*'cinema'"):
+        build_report(stored, cinema)
+
+
+def test_a_bundle_without_a_score_column_is_refused(bundle: CvBundle, cinema: Dataset) -> None:
+    with pytest.raises(DataError, match="no scores of als"):
+        build_report(replace(bundle, oof=bundle.oof.drop("als")), cinema)

@@ -1,0 +1,237 @@
+"""The report in a real browser: charts are drawn, nothing is logged, nothing is asked of the network."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from validation import CvBundle
+
+PHONE, DESKTOP = 360, 1280
+SECONDS = 20.0
+MakeBundle = Callable[..., CvBundle]
+RunReport = Callable[..., tuple[str, Path]]
+
+CHARTS = {
+    "scores",
+    "differences",
+    "importance",
+    "single",
+    "drift",
+    "nulls",
+    "segment-0",
+    "segment-1",
+    "segment-2",
+}
+CHARTS = {"scores", "differences", "importance", "single", "drift", "nulls", "segment-0", "segment-1", "segment-2"}
+FLAGS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--no-first-run",
+    "--hide-scrollbars",
+    "--remote-debugging-pipe",
+)
+START = """
+import fcntl, os, sys
+pipes = [fcntl.fcntl(int(number), fcntl.F_DUPFD, 10) for number in sys.argv[1:3]]
+for pipe, wanted in zip(pipes, (3, 4)):  # where Chromium looks for them
+    os.dup2(pipe, wanted)
+os.execvp(sys.argv[3], sys.argv[3:])
+"""
+MARKS = """[...document.querySelectorAll('[data-chart]')].map(place => [
+    place.dataset.chart,
+    place.querySelectorAll('svg path, svg line').length,
+    place.querySelector('svg').getBoundingClientRect().width])"""
+LOOK = """[
+    getComputedStyle(document.body).backgroundColor,
+    document.querySelector('.role-axis-label text').getAttribute('fill')]"""
+SHOWN_FEATURES = """[...document.querySelectorAll('#features-table tbody tr:not([hidden])')].map(
+    row => row.cells[0].innerText.split('\\n')[0])"""
+SEARCH = """(text => {
+    const search = document.getElementById('feature-search');
+    search.value = text;
+    search.dispatchEvent(new Event('input'));
+})"""
+
+
+class Browser:
+    """Headless Chromium spoken to by the DevTools protocol over two pipes: one JSON text per NUL byte."""
+
+    def __init__(self, program: str, profile: Path) -> None:
+        command_out, command_in = os.pipe()
+        event_out, event_in = os.pipe()
+        arguments = [program, *FLAGS, f"--user-data-dir={profile}"]
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", START, str(command_out), str(event_in), *arguments],
+            pass_fds=(command_out, event_in),
+            stderr=subprocess.DEVNULL,
+        )
+        os.close(command_out)
+        os.close(event_in)
+        self._write, self._read = command_in, event_out
+        self._rest, self._number, self._session = b"", 0, ""
+        self.events: list[dict[str, Any]] = []
+        target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        for domain in ("Page", "Runtime", "Log", "Network"):
+            self.call(f"{domain}.enable")
+
+    def call(self, method: str, **parameters: object) -> dict[str, Any]:
+        self._number += 1
+        message = {"id": self._number, "method": method, "params": parameters}
+        if self._session:
+            message["sessionId"] = self._session
+        os.write(self._write, json.dumps(message).encode() + b"\0")
+        while True:
+            answer = self._next()
+            if answer.get("id") == self._number:
+                assert "error" not in answer, answer
+                result: dict[str, Any] = answer["result"]
+                return result
+            self.events.append(answer)
+
+    def _next(self) -> dict[str, Any]:
+        while b"\0" not in self._rest:
+            ready, _, _ = select.select([self._read], [], [], SECONDS)
+            assert ready, f"the browser has been silent for {SECONDS} s"
+            ready, _, _ = select.select([self._read], [], [], SECONDS)
+            assert ready, f"the browser has been silent for {SECONDS} s"
+            part = os.read(self._read, 65536)
+            assert part, "the browser has ended"
+            self._rest += part
+        text, _, self._rest = self._rest.partition(b"\0")
+        message: dict[str, Any] = json.loads(text)
+        return message
+
+    def open(self, page: Path, *, width: int = DESKTOP, dark: bool = False) -> None:
+        """Load a page in a window of that width and wait until its charts are drawn."""
+        self.events.clear()
+        self.call(
+            "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False
+        )
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self.call("Emulation.setEmulatedMedia", features=[scheme])
+        self.call("Page.navigate", url=page.as_uri())
+        deadline = time.monotonic() + SECONDS
+        while self.value("document.documentElement?.dataset.charts") != "drawn":
+            assert time.monotonic() < deadline, f"charts are not drawn after {SECONDS} s: {self.logged()}"
+            time.sleep(0.05)
+
+    def value(self, expression: str) -> Any:
+        found = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
+        assert "exceptionDetails" not in found, found
+        return found["result"].get("value")
+
+    def logged(self) -> list[dict[str, Any]]:
+        kinds = ("Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded")
+        return [event["params"] for event in self.events if event.get("method") in kinds]
+
+    def requested(self) -> list[str]:
+        sent = [
+            e["params"]["request"]["url"]
+            for e in self.events
+            if e.get("method") == "Network.requestWillBeSent"
+        ]
+        return [url for url in sent if not url.startswith("data:")]
+
+    def close(self) -> None:
+        self.call("Browser.close")
+        self.process.wait(timeout=SECONDS)
+        os.close(self._write)
+        os.close(self._read)
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if program is None:
+        reason = "Chromium is not installed (looked for chromium, chromium-browser, google-chrome)"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    browser = Browser(program, tmp_path_factory.mktemp("profile"))
+    yield browser
+    browser.close()
+
+
+@pytest.fixture(scope="module")
+def page(make_bundle: MakeBundle, run_report: RunReport, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return run_report(make_bundle(), tmp_path_factory.mktemp("report"))[1]
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("width", [PHONE, DESKTOP])
+def test_charts_are_drawn_and_nothing_is_logged(browser: Browser, page: Path, width: int, dark: bool) -> None:
+    browser.open(page, width=width, dark=dark)
+    marks = browser.value(MARKS)
+    names = [name for name, _, _ in marks]
+    assert set(names) == CHARTS
+    assert all(n_marks > 3 and 150 < chart_width <= width for _, n_marks, chart_width in marks), marks
+    assert browser.logged() == []
+    assert browser.requested() == [page.as_uri()]
+    # Nothing but tables and navigation, which scroll by themselves, may be wider than the screen.
+    assert browser.value("document.documentElement.scrollWidth") <= width
+
+
+def test_names_from_the_data_are_text(browser: Browser, page: Path) -> None:
+    browser.open(page)
+    assert browser.value("document.scripts.length") == 3
+    assert browser.value("document.querySelector('h1').textContent") == "Cinema & <b>Co</b>"
+    labels = browser.value(
+        "[...document.querySelectorAll('[data-chart=importance] text')].map(t => t.textContent)"
+    )
+    assert "<script>alert('x')</script>" in labels
+
+
+def test_dark_mode_changes_page_and_charts_when_the_reader_switches(browser: Browser, page: Path) -> None:
+    browser.open(page)
+    light = browser.value(LOOK)
+    browser.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark"}])
+    deadline = time.monotonic() + SECONDS
+    while any(a == b for a, b in zip(light, browser.value(LOOK), strict=True)):
+        assert time.monotonic() < deadline, (light, browser.value(LOOK))
+        time.sleep(0.05)
+    assert browser.logged() == []
+
+
+def test_features_can_be_searched_and_sorted(browser: Browser, page: Path) -> None:
+    browser.open(page)
+    assert len(browser.value(SHOWN_FEATURES)) == 20
+    browser.value("document.getElementById('feature-more').click()")
+    assert len(browser.value(SHOWN_FEATURES)) == 39
+    browser.value(f"{SEARCH}('EMPTY__')")
+    assert browser.value(SHOWN_FEATURES) == ["empty__user_id"]
+    browser.value(f"{SEARCH}('')")
+    browser.value("document.querySelectorAll('#features-table thead button')[3].click()")
+    assert browser.value("document.querySelector('#features-table th[aria-sort]').textContent") == "PSI"
+    psi = browser.value(
+        "[...document.querySelectorAll('#features-table tbody tr')].map(r => r.cells[3].dataset.value)"
+    )
+    known = [float(text) for text in psi if text]
+    assert known == sorted(known, reverse=True)
+    assert psi[-1] == ""
+
+
+def test_the_smallest_report_is_drawn_too(
+    browser: Browser, make_bundle: MakeBundle, run_report: RunReport, tmp_path: Path
+) -> None:
+    _, path = run_report(make_bundle(models=("popularity",), blends=()), tmp_path)
+    browser.open(path)
+    assert browser.logged() == []
+    assert browser.value("document.querySelectorAll('[data-chart=scores] svg').length") == 1
+    assert (
+        browser.value("document.querySelectorAll('[data-chart=differences], [data-chart=importance]').length")
+        == 0
+    )

@@ -1,0 +1,136 @@
+"""``python -m validation report``: what it prints and the file it writes."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from competitions import Dataset, opened
+from engine import StoreError
+from validation import CvBundle
+from validation.__main__ import app
+
+MakeBundle = Callable[..., CvBundle]
+RunReport = Callable[..., tuple[str, Path]]
+EVIL = "<script>alert('x')</script>"
+
+
+class Elements(HTMLParser):
+    """The page's elements with their attributes, and the text outside of scripts and styles."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.text: list[str] = []
+        self.scripts: dict[str, str] = {}
+        self._open = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+        self._open = f"script:{dict(attrs).get('id', '')}" if tag == "script" else tag
+
+    def handle_data(self, data: str) -> None:
+        if self._open.startswith("script:"):
+            self.scripts[self._open.removeprefix("script:")] = data
+        elif self._open != "style":
+            self.text.append(data)
+
+    def handle_endtag(self, tag: str) -> None:
+        self._open = ""
+
+
+@pytest.fixture(scope="module")
+def printed_and_page(
+    make_bundle: MakeBundle, run_report: RunReport, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[str, str]:
+    printed, path = run_report(make_bundle(), tmp_path_factory.mktemp("report"))
+    return printed, path.read_text(encoding="utf-8")
+
+
+def test_terminal_shows_every_part(printed_and_page: tuple[str, str]) -> None:
+    printed, _ = printed_and_page
+    for words in ("mean_of_ranks", "Segments", "features", "Flagged features", "Fits", "Chosen:", "cv.html"):
+        assert words in printed
+    assert "[bold]" in printed  # a name with rich markup is text
+
+
+def test_page_loads_nothing(printed_and_page: tuple[str, str]) -> None:
+    elements = Elements(printed_and_page[1]).found
+    loading = {"src", "srcset", "data", "action", "poster", "background"}
+    for tag, attributes in elements:
+        assert not loading & set(attributes), (tag, attributes)
+        assert tag not in ("link", "iframe", "object", "embed", "img", "base"), tag
+        assert not (attributes.get("href") or "#").startswith(("http:", "https:", "//")), attributes
+    style = re.search(r"<style>(.*?)</style>", printed_and_page[1], re.DOTALL)
+    assert style is not None
+    assert "url(" not in style[1]
+    assert "@import" not in style[1]
+
+
+def test_page_forbids_everything_but_what_is_inline(printed_and_page: tuple[str, str]) -> None:
+    policies = [a["content"] for _, a in Elements(printed_and_page[1]).found if a.get("http-equiv")]
+    assert len(policies) == 1
+    rules = dict(rule.split(maxsplit=1) for rule in (policies[0] or "").split("; "))
+    assert rules["default-src"] == "'none'"
+    assert rules["script-src"] == "'unsafe-inline'"
+    assert "eval" not in (policies[0] or "")
+    assert not re.search(r"https?:|\*", policies[0] or "")
+
+
+def test_names_are_escaped(printed_and_page: tuple[str, str]) -> None:
+    page = printed_and_page[1]
+    assert EVIL not in page
+    assert "<b>Co</b>" not in page
+    elements = Elements(page)
+    assert [tag for tag, _ in elements.found].count("script") == 3
+    assert "".join(elements.text).count(EVIL) >= 5
+    specs = json.loads(elements.scripts["chart-specs"])
+    assert EVIL in json.dumps(specs)
+
+
+def test_tables_have_captions_and_headings_are_in_order(printed_and_page: tuple[str, str]) -> None:
+    tags = [tag for tag, _ in Elements(printed_and_page[1]).found]
+    assert tags.count("caption") == tags.count("table") == 4
+    levels = [int(tag[1]) for tag in tags if re.fullmatch("h[1-6]", tag)]
+    assert levels == [1, 2, 2, 2, 2, 2]
+    assert ("html", {"lang": "en"}) in Elements(printed_and_page[1]).found
+
+
+def test_page_is_of_a_reasonable_size(printed_and_page: tuple[str, str]) -> None:
+    assert len(printed_and_page[1].encode()) < 1_500_000
+
+
+def test_the_same_bundle_gives_the_same_page(
+    make_bundle: MakeBundle, run_report: RunReport, printed_and_page: tuple[str, str], tmp_path: Path
+) -> None:
+    _, path = run_report(make_bundle(), tmp_path)
+    assert path.read_text(encoding="utf-8") == printed_and_page[1]
+
+
+def test_no_cross_validation_yet(cinema: Dataset, tmp_path: Path) -> None:
+    folder = f"--set=store={str(tmp_path)!r}"
+    with opened(cinema), pytest.raises(StoreError, match="no cross-validation in the store") as caught:
+        CliRunner().invoke(app, [folder, "report"], catch_exceptions=False)
+    assert "make cv" in caught.value.todo
+
+
+def test_folds_lists_windows_with_their_sizes(cinema: Dataset) -> None:
+    with opened(cinema):
+        result = CliRunner().invoke(app, ["--set=folds.n_folds=2", "folds"], catch_exceptions=False)
+    assert result.exit_code == 0
+    assert "w8-8-9" in result.stdout
+    n_rows = cinema.log.collect().filter(cinema.log.collect()["clock"] < 8).height
+    assert f"{n_rows:,}" in result.stdout
+
+
+def test_metrics_are_listed_with_their_policies() -> None:
+    result = CliRunner().invoke(app, ["metrics"], catch_exceptions=False)
+    assert "user_auc" in result.stdout
+    assert "one_class = 'skip'" in result.stdout

@@ -1,0 +1,199 @@
+"""Numbers of the CV report: a pure function from stored results to small frames. Runs no model."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from dataclasses import dataclass
+
+import polars as pl
+
+from competitions import Dataset, Metric
+from engine import ConfigError, DataError
+from validation._bootstrap import Difference
+from validation._bundle import CvBundle
+from validation._evaluate import evaluate
+from validation._report_choice import choice_reason
+from validation._report_compare import compare
+from validation._report_facts import Fact, caveats, facts, metric_of, metric_text
+from validation._report_features import feature_table, mean_importance
+from validation._report_segments import segment_scores
+
+SCORES = {
+    "name": pl.String,
+    "kind": pl.String,
+    "mean": pl.Float64,
+    "std": pl.Float64,
+    "n_folds": pl.Int64,
+    "difference": pl.Float64,
+    "low": pl.Float64,
+    "high": pl.Float64,
+    "n_users": pl.Int64,
+    "verdict": pl.String,
+    "is_best_single": pl.Boolean,
+    "is_chosen": pl.Boolean,
+}
+FOLD_SCORES = {"name": pl.String, "fold": pl.String, "value": pl.Float64}
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that the report shows, as frames; terminal and page only lay it out.
+
+    Attributes
+    ----------
+    name, title
+        Of the competition.
+    metric, metric_text
+        The metric; the same with its policy in words.
+    scores
+        One row a model or blend, best first: ``name``, ``kind`` ("model", "blend"), ``mean`` and ``std`` over the
+        folds (sample standard deviation; null with one fold), ``n_folds`` scored, ``difference`` to the best single
+        model with the 95 % bootstrap interval ``low`` to ``high`` over ``n_users`` (null for the best single model
+        itself), ``verdict``, ``is_best_single``, ``is_chosen``. Verdicts: "best single", "better", "worse", "no clear
+        difference" (the interval holds zero), "no interval" (the metric has none), "not scored".
+    fold_scores
+        ``name``, ``fold``, ``value``; null = not scored in that fold. Names in the order of ``scores``.
+    segments
+        See ``segment_scores``.
+    importance
+        ``model``, ``feature``, ``importance``: share in the model, mean over the folds; may be empty.
+    features
+        See ``feature_table``.
+    fits
+        As in the bundle.
+    best_single, chosen, reason
+        Names, and why the chosen one was chosen, in a sentence.
+    facts, caveats
+        Labels and their lines; sentences the reader must know.
+    settings
+        The settings of the run, as stored.
+    """
+
+    name: str
+    title: str
+    metric: Metric
+    metric_text: str
+    scores: pl.DataFrame
+    fold_scores: pl.DataFrame
+    segments: pl.DataFrame
+    importance: pl.DataFrame
+    features: pl.DataFrame
+    fits: pl.DataFrame
+    best_single: str
+    chosen: str
+    reason: str
+    facts: tuple[Fact, ...]
+    caveats: tuple[str, ...]
+    settings: object
+
+
+def build_report(bundle: CvBundle, dataset: Dataset, *, n_resamples: int = 1000) -> Report:
+    """Compute every number of the report.
+
+    Only the segments read the data set: how long the history of each user and item is at the cutoffs. Raises
+    ConfigError if the bundle is another competition's, DataError if it lacks a score column.
+    """
+    _check(bundle, dataset)
+    metric = metric_of(bundle, dataset)
+    user = dataset.competition.user
+    per_fold = _fold_scores(bundle, metric, user)
+    best = _best_single(bundle, per_fold, metric)
+    scores = _scores(bundle, metric, user, per_fold, best, n_resamples)
+    order = scores.select("name", position=pl.int_range(pl.len()))
+    ordered = per_fold.join(order, on="name", validate="m:1").sort("position", "fold").drop("position")
+    importance = mean_importance(bundle)
+    return Report(
+        name=dataset.competition.name,
+        title=dataset.competition.title,
+        metric=metric,
+        metric_text=metric_text(metric),
+        scores=scores,
+        fold_scores=ordered,
+        segments=segment_scores(bundle, dataset, metric, scores["name"].to_list()),
+        importance=importance,
+        features=feature_table(bundle, importance),
+        fits=bundle.fits,
+        best_single=best,
+        chosen=bundle.chosen,
+        reason=choice_reason(bundle),
+        facts=facts(bundle, metric),
+        caveats=caveats(bundle, dataset),
+        settings=bundle.about.get("settings", {}),
+    )
+
+
+def _check(bundle: CvBundle, dataset: Dataset) -> None:
+    stored = bundle.about.get("competition", dataset.competition.name)
+    if stored != dataset.competition.name:
+        raise ConfigError(
+            f"The stored cross-validation is of competition {stored!r}; the settings say {dataset.competition.name!r}.",
+            expected="one competition for both",
+            todo="run `make cv` with these settings",
+        )
+    missing = [n for n in (*bundle.models, *bundle.blends) if n not in bundle.oof.columns]
+    if missing or bundle.chosen not in (*bundle.models, *bundle.blends):
+        raise DataError(
+            f"The stored cross-validation has no scores of {', '.join(missing) or bundle.chosen}.",
+            expected="a score column for each of its models and blends",
+            todo="run `make cv` again",
+        )
+
+
+def _fold_scores(bundle: CvBundle, metric: Metric, user: str) -> pl.DataFrame:
+    """Metric of every name in every fold; null where the name has no score or no group counts."""
+    rows = []
+    for fold, frame in _folds(bundle.oof):
+        for name in (*bundle.models, *bundle.blends):
+            has_score = bool(frame[name].is_not_null().any())
+            value = evaluate(metric, frame, group=("window", user), score=name) if has_score else math.nan
+            rows.append((name, fold, None if math.isnan(value) else value))
+    return pl.DataFrame(rows, schema=FOLD_SCORES, orient="row")
+
+
+def _folds(oof: pl.DataFrame) -> list[tuple[str, pl.DataFrame]]:
+    names = oof.group_by("fold").agg(pl.col("window").min()).sort("window", "fold")["fold"].to_list()
+    return [(name, oof.filter(pl.col("fold") == name)) for name in names]
+
+
+def _best_single(bundle: CvBundle, per_fold: pl.DataFrame, metric: Metric) -> str:
+    """Model with the best mean over the folds; a tie goes to the one named first in the config."""
+    sign = 1.0 if metric.greater_is_better else -1.0
+    means: dict[str, float | None] = dict(per_fold.group_by("name").agg(pl.col("value").mean()).iter_rows())
+
+    def strength(name: str) -> float:
+        mean = means.get(name)
+        return -math.inf if mean is None else sign * mean
+
+    return max(bundle.models, key=strength)
+
+
+def _scores(
+    bundle: CvBundle, metric: Metric, user: str, per_fold: pl.DataFrame, best: str, n_resamples: int
+) -> pl.DataFrame:
+    rows = []
+    for name in (*bundle.models, *bundle.blends):
+        values = per_fold.filter((pl.col("name") == name) & pl.col("value").is_not_null())["value"].to_list()
+        mean = statistics.fmean(values) if values else None
+        std = statistics.stdev(values) if len(values) > 1 else None
+        kind = "model" if name in bundle.models else "blend"
+        found = compare(bundle, metric, user, name, best, n_resamples) if values and name != best else None
+        gap = (found.mean, found.low, found.high, found.n_users) if found else (None,) * 4
+        verdict = _verdict(found, metric) if found else _no_verdict(name == best, bool(values))
+        rows.append((name, kind, mean, std, len(values), *gap, verdict, name == best, name == bundle.chosen))
+    return pl.DataFrame(rows, schema=SCORES, orient="row").sort(
+        "mean", descending=metric.greater_is_better, nulls_last=True, maintain_order=True
+    )
+
+
+def _no_verdict(is_best: bool, is_scored: bool) -> str:
+    if is_best:
+        return "best single"
+    return "no interval" if is_scored else "not scored"
+
+
+def _verdict(found: Difference, metric: Metric) -> str:
+    low, high = found.low, found.high
+    if low <= 0.0 <= high or math.isnan(low) or math.isnan(high):
+        return "no clear difference"
+    return "better" if (low > 0.0) == metric.greater_is_better else "worse"

@@ -1,0 +1,33 @@
+"""The paired difference of two names of a bundle, over the rows that both have scored."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from competitions import Metric
+from validation._bootstrap import Difference, paired_bootstrap
+from validation._bundle import CvBundle
+from validation._metric import get_metric
+
+
+def compare(
+    bundle: CvBundle, metric: Metric, user: str, name: str, other: str, n_resamples: int
+) -> Difference | None:
+    """Bootstrap the metric of ``name`` minus that of ``other`` over users, each with all windows (95 % interval).
+
+    None if no row is scored by both, or if the metric cannot be resampled from sums per user (global AUC). The seed
+    is the run's, so a report repeats exactly.
+    """
+    both = bundle.oof.filter(pl.col(name).is_not_null() & pl.col(other).is_not_null())
+    if both.is_empty() or get_metric(metric.name).scope == "whole":
+        return None
+    return paired_bootstrap(
+        both,
+        metric,
+        user=user,
+        group=("window", user),
+        score_a=other,
+        score_b=name,
+        n_resamples=n_resamples,
+        seed=int(bundle.about.get("seed", 0)),
+    )

@@ -1,0 +1,61 @@
+"""The features' part of the report: importance, single-feature scores, missing values, drift."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from validation._bundle import CvBundle
+
+DRIFT_LIMIT = 0.2
+"""PSI above which a feature is flagged. By the usual reading, below 0.1 is stable and above 0.2 is a real shift."""
+
+NULL_LIMIT = 0.1
+"""Distance between the null shares of train and test above which a feature is flagged."""
+
+
+def mean_importance(bundle: CvBundle) -> pl.DataFrame:
+    """Average the importance over a model's folds: ``model``, ``feature``, ``importance``, largest first.
+
+    A feature that a fold does not name counts as 0 there. Empty if no model tells its importance.
+    """
+    n_folds = pl.col("fold").n_unique().over("model")
+    return (
+        bundle.importance.with_columns(pl.col("importance") / n_folds)
+        .group_by("model", "feature")
+        .agg(pl.col("importance").sum())
+        .sort("importance", "model", "feature", descending=[True, False, False])
+    )
+
+
+def feature_table(bundle: CvBundle, importance: pl.DataFrame) -> pl.DataFrame:
+    """Join what is known of each feature, the most important first.
+
+    Returns
+    -------
+    DataFrame
+        The bundle's ``features`` and ``importance`` Float64 (mean over the models that tell theirs; null if none
+        does), ``is_drifting`` (PSI above the limit), ``flags`` String: what to look at, in words, or empty.
+    """
+    overall = _overall_importance(importance)
+    joined = bundle.features.join(overall, on="feature", how="left", validate="m:1")
+    if overall.height:
+        joined = joined.with_columns(pl.col("importance").fill_null(0.0))
+    return joined.with_columns(
+        is_drifting=(pl.col("psi") > DRIFT_LIMIT).fill_null(False), flags=_flags()
+    ).sort("importance", "score", "feature", descending=[True, True, False], nulls_last=True)
+
+
+def _overall_importance(importance: pl.DataFrame) -> pl.DataFrame:
+    n_models = max(importance["model"].n_unique(), 1)
+    return importance.group_by("feature").agg(pl.col("importance").sum() / n_models)
+
+
+def _flags() -> pl.Expr:
+    null_train, null_test = pl.col("null_train"), pl.col("null_test")
+    checks = [
+        (pl.col("psi") > DRIFT_LIMIT, "drifts"),
+        ((null_train == 1.0) & (null_test == 1.0), "always null"),
+        ((null_test - null_train).abs() > NULL_LIMIT, "null rate changes"),
+    ]
+    texts = [pl.when(test).then(pl.lit(text)) for test, text in checks]
+    return pl.concat_str(texts, separator=", ", ignore_nulls=True)

@@ -1,0 +1,138 @@
+"""Where a model is strong and where it is weak: the metric within segments of the eval pairs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from competitions import Dataset, Metric
+from validation._bundle import CvBundle
+from validation._evaluate import evaluate
+
+_LENGTHS = (1, 10, 30, 100, 300, 1000)
+_LENGTH_BANDS = ("0 (cold)", "1–9", "10–29", "30–99", "100–299", "300–999", "1,000 and more")
+_MIX_BANDS = ("none", "up to a third", "a third to two thirds", "more than two thirds", "all")
+_USERS = "User history (rows before the cutoff)"
+_ITEMS = "Item popularity (rows before the cutoff)"
+_MIX = "Class mix (share of the user's pairs with the highest relevance)"
+CHARTED = (_USERS, _ITEMS, _MIX)
+"""Segmentations worth a chart: the bands of cold and warm keys are among them."""
+
+SEGMENTS = {
+    "segment": pl.String,
+    "band": pl.String,
+    "position": pl.Int64,
+    "name": pl.String,
+    "value": pl.Float64,
+    "n_pairs": pl.Int64,
+    "n_groups": pl.Int64,
+}
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """One way to cut the pairs: the column that holds the number of the band, and the bands' names in order."""
+
+    title: str
+    column: str
+    bands: tuple[str, ...]
+
+
+_SEGMENTATIONS = (
+    Segmentation(_USERS, "_user_band", _LENGTH_BANDS),
+    Segmentation(_ITEMS, "_item_band", _LENGTH_BANDS),
+    Segmentation("Cold and warm users", "_user_warm", ("cold user", "warm user")),
+    Segmentation("Cold and warm items", "_item_warm", ("cold item", "warm item")),
+    Segmentation(_MIX, "_mix_band", _MIX_BANDS),
+)
+
+
+def segment_scores(bundle: CvBundle, dataset: Dataset, metric: Metric, names: Sequence[str]) -> pl.DataFrame:
+    """Metric of every name within every segment, over all folds together.
+
+    A segment of users keeps whole groups (window, user); a segment of items keeps, of each group, the pairs with
+    such items, so it tells how well those items are ranked among themselves. "History" is the number of rows
+    before the window's cutoff.
+
+    Returns
+    -------
+    DataFrame
+        ``segment``, ``band``, ``position`` (order of the band), ``name``, ``value`` (null: not scored, or no group
+        of the band counts), ``n_pairs``, ``n_groups`` (window, user). Empty bands are left out.
+    """
+    pairs = _with_bands(bundle.oof, dataset)
+    group = ("window", dataset.competition.user)
+    rows = []
+    for cut in _SEGMENTATIONS:
+        for position, band in enumerate(cut.bands):
+            part = pairs.filter(pl.col(cut.column) == position)
+            if part.is_empty():
+                continue
+            n_groups = part.select(pl.struct(group).n_unique()).item()
+            rows += [
+                (cut.title, band, position, name, _value(metric, part, group, name), part.height, n_groups)
+                for name in names
+            ]
+    return pl.DataFrame(rows, schema=SEGMENTS, orient="row")
+
+
+def _with_bands(oof: pl.DataFrame, dataset: Dataset) -> pl.DataFrame:
+    user, item = dataset.competition.user, dataset.competition.item
+    cutoffs = oof["window"].unique().sort().to_list()
+    counted = oof
+    for key, name in ((user, "_user_rows"), (item, "_item_rows")):
+        counted = counted.join(
+            _history_lengths(dataset, key, cutoffs, name), on=["window", key], how="left", validate="m:1"
+        )
+    share = (pl.col("relevance") == pl.col("relevance").max()).mean().over("window", user)
+    with_share = counted.with_columns(_share=share)
+    return with_share.with_columns(
+        _user_band=_band(pl.col("_user_rows")),
+        _item_band=_band(pl.col("_item_rows")),
+        _user_warm=(pl.col("_user_rows").fill_null(0) > 0).cast(pl.Int32),
+        _item_warm=(pl.col("_item_rows").fill_null(0) > 0).cast(pl.Int32),
+        _mix_band=_mix_band(pl.col("_share")),
+    )
+
+
+def _history_lengths(dataset: Dataset, key: str, cutoffs: Sequence[int], name: str) -> pl.DataFrame:
+    """Rows of each key before each cutoff: ``window`` Int64, the key, the count. Absent = none."""
+    parts = [
+        dataset.log.filter(pl.col("clock") < cutoff)
+        .group_by(key)
+        .agg(pl.len().alias(name))
+        .with_columns(window=pl.lit(cutoff, pl.Int64))
+        .collect(engine="streaming")
+        for cutoff in cutoffs
+    ]
+    return pl.concat(parts)
+
+
+def _band(count: pl.Expr) -> pl.Expr:
+    """Number of limits that the count reaches: 0 for a cold key."""
+    return pl.sum_horizontal([(count.fill_null(0) >= limit).cast(pl.Int32) for limit in _LENGTHS])
+
+
+def _mix_band(share: pl.Expr) -> pl.Expr:
+    return (
+        pl.when(share == 0.0)
+        .then(0)
+        .when(share == 1.0)
+        .then(4)
+        .when(share <= 1 / 3)
+        .then(1)
+        .when(share <= 2 / 3)
+        .then(2)
+        .otherwise(3)
+    )
+
+
+def _value(metric: Metric, part: pl.DataFrame, group: tuple[str, ...], name: str) -> float | None:
+    scored = part.filter(pl.col(name).is_not_null())
+    if scored.is_empty():
+        return None
+    value = evaluate(metric, scored, group=group, score=name)
+    return None if math.isnan(value) else value
