@@ -13,7 +13,7 @@ from competitions import Dataset
 from engine import ConfigError, FeatureSettings, did_you_mean
 from features._bind_history import bind_history_feature
 from features._bind_pairs import bind_pair_feature
-from features._column import WINDOW_COLUMNS, FeatureColumn
+from features._column import WINDOW_COLUMNS, FeatureColumn, check_fill
 from features._declare import Declaration, Registry
 from features._errors import FeatureError, MissingColumnError
 
@@ -40,7 +40,7 @@ class Catalogue:
         Raises ConfigError when a pattern matches nothing or a needed column does not exist here.
         """
         needed = set(needs)
-        for name in needed - set(self.columns):
+        for name in sorted(needed - set(self.columns)):
             raise ConfigError(self._missing(name), todo="drop the model that needs it, or add the feature")
         for pattern in (*patterns.include, *patterns.exclude):
             if pattern != "*" and not any(
@@ -112,6 +112,7 @@ def _add(columns: dict[str, FeatureColumn], found: Sequence[FeatureColumn], data
                 f"{column.declaration.place}.",
                 todo="rename one of them",
             )
+        check_fill(column)
         columns[column.name] = column
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
+from polars.exceptions import PolarsError
 
 from features._aggregates import Aggregate
 from features._declare import Declaration, DType, Key, Scope
@@ -87,10 +89,40 @@ class FeatureColumn:
         return self.declaration.place.file.stem
 
     @property
-    def fill(self) -> float | None:
+    def fill(self) -> float | str | None:
         """What replaces null, if anything."""
-        fill: float | None = self.declaration.options["fill"]
+        fill: float | str | None = self.declaration.options["fill"]
         return fill
+
+    def finished(self, value: pl.Expr) -> pl.Expr:
+        """Give a value the column's name, dtype and fill; NaN becomes null, which ``fill`` then replaces."""
+        if self.dtype.is_float():
+            value = value.cast(pl.Float64).fill_nan(None)
+        value = value.cast(self.dtype)
+        if self.fill is not None:
+            value = value.fill_null(pl.lit(self.fill, dtype=self.dtype))
+        return value.alias(self.name)
+
+
+def check_fill(column: FeatureColumn) -> None:
+    """Raise FeatureError if the fill is no value of the column's dtype: it would change the dtype."""
+    fill, dtype = column.fill, column.dtype
+    if fill is None:
+        return
+    try:
+        kept = pl.select(pl.lit(fill, dtype=dtype)).item()
+    except (PolarsError, TypeError, OverflowError):
+        kept = None
+    if (
+        kept is None
+        or (not dtype.is_float() and kept != fill)
+        or (dtype.is_float() and not math.isfinite(kept))
+    ):
+        raise FeatureError(
+            f"Feature {column.name!r} ({column.declaration.place}) is filled with {fill!r}.",
+            expected=f"a finite value of its dtype {dtype}",
+            todo="choose another fill, or declare another dtype",
+        )
 
 
 def call_body(declaration: Declaration, *arguments: object) -> object:

@@ -12,7 +12,7 @@ from competitions import opened
 from features._catalogue import Catalogue
 from features._column import AggregateBody, FeatureColumn, PairBody
 from features._errors import FeatureError
-from features._plan import Pass, make_plan
+from features._plan import Pass, make_plan, states_of
 from features._python_bodies import run_body
 from features._states import EXACT_STEPS, GRID
 from validation import Window
@@ -73,8 +73,7 @@ def _literals(window: Window) -> dict[str, pl.Expr]:
 
 def _aggregates(frame: pl.DataFrame, history: History, passes: Sequence[Pass]) -> pl.DataFrame:
     """Run all passes at once, join their states to the pairs, finish, and drop the states again."""
-    plans = [lazy for one in passes for lazy in _states_of(one, history)]
-    results = iter(pl.collect_all(plans, engine="in-memory"))
+    results = iter(_collected(passes, history))
     for one in passes:
         keyed, everywhere = next(results), next(results)
         _check_exact(one, keyed, everywhere)
@@ -83,6 +82,27 @@ def _aggregates(frame: pl.DataFrame, history: History, passes: Sequence[Pass]) -
         values = [finished(column) for column in one.columns]
         frame = _guarded(frame, values, one.columns).select(*before, *(c.name for c in one.columns))
     return frame
+
+
+def _collected(passes: Sequence[Pass], history: History) -> list[pl.DataFrame]:
+    """Run the group-bys of all passes together; if that fails, name the column whose states fail by themselves."""
+    try:
+        plans = [lazy for one in passes for lazy in _states_of(one, history)]
+        return pl.collect_all(plans, engine="in-memory")
+    except PolarsError as error:
+        for column in (column for one in passes for column in one.columns):
+            alone = Pass("", column.key, column.lookback, states_of([column]), (column,))
+            try:
+                pl.collect_all(list(_states_of(alone, history)), engine="in-memory")
+            except PolarsError as its_own:
+                raise FeatureError(
+                    f"Feature {column.name!r} ({column.declaration.place}) failed in window {history.window.name}: "
+                    f"{its_own}",
+                    expected="an expression that fits the log; sums take finite values below 8.6e9",
+                    todo="mend the expression, or divide the column by a constant inside the aggregate",
+                ) from its_own
+        names = [c.name for one in passes for c in one.columns]
+        raise FeatureError(f"Features {names} failed together: {error}") from error
 
 
 def _states_of(one: Pass, history: History) -> tuple[pl.LazyFrame, pl.LazyFrame]:
@@ -164,10 +184,7 @@ def finished(column: FeatureColumn) -> pl.Expr:
         if isinstance(body, AggregateBody)
         else pl.col(column.name)
     )
-    if column.dtype.is_float():
-        value = value.cast(pl.Float64).fill_nan(None)
-    value = value.cast(column.dtype)
-    return (value if column.fill is None else value.fill_null(column.fill)).alias(column.name)
+    return column.finished(value)
 
 
 def _evaluate_pairs(frame: pl.DataFrame, level: Sequence[FeatureColumn]) -> pl.DataFrame:

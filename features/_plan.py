@@ -53,12 +53,13 @@ def _passes(columns: Sequence[FeatureColumn]) -> tuple[Pass, ...]:
             source = "" if body.where is None else serialized(body.where)
             groups.setdefault((source, body.key, body.lookback), []).append(column)
     return tuple(
-        Pass(source, key, lookback, _states(members), tuple(members))
+        Pass(source, key, lookback, states_of(members), tuple(members))
         for (source, key, lookback), members in groups.items()
     )
 
 
-def _states(columns: Sequence[FeatureColumn]) -> tuple[State, ...]:
+def states_of(columns: Sequence[FeatureColumn]) -> tuple[State, ...]:
+    """States of aggregates, each once."""
     bodies = [c.body for c in columns if isinstance(c.body, AggregateBody)]
     return tuple({name: state for body in bodies for name, state in body.aggregate.states.items()}.values())
 

@@ -106,14 +106,7 @@ def _checked(values: pl.DataFrame, columns: Sequence[FeatureColumn], pairs: pl.D
             f"{_where(column)} gave {values.height} rows for {pairs.height} pairs.",
             expected="each pair_id exactly once",
         )
-    return values.select("pair_id", *(_filled(one) for one in columns))
-
-
-def _filled(column: FeatureColumn) -> pl.Expr:
-    value = pl.col(_body(column).output)
-    if column.dtype.is_float():
-        value = value.fill_nan(None)
-    return (value if column.fill is None else value.fill_null(column.fill)).alias(column.name)
+    return values.select("pair_id", *(one.finished(pl.col(_body(one).output)) for one in columns))
 
 
 def _where(column: FeatureColumn) -> str:

@@ -78,8 +78,8 @@ def _body_parts(column: FeatureColumn) -> Mapping[str, Any]:
             return {"code": _digest(serialized(body.expression)), "polars": pl.__version__}
         case PythonBody():
             body_code = code_digest(column.declaration.body).digest
-            arguments = dict(sorted((body.arguments or {}).items()))
-            return {"code": body_code, "arguments": repr(arguments), "needs": list(body.needs), "output": body.output,
+            arguments = code_digest(dict(body.arguments or {})).digest
+            return {"code": body_code, "arguments": arguments, "needs": list(body.needs), "output": body.output,
                     "key": list(body.key), "libraries": _libraries()}  # fmt: skip
 
 

@@ -21,7 +21,7 @@ def compute_features(
     catalogue: Catalogue, windows: Iterable[Window], names: Iterable[str], store: Store, settings: Settings
 ) -> int:
     """Compute every named column of every window that is not in the store; return how many were computed."""
-    names = tuple(names)
+    names = tuple(dict.fromkeys(names))
     jobs, n_found = [], 0
     for window in windows:
         missing = missing_columns(catalogue, window, names, store)
@@ -119,7 +119,7 @@ def read_features(
     Columns: ``pair_id``, ``window`` (the cutoff, Int64), the key columns (user, item, source), ``names``, and
     ``relevance`` Int8 (null in the test window).
     """
-    names = tuple(names)
+    names = tuple(dict.fromkeys(names))
     frames = [_read_window(catalogue, window, names, store) for window in windows]
     user = catalogue.dataset.competition.user
     return pl.concat(frames).sort("window", user, "pair_id")
