@@ -11,7 +11,7 @@ from pathlib import Path
 
 from blake3 import blake3
 
-from engine import DataError
+from engine import DataError, StoreError
 
 # A file written in the same instant as it was hashed could change again without a new time stamp.
 SETTLED_NS = 2_000_000_000
@@ -34,6 +34,8 @@ def file_digests(paths: Iterable[Path], folder: Path, cache: Path, *, rehash: bo
     ------
     DataError
         A file cannot be read, or two of them go by the same name.
+    StoreError
+        The cache cannot be written.
     """
     digests: dict[str, str] = {}
     for path in paths:

@@ -108,13 +108,18 @@ def _given_solution(c: Competition, pairs: pl.DataFrame, solution: pl.LazyFrame)
             f"Competition {c.name!r} gives {pairs.height} pairs and a solution of {known.height} rows."
         )
     labelled = known.join(pairs, on="row", how="left", validate="1:1", maintain_order="left")
-    return (
+    labels = (
         labelled.lazy()
         .with_columns(**{n: expr for n, expr in c.derived.items() if c.roles[n] == "outcome"})
         .select("pair_id", relevance=c.relevance.cast(pl.Int8))
         .sort("pair_id")
         .collect(engine="streaming")
     )
+    if n_unknown := labels["relevance"].null_count():
+        raise DataError(
+            f"The solution of competition {c.name!r} leaves the relevance of {n_unknown} pairs null."
+        )
+    return labels
 
 
 def _check_pairs(c: Competition, pairs: pl.DataFrame) -> None:

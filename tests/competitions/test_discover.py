@@ -10,14 +10,45 @@ from textwrap import dedent
 import pytest
 
 import competitions as room
-from competitions import competitions, get_competition
-from engine import ConfigError, DataError
+from competitions import competitions, get_competition, open_dataset
+from engine import ConfigError, DataError, Settings
 
 MINE = """
     from dataclasses import replace
     from competitions.movielens import MOVIELENS
 
     MINE = replace(MOVIELENS, name="{name}")
+"""
+
+
+WHOLE = """
+    from pathlib import Path
+    import dataframely as dy
+    import polars as pl
+    from competitions import Clock, Competition, Metric, RawTables, SubmissionFormat
+
+    class Plays(dy.Schema):
+        user_id = dy.UInt32()
+        item_id = dy.UInt32()
+        liked = dy.UInt8(max=1)
+
+    class Users(dy.Schema):
+        user_id = dy.UInt32(primary_key=True)
+
+    class Items(dy.Schema):
+        item_id = dy.UInt32(primary_key=True)
+        artist = dy.Enum(("a", "b"))
+
+    def read(folder: Path) -> RawTables:
+        plays, users, items = (pl.scan_csv(folder / f"{name}.csv") for name in ("plays", "users", "items"))
+        return RawTables(plays, users, items)
+
+    MUSIC = Competition(
+        name="music", title="Songs", licence="free", read=read, interactions=Plays, users=Users, items=Items,
+        roles={"user_id": "key", "item_id": "key", "liked": "outcome"}, clock=Clock("row"), relevance=pl.col("liked"),
+        metric=Metric("user_auc"), submission=SubmissionFormat({"row": "pair_id", "score": "score"}), horizon=2,
+        source="artist",
+    )
 """
 
 
@@ -45,6 +76,20 @@ def test_a_new_file_is_a_new_competition(folder: Path) -> None:
     write(folder, "mine.py", MINE.format(name="my_films"))
     assert get_competition("my_films").clock.kind == "per_user"
     assert list(competitions()) == ["movielens", "my_films"]
+
+
+def test_a_whole_competition_in_one_file_is_opened(folder: Path, settings: Settings) -> None:
+    write(folder, "music.py", WHOLE)
+    settings.data.mkdir()
+    write(settings.data, "plays.csv", "user_id,item_id,liked\n1,7,1\n2,7,0\n1,8,0\n2,8,1\n")
+    write(settings.data, "users.csv", "user_id\n1\n2\n")
+    write(settings.data, "items.csv", "item_id,artist\n7,a\n8,b\n")
+    dataset = open_dataset(settings.model_copy(update={"competition": "music"}))
+    assert dataset.log.collect(engine="streaming").rows() == [(0, 0, 1, 7, 1, 1), (1, 1, 2, 7, 0, 0)]
+    assert dataset.test_pairs.collect(engine="streaming").rows() == [(2, 1, 8), (3, 2, 8)]
+    (settings.data / "items.csv").unlink()
+    with pytest.raises(DataError, match="Table 'items' of competition 'music' cannot be read"):
+        open_dataset(settings.model_copy(update={"competition": "music"}))
 
 
 def test_files_with_an_underscore_are_not_looked_at(folder: Path) -> None:

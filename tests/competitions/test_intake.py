@@ -134,6 +134,13 @@ class TestGivenPairs:
         with pytest.raises(DataError, match="3 pairs and a solution of 2 rows"):
             taken(given_pairs(tables, solution=pl.LazyFrame({"seconds": [100, 0]})))
 
+    def test_a_solution_with_a_null(self, taken: Take, tables: RawTables) -> None:
+        relevance = (
+            pl.when(pl.col("long") | (pl.col("seconds") < 5)).then(1).when(pl.col("seconds") != 7).then(0)
+        )
+        with pytest.raises(DataError, match="leaves the relevance of 1 pairs null"):
+            taken(given_pairs(tables, solution=pl.LazyFrame({"seconds": [100, 0, 7]})), relevance=relevance)
+
     def test_pairs_beyond_the_horizon(self, taken: Take, tables: RawTables) -> None:
         with pytest.raises(
             DataError, match=r"1 of 5 given pairs .* lie outside of the test window, the first: row 4"

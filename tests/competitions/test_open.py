@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from competitions import Dataset, every_file, get_competition, open_dataset, opened, solution
-from engine import ConfigError, DataError, Settings
+from engine import ConfigError, DataError, Settings, StoreError
 
 ROOT = Path(__file__).parents[2]
 ITEMS = "\n".join(f"{i}::A film (19{i + 50})::Drama" for i in range(1, 21)) + "\n"
@@ -90,6 +90,12 @@ def test_a_damaged_cache_is_not_believed(small: Settings) -> None:
     for entry in (small.store / "digests").iterdir():
         entry.write_text('{"digest": 3')
     assert open_dataset(small).fingerprint == first.fingerprint
+
+
+def test_a_store_that_cannot_be_written(small: Settings) -> None:
+    small.store.write_text("a file in the place of the folder")
+    with pytest.raises(StoreError, match="digests cannot be written"):
+        open_dataset(small)
 
 
 def test_a_failed_intake_leaves_nothing_and_the_next_one_works(small: Settings) -> None:
