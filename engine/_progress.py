@@ -55,9 +55,8 @@ def stage_progress(title: str, names: Sequence[str], *, n_found: int, n_workers:
             console=console,
             transient=True,
         ) as bar:
-            task = bar.add_task(title, total=len(names), running="")
-            stage = Stage(names, n_workers, bar, task)
-            bar.update(task, running=", ".join(stage.running))
+            stage = Stage(names, n_workers, bar)
+            stage.task = bar.add_task(title, total=len(names), running=", ".join(stage.running))
             yield stage
     console.print(_summary(title, len(stage.done), n_found, time.perf_counter() - started), markup=False)
 

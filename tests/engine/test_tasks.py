@@ -195,3 +195,42 @@ def test_workers_end_with_their_parent_even_when_it_alone_is_killed(tmp_path: Pa
     while any(is_alive(worker) for worker in workers):
         assert time.monotonic() < end, "the workers outlived their parent"
         time.sleep(0.05)
+
+
+def test_a_worker_whose_parent_is_gone_ends_itself() -> None:
+    script = "import time; from engine._worker import start_worker; start_worker(1, 1); time.sleep(60)"
+    orphan = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT)
+    assert orphan.wait(timeout=30) == -signal.SIGKILL
+
+
+EDITING = """
+import sys
+from pathlib import Path
+from engine import Job, Settings, run_jobs
+from engine import _worker
+
+def fine(): return 1
+
+if __name__ == "__main__":
+    _worker.STARTED = 0
+    import engine._tasks
+    engine._tasks.STARTED = int(sys.argv[1])
+    print(run_jobs("stage", [Job("a", fine), Job("b", fine)], Settings(threads=2)))
+"""
+
+
+@pytest.mark.parametrize(("started", "is_refused"), [(0, True), (2**62, False)])
+def test_code_edited_after_the_run_started_is_refused_by_late_workers(
+    tmp_path: Path, started: int, is_refused: bool
+) -> None:
+    script = tmp_path / "run.py"
+    script.write_text(EDITING, encoding="utf-8")
+    answer = subprocess.run(
+        [sys.executable, str(script), str(started)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ("was edited after this run had started" in answer.stderr) is is_refused
+    assert (answer.stdout == "[1, 1]\n") is not is_refused

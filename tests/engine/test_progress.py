@@ -1,0 +1,35 @@
+"""Progress on a terminal: what is running, and a line when the stage has ended."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from engine import Job, Settings, _progress, run_jobs
+
+
+def nothing() -> None:
+    pass
+
+
+def test_a_terminal_shows_what_is_running_with_brackets_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = io.StringIO()
+    monkeypatch.setattr(
+        _progress, "console", Console(file=screen, force_terminal=True, width=120, highlight=False)
+    )
+    jobs = [Job("rate [w7]", nothing), Job("count [w8]", nothing)]
+    run_jobs("features [all]", jobs, Settings(backend="inline"), n_found=3)
+    shown = screen.getvalue()
+    assert "rate [w7]" in shown
+    assert "features [all]: 2 made, 3 from the store" in shown
+
+
+def test_a_failed_stage_claims_no_success(capsys: pytest.CaptureFixture[str]) -> None:
+    def fails() -> None:
+        raise ValueError("no")
+
+    with pytest.raises(Exception, match="no"):
+        run_jobs("features", [Job("x", fails)], Settings(backend="inline"))
+    assert "made" not in capsys.readouterr().err
