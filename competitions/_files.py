@@ -81,11 +81,17 @@ def _remembered(entry: Path, state: dict[str, str | int]) -> str | None:
 
 
 def _remember(entry: Path, known: dict[str, str | int]) -> None:
-    entry.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(
-        "w", dir=entry.parent, prefix=".", delete=False, encoding="utf-8"
-    ) as file:
-        json.dump(known, file)
-        file.flush()
-        os.fsync(file.fileno())
-    Path(file.name).replace(entry)
+    try:
+        entry.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(
+            "w", dir=entry.parent, prefix=".", delete=False, encoding="utf-8"
+        ) as file:
+            json.dump(known, file)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(file.name).replace(entry)
+    except OSError as error:
+        raise StoreError(
+            f"{entry.parent} cannot be written: {error}",
+            todo="look at the disk and at `store` in config.toml",
+        ) from error
