@@ -2,6 +2,7 @@
 
 from models._by_feature import RankedByFeature
 from models._holdout import inner_holdout, search_and_refit, shortest_budget
+from models._parameters import Parameter, parameters_of
 from models._ranker import FitContext, FitReport, FittedRanker, PairFrame, Ranker, Scores
 from models._registry import build_models, model, model_kinds
 
@@ -10,6 +11,7 @@ __all__ = [
     "FitReport",
     "FittedRanker",
     "PairFrame",
+    "Parameter",
     "RankedByFeature",
     "Ranker",
     "Scores",
@@ -17,6 +19,7 @@ __all__ = [
     "inner_holdout",
     "model",
     "model_kinds",
+    "parameters_of",
     "search_and_refit",
     "shortest_budget",
 ]

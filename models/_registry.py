@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import json
 import pkgutil
 import re
 from collections.abc import Callable, Mapping
@@ -106,7 +107,8 @@ def _with_parameters(name: str, kind: type[Ranker], parameters: Mapping[str, Any
                 expected="one of " + ", ".join(["kind", "enabled", *known]),
             )
     try:
-        return TypeAdapter(kind).validate_python(dict(parameters))
+        # Strict, so that "6" or true is no number; JSON, so that a list may still be a tuple.
+        return TypeAdapter(kind).validate_json(json.dumps(dict(parameters), default=str), strict=True)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "its parameters"
@@ -118,7 +120,7 @@ def _with_parameters(name: str, kind: type[Ranker], parameters: Mapping[str, Any
 
 def _is_enabled(name: str, table: Mapping[str, Any]) -> bool:
     try:
-        return TypeAdapter(bool).validate_python(table.get("enabled", True))
+        return TypeAdapter(bool).validate_python(table.get("enabled", True), strict=True)
     except ValidationError as error:
         raise ConfigError(
             f"[models.{name}]: enabled = {table['enabled']!r} is not valid.", expected="true or false"

@@ -29,7 +29,7 @@ class Als:
         """What ``fit`` returns."""
         return RankedByFeature
 
-    def fit(self, train: PairFrame, context: FitContext) -> RankedByFeature:  # noqa: ARG002 - nothing to learn
+    def fit(self, train: PairFrame, context: FitContext) -> RankedByFeature:
         """Check that the column is there; the factors were fitted on each window's history."""
         train.columns([self.feature])
         return RankedByFeature(self.feature)

@@ -241,7 +241,7 @@ class _Deadline:
     def __init__(self, at: float | None) -> None:
         self.at, self.is_over = at, False
 
-    def after_iteration(self, info: object) -> bool:  # noqa: ARG002 - CatBoost's signature
+    def after_iteration(self, info: object) -> bool:
         """Tell whether to go on."""
         self.is_over = self.at is not None and time.monotonic() > self.at
         return not self.is_over

@@ -42,17 +42,17 @@ class ChannelNet:
     learning_rate: Annotated[float, Field(gt=0, description="Step of the layers (AdamW).")] = 0.001
     table_learning_rate: Annotated[
         float, Field(gt=0, description="Step of the embedding tables (Adam on touched rows).")
-    ] = 0.001
+    ] = 0.0005
     weight_decay: Annotated[float, Field(ge=0, description="Decay of the layers' weights.")] = 0.01
     table_weight_decay: Annotated[
         float, Field(ge=0, description="L2 penalty on the embeddings of each batch.")
     ] = 0.001
     dropout: Annotated[
         float, Field(ge=0, lt=1, description="Share of hidden units left out in training.")
-    ] = 0.2
+    ] = 0.3
     id_dropout: Annotated[
         float, Field(ge=0, lt=1, description="Share of ids shown as unknown in training.")
-    ] = 0.1
+    ] = 0.3
     batch_rows: Annotated[int, Field(ge=1, description="Rows of a batch, about: groups stay whole.")] = 512
     epochs: Annotated[int, Field(ge=1, description="Most epochs a fit may have.")] = 30
     patience: Annotated[

@@ -31,7 +31,7 @@ class Popularity:
         """What ``fit`` returns."""
         return RankedByFeature
 
-    def fit(self, train: PairFrame, context: FitContext) -> RankedByFeature:  # noqa: ARG002 - nothing to learn
+    def fit(self, train: PairFrame, context: FitContext) -> RankedByFeature:
         """Check that the column is there; the rates were computed from each window's history."""
         train.columns([self.feature])
         return RankedByFeature(self.feature)

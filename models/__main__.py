@@ -1,0 +1,93 @@
+"""``python -m models list | show NAME``: the models of config.toml, and what can be set of each kind."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from engine import ConfigError, Settings, did_you_mean, out, room_app, run_room, settings_of
+from models import Parameter, build_models, model_kinds, parameters_of
+from models._parameters import meaning_of
+
+app = room_app("Rankers: one file a kind, one [models.NAME] table in config.toml a model.")
+
+
+@app.command("list")
+def list_models(
+    context: typer.Context,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """List the kinds of models, and under which names config.toml uses them."""
+    settings = settings_of(context)
+    rows = [_row(name, settings) for name in model_kinds()]
+    if as_json:
+        out.print_json(json.dumps(rows))
+        return
+    table = Table("kind", "meaning", "in config.toml as", header_style="dim")
+    for row in rows:
+        table.add_row(
+            Text(row["kind"], style="bold"), Text(row["meaning"]), Text("\n".join(row["models"]) or "-")
+        )
+    out.print(table)
+
+
+@app.command()
+def show(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="A kind, or a model of config.toml.")],
+) -> None:
+    """Show the parameters of a kind or of a configured model: default, what is allowed, meaning."""
+    settings = settings_of(context)
+    kind_name, values = _kind_and_values(name, settings)
+    kind = model_kinds()[kind_name]
+    out.print(
+        Text(name, style="bold") + Text("" if name == kind_name else f" (kind {kind_name})", style="not bold")
+    )
+    out.print(Text(meaning_of(kind)))
+    table = Table("parameter", "value", "allowed", "meaning", header_style="dim")
+    for parameter in parameters_of(kind):
+        table.add_row(*_cells(parameter, values))
+    out.print(table)
+
+
+def _row(name: str, settings: Settings) -> dict[str, Any]:
+    models = [model for model, table in settings.models.items() if table.get("kind", model) == name]
+    return {"kind": name, "meaning": meaning_of(model_kinds()[name]), "models": models}
+
+
+def _kind_and_values(name: str, settings: Settings) -> tuple[str, dict[str, object]]:
+    """Kind of a configured model with its values, or the kind of that name with its defaults."""
+    if name in settings.models:
+        table = dict(settings.models[name])
+        ranker = build_models({name: {**table, "enabled": True}})[name]
+        kind = str(table.get("kind", name))
+        return kind, {p.name: getattr(ranker, p.name) for p in parameters_of(type(ranker))}
+    if name in model_kinds():
+        return name, {}
+    known = [*settings.models, *model_kinds()]
+    raise ConfigError(
+        f"There is no model and no kind of model {name!r}." + did_you_mean(name, known),
+        expected="one of " + ", ".join(dict.fromkeys(known)),
+        todo="`python -m models list` shows them",
+    )
+
+
+def _cells(parameter: Parameter, values: dict[str, object]) -> tuple[Text, ...]:
+    value = values.get(parameter.name, parameter.default)
+    is_changed = value != parameter.default
+    shown = Text(_shown(value), style="bold" if is_changed else "")
+    if is_changed:
+        shown.append(f" (default {_shown(parameter.default)})", style="not bold dim")
+    return Text(parameter.name, style="bold"), shown, Text(parameter.allowed), Text(parameter.meaning)
+
+
+def _shown(value: object) -> str:
+    return "none" if value is None else json.dumps(value, default=str)
+
+
+if __name__ == "__main__":
+    run_room(app)

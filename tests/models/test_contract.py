@@ -1,0 +1,220 @@
+"""What every registered model keeps, a user's own included. A new kind is tested without an edit here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from engine import DataError
+from models import FitContext, FittedRanker, PairFrame, Ranker, build_models, model_kinds
+
+CONTEXT = FitContext(seed=3)
+NATIVE_FILES = {".json", ".npz", ".cbm", ".safetensors", ".parquet", ".arrow"}
+
+# Popularity sees only the few items that all like or dislike.
+WORST_AUC = {"popularity": 0.65}
+# Settings that make a kind quick enough for a log of a thousand rows.
+QUICK: Mapping[str, dict[str, Any]] = {
+    "catboost": {"iterations": 60, "learning_rate": 0.2},
+    "channel_net": {"epochs": 12, "batch_rows": 64, "learning_rate": 0.01, "user_dim": 16, "source_dim": 12},
+}
+VARIANTS: Mapping[str, dict[str, Any]] = {
+    "yetirank": {"kind": "catboost", "loss": "YetiRank"},
+    "rmse": {"kind": "catboost", "loss": "RMSE", "refit": False},
+    "multiclass": {"kind": "catboost", "loss": "MultiClass"},
+    "net_bce": {"kind": "channel_net", "loss": "bce", "refit": False},
+    "net_mse": {"kind": "channel_net", "loss": "mse", "holdout": 0.0},
+}
+MODELS = {**{kind: {"kind": kind} for kind in model_kinds()}, **VARIANTS}
+
+
+class SmallLog:
+    """Types of the fixture in conftest.py."""
+
+    train: PairFrame
+    eval: PairFrame
+
+
+def ranker_of(name: str) -> Ranker:
+    table = MODELS[name]
+    return build_models({name: {**QUICK.get(table["kind"], {}), **table}})[name]
+
+
+@pytest.fixture(scope="module", params=list(MODELS))
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def fitted(name: str, small_log: SmallLog) -> FittedRanker:
+    return ranker_of(name).fit(small_log.train, CONTEXT)
+
+
+def with_table(frame: PairFrame, table: pl.DataFrame) -> PairFrame:
+    return replace(frame, table=table)
+
+
+def check_finite(scores: npt.NDArray[np.float64], frame: PairFrame) -> None:
+    assert scores.dtype == np.float64
+    assert scores.shape == (frame.table.height,)
+    assert np.isfinite(scores).all()
+
+
+def test_learns_the_obvious(
+    name: str,
+    fitted: FittedRanker,
+    small_log: SmallLog,
+    user_auc: Callable[[PairFrame, npt.NDArray[np.float64]], float],
+) -> None:
+    scores = fitted.predict(small_log.eval)
+    check_finite(scores, small_log.eval)
+    assert user_auc(small_log.eval, scores) > WORST_AUC.get(MODELS[name]["kind"], 0.85)
+
+
+def test_repeats_exactly_in_any_row_order_and_leaves_the_frame_alone(
+    name: str, fitted: FittedRanker, small_log: SmallLog
+) -> None:
+    before = small_log.train.table.clone()
+    shuffled = with_table(small_log.train, before.sample(fraction=1.0, shuffle=True, seed=1))
+    again = ranker_of(name).fit(shuffled, CONTEXT)
+    assert_frame_equal(small_log.train.table, before)
+    np.testing.assert_array_equal(again.predict(small_log.eval), fitted.predict(small_log.eval))
+    assert again.report == fitted.report
+
+
+def test_leaves_no_trace_in_global_random_state(name: str, small_log: SmallLog) -> None:
+    torch = pytest.importorskip("torch")
+    before = torch.get_rng_state(), np.random.get_state()[1].copy()  # type: ignore[index] # noqa: NPY002
+    switches = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    ranker_of(name).fit(small_log.train, replace(CONTEXT, iterations=1))
+    assert torch.equal(torch.get_rng_state(), before[0])
+    assert np.array_equal(np.random.get_state()[1], before[1])  # type: ignore[index] # noqa: NPY002
+    assert (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()) == switches
+
+
+def test_survives_save_and_load(name: str, fitted: FittedRanker, small_log: SmallLog, tmp_path: Path) -> None:
+    fitted.save(tmp_path)
+    loaded = ranker_of(name).fitted.load(tmp_path)
+    np.testing.assert_array_equal(loaded.predict(small_log.eval), fitted.predict(small_log.eval))
+    assert loaded.report == fitted.report
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert files
+    assert {path.suffix for path in files} <= NATIVE_FILES
+    assert not [path for path in files if path.read_bytes()[:1] == b"\x80"], "a pickle"
+
+
+def test_alone_equals_bulk_in_any_order(fitted: FittedRanker, small_log: SmallLog) -> None:
+    bulk = fitted.predict(small_log.eval)
+    alone = [fitted.predict(small_log.eval.take(pl.col("pair_id") == i))[0] for i in pair_ids(small_log.eval)[:25]]
+    np.testing.assert_allclose(alone, bulk[:25], rtol=0, atol=1e-6)
+    order = np.random.default_rng(0).permutation(len(bulk))
+    shuffled = with_table(small_log.eval, small_log.eval.table[order])
+    np.testing.assert_allclose(fitted.predict(shuffled), bulk[order], rtol=0, atol=1e-6)
+
+
+def pair_ids(frame: PairFrame) -> list[int]:
+    return frame.table["pair_id"].to_list()
+
+
+def test_predicts_an_empty_frame(fitted: FittedRanker, small_log: SmallLog) -> None:
+    check_finite(fitted.predict(small_log.eval.take(pl.lit(False))), small_log.eval.take(pl.lit(False)))
+
+
+def test_scores_unseen_users_items_sources_and_categories(fitted: FittedRanker, small_log: SmallLog) -> None:
+    wider = pl.Enum(["odd", "prime", "even"])
+    table = small_log.eval.table.with_columns(
+        pl.col("user_id", "item_id") + 1000,
+        source=pl.lit(None, dtype=pl.UInt16),
+        item_kind=pl.lit("prime", dtype=wider),
+    ).drop("relevance")
+    unseen = with_table(small_log.eval, table)
+    check_finite(fitted.predict(unseen), unseen)
+
+
+def test_copes_with_nulls_in_every_column(name: str, small_log: SmallLog) -> None:
+    train, test = with_nulls(small_log.train), with_nulls(small_log.eval)
+    fitted = ranker_of(name).fit(train, CONTEXT)
+    check_finite(fitted.predict(test), test)
+    nothing = with_table(test, test.table.with_columns(pl.lit(None, dtype=d).alias(c) for c, d in dtypes(test)))
+    check_finite(fitted.predict(nothing), nothing)
+
+
+def dtypes(frame: PairFrame) -> list[tuple[str, pl.DataType]]:
+    return [(name, frame.table.schema[name]) for name in frame.features]
+
+
+def with_nulls(frame: PairFrame) -> PairFrame:
+    """Every fifth value of each feature and of the source unknown; a NaN, an infinity, and columns of nulls only."""
+    thin = [
+        pl.when((pl.col("pair_id") + i) % 5 != 0).then(pl.col(name)).alias(name)
+        for i, name in enumerate([*frame.features, "source"])
+    ]
+    table = frame.table.with_columns(thin).with_columns(
+        empty=pl.lit(None, dtype=pl.Float32),
+        empty_kind=pl.lit(None, dtype=pl.Enum(["a", "b"])),
+        is_empty=pl.lit(None, dtype=pl.Boolean),
+        wild=pl.Series([float("nan"), float("inf"), -1e38, 0.0] * frame.table.height, dtype=pl.Float32)[
+            : frame.table.height
+        ],
+    )
+    return PairFrame(
+        table, (*frame.features, "empty", "empty_kind", "is_empty", "wild"), "user_id", "item_id", "source"
+    )
+
+
+@pytest.mark.parametrize("level", [-1, 1])
+def test_copes_with_one_class(name: str, small_log: SmallLog, level: int) -> None:
+    flat = with_table(small_log.train, small_log.train.table.with_columns(relevance=pl.lit(level, dtype=pl.Int8)))
+    check_finite(ranker_of(name).fit(flat, CONTEXT).predict(small_log.eval), small_log.eval)
+
+
+def test_copes_with_a_class_that_only_the_last_window_has(name: str, small_log: SmallLog) -> None:
+    is_early = pl.col("window") < 3
+    levels = pl.when(is_early & (pl.col("relevance") < 0)).then(0).otherwise(pl.col("relevance")).cast(pl.Int8)
+    late = with_table(small_log.train, small_log.train.table.with_columns(relevance=levels))
+    check_finite(ranker_of(name).fit(late, CONTEXT).predict(small_log.eval), small_log.eval)
+
+
+@pytest.mark.parametrize("n_rows", [0, 1, 2])
+def test_copes_with_hardly_any_row(name: str, small_log: SmallLog, n_rows: int, tmp_path: Path) -> None:
+    few = with_table(small_log.train, small_log.train.table.head(n_rows))
+    fitted = ranker_of(name).fit(few, CONTEXT)
+    scores = fitted.predict(small_log.eval)
+    check_finite(scores, small_log.eval)
+    fitted.save(tmp_path)
+    np.testing.assert_array_equal(ranker_of(name).fitted.load(tmp_path).predict(small_log.eval), scores)
+
+
+def test_copes_without_source_and_without_features(name: str, small_log: SmallLog) -> None:
+    needs = ranker_of(name).needs
+    bare = PairFrame(small_log.train.table.drop("source"), needs, "user_id", "item_id")
+    fitted = ranker_of(name).fit(bare, CONTEXT)
+    check_finite(fitted.predict(replace(bare, table=small_log.eval.table.drop("source"))), small_log.eval)
+
+
+def test_a_missing_feature_is_named(name: str, fitted: FittedRanker, small_log: SmallLog) -> None:
+    needs = ranker_of(name).needs or ("als_score__like",)
+    lacking = with_table(small_log.eval, small_log.eval.table.drop(needs[0]))
+    with pytest.raises(DataError, match=needs[0]):
+        fitted.predict(lacking)
+
+
+def test_trains_as_long_as_the_context_says(name: str, small_log: SmallLog) -> None:
+    report = ranker_of(name).fit(small_log.train, replace(CONTEXT, iterations=3)).report
+    assert report.iterations in (3, None)
+    assert report.stopped_by in ("iterations", "converged")
+
+
+def test_reports_in_the_common_words(fitted: FittedRanker, small_log: SmallLog) -> None:
+    report = fitted.report
+    assert report.stopped_by in ("converged", "hold-out", "iterations", "time budget")
+    assert set(report.importance) <= set(small_log.train.features)
+    assert not report.importance or sum(report.importance.values()) == pytest.approx(1)
