@@ -18,13 +18,13 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from engine._artifact import LABEL, Damage, flush, seal, stamps, verify
+from engine._artifact import LABEL, Damage, seal, stamps, verify
 from engine._disk import disk_errors
 from engine._errors import StoreError
 from engine._past import explain_change, past_file, past_text, read_past
 from engine._pruning import KindSize, StoredArtifact, choose, remove, size_by_kind, stored_artifacts
 from engine._recipe import Recipe, digest_json
-from engine._workplace import temporary_folder
+from engine._workplace import temporary_file, temporary_folder
 
 _PATIENCE = 20.0  # seconds until a wait for another process is worth a word
 
@@ -78,7 +78,7 @@ class Store:
             except OSError:
                 if not (target / LABEL).exists():
                     raise
-            flush(target.parent)
+            # Power may fail before the rename is on the disk: then the artifact is absent, but never half there.
             self._replace(past_file(self.root, recipe.kind, recipe.name), past_text(recipe, cost))
         _verified[target] = stamps(target)
         return target
@@ -225,11 +225,11 @@ class Store:
         return self.root / "pointers" / f"{name}.json"
 
     def _replace(self, file: Path, text: str) -> None:
-        """Replace a small file so that readers see the old one or the new one."""
+        """Replace a small file so that readers see the old one or the new one.
+
+        It is not flushed: what an unlucky power failure can cost is an explanation or a pointer, not a result.
+        """
         file.parent.mkdir(parents=True, exist_ok=True)
-        with temporary_folder(self.root) as folder:
-            fresh = folder / "fresh"
+        with temporary_file(self.root) as fresh:
             fresh.write_text(text, encoding="utf-8")
-            flush(fresh)
             fresh.replace(file)
-        flush(file.parent)
