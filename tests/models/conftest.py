@@ -81,8 +81,8 @@ def _latent_scores(history: pl.DataFrame) -> npt.NDArray[np.float32]:
     matrix = np.zeros((N_USERS, N_ITEMS))
     matrix[history["user_id"].to_numpy(), history["item_id"].to_numpy()] = history["relevance"].to_numpy()
     u, s, v = np.linalg.svd(matrix, full_matrices=False)
-    scores = np.einsum("uk,k,ki->ui", u[:, :2], s[:2], v[:2])
-    return scores.astype(np.float32)
+    scores: npt.NDArray[np.float32] = np.einsum("uk,k,ki->ui", u[:, :2], s[:2], v[:2]).astype(np.float32)
+    return scores
 
 
 @pytest.fixture(scope="session")

@@ -113,7 +113,9 @@ def test_survives_save_and_load(name: str, fitted: FittedRanker, small_log: Smal
 
 def test_alone_equals_bulk_in_any_order(fitted: FittedRanker, small_log: SmallLog) -> None:
     bulk = fitted.predict(small_log.eval)
-    alone = [fitted.predict(small_log.eval.take(pl.col("pair_id") == i))[0] for i in pair_ids(small_log.eval)[:25]]
+    alone = [
+        fitted.predict(small_log.eval.take(pl.col("pair_id") == i))[0] for i in pair_ids(small_log.eval)[:25]
+    ]
     np.testing.assert_allclose(alone, bulk[:25], rtol=0, atol=1e-6)
     order = np.random.default_rng(0).permutation(len(bulk))
     shuffled = with_table(small_log.eval, small_log.eval.table[order])
@@ -143,7 +145,9 @@ def test_copes_with_nulls_in_every_column(name: str, small_log: SmallLog) -> Non
     train, test = with_nulls(small_log.train), with_nulls(small_log.eval)
     fitted = ranker_of(name).fit(train, CONTEXT)
     check_finite(fitted.predict(test), test)
-    nothing = with_table(test, test.table.with_columns(pl.lit(None, dtype=d).alias(c) for c, d in dtypes(test)))
+    nothing = with_table(
+        test, test.table.with_columns(pl.lit(None, dtype=d).alias(c) for c, d in dtypes(test))
+    )
     check_finite(fitted.predict(nothing), nothing)
 
 
@@ -172,13 +176,17 @@ def with_nulls(frame: PairFrame) -> PairFrame:
 
 @pytest.mark.parametrize("level", [-1, 1])
 def test_copes_with_one_class(name: str, small_log: SmallLog, level: int) -> None:
-    flat = with_table(small_log.train, small_log.train.table.with_columns(relevance=pl.lit(level, dtype=pl.Int8)))
+    flat = with_table(
+        small_log.train, small_log.train.table.with_columns(relevance=pl.lit(level, dtype=pl.Int8))
+    )
     check_finite(ranker_of(name).fit(flat, CONTEXT).predict(small_log.eval), small_log.eval)
 
 
 def test_copes_with_a_class_that_only_the_last_window_has(name: str, small_log: SmallLog) -> None:
     is_early = pl.col("window") < 3
-    levels = pl.when(is_early & (pl.col("relevance") < 0)).then(0).otherwise(pl.col("relevance")).cast(pl.Int8)
+    levels = (
+        pl.when(is_early & (pl.col("relevance") < 0)).then(0).otherwise(pl.col("relevance")).cast(pl.Int8)
+    )
     late = with_table(small_log.train, small_log.train.table.with_columns(relevance=levels))
     check_finite(ranker_of(name).fit(late, CONTEXT).predict(small_log.eval), small_log.eval)
 

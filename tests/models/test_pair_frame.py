@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine import DataError
+from models import PairFrame, RankedByFeature
+
+
+def frame_of(windows: Sequence[int], users: Sequence[int]) -> PairFrame:
+    table = pl.DataFrame(
+        {"window": windows, "user_id": users}, schema={"window": pl.Int64, "user_id": pl.UInt32}
+    ).with_row_index("pair_id")
+    return PairFrame(table, (), "user_id", "item_id")
+
+
+def test_groups_are_window_and_user() -> None:
+    frame = frame_of([1, 1, 1, 2, 2, 2], [5, 5, 6, 5, 6, 6])
+    assert frame.group_ids.tolist() == [0, 0, 1, 2, 3, 3]
+
+
+def test_no_rows_no_groups() -> None:
+    assert frame_of([], []).group_ids.tolist() == []
+
+
+def test_torn_groups_are_refused() -> None:
+    with pytest.raises(DataError, match=r"2 groups .* 3 separate pieces"):
+        _ = frame_of([1, 1, 1], [5, 6, 5]).group_ids
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), max_size=30))
+def test_in_order_makes_groups_contiguous_and_one_number_each(rows: list[tuple[int, int]]) -> None:
+    frame = frame_of([w for w, _ in rows], [u for _, u in rows]).in_order()
+    numbered = list(zip(frame.table["window"], frame.table["user_id"], frame.group_ids.tolist(), strict=True))
+    assert len({(w, u) for w, u, _ in numbered}) == len({g for _, _, g in numbered}) == len(set(numbered))
+    assert np.all(np.diff(frame.group_ids) >= 0)
+
+
+@given(
+    st.lists(st.none() | st.floats(allow_infinity=True, allow_nan=True, width=32), min_size=1, max_size=30)
+)
+def test_ranked_by_feature_ranks_as_the_feature_does_with_the_unknown_last(
+    values: list[float | None],
+) -> None:
+    table = pl.DataFrame({"x": values}, schema={"x": pl.Float32})
+    scores = RankedByFeature("x").predict(PairFrame(table, ("x",), "user_id", "item_id"))
+    assert np.isfinite(scores).all()
+    known = table["x"].fill_nan(None)
+    for i, a in enumerate(known):
+        for j, b in enumerate(known):
+            if a is None:
+                assert scores[i] <= scores[j]
+            elif b is not None and a < b:
+                assert scores[i] <= scores[j]
+                # Above 2^53 differences of one part in 2^24 may close to a tie.
+                assert scores[i] < scores[j] or max(abs(a), abs(b)) > 2**20 or abs(a - b) < 1e-12
