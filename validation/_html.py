@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -130,8 +131,8 @@ def _raw(value: float | None) -> str:
 
 
 def _breakable(name: str) -> Markup:
-    """Escape a name and let the browser break it after each underscore."""
-    return Markup("_<wbr>").join(name.split("_"))
+    """Escape a name and let the browser break it after underscores."""
+    return Markup("<wbr>").join(re.findall("[^_]*_+|[^_]+$", name))
 
 
 def _tone(verdict: str) -> str:

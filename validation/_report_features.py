@@ -55,7 +55,7 @@ def _flags() -> pl.Expr:
     checks = [
         (pl.col("psi") > DRIFT_LIMIT, "drifts"),
         ((null_train == 1.0) & (null_test == 1.0), "always null"),
-        ((null_test - null_train).abs() > NULL_LIMIT, "null rate changes"),
+        ((null_test - null_train).abs() > NULL_LIMIT, "nulls change"),
     ]
     texts = [pl.when(test).then(pl.lit(text)) for test, text in checks]
     return pl.concat_str(texts, separator=", ", ignore_nulls=True)

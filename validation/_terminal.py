@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import polars as pl
+from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -16,58 +17,60 @@ _VERDICT_STYLE = {"better": "green", "worse": "red", "no clear difference": "dim
 
 
 def show_report(report: Report, console: Console, *, n_features: int = 15) -> None:
-    """Print scores, segments of the chosen one and the best single model, top features, drift and fits."""
+    """Print the report with the scores at the end, where a terminal stays: fits, features, segments, scores."""
     for table in _tables(report, n_features):
         console.print(table)
-        console.print()
     console.print(Text.assemble(("Chosen: ", "bold"), report.reason))
     for text in report.caveats:
-        console.print(Text(text, style="yellow"))
+        console.print(Text.assemble(("Note: ", "bold"), text, style="yellow"))
 
 
 def _tables(report: Report, n_features: int) -> Iterator[Table]:
-    yield _scores(report)
-    yield _segments(report)
+    if report.fits.height:
+        yield _fits(report.fits)
     if report.features.height:
-        yield _features(report, n_features)
         flagged = report.features.filter(pl.col("flags") != "").sort("psi", descending=True, nulls_last=True)
         if flagged.height:
             yield _flagged(flagged, n_features)
-    if report.fits.height:
-        yield _fits(report.fits)
+        yield _features(report, n_features)
+    yield _segments(report)
+    yield _scores(report)
+    if report.scores["difference"].is_not_null().any():
+        yield _differences(report)
 
 
 def _table(title: str, *columns: str, left: tuple[str, ...] = ()) -> Table:
-    table = Table(title=Text(title, style="bold"), title_justify="left", header_style="dim")
-    for number, column in enumerate(columns):
-        is_left = number == 0 or column in left
-        table.add_column(Text(column), justify="left" if is_left else "right", overflow="fold")
+    table = Table(
+        title=Text(title, style="bold"),
+        title_justify="left",
+        header_style="dim",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+    )
+    table.add_column(Text(columns[0]), overflow="fold")
+    for column in columns[1:]:
+        table.add_column(Text(column), justify="left" if column in left else "right", no_wrap=True)
     return table
 
 
 def _scores(report: Report) -> Table:
     folds = report.fold_scores["fold"].unique(maintain_order=True).to_list()
-    title = f"{report.title}: {report.metric_text}"
-    table = _table(
-        title, "", "mean", "±", *folds, "difference", "95 % interval", "verdict", left=("verdict",)
-    )
-    for row in report.scores.iter_rows(named=True):
-        by_fold = report.fold_scores.filter(pl.col("name") == row["name"])
-        values: list[float | None] = [
-            by_fold.filter(pl.col("fold") == fold)["value"].item() for fold in folds
-        ]
-        interval = "–" if row["low"] is None else f"{row['low']:+.4f} {row['high']:+.4f}"
+    table = _table(f"{report.title}\n{report.metric_text}", "", "mean", "±", *folds)
+    for name, mean, std, is_chosen in report.scores.select("name", "mean", "std", "is_chosen").iter_rows():
+        by_fold = dict(report.fold_scores.filter(pl.col("name") == name).select("fold", "value").iter_rows())
+        values = [_number(value) for value in (mean, std, *(by_fold[fold] for fold in folds))]
+        label = Text(f"{name} (chosen)" if is_chosen else name)
+        table.add_row(label, *values, style="bold" if is_chosen else "")
+    return table
+
+
+def _differences(report: Report) -> Table:
+    title = f"Difference to {report.best_single} (95 % interval over users)"
+    table = _table(title, "", "mean", "low", "high", "verdict", left=("verdict",))
+    for row in report.scores.filter(~pl.col("is_best_single")).iter_rows(named=True):
+        numbers = [_number(row[column], "+.4f") for column in ("difference", "low", "high")]
         verdict = Text(row["verdict"], style=_VERDICT_STYLE.get(row["verdict"], ""))
-        table.add_row(
-            Text(f"{row['name']} (chosen)" if row["is_chosen"] else row["name"]),
-            _number(row["mean"]),
-            _number(row["std"]),
-            *[_number(value) for value in values],
-            _number(row["difference"], "+.4f"),
-            interval,
-            verdict,
-            style="bold" if row["is_chosen"] else "",
-        )
+        table.add_row(Text(row["name"]), *numbers, verdict)
     return table
 
 
@@ -81,8 +84,7 @@ def _segments(report: Report) -> Table:
     for row in wide.iter_rows(named=True):
         if row["segment"] != title:
             title = row["segment"]
-            table.add_section()
-            table.add_row(Text(title, style="bold"))
+            table.add_row(Text(title.partition(" (")[0], style="dim"))
         counts = (f"{row['n_pairs']:,}", f"{row['n_groups']:,}")
         table.add_row(Text(f"  {row['band']}"), *counts, *[_number(row[name]) for name in names])
     return table
@@ -90,16 +92,10 @@ def _segments(report: Report) -> Table:
 
 def _features(report: Report, n_features: int) -> Table:
     top = report.features.head(n_features)
-    table = _table(
-        f"Top {top.height} of {report.features.height} features",
-        "",
-        "importance",
-        "alone",
-        "PSI",
-        "null train/eval/test",
-    )
+    title = f"Top {top.height} of {report.features.height} features (null: train/eval/test)"
+    table = _table(title, "", "import.", "alone", "PSI", "null")
     for row in top.iter_rows(named=True):
-        nulls = " / ".join(_number(row[f"null_{part}"], ".1%") for part in ("train", "eval", "test"))
+        nulls = "/".join(_number(row[f"null_{part}"], ".0%") for part in ("train", "eval", "test"))
         psi = Text(_number(row["psi"], ".3f"), style="red" if row["is_drifting"] else "")
         table.add_row(
             Text(row["feature"]), _number(row["importance"], ".1%"), _number(row["score"]), psi, nulls
@@ -121,12 +117,10 @@ def _flagged(flagged: pl.DataFrame, n_features: int) -> Table:
 def _fits(fits: pl.DataFrame) -> Table:
     table = _table("Fits", "", "fold", "seconds", "iterations", "stopped by", left=("fold", "stopped by"))
     for row in fits.iter_rows(named=True):
-        style = "yellow" if row["stopped_by"] == "time budget" else ""
-        iterations = _number(row["iterations"], ",d")
-        stopped = Text(row["stopped_by"] or "–", style=style)
-        table.add_row(
-            Text(row["model"]), Text(row["fold"]), _number(row["seconds"], ",.1f"), iterations, stopped
-        )
+        stopped = row["stopped_by"] or "–"
+        style = "yellow" if stopped == "time budget" else ""
+        numbers = (_number(row["seconds"], ",.1f"), _number(row["iterations"], ",d"))
+        table.add_row(Text(row["model"]), Text(row["fold"]), *numbers, Text(stopped, style=style))
     return table
 
 

@@ -33,7 +33,17 @@ CHARTS = {
     "segment-1",
     "segment-2",
 }
-CHARTS = {"scores", "differences", "importance", "single", "drift", "nulls", "segment-0", "segment-1", "segment-2"}
+CHARTS = {
+    "scores",
+    "differences",
+    "importance",
+    "single",
+    "drift",
+    "nulls",
+    "segment-0",
+    "segment-1",
+    "segment-2",
+}
 FLAGS = (
     "--headless=new",
     "--no-sandbox",
@@ -212,7 +222,7 @@ def test_features_can_be_searched_and_sorted(browser: Browser, page: Path) -> No
     browser.value("document.getElementById('feature-more').click()")
     assert len(browser.value(SHOWN_FEATURES)) == 39
     browser.value(f"{SEARCH}('EMPTY__')")
-    assert browser.value(SHOWN_FEATURES) == ["empty__user_id"]
+    assert browser.value(SHOWN_FEATURES) == ["empty__user_id always null"]
     browser.value(f"{SEARCH}('')")
     browser.value("document.querySelectorAll('#features-table thead button')[3].click()")
     assert browser.value("document.querySelector('#features-table th[aria-sort]').textContent") == "PSI"
