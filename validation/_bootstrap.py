@@ -85,9 +85,8 @@ def paired_bootstrap(
             f"n_resamples is {n_resamples} and level is {level}.",
             expected="n_resamples >= 1 and 0 < level < 1",
         )
-    user_code = np.unique(group_codes(frame, [user]), return_inverse=True)[1]
-    codes = _codes_within_users(frame, metric, user, group, user_code)
-    a, b = (_sums(frame, metric, codes, user_code, relevance, score) for score in (score_a, score_b))
+    codes, owner = _parts_of_users(frame, metric, user, group)
+    a, b = (_sums(frame, metric, codes, owner, relevance, score) for score in (score_a, score_b))
     counted = (a.weight > 0) | (b.weight > 0)
     n_users = int(counted.sum())
     if n_users == 0:
@@ -109,45 +108,36 @@ def _resample(a: _Sums, b: _Sums, n_resamples: int, rng: np.random.Generator) ->
     return drawn
 
 
-def _sums(
-    frame: pl.DataFrame, metric: Metric, codes: IntArray, user_code: IntArray, relevance: str, score: str
-) -> _Sums:
-    function, values = values_by_group(metric, frame, codes, relevance, score)
-    first_row = np.zeros(len(values.group), dtype=np.int64)
-    position = np.searchsorted(values.group, codes)
-    first_row[position] = np.arange(len(codes))
-    owner = user_code[first_row]
-    total = np.where(values.weight > 0, values.weight * values.value**function.power, 0.0)
-    n_users = int(user_code.max(initial=-1)) + 1
-    value, weight = (np.bincount(owner, x, n_users).astype(np.float64) for x in (total, values.weight))
-    return _Sums(value, weight, function.power)
+def _parts_of_users(
+    frame: pl.DataFrame, metric: Metric, user: str, group: Sequence[str]
+) -> tuple[IntArray, IntArray]:
+    """Cut the rows into the parts that a metric's sums are made of, each of which belongs to one user.
 
-
-def _codes_within_users(
-    frame: pl.DataFrame, metric: Metric, user: str, group: Sequence[str], user_code: IntArray
-) -> IntArray:
-    """Codes of the parts that a metric's sums are made of; each part belongs to one user."""
+    Returns the part's code of each row, and the number of the owner (from 0 up) of each part, in ascending order of
+    the codes.
+    """
     scope = get_metric(metric.name).scope
     if scope == "whole":
         raise ConfigError(
             f"Metric {metric.name} is not a mean over users or rows, so it cannot be resampled from sums per user.",
             expected="a metric per group (user_auc, ndcg_at_k, ...), log_loss or rmse",
         )
-    if scope == "pooled":
-        return user_code
-    codes = group_codes(frame, group)
-    if user not in group:
-        _check_one_user(codes, user_code, user, group)
-    return codes
-
-
-def _check_one_user(codes: IntArray, user_code: IntArray, user: str, group: Sequence[str]) -> None:
-    order = np.argsort(codes, kind="stable")
-    same_group = np.diff(codes[order]) == 0
-    n_mixed = int((same_group & (np.diff(user_code[order]) != 0)).sum())
-    if n_mixed:
+    users = group_codes(frame, [user])
+    codes = users if scope == "pooled" else group_codes(frame, group)
+    parts = pl.DataFrame({"code": codes, "user": users}).unique().sort("code")
+    if parts["code"].n_unique() < len(parts):
         raise DataError(
             f"A group of {', '.join(group)} holds rows of several values of {user!r}.",
             expected="groups that belong to one user each",
             todo=f"add {user!r} to the group columns",
         )
+    return codes, np.unique(parts["user"].to_numpy(), return_inverse=True)[1]
+
+
+def _sums(
+    frame: pl.DataFrame, metric: Metric, codes: IntArray, owner: IntArray, relevance: str, score: str
+) -> _Sums:
+    function, values = values_by_group(metric, frame, codes, relevance, score)
+    total = np.where(values.weight > 0, values.weight * values.value**function.power, 0.0)
+    value, weight = (np.bincount(owner, x).astype(np.float64) for x in (total, values.weight))
+    return _Sums(value, weight, function.power)

@@ -100,18 +100,21 @@ def concordant_pairs(
 def _two_class_pairs(
     starts: NDArray[np.bool_], is_upper: NDArray[np.bool_], score: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    """Concordant pairs and pairs of each node (a run of rows that begins where ``starts``), sorted by score."""
+    """Concordant pairs and pairs of each node (a run of rows that begins where ``starts``), sorted by score.
+
+    This is the rank-sum statistic (Mann and Whitney 1947): the sum of the upper rows' mean ranks, less its least
+    possible value. It is counted twice over, so that it stays whole: a row that ties from row i to row j - 1 has twice
+    the rank i + j.
+    """
     node = np.flatnonzero(starts)
     block = np.flatnonzero(starts | run_starts(score))  # rows of a node that tie on the score
-    lower_before = np.concatenate(([0], np.cumsum(~is_upper)))
-    lower_at, lower_in = lower_before[block], np.diff(lower_before[block], append=lower_before[-1])
-    upper_in = np.diff(block, append=len(score)) - lower_in
-    first_block = np.searchsorted(block, node)
-    lower_node = lower_at[first_block]
-    n_lower = np.diff(lower_node, append=lower_before[-1])
-    n_upper = np.diff(node, append=len(score)) - n_lower
-    before = lower_at - np.repeat(lower_node, np.diff(first_block, append=len(block)))
-    twice = np.add.reduceat(upper_in * (2 * before + lower_in), first_block)
+    n_upper_until = np.concatenate(([0], np.cumsum(is_upper)))
+    upper_in = np.diff(n_upper_until[block], append=n_upper_until[-1])
+    n_upper = np.diff(n_upper_until[node], append=n_upper_until[-1])
+    n_lower = np.diff(node, append=len(score)) - n_upper
+    upper_in[:-1] *= block[:-1] + block[1:]
+    upper_in[-1:] *= block[-1:] + len(score)
+    twice = np.add.reduceat(upper_in, np.searchsorted(block, node)) - n_upper * (2 * node + n_upper)
     return twice / 2, (n_lower * n_upper).astype(np.float64)
 
 
