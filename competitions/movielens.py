@@ -45,6 +45,7 @@ OCCUPATIONS_100K = (
     "scientist", "student", "technician", "writer",
 )
 # fmt: on
+AGE_GROUPS = {"under 18": 0, "18-24": 18, "25-34": 25, "35-44": 35, "45-49": 45, "50-55": 50, "56+": 56}
 FLAGS = ("unknown", *sorted(genre for genre in GENRES if genre != "unknown"))  # in the order of u.item
 OCCUPATIONS = tuple(sorted({*OCCUPATIONS_1M, *OCCUPATIONS_100K}))
 Genre = pl.Enum(GENRES)
@@ -64,6 +65,7 @@ class Users(dy.Schema):
 
     user_id = dy.UInt32(primary_key=True)
     age = dy.UInt8(min=1, max=120, description="years")
+    age_group = dy.Enum(tuple(AGE_GROUPS), nullable=True, description="the groups of ml-1m")
     gender = dy.Enum(("F", "M"))
     occupation = dy.Enum(OCCUPATIONS)
 
@@ -187,7 +189,7 @@ def _tables(ratings: pl.DataFrame, users: pl.DataFrame, items: pl.DataFrame) -> 
         interactions=ratings.lazy().with_columns(
             timestamp=pl.from_epoch(seconds, "s").cast(pl.Datetime("us"))
         ),
-        users=users.lazy().drop("zip_code"),
+        users=users.lazy().drop("zip_code").with_columns(age_group=_age_group()),
         items=items.lazy().select(
             "item_id",
             pl.col("year").alias("release_year"),
@@ -195,6 +197,13 @@ def _tables(ratings: pl.DataFrame, users: pl.DataFrame, items: pl.DataFrame) -> 
             pl.col("genres").list.first().alias("main_genre"),
         ),
     )
+
+
+def _age_group() -> pl.Expr:
+    """Name the group of the age; null for what is no number, which the schema then refuses as an age."""
+    age = pl.col("age").cast(pl.Int64, strict=False)
+    names, lowest = list(AGE_GROUPS), list(AGE_GROUPS.values())[1:]
+    return age.cut(lowest, labels=names, left_closed=True).cast(pl.String)
 
 
 def _check_genres(items: pl.DataFrame) -> None:

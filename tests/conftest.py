@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from competitions import Dataset, open_dataset
@@ -12,6 +13,15 @@ from engine import DataError, Settings, load_settings
 from features import Catalogue, load_catalogue
 
 ROOT = Path(__file__).resolve().parent.parent
+
+# No deadlines: a busy machine is no defect. Derandomized, so that a run on the same code says the same.
+hypothesis.settings.register_profile(
+    "samewise",
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.function_scoped_fixture],
+)
+hypothesis.settings.load_profile("samewise")
 
 
 @pytest.fixture(scope="session")
