@@ -1,6 +1,6 @@
 """Time per-user AUC on many rows, and against a scikit-learn loop over the users of a slice.
 
-    python -m benchmarks.metrics [--rows 10_000_000] [--users 100_000] [--slice-rows 200_000] [--repeats 5]
+    python -m benchmarks.metrics [--rows 10_000_000] [--users 100_000] [--slice-rows 50_000] [--repeats 5]
 
 Prints seconds (median of the repeats). On the slice ours and the loop take turns, so that a busy machine slows both,
 and the ratio is that of the medians. Both must give the same value, or the benchmark fails.
@@ -97,7 +97,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--rows", type=int, default=10_000_000)
     parser.add_argument("--users", type=int, default=100_000)
-    parser.add_argument("--slice-rows", type=int, default=200_000)
+    parser.add_argument("--slice-rows", type=int, default=50_000)
     parser.add_argument("--repeats", type=int, default=5)
     sizes = parser.parse_args()
     time_slice(sizes.slice_rows, max(1, sizes.users * sizes.slice_rows // sizes.rows), sizes.repeats)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import polars as pl
 
 from competitions import Metric
 from engine import ConfigError, DataError
-from validation._evaluate import group_codes, values_by_group
-from validation._metric import FloatArray, IntArray, get_metric
+from validation._evaluate import ScoredRows, group_codes, scored_rows
+from validation._metric import FloatArray, IntArray, MetricFunction
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,13 @@ class Difference:
         return self.low > 0 or self.high < 0
 
 
+class _Resampled(Protocol):
+    """A metric of one score column, of a resample of the users."""
+
+    def mean(self, counts: FloatArray) -> float:
+        """Value when the i-th user is taken ``counts[i]`` times; NaN if nothing in it counts."""
+
+
 @dataclass(frozen=True)
 class _Sums:
     """Numerator and denominator of a metric's weighted mean, one of each a user, Float64 ``(n_users,)``."""
@@ -50,6 +58,19 @@ class _Sums:
     def mean(self, counts: FloatArray) -> float:
         # Not BLAS: its sums depend on the number of threads.
         return float(((counts * self.value).sum() / (counts * self.weight).sum()) ** (1 / self.power))
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Rows of a metric that is no sum over users; ``owner`` is each row's user, Int64 ``(n_rows,)``."""
+
+    rows: ScoredRows
+    owner: IntArray
+
+    def mean(self, counts: FloatArray) -> float:
+        times = counts.astype(np.int64)[self.owner]
+        rows = np.repeat(np.arange(len(times)), times)
+        return self.rows.values(np.zeros(len(rows), dtype=np.int64), rows).mean(self.rows.function.power)
 
 
 def paired_bootstrap(
@@ -70,8 +91,9 @@ def paired_bootstrap(
     A resample draws as many users as there are, with replacement, each with all of its rows: with (window, user) as
     the group a user comes with all its windows, since they are not independent. Both columns see the same
     resamples. A metric enters as a numerator and a denominator per user, so its rows are ranked only once: metrics
-    per group as ``value * weight`` and ``weight`` of the user's groups, log loss and RMSE as sums over its rows.
-    The global AUC is no such sum, and a ConfigError.
+    per group as ``value * weight`` and ``weight`` of the user's groups, log loss and RMSE as sums over its rows. The
+    global AUC is no such sum: it is computed anew for every resample, which takes as long as ``2 * n_resamples``
+    calls of ``evaluate``; resamples in which it has no value are left out of the interval.
 
     A group belongs to one user: if ``user`` is not in ``group``, it must still be constant within each group.
     The sign is not turned for losses: there a difference below zero is the better second column.
@@ -85,21 +107,20 @@ def paired_bootstrap(
             f"n_resamples is {n_resamples} and level is {level}.",
             expected="n_resamples >= 1 and 0 < level < 1",
         )
-    codes, owner = _parts_of_users(frame, metric, user, group)
-    a, b = (_sums(frame, metric, codes, owner, relevance, score) for score in (score_a, score_b))
-    counted = (a.weight > 0) | (b.weight > 0)
-    n_users = int(counted.sum())
+    a, b, n_users = _sides(frame, metric, user, group, (score_a, score_b), relevance)
     if n_users == 0:
         return Difference(float("nan"), float("nan"), float("nan"), 0)
-    a, b = (_Sums(s.value[counted], s.weight[counted], s.power) for s in (a, b))
     ones = np.ones(n_users)
-    drawn = _resample(a, b, n_resamples, np.random.default_rng(seed))
-    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
+    drawn = _resample(a, b, n_users, n_resamples, np.random.default_rng(seed))
+    drawn = drawn[~np.isnan(drawn)]
+    tails = [(1 - level) / 2, (1 + level) / 2]
+    low, high = np.quantile(drawn, tails) if len(drawn) else (np.nan, np.nan)
     return Difference(b.mean(ones) - a.mean(ones), float(low), float(high), n_users)
 
 
-def _resample(a: _Sums, b: _Sums, n_resamples: int, rng: np.random.Generator) -> FloatArray:
-    n_users = len(a.value)
+def _resample(
+    a: _Resampled, b: _Resampled, n_users: int, n_resamples: int, rng: np.random.Generator
+) -> FloatArray:
     drawn = np.empty(n_resamples)
     for i in range(n_resamples):
         users = rng.integers(0, n_users, n_users, dtype=np.int32)
@@ -108,22 +129,36 @@ def _resample(a: _Sums, b: _Sums, n_resamples: int, rng: np.random.Generator) ->
     return drawn
 
 
+def _sides(
+    frame: pl.DataFrame,
+    metric: Metric,
+    user: str,
+    group: Sequence[str],
+    scores: tuple[str, str],
+    relevance: str,
+) -> tuple[_Resampled, _Resampled, int]:
+    """What each score column is resampled from, and the number of users to draw from."""
+    rows_a, rows_b = (scored_rows(metric, frame, relevance, score) for score in scores)
+    if rows_a.function.scope == "whole":
+        users, owner = np.unique(group_codes(frame, [user]), return_inverse=True)
+        return _Rows(rows_a, owner), _Rows(rows_b, owner), len(users)
+    codes, owner = _parts_of_users(frame, rows_a.function, user, group)
+    a, b = (_sums(rows, codes, owner) for rows in (rows_a, rows_b))
+    counted = (a.weight > 0) | (b.weight > 0)
+    a, b = (_Sums(s.value[counted], s.weight[counted], s.power) for s in (a, b))
+    return a, b, int(counted.sum())
+
+
 def _parts_of_users(
-    frame: pl.DataFrame, metric: Metric, user: str, group: Sequence[str]
+    frame: pl.DataFrame, function: MetricFunction, user: str, group: Sequence[str]
 ) -> tuple[IntArray, IntArray]:
     """Cut the rows into the parts that a metric's sums are made of, each of which belongs to one user.
 
     Returns the part's code of each row, and the number of the owner (from 0 up) of each part, in ascending order of
     the codes.
     """
-    scope = get_metric(metric.name).scope
-    if scope == "whole":
-        raise ConfigError(
-            f"Metric {metric.name} is not a mean over users or rows, so it cannot be resampled from sums per user.",
-            expected="a metric per group (user_auc, ndcg_at_k, ...), log_loss or rmse",
-        )
     users = group_codes(frame, [user])
-    codes = users if scope == "pooled" else group_codes(frame, group)
+    codes = users if function.scope == "pooled" else group_codes(frame, group)
     parts = pl.DataFrame({"code": codes, "user": users}).unique().sort("code")
     if parts["code"].n_unique() < len(parts):
         raise DataError(
@@ -134,10 +169,8 @@ def _parts_of_users(
     return codes, np.unique(parts["user"].to_numpy(), return_inverse=True)[1]
 
 
-def _sums(
-    frame: pl.DataFrame, metric: Metric, codes: IntArray, owner: IntArray, relevance: str, score: str
-) -> _Sums:
-    function, values = values_by_group(metric, frame, codes, relevance, score)
-    total = np.where(values.weight > 0, values.weight * values.value**function.power, 0.0)
+def _sums(rows: ScoredRows, codes: IntArray, owner: IntArray) -> _Sums:
+    values, power = rows.values(codes), rows.function.power
+    total = np.where(values.weight > 0, values.weight * values.value**power, 0.0)
     value, weight = (np.bincount(owner, x).astype(np.float64) for x in (total, values.weight))
-    return _Sums(value, weight, function.power)
+    return _Sums(value, weight, power)

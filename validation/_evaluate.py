@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -68,10 +70,23 @@ def evaluate_by_group(
     )
 
 
-def values_by_group(
-    metric: Metric, frame: pl.DataFrame, codes: IntArray, relevance: str, score: str
-) -> tuple[MetricFunction, GroupValues]:
-    """Compute a metric for rows whose groups are given as integer codes."""
+@dataclass(frozen=True)
+class ScoredRows:
+    """Rows of one score column, ready for a metric: Float64 ``(n_rows,)`` both, missing scores filled."""
+
+    function: MetricFunction
+    policy: Mapping[str, Any]
+    relevance: FloatArray
+    score: FloatArray
+
+    def values(self, codes: IntArray, rows: IntArray | None = None) -> GroupValues:
+        """Compute the metric, given each row's group code; of ``rows`` only, if given (with repetitions)."""
+        chosen = slice(None) if rows is None else rows
+        return self.function.compute(codes, self.relevance[chosen], self.score[chosen], **self.policy)
+
+
+def scored_rows(metric: Metric, frame: pl.DataFrame, relevance: str, score: str) -> ScoredRows:
+    """Take the columns that a metric needs, and split what is for every metric off its policy."""
     function = get_metric(metric.name)
     policy = dict(metric.policy)
     missing = policy.pop("missing", "error")
@@ -83,7 +98,7 @@ def values_by_group(
             expected=f"one of {', '.join(known)}",
         )
     labels, scores = _numbers(frame, relevance), _numbers(frame, score)
-    return function, function.compute(codes, labels, _fill_missing(scores, missing, function), **policy)
+    return ScoredRows(function, policy, labels, _fill_missing(scores, missing, function))
 
 
 def _compute(
@@ -91,7 +106,8 @@ def _compute(
 ) -> tuple[MetricFunction, GroupValues]:
     is_grouped = get_metric(metric.name).scope == "group"
     codes = group_codes(frame, group) if is_grouped else np.zeros(len(frame), dtype=np.int64)
-    return values_by_group(metric, frame, codes, relevance, score)
+    rows = scored_rows(metric, frame, relevance, score)
+    return rows.function, rows.values(codes)
 
 
 def group_codes(frame: pl.DataFrame, group: Sequence[str]) -> IntArray:

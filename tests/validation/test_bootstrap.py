@@ -56,6 +56,7 @@ METRICS = [
     Metric("user_auc"),
     Metric("user_auc", {"weight": "positives", "one_class": "half"}),
     Metric("ndcg_at_k", {"k": 3}),
+    Metric("roc_auc"),
     Metric("log_loss", greater_is_better=False),
     Metric("rmse", greater_is_better=False),
 ]
@@ -76,7 +77,7 @@ def test_equals_a_loop_that_redraws_the_rows_of_users(metric: Metric) -> None:
 @pytest.mark.parametrize("metric", METRICS, ids=lambda m: m.name)
 def test_equal_scores_differ_by_exactly_nothing(metric: Metric) -> None:
     frame = scored(2).with_columns(same=pl.col("a"))
-    assert compare(frame, metric, b="same") == Difference(0.0, 0.0, 0.0, 40)
+    assert compare(frame, metric, b="same", n=50) == Difference(0.0, 0.0, 0.0, 40)
 
 
 @settings(max_examples=15, deadline=None)
@@ -146,6 +147,15 @@ def test_groups_that_do_not_name_the_user() -> None:
     )
     with pytest.raises(DataError, match="several values of 'user'"):
         paired_bootstrap(frame, METRICS[0], user="user", group=["window"], score_a="a", score_b="b", seed=0)
+
+
+def test_resamples_without_a_value_are_left_out() -> None:
+    frame = pl.DataFrame(
+        {"window": 7, "user": [1, 2], "relevance": [1, 0], "a": [0.1, 0.2], "b": [0.4, 0.3], "c": [0.1, 0.2]}
+    )
+    assert compare(frame, Metric("roc_auc")) == Difference(1.0, 1.0, 1.0, 2)
+    nothing = compare(frame.head(1), Metric("roc_auc"))
+    assert (math.isnan(nothing.low), nothing.n_users) == (True, 1)
 
 
 def test_bad_arguments() -> None:
