@@ -13,6 +13,7 @@ import polars as pl
 from engine import Recipe, Task, run_tasks
 from stacking._blender import BASELINE, MIN_EVAL_WINDOWS, BlendContext, Blender, ScoreFrame, Scores
 from stacking._oof import check_scores, oof_recipe, plan_cv_fits
+from stacking._parts import FORMAT, metric_parts
 from stacking._plan import Plan
 from validation import paired_bootstrap
 
@@ -54,17 +55,13 @@ def scored_blenders(plan: Plan) -> dict[str, Blender]:
     return {name: b for name, b in plan.blenders.items() if enough or not b.learns}
 
 
-def blend_recipe(plan: Plan, name: str, left_out: str | None) -> Recipe:
+def blend_recipe(plan: Plan, name: str, oof: Recipe, left_out: str | None = None) -> Recipe:
     """Recipe of a blender's scores of a left-out fold, or of its fit on all of them."""
-    metric = plan.dataset.competition.metric
     parts = {
         **plan.parts[name],
-        "oof": oof_recipe(plan, plan_cv_fits(plan)).key,
-        "metric": {
-            "name": metric.name,
-            "policy": dict(metric.policy),
-            "greater_is_better": metric.greater_is_better,
-        },
+        "oof": oof.key,
+        "metric": metric_parts(plan.dataset.competition.metric),
+        "format": FORMAT,
         "left out": left_out,
         "seed": plan.settings.seed,
     }
@@ -73,12 +70,12 @@ def blend_recipe(plan: Plan, name: str, left_out: str | None) -> Recipe:
 
 def blend_oof(plan: Plan, oof_file: Path) -> pl.DataFrame:
     """Join the blends' leave-one-fold-out scores to the models': one Float64 column more for each blend."""
-    blenders = scored_blenders(plan)
+    blenders, recipe = scored_blenders(plan), oof_recipe(plan, plan_cv_fits(plan))
     folds = {f.name: f.eval.cutoff for f in plan.folds.folds}
     where = [(name, fold) for name in blenders for fold in folds]
     tasks = [
         Task(
-            blend_recipe(plan, name, fold),
+            blend_recipe(plan, name, recipe, fold),
             write_left_out,
             (
                 name,
@@ -136,9 +133,9 @@ def fit_on_all(
 
 def fit_blends(plan: Plan, oof_file: Path, names: Sequence[str]) -> dict[str, Path]:
     """Fit blenders on all out-of-fold rows: name -> folder with ``blend/`` and ``weights.json``."""
-    user = plan.dataset.competition.user
+    user, recipe = plan.dataset.competition.user, oof_recipe(plan, plan_cv_fits(plan))
     args: tuple[Any, ...] = (oof_file, tuple(plan.models), user, context(plan))
-    tasks = [Task(blend_recipe(plan, n, None), fit_on_all, (plan.blenders[n], *args)) for n in names]
+    tasks = [Task(blend_recipe(plan, n, recipe), fit_on_all, (plan.blenders[n], *args)) for n in names]
     folders = run_tasks("Blends: fit on all folds", tasks, plan.store, plan.settings)
     return dict(zip(names, folders, strict=True))
 

@@ -10,9 +10,10 @@ from typing import Any
 import polars as pl
 
 from competitions import Competition
-from engine import Recipe, Store, Task, code_digest, run_tasks
+from engine import Recipe, Store, Task, run_tasks
 from features import Catalogue, column_recipes
 from models import PairFrame
+from stacking._parts import FORMAT, digest, metric_parts
 from stacking._plan import Plan, read_pairs
 from validation import Folds, Window, metrics, psi, single_feature_score
 
@@ -42,15 +43,11 @@ def families(plan: Plan) -> dict[str, tuple[str, ...]]:
 
 def card_recipe(plan: Plan, family: str, columns: Sequence[str]) -> Recipe:
     """Recipe of the facts of one file's columns."""
-    metric = plan.dataset.competition.metric
     facts: dict[str, Any] = {
-        "code": code_digest(write_cards).digest,
+        "code": [digest(psi), digest(single_feature_score)],
+        "format": FORMAT,
         "meanings": {c: plan.catalogue.columns[c].meaning for c in columns},
-        "metric": {
-            "name": metric.name,
-            "policy": dict(metric.policy),
-            "greater_is_better": metric.greater_is_better,
-        },
+        "metric": metric_parts(plan.dataset.competition.metric),
         "eval": [w.name for w in plan.eval_windows],
         "features": plan.frame_keys(plan.folds.windows, columns),
     }

@@ -9,13 +9,14 @@ from typing import Any
 
 import polars as pl
 
-from engine import Recipe, Settings, code_digest
+from engine import Recipe, Settings
 from features import compute_features
 from stacking._blend import N_RESAMPLES, Choice, blend_oof, blend_recipe, choose, scored_blenders
 from stacking._cards import card_recipe, families, make_cards
 from stacking._oof import Fit, make_oof, oof_recipe, plan_cv_fits, read_report
+from stacking._parts import FORMAT, digest
 from stacking._plan import Plan, make_plan
-from validation import CvBundle, evaluate
+from validation import CvBundle, evaluate, paired_bootstrap
 
 POINTER = "cv"
 
@@ -39,12 +40,16 @@ def run_cv(settings: Settings) -> CvBundle:
 def cv_recipe(plan: Plan) -> Recipe:
     """Recipe of the whole bundle."""
     fits = plan_cv_fits(plan)
+    oof = oof_recipe(plan, fits)
     folds = [f.name for f in plan.folds.folds]
     parts: dict[str, Any] = {
-        "code": [code_digest(f).digest for f in (_cross_validate, choose)],
+        "code": [digest(evaluate), digest(paired_bootstrap)],
+        "format": FORMAT,
         "fits": {f"{f.model} @ {f.fold.name}": f.fit.key for f in fits},
-        "oof": oof_recipe(plan, fits).key,
-        "blends": {n: [blend_recipe(plan, n, fold).key for fold in folds] for n in scored_blenders(plan)},
+        "oof": oof.key,
+        "blends": {
+            n: [blend_recipe(plan, n, oof, fold).key for fold in folds] for n in scored_blenders(plan)
+        },
         "cards": {family: card_recipe(plan, family, c).key for family, c in families(plan).items()},
         "settings": _settings(plan),
         "n_resamples": N_RESAMPLES,

@@ -10,10 +10,20 @@ from typing import Any
 
 import polars as pl
 
-from engine import Recipe, Settings, TaskError, code_digest
+from engine import Recipe, Settings, TaskError
 from features import compute_features
 from stacking._blend import blend_recipe, fit_blends, read_weights, score_frame
-from stacking._oof import Fit, check_scores, join_scores, make_oof, plan_fit, run_fits
+from stacking._oof import (
+    Fit,
+    check_scores,
+    join_scores,
+    make_oof,
+    oof_recipe,
+    plan_cv_fits,
+    plan_fit,
+    run_fits,
+)
+from stacking._parts import FORMAT
 from stacking._plan import Plan, make_plan
 from validation import CvBundle
 
@@ -69,10 +79,11 @@ def plan_final_fits(plan: Plan, bundle: CvBundle) -> list[Fit]:
 
 def final_recipe(plan: Plan, bundle: CvBundle, fits: Sequence[Fit]) -> Recipe:
     """Recipe of the table of test scores."""
+    oof = oof_recipe(plan, plan_cv_fits(plan))
     parts: dict[str, Any] = {
-        "code": code_digest(_score_test_pairs).digest,
+        "format": FORMAT,
         "scores": {f.model: f.scores.key for f in fits},
-        "blends": {name: blend_recipe(plan, name, None).key for name in bundle.blends},
+        "blends": {name: blend_recipe(plan, name, oof).key for name in bundle.blends},
         "chosen": bundle.chosen,
         "data": plan.dataset.fingerprint,
     }

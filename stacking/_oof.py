@@ -15,6 +15,7 @@ import polars as pl
 from engine import Recipe, Store, Task, TaskError, run_tasks
 from features import Catalogue
 from models import FitContext, FitReport, Ranker
+from stacking._parts import FORMAT
 from stacking._plan import Plan, read_pairs
 from validation import Fold, Window, is_test, window_pairs, window_relevance
 
@@ -46,6 +47,7 @@ def plan_fit(plan: Plan, model: str, fold: Fold, iterations: int | None = None) 
             "seed": plan.settings.seed,
             "threads": plan.threads_per_fit,
             "iterations": iterations,
+            "format": FORMAT,
         },
     )
     scores = Recipe(
@@ -175,7 +177,11 @@ def oof_recipe(plan: Plan, fits: Sequence[Fit]) -> Recipe:
     """Recipe of the table of out-of-fold scores of every model."""
     upstream = {f"{f.model} @ {f.fold.name}": f.scores.key for f in fits}
     models = list(plan.models)
-    return Recipe("oof", "models", {"models": models, "scores": upstream, "data": plan.dataset.fingerprint})
+    return Recipe(
+        "oof",
+        "models",
+        {"models": models, "scores": upstream, "data": plan.dataset.fingerprint, "format": FORMAT},
+    )
 
 
 def make_oof(plan: Plan) -> Path:

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
-from functools import cache
-from importlib.metadata import version
 from typing import Any, cast
 
 from competitions import Dataset, open_dataset
-from engine import ConfigError, DataError, Settings, Store, code_digest, did_you_mean
+from engine import ConfigError, DataError, Settings, Store, did_you_mean
 from features import Catalogue, feature_keys, load_catalogue, read_features
 from models import PairFrame, Ranker, build_models
 from stacking._blender import BASELINE, MIN_EVAL_WINDOWS, Blender, blenders
+from stacking._parts import digest, library_versions
 from validation import Folds, Window, plan_folds
-
-LIBRARIES = ("catboost", "implicit", "numpy", "polars", "scipy", "torch")
 
 
 @dataclass(frozen=True)
@@ -160,17 +157,11 @@ def made_of(maker: Ranker | Blender) -> dict[str, Any]:
     """What a fit depends on beside its rows: code, parameters and library versions, as parts of a recipe."""
     names = [f.name for f in fields(cast(Any, maker))]
     return {
-        "code": code_digest(type(maker)).digest,
-        "fitted code": code_digest(maker.fitted).digest,
+        "code": digest(type(maker)),
+        "fitted code": digest(maker.fitted),
         "parameters": {n: _plain(getattr(maker, n)) for n in names},
-        "versions": _versions(),
+        "versions": library_versions(),
     }
-
-
-@cache
-def _versions() -> dict[str, str]:
-    """Versions of the libraries that can change a fit, without importing them."""
-    return {name: version(name) for name in LIBRARIES}
 
 
 def _plain(value: Any) -> Any:

@@ -53,6 +53,6 @@ class MeanRank:
     learns: ClassVar[bool] = False
     fitted: ClassVar[type[FittedMeanRank]] = FittedMeanRank
 
-    def fit(self, oof: ScoreFrame, context: BlendContext) -> FittedMeanRank:  # noqa: ARG002 - the protocol's
+    def fit(self, oof: ScoreFrame, context: BlendContext) -> FittedMeanRank:
         """Remember the models' names."""
         return FittedMeanRank(oof.models)

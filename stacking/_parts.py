@@ -1,0 +1,37 @@
+"""Parts that recipes of this room have in common: digests of code, the metric, library versions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from importlib.metadata import version
+from typing import Any
+
+from competitions import Metric
+from engine import code_digest
+from validation import metrics
+
+FORMAT = 1  # of the artifacts of this room; raise it when this room puts them together differently
+LIBRARIES = ("catboost", "implicit", "numpy", "polars", "scipy", "torch")
+
+
+@cache
+def digest(code: Callable[..., object]) -> str:
+    """Digest of a function or class and of all that it reaches; taken once a process, since it costs a while."""
+    return code_digest(code).digest
+
+
+@cache
+def library_versions() -> dict[str, str]:
+    """Versions of the libraries that can change a fit, without importing them."""
+    return {name: version(name) for name in LIBRARIES}
+
+
+def metric_parts(metric: Metric) -> dict[str, Any]:
+    """The competition's metric: its name, policy and code, which no digest reaches by its name."""
+    return {
+        "name": metric.name,
+        "policy": dict(metric.policy),
+        "greater_is_better": metric.greater_is_better,
+        "code": digest(metrics()[metric.name].compute),
+    }
