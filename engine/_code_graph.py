@@ -18,7 +18,7 @@ from typing import Any
 
 from engine._constants import changes_while_running, home_of, statements_about
 from engine._loaded_code import bytecode, globals_read, tree_of
-from engine._members import members_of, state_of, wrapped_parts
+from engine._members import functions_held, members_of, state_of, wrapped_parts
 from engine._plain_values import Opaque, external_name, plain_value
 from engine._recipe import Json
 from engine._source import Chain, chains, files_imported, files_reached, is_inside, module_file, read_source
@@ -109,13 +109,8 @@ class CodeGraph:
         return ["node", label]
 
     def _external(self, function: FunctionType) -> Json:
-        """A function of a library; one that wraps a function of ours leads to that."""
-        cells = (
-            [cell.cell_contents for cell in function.__closure__ or ()]
-            if hasattr(function, "__wrapped__")
-            else []
-        )
-        ours = [value for value in cells if isinstance(value, FunctionType)]
+        """A function of a library; one that wraps functions of ours leads to those."""
+        ours = functions_held(function) if hasattr(function, "__wrapped__") else []
         return [external_name(function), *map(self.describe, ours)] if ours else external_name(function)
 
     def _cells(self, function: FunctionType, path: Path) -> Json:
@@ -132,10 +127,10 @@ class CodeGraph:
     def _class(self, kind: type) -> Json:
         if id(kind) in self._labels:
             return ["node", self._labels[id(kind)]]
-        path = module_file(kind.__module__, self.root)
-        if path is None:
+        module = sys.modules.get(kind.__module__)
+        path = module_file(module, self.root)
+        if path is None or module is None:
             return external_name(kind)
-        module = sys.modules[kind.__module__]
         label = self._start_node(kind, f"{path.relative_to(self.root)}: {kind.__qualname__}")
         found = read_source(path).classes.get(kind.__qualname__, [])
         facts: dict[str, Json] = {"bases": [self.describe(base) for base in (*kind.__bases__, type(kind))]}

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from engine._errors import StoreError
+from engine._errors import SamewiseError, StoreError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _CLOSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EIO, errno.ELOOP}
@@ -19,14 +19,17 @@ def disk_errors(root: Path) -> Iterator[None]:
     """Turn a full or closed disk under ``root`` into StoreError; other errors pass through."""
     try:
         yield
-    except OSError as error:
-        if error.errno in _FULL or any(text in str(error) for text in _FULL_TEXTS):
+    except SamewiseError:
+        raise
+    except Exception as error:  # Polars and catboost say "no space left" in error types of their own
+        number = error.errno if isinstance(error, OSError) else None
+        if number in _FULL or any(text in str(error) for text in _FULL_TEXTS):
             raise StoreError(
                 f"The disk is full: an artifact could not be written to the store {root} ({error}).",
                 expected="room for the artifact; nothing half-written was left behind",
                 todo="free space, or see `python -m engine store prune`, and run again: it goes on where it was",
             ) from error
-        if error.errno in _CLOSED and _is_below(error.filename, root):
+        if isinstance(error, OSError) and number in _CLOSED and _is_below(error.filename, root):
             raise StoreError(
                 f"The store {root} cannot be written ({error}).",
                 expected="a folder that this user may write",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import inspect
+from collections.abc import Mapping
 from functools import cached_property, partial
 from pathlib import Path
 from types import FunctionType, MethodType
@@ -29,6 +30,13 @@ def wrapped_parts(value: Any) -> tuple[Any, ...]:
         return type(value), value.name
     wrapped = getattr(value, "__wrapped__", None)
     return (wrapped,) if isinstance(wrapped, FunctionType) else ()
+
+
+def functions_held(function: FunctionType) -> list[FunctionType]:
+    """Functions that a wrapper holds, one by one or in a mapping (as ``functools.singledispatch`` does)."""
+    cells = [*(cell.cell_contents for cell in function.__closure__ or ()), *vars(function).values()]
+    held = [v for cell in cells for v in (cell.values() if isinstance(cell, Mapping) else [cell])]
+    return [value for value in held if isinstance(value, FunctionType)]
 
 
 def state_of(value: Any) -> dict[str, Any]:

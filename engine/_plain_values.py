@@ -57,7 +57,7 @@ def _of_a_library(value: Any) -> Json:
         return [kind, blake3(_serialized(value)).hexdigest()]
     if library == "polars" and type(value).__module__.startswith("polars.datatypes"):
         return [kind, repr(value)]
-    if callable(value) and hasattr(value, "__qualname__"):
+    if callable(value) and hasattr(value, "__qualname__") and not hasattr(value, "__origin__"):
         return external_name(value)
     raise Opaque(kind)
 

@@ -56,7 +56,8 @@ def stage_progress(title: str, names: Sequence[str], *, n_found: int, n_workers:
             transient=True,
         ) as bar:
             stage = Stage(names, n_workers, bar)
-            stage.task = bar.add_task(title, total=len(names), running=", ".join(stage.running))
+            found = f" ({n_found} from the store)" if n_found else ""
+            stage.task = bar.add_task(title + found, total=len(names), running=", ".join(stage.running))
             yield stage
     console.print(_summary(title, len(stage.done), n_found, time.perf_counter() - started), markup=False)
 

@@ -181,7 +181,8 @@ class Store:
             for artifact in chosen:
                 with self.lock(artifact.key), temporary_folder(self.root) as aside:
                     remove(artifact, aside / "removed")
-                self._lock_file(artifact.key).unlink(missing_ok=True)
+                    # Still held: whoever waits for this file finds it gone and takes the next one.
+                    self._lock_file(artifact.key).unlink(missing_ok=True)
         return chosen
 
     def _find(self, kind: str, key: str, *, is_locked: bool = False) -> Path | None:

@@ -6,9 +6,10 @@ import errno
 import json
 import logging
 import os
-import time
+from collections.abc import Callable
 from pathlib import Path
 
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -191,10 +192,19 @@ def test_a_pointer_leads_to_the_artifact_it_was_set_to_last(store: Store) -> Non
     assert store.pointed("cv") is None
 
 
-def test_a_full_disk_is_said_and_leaves_nothing(store: Store) -> None:
+def write_text_to(path: str) -> None:
+    Path(path).write_text("x" * 10_000, encoding="utf-8")
+
+
+def write_parquet_to(path: str) -> None:
+    pl.DataFrame({"x": range(10_000)}).write_parquet(path)
+
+
+@pytest.mark.parametrize("write", [write_text_to, write_parquet_to])
+def test_a_full_disk_is_said_and_leaves_nothing(store: Store, write: Callable[[str], None]) -> None:
     def fills(folder: Path) -> None:
         (folder / "half").write_text("half", encoding="utf-8")
-        Path("/dev/full").write_text("x" * 10_000, encoding="utf-8")
+        write("/dev/full")
 
     with pytest.raises(StoreError, match="disk is full"):
         store.make(RECIPE, fills)
@@ -237,49 +247,3 @@ def test_nothing_on_disk_is_a_pickle(store: Store) -> None:
         content = (store.root / name).read_bytes()
         assert not content.startswith(b"\x80"), name
         assert name.endswith((".json", ".lock", "alive", "a.txt", "b.bin", "empty"))
-
-
-def test_size_and_pruning(store: Store) -> None:
-    old = Recipe("feature", "rate", {"code": "1"})
-    new = Recipe("feature", "rate", {"code": "2"})
-    fit = Recipe("fit", "net", {"upstream": {"rate": new.key}})
-    older_fit = Recipe("fit", "net", {"upstream": {"rate": old.key}})
-    for recipe in (old, new, older_fit, fit):
-        store.make(recipe, build)
-    assert [(s.kind, s.n_artifacts, s.n_bytes) for s in store.size()] == [
-        ("feature", 2, 522),
-        ("fit", 2, 522),
-    ]
-
-    with pytest.raises(StoreError, match="what to prune"):
-        store.prune()
-    listed = store.prune(is_unneeded_only=True)
-    assert {a.key for a in listed} == {old.key, older_fit.key}
-    assert store.find(old)
-    store.prune(is_unneeded_only=True, is_dry_run=False)
-    assert [store.find(r) is not None for r in (old, older_fit, new, fit)] == [False, False, True, True]
-    assert store.prune(unused_days=1) == ()
-    assert {a.kind for a in store.prune(kinds=["fit"], is_dry_run=False)} == {"fit"}
-    assert store.find(fit) is None
-    assert store.make(fit, build)
-
-
-def test_a_pointer_keeps_what_it_leads_to(store: Store) -> None:
-    feature, cv = Recipe("feature", "rate", {"code": "1"}), None
-    store.make(feature, build)
-    cv = Recipe("cv", "cv", {"features": [feature.key]})
-    store.make(cv, build)
-    store.point("cv", cv)
-    store.make(Recipe("feature", "rate", {"code": "2"}), build)
-    store.make(Recipe("cv", "cv", {"features": []}), build)
-    assert store.prune(is_unneeded_only=True) == ()
-
-
-def test_days_without_use_count_from_the_last_read(store: Store) -> None:
-    made = store.make(RECIPE, build)
-    long_ago = time.time() - 10 * 86_400
-    os.utime(made / "artifact.json", (long_ago, long_ago))
-    assert len(store.prune(unused_days=9)) == 1
-    forget(store)
-    store.find(RECIPE)
-    assert store.prune(unused_days=9) == ()
