@@ -202,8 +202,10 @@ def _tables(ratings: pl.DataFrame, users: pl.DataFrame, items: pl.DataFrame) -> 
 def _age_group() -> pl.Expr:
     """Name the group of the age; null for what is no number, which the schema then refuses as an age."""
     age = pl.col("age").cast(pl.Int64, strict=False)
-    names, lowest = list(AGE_GROUPS), list(AGE_GROUPS.values())[1:]
-    return age.cut(lowest, labels=names, left_closed=True).cast(pl.String)
+    group: pl.Expr = pl.when(age.is_not_null()).then(pl.lit(next(iter(AGE_GROUPS))))
+    for name, lowest in AGE_GROUPS.items():
+        group = pl.when(age >= lowest).then(pl.lit(name)).otherwise(group)
+    return group
 
 
 def _check_genres(items: pl.DataFrame) -> None:

@@ -114,7 +114,7 @@ class TestReal:
         assert log.schema["relevance"] == pl.Int8
         assert movielens.pair_schema.names() == [
             *("pair_id", "user_id", "item_id", "timestamp"),
-            *("age", "gender", "occupation", "release_year", "genres", "main_genre"),
+            *("age", "age_group", "gender", "occupation", "release_year", "genres", "main_genre"),
         ]
 
 
