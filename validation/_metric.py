@@ -55,12 +55,6 @@ class GroupValues:
         return float(((self.weight[counted] * self.value[counted] ** power).sum() / total) ** (1 / power))
 
 
-def group_values(group: IntArray, value: FloatArray, weight: FloatArray) -> GroupValues:
-    """Build ``GroupValues``, giving left-out groups (NaN) and groups of weight 0 the weight 0 and the value NaN."""
-    counted = ~np.isnan(value) & (weight > 0)
-    return GroupValues(group, np.where(counted, value, np.nan), np.where(counted, weight, 0.0))
-
-
 @dataclass(frozen=True)
 class MetricFunction:
     """A registered metric.
@@ -103,7 +97,8 @@ def metric(
     """Register a function as a metric under its own name; its keyword-only parameters are the policy.
 
     The function gets three arrays of shape ``(n_rows,)`` in any row order: group codes Int64, relevance Float64
-    without NaN, score Float64 without NaN. Policy keys and the values of ``Literal`` parameters are checked before.
+    without NaN, score Float64 without NaN. Policy keys and values are checked before, by the annotations. It returns
+    ``GroupValues``; a group with the value NaN or the weight 0 is left out.
     """
 
     def register(
@@ -114,7 +109,7 @@ def metric(
             group: ArrayLike, relevance: ArrayLike, score: ArrayLike, /, *args: P.args, **policy: P.kwargs
         ) -> GroupValues:
             _check_policy(function, policy)
-            return function(*_clean(group, relevance, score), *args, **policy)
+            return _without_uncounted(function(*_clean(group, relevance, score), *args, **policy))
 
         name = function.__name__
         known = _registry.get(name)
@@ -186,6 +181,14 @@ def _choices(function: Callable[..., object], key: str) -> list[str]:
     """Return the texts that a ``Literal`` parameter allows; none for other parameters."""
     hint = get_type_hints(function).get(key)
     return [c for c in get_args(hint) if isinstance(c, str)] if get_origin(hint) is Literal else []
+
+
+def _without_uncounted(found: GroupValues) -> GroupValues:
+    """Give groups of value NaN the weight 0, and groups of weight 0 the value NaN."""
+    counted = ~np.isnan(found.value) & (found.weight > 0)
+    return GroupValues(
+        found.group, np.where(counted, found.value, np.nan), np.where(counted, found.weight, 0.0)
+    )
 
 
 def _clean(

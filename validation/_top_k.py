@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine import ConfigError
-from validation._metric import FloatArray, GroupValues, IntArray, group_values
+from validation._metric import FloatArray, GroupValues, IntArray
 from validation._order import Groups, run_starts, stable_argsort
 
 Ties = Literal["worst", "order", "average"]
@@ -71,7 +71,7 @@ def share(
     """Divide, with weight 1 a group; a group with nothing relevant follows the policy."""
     value = np.full(len(groups.code), np.nan if policy == "skip" else 0.0)
     np.divide(part, whole, out=value, where=n_relevant > 0)
-    return group_values(groups.code, value, np.ones(len(groups.code)))
+    return GroupValues(groups.code, value, np.ones(len(groups.code)))
 
 
 def check_k(k: int | None) -> None:

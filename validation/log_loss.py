@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from engine import DataError
-from validation._metric import FloatArray, GroupValues, IntArray, group_values, metric
+from validation._metric import FloatArray, GroupValues, IntArray, metric
 from validation._order import Groups, stable_argsort
 
 
@@ -42,6 +42,6 @@ def log_loss(
     order = stable_argsort(group)
     groups = Groups.of(group[order])
     likelihood = np.clip(np.where(relevance >= min_relevance, score, 1 - score), clip, 1 - clip)
-    return group_values(
+    return GroupValues(
         groups.code, groups.sums(-np.log(likelihood[order])) / groups.size, groups.size.astype(np.float64)
     )

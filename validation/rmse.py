@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from engine import DataError
-from validation._metric import FloatArray, GroupValues, IntArray, group_values, metric
+from validation._metric import FloatArray, GroupValues, IntArray, metric
 from validation._order import Groups, stable_argsort
 
 
@@ -24,4 +24,4 @@ def rmse(group: IntArray, relevance: FloatArray, score: FloatArray) -> GroupValu
     order = stable_argsort(group)
     groups = Groups.of(group[order])
     squares = groups.sums(error[order] ** 2) / groups.size
-    return group_values(groups.code, np.sqrt(squares), groups.size.astype(np.float64))
+    return GroupValues(groups.code, np.sqrt(squares), groups.size.astype(np.float64))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from validation._metric import FloatArray, GroupValues, IntArray, group_values, metric
+from validation._metric import FloatArray, GroupValues, IntArray, metric
 from validation._order import Groups, by_group_and_score, concordant_pairs
 
 
@@ -23,4 +23,4 @@ def roc_auc(group: IntArray, relevance: FloatArray, score: FloatArray) -> GroupV
     concordant, n_pairs = concordant_pairs(groups, relevance[order], score[order])
     value = np.full(len(groups.code), np.nan)
     np.divide(concordant, n_pairs, out=value, where=n_pairs > 0)
-    return group_values(groups.code, value, groups.size.astype(np.float64))
+    return GroupValues(groups.code, value, groups.size.astype(np.float64))

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from engine import ConfigError
-from validation._metric import FloatArray, GroupValues, IntArray, group_values, metric
+from validation._metric import FloatArray, GroupValues, IntArray, metric
 from validation._order import Groups, by_group_and_score, concordant_pairs
 
 ONE_CLASS = {"skip": np.nan, "zero": 0.0, "half": 0.5}
@@ -71,7 +71,7 @@ def user_auc(
             if weight == "positives"
             else groups.size.astype(np.float64)
         )
-    return group_values(groups.code, value, weights)
+    return GroupValues(groups.code, value, weights)
 
 
 def _pairs_between(
