@@ -4,33 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from engine import Recipe, Task, run_tasks
-from stacking._blender import BASELINE, MIN_EVAL_WINDOWS, BlendContext, Blender, ScoreFrame, Scores
+from stacking._blender import MIN_EVAL_WINDOWS, BlendContext, Blender, ScoreFrame, Scores
 from stacking._oof import check_scores, oof_recipe, plan_cv_fits
 from stacking._parts import FORMAT, metric_parts
 from stacking._plan import Plan
-from validation import paired_bootstrap
-
-N_RESAMPLES = 1000
-
-
-@dataclass(frozen=True)
-class Choice:
-    """Which scores the submission uses, and why.
-
-    ``differences``: for each learned blend ``mean``, ``low``, ``high`` of its metric minus the baseline's, larger
-    is better (the sign of a loss is turned).
-    """
-
-    chosen: str
-    reason: str
-    differences: Mapping[str, Mapping[str, float]]
 
 
 def score_frame(oof: pl.DataFrame, models: Sequence[str], user: str) -> ScoreFrame:
@@ -143,48 +126,3 @@ def fit_blends(plan: Plan, oof_file: Path, names: Sequence[str]) -> dict[str, Pa
 def read_weights(folders: Mapping[str, Path]) -> dict[str, dict[str, float]]:
     """Share of each model in each blend."""
     return {n: json.loads((f / "weights.json").read_text(encoding="utf-8")) for n, f in folders.items()}
-
-
-def choose(plan: Plan, oof: pl.DataFrame, blends: Sequence[str]) -> Choice:
-    """Choose what the submission uses.
-
-    ``settings.blender`` forces one. Else the mean of ranks is used, unless the paired bootstrap interval (users
-    resampled with all their folds) of a learned blend's difference to it lies above zero; of several such blends
-    the one with the largest mean difference.
-    """
-    differences = {b: _difference(plan, oof, b) for b in blends if b != BASELINE}
-    forced = plan.settings.blender
-    if forced != "auto":
-        return Choice(forced, f"blender = {forced!r} in the settings", differences)
-    better = {b: d["mean"] for b, d in differences.items() if d["low"] > 0}
-    if better:
-        best = max(better, key=lambda b: better[b])
-        d = differences[best]
-        reason = (
-            f"its gain over {BASELINE} is {d['mean']:+.4f} [{d['low']:+.4f}, {d['high']:+.4f}], above zero"
-        )
-        return Choice(best, reason, differences)
-    if differences:
-        return Choice(BASELINE, "no learned blend beats it with an interval above zero", differences)
-    n = len(plan.folds.folds)
-    reason = f"learned blends are not scored: they need {MIN_EVAL_WINDOWS} eval windows, there are {n}"
-    return Choice(BASELINE, reason, differences)
-
-
-def _difference(plan: Plan, oof: pl.DataFrame, blend: str) -> dict[str, float]:
-    c = plan.dataset.competition
-    found = asdict(
-        paired_bootstrap(
-            oof,
-            c.metric,
-            user=c.user,
-            group=["window", c.user],
-            score_a=BASELINE,
-            score_b=blend,
-            n_resamples=N_RESAMPLES,
-            seed=plan.settings.seed,
-        )
-    )
-    if c.metric.greater_is_better:
-        return {k: float(found[k]) for k in ("mean", "low", "high")}
-    return {"mean": -float(found["mean"]), "low": -float(found["high"]), "high": -float(found["low"])}

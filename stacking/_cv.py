@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from time import perf_counter
 from typing import Any
@@ -11,8 +12,9 @@ import polars as pl
 
 from engine import Recipe, Settings
 from features import compute_features
-from stacking._blend import N_RESAMPLES, Choice, blend_oof, blend_recipe, choose, scored_blenders
+from stacking._blend import blend_oof, blend_recipe, scored_blenders
 from stacking._cards import card_recipe, families, make_cards
+from stacking._choice import N_RESAMPLES, Choice, choose_blend
 from stacking._oof import Fit, make_oof, oof_recipe, plan_cv_fits, read_report
 from stacking._parts import FORMAT, digest
 from stacking._plan import Plan, make_plan
@@ -61,7 +63,10 @@ def _cross_validate(plan: Plan) -> CvBundle:
     compute_features(plan.catalogue, plan.folds.windows, plan.all_columns, plan.store, plan.settings)
     oof = blend_oof(plan, make_oof(plan))
     blends = tuple(scored_blenders(plan))
-    choice = choose(plan, oof, blends)
+    c = plan.dataset.competition
+    choice = choose_blend(
+        oof, c.metric, user=c.user, blends=blends, seed=plan.settings.seed, forced=plan.settings.blender
+    )
     fits = plan_cv_fits(plan)
     return CvBundle(
         oof=oof,
@@ -135,7 +140,7 @@ def _about(plan: Plan, oof: pl.DataFrame, choice: Choice, blends: Sequence[str])
         "clock": c.clock.kind,
         "cv": fold_scores(oof, plan, [*plan.models, *blends]),
         "chosen_because": choice.reason,
-        "differences_to_baseline": {b: dict(d) for b, d in choice.differences.items()},
+        "differences_to_baseline": {b: asdict(d) for b, d in choice.differences.items()},
         "not_scored": [b for b in plan.blenders if b not in blends],
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }

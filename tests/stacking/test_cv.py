@@ -211,3 +211,11 @@ def test_a_window_without_pairs_is_an_error(
         pytest.raises(DataError, match="no pairs"),
     ):
         run_cv(settings)
+
+
+def test_worker_processes_give_the_same_as_one_process(
+    first: tuple[Settings, CvBundle], tmp_path: Path
+) -> None:
+    settings, bundle = first
+    many = run_cv(settings.model_copy(update={"backend": "processes", "store": tmp_path}))
+    assert many.oof.equals(bundle.oof)

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pytest
+
+from competitions import Metric
+from engine import ConfigError
+from stacking import choose_blend
+
+AUC = Metric("user_auc")
+
+
+def oof(n_users: int = 60, n_folds: int = 3, **noise: float) -> pl.DataFrame:
+    """Score columns that see the labels through noise of a given size."""
+    rng = np.random.default_rng(0)
+    n = n_users * n_folds * 6
+    label = rng.integers(0, 2, n)
+    window = np.repeat(np.arange(n_folds), n_users * 6)
+    return pl.DataFrame(
+        {
+            "fold": [f"fold{w + 1}" for w in window],
+            "window": window,
+            "user_id": np.tile(np.repeat(np.arange(n_users), 6), n_folds),
+            "relevance": label.astype(np.int8),
+            **{
+                name: 0.5 + np.tanh(label - 0.5 + rng.normal(size=n) * size) / 4
+                for name, size in noise.items()
+            },
+        }
+    )
+
+
+def test_a_surely_better_blend_replaces_the_baseline() -> None:
+    choice = choose_blend(
+        oof(mean_rank=2.0, weights=0.3), AUC, user="user_id", blends=["mean_rank", "weights"], seed=1
+    )
+    assert choice.chosen == "weights"
+    assert choice.differences["weights"].low > 0
+    assert "surely for the better" in choice.reason
+
+
+@pytest.mark.parametrize("size", [2.0, 9.0])
+def test_a_blend_as_good_or_worse_does_not(size: float) -> None:
+    blends = ["mean_rank", "weights"]
+    choice = choose_blend(oof(mean_rank=2.0, weights=size), AUC, user="user_id", blends=blends, seed=1)
+    assert choice.chosen == "mean_rank"
+    assert choice.differences["weights"].low < 0
+
+
+def test_of_two_better_ones_the_best_is_taken() -> None:
+    frame = oof(mean_rank=3.0, a=0.8, b=0.1)
+    choice = choose_blend(frame, AUC, user="user_id", blends=["mean_rank", "a", "b"], seed=1)
+    assert choice.differences["a"].low > 0
+    assert choice.chosen == "b"
+
+
+def test_of_a_loss_less_is_better() -> None:
+    loss = Metric("rmse", greater_is_better=False)
+    blends = ["mean_rank", "good", "bad"]
+    frame = oof(mean_rank=1.0, good=0.05, bad=9.0)
+    assert choose_blend(frame, loss, user="user_id", blends=blends, seed=1).chosen == "good"
+
+
+def test_a_metric_that_is_no_mean_over_users_keeps_the_baseline() -> None:
+    frame = oof(mean_rank=2.0, weights=0.3)
+    blends = ["mean_rank", "weights"]
+    choice = choose_blend(frame, Metric("roc_auc"), user="user_id", blends=blends, seed=1)
+    assert choice.chosen == "mean_rank"
+    assert "no mean over users" in choice.reason
+
+
+def test_a_forced_choice_is_taken_whatever_the_scores_are() -> None:
+    frame = oof(mean_rank=0.3, weights=9.0)
+    blends = ["mean_rank", "weights"]
+    choice = choose_blend(frame, AUC, user="user_id", blends=blends, seed=1, forced="weights")
+    assert choice.chosen == "weights"
+    assert choice.differences["weights"].high < 0
+
+
+def test_an_unknown_metric_is_named_with_the_nearest_one() -> None:
+    with pytest.raises(ConfigError, match="Did you mean 'user_auc'"):
+        choose_blend(oof(mean_rank=2.0), Metric("user_acu"), user="user_id", blends=["mean_rank"], seed=1)
