@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import combinations
+from typing import Literal
 
 from rich import box
 from rich.table import Table
@@ -56,36 +57,40 @@ def list_table(lines: Sequence[Line], now: datetime, width: int) -> Table:
     kinds = ["cv", "public", "private"]
     if any(line.ledger.score("local_score") is not None for line in lines):
         kinds.append("local_score")
-    names = [
-        "run",
-        *(["when"] if is_wide else []),
-        *(kind.removesuffix("_score") for kind in kinds),
-        "chosen",
-    ]
+    heads = [*(["when"] if is_wide else []), *(kind.removesuffix("_score") for kind in kinds), "chosen"]
     best, twins = _best(lines), _same_file(lines)
     rows = [
-        [Text(_short(line.run) if is_short else line.run), *_cells(line, kinds, best, now, is_wide=is_wide)]
-        for line in lines
+        [Text(run, style="" if line.manifest else "red"), *_cells(line, kinds, best, now, is_wide=is_wide)]
+        for run, line in zip(_names(lines, is_wide=is_wide), lines, strict=True)
     ]
-    widths = [max([len(name), *(row[i].cell_len for row in rows)]) for i, name in enumerate(names)]
-    table = Table(box=box.SIMPLE_HEAD, header_style="dim", padding=(0, 1, 0, 0), show_edge=False)
-    for name, cells in zip(names, widths, strict=True):
-        is_score = name not in ("run", "when", "chosen")
-        table.add_column(name, no_wrap=True, min_width=cells, justify="right" if is_score else "left")
-    room = width - sum(widths) - 2 * len(widths)
-    has_notes = room >= _SHORTEST_NOTE
-    if has_notes:
+    table, room = _columns(["run", *heads], rows, width)
+    if room >= _SHORTEST_NOTE:
         table.add_column("note", overflow="fold")
     for line, row in zip(lines, rows, strict=True):
         note = _note(line, twins)
         if not is_wide:
             note.truncate(room, overflow="ellipsis")
-        table.add_row(*row, *([note] if has_notes else []))
+        table.add_row(*row, *([note] if room >= _SHORTEST_NOTE else []))
     return table
 
 
-def _short(run: str) -> str:
-    return run.rpartition("-")[0]
+def _names(lines: Sequence[Line], *, is_wide: bool) -> list[str]:
+    """Names of the runs; without the random digits if there is little room and they are unique without."""
+    whole = [line.run for line in lines]
+    short = [run.rpartition("-")[0] for run in whole]
+    return whole if is_wide or len(set(short)) < len(short) else short
+
+
+def _columns(heads: Sequence[str], rows: Sequence[Sequence[Text]], width: int) -> tuple[Table, int]:
+    """A table with columns as wide as their cells, and the room that is left beside them."""
+    table = Table(box=box.SIMPLE_HEAD, header_style="dim", padding=(0, 1, 0, 0), show_edge=False)
+    room = width
+    for i, head in enumerate(heads):
+        widest = max([len(head), *(row[i].cell_len for row in rows)])
+        justify: Literal["left", "right"] = "left" if head in ("run", "when", "chosen") else "right"
+        table.add_column(head, no_wrap=True, min_width=widest, justify=justify)
+        room -= widest + 2
+    return table, room - 1
 
 
 def _cells(
@@ -94,20 +99,11 @@ def _cells(
     """The cells of a run between its name and its note."""
     manifest = line.manifest
     if manifest is None:
-        return [
-            Text(line.run, style="red"),
-            *[Text(DASH)] * (len(kinds) + is_wide),
-            Text("damaged", style="red"),
-        ]
+        return [*[Text(DASH, style="dim")] * (len(kinds) + is_wide), Text("damaged", style="red")]
     when = [Text(ago(manifest.created, now), style="dim")] if is_wide else []
     chosen = Text(f"blend of {len(manifest.parents)}" if manifest.parents else manifest.chosen)
     chosen.truncate(_CHOSEN_WIDTH, overflow="ellipsis")
-    return [
-        Text(line.run),
-        *when,
-        *(_score_cell(line, kind, best, is_wide=is_wide) for kind in kinds),
-        chosen,
-    ]
+    return [*when, *(_score_cell(line, kind, best, is_wide=is_wide) for kind in kinds), chosen]
 
 
 def agreement_words(lines: Sequence[Line]) -> str:

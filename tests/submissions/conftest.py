@@ -140,7 +140,9 @@ def movielens_settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
         out=root / "out",
         backend="inline",
         folds=FoldSettings(n_folds=3, n_train_windows=2),
-        features=FeatureSettings(include=("relevance_rate__item_id", "n_exposures__item_id", "n_exposures__user_id")),
+        features=FeatureSettings(
+            include=("relevance_rate__item_id", "n_exposures__item_id", "n_exposures__user_id")
+        ),
         models={"popularity": {}, "count": {"kind": "popularity", "feature": "n_exposures__item_id"}},
         blender="mean_rank",
     )

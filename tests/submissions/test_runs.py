@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 import polars as pl
@@ -40,6 +40,16 @@ print("ready", flush=True)
 sys.stdin.readline()
 while True:
     print(runs.publish(gate, scores, None, facts).run, flush=True)
+"""
+
+STUCK = """
+replace = Path.replace
+def stop_before_the_manifest(self, target):
+    if sys.argv[1:] and Path(target).name == "manifest.json":
+        print("stuck", flush=True)
+        sys.stdin.readline()
+    return replace(self, target)
+Path.replace = stop_before_the_manifest
 """
 
 NOTES = """
@@ -232,26 +242,27 @@ def test_two_processes_write_one_ledger_at_once(
         assert [note for note in notes if note.startswith(name)] == [f"{name} {i}" for i in range(20)]
 
 
-def test_killed_in_the_middle_again_and_again(runs: Runs, gate: Gate, facts: Facts, tmp_path: Path) -> None:
-    processes = start(tmp_path, PUBLISH, *[()] * 4)
-    for delay, pair in ((0.08, processes[:2]), (0.011, processes[2:])):
-        for process in pair:
-            go(process)
-        time.sleep(delay)
-        for process in pair:
-            process.send_signal(signal.SIGKILL)
-        for process in pair:
-            close(process)
-        assert_whole(runs)
+def test_killed_in_the_middle(runs: Runs, gate: Gate, facts: Facts, tmp_path: Path) -> None:
+    stuck, waiting = start(tmp_path, STUCK + PUBLISH, ("stuck",), ())
+    go(stuck)
+    assert stuck.stdout is not None
+    assert stuck.stdout.readline() == "stuck\n"
+    (left,) = [p.name for p in runs.root.iterdir() if p.is_dir()]
+    assert (runs.out / f"{left}.csv").exists()
+    assert runs.ids() == ()
+    go(waiting)
+    stuck.send_signal(signal.SIGKILL)
+    close(stuck)
+    # A killed process keeps no turn: the other one sweeps its leftovers away and goes on.
+    assert waiting.stdout is not None
+    first = waiting.stdout.readline().strip()
+    time.sleep(0.031)
+    waiting.send_signal(signal.SIGKILL)
+    close(waiting)
+    assert_whole(runs)
+    assert left < first == runs.ids()[0]
+
     scores = gate.pairs.with_columns(score=pl.int_range(30) / 7)
-    last = runs.publish(
-        gate,
-        scores,
-        None,
-        facts(),
-    ).run
-    assert runs.ids()[-1] == last
-    folders = sorted(p.name for p in runs.root.iterdir() if p.is_dir())
-    assert folders == list(runs.ids())
+    assert runs.publish(gate, scores, None, facts()).run == runs.ids()[-1]
+    assert sorted(p.name for p in runs.root.iterdir() if p.is_dir()) == list(runs.ids())
     assert sorted(p.name for p in runs.out.iterdir()) == [f"{run}.csv" for run in runs.ids()]
-    assert datetime.strptime(last[:15], "%Y%m%d-%H%M%S").replace(tzinfo=UTC) <= datetime.now(UTC)

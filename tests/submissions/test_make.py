@@ -1,0 +1,195 @@
+"""From a log in the official MovieLens layout to a submission, its score, and blends of runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from competitions import Metric, open_dataset, solution
+from engine import Settings
+from submissions import (
+    Gate,
+    Manifest,
+    Runs,
+    SubmissionError,
+    blend_runs,
+    check_against_runs,
+    check_file,
+    make_submission,
+    score_run,
+)
+from validation import evaluate
+
+METRIC = Metric("user_auc", {"one_class": "skip"})
+
+
+@dataclass(frozen=True)
+class Made:
+    """Two runs of the same settings, and one that uses a single model."""
+
+    settings: Settings
+    runs: Runs
+    gate: Gate
+    first: Manifest
+    again: Manifest
+    single: Manifest
+
+    @property
+    def names(self) -> list[str]:
+        return [self.first.run, self.single.run]
+
+
+@pytest.fixture(scope="module")
+def made(movielens_settings: Settings) -> Made:
+    settings = movielens_settings
+    single = settings.model_copy(update={"blender": "count"})
+    return Made(
+        settings=settings,
+        runs=Runs.of(settings),
+        first=make_submission(settings),
+        again=make_submission(settings),
+        single=make_submission(single),
+        gate=Gate.of(open_dataset(settings)),
+    )
+
+
+def test_the_file_passes_the_gate_and_is_repeated_byte_for_byte(made: Made) -> None:
+    files = [made.runs.out / m.file.name for m in (made.first, made.again)]
+    assert check_file(made.gate, files[0]).is_accepted
+    assert files[0].read_bytes() == files[1].read_bytes()
+    assert made.first.file.sha256 == made.again.file.sha256 != made.single.file.sha256
+
+
+def test_the_manifest_says_what_was_run(made: Made) -> None:
+    m = made.first
+    assert m.chosen == "mean_rank"
+    assert [(cv.name, cv.kind) for cv in m.cv[:3]] == [
+        ("popularity", "model"),
+        ("count", "model"),
+        ("mean_rank", "blend"),
+    ]
+    assert list(m.cv[0].folds) == ["fold1", "fold2", "fold3"]
+    assert set(m.features) >= {"relevance_rate__item_id", "n_exposures__user_id"}
+    assert m.features == made.again.features
+    assert m.data_fingerprint
+    assert m.seeds == {"seed": 42}
+    assert m.config["folds"]["n_train_windows"] == 2
+    assert m.versions["polars"] == pl.__version__
+    assert {s.name for s in m.stages} >= {"data", "features", "cross-validation", "final scores"}
+    assert all(s.seconds >= 0 for s in m.stages)
+    assert sum(m.weights.values()) == pytest.approx(1.0)
+
+
+def test_cv_is_the_metric_of_each_fold_and_their_mean(made: Made) -> None:
+    oof = made.runs.oof(made.first.run)
+    assert oof is not None
+    values = [
+        evaluate(METRIC, oof.filter(pl.col("fold") == f), group=["window", "user_id"])
+        for f in ("fold1", "fold2", "fold3")
+    ]
+    cv = made.first.chosen_cv
+    assert cv is not None
+    assert list(cv.folds.values()) == pytest.approx(values)
+    assert cv.mean == pytest.approx(sum(values) / 3)
+
+
+def test_later_runs_are_compared_with_the_best(made: Made) -> None:
+    assert any("no earlier run" in remark for remark in made.first.remarks)
+    assert any(
+        f"rank correlation 1.000 with the best run so far, {made.first.run}" in r for r in made.again.remarks
+    )
+
+
+def test_score_plays_the_leaderboard(made: Made) -> None:
+    entry = score_run(made.settings, made.first.run)
+    labels = made.runs.scores(made.first.run).join(
+        solution(made.settings), on="pair_id", how="left", validate="1:1"
+    )
+    assert entry.value == pytest.approx(evaluate(METRIC, labels, group=["user_id"]))
+    assert entry.by_name is not None
+    assert entry.by_name["mean_rank"] == entry.value
+    assert {"popularity", "count"} <= set(entry.by_name)
+    assert made.runs.ledger(made.first.run).score("local_score") == entry.value
+
+
+def test_blend_of_shuffled_files_is_the_same(made: Made, tmp_path: Path) -> None:
+    expected = blend_runs(made.settings, made.names, with_ranks=True, weights=[3, 1])
+    path = made.runs.root / made.single.run / "scores.parquet"
+    table = pl.read_parquet(path)
+    try:
+        table.sample(fraction=1, shuffle=True, seed=3).write_parquet(path)
+        shuffled = blend_runs(made.settings, made.names, with_ranks=True, weights=[3, 1])
+    finally:
+        table.write_parquet(path)
+    assert shuffled.file.sha256 == expected.file.sha256
+    assert [(p.run, p.weight) for p in expected.parents] == list(zip(made.names, [0.75, 0.25], strict=True))
+    assert check_file(made.gate, made.runs.out / expected.file.name).is_accepted
+
+
+@pytest.mark.parametrize("with_ranks", [False, True])
+def test_blend_is_the_weighted_sum(made: Made, with_ranks: bool) -> None:
+    blend = blend_runs(made.settings, made.names, with_ranks=with_ranks, weights=[1, 3])
+    tables = [made.runs.scores(run).sort("user_id", "item_id") for run in (*made.names, blend.run)]
+    parts = []
+    for table in tables[:2]:
+        rows = table.select("user_id", "score")
+        if with_ranks:
+            rows = rows.with_columns(pl.col("score").rank().over("user_id") / pl.len().over("user_id"))
+        parts.append(rows["score"])
+    expected = parts[0] * 0.25 + parts[1] * 0.75
+    assert tables[2]["score"].to_list() == pytest.approx(expected.to_list(), abs=1e-12)
+    assert blend.with_ranks == with_ranks
+
+
+def test_a_blend_is_cross_validated_like_its_parents(made: Made) -> None:
+    blend = blend_runs(made.settings, made.names, with_ranks=True, weights=[1, 0])
+    parent = made.first.chosen_cv
+    assert parent is not None
+    assert blend.cv_mean is not None
+    assert [cv.name for cv in blend.cv] == [*made.names, "blend"]
+    # Ranks alone decide the metric, and the other parent has no weight.
+    assert blend.cv_mean == pytest.approx(parent.mean)
+    assert score_run(made.settings, blend.run).by_name is not None
+
+
+def test_what_cannot_be_blended(made: Made) -> None:
+    first, second = made.names
+    for names, weights, words in (
+        ([first], [], "two or more different runs"),
+        ([first, first], [], "two or more different runs"),
+        ([first, "nothing"], [], "no run 'nothing'"),
+        ([first, "../" + second], [], "There is no run"),
+        ([first, second], [1.0], "one number for each run"),
+        ([first, second], [1.0, -1.0], "none negative"),
+        ([first, second], [0.0, 0.0], "not all zero"),
+        ([first, second], [1.0, float("nan")], "one number for each run"),
+    ):
+        with pytest.raises(SubmissionError, match="(?s)" + words):
+            blend_runs(made.settings, names, with_ranks=False, weights=weights)
+
+
+def test_a_run_of_other_pairs_cannot_be_blended(made: Made) -> None:
+    path = made.runs.root / made.single.run / "scores.parquet"
+    table = pl.read_parquet(path)
+    try:
+        table.tail(-1).write_parquet(path)
+        with pytest.raises(
+            SubmissionError, match=f"Run {made.single.run}: 1 pairs are not scored exactly once"
+        ):
+            blend_runs(made.settings, made.names, with_ranks=False)
+    finally:
+        table.write_parquet(path)
+
+
+def test_check_warns_of_scores_the_wrong_way_round(made: Made, tmp_path: Path) -> None:
+    good = made.runs.out / made.first.file.name
+    upside_down = tmp_path / "mine.csv"
+    pl.read_csv(good).with_columns(-pl.col("predict")).write_csv(upside_down)
+    verdict = check_against_runs(made.runs, made.gate, "movielens", upside_down)
+    assert verdict.is_accepted
+    assert [w.rule for w in verdict.warnings][-1] == "low agreement"
+    assert "check the sign" in str(verdict.warnings[-1])
+    assert "rank correlation" in check_against_runs(made.runs, made.gate, "movielens", good).facts[0]
