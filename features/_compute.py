@@ -121,8 +121,8 @@ def _states_of(one: Pass, history: History) -> tuple[pl.LazyFrame, pl.LazyFrame]
     by_key = [s.within_group(schema) for s in one.states if not s.everywhere]
     over_all = [s.within_group(schema) for s in one.states if s.everywhere]
     whole = rows.select(*over_all) if over_all else pl.LazyFrame()
-    if not one.key:
-        return keyed.select(*by_key), whole
+    if not one.key:  # one group, and none without rows: a raw aggregate is then null, as for any key
+        return keyed.group_by((pl.col("row") * 0).alias("all")).agg(*by_key).drop("all"), whole
     not_null = pl.all_horizontal(pl.col(name).is_not_null() for name in one.key)
     return keyed.filter(not_null).group_by(*one.key).agg(*by_key), whole
 
