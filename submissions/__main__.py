@@ -33,15 +33,16 @@ from submissions._words import number
 app = room_app("Make, check, blend, record and show submissions.")
 
 Run = Annotated[str, typer.Argument(metavar="RUN", help="A run, the start of its name, or 'latest'.")]
+Note = Annotated[str, typer.Option("--note", help="A note for the new run's ledger: what you tried.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead.")]
 PIPED_WIDTH = 160
 
 
 @app.command()
-def make(ctx: typer.Context) -> None:
+def make(ctx: typer.Context, text: Note = "") -> None:
     """Run everything that is not in the store, and write a checked submission."""
     settings = settings_of(ctx)
-    _finish(Runs.of(settings), make_submission(settings))
+    _finish(Runs.of(settings), make_submission(settings), text)
 
 
 @app.command()
@@ -52,11 +53,12 @@ def blend(
         bool, typer.Option("--ranks", help="Blend ranks within the groups, not scores.")
     ] = False,
     weights: Annotated[str, typer.Option(help="One number for each run, e.g. 0.7,0.3; default: equal.")] = "",
+    text: Note = "",
 ) -> None:
     """Blend finished runs, joined on their keys, into a new run."""
     settings = settings_of(ctx)
     manifest = blend_runs(settings, runs, with_ranks=ranks, weights=_weights(weights))
-    _finish(Runs.of(settings), manifest)
+    _finish(Runs.of(settings), manifest, text)
 
 
 @app.command()
@@ -175,7 +177,10 @@ def compare(ctx: typer.Context, left: Run, right: Run) -> None:
     _print(*comparison_lines(compare_runs(runs, runs.resolve(left), runs.resolve(right))))
 
 
-def _finish(runs: Runs, manifest: Manifest) -> None:
+def _finish(runs: Runs, manifest: Manifest, text: str) -> None:
+    """Note what the user said of a new run, and print its last lines."""
+    if text.strip():
+        runs.add(manifest.run, Entry(kind="note", when=datetime.now(UTC), text=text.strip()))
     same = [
         m.run for line in lines_of(runs) if (m := line.manifest) and m.file.sha256 == manifest.file.sha256
     ]

@@ -10,7 +10,7 @@ from typing import Any
 from blake3 import blake3
 
 from competitions import Dataset, open_dataset
-from engine import Settings, Store, console, measure_stage
+from engine import Settings, Store, TaskError, console, measure_stage
 from features import compute_features, feature_keys, load_catalogue
 from models import build_models
 from stacking import final_scores, read_final_weights, run_cv
@@ -38,7 +38,7 @@ def make_submission(settings: Settings) -> Manifest:
         bundle = run_cv(settings)
     with _stage("final scores", stages):
         scores = final_scores(settings, bundle)
-        weights = read_final_weights(settings, bundle).get(bundle.chosen, {})
+        weights, lost = _weights(settings, bundle)
     runs, c = Runs.of(settings), dataset.competition
     with _stage("comparison with the best run", stages):
         gate = Gate.of(dataset)
@@ -51,7 +51,7 @@ def make_submission(settings: Settings) -> Manifest:
         weights=weights,
         features=features,
         stages=tuple(stages),
-        remarks=(*_why_chosen(bundle), *agreement.facts, *map(str, agreement.warnings)),
+        remarks=(*_why_chosen(bundle), *lost, *agreement.facts, *map(str, agreement.warnings)),
     )
     return runs.publish(gate, table, chosen_oof(bundle, c.user, c.item), facts)
 
@@ -96,6 +96,14 @@ def fingerprints(keys: Mapping[str, str]) -> dict[str, str]:
     for name, key in sorted(keys.items()):
         by_column.setdefault(name.rpartition(" @ ")[0], []).append(f"{name} {key}")
     return {column: blake3("\n".join(parts).encode()).hexdigest()[:16] for column, parts in by_column.items()}
+
+
+def _weights(settings: Settings, bundle: CvBundle) -> tuple[dict[str, float], tuple[str, ...]]:
+    """Weights of the chosen blend. A submission is not given up for want of them: then a remark says why."""
+    try:
+        return read_final_weights(settings, bundle).get(bundle.chosen, {}), ()
+    except TaskError as error:
+        return {}, (f"the weights of {bundle.chosen} are not known: {error.found}",)
 
 
 def _why_chosen(bundle: CvBundle) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from submissions._ledger import Entry, Ledger
-from submissions._manifest import CvScore, Manifest
+from submissions._manifest import Manifest
 from submissions._words import cv_words, duration, number, size
 
 
@@ -54,16 +54,17 @@ def next_commands(run: str) -> dict[str, str]:
     }
 
 
-def cv_table(scores: Iterable[CvScore], chosen: str) -> Table:
-    """Metric of each model and blend on each fold; the chosen one is marked."""
-    rows = list(scores)
+def cv_table(manifest: Manifest) -> Table:
+    """Metric of each model and blend on each fold; the chosen one is marked, the best mean is green."""
+    rows, chosen = manifest.cv, manifest.chosen
     folds = list(dict.fromkeys(fold for row in rows for fold in row.folds))
     table = Table(box=box.SIMPLE_HEAD, header_style="dim", pad_edge=False, show_edge=False)
     table.add_column("")
     table.add_column("")
     for fold in (*folds, "mean ± sd"):
         table.add_column(Text(fold), justify="right", no_wrap=True)
-    best = max((row.mean for row in rows if row.mean is not None), default=None)
+    pick = max if manifest.metric.greater_is_better else min
+    best = pick((row.mean for row in rows if row.mean is not None), default=None)
     for number_of_row, row in enumerate(rows):
         is_chosen = row.name == chosen
         if number_of_row and row.kind != rows[number_of_row - 1].kind:
@@ -102,7 +103,7 @@ def _cv_part(manifest: Manifest) -> Iterator[RenderableType]:
     if manifest.cv:
         direction = "higher is better" if manifest.metric.greater_is_better else "lower is better"
         yield Text.assemble(("CV", "bold"), (f"  {manifest.metric.name}, {direction}", "dim"))
-        yield Padding(cv_table(manifest.cv, manifest.chosen), (0, 0, 1, 0))
+        yield Padding(cv_table(manifest), (0, 0, 1, 0))
 
 
 def _chosen_line(manifest: Manifest) -> Text:

@@ -16,12 +16,12 @@ from blake3 import blake3
 from filelock import FileLock
 from pydantic import BaseModel, ValidationError
 
-from engine import Settings
+from engine import Settings, measure_stage
 from submissions._atomic import sync_folder, write_atomically
 from submissions._errors import SubmissionError
 from submissions._gate import Gate, check_bytes
 from submissions._ledger import Entry, Ledger
-from submissions._manifest import FileFacts, Manifest, RunFacts
+from submissions._manifest import FileFacts, Manifest, RunFacts, Stage
 from submissions._run_id import is_run_id, new_run_id, resolve_run
 from submissions._table import scored_pairs, submission_bytes
 
@@ -95,17 +95,22 @@ class Runs:
             ``scores`` does not hold every given pair exactly once.
         """
         table = scored_pairs(gate, scores)
-        data = submission_bytes(gate, table)
-        verdict = check_bytes(gate, data)
+        with measure_stage() as cost:
+            data = submission_bytes(gate, table)
+            verdict = check_bytes(gate, data)
         verdict.require("the new submission")
-        remarks = (*facts.remarks, *map(str, verdict.warnings))
+        passed = Stage(name="gate", seconds=round(cost.seconds, 3), peak_mib=round(cost.peak_mib, 1))
+        added = {
+            "stages": (*facts.stages, passed),
+            "remarks": (*facts.remarks, *map(str, verdict.warnings)),
+        }
         with self._turn():
             self._sweep()
             created = datetime.now(UTC)
             run = self._reserve(created)
             try:
                 file = self._write_files(run, gate, data, table, oof)
-                known = dict(facts) | {"remarks": remarks}
+                known = dict(facts) | added
                 manifest = Manifest(**known, run=run, created=created, file=file)
                 write_atomically(self.root / run / "manifest.json", _json(manifest))
             except BaseException:
@@ -162,11 +167,18 @@ class Runs:
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
-        """Wait for the turn to write."""
-        self.root.mkdir(parents=True, exist_ok=True)
-        self.out.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.root / ".lock"):
-            yield
+        """Wait for the turn to write. A disk that is full or closed is a SubmissionError."""
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            self.out.mkdir(parents=True, exist_ok=True)
+            with FileLock(self.root / ".lock"):
+                yield
+        except OSError as error:
+            raise SubmissionError(
+                f"A run cannot be written to {self.root} and {self.out}: {error}",
+                expected="folders that may be written, with room; nothing half-made was left behind",
+                todo="free space or mend the permissions, or set `runs` and `out` in config.toml",
+            ) from error
 
 
 def _json(model: BaseModel) -> bytes:

@@ -175,3 +175,11 @@ def test_a_refused_file_ends_with_a_message_and_exit_code_one(
     assert done.returncode == 1
     assert "wrong separator" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_folder_that_cannot_be_written_is_an_error_and_not_a_crash(
+    tmp_path: Path, gate: Gate, scores: pl.DataFrame, facts: Facts
+) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SubmissionError, match="cannot be written"):
+        Runs(tmp_path / "file" / "runs", tmp_path / "out").publish(gate, scores, None, facts())

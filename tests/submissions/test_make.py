@@ -78,7 +78,7 @@ def test_the_manifest_says_what_was_run(made: Made) -> None:
     assert m.seeds == {"seed": 42}
     assert m.config["folds"]["n_train_windows"] == 2
     assert m.versions["polars"] == pl.__version__
-    assert {s.name for s in m.stages} >= {"data", "features", "cross-validation", "final scores"}
+    assert {s.name for s in m.stages} >= {"data", "features", "cross-validation", "final scores", "gate"}
     assert all(s.seconds >= 0 for s in m.stages)
     assert sum(m.weights.values()) == pytest.approx(1.0)
 

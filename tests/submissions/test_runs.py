@@ -160,7 +160,7 @@ def test_a_failure_on_the_way_leaves_nothing(
         raise OSError("No space left on device")
 
     monkeypatch.setattr(pl.DataFrame, "write_parquet", full_disk)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(SubmissionError, match="No space left"):
         runs.publish(gate, scores, None, facts())
     assert [p for p in runs.root.iterdir() if p.is_dir()] == []
 
