@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+import warnings
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,11 +66,12 @@ def run_jobs(
             if n_workers == 1
             else _run_in_processes(jobs, n_workers, threads_per_job, stage)
         )
-        for outcome in outcomes:
-            if outcome.error is not None:
-                raise outcome.error
-            results[outcome.number] = outcome.result
-            stage.advance(outcome.number)
+        with closing(outcomes):  # at an error: now, and not when the error is forgotten
+            for outcome in outcomes:
+                if outcome.error is not None:
+                    raise outcome.error
+                results[outcome.number] = outcome.result
+                stage.advance(outcome.number)
     return [results[number] for number in range(len(jobs))]
 
 
@@ -88,30 +91,40 @@ def _make(store: Store, task: Task) -> Path:
     return store.make(task.recipe, lambda folder: task.build(folder, *task.args))
 
 
-def _run_inline(jobs: Sequence[Job], n_threads: int) -> Iterator[Outcome]:
+def _run_inline(jobs: Sequence[Job], n_threads: int) -> Generator[Outcome, None, None]:
     with capped_threads(n_threads):
         for number, job in enumerate(jobs):
             yield attempt(number, job.name, job.run, job.args, loaded=None)
 
 
-def _run_in_processes(jobs: Sequence[Job], n_workers: int, n_threads: int, stage: Stage) -> Iterator[Outcome]:
+def _run_in_processes(
+    jobs: Sequence[Job], n_workers: int, n_threads: int, stage: Stage
+) -> Generator[Outcome, None, None]:
     parallel = Parallel(
         n_jobs=n_workers,
         backend="loky",
         batch_size=1,
+        pre_dispatch="all",  # otherwise joblib goes on handing out tasks after one has failed
         max_nbytes=None,  # joblib would pickle larger arrays to disk
         return_as="generator_unordered",
         inner_max_num_threads=n_threads,
         initializer=start_worker,
         initargs=(os.getpid(), n_threads),
     )
+    outcomes = parallel(
+        delayed(attempt)(number, job.name, job.run, job.args, STARTED) for number, job in enumerate(jobs)
+    )
     try:
-        yield from parallel(
-            delayed(attempt)(number, job.name, job.run, job.args, STARTED) for number, job in enumerate(jobs)
-        )
+        yield from outcomes
     except BrokenProcessPool as error:
         raise TaskError(
             f"A worker process died while these tasks were running: {', '.join(stage.running)}.",
             expected="enough memory for them: the system ends processes when it runs out",
             todo="lower `threads` or `memory_gib` in config.toml, close other programs, and run again",
         ) from error
+    finally:
+        with warnings.catch_warnings():  # that the others are given up after an error is what is wanted
+            warnings.filterwarnings(
+                "ignore", message=".*tasks (have been successfully executed|which were still)"
+            )
+            outcomes.close()
