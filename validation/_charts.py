@@ -29,7 +29,7 @@ _VERDICTS = {"better": GREEN, "no clear difference": GREY, "worse": RED}
 
 def report_charts(report: Report) -> dict[str, Chart]:
     """Draw every chart for which there are numbers, by the name of its place on the page."""
-    charts = {"scores": _scores(report)}
+    charts = {"scores": _scores(report)} if report.scores["mean"].is_not_null().any() else {}
     if report.scores["difference"].is_not_null().any():
         charts["differences"] = _differences(report)
     for number, title in enumerate(CHARTED):

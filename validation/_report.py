@@ -51,7 +51,7 @@ class Report:
         folds (sample standard deviation; null with one fold), ``n_folds`` scored, ``difference`` to the best single
         model with the 95 % bootstrap interval ``low`` to ``high`` over ``n_users`` (null for the best single model
         itself), ``verdict``, ``is_best_single``, ``is_chosen``. Verdicts: "best single", "better", "worse", "no clear
-        difference" (the interval holds zero), "no interval" (the metric has none), "not scored".
+        difference" (the interval holds zero), "not scored".
     fold_scores
         ``name``, ``fold``, ``value``; null = not scored in that fold. Names in the order of ``scores``.
     segments
@@ -179,17 +179,11 @@ def _scores(
         kind = "model" if name in bundle.models else "blend"
         found = compare(bundle, metric, user, name, best, n_resamples) if values and name != best else None
         gap = (found.mean, found.low, found.high, found.n_users) if found else (None,) * 4
-        verdict = _verdict(found, metric) if found else _no_verdict(name == best, bool(values))
+        verdict = _verdict(found, metric) if found else "best single" if name == best else "not scored"
         rows.append((name, kind, mean, std, len(values), *gap, verdict, name == best, name == bundle.chosen))
     return pl.DataFrame(rows, schema=SCORES, orient="row").sort(
         "mean", descending=metric.greater_is_better, nulls_last=True, maintain_order=True
     )
-
-
-def _no_verdict(is_best: bool, is_scored: bool) -> str:
-    if is_best:
-        return "best single"
-    return "no interval" if is_scored else "not scored"
 
 
 def _verdict(found: Difference, metric: Metric) -> str:

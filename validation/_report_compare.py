@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import polars as pl
 
 from competitions import Metric
@@ -9,19 +11,23 @@ from validation._bootstrap import Difference, paired_bootstrap
 from validation._bundle import CvBundle
 from validation._metric import get_metric
 
+_MIN_ANEW, _MAX_ANEW, _ROWS_ANEW = 50, 200, 100_000_000
+
 
 def compare(
     bundle: CvBundle, metric: Metric, user: str, name: str, other: str, n_resamples: int
 ) -> Difference | None:
     """Bootstrap the metric of ``name`` minus that of ``other`` over users, each with all windows (95 % interval).
 
-    None if no row is scored by both, or if the metric cannot be resampled from sums per user (global AUC). The seed
-    is the run's, so a report repeats exactly.
+    A metric that must be computed anew for each resample (global AUC) gets fewer of them, the fewer the longer the
+    table. None if no row is scored by both, or no group counts. The seed is the run's, so a report repeats exactly.
     """
     both = bundle.oof.filter(pl.col(name).is_not_null() & pl.col(other).is_not_null())
-    if both.is_empty() or get_metric(metric.name).scope == "whole":
+    if both.is_empty():
         return None
-    return paired_bootstrap(
+    if get_metric(metric.name).scope == "whole":
+        n_resamples = max(_MIN_ANEW, min(n_resamples, _MAX_ANEW, _ROWS_ANEW // both.height))
+    found = paired_bootstrap(
         both,
         metric,
         user=user,
@@ -31,3 +37,4 @@ def compare(
         n_resamples=n_resamples,
         seed=int(bundle.about.get("seed", 0)),
     )
+    return None if math.isnan(found.mean) else found

@@ -79,7 +79,9 @@ def caveats(bundle: CvBundle, dataset: Dataset) -> tuple[str, ...]:
         texts.append(f"Not scored, for want of eval windows: {_text(bundle.about['not_scored'])}.")
     stored = bundle.about.get("fingerprint")
     if isinstance(stored, str) and stored != dataset.fingerprint:
-        texts.append("The data has changed since this cross-validation: run `make cv` again.")
+        texts.append(
+            "The data, or the code that reads it, has changed since this cross-validation: run make cv again."
+        )
     return tuple(texts)
 
 

@@ -16,12 +16,16 @@ NULL_LIMIT = 0.1
 def mean_importance(bundle: CvBundle) -> pl.DataFrame:
     """Average the importance over a model's folds: ``model``, ``feature``, ``importance``, largest first.
 
-    A feature that a fold does not name counts as 0 there. Empty if no model tells its importance.
+    A feature that a fold does not name counts as 0 there. Models that rank by one feature are left out beside models
+    that choose among many: their whole share on it would hide the others. Empty if no model tells its importance.
     """
     n_folds = pl.col("fold").n_unique().over("model")
+    n_features = pl.col("feature").filter(pl.col("importance") > 0).n_unique().over("model")
+    told = bundle.importance.with_columns(pl.col("importance") / n_folds, n_features=n_features)
+    if (told["n_features"] > 1).any():
+        told = told.filter(pl.col("n_features") > 1)
     return (
-        bundle.importance.with_columns(pl.col("importance") / n_folds)
-        .group_by("model", "feature")
+        told.group_by("model", "feature")
         .agg(pl.col("importance").sum())
         .sort("importance", "model", "feature", descending=[True, False, False])
     )

@@ -116,11 +116,20 @@ def test_a_blend_without_scores_is_said_to_be_not_scored(bundle: CvBundle, cinem
     assert any("weights" in text for text in report.caveats)
 
 
-def test_a_metric_over_all_rows_has_no_interval(bundle: CvBundle, cinema: Dataset) -> None:
+def test_a_metric_over_all_rows_is_compared_too(bundle: CvBundle, cinema: Dataset) -> None:
     about = {**bundle.about, "metric": {"name": "roc_auc", "policy": {}, "greater_is_better": True}}
-    report = build_report(replace(binary(bundle), about=about), cinema)
-    assert set(report.scores["verdict"]) == {"best single", "no interval"}
+    report = build_report(replace(binary(bundle), about=about), cinema, n_resamples=10)
     assert report.metric == Metric("roc_auc", {})
+    assert row_of(report, "weights")["verdict"] == "better"
+    assert row_of(report, "popularity")["verdict"] == "worse"
+
+
+def test_labels_of_one_class_leave_nothing_to_score(bundle: CvBundle, cinema: Dataset) -> None:
+    oof = bundle.oof.with_columns(relevance=pl.lit(1, pl.Int8))
+    report = build_report(replace(bundle, oof=oof), cinema)
+    assert set(report.scores["verdict"]) == {"best single", "not scored"}
+    assert report.scores["mean"].null_count() == report.scores.height
+    assert report.segments["value"].null_count() == report.segments.height
 
 
 def test_one_model_and_one_fold(make_bundle: MakeBundle, cinema: Dataset) -> None:
@@ -170,6 +179,23 @@ def test_a_feature_that_one_fold_does_not_use_counts_as_zero_there(bundle: CvBun
     )
     report = build_report(replace(bundle, importance=importance), cinema, n_resamples=10)
     assert report.importance.rows() == [("m", "x", pytest.approx(0.7)), ("m", "y", pytest.approx(0.3))]
+
+
+def test_a_model_of_one_feature_does_not_hide_the_importance_of_the_others(
+    bundle: CvBundle, cinema: Dataset
+) -> None:
+    rows = [
+        ("als", "als_score", 1.0),
+        ("boosted", "als_score", 0.3),
+        ("boosted", "rate", 0.7),
+        ("boosted", "year", 0.0),
+    ]
+    schema = {"model": pl.String, "feature": pl.String, "importance": pl.Float64}
+    importance = pl.DataFrame(rows, schema=schema, orient="row").with_columns(fold=pl.lit("fold1"))
+    both = build_report(replace(bundle, importance=importance), cinema, n_resamples=10)
+    assert both.importance["model"].unique().to_list() == ["boosted"]
+    alone = replace(bundle, importance=importance.filter(pl.col("model") == "als"))
+    assert build_report(alone, cinema, n_resamples=10).importance.rows() == [("als", "als_score", 1.0)]
 
 
 def test_flags_say_what_to_look_at(report: Report) -> None:

@@ -10,9 +10,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 from validation import CvBundle
@@ -245,3 +247,16 @@ def test_the_smallest_report_is_drawn_too(
         browser.value("document.querySelectorAll('[data-chart=differences], [data-chart=importance]').length")
         == 0
     )
+
+
+def test_a_report_without_any_score_is_a_page_too(
+    browser: Browser, make_bundle: MakeBundle, run_report: RunReport, tmp_path: Path
+) -> None:
+    bundle = make_bundle()
+    one_class = replace(bundle, oof=bundle.oof.with_columns(relevance=pl.lit(1, pl.Int8)))
+    browser.open(run_report(one_class, tmp_path)[1])
+    assert browser.logged() == []
+    assert (
+        browser.value("document.querySelectorAll('[data-chart=scores], [data-chart^=segment]').length") == 0
+    )
+    assert browser.value("document.querySelectorAll('[data-chart=drift] svg').length") == 1
