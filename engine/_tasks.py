@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import warnings
-from collections.abc import Callable, Generator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,7 @@ from typing import Any
 from joblib import Parallel, delayed
 from joblib.externals.loky.process_executor import BrokenProcessPool
 
-from engine._errors import TaskError
+from engine._errors import SamewiseError, TaskError
 from engine._progress import Stage, stage_progress
 from engine._recipe import Recipe
 from engine._settings import Settings
@@ -59,6 +57,7 @@ def run_jobs(
     if settings.backend == "inline":
         n_workers = 1
     results: dict[int, Any] = {}
+    failed: SamewiseError | None = None
     names = [job.name for job in jobs]
     with stage_progress(title, names, n_found=n_found, n_workers=n_workers) as stage:
         outcomes = (
@@ -66,12 +65,13 @@ def run_jobs(
             if n_workers == 1
             else _run_in_processes(jobs, n_workers, threads_per_job, stage)
         )
-        with closing(outcomes):  # at an error: now, and not when the error is forgotten
-            for outcome in outcomes:
-                if outcome.error is not None:
-                    raise outcome.error
+        for outcome in outcomes:
+            if outcome.error is None:
                 results[outcome.number] = outcome.result
                 stage.advance(outcome.number)
+            failed = failed or outcome.error
+    if failed is not None:
+        raise failed
     return [results[number] for number in range(len(jobs))]
 
 
@@ -91,40 +91,43 @@ def _make(store: Store, task: Task) -> Path:
     return store.make(task.recipe, lambda folder: task.build(folder, *task.args))
 
 
-def _run_inline(jobs: Sequence[Job], n_threads: int) -> Generator[Outcome, None, None]:
+def _run_inline(jobs: Sequence[Job], n_threads: int) -> Iterator[Outcome]:
     with capped_threads(n_threads):
         for number, job in enumerate(jobs):
-            yield attempt(number, job.name, job.run, job.args, loaded=None)
+            outcome = attempt(number, job.name, job.run, job.args, loaded=None)
+            yield outcome
+            if outcome.error is not None:
+                return
 
 
-def _run_in_processes(
-    jobs: Sequence[Job], n_workers: int, n_threads: int, stage: Stage
-) -> Generator[Outcome, None, None]:
+def _run_in_processes(jobs: Sequence[Job], n_workers: int, n_threads: int, stage: Stage) -> Iterator[Outcome]:
+    has_failed = False
+
+    def waiting() -> Iterator[Any]:
+        """Hand out the jobs until one has failed; those that run by then end and keep what they made."""
+        for number, job in enumerate(jobs):
+            if has_failed:
+                return
+            yield delayed(attempt)(number, job.name, job.run, job.args, STARTED)
+
     parallel = Parallel(
         n_jobs=n_workers,
         backend="loky",
         batch_size=1,
-        pre_dispatch="all",  # otherwise joblib goes on handing out tasks after one has failed
+        pre_dispatch="n_jobs",
         max_nbytes=None,  # joblib would pickle larger arrays to disk
         return_as="generator_unordered",
         inner_max_num_threads=n_threads,
         initializer=start_worker,
         initargs=(os.getpid(), n_threads),
     )
-    outcomes = parallel(
-        delayed(attempt)(number, job.name, job.run, job.args, STARTED) for number, job in enumerate(jobs)
-    )
     try:
-        yield from outcomes
+        for outcome in parallel(waiting()):
+            has_failed = has_failed or outcome.error is not None
+            yield outcome
     except BrokenProcessPool as error:
         raise TaskError(
             f"A worker process died while these tasks were running: {', '.join(stage.running)}.",
             expected="enough memory for them: the system ends processes when it runs out",
             todo="lower `threads` or `memory_gib` in config.toml, close other programs, and run again",
         ) from error
-    finally:
-        with warnings.catch_warnings():  # that the others are given up after an error is what is wanted
-            warnings.filterwarnings(
-                "ignore", message=".*tasks (have been successfully executed|which were still)"
-            )
-            outcomes.close()
