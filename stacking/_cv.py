@@ -15,7 +15,7 @@ from features import compute_features
 from stacking._blend import blend_oof, blend_recipe, scored_blenders
 from stacking._cards import card_recipe, families, make_cards
 from stacking._choice import N_RESAMPLES, Choice, choose_blend
-from stacking._oof import Fit, make_oof, oof_recipe, plan_cv_fits, read_report
+from stacking._oof import make_oof, oof_recipe, plan_cv_fits
 from stacking._parts import FORMAT, digest
 from stacking._plan import Plan, make_plan
 from validation import CvBundle, evaluate, paired_bootstrap
@@ -61,43 +61,23 @@ def cv_recipe(plan: Plan) -> Recipe:
 
 def _cross_validate(plan: Plan) -> CvBundle:
     compute_features(plan.catalogue, plan.folds.windows, plan.all_columns, plan.store, plan.settings)
-    oof = blend_oof(plan, make_oof(plan))
+    made = make_oof(plan)
+    oof = blend_oof(plan, made / "oof.parquet")
     blends = tuple(scored_blenders(plan))
     c = plan.dataset.competition
     choice = choose_blend(
         oof, c.metric, user=c.user, blends=blends, seed=plan.settings.seed, forced=plan.settings.blender
     )
-    fits = plan_cv_fits(plan)
     return CvBundle(
         oof=oof,
-        importance=_importance(plan, fits),
+        importance=pl.read_parquet(made / "importance.parquet"),
         features=make_cards(plan),
-        fits=_fits_table(plan, fits),
+        fits=pl.read_parquet(made / "fits.parquet"),
         models=tuple(plan.models),
         blends=blends,
         chosen=choice.chosen,
         about=_about(plan, oof, choice, blends),
     )
-
-
-def _importance(plan: Plan, fits: Sequence[Fit]) -> pl.DataFrame:
-    """Share of each feature in each fit, for the models that tell."""
-    rows = [
-        {"model": f.model, "fold": f.fold.name, "feature": feature, "importance": share}
-        for f in fits
-        for feature, share in read_report(plan.store, f)[0].importance.items()
-    ]
-    text = dict.fromkeys(("model", "fold", "feature"), pl.String)
-    return pl.DataFrame(rows, schema={**text, "importance": pl.Float64})
-
-
-def _fits_table(plan: Plan, fits: Sequence[Fit]) -> pl.DataFrame:
-    rows = []
-    for fit in fits:
-        report, seconds = read_report(plan.store, fit)
-        rows.append((fit.model, fit.fold.name, seconds, report.iterations, report.stopped_by))
-    schema = {"model": pl.String, "fold": pl.String, "seconds": pl.Float64, "iterations": pl.Int64}
-    return pl.DataFrame(rows, schema={**schema, "stopped_by": pl.String}, orient="row")
 
 
 def fold_scores(oof: pl.DataFrame, plan: Plan, names: Sequence[str]) -> dict[str, dict[str, float]]:

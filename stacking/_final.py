@@ -94,10 +94,9 @@ def _score_test_pairs(
     plan: Plan, bundle: CvBundle, fits: Sequence[Fit]
 ) -> tuple[pl.DataFrame, dict[str, dict[str, float]]]:
     compute_features(plan.catalogue, plan.folds.windows, plan.all_columns, plan.store, plan.settings)
-    folders = run_fits(plan, fits, "Final models")
-    where = {f.model: folder for f, folder in zip(fits, folders, strict=True)}
+    where = {done.fit.model: done.scores for done in run_fits(plan, fits, "Final models")}
     table = join_scores(plan, plan.folds.final.eval, where)
-    blends = fit_blends(plan, make_oof(plan), bundle.blends)
+    blends = fit_blends(plan, make_oof(plan) / "oof.parquet", bundle.blends)
     frame = score_frame(table, tuple(plan.models), plan.dataset.competition.user)
     for name, folder in blends.items():
         scores = plan.blenders[name].fitted.load(folder / "blend").predict(frame)

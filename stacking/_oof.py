@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -14,9 +14,10 @@ import polars as pl
 
 from engine import Recipe, Store, Task, TaskError, run_tasks
 from features import Catalogue
-from models import FitContext, FitReport, Ranker
+from models import FitContext, Ranker
 from stacking._parts import FORMAT
 from stacking._plan import Plan, read_pairs
+from stacking._reports import fits_table, importance_table, write_report
 from validation import Fold, Window, is_test, window_pairs, window_relevance
 
 
@@ -63,8 +64,17 @@ def plan_cv_fits(plan: Plan) -> list[Fit]:
     return [plan_fit(plan, model, fold) for fold in plan.folds.folds for model in plan.models]
 
 
-def run_fits(plan: Plan, fits: Sequence[Fit], title: str) -> list[Path]:
-    """Fit and score what is not in the store; returns the folder of each fit's scores.
+@dataclass(frozen=True)
+class Done:
+    """A finished fit: the folder of its artifact and that of its scores."""
+
+    fit: Fit
+    folder: Path
+    scores: Path
+
+
+def run_fits(plan: Plan, fits: Sequence[Fit], title: str) -> list[Done]:
+    """Fit and score what is not in the store.
 
     Scores that are there need no fit, but every fit is asked for all the same: its report is part of the result.
     """
@@ -79,7 +89,8 @@ def run_fits(plan: Plan, fits: Sequence[Fit], title: str) -> list[Path]:
         Task(f.scores, score_pairs, (*args, f.fold, where, f.model))
         for f, args, where in zip(fits, shared, folders, strict=True)
     ]
-    return run_tasks(f"{title}: score", score_tasks, store, settings, threads_per_job=threads)
+    scores = run_tasks(f"{title}: score", score_tasks, store, settings, threads_per_job=threads)
+    return [Done(*done) for done in zip(fits, folders, scores, strict=True)]
 
 
 def fit_model(
@@ -101,8 +112,7 @@ def fit_model(
     seconds = perf_counter() - began
     (folder / "model").mkdir()
     fitted.save(folder / "model")
-    report = {**asdict(fitted.report), "seconds": seconds}
-    (folder / "report.json").write_text(json.dumps(report), encoding="utf-8")
+    write_report(folder, fitted.report, seconds)
 
 
 def score_pairs(
@@ -135,18 +145,6 @@ def check_scores(scores: np.ndarray[Any, Any], n_pairs: int, who: str) -> None:
             expected="finite scores",
             todo="look at its `predict`: nulls in the features must not become nulls in the score",
         )
-
-
-def read_report(store: Store, fit: Fit) -> tuple[FitReport, float]:
-    """What a finished fit tells about itself, and its seconds. Raises TaskError if it is not in the store."""
-    folder = store.find(fit.fit)
-    if folder is None:
-        raise TaskError(
-            f"The fit {fit.fit.name} is not in the store.", expected="a finished fit", todo="run again"
-        )
-    facts = json.loads((folder / "report.json").read_text(encoding="utf-8"))
-    seconds = facts.pop("seconds")
-    return FitReport(**facts), seconds
 
 
 def join_scores(plan: Plan, window: Window, scores: Mapping[str, Path]) -> pl.DataFrame:
@@ -185,21 +183,26 @@ def oof_recipe(plan: Plan, fits: Sequence[Fit]) -> Recipe:
 
 
 def make_oof(plan: Plan) -> Path:
-    """Make the out-of-fold scores of every model: a Parquet file with ``fold``, keys, ``relevance``, scores.
+    """Make the out-of-fold scores of every model; returns the folder with ``oof.parquet``.
 
-    Models that predict a fold's eval window have seen earlier windows only.
+    Models that predict a fold's eval window have seen earlier windows only. Beside the scores lie the facts of the
+    fits, ``importance.parquet`` and ``fits.parquet``: with this artifact in the store the fits may be pruned.
     """
     fits = plan_cv_fits(plan)
     recipe = oof_recipe(plan, fits)
-    folder = plan.store.find(recipe)
-    if folder is None:
-        folders = run_fits(plan, fits, "Models")
-        made = {(f.fold.name, f.model): where for f, where in zip(fits, folders, strict=True)}
-        tables = [
-            join_scores(plan, fold.eval, {m: made[fold.name, m] for m in plan.models}).select(
-                pl.lit(fold.name).alias("fold"), pl.all()
-            )
-            for fold in plan.folds.folds
-        ]
-        folder = plan.store.put(recipe, lambda new: pl.concat(tables).write_parquet(new / "oof.parquet"))
-    return folder / "oof.parquet"
+    return plan.store.find(recipe) or plan.store.put(recipe, partial(_write_oof, plan, fits))
+
+
+def _write_oof(plan: Plan, fits: Sequence[Fit], folder: Path) -> None:
+    """Write ``oof.parquet``: ``fold``, ``window``, ``pair_id``, user, item, ``relevance``, a column a model."""
+    done = run_fits(plan, fits, "Models")
+    tables = [
+        join_scores(plan, fold.eval, {d.fit.model: d.scores for d in done if d.fit.fold == fold}).select(
+            pl.lit(fold.name).alias("fold"), pl.all()
+        )
+        for fold in plan.folds.folds
+    ]
+    pl.concat(tables).write_parquet(folder / "oof.parquet")
+    facts = [(d.fit.model, d.fit.fold.name, d.folder) for d in done]
+    importance_table(facts).write_parquet(folder / "importance.parquet")
+    fits_table(facts).write_parquet(folder / "fits.parquet")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -211,6 +212,20 @@ def test_a_window_without_pairs_is_an_error(
         pytest.raises(DataError, match="no pairs"),
     ):
         run_cv(settings)
+
+
+def test_what_was_pruned_or_damaged_is_made_again(first: tuple[Settings, CvBundle], tmp_path: Path) -> None:
+    settings, bundle = first
+    copy = settings.model_copy(update={"store": tmp_path / "store"})
+    shutil.copytree(settings.store, copy.store)
+    artifacts = copy.store / "artifacts"
+    for kind in ("cv", "fit", "cards"):
+        shutil.rmtree(artifacts / kind)
+    next(artifacts.glob("scores/*/scores.parquet")).write_bytes(b"damaged")
+    assert run_cv(copy).oof.equals(bundle.oof)
+    shutil.rmtree(artifacts / "cv")
+    shutil.rmtree(artifacts / "oof")
+    assert run_cv(copy).oof.equals(bundle.oof)
 
 
 def test_worker_processes_give_the_same_as_one_process(
