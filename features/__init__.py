@@ -18,6 +18,7 @@ from features._aggregates import (
     total,
 )
 from features._catalogue import Catalogue, bind_catalogue
+from features._codes import codes
 from features._column import FeatureColumn
 from features._compute import compute_window
 from features._declare import Log, Registry, aggregate, fitted, per_pair, table
@@ -39,6 +40,7 @@ __all__ = [
     "Window",
     "aggregate",
     "bind_catalogue",
+    "codes",
     "column_recipes",
     "compute_features",
     "compute_window",

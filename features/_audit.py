@@ -112,7 +112,8 @@ def _compare(
 def _finding(column: FeatureColumn, both: pl.DataFrame, check: str, window: Window, count: int) -> Finding:
     name = column.name
     row = both.filter(pl.col(name).ne_missing(pl.col(f"{name}:plain"))).row(0, named=True)
-    evidence = f"{count} of {both.height} pairs differ; pair {row['pair_id']}: {row[f'{name}:plain']} became {row[name]}"
+    before, after = row[f"{name}:plain"], row[name]
+    evidence = f"{count} of {both.height} pairs differ; pair {row['pair_id']}: {before} became {after}"
     return Finding(name, str(column.declaration.place), check, window.name, evidence, _todo(check, column))
 
 

@@ -34,7 +34,7 @@ def bind_history_feature(
     try:
         if declaration.kind == "aggregate":
             return _bind_aggregate(declaration, dataset)
-        return _bind_python(declaration, dataset), {}
+        return _bind_python(declaration, dataset)
     except MissingColumnError as missing:
         return [], dict.fromkeys(declared_names(declaration), missing.found)
 
@@ -149,28 +149,35 @@ def _aggregate_dtype(declaration: Declaration, aggregate: Aggregate, schema: pl.
     return pl.Float32() if dtype == pl.Float64 else dtype
 
 
-def _bind_python(declaration: Declaration, dataset: Dataset) -> list[FeatureColumn]:
+def _bind_python(declaration: Declaration, dataset: Dataset) -> tuple[list[FeatureColumn], dict[str, str]]:
     options = declaration.options
     key: Key = options.get("key", ())
-    for name in options["needs"]:
-        if name not in dataset.history_schema:
-            near = did_you_mean(name, dataset.history_schema.names())
-            raise MissingColumnError(f"needs the column {name!r} in the log.{near}")
     for name in key:
         if name not in dataset.pair_schema:
             near = did_you_mean(name, dataset.pair_schema.names())
             raise MissingColumnError(f"needs the key column {name!r}, which the pairs lack.{near}")
     variants: Mapping[str, Any] = options.get("variants") or {"": None}
-    columns = []
+    columns, lacking = [], {}
     for variant, arguments in variants.items():
+        needs = tuple(name.format(**(arguments or {})) for name in options["needs"])
+        reason = _lacks_needed(needs, dataset)
         for output, dtype in options["columns"].items():
             name = _output_name(output, key, variant)
-            body = PythonBody(output, key, options["needs"], variant, arguments)
+            if reason:
+                lacking[name] = reason
+                continue
+            body = PythonBody(output, key, needs, variant, arguments)
             shown = options["model_input"] and is_input(dtype)
             scope = options.get("scope", "row")
             columns.append(
-                FeatureColumn(
-                    name, declaration, body, as_dtype(dtype), shown, scope, key, columns=options["needs"]
-                )
+                FeatureColumn(name, declaration, body, as_dtype(dtype), shown, scope, key, columns=needs)
             )
-    return columns
+    return columns, lacking
+
+
+def _lacks_needed(needs: tuple[str, ...], dataset: Dataset) -> str:
+    for name in needs:
+        if name not in dataset.history_schema:
+            near = did_you_mean(name, dataset.history_schema.names())
+            return f"needs the column {name!r} in the log.{near}"
+    return ""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from graphlib import CycleError, TopologicalSorter
+from typing import Any
 
 import polars as pl
 
@@ -28,11 +29,14 @@ class Catalogue:
         Every column by name, each after the ones it reads.
     unavailable
         Name of a feature or column -> why the competition does not have it.
+    made_of
+        Notes of what columns' bodies are made of, filled as recipes are written; nothing else depends on it.
     """
 
     dataset: Dataset
     columns: Mapping[str, FeatureColumn]
     unavailable: Mapping[str, str]
+    made_of: dict[str, Mapping[str, Any]] = field(default_factory=dict, repr=False, compare=False)
 
     def select(self, patterns: FeatureSettings, needs: Iterable[str] = ()) -> tuple[str, ...]:
         """Name the model inputs that the patterns keep, and ``needs``, in the catalogue's order.

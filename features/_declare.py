@@ -200,7 +200,8 @@ def fitted(
     """Register a class with ``fit(history, window)`` and ``transform(pairs)``, fitted once a window.
 
     ``variants`` maps a name to the arguments of the class: each variant is fitted by itself and its columns are named
-    ``column__variant``. ``needs`` names the columns of the history that it reads, as for ``table``.
+    ``column__variant``. ``needs`` names the columns of the history that it reads, as for ``table``; ``"{name}"`` in it
+    stands for the variant's argument of that name.
     """
     options = {
         "columns": dict(columns),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from functools import cache
+from importlib.metadata import version
 from typing import Any
 
 import polars as pl
@@ -47,7 +49,7 @@ def column_recipes(catalogue: Catalogue, window: Window, names: Iterable[str]) -
             "data": catalogue.dataset.fingerprint,
             "window": window.name,
             **upstream,
-            **_body_parts(column),
+            **_made_of(catalogue, column),
         }
         recipes[name] = Recipe("feature", f"{name} @ {window.name}", parts)
     return recipes
@@ -62,6 +64,13 @@ def feature_keys(catalogue: Catalogue, windows: Iterable[Window], names: Iterabl
         keys[f"pairs @ {window.name}"] = pairs_recipe(catalogue.dataset, window).key
         keys |= {recipes[name].name: recipes[name].key for name in names}
     return keys
+
+
+def _made_of(catalogue: Catalogue, column: FeatureColumn) -> Mapping[str, Any]:
+    """Parts of the body, which are the same in every window: digested once a catalogue."""
+    if column.name not in catalogue.made_of:
+        catalogue.made_of[column.name] = _body_parts(column)
+    return catalogue.made_of[column.name]
 
 
 def _body_parts(column: FeatureColumn) -> Mapping[str, Any]:
@@ -80,15 +89,14 @@ def _body_parts(column: FeatureColumn) -> Mapping[str, Any]:
             body_code = code_digest(column.declaration.body).digest
             arguments = code_digest(dict(body.arguments or {})).digest
             return {"code": body_code, "arguments": arguments, "needs": list(body.needs), "output": body.output,
-                    "key": list(body.key), "libraries": _libraries()}  # fmt: skip
+                    "key": list(body.key), "libraries": dict(_libraries())}  # fmt: skip
 
 
 def _digest(text: str) -> str:
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
-def _libraries() -> dict[str, str]:
+@cache
+def _libraries() -> Mapping[str, str]:
     """Versions of the libraries that Python bodies compute with."""
-    from importlib.metadata import version
-
     return {name: version(name) for name in ("implicit", "numpy", "polars", "scikit-learn", "scipy")}

@@ -44,7 +44,7 @@ def _row(column: FeatureColumn, seconds: float | None) -> dict[str, Json]:
 
 
 def catalogue_table(rows: Sequence[Mapping[str, Any]]) -> Table:
-    """Lay the catalogue out for the terminal; stepping stones for other features are italic, transductive ones marked."""
+    """Lay the catalogue out for the terminal; what no model reads is italic, transductive ones are marked."""
     table = Table(title=f"{len(rows)} features", title_justify="left", expand=True, show_lines=True)
     table.add_column("feature and meaning", ratio=3, overflow="fold")
     table.add_column("key: needs", ratio=2, overflow="fold")

@@ -13,7 +13,7 @@ import polars as pl
 from implicit.als import AlternatingLeastSquares
 from scipy.sparse import csr_matrix
 
-from features import Window, fitted
+from features import Window, codes, fitted
 
 FACTORS = 24
 SEED = 20_240_611
@@ -71,15 +71,6 @@ class Als:
             pl.Series(name, values, dtype=pl.Float64).fill_nan(None).cast(pl.Float32)
             for name, values in columns.items()
         )
-
-
-def codes(values: pl.Series, known: pl.Series) -> npt.NDArray[np.intp]:
-    """Give the position of each value in ``known`` (sorted, unique); ``len(known)`` for values that are not in it."""
-    index = pl.DataFrame({"value": known, "code": np.arange(len(known))}, schema_overrides={"code": pl.Int64})
-    found = pl.DataFrame({"value": values}).join(
-        index, on="value", how="left", validate="m:1", maintain_order="left"
-    )["code"]
-    return found.fill_null(len(known)).to_numpy().astype(np.intp)
 
 
 def _with_missing(vectors: Any, n: int) -> npt.NDArray[np.float64]:

@@ -11,7 +11,8 @@ STRONG = [
     "n_exposures__item_id",
     "als_score__like",
     "als_score__exposure",
-    "latent_score",
+    "mf_score__rating",
+    "knn_score__rating",
     "genre_cosine_liked",
 ]
 
@@ -22,7 +23,7 @@ def user_rank(value: pl.Expr, user_id: pl.Expr) -> pl.Expr:
     return value.rank("average").over(user_id) / value.count().over(user_id)
 
 
-@per_pair(scope="user", each=["relevance_rate__item_id", "als_score__like", "latent_score"])
+@per_pair(scope="user", each=["relevance_rate__item_id", "als_score__like", "knn_score__rating"])
 def user_zscore(value: pl.Expr, user_id: pl.Expr) -> pl.Expr:
     """Distance from the mean over the user's pairs in standard deviations; null for one pair or a constant."""
     spread = value.cast(pl.Float64).std().over(user_id)

@@ -1,0 +1,104 @@
+"""Item neighbours: what the user thought of the items whose opinions go with those of this one."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+from scipy.sparse import csr_matrix, vstack
+
+from features import Window, codes, fitted
+from features.factors import opinions
+
+N_NEIGHBOURS = 200  # kept an item
+SHRINK = 50.0  # common users that halve a correlation
+PULL = 0.5  # similarity that pulls a mean of few neighbours towards zero
+MAX_ITEMS = 20_000  # the most frequent ones, so that the square of them stays feasible
+CHUNK_CELLS = 4_000_000  # of dense items x items: 32 MB an array
+CHUNK_PAIRS = 100_000
+
+
+@fitted(
+    columns={"knn_score": pl.Float32, "knn_taste": pl.Float32, "knn_support": pl.Float32},
+    needs=["user_id", "item_id", "{signal}"],
+    variants={"rating": {"signal": "rating"}, "relevance": {"signal": "relevance"}},
+    meanings={
+        "knn_score": "Item offset plus the user's opinion of its neighbours; null for an unseen item.",
+        "knn_taste": "Weighted mean of what offsets leave of the user's opinions of the item's neighbours; 0 if none.",
+        "knn_support": "Summed similarity of the item's neighbours that the user has seen; 0 if none.",
+    },
+)
+class Neighbours:
+    """Item neighbourhood by shrunken correlation of what offsets leave (Koren 2008, section 2.2)."""
+
+    def __init__(self, signal: str) -> None:
+        self.signal = signal
+
+    def fit(self, history: pl.LazyFrame, window: Window) -> None:
+        """Correlate items over their common users and keep the strongest neighbours of each."""
+        self.seen = opinions(history, self.signal)
+        shape = (len(self.seen.users) + 1, len(self.seen.items) + 1)
+        cells = (self.seen.user, self.seen.item)
+        self.rest = csr_matrix((self.seen.rest, cells), shape=shape)
+        self.shown = csr_matrix((np.ones(len(self.seen.rest)), cells), shape=shape)
+        self.shown.data[:] = 1.0
+        self.similarity = similarities(self.rest, self.shown)
+
+    def transform(self, pairs: pl.DataFrame) -> pl.DataFrame:
+        """Score each pair by itself: a row of similarities times the user's row."""
+        user, item = codes(pairs["user_id"], self.seen.users), codes(pairs["item_id"], self.seen.items)
+        support, total = np.zeros(len(user)), np.zeros(len(user))
+        for start in range(0, len(user), CHUNK_PAIRS):
+            part = slice(start, start + CHUNK_PAIRS)
+            near = self.similarity[item[part]]
+            support[part] = row_sums(near.multiply(self.shown[user[part]]))
+            total[part] = row_sums(near.multiply(self.rest[user[part]]))
+        taste = total / (support + PULL)
+        score = np.where(item == len(self.seen.items), np.nan, self.seen.item_offset[item] + taste)
+        columns = {"knn_score": score, "knn_taste": taste, "knn_support": support}
+        return pairs.select("pair_id").with_columns(
+            pl.Series(name, values).fill_nan(None).cast(pl.Float32) for name, values in columns.items()
+        )
+
+
+def similarities(rest: csr_matrix, shown: csr_matrix) -> csr_matrix:
+    """Positive shrunken correlations between items (n_items, n_items), the strongest ``N_NEIGHBOURS`` of each row.
+
+    Only the ``MAX_ITEMS`` items with most rows have neighbours and are some.
+    """
+    n_items = shown.shape[1]
+    frequent = np.sort(np.argsort(-np.bincount(shown.indices, minlength=n_items), kind="stable")[:MAX_ITEMS])
+    rest, shown = rest[:, frequent], shown[:, frequent]
+    squares = rest.multiply(rest).tocsr()
+    chunk = max(CHUNK_CELLS // max(len(frequent), 1), 1)
+    parts = [
+        _strongest(rest, shown, squares, slice(start, start + chunk))
+        for start in range(0, len(frequent), chunk)
+    ]
+    near = vstack(parts).tocoo()
+    return csr_matrix((near.data, (frequent[near.row], frequent[near.col])), shape=(n_items, n_items))
+
+
+def _strongest(rest: csr_matrix, shown: csr_matrix, squares: csr_matrix, part: slice) -> csr_matrix:
+    """Similarities of a slice of the items to all of them."""
+    common = (shown[:, part].T @ shown).toarray()
+    norm = np.sqrt((squares[:, part].T @ shown).toarray() * (shown[:, part].T @ squares).toarray())
+    product = (rest[:, part].T @ rest).toarray()
+    near = (
+        np.divide(product, norm, out=np.zeros_like(product), where=norm > 1e-9) * common / (common + SHRINK)
+    )
+    rows = np.arange(len(near))
+    near[rows, rows + part.start] = 0.0
+    near[near < 0] = 0.0
+    if near.shape[1] > N_NEIGHBOURS:
+        weakest = np.partition(near, -N_NEIGHBOURS, axis=1)[:, -N_NEIGHBOURS]
+        near[near < weakest[:, None]] = 0.0
+    return csr_matrix(near)
+
+
+def row_sums(matrix: csr_matrix) -> npt.NDArray[np.float64]:
+    """Sum each row in the order of its columns, so that other rows cannot matter."""
+    sorted_matrix = csr_matrix(matrix)
+    sorted_matrix.sort_indices()
+    rows = np.repeat(np.arange(sorted_matrix.shape[0]), np.diff(sorted_matrix.indptr))
+    return np.bincount(rows, sorted_matrix.data, sorted_matrix.shape[0]).astype(np.float64)
