@@ -137,7 +137,10 @@ def module_file(module: ModuleType | str | None, root: Path) -> Path | None:
     if name is None:
         return None
     path = Path(name).resolve()
-    return path if path.suffix == ".py" and is_inside(path, root) else None
+    is_ours = (
+        path.suffix == ".py" and is_inside(path, root) and path.is_file()
+    )  # torch has modules of made-up files
+    return path if is_ours else None
 
 
 def imported_names(tree: ast.AST, module: str, is_package: bool) -> Iterator[tuple[str, str, str]]:
