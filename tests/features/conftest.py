@@ -21,7 +21,7 @@ from competitions import (
     random_tables,
     take_in,
 )
-from engine import FoldSettings, Settings
+from engine import FoldSettings, Settings, Store
 from validation import Folds, plan_folds
 
 HOUR = 3_600_000_000  # of microseconds
@@ -109,3 +109,9 @@ def folds(timed: Dataset) -> Folds:
 def settings(tmp_path: Path) -> Settings:
     """Settings with a store of their own; jobs run in this process."""
     return Settings(store=tmp_path / "store", backend="inline")
+
+
+@pytest.fixture
+def store(settings: Settings) -> Store:
+    """The store of those settings."""
+    return Store(settings.store)

@@ -1,0 +1,162 @@
+"""A body that raises, or gives something else than it declares, is named with its place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from competitions import Dataset
+from features import (
+    Aggregate,
+    FeatureError,
+    Log,
+    Registry,
+    aggregate,
+    bind_catalogue,
+    count,
+    mean,
+    per_pair,
+    total,
+)
+from tests.features.planting import (
+    computed,
+    counted,
+    one_aggregate,
+    one_fitted,
+    one_pair_feature,
+    one_table,
+)
+from validation import Folds
+
+HERE = Path(__file__).name
+
+
+def broken(*_: object) -> Any:
+    raise ValueError("the reason")
+
+
+@pytest.mark.parametrize(
+    "registry",
+    [
+        one_aggregate(lambda log: broken()),
+        one_aggregate(lambda log: count(), where=broken),
+        one_pair_feature(lambda age: broken()),
+    ],
+    ids=["aggregate", "where", "per_pair"],
+)
+def test_a_body_that_raises_when_declared_is_named(timed: Dataset, registry: Registry) -> None:
+    with pytest.raises(FeatureError, match=f"'planted' \\({HERE}:[0-9]+\\) failed.*ValueError: the reason"):
+        bind_catalogue(timed, registry)
+
+
+@pytest.mark.parametrize(
+    "registry",
+    [
+        one_aggregate(lambda log: "text"),
+        one_aggregate(lambda log: count(), where=lambda log: 3),
+        one_pair_feature(lambda age: 3),
+    ],
+    ids=["aggregate", "where", "per_pair"],
+)
+def test_a_body_that_returns_something_else_is_named(timed: Dataset, registry: Registry) -> None:
+    with pytest.raises(FeatureError, match=f"'planted' \\({HERE}:[0-9]+\\) returned (str|int)"):
+        bind_catalogue(timed, registry)
+
+
+@pytest.mark.parametrize(
+    "registry",
+    [
+        one_aggregate(lambda log: total(log.device.str.len_chars())),
+        one_aggregate(lambda log: mean(pl.col("nowhere"))),
+        one_pair_feature(lambda device: device.dt.hour()),
+    ],
+    ids=["total", "unknown", "per_pair"],
+)
+def test_an_expression_that_does_not_fit_is_named(timed: Dataset, folds: Folds, registry: Registry) -> None:
+    with pytest.raises(
+        FeatureError, match=f"'planted(__user_id)?' \\({HERE}:[0-9]+\\) (does not fit|failed)"
+    ):
+        computed(bind_catalogue(timed, registry), folds)
+
+
+def test_an_aggregate_that_fails_while_it_runs_is_named_among_others(timed: Dataset, folds: Folds) -> None:
+    registry = one_aggregate(lambda log: total(log.stars.cast(pl.String).str.to_integer(base=4)))
+
+    @aggregate(keys=["user_id"], registry=registry)
+    def honest(log: Log) -> Aggregate:
+        """In the same pass."""
+        return count()
+
+    with pytest.raises(FeatureError, match=f"'planted__user_id' \\({HERE}:[0-9]+\\) failed in window w"):
+        computed(bind_catalogue(timed, registry), folds)
+
+
+def test_a_per_pair_feature_that_fails_while_it_runs_is_named_among_others(
+    timed: Dataset, folds: Folds
+) -> None:
+    registry = one_pair_feature(lambda at: at.dt.to_string("%H:x").str.to_integer())
+
+    @per_pair(registry=registry)
+    def honest(age: pl.Expr) -> pl.Expr:
+        """In the same level."""
+        return age
+
+    with pytest.raises(FeatureError, match=f"'planted' \\({HERE}:[0-9]+\\) failed"):
+        computed(bind_catalogue(timed, registry), folds)
+
+
+def test_a_value_that_does_not_fit_the_declared_dtype_is_an_error(timed: Dataset, folds: Folds) -> None:
+    """Nothing is clipped or wrapped."""
+    registry = one_aggregate(lambda log: count() * 1000, dtype=pl.UInt8)
+    with pytest.raises(FeatureError, match=r"'planted__user_id'.*failed"):
+        computed(bind_catalogue(timed, registry), folds)
+
+
+@pytest.mark.parametrize(
+    ("registry", "found"),
+    [
+        (one_table(broken, {"n": pl.UInt32}), "ValueError: the reason"),
+        (one_table(lambda h: counted(h).cast({"n": pl.Int64}), {"n": pl.UInt32}), "gave 'n' as Int64"),
+        (one_table(lambda h: counted(h).rename({"n": "m"}), {"n": pl.UInt32}), "did not give the column 'n'"),
+        (one_table(lambda h: counted(h).drop("user_id"), {"n": pl.UInt32}), "gave no key column ['user_id']"),
+        (one_table(lambda h: pl.concat([counted(h)] * 2), {"n": pl.UInt32}), "rows with a repeated key"),
+        (one_table(lambda h: counted(h).collect(), {"n": pl.UInt32}), "returned DataFrame"),
+        (one_table(lambda h: counted(h), {"n": pl.UInt32}, needs=["item_id"], key="item_id"), "user_id"),
+        (one_fitted(broken, {"n": pl.UInt32}), "ValueError: the reason"),
+        (one_fitted(lambda p: p.select("pair_id", n=pl.lit(1)), {"n": pl.UInt32}), "gave 'n' as Int32"),
+        (one_fitted(lambda p: p.select("user_id"), {"n": pl.UInt32}), "gave no pair_id"),
+        (one_fitted(lambda p: p.select("pair_id"), {"n": pl.UInt32}), "did not give the column 'n'"),
+        (one_fitted(lambda p: p.select("pair_id", n=pl.lit(1, pl.UInt32)).head(3), {"n": pl.UInt32}), "3 rows for"),
+        (
+            one_fitted(lambda p: p.select(pair_id=pl.col("pair_id").min(), n=pl.lit(1, pl.UInt32)), {"n": pl.UInt32}),
+            "rows for",
+        ),
+        (one_fitted(lambda p: None, {"n": pl.UInt32}), "gave no pair_id"),
+    ],
+)  # fmt: skip
+def test_a_python_body_that_gives_the_wrong_thing_is_named(
+    timed: Dataset, folds: Folds, registry: Registry, found: str
+) -> None:
+    with pytest.raises(FeatureError) as refused:
+        computed(bind_catalogue(timed, registry), folds)
+    assert found in str(refused.value)
+    assert "'planted' (planting.py:" in str(refused.value)
+
+
+def test_a_body_gets_what_it_needs_and_nothing_from_the_cutoff_on(timed: Dataset, folds: Folds) -> None:
+    seen: list[pl.DataFrame] = []
+
+    def look(history: pl.LazyFrame) -> pl.LazyFrame:
+        seen.append(history.collect(engine="in-memory"))
+        return counted(history)
+
+    computed(bind_catalogue(timed, one_table(look, {"n": pl.UInt32}, needs=["stars", "age"])), folds)
+    computed(bind_catalogue(timed, one_table(look, {"n": pl.UInt32})), folds)
+    assert seen[0].columns == ["row", "clock", "user_id", "stars", "age"]
+    assert set(seen[1].columns) > {"row", "clock", "tags", "value", "relevance"}
+    for rows in seen:
+        assert rows["clock"].max() < folds.final.eval.cutoff  # type: ignore[operator]
+        assert rows.select("clock", "row").equals(rows.select("clock", "row").sort("clock", "row"))
