@@ -19,12 +19,12 @@ from features._column import (
     PythonBody,
     as_dtype,
     call_body,
+    check_expression,
     is_input,
 )
 from features._declare import Declaration, Key, Log, aggregate_of
 from features._errors import FeatureError, MissingColumnError
 from features._lookback import Lookback
-from features._rowwise import runs_python
 
 
 def bind_history_feature(
@@ -100,12 +100,9 @@ def _where_of(declaration: Declaration, log: Log) -> pl.Expr | None:
 def _check_parts(
     declaration: Declaration, aggregate: Aggregate, parts: Sequence[pl.Expr], dataset: Dataset
 ) -> None:
-    if any(runs_python(part) for part in (*parts, aggregate.finish)):
-        raise FeatureError(
-            f"Feature {declaration.name!r} ({declaration.place}) calls a Python function within an expression.",
-            expected="Polars expressions only: they are stored by what they are made of",
-            todo="write it with Polars functions, or as a function with @table",
-        )
+    schema = pl.Schema({**dataset.history_schema, **WINDOW_COLUMNS})
+    for part in (*parts, aggregate.finish):
+        check_expression(declaration, part, schema)
     kind = dataset.competition.clock.kind
     if kind != "time" and any(s.needs_time for s in aggregate.states.values()):
         raise MissingColumnError(f"needs a time clock for its half-life; here it is {kind!r}")

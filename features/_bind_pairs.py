@@ -9,10 +9,18 @@ from polars.exceptions import PolarsError
 
 from competitions import Dataset
 from engine import did_you_mean
-from features._column import WINDOW_COLUMNS, FeatureColumn, PairBody, as_dtype, call_body, is_input
+from features._column import (
+    WINDOW_COLUMNS,
+    FeatureColumn,
+    PairBody,
+    as_dtype,
+    call_body,
+    check_expression,
+    is_input,
+)
 from features._declare import Declaration, Scope
 from features._errors import FeatureError, MissingColumnError
-from features._rowwise import is_rowwise, runs_python
+from features._rowwise import is_rowwise
 from features._widths import dtype_of, handed_out
 
 
@@ -36,6 +44,7 @@ def bind_pair_feature(
             f"Feature {declaration.name!r} ({declaration.place}) returned {type(expression).__name__}.",
             expected="a Polars expression over its parameters",
         )
+    check_expression(declaration, expression, pl.Schema(dtypes))
     _check_reads(expression, names, declaration)
     if options["scope"] == "row" and not is_rowwise(expression):
         raise FeatureError(
@@ -55,13 +64,7 @@ def bind_pair_feature(
 
 
 def _check_reads(expression: pl.Expr, names: Sequence[str], declaration: Declaration) -> None:
-    """Refuse what the store could not see change: columns that are no parameters, and Python functions."""
-    if runs_python(expression):
-        raise FeatureError(
-            f"Feature {declaration.name!r} ({declaration.place}) calls a Python function within an expression.",
-            expected="Polars expressions only: they are stored by what they are made of",
-            todo="write it with Polars functions, or as a class with @fitted",
-        )
+    """Refuse columns that are no parameters: they would be there or not depending on what else is computed."""
     others = sorted(set(expression.meta.root_names()) - set(names))
     if others or expression.meta.has_multiple_outputs():
         raise FeatureError(

@@ -14,6 +14,8 @@ from features._aggregates import Aggregate
 from features._declare import Declaration, DType, Key, Scope
 from features._errors import FeatureError, MissingColumnError
 from features._lookback import EVERYTHING, Lookback
+from features._rowwise import runs_python
+from features._widths import dtype_of, narrow_arithmetic
 
 WINDOW_COLUMNS = {"cutoff": pl.Int64(), "horizon": pl.Int64()}
 
@@ -122,6 +124,24 @@ def check_fill(column: FeatureColumn) -> None:
             f"Feature {column.name!r} ({column.declaration.place}) is filled with {fill!r}.",
             expected=f"a finite value of its dtype {dtype}",
             todo="choose another fill, or declare another dtype",
+        )
+
+
+def check_expression(declaration: Declaration, expression: pl.Expr, schema: pl.Schema) -> None:
+    """Raise FeatureError for what would go wrong without a word: Python functions and narrow integers."""
+    if runs_python(expression):
+        raise FeatureError(
+            f"Feature {declaration.name!r} ({declaration.place}) calls a Python function within an expression.",
+            expected="Polars expressions only: they are stored by what they are made of",
+            todo="write it with Polars functions, or as @table or @fitted",
+        )
+    narrow = narrow_arithmetic(expression, schema)
+    if narrow is not None:
+        raise FeatureError(
+            f"Feature {declaration.name!r} ({declaration.place}) computes {narrow} in {dtype_of(narrow, schema)}, "
+            "which wraps around without a word.",
+            expected="arithmetic in Int64 or floats",
+            todo="cast first: at.dt.hour().cast(pl.Int64) * 60",
         )
 
 

@@ -5,8 +5,12 @@ Arithmetic of narrow integers wraps around without a word (UInt8: 2 - 3 = 255, 2
 
 from __future__ import annotations
 
-import polars as pl
+import json
 
+import polars as pl
+from polars.exceptions import PolarsError
+
+_WRAPPING = ("Plus", "Minus", "Multiply")
 _NARROW = (pl.Int8, pl.Int16, pl.Int32, pl.UInt8, pl.UInt16, pl.UInt32)
 
 
@@ -31,3 +35,21 @@ def dtype_of(expression: pl.Expr, schema: pl.Schema) -> pl.DataType:
         if expression.meta.eq(handed_out(names[0], column)):
             return column
     return pl.LazyFrame(schema=schema).select(expression.alias("x")).collect_schema()["x"]
+
+
+def narrow_arithmetic(expression: pl.Expr, schema: pl.Schema) -> pl.Expr | None:
+    """Find a sum, difference or product of narrow integers within an expression; None if there is none.
+
+    Columns are handed out wide, but ``at.dt.hour()`` is Int8 (23 * 60 = 100) and a count UInt32 (1 - 2 = 2^32 - 1).
+    """
+    text = str(expression.meta.serialize(format="json"))
+    node = json.loads(text)
+    is_arithmetic = isinstance(node, dict) and node.get("BinaryExpr", {}).get("op") in _WRAPPING
+    if is_arithmetic and (expression.meta.root_names() or '"Len"' in text):  # not between constants
+        try:
+            if dtype_of(expression, schema) in _NARROW:
+                return expression
+        except PolarsError:  # a part of something that gives its columns meaning, such as list.eval
+            pass
+    parts = (narrow_arithmetic(part, schema) for part in expression.meta.pop())
+    return next((part for part in parts if part is not None), None)

@@ -197,7 +197,7 @@ def test_looking_at_other_pairs_without_a_scope_is_refused(timed: Dataset, body:
         lambda age: age.replace({1: 2}),
         lambda tags: tags.list.len(),
         lambda tags: tags.list.eval(pl.element().cast(pl.String).str.len_chars()).list.sum(),
-        lambda at: at.dt.hour() + at.dt.minute(),
+        lambda at: at.dt.hour().cast(pl.Int64) * 60 + at.dt.minute(),
         lambda age, user_id: pl.max_horizontal(age, user_id),
         lambda kind, device: kind.cast(pl.String) == device.cast(pl.String),
     ],
@@ -214,6 +214,8 @@ def test_a_python_function_in_an_expression_is_refused(timed: Dataset) -> None:
         bind_catalogue(
             timed, one_pair_feature(lambda age: age.map_batches(lambda s: s + 1, return_dtype=pl.Int64) * 2)
         )
+    with pytest.raises(FeatureError, match="calls a Python function within an expression"):
+        bind_catalogue(timed, one_aggregate(lambda log: count().map(lambda n: n.map_batches(len))))
     with pytest.raises(FeatureError, match="calls a Python function within an expression"):
         bind_catalogue(
             timed, one_aggregate(lambda log: total(log.age.map_batches(lambda s: s, return_dtype=pl.Int64)))

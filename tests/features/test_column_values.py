@@ -56,6 +56,38 @@ def test_differences_of_narrow_integers_do_not_wrap_around(timed: Dataset, folds
     assert frame["fewer"].dtype == pl.Int64
 
 
+@pytest.mark.parametrize(
+    "registry",
+    [
+        one_pair_feature(lambda at: at.dt.hour() * 60),
+        one_pair_feature(lambda at, age: age + (at.dt.day() + at.dt.month())),
+        one_pair_feature(lambda tags: tags.list.len() - 5),
+        one_pair_feature(lambda age, user_id: age / (pl.len().over(user_id) - 10), scope="user"),
+        one_aggregate(lambda log: mean(log.at.dt.hour() * 60)),
+        one_aggregate(lambda log: log.device.n_unique() - log.kind.n_unique()),
+        one_aggregate(lambda log: count(), where=lambda log: log.at.dt.hour() * 60 > 100),
+    ],
+)
+def test_arithmetic_that_would_wrap_around_is_refused(timed: Dataset, registry: Registry) -> None:
+    """Polars multiplies Int8 hours by 60 and gives 100 for 23; it says nothing."""
+    with pytest.raises(FeatureError, match=f"'planted' \\({HERE}.*wraps around without a word"):
+        bind_catalogue(timed, registry)
+
+
+@pytest.mark.parametrize(
+    "registry",
+    [
+        one_pair_feature(lambda at, age: (age + at.dt.day() + at.dt.month()) * 500),
+        one_pair_feature(lambda age: age * (pl.lit(24) * 60)),
+        one_pair_feature(lambda tags: tags.list.len().cast(pl.Int64) - 5),
+        one_pair_feature(lambda tags: tags.list.eval(pl.element().to_physical() + 1).list.sum()),
+        one_aggregate(lambda log: log.stars.max() - log.stars.min()),
+    ],
+)
+def test_wide_arithmetic_is_not(timed: Dataset, registry: Registry) -> None:
+    assert bind_catalogue(timed, registry).columns
+
+
 def test_a_column_as_it_is_keeps_its_dtype(timed: Dataset, folds: Folds) -> None:
     catalogue = bind_catalogue(timed, one_pair_feature(lambda age: age))
     assert catalogue.columns["planted"].dtype == computed(catalogue, folds)["planted"].dtype == pl.UInt8
