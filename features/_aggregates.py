@@ -187,8 +187,12 @@ def smoothed(x: pl.Expr, strength: float) -> Aggregate:
     """Mean pulled to the mean over all keys: ``(sum + strength * prior) / (n + strength)``.
 
     ``strength`` counts as so many rows (m-estimate, Micci-Barreca 2001). A key without rows gets the prior; null
-    only if there is no history at all.
+    only if there is no history at all. Raises FeatureError if the strength is negative.
     """
+    if not 0 <= strength < math.inf:
+        raise FeatureError(
+            f"smoothed() has a strength of {strength}.", expected="a number of rows, 0 or more"
+        )
     prior = _divide_states("total", "valid", x)
     return (total(x) + strength * prior) / (_one("valid", x) + strength)
 

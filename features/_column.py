@@ -149,8 +149,14 @@ def call_body(declaration: Declaration, *arguments: object) -> object:
     """Call a declaring body; what it raises becomes a FeatureError that names the feature and its place."""
     try:
         return declaration.body(*arguments)
-    except (FeatureError, MissingColumnError):
+    except MissingColumnError:
         raise
+    except FeatureError as error:
+        raise FeatureError(
+            f"Feature {declaration.name!r} ({declaration.place}): {error.found}",
+            expected=error.expected,
+            todo=error.todo,
+        ) from error
     except Exception as error:
         raise FeatureError(
             f"Feature {declaration.name!r} ({declaration.place}) failed while it was read: "

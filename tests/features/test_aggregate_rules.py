@@ -20,6 +20,7 @@ from features import (
     count,
     decayed,
     last,
+    smoothed,
 )
 from tests.features.oracle import (
     CASES,
@@ -95,6 +96,12 @@ def test_half_life_in_days_needs_a_time_clock(small: Callable[[ClockKind], Datas
 def test_what_is_no_half_life_is_refused(timed: Dataset, half_life: Any) -> None:
     with pytest.raises(FeatureError, match=r"half-life|not a lookback"):
         one_column(timed, lambda log: decayed(log.value, half_life))
+
+
+@pytest.mark.parametrize("strength", [-1, math.inf, math.nan])
+def test_what_is_no_strength_is_refused(timed: Dataset, strength: float) -> None:
+    with pytest.raises(FeatureError, match=r"'value_of' \(test_aggregate_rules.py:[0-9]+\): smoothed"):
+        one_column(timed, lambda log: smoothed(log.value, strength=strength))
 
 
 def test_decayed_refuses_a_filtered_column(timed: Dataset) -> None:
