@@ -39,6 +39,15 @@ class TrainedNet:
             scores[part] = self.net(self.net.embed(rows[part]), numbers[part].double()).float().numpy()
         return scores.astype(np.float64)
 
+    def grown(self, frame: PairFrame) -> TrainedNet:
+        """Copy that has rows of its own for the frame's new users, items, sources and categories.
+
+        No score changes until the new rows are trained. This net stays as it is.
+        """
+        encoder = self.encoder.grown(frame)
+        n_rows = [len(known) + 1 for known in encoder.channels.values()]
+        return TrainedNet(self.net.grown(n_rows).eval(), encoder)
+
 
 @dataclass(frozen=True)
 class FittedNet:
@@ -67,6 +76,6 @@ class FittedNet:
         report = FitReport(**json.loads((folder / "report.json").read_text(encoding="utf-8")))
         if not (folder / "net.safetensors").exists():
             return cls(None, report)
-        net = ConcatNet(NetShape(**json.loads((folder / "shape.json").read_text(encoding="utf-8"))))
-        net.load_state_dict(load_file(folder / "net.safetensors"))
+        shape = NetShape(**json.loads((folder / "shape.json").read_text(encoding="utf-8")))
+        net = ConcatNet.of(shape, load_file(folder / "net.safetensors"))
         return cls(TrainedNet(net.double().eval(), Encoder.load(folder)), report)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -48,6 +48,25 @@ class ConcatNet(nn.Module):
             nn.init.normal_(table, std=0.01)
         self.hidden = nn.Linear(sum(shape.n_dims) + shape.n_numbers, shape.n_hidden)
         self.output = nn.Linear(shape.n_hidden, 1)
+
+    @classmethod
+    def of(cls, shape: NetShape, state: Mapping[str, Tensor]) -> ConcatNet:
+        """Net with these parameters, without drawing any from torch's generator."""
+        with torch.device("meta"):
+            net = cls(shape)
+        net.load_state_dict(dict(state), assign=True)
+        return net
+
+    def grown(self, n_rows: Sequence[int]) -> ConcatNet:
+        """Copy whose tables have more rows: the new ones say what row 0 says, until they are trained.
+
+        One allocation a table, however many rows are new.
+        """
+        state = {name: value.detach().clone() for name, value in self.state_dict().items()}
+        for i, n in enumerate(n_rows):
+            old = state[f"tables.{i}.weight"]
+            state[f"tables.{i}.weight"] = torch.cat([old, old[:1].expand(n - len(old), -1)])
+        return ConcatNet.of(replace(self.shape, n_rows=list(n_rows)), state)
 
     def embed(self, rows: Tensor) -> Tensor:
         """Embeddings of the channels side by side: (n_pairs, n_channels) -> (n_pairs, sum of widths)."""

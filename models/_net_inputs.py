@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -110,6 +110,11 @@ class Encoder:
         table = train.columns(channels)
         vocabularies = {name: Vocabulary.of(table[name]) for name in channels}
         return cls(vocabularies, train.numeric, Scaler.of(_matrix(train, train.numeric)))
+
+    def grown(self, frame: PairFrame) -> Encoder:
+        """Add the frame's new values to the vocabularies; the scales stay."""
+        table = frame.columns(list(self.channels))
+        return replace(self, channels={name: v.grown(table[name]) for name, v in self.channels.items()})
 
     def rows(self, frame: PairFrame) -> Rows:
         """Row of each channel's table: Int64 (n_pairs, n_channels)."""

@@ -50,8 +50,15 @@ class PairFrame:
 
     @property
     def relevance(self) -> Scores:
-        """Labels as Float64 (n_pairs,)."""
-        return self.table["relevance"].cast(pl.Float64).to_numpy()
+        """Labels as Float64 (n_pairs,). Raises DataError if there are none or if one of them is null."""
+        labels = self.columns(["relevance"])["relevance"]
+        if labels.has_nulls():
+            raise DataError(
+                f"{labels.null_count()} of {len(labels)} pairs have no relevance.",
+                expected="a label for each pair of a fit",
+                todo="leave the test window out of the train windows",
+            )
+        return labels.cast(pl.Float64).to_numpy()
 
     @property
     def group_ids(self) -> npt.NDArray[np.int64]:

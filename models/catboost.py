@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import time
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import catboost
@@ -14,6 +12,7 @@ import numpy as np
 import polars as pl
 from pydantic import Field
 
+from models._fitted_catboost import FittedCatBoost, tree_inputs
 from models._holdout import search_and_refit, shortest_budget
 from models._ranker import FitContext, FitReport, PairFrame, Scores
 from models._registry import model
@@ -24,69 +23,6 @@ Loss = Literal["YetiRank", "QueryRMSE", "RMSE", "MultiClass"]
 
 # PFound, YetiRank's own default, looks at the top of long lists only; the concordance of all pairs is what is wanted.
 _EVAL_METRIC = {"YetiRank": "QueryAUC:type=Ranking"}
-_NO_CATEGORY = "(null)"
-
-
-@dataclass(frozen=True)
-class FittedCatBoost:
-    """Trees, or a constant where there was nothing to learn (one class, or no feature that varies).
-
-    ``classes``: levels of relevance that the columns of a MultiClass prediction stand for; None for other losses.
-    """
-
-    booster: catboost.CatBoost | None
-    constant: float
-    numeric: tuple[str, ...]
-    categorical: tuple[str, ...]
-    classes: tuple[float, ...] | None
-    threads: int
-    report: FitReport
-
-    def predict(self, frame: PairFrame) -> Scores:
-        """Score every pair: Float64 (n_pairs,). For MultiClass the expected relevance."""
-        features = _inputs(frame, self.numeric, self.categorical)
-        if self.booster is None or frame.table.height == 0:
-            return np.full(frame.table.height, self.constant)
-        kind = "RawFormulaVal" if self.classes is None else "Probability"
-        raw: Scores = self.booster.predict(
-            catboost.Pool(features, cat_features=list(self.categorical)),
-            prediction_type=kind,
-            thread_count=self.threads,
-        )
-        # A sum along the row, not a matrix product: alone must equal bulk.
-        return np.asarray(raw if self.classes is None else (raw * np.array(self.classes)).sum(axis=1))
-
-    def save(self, folder: Path) -> None:
-        """Write ``model.cbm`` (unless constant) and ``model.json``."""
-        if self.booster is not None:
-            self.booster.save_model(str(folder / "model.cbm"))
-        facts = {
-            "constant": self.constant,
-            "numeric": self.numeric,
-            "categorical": self.categorical,
-            "classes": self.classes,
-            "threads": self.threads,
-            "report": asdict(self.report),
-        }
-        (folder / "model.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
-
-    @classmethod
-    def load(cls, folder: Path) -> FittedCatBoost:
-        """Read what ``save`` wrote."""
-        facts = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-        booster = None
-        if (folder / "model.cbm").exists():
-            booster = catboost.CatBoost()
-            booster.load_model(str(folder / "model.cbm"))
-        return cls(
-            booster=booster,
-            constant=facts["constant"],
-            numeric=tuple(facts["numeric"]),
-            categorical=tuple(facts["categorical"]),
-            classes=None if facts["classes"] is None else tuple(facts["classes"]),
-            threads=facts["threads"],
-            report=FitReport(**facts["report"]),
-        )
 
 
 @model("catboost")
@@ -120,8 +56,8 @@ class CatBoost:
         int, Field(ge=1, description="Trees without gain on the hold-out before it stops.")
     ] = 40
     refit: Annotated[
-        bool, Field(description="Train again on all rows, with as many trees as the hold-out told.")
-    ] = True
+        bool, Field(description="After the hold-out told the trees, train again on all rows: twice the time.")
+    ] = False
     time_budget: Annotated[
         float | None, Field(gt=0, description="Seconds for a whole fit (kept on the CPU only).")
     ] = 120.0
@@ -138,7 +74,7 @@ class CatBoost:
         return FittedCatBoost
 
     def fit(self, train: PairFrame, context: FitContext) -> FittedCatBoost:
-        """Find the number of trees on an inner hold-out (unless the context gives it), then train on all rows."""
+        """Train as many trees as the context says, or as an inner hold-out of users tells."""
         train = train.in_order()
         fit = _Fit(self, context, np.unique(train.relevance), time.monotonic())
         return search_and_refit(
@@ -228,7 +164,7 @@ class _Fit:
         elif loss == "YetiRank":
             relevance = (relevance - self.levels[0]) / (self.levels[-1] - self.levels[0])
         return catboost.Pool(
-            _inputs(rows, rows.numeric, rows.categorical),
+            tree_inputs(rows, rows.numeric, rows.categorical),
             label=relevance,
             cat_features=list(rows.categorical),
             group_id=rows.group_ids if loss in ("YetiRank", "QueryRMSE") else None,
@@ -245,17 +181,6 @@ class _Deadline:
         """Tell whether to go on."""
         self.is_over = self.at is not None and time.monotonic() > self.at
         return not self.is_over
-
-
-def _inputs(frame: PairFrame, numeric: tuple[str, ...], categorical: tuple[str, ...]) -> pl.DataFrame:
-    """Numeric features as Float32 (NaN = unknown) and Enum ones with a category of their own for null."""
-    table = frame.columns([*numeric, *categorical])
-    filled = [
-        pl.col(c).cast(pl.Enum([*dtype.categories, _NO_CATEGORY])).fill_null(_NO_CATEGORY)
-        for c in categorical
-        if isinstance(dtype := table.schema[c], pl.Enum)
-    ]
-    return table.with_columns(pl.col(numeric).cast(pl.Float32).fill_null(float("nan")), *filled)
 
 
 def _can_learn(rows: PairFrame) -> bool:

@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import Annotated
 
+import numpy as np
 from pydantic import Field
 
 from models._fitted_net import FittedNet, TrainedNet
@@ -63,8 +64,9 @@ class ChannelNet:
         Field(ge=0, lt=1, description="Share of the last train window's users that stops the fit; 0 = none."),
     ] = 0.15
     refit: Annotated[
-        bool, Field(description="Train again on all rows, with as many epochs as the hold-out told.")
-    ] = True
+        bool,
+        Field(description="After the hold-out told the epochs, train again on all rows: twice the time."),
+    ] = False
     time_budget: Annotated[float | None, Field(gt=0, description="Seconds for a whole fit.")] = 120.0
 
     @property
@@ -78,12 +80,22 @@ class ChannelNet:
         return FittedNet
 
     def fit(self, train: PairFrame, context: FitContext) -> FittedNet:
-        """Find the number of epochs on an inner hold-out (unless the context gives it), then train on all rows."""
+        """Train as many epochs as the context says, or as an inner hold-out of users tells."""
+        return self._fit(train, context, None)
+
+    def resume(self, fitted: FittedNet, train: PairFrame, context: FitContext) -> FittedNet:
+        """Go on training on new rows: tables grow by the users, items and sources that they bring.
+
+        Each phase (search and refit alike) starts from ``fitted``, which stays as it is.
+        """
+        return self._fit(train, context, fitted.trained)
+
+    def _fit(self, train: PairFrame, context: FitContext, start: TrainedNet | None) -> FittedNet:
         train = train.in_order()
-        if train.table["relevance"].n_unique() < 2:
-            return FittedNet(None, FitReport(0))
         relevance = train.relevance
-        fit = _Fit(self, context, time.monotonic(), float(relevance.min()), float(relevance.max()))
+        if len(np.unique(relevance)) < 2:
+            return FittedNet(start, FitReport(0))
+        fit = _Fit(self, context, time.monotonic(), float(relevance.min()), float(relevance.max()), start)
         return search_and_refit(
             fit.train, train, context, most=self.epochs, holdout=self.holdout, refit=self.refit
         )
@@ -93,7 +105,8 @@ class ChannelNet:
 class _Fit:
     """One fit: what stays the same between the search for the number of epochs and the refit.
 
-    ``started``: monotonic seconds. ``lowest``, ``highest``: levels of relevance that become 0 and 1.
+    ``started``: monotonic seconds. ``lowest``, ``highest``: levels of relevance that become 0 and 1. ``start``: the
+    net to go on from, None = a new one.
     """
 
     ranker: ChannelNet
@@ -101,9 +114,28 @@ class _Fit:
     started: float
     lowest: float
     highest: float
+    start: TrainedNet | None
 
     def train(self, rows: PairFrame, held: PairFrame | None, n_epochs: int, share: float) -> FittedNet:
         """Train up to ``n_epochs`` on ``rows``, stopped by ``held`` and by this share of the time budget."""
+        with reproducible(self.context.seed, self.context.threads):
+            net, encoder = self.begin(rows)
+            data = NetData.of(rows, encoder, self.lowest, self.highest)
+            held_data = None if held is None else NetData.of(held, encoder, self.lowest, self.highest)
+            outcome = train_net(net, data, held_data, self.training(n_epochs, share))
+        notes: dict[str, float] = {}
+        if held is not None:
+            notes = {"holdout_loss": outcome.holdout_loss, "n_holdout_rows": float(held.table.height)}
+        report = FitReport(outcome.epochs, outcome.stopped_by, notes=notes)
+        return FittedNet(TrainedNet(net.double().eval(), encoder), report)
+
+    def begin(self, rows: PairFrame) -> tuple[ConcatNet, Encoder]:
+        """Make a net for these rows, or take a copy of the one to go on from, grown by them."""
+        if self.start is not None:
+            grown = self.start.grown(rows)
+            net = grown.net.float()
+            net.dropout, net.id_dropout = self.ranker.dropout, self.ranker.id_dropout
+            return net, grown.encoder
         widths = self.widths(rows)
         encoder = Encoder.of(rows, tuple(widths))
         shape = NetShape(
@@ -112,16 +144,7 @@ class _Fit:
             n_numbers=encoder.scaler.n_outputs,
             n_hidden=self.ranker.hidden,
         )
-        data = NetData.of(rows, encoder, self.lowest, self.highest)
-        held_data = None if held is None else NetData.of(held, encoder, self.lowest, self.highest)
-        with reproducible(self.context.seed, self.context.threads):
-            net = ConcatNet(shape, self.ranker.dropout, self.ranker.id_dropout)
-            outcome = train_net(net, data, held_data, self.training(n_epochs, share))
-        notes = (
-            {"holdout_loss": outcome.holdout_loss, "n_holdout_rows": float(held.table.height)} if held else {}
-        )
-        report = FitReport(outcome.epochs, outcome.stopped_by, notes=notes)
-        return FittedNet(TrainedNet(net.double().eval(), encoder), report)
+        return ConcatNet(shape, self.ranker.dropout, self.ranker.id_dropout), encoder
 
     def widths(self, rows: PairFrame) -> dict[str, int]:
         """Width of each channel's table: the keys, then the Enum features; channels of width 0 are left out."""

@@ -28,9 +28,9 @@ QUICK: Mapping[str, dict[str, Any]] = {
 }
 VARIANTS: Mapping[str, dict[str, Any]] = {
     "yetirank": {"kind": "catboost", "loss": "YetiRank"},
-    "rmse": {"kind": "catboost", "loss": "RMSE", "refit": False},
+    "rmse": {"kind": "catboost", "loss": "RMSE", "refit": True},
     "multiclass": {"kind": "catboost", "loss": "MultiClass"},
-    "net_bce": {"kind": "channel_net", "loss": "bce", "refit": False},
+    "net_bce": {"kind": "channel_net", "loss": "bce", "refit": True},
     "net_mse": {"kind": "channel_net", "loss": "mse", "holdout": 0.0},
 }
 MODELS = {**{kind: {"kind": kind} for kind in model_kinds()}, **VARIANTS}
@@ -98,6 +98,14 @@ def test_leaves_no_trace_in_global_random_state(name: str, small_log: SmallLog) 
     assert torch.equal(torch.get_rng_state(), before[0])
     assert np.array_equal(np.random.get_state()[1], before[1])  # type: ignore[index] # noqa: NPY002
     assert (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()) == switches
+
+
+def test_loading_leaves_no_trace_either(name: str, fitted: FittedRanker, tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    fitted.save(tmp_path)
+    before = torch.get_rng_state()
+    ranker_of(name).fitted.load(tmp_path)
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_survives_save_and_load(name: str, fitted: FittedRanker, small_log: SmallLog, tmp_path: Path) -> None:
@@ -213,6 +221,17 @@ def test_a_missing_feature_is_named(name: str, fitted: FittedRanker, small_log: 
     lacking = with_table(small_log.eval, small_log.eval.table.drop(needs[0]))
     with pytest.raises(DataError, match=needs[0]):
         fitted.predict(lacking)
+
+
+@pytest.mark.parametrize(
+    "learner", [n for n, t in MODELS.items() if t["kind"] in ("catboost", "channel_net")]
+)
+def test_a_missing_label_is_refused(learner: str, small_log: SmallLog) -> None:
+    nameless = pl.when(pl.col("pair_id") > 5).then(pl.col("relevance")).alias("relevance")
+    with pytest.raises(DataError, match="have no relevance"):
+        ranker_of(name).fit(
+            with_table(small_log.train, small_log.train.table.with_columns(nameless)), CONTEXT
+        )
 
 
 def test_trains_as_long_as_the_context_says(name: str, small_log: SmallLog) -> None:
