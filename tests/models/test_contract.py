@@ -229,7 +229,7 @@ def test_a_missing_feature_is_named(name: str, fitted: FittedRanker, small_log: 
 def test_a_missing_label_is_refused(learner: str, small_log: SmallLog) -> None:
     nameless = pl.when(pl.col("pair_id") > 5).then(pl.col("relevance")).alias("relevance")
     with pytest.raises(DataError, match="have no relevance"):
-        ranker_of(name).fit(
+        ranker_of(learner).fit(
             with_table(small_log.train, small_log.train.table.with_columns(nameless)), CONTEXT
         )
 
