@@ -41,12 +41,14 @@ class PairFrame:
     @property
     def categorical(self) -> tuple[str, ...]:
         """The features whose dtype is Enum."""
-        return tuple(c for c in self.features if isinstance(self.table.schema[c], pl.Enum))
+        schema = self.table.schema
+        return tuple(c for c in self.features if isinstance(schema.get(c), pl.Enum))
 
     @property
     def numeric(self) -> tuple[str, ...]:
         """The other features."""
-        return tuple(c for c in self.features if c not in self.categorical)
+        categorical = set(self.categorical)
+        return tuple(c for c in self.features if c not in categorical)
 
     @property
     def relevance(self) -> Scores:

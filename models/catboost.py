@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 from pydantic import Field
 
+from engine import TaskError
 from models._fitted_catboost import FittedCatBoost, tree_inputs
 from models._holdout import search_and_refit, shortest_budget
 from models._ranker import FitContext, FitReport, PairFrame, Scores
@@ -100,13 +101,20 @@ class _Fit:
             return self.fitted(None, rows, FitReport(0))
         booster = catboost.CatBoost(self.parameters(n_trees))
         deadline = self.deadline(share)
-        booster.fit(
-            self.pool(rows),
-            eval_set=None if held is None else self.pool(held),
-            use_best_model=held is not None,
-            early_stopping_rounds=None if held is None else self.ranker.patience,
-            callbacks=[deadline] if self.ranker.device == "cpu" else None,
-        )
+        try:
+            booster.fit(
+                self.pool(rows),
+                eval_set=None if held is None else self.pool(held),
+                use_best_model=held is not None,
+                early_stopping_rounds=None if held is None else self.ranker.patience,
+                callbacks=[deadline] if self.ranker.device == "cpu" else None,
+            )
+        except catboost.CatBoostError as error:
+            raise TaskError(
+                f"CatBoost did not train with {self.ranker}: {error}",
+                expected='parameters that go together, and for device = "gpu" a CUDA card with its driver',
+                todo="change the model's table in config.toml",
+            ) from error
         is_full = held is None or booster.tree_count_ == n_trees
         stopped_by = "time budget" if deadline.is_over else "iterations" if is_full else "hold-out"
         report = FitReport(

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from engine import TaskError
+from models import FitContext, PairFrame
+from models.catboost import CatBoost
+
+CONTEXT = FitContext(seed=2, iterations=20)
+
+
+class SmallLog:
+    """Types of the fixture in conftest.py."""
+
+    train: PairFrame
+    eval: PairFrame
+
+
+def with_relevance(frame: PairFrame, relevance: pl.Expr) -> PairFrame:
+    return replace(frame, table=frame.table.with_columns(relevance=relevance.cast(pl.Int8)))
+
+
+def test_multiclass_scores_are_expected_relevances(small_log: SmallLog) -> None:
+    scores = CatBoost(loss="MultiClass").fit(small_log.train, CONTEXT).predict(small_log.eval)
+    assert scores.min() >= -1
+    assert scores.max() <= 1
+    assert np.corrcoef(scores, small_log.eval.relevance)[0, 1] > 0.8
+
+
+def test_multiclass_takes_levels_for_what_they_are(small_log: SmallLog) -> None:
+    """The expectation is over the levels, not over their numbers: from 1 to 5 it moves four times as far."""
+    five = with_relevance(small_log.train, pl.when(pl.col("relevance") > 0).then(5).otherwise(1))
+    scores = CatBoost(loss="MultiClass").fit(five, CONTEXT).predict(small_log.eval)
+    assert 1 <= scores.min() < 2
+    assert 4 < scores.max() <= 5
+
+
+def test_without_anything_to_learn_it_says_the_mean(small_log: SmallLog) -> None:
+    flat = with_relevance(small_log.train, pl.lit(1))
+    fitted = CatBoost().fit(flat, CONTEXT)
+    assert set(fitted.predict(small_log.eval)) == {1.0}
+    assert fitted.report.iterations == 0
+    bare = PairFrame(small_log.train.table, (), "user_id", "item_id")
+    assert set(CatBoost().fit(bare, CONTEXT).predict(small_log.eval)) == {small_log.train.relevance.mean()}
+
+
+@pytest.mark.parametrize("loss", ["YetiRank", "QueryRMSE"])
+def test_ranking_losses_look_within_groups(loss: Any, small_log: SmallLog) -> None:
+    """A feature that only tells groups apart explains all of the labels and none of the ranking."""
+    base = pl.col("user_id") % 2
+    labels = pl.when(pl.col("item_id") % 7 == 0).then(base + 1).otherwise(base)
+    train = with_relevance(small_log.train, labels)
+    table = train.table.with_columns(
+        tells_group=base.cast(pl.Float32), tells_pair=(pl.col("item_id") % 7).cast(pl.Float32)
+    )
+    frame = PairFrame(table, ("tells_group", "tells_pair"), "user_id", "item_id")
+    importance = CatBoost(loss=loss).fit(frame, CONTEXT).report.importance
+    assert importance["tells_pair"] > 0.9
+    assert CatBoost(loss="RMSE").fit(frame, CONTEXT).report.importance["tells_group"] > 0.3
+
+
+def test_importance_finds_the_feature_that_matters(small_log: SmallLog) -> None:
+    importance = CatBoost().fit(small_log.train, CONTEXT).report.importance
+    assert max(importance, key=lambda name: importance[name]) == "als_score__like"
+
+
+def test_null_is_a_category_of_its_own(small_log: SmallLog) -> None:
+    """Where the category is unknown exactly for the liked pairs, the trees learn that."""
+    kind = pl.when(pl.col("relevance") < 1).then(pl.col("item_kind"))
+    frames = [
+        PairFrame(f.table.with_columns(item_kind=kind), ("item_kind",), "user_id", "item_id")
+        for f in (small_log.train, small_log.eval)
+    ]
+    scores = CatBoost().fit(frames[0], CONTEXT).predict(frames[1])
+    is_liked = frames[1].relevance > 0
+    assert scores[is_liked].min() > scores[~is_liked].max()
+
+
+def test_what_catboost_refuses_is_said_in_words(small_log: SmallLog) -> None:
+    nonsense = CatBoost(border_count=10**6)
+    with pytest.raises(TaskError, match=r"(?s)CatBoost did not train.*config\.toml"):
+        nonsense.fit(small_log.train, CONTEXT)
