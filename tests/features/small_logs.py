@@ -54,29 +54,32 @@ def with_log(catalogue: Catalogue, log: pl.LazyFrame) -> Catalogue:
     return replace(catalogue, dataset=replace(catalogue.dataset, log=log))
 
 
+def play(
+    number: int, hour: int, stars: int, value: float | None, user: int, device: str | None
+) -> dict[str, Any]:
+    """One row of the log."""
+    return {
+        "row": number,
+        "clock": hour * HOUR,
+        "user_id": user,
+        "item_id": 1,
+        "at": EPOCH + timedelta(hours=hour),
+        "device": device,
+        "stars": stars,
+        "value": value,
+        "like": stars >= 4,
+        "relevance": int(stars >= 4),
+    }
+
+
 @st.composite
 def row_lists(draw: st.DrawFn) -> list[dict[str, Any]]:
     """Rows with few users, devices and hours, so that keys repeat, clocks tie, and some users have one row."""
+    hours, stars, users = st.integers(0, 6), st.integers(1, 5), st.integers(1, 4)
+    values = st.none() | st.floats(-1000, 1000, allow_subnormal=False)
+    devices = st.sampled_from([None, "phone", "tv"])
     n = draw(st.integers(0, 14))
-    rows = []
-    for number in range(n):
-        hour = draw(st.integers(0, 6))
-        stars = draw(st.integers(1, 5))
-        rows.append(
-            {
-                "row": number,
-                "clock": hour * HOUR,
-                "user_id": draw(st.integers(1, 4)),
-                "item_id": 1,
-                "at": EPOCH + timedelta(hours=hour),
-                "device": draw(st.sampled_from([None, "phone", "tv"])),
-                "stars": stars,
-                "value": draw(st.none() | st.floats(-1000, 1000, allow_subnormal=False)),
-                "like": stars >= 4,
-                "relevance": int(stars >= 4),
-            }
-        )
-    return rows
+    return [play(i, draw(hours), draw(stars), draw(values), draw(users), draw(devices)) for i in range(n)]
 
 
 PAIRS = [(u, d) for u in (1, 2, 3, 4, 9) for d in (None, "phone", "tv", "web")]

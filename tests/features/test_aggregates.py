@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,7 @@ from tests.features.small_logs import (
     PAIRS,
     log_of,
     pairs_of,
+    play,
     registry_of,
     row_lists,
     with_log,
@@ -78,12 +80,31 @@ def test_every_aggregate_equals_the_oracle(
 ) -> None:
     order = data.draw(st.permutations(range(len(rows))))
     window = Window(cutoff * HOUR, cutoff * HOUR, (cutoff + 2) * HOUR)
-    names = columns_of(key, lookback)
-    computed = compute(rows, order, window, names)
+    check_against_oracle(compute(rows, order, window, columns_of(key, lookback)), rows, cutoff, key, lookback)
 
+
+@pytest.mark.parametrize("lookback", LOOKBACKS)
+@pytest.mark.parametrize("key", KEYS, ids=str)
+def test_every_aggregate_equals_the_oracle_on_a_longer_log(
+    compute: Compute, key: tuple[str, ...], lookback: str
+) -> None:
+    random = Random(7)
+    rows = [
+        play(i, random.randrange(7), random.randint(1, 5), random.choice([None, 1.5, -2.25, random.random()]),
+              random.randint(1, 4), random.choice([None, "phone", "tv"]))
+        for i in range(60)
+    ]  # fmt: skip
+    order = random.sample(range(60), 60)
+    window = Window(5 * HOUR, 5 * HOUR, 7 * HOUR)
+    check_against_oracle(compute(rows, order, window, columns_of(key, lookback)), rows, 5, key, lookback)
+
+
+def check_against_oracle(
+    computed: pl.DataFrame, rows: Rows, cutoff: int, key: tuple[str, ...], lookback: str
+) -> None:
     before = [{**r, "age": cutoff - r["clock"] // HOUR} for r in rows if r["clock"] < cutoff * HOUR]
     before.sort(key=lambda r: (r["clock"], r["row"]))
-    for name, case in zip(names, CASES.values(), strict=True):
+    for name, case in zip(columns_of(key, lookback), CASES.values(), strict=True):
         own, every = looking_back(liked(before) if case.where else before, key, lookback)
         for (user, device), value in zip(PAIRS, computed[name].to_list(), strict=True):
             parts = tuple({"user_id": user, "device": device}[k] for k in key)

@@ -187,6 +187,23 @@ def test_given_columns_stand_for_computed_ones(catalogue: Catalogue, timed: Data
     )
 
 
+def test_the_order_of_pairs_changes_no_value(timed: Dataset, folds: Folds) -> None:
+    registry = Registry()
+
+    @per_pair(scope="user", registry=registry)
+    def place(user_id: pl.Expr) -> pl.Expr:
+        """Position among the user's pairs: it depends on the order, so there must be one."""
+        return user_id.cum_count().over(user_id)
+
+    catalogue = bind_catalogue(timed, registry)
+    window = folds.final.eval
+    pairs = window_pairs(timed, window)
+    shuffled = pairs.sample(fraction=1.0, shuffle=True, seed=2)
+    values = compute_window(catalogue, window, ["place"], shuffled)
+    assert values["pair_id"].equals(shuffled["pair_id"])
+    assert values.sort("pair_id").equals(compute_window(catalogue, window, ["place"], pairs))
+
+
 def test_a_column_without_what_it_reads_is_named(catalogue: Catalogue, timed: Dataset, folds: Folds) -> None:
     window = folds.final.eval
     with pytest.raises(FeatureError, match="per_play"):

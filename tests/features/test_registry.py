@@ -137,21 +137,40 @@ ORDER_SCRIPT = """
 import sys
 from pathlib import Path
 from competitions import get_competition, random_tables, take_in
-from features import feature_keys, load_catalogue
+from features import bind_catalogue, feature_keys, load_registry, per_pair
 from validation import Window
 competition = get_competition("movielens")
 tables = random_tables(competition, n_users=20, n_items=20, n_rows=300, seed=1)
-catalogue = load_catalogue(take_in(competition, tables, Path(sys.argv[1]), fingerprint="x"))
+registry = load_registry()
+
+@per_pair(registry=registry)
+def zoo(lion, tiger, bear, wolf):
+    "Declared before what it reads."
+    return lion + tiger + bear + wolf
+
+def animal(name):
+    def body(age):
+        "One of many."
+        return age
+    body.__name__ = name
+    per_pair(registry=registry)(body)
+
+for name in ("lion", "tiger", "bear", "wolf"):
+    animal(name)
+dataset = take_in(competition, tables, Path(sys.argv[1]), fingerprint="x")
+catalogue = bind_catalogue(dataset, registry)
 print(list(catalogue.columns), feature_keys(catalogue, [Window(7, 7, 8)], catalogue.columns))
 """
 
 
 def test_columns_have_the_same_order_and_keys_in_every_process(tmp_path: Path) -> None:
     """Python hashes texts differently in each process. Models see columns in the catalogue's order."""
+    script = tmp_path / "order.py"  # a file: the place of a feature is looked up in its source
+    script.write_text(ORDER_SCRIPT, encoding="utf-8")
     outputs = [
         subprocess.run(
-            [sys.executable, "-c", ORDER_SCRIPT, str(tmp_path)],
-            env={**os.environ, "PYTHONHASHSEED": seed},
+            [sys.executable, str(script), str(tmp_path)],
+            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": os.curdir},
             capture_output=True,
             text=True,
             check=True,
