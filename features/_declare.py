@@ -156,6 +156,8 @@ def per_pair(
 ) -> Body | Callable[[Body], Body]:
     """Register an expression over the pairs; the parameters name the columns and features that it reads.
 
+    Integers come as Int64, whatever their width. What else is read (``pl.col``), and Python functions, are refused.
+
     ``scope``: ``"row"`` for elementwise ones; ``"user"`` if it looks at the user's other pairs in the window
     (``.over("user_id")``), ``"window"`` if at all of them: transductive, which some competitions forbid.
     ``each``: names bound to the first parameter one after another; columns are then named ``name__bound``.
