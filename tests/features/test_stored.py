@@ -91,7 +91,7 @@ def test_an_added_feature_computes_itself_only(
         ({"fill": 0.0}, {"stars__user_id"}),
         ({"meaning": "Said in other words."}, set()),
     ],
-    ids=lambda value: "+".join(map(str, value)),
+    ids=lambda value: "+".join(sorted(value)) or "nothing",
 )
 def test_an_edited_feature_recomputes_itself_and_what_reads_it(
     timed: Dataset, folds: Folds, store: Store, settings: Settings, edit: dict[str, Any], recomputed: set[str]
