@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -38,8 +39,23 @@ def compute_window(
     ``pairs``: ``pair_id``, keys and observed columns. ``given``: ``pair_id`` and columns computed earlier that the
     named ones read. Returns ``pair_id`` and the named columns, one row a pair, in the order of ``pairs``.
     """
+    return compute_and_time(catalogue, window, names, pairs, given)[0]
+
+
+def compute_and_time(
+    catalogue: Catalogue,
+    window: Window,
+    names: Sequence[str],
+    pairs: pl.DataFrame,
+    given: pl.DataFrame | None = None,
+) -> tuple[pl.DataFrame, dict[str, float]]:
+    """Compute as ``compute_window`` does; also tell the seconds of each column.
+
+    Columns that are computed together (all aggregates, one body, one level) share their time in equal parts.
+    """
     plan = make_plan(catalogue, names)
     dataset = catalogue.dataset
+    costs = _Costs()
     shown = (
         dataset.with_attributes(pairs.lazy()).collect(engine="in-memory").with_columns(**_literals(window))
     )
@@ -52,12 +68,28 @@ def compute_window(
         if plan.passes or plan.bodies:
             history = cut_history(catalogue, window)
             frame = _aggregates(frame, history, plan.passes)
+            costs.share([column for one in plan.passes for column in one.columns])
             for columns in plan.bodies:
                 values = run_body(columns, history.rows, window, shown)
                 frame = frame.join(values, on="pair_id", how="left", validate="1:1", maintain_order="left")
+                costs.share(columns)
         for level in plan.levels:
             frame = _evaluate_pairs(frame, level)
-    return frame.select("pair_id", *dict.fromkeys(names))
+            costs.share(level)
+    return frame.select("pair_id", *dict.fromkeys(names)), costs.seconds
+
+
+class _Costs:
+    """Takes the time since it was last asked and shares it among the columns that were computed."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._since = time.perf_counter()
+
+    def share(self, columns: Sequence[FeatureColumn]) -> None:
+        now = time.perf_counter()
+        self.seconds |= {column.name: (now - self._since) / len(columns) for column in columns}
+        self._since = now
 
 
 def cut_history(catalogue: Catalogue, window: Window) -> History:

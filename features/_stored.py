@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -10,7 +9,8 @@ import polars as pl
 
 from engine import Job, Recipe, Settings, Store, StoreError, run_jobs
 from features._catalogue import Catalogue
-from features._compute import compute_window
+from features._compute import compute_and_time
+from features._memory import threads_per_window
 from features._recipes import column_recipes, pairs_recipe
 from validation import Window, is_test, window_pairs, window_relevance
 
@@ -21,7 +21,7 @@ def compute_features(
     catalogue: Catalogue, windows: Iterable[Window], names: Iterable[str], store: Store, settings: Settings
 ) -> int:
     """Compute every named column of every window that is not in the store; return how many were computed."""
-    names = tuple(dict.fromkeys(names))
+    names, windows = tuple(dict.fromkeys(names)), tuple(windows)
     jobs, n_found = [], 0
     for window in windows:
         missing = missing_columns(catalogue, window, names, store)
@@ -29,7 +29,11 @@ def compute_features(
         if missing:
             job = (catalogue, window, names, store.root)
             jobs.append(Job(f"{len(missing)} features @ {window.name}", compute_missing, job))
-    return sum(run_jobs("features", jobs, settings, n_found=n_found)) if jobs else 0
+    if not jobs:
+        return 0
+    latest = max(window.cutoff for window in windows)
+    threads = threads_per_window(catalogue.dataset, latest, settings)
+    return sum(run_jobs("features", jobs, settings, n_found=n_found, threads_per_job=threads))
 
 
 def missing_columns(
@@ -57,11 +61,9 @@ def compute_missing(catalogue: Catalogue, window: Window, names: Sequence[str], 
         recipes = column_recipes(catalogue, window, missing)
         pairs = read_pairs(catalogue, window, store)
         given = _given(catalogue, missing, recipes, store, pairs)
-        started = time.perf_counter()
-        values = compute_window(catalogue, window, missing, pairs, given)
-        seconds = (time.perf_counter() - started) / len(missing)
+        values, seconds = compute_and_time(catalogue, window, missing, pairs, given)
         for name in missing:
-            store.put(recipes[name], _Column(values.select(name)).write, seconds=seconds)
+            store.put(recipes[name], _Column(values.select(name)).write, seconds=seconds[name])
     return len(missing)
 
 
