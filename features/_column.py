@@ -97,10 +97,13 @@ class FeatureColumn:
         return fill
 
     def finished(self, value: pl.Expr) -> pl.Expr:
-        """Give a value the column's name, dtype and fill; NaN becomes null, which ``fill`` then replaces."""
-        if self.dtype.is_float():
-            value = value.cast(pl.Float64).fill_nan(None)
+        """Give a value the column's name, dtype and fill.
+
+        What is not a finite number (NaN, x / 0, beyond Float32) becomes null, which ``fill`` then replaces.
+        """
         value = value.cast(self.dtype)
+        if self.dtype.is_float():
+            value = pl.when(value.is_finite()).then(value)
         if self.fill is not None:
             value = value.fill_null(pl.lit(self.fill, dtype=self.dtype))
         return value.alias(self.name)

@@ -17,6 +17,7 @@ from features._column import AggregateBody, FeatureColumn, PairBody, PythonBody
 from features._states import serialized
 from validation import Window
 
+LIBRARIES = ("catboost", "implicit", "numpy", "polars", "scikit-learn", "scipy", "torch")
 FORMAT = 1  # of the stored columns; raise it when the engine computes something differently
 
 
@@ -99,4 +100,4 @@ def _digest(text: str) -> str:
 @cache
 def _libraries() -> Mapping[str, str]:
     """Versions of the libraries that Python bodies compute with."""
-    return {name: version(name) for name in ("implicit", "numpy", "polars", "scikit-learn", "scipy")}
+    return {name: version(name) for name in LIBRARIES}

@@ -24,6 +24,9 @@ def age_distance(audience: pl.Expr, age: pl.Expr) -> pl.Expr:
 
 
 @per_pair
-def same_gender_share(n_likes__gender_x_item_id: pl.Expr, n_likes__item_id: pl.Expr) -> pl.Expr:
-    """Share of the item's likes that came from the user's gender, pulled to one half (4 rows)."""
-    return (n_likes__gender_x_item_id + 2.0) / (n_likes__item_id + 4.0)
+def same_gender_share(
+    n_likes__gender_x_item_id: pl.Expr, n_likes__item_id: pl.Expr, gender: pl.Expr
+) -> pl.Expr:
+    """Share of the item's likes that came from the user's gender, pulled to one half (4 rows); null if unknown."""
+    share = (n_likes__gender_x_item_id + 2.0) / (n_likes__item_id + 4.0)
+    return pl.when(gender.is_not_null()).then(share)
