@@ -70,8 +70,8 @@ def run_jobs(
                 results[outcome.number] = outcome.result
                 stage.advance(outcome.number)
             failed = failed or outcome.error
-    if failed is not None:
-        raise failed
+        if failed is not None:
+            raise failed
     return [results[number] for number in range(len(jobs))]
 
 

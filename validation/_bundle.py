@@ -59,7 +59,9 @@ class CvBundle:
     def read(cls, folder: Path) -> CvBundle:
         """Read what ``write`` wrote."""
         facts = json.loads((folder / "bundle.json").read_text(encoding="utf-8"))
-        frames = {n: pl.read_parquet(folder / f"{n}.parquet") for n in ("oof", "importance", "features", "fits")}
+        frames = {
+            n: pl.read_parquet(folder / f"{n}.parquet") for n in ("oof", "importance", "features", "fits")
+        }
         return cls(
             models=tuple(facts["models"]),
             blends=tuple(facts["blends"]),

@@ -93,7 +93,11 @@ def plan_folds(dataset: Dataset, settings: FoldSettings) -> Folds:
 
     def fold(steps: int) -> Fold:
         train = tuple(back(steps + i) for i in range(n_train, 0, -1))
-        return Fold("final" if steps == 0 else f"fold{n_folds - steps + 1}", train, test if steps == 0 else back(steps))
+        return Fold(
+            "final" if steps == 0 else f"fold{n_folds - steps + 1}",
+            train,
+            test if steps == 0 else back(steps),
+        )
 
     return Folds(tuple(fold(steps) for steps in range(n_folds, 0, -1)), fold(0))
 
@@ -113,8 +117,12 @@ def window_pairs(dataset: Dataset, window: Window) -> pl.DataFrame:
 def window_relevance(dataset: Dataset, window: Window) -> pl.DataFrame:
     """Labels of a window's pairs: ``pair_id``, ``relevance`` (Int8), sorted by pair_id. Not for the test window."""
     if is_test(dataset, window):
-        raise ConfigError(f"Window {window.name} is the test window: it has no labels.", expected="a train or eval window")
-    return _selected(dataset, window).select("pair_id", "relevance").sort("pair_id").collect(engine="streaming")
+        raise ConfigError(
+            f"Window {window.name} is the test window: it has no labels.", expected="a train or eval window"
+        )
+    return (
+        _selected(dataset, window).select("pair_id", "relevance").sort("pair_id").collect(engine="streaming")
+    )
 
 
 def is_test(dataset: Dataset, window: Window) -> bool:

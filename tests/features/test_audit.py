@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import count as counter
 from pathlib import Path
@@ -187,7 +187,7 @@ def test_reading_a_file_is_told(generated: Dataset, movielens_settings: Settings
 @pytest.fixture(scope="module")
 def findings_by_column(
     movielens_catalogue: object, generated: Dataset, movielens_settings: Settings
-) -> Iterator[dict[str, list[Finding]]]:
+) -> dict[str, list[Finding]]:
     """Audit every registered feature on the real log (an early and a late window) and on a generated one."""
     from features import Catalogue, load_catalogue
 
@@ -200,7 +200,7 @@ def findings_by_column(
     by_column: dict[str, list[Finding]] = {}
     for finding in found:
         by_column.setdefault(finding.column, []).append(finding)
-    yield by_column
+    return by_column
 
 
 def test_no_registered_feature_knows_the_future(findings_by_column: dict[str, list[Finding]]) -> None:
