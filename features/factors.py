@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -103,23 +104,31 @@ def ridge(rows: Codes, columns: Codes, other: Values, target: Values, n: int) ->
     """
     order = np.argsort(rows, kind="stable")
     present, starts, counts = np.unique(rows[order], return_index=True, return_counts=True)
-    solved = np.zeros((n, other.shape[1]))
     n_factors = other.shape[1]
-    per_chunk = max(CHUNK_CELLS // n_factors**2, int(counts.max()))
-    first = 0
-    while first < len(present):
-        behind = int(np.searchsorted(starts, starts[first] + per_chunk, side="right")) - 1
-        behind = (
-            len(present) if starts[-1] + counts[-1] <= starts[first] + per_chunk else max(behind, first + 1)
-        )
-        chunk = order[starts[first] : starts[behind - 1] + counts[behind - 1]]
-        offsets = starts[first:behind] - starts[first]
-        factors = other[columns[chunk]]
-        products = (factors[:, :, None] * factors[:, None, :]).reshape(len(chunk), -1)
+    solved = np.zeros((n, n_factors))
+    for keys in chunks(counts, CHUNK_CELLS // n_factors**2):
+        taken = order[starts[keys][0] : starts[keys][-1] + counts[keys][-1]]
+        offsets = starts[keys] - starts[keys][0]
+        factors = other[columns[taken]]
+        products = (factors[:, :, None] * factors[:, None, :]).reshape(len(taken), -1)
         left = np.add.reduceat(products, offsets, axis=0).reshape(-1, n_factors, n_factors)
-        right = np.add.reduceat(factors * target[chunk][:, None], offsets, axis=0)
-        weight = RIDGE + RIDGE_PER_ROW * counts[first:behind]
-        left += weight[:, None, None] * np.eye(n_factors)
-        solved[present[first:behind]] = np.linalg.solve(left, right[:, :, None])[:, :, 0]
-        first = behind
+        right = np.add.reduceat(factors * target[taken][:, None], offsets, axis=0)
+        left += (RIDGE + RIDGE_PER_ROW * counts[keys])[:, None, None] * np.eye(n_factors)
+        solved[present[keys]] = np.linalg.solve(left, right[:, :, None])[:, :, 0]
     return solved
+
+
+def chunks(counts: Codes, most: int) -> Iterator[slice]:
+    """Cut keys with so many rows each into runs of at most ``most`` rows, but at least one key.
+
+    >>> [(s.start, s.stop) for s in chunks(np.array([2, 2, 9, 1]), 4)]
+    [(0, 2), (2, 3), (3, 4)]
+    """
+    first, total = 0, 0
+    for position, count in enumerate(counts.tolist()):
+        if total and total + count > most:
+            yield slice(first, position)
+            first, total = position, 0
+        total += count
+    if total:
+        yield slice(first, len(counts))
