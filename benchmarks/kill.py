@@ -54,7 +54,7 @@ def start(place: Path, overrides: list[str], mark: str) -> subprocess.Popen[byte
         *(part for s in settings for part in ("--set", s)),
         "make",
     ]
-    environment = {**os.environ, "SAMEWISE_KILL_MARK": mark}
+    environment = {**os.environ, "KILL_MARK": mark}
     return subprocess.Popen(
         command, start_new_session=True, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
@@ -114,8 +114,8 @@ def has_mark(process: Path, mark: str) -> bool:
 
 
 def artifacts(place: Path) -> dict[Path, int]:
-    """Every file of a finished artifact and when it was written, in nanoseconds."""
-    return {p: p.stat().st_mtime_ns for p in (place / "store" / "artifacts").rglob("*") if p.is_file()}
+    """Every file of a finished artifact and its inode: a file that is written anew has another."""
+    return {p: p.stat().st_ino for p in (place / "store" / "artifacts").rglob("*") if p.is_file()}
 
 
 def made_again(before: dict[Path, int], after: dict[Path, int]) -> list[str]:

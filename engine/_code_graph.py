@@ -21,7 +21,16 @@ from engine._loaded_code import bytecode, globals_read, tree_of
 from engine._members import functions_held, members_of, state_of, wrapped_parts
 from engine._plain_values import Opaque, external_name, plain_value
 from engine._recipe import Json
-from engine._source import Chain, chains, files_imported, files_reached, is_inside, module_file, read_source
+from engine._source import (
+    Chain,
+    annotated_names,
+    chains,
+    files_imported,
+    files_reached,
+    is_inside,
+    module_file,
+    read_source,
+)
 
 _DYNAMIC = frozenset({"eval", "exec", "globals", "__import__"})
 
@@ -95,7 +104,8 @@ class CodeGraph:
         tree = tree_of(code, read_source(path))
         if tree is None:
             self._note(f"the source of {label} is not clear: its compiled code counts instead")
-        known = globals_read(code)
+        # What a parameter is annotated with is what its methods are called on.
+        known = globals_read(code) | (annotated_names(tree) & function.__globals__.keys() if tree else set())
         reads = {c for c in chains([tree]) if c[0] in known} if tree else {(name,) for name in known}
         wrapped = getattr(function, "__wrapped__", None)
         self.nodes[label] = {

@@ -108,6 +108,21 @@ def chains(nodes: list[ast.stmt] | list[ast.AST]) -> set[Chain]:
     return found
 
 
+def annotated_names(tree: ast.AST) -> set[str]:
+    """Names in the annotations of parameters and of what is returned, nested functions included.
+
+    >>> sorted(annotated_names(ast.parse("def f(x: Frame, n: int = 0) -> dict[str, Scores]: ...")))
+    ['Frame', 'Scores', 'dict', 'int', 'str']
+    """
+    annotations = [n.annotation for n in ast.walk(tree) if isinstance(n, ast.arg) and n.annotation]
+    annotations += [
+        n.returns
+        for n in ast.walk(tree)
+        if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef) and n.returns
+    ]
+    return {n.id for a in annotations for n in ast.walk(a) if isinstance(n, ast.Name)}
+
+
 def _chain(node: ast.AST) -> Chain:
     attributes: list[str] = []
     while isinstance(node, ast.Attribute):

@@ -70,6 +70,9 @@ class Folds:
 def plan_folds(dataset: Dataset, settings: FoldSettings) -> Folds:
     """Lay the windows back from the test window, one horizon apart, and group them into folds.
 
+    The targets of a train window end at or before the cutoff of the window that is predicted after it: with a gap, the
+    windows between them are left out, in every fold and before the test alike.
+
     Raises ConfigError if there are fewer than one eval window or one train window, or if the first train window
     would have no history before it.
     """
@@ -77,7 +80,10 @@ def plan_folds(dataset: Dataset, settings: FoldSettings) -> Folds:
     horizon = settings.horizon or dataset.competition.horizon
     gap = dataset.competition.gap if settings.gap is None else settings.gap
     test = Window(dataset.test_start - gap, dataset.test_start, dataset.test_until)
-    earliest = test.start - (n_folds + n_train) * horizon
+    n_skipped = -(
+        -gap // horizon
+    )  # windows whose labels lie in the gap: not known at the cutoff of what follows
+    earliest = test.start - (n_folds + n_train + 2 * n_skipped) * horizon
     first_clock = dataset.log.select(pl.col("clock").min()).collect(engine="streaming").item()
     if first_clock is None or earliest - gap <= first_clock:
         raise ConfigError(
@@ -91,15 +97,14 @@ def plan_folds(dataset: Dataset, settings: FoldSettings) -> Folds:
         start = test.start - steps * horizon
         return Window(start - gap, start, start + horizon)
 
-    def fold(steps: int) -> Fold:
-        train = tuple(back(steps + i) for i in range(n_train, 0, -1))
-        return Fold(
-            "final" if steps == 0 else f"fold{n_folds - steps + 1}",
-            train,
-            test if steps == 0 else back(steps),
-        )
+    def fold(name: str, steps: int) -> Fold:
+        train = tuple(back(steps + n_skipped + i) for i in range(n_train, 0, -1))
+        return Fold(name, train, test if steps == 0 else back(steps))
 
-    return Folds(tuple(fold(steps) for steps in range(n_folds, 0, -1)), fold(0))
+    evals = range(n_skipped + n_folds, n_skipped, -1)
+    return Folds(
+        tuple(fold(f"fold{number}", steps) for number, steps in enumerate(evals, 1)), fold("final", 0)
+    )
 
 
 def window_pairs(dataset: Dataset, window: Window) -> pl.DataFrame:
