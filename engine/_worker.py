@@ -64,7 +64,7 @@ def attempt(
     except SamewiseError as error:
         error.add_note(f"In task {name!r}:\n{traceback.format_exc()}")
         return Outcome(number, error=error)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         return Outcome(number, error=task_error(name, error))
 
 
@@ -88,7 +88,7 @@ def refuse_newer_code(loaded: int) -> None:
             )
 
 
-def task_error(name: str, cause: Exception) -> TaskError:
+def task_error(name: str, cause: BaseException) -> TaskError:
     """Say what failed and why; the cause's traceback rides along as a note."""
     text = str(cause).strip() or "no message"
     error = TaskError(

@@ -28,7 +28,7 @@ def run_body(
         return _checked(values, columns, pairs)
     except FeatureError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # libraries with a command line end the process
         raise FeatureError(
             f"Feature {declaration.name!r} ({declaration.place}) failed in window {window.name}: "
             f"{type(error).__name__}: {error}",

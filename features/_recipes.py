@@ -30,7 +30,7 @@ def pairs_recipe(dataset: Dataset, window: Window) -> Recipe:
         "polars": pl.__version__,
         "format": FORMAT,
     }
-    return Recipe("pairs", f"pairs @ {window.name}", parts)
+    return Recipe("pairs", f"{dataset.competition.name}: pairs @ {window.name}", parts)
 
 
 def column_recipes(catalogue: Catalogue, window: Window, names: Iterable[str]) -> dict[str, Recipe]:
@@ -52,18 +52,22 @@ def column_recipes(catalogue: Catalogue, window: Window, names: Iterable[str]) -
             **upstream,
             **_made_of(catalogue, column),
         }
-        recipes[name] = Recipe("feature", f"{name} @ {window.name}", parts)
+        title = f"{catalogue.dataset.competition.name}: {name} @ {window.name}"
+        recipes[name] = Recipe("feature", title, parts)
     return recipes
 
 
 def feature_keys(catalogue: Catalogue, windows: Iterable[Window], names: Iterable[str]) -> dict[str, str]:
-    """Every key that a frame of these windows and columns is made of, for the recipes of what is fitted on it."""
+    """Every key that a frame of these windows and columns is made of, for the recipes of what is fitted on it.
+
+    Named ``COLUMN @ WINDOW``, and ``pairs @ WINDOW``.
+    """
     names = tuple(names)
     keys: dict[str, str] = {}
     for window in windows:
         recipes = column_recipes(catalogue, window, names)
         keys[f"pairs @ {window.name}"] = pairs_recipe(catalogue.dataset, window).key
-        keys |= {recipes[name].name: recipes[name].key for name in names}
+        keys |= {f"{name} @ {window.name}": recipes[name].key for name in names}
     return keys
 
 

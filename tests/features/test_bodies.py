@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +127,7 @@ def test_a_value_that_does_not_fit_the_declared_dtype_is_an_error(timed: Dataset
         (one_table(lambda h: counted(h).collect(), {"n": pl.UInt32}), "returned DataFrame"),
         (one_table(lambda h: counted(h), {"n": pl.UInt32}, needs=["item_id"], key="item_id"), "user_id"),
         (one_fitted(broken, {"n": pl.UInt32}), "ValueError: the reason"),
+        (one_fitted(lambda p: sys.exit(3), {"n": pl.UInt32}), "SystemExit: 3"),
         (one_fitted(lambda p: p.select("pair_id", n=pl.lit(1)), {"n": pl.UInt32}), "gave 'n' as Int32"),
         (one_fitted(lambda p: p.select("user_id"), {"n": pl.UInt32}), "gave no pair_id"),
         (one_fitted(lambda p: p.select("pair_id"), {"n": pl.UInt32}), "did not give the column 'n'"),

@@ -63,7 +63,7 @@ def test_columns_are_read_in_order_and_aligned(
 def test_reading_what_was_not_computed_says_what_to_do(
     catalogue: Catalogue, folds: Folds, store: Store
 ) -> None:
-    with pytest.raises(StoreError, match=r"'gap @ w[0-9-]+' is not in the store") as refused:
+    with pytest.raises(StoreError, match=r": gap @ w[0-9-]+' is not in the store") as refused:
         read_features(catalogue, [folds.final.eval], ["gap"], store)
     assert "run the command again" in str(refused.value)
 
