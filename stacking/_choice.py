@@ -10,7 +10,7 @@ import polars as pl
 from competitions import Metric
 from stacking._blender import BASELINE, MIN_EVAL_WINDOWS
 from stacking._parts import metric_function
-from validation import Difference, paired_bootstrap
+from validation import MIN_USERS, Difference, paired_bootstrap
 
 N_RESAMPLES = 1000
 
@@ -33,8 +33,9 @@ def choose_blend(
     """Choose among the scored blends, the first of which is the baseline.
 
     A learned blend replaces the baseline only when the paired bootstrap interval of its difference (users resampled
-    with all their folds) lies on the better side of zero; of several such blends the one with the largest mean
-    difference. ``forced`` other than ``"auto"`` is chosen whatever the scores are.
+    with all their folds) lies on the better side of zero and rests on at least ``validation.MIN_USERS`` users; of
+    several such blends the one with the largest mean difference. ``forced`` other than ``"auto"`` is chosen
+    whatever the scores are.
 
     Parameters
     ----------
@@ -53,7 +54,11 @@ def choose_blend(
         d = differences[best]
         reason = f"it differs from {BASELINE} by {d.mean:+.4f} [{d.low:+.4f}, {d.high:+.4f}], surely for the better"
         return Choice(best, reason, differences)
-    return Choice(BASELINE, _why_baseline(oof, metric, learned, can_compare=can_compare), differences)
+    if learned and not can_compare:
+        why = f"{metric.name} is no mean over users, so no learned blend can be shown to be better"
+    else:
+        why = _why_baseline(oof, differences)
+    return Choice(BASELINE, why, differences)
 
 
 def _difference(oof: pl.DataFrame, metric: Metric, user: str, blend: str, seed: int) -> Difference:
@@ -69,12 +74,15 @@ def _difference(oof: pl.DataFrame, metric: Metric, user: str, blend: str, seed: 
     )
 
 
-def _why_baseline(oof: pl.DataFrame, metric: Metric, learned: Sequence[str], *, can_compare: bool) -> str:
-    if not learned:
+def _why_baseline(oof: pl.DataFrame, differences: Mapping[str, Difference]) -> str:
+    """Say why no learned blend replaces the baseline."""
+    if not differences:
         n_folds = oof["fold"].n_unique()
         return (
             f"learned blends are not scored: they need {MIN_EVAL_WINDOWS} eval windows, there are {n_folds}"
         )
-    if not can_compare:
-        return f"{metric.name} is no mean over users, so no learned blend can be shown to be better"
+    n_users = min(d.n_users for d in differences.values())
+    if n_users < MIN_USERS:
+        users = "1 user counts" if n_users == 1 else f"{n_users} users count"
+        return f"no learned blend can be shown to be better: only {users}, and {MIN_USERS} are needed"
     return "no learned blend is surely better"

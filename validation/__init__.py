@@ -1,6 +1,6 @@
 """Clock windows, folds, metrics, significance, drift, and the cross-validation report."""
 
-from validation._bootstrap import Difference, paired_bootstrap
+from validation._bootstrap import MIN_USERS, Difference, paired_bootstrap
 from validation._bundle import CvBundle
 from validation._drift import SingleFeatureScore, psi, single_feature_score
 from validation._evaluate import evaluate, evaluate_by_group
@@ -19,6 +19,7 @@ from validation.roc_auc import roc_auc
 from validation.user_auc import user_auc
 
 __all__ = [
+    "MIN_USERS",
     "CvBundle",
     "Difference",
     "Fold",

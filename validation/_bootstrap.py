@@ -14,6 +14,9 @@ from engine import ConfigError, DataError
 from validation._evaluate import ScoredRows, group_codes, scored_rows
 from validation._metric import FloatArray, IntArray, MetricFunction
 
+MIN_USERS = 20
+"""Users below which an interval decides nothing: resamples of so few are too alike to show how users differ."""
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -36,8 +39,13 @@ class Difference:
 
     @property
     def excludes_zero(self) -> bool:
-        """Whether zero lies outside the interval."""
-        return self.low > 0 or self.high < 0
+        """Whether zero lies outside the interval, and enough users stand behind it to believe that."""
+        return self.has_enough_users and (self.low > 0 or self.high < 0)
+
+    @property
+    def has_enough_users(self) -> bool:
+        """Whether at least ``MIN_USERS`` users count."""
+        return self.n_users >= MIN_USERS
 
 
 class _Resampled(Protocol):

@@ -187,7 +187,6 @@ def _scores(
 
 
 def _verdict(found: Difference, metric: Metric) -> str:
-    low, high = found.low, found.high
-    if low <= 0.0 <= high or math.isnan(low) or math.isnan(high):
+    if not found.excludes_zero:
         return "no clear difference"
-    return "better" if (low > 0.0) == metric.greater_is_better else "worse"
+    return "better" if (found.low > 0.0) == metric.greater_is_better else "worse"

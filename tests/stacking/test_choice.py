@@ -81,3 +81,21 @@ def test_a_forced_choice_is_taken_whatever_the_scores_are() -> None:
 def test_an_unknown_metric_is_named_with_the_nearest_one() -> None:
     with pytest.raises(ConfigError, match="Did you mean 'user_auc'"):
         choose_blend(oof(mean_rank=2.0), Metric("user_acu"), user="user_id", blends=["mean_rank"], seed=1)
+
+
+@pytest.mark.parametrize(("n_users", "words"), [(1, "only 1 user counts"), (19, "only 19 users count")])
+def test_too_few_users_decide_nothing(n_users: int, words: str) -> None:
+    """One user's interval is a point, which always lies on one side of zero."""
+    frame = oof(n_users, mean_rank=9.0, weights=0.01)
+    blends = ["mean_rank", "weights"]
+    choice = choose_blend(frame, AUC, user="user_id", blends=blends, seed=1)
+    assert choice.differences["weights"].low > 0
+    assert choice.chosen == "mean_rank"
+    assert words in choice.reason
+    assert "20 are needed" in choice.reason
+
+
+def test_twenty_users_are_enough() -> None:
+    frame = oof(20, n_folds=6, mean_rank=9.0, weights=0.01)
+    choice = choose_blend(frame, AUC, user="user_id", blends=["mean_rank", "weights"], seed=1)
+    assert choice.chosen == "weights"

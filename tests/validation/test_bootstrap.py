@@ -105,6 +105,13 @@ def test_a_clear_gain_excludes_zero() -> None:
     assert not compare(scored(4), METRICS[0]).excludes_zero
 
 
+@pytest.mark.parametrize(("n_users", "is_enough"), [(1, False), (19, False), (20, True)])
+def test_an_interval_of_few_users_excludes_nothing(n_users: int, is_enough: bool) -> None:
+    assert Difference(0.0161, 0.0161, 0.0161, n_users).excludes_zero is is_enough
+    assert Difference(-0.2, -0.3, -0.1, n_users).excludes_zero is is_enough
+    assert not Difference(0.1, -0.1, 0.3, n_users).excludes_zero
+
+
 def test_the_interval_covers_no_difference_about_as_often_as_it_says() -> None:
     outside = sum(compare(scored(seed, n_rows=400), METRICS[0], n=200).excludes_zero for seed in range(200))
     # 5 % of 200 are 10; the percentile interval is a little short. Binomial(200, 0.08) exceeds 30 once in 10,000.
