@@ -17,7 +17,7 @@ from stacking._cards import card_recipe, families, make_cards
 from stacking._choice import N_RESAMPLES, Choice, choose_blend
 from stacking._oof import make_oof, oof_recipe, plan_cv_fits
 from stacking._parts import FORMAT, digest
-from stacking._plan import Plan, make_plan
+from stacking._plan import Plan, check_folds, make_plan
 from validation import CvBundle, evaluate, paired_bootstrap
 
 POINTER = "cv"
@@ -60,6 +60,7 @@ def cv_recipe(plan: Plan) -> Recipe:
 
 
 def _cross_validate(plan: Plan) -> CvBundle:
+    check_folds(plan)
     compute_features(plan.catalogue, plan.folds.windows, plan.all_columns, plan.store, plan.settings)
     made = make_oof(plan)
     oof = blend_oof(plan, made / "oof.parquet")

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from math import isnan
 from typing import Any, cast
+
+import polars as pl
 
 from competitions import Dataset, open_dataset
 from engine import ConfigError, DataError, Settings, Store, did_you_mean
@@ -12,7 +15,7 @@ from features import Catalogue, feature_keys, load_catalogue, read_features
 from models import PairFrame, Ranker, build_models
 from stacking._blender import BASELINE, MIN_EVAL_WINDOWS, Blender, blenders
 from stacking._parts import digest, library_versions
-from validation import Folds, Window, plan_folds
+from validation import Folds, Window, evaluate, plan_folds, window_pairs, window_relevance
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,29 @@ def make_plan(settings: Settings) -> Plan:
         keys=feature_keys(catalogue, folds.windows, _union(columns)),
         store=Store(settings.store),
     )
+
+
+def check_folds(plan: Plan) -> None:
+    """Refuse folds that the metric could not value whatever the scores were. Reads labels and no feature.
+
+    Raises DataError naming the folds. A window without pairs is left to whoever reads its frame.
+    """
+    c = plan.dataset.competition
+    empty = []
+    for fold in plan.folds.folds:
+        pairs = window_pairs(plan.dataset, fold.eval).select("pair_id", c.user)
+        labels = window_relevance(plan.dataset, fold.eval)
+        rows = pairs.join(labels, on="pair_id", how="left", validate="1:1")
+        rows = rows.with_columns(window=pl.lit(fold.eval.cutoff, pl.Int64), score=pl.lit(0.5))
+        if rows.height and isnan(evaluate(c.metric, rows, group=["window", c.user])):
+            empty.append(f"{fold.name} ({fold.eval.name}, {rows.height} pairs)")
+    if empty:
+        raise DataError(
+            f"The metric {c.metric.name} counts no group in {', '.join(empty)}.",
+            expected="in every eval window a group that has a value, such as a user with pairs of both kinds",
+            todo="check the competition's relevance, pair selection and metric policy, or set folds.horizon or "
+            "folds.n_folds in config.toml so that eval windows have more pairs",
+        )
 
 
 def _union(columns: Mapping[str, Iterable[str]]) -> tuple[str, ...]:

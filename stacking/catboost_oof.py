@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,14 +19,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FittedCatBoostOof:
-    """A fitted CatBoost over the columns of ``level_two``."""
+    """A fitted CatBoost over the columns of ``level_two``; None where the rows had nothing to teach."""
 
     models: tuple[str, ...]
-    booster: CatBoost
+    booster: CatBoost | None
 
     @property
     def weights(self) -> Mapping[str, float]:
         """Share of a model: the importance of its columns; what belongs to no model is left out."""
+        if self.booster is None:
+            return {m: 1 / len(self.models) for m in self.models}
         # CatBoost's default for a group-wise loss needs the training rows; this one is kept in the model.
         importance = self.booster.get_feature_importance(type="PredictionValuesChange")
         values = dict(zip(self.booster.feature_names_, importance, strict=True))
@@ -34,17 +37,25 @@ class FittedCatBoostOof:
         return {m: v / total if total else 1 / len(shares) for m, v in shares.items()}
 
     def predict(self, frame: ScoreFrame) -> Scores:
-        """Raw scores of the trees, (n_pairs,)."""
+        """Raw scores of the trees, (n_pairs,); the mean rank share where there are none."""
+        if self.booster is None:
+            columns = level_two(ScoreFrame(frame.table, self.models, frame.user))
+            return columns["mean"].cast(pl.Float64).to_numpy()
         scores: Scores = self.booster.predict(_pool(frame, self.models, labels=False), thread_count=1)
         return scores
 
     def save(self, folder: Path) -> None:
-        """Write ``blend.cbm``."""
-        self.booster.save_model(str(folder / "blend.cbm"))
+        """Write ``blend.cbm``, or ``blend.json`` with the models' names where there are no trees."""
+        if self.booster is None:
+            (folder / "blend.json").write_text(json.dumps({"models": self.models}), encoding="utf-8")
+        else:
+            self.booster.save_model(str(folder / "blend.cbm"))
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """Read ``blend.cbm``; the models' names are those of its columns."""
+        """Read what ``save`` wrote; the models' names are those of the trees' columns."""
+        if (folder / "blend.json").exists():
+            return cls(tuple(json.loads((folder / "blend.json").read_text(encoding="utf-8"))["models"]), None)
         from catboost import CatBoost
 
         booster = CatBoost().load_model(str(folder / "blend.cbm"))
@@ -70,9 +81,14 @@ class CatBoostOof:
     fitted: ClassVar[type[FittedCatBoostOof]] = FittedCatBoostOof
 
     def fit(self, oof: ScoreFrame, context: BlendContext) -> FittedCatBoostOof:
-        """Fit a fixed number of trees: no rows are spent on a hold-out."""
+        """Fit a fixed number of trees: no rows are spent on a hold-out.
+
+        CatBoost refuses labels that are all equal, and columns that all are: then there are no trees.
+        """
         from catboost import CatBoost
 
+        if not _has_something_to_learn(oof):
+            return FittedCatBoostOof(oof.models, None)
         parameters: dict[str, Any] = {
             "loss_function": self.loss,
             "iterations": self.iterations,
@@ -87,6 +103,11 @@ class CatBoostOof:
         booster = CatBoost(parameters)
         booster.fit(_pool(oof, oof.models, labels=True))
         return FittedCatBoostOof(oof.models, booster)
+
+
+def _has_something_to_learn(oof: ScoreFrame) -> bool:
+    has_labels = oof.table["relevance"].n_unique() > 1
+    return has_labels and any(column.n_unique() > 1 for column in level_two(oof))
 
 
 def level_two(frame: ScoreFrame) -> pl.DataFrame:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -110,3 +111,19 @@ def test_equal_scores_in_a_group_have_no_z_score() -> None:
     flat = ScoreFrame(oof.table.with_columns(b=pl.lit(0.1) + 0.2), oof.models, oof.user)
     fitted = blenders()["catboost_oof"].fit(flat, CONTEXT)
     assert fitted.weights["b"] == 0
+
+
+@pytest.mark.parametrize("constant", ["relevance", "a"])
+def test_catboost_over_scores_with_nothing_to_learn_takes_the_mean_of_ranks(
+    constant: str, tmp_path: Path
+) -> None:
+    """CatBoost itself ends with an error on equal labels, and on columns that are all equal."""
+    rows = planted(a=1.0).table.filter(pl.col("window") < 2).with_columns(pl.col(constant) * 0)
+    oof = ScoreFrame(rows, ("a",), "user_id")
+    fitted = blenders()["catboost_oof"].fit(oof, CONTEXT)
+    fitted.save(tmp_path)
+    again = type(fitted).load(tmp_path)
+    expected = blenders()["mean_rank"].fit(oof, CONTEXT).predict(oof)
+    for blend in (fitted, again):
+        assert blend.predict(oof.without_labels()) == pytest.approx(expected)
+        assert blend.weights == {"a": 1.0}
