@@ -19,7 +19,18 @@ from catboost import CatBoostRegressor, Pool
 from rich.table import Table
 
 from competitions import Dataset, open_dataset, solution
-from engine import Recipe, Settings, Store, Task, code_digest, load_settings, out, run_tasks
+from engine import (
+    Json,
+    Recipe,
+    Settings,
+    Store,
+    Task,
+    code_digest,
+    library_versions,
+    load_settings,
+    out,
+    run_tasks,
+)
 from stacking import final_scores, run_cv
 from validation import (
     CvBundle,
@@ -75,10 +86,15 @@ def _baseline(dataset: Dataset, settings: Settings, table: pl.DataFrame) -> pl.D
     folds = plan_folds(dataset, settings.folds)
     windows = [w for w in folds.windows if w.cutoff in set(table["window"].unique())]
     jobs = [(window, seed) for window in windows for seed in range(N_SEEDS)]
-    code = code_digest(build_baseline).digest
+    parts: dict[str, Json] = {
+        "code": code_digest(build_baseline).digest,
+        "data": dataset.fingerprint,
+        "versions": library_versions(),
+    }
+    competition = dataset.competition.name
     tasks = [
         Task(
-            Recipe("baseline", f"{window.name} seed {seed}", {"code": code, "data": dataset.fingerprint}),
+            Recipe("baseline", f"{competition}: {window.name} seed {seed}", parts),
             build_baseline,
             (dataset, window, seed),
         )

@@ -4,6 +4,7 @@ from engine._cli import room_app, run_room, settings_of
 from engine._console import console, out
 from engine._errors import ConfigError, DataError, SamewiseError, StoreError, TaskError, did_you_mean
 from engine._fingerprint import CodeDigest, code_digest
+from engine._libraries import library_versions
 from engine._measure import StageCost, measure_stage
 from engine._pruning import KindSize, StoredArtifact
 from engine._recipe import Json, Recipe
@@ -32,6 +33,7 @@ __all__ = [
     "code_digest",
     "console",
     "did_you_mean",
+    "library_versions",
     "load_settings",
     "measure_stage",
     "out",

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from functools import cache
-from importlib.metadata import version
 from typing import Any
 
 import polars as pl
 
 from competitions import Dataset
-from engine import Json, Recipe, code_digest
+from engine import Json, Recipe, code_digest, library_versions
 from features._catalogue import Catalogue
 from features._column import AggregateBody, FeatureColumn, PairBody, PythonBody
 from features._states import serialized
 from validation import Window
 
-LIBRARIES = ("catboost", "implicit", "numpy", "polars", "scikit-learn", "scipy", "torch")
 FORMAT = 1  # of the stored columns; raise it when the engine computes something differently
 
 
@@ -94,14 +91,8 @@ def _body_parts(column: FeatureColumn) -> Mapping[str, Any]:
             body_code = code_digest(column.declaration.body).digest
             arguments = code_digest(dict(body.arguments or {})).digest
             return {"code": body_code, "arguments": arguments, "needs": list(body.needs), "output": body.output,
-                    "key": list(body.key), "libraries": dict(_libraries())}  # fmt: skip
+                    "key": list(body.key), "libraries": library_versions()}  # fmt: skip
 
 
 def _digest(text: str) -> str:
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
-
-
-@cache
-def _libraries() -> Mapping[str, str]:
-    """Versions of the libraries that Python bodies compute with."""
-    return {name: version(name) for name in LIBRARIES}

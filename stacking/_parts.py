@@ -1,10 +1,9 @@
-"""Parts that recipes of this room have in common: digests of code, the metric, library versions."""
+"""Parts that recipes of this room have in common: digests of code, the metric."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from importlib.metadata import version
 from typing import Any
 
 from competitions import Metric
@@ -12,19 +11,12 @@ from engine import ConfigError, code_digest, did_you_mean
 from validation import MetricFunction, metrics
 
 FORMAT = 1  # of the artifacts of this room; raise it when this room puts them together differently
-LIBRARIES = ("catboost", "implicit", "numpy", "polars", "scipy", "torch")
 
 
 @cache
 def digest(code: Callable[..., object]) -> str:
     """Digest of a function or class and of all that it reaches; taken once a process, since it costs a while."""
     return code_digest(code).digest
-
-
-@cache
-def library_versions() -> dict[str, str]:
-    """Versions of the libraries that can change a fit, without importing them."""
-    return {name: version(name) for name in LIBRARIES}
 
 
 def metric_function(metric: Metric) -> MetricFunction:

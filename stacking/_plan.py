@@ -10,11 +10,11 @@ from typing import Any, cast
 import polars as pl
 
 from competitions import Dataset, open_dataset
-from engine import ConfigError, DataError, Settings, Store, did_you_mean
+from engine import ConfigError, DataError, Settings, Store, did_you_mean, library_versions
 from features import Catalogue, feature_keys, load_catalogue, read_features
 from models import PairFrame, Ranker, build_models
 from stacking._blender import BASELINE, MIN_EVAL_WINDOWS, Blender, blenders
-from stacking._parts import digest, library_versions
+from stacking._parts import digest
 from validation import Folds, Window, evaluate, plan_folds, window_pairs, window_relevance
 
 
