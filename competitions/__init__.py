@@ -19,6 +19,7 @@ from competitions._dataset import Dataset, currently_opened, opened
 from competitions._discover import competitions, get_competition
 from competitions._generate import random_tables
 from competitions._intake import take_in
+from competitions._layout import find_layout, layouts_in_words
 from competitions._open import open_dataset, solution
 from competitions._text import numbers, split_lines
 from competitions._wheel import fetch_wheel
@@ -37,7 +38,9 @@ __all__ = [
     "every_file",
     "every_row",
     "fetch_wheel",
+    "find_layout",
     "get_competition",
+    "layouts_in_words",
     "numbers",
     "open_dataset",
     "opened",

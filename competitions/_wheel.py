@@ -14,11 +14,16 @@ from filelock import FileLock
 
 from engine import DataError
 
+DEFAULT_FOLDER = "data"
+N_SHOWN = 5
 
-def fetch_wheel(requirement: str, filename: str, sha256: str, folder: Path) -> Path:
+
+def fetch_wheel(requirement: str, filename: str, sha256: str, folder: Path, *, instead_of: str = "") -> Path:
     """Return ``folder/filename``, downloaded by pip if it is not there.
 
-    The file appears whole or not at all, and two runs at once download it once.
+    The file appears whole or not at all, and two runs at once download it once. It is no answer to a mistyped folder
+    or to misnamed files: the folder must be there and hold nothing but wheels and hidden files. Only the default
+    ``data`` in the working directory is created.
 
     Parameters
     ----------
@@ -26,20 +31,49 @@ def fetch_wheel(requirement: str, filename: str, sha256: str, folder: Path) -> P
         One exact version, e.g. ``recbole==1.2.1``; its dependencies are not fetched.
     sha256
         Hex digest that the file must have, checked on every call.
+    instead_of
+        What the folder could hold instead, for messages.
 
     Raises
     ------
     DataError
-        No network, no pip, or a file with other contents.
+        A folder that is not there or holds other files; no network, no pip, or a file with other contents.
     """
+    _check_folder(folder, filename, instead_of)
     path = folder / filename
     if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(exist_ok=True)
         with FileLock(folder / f".{filename}.lock"):
             if not path.exists():
                 _download(requirement, path, sha256)
     _check(path, sha256)
     return path
+
+
+def _check_folder(folder: Path, filename: str, instead_of: str) -> None:
+    """Refuse a folder that was meant to hold something else: nobody should train on a data set they did not name."""
+    others = _others(folder) if folder.is_dir() else []
+    if folder.is_dir() and not others:
+        return
+    if not folder.exists() and folder.resolve() == Path.cwd().resolve() / DEFAULT_FOLDER:
+        return
+    if others:
+        more = f" and {len(others) - N_SHOWN} more" if len(others) > N_SHOWN else ""
+        found = f"The data folder {folder} holds {', '.join(others[:N_SHOWN])}{more}, but no known data set."
+    else:
+        found = f"The data folder {folder} {'is no folder' if folder.exists() else 'does not exist'}."
+    empty = f"an empty folder, into which {filename} is downloaded"
+    raise DataError(
+        found,
+        expected=f"{instead_of}; or {empty}" if instead_of else empty,
+        todo="correct the names of the files, or `data` in config.toml (DATA= on the command line of make)",
+    )
+
+
+def _others(folder: Path) -> list[str]:
+    """Everything in the folder but hidden files and wheels, sorted by name; subfolders end with a slash."""
+    visible = (p for p in sorted(folder.iterdir()) if not p.name.startswith(".") and p.suffix != ".whl")
+    return [f"{p.name}/" if p.is_dir() else p.name for p in visible]
 
 
 def _download(requirement: str, path: Path, sha256: str) -> None:

@@ -15,6 +15,8 @@ from competitions import (
     RawTables,
     SubmissionFormat,
     fetch_wheel,
+    find_layout,
+    layouts_in_words,
     numbers,
     split_lines,
 )
@@ -83,29 +85,11 @@ def files(folder: Path) -> tuple[Path, ...]:
     """Return the files that ``read`` reads: an official layout if the folder holds one, otherwise the wheel.
 
     The layout may lie in the folder itself or in its subfolder ``ml-100k`` or ``ml-1m``. Raises DataError if a layout
-    is there in part, or two of them.
+    is there in part, or two of them; and if there is none, but something else (see ``fetch_wheel``).
     """
-    found = {}
-    for layout, names in LAYOUTS.items():
-        for place in (folder, folder / layout):
-            present = [name for name in names if (place / name).is_file()]
-            if present and len(present) < len(names):
-                missing = ", ".join(n for n in names if n not in present)
-                raise DataError(
-                    f"{place} holds {', '.join(present)}, but not {missing}.",
-                    expected=f"the official {layout} layout: {', '.join(names)}",
-                    todo="add the missing file, or remove the others to use the ML-100K that is downloaded",
-                )
-            if present:
-                found[place, layout] = tuple(place / name for name in names)
-    if len(found) > 1:
-        places = "; ".join(f"{layout} in {place}" for place, layout in found)
-        raise DataError(
-            f"Two data sets: {places}.", expected="one", todo="set `data` in config.toml to one of them"
-        )
-    if found:
-        return next(iter(found.values()))
-    return (fetch_wheel("recbole==1.2.1", WHEEL, WHEEL_SHA256, folder),)
+    found = find_layout(folder, LAYOUTS)
+    expected = layouts_in_words(LAYOUTS)
+    return found or (fetch_wheel("recbole==1.2.1", WHEEL, WHEEL_SHA256, folder, instead_of=expected),)
 
 
 def read(folder: Path) -> RawTables:

@@ -73,3 +73,11 @@ def test_a_missing_file_is_one_message(tmp_path: Path) -> None:
     assert failed.returncode == 1
     assert "but not u.user, u.item" in failed.stderr
     assert "Traceback" not in failed.stderr
+
+
+def test_a_mistyped_folder_is_one_message_and_no_download(tmp_path: Path) -> None:
+    failed = run("check", data=tmp_path / "nothere", store=tmp_path / "store")
+    assert failed.returncode == 1
+    assert "nothere does not exist" in " ".join(failed.stderr.split())
+    assert "Traceback" not in failed.stderr
+    assert not (tmp_path / "nothere").exists()

@@ -161,6 +161,22 @@ class TestBadFiles:
         with pytest.raises(DataError, match=r"holds u.data, u.user, but not u.item"):
             MOVIELENS.files(tmp_path)
 
+    @pytest.mark.parametrize("name", ["u.dat", "ml-100k/u.dat", "ratings.csv"])
+    def test_misnamed_files_are_not_replaced_by_a_download(self, tmp_path: Path, name: str) -> None:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+        with pytest.raises(DataError, match="but no known data set") as caught:
+            MOVIELENS.files(tmp_path)
+        assert name.split("/")[0] in str(caught.value)
+        assert "ml-100k (u.data, u.user, u.item) or ml-1m (ratings.dat, users.dat, movies.dat)" in str(
+            caught.value
+        )
+
+    def test_a_folder_that_is_not_there(self, tmp_path: Path) -> None:
+        with pytest.raises(DataError, match="nothere does not exist"):
+            MOVIELENS.files(tmp_path / "nothere")
+        assert list(tmp_path.iterdir()) == []
+
     def test_two_layouts(self, tmp_path: Path) -> None:
         write_1m(write_100k(tmp_path))
         with pytest.raises(DataError, match="Two data sets"):

@@ -30,12 +30,18 @@ def pip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return calls
 
 
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """An empty folder."""
+    (tmp_path / "films").mkdir()
+    return tmp_path / "films"
+
+
 def fetch(folder: Path, sha256: str = SHA256) -> Path:
-    return fetch_wheel("toy==1.0", "toy.whl", sha256, folder)
+    return fetch_wheel("toy==1.0", "toy.whl", sha256, folder, instead_of="films.csv")
 
 
-def test_it_is_downloaded_once(pip: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "new" / "data"
+def test_it_is_downloaded_once(pip: Path, folder: Path) -> None:
     assert fetch(folder).read_bytes() == CONTENT
     assert fetch(folder) == folder / "toy.whl"
     assert pip.read_text().count("\n") == 1
@@ -43,35 +49,82 @@ def test_it_is_downloaded_once(pip: Path, tmp_path: Path) -> None:
     assert "--no-deps" in pip.read_text()
 
 
-def test_two_at_once_download_once(pip: Path, tmp_path: Path) -> None:
+def test_two_at_once_download_once(pip: Path, folder: Path) -> None:
     with ThreadPoolExecutor(4) as pool:
-        paths = list(pool.map(fetch, [tmp_path / "data"] * 4))
+        paths = list(pool.map(fetch, [folder] * 4))
     assert {path.read_bytes() for path in paths} == {CONTENT}
     assert pip.read_text().count("\n") == 1
 
 
-def test_nothing_is_left_beside_it(pip: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "data"
-    (folder / ".toy.whl-killed.part").mkdir(parents=True)
+def test_nothing_is_left_beside_it(pip: Path, folder: Path) -> None:
+    (folder / ".toy.whl-killed.part").mkdir()
     fetch(folder)
     assert [p.name for p in folder.iterdir() if p.suffix != ".lock"] == ["toy.whl"]
 
 
-def test_other_contents_are_refused_and_not_kept(pip: Path, tmp_path: Path) -> None:
+def test_other_contents_are_refused_and_not_kept(pip: Path, folder: Path) -> None:
     with pytest.raises(DataError, match=f"its SHA-256 is {SHA256}"):
-        fetch(tmp_path / "data", sha256="0" * 64)
-    assert not (tmp_path / "data" / "toy.whl").exists()
+        fetch(folder, sha256="0" * 64)
+    assert not (folder / "toy.whl").exists()
 
 
-def test_a_changed_file_is_refused(pip: Path, tmp_path: Path) -> None:
-    fetch(tmp_path).write_bytes(b"torn")
+def test_a_changed_file_is_refused(pip: Path, folder: Path) -> None:
+    fetch(folder).write_bytes(b"torn")
     with pytest.raises(DataError, match=r"toy.whl is not the file it should be(.|\n)*delete it"):
-        fetch(tmp_path)
+        fetch(folder)
 
 
-def test_no_network(pip: Path, tmp_path: Path) -> None:
+def test_no_network(pip: Path, folder: Path) -> None:
     Path(sys.executable).write_text("#!/bin/sh\necho 'ERROR: no route to host' >&2\nexit 1\n")
     with pytest.raises(
         DataError, match=r"toy.whl could not be downloaded: ERROR: no route to host(.|\n)*put toy.whl"
     ):
-        fetch(tmp_path / "data")
+        fetch(folder)
+
+
+class TestFolder:
+    def test_the_default_folder_is_made_in_the_working_directory(
+        self, pip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        assert fetch(Path("data")) == Path("data/toy.whl")
+        assert (tmp_path / "data" / "toy.whl").read_bytes() == CONTENT
+
+    @pytest.mark.parametrize("name", ["dat", "films/data", "data/films"])
+    def test_no_other_folder_is_made(
+        self, pip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        with pytest.raises(DataError, match=f"The data folder {name} does not exist") as caught:
+            fetch(Path(name))
+        assert "Expected: films.csv; or an empty folder, into which toy.whl is downloaded" in str(
+            caught.value
+        )
+        assert not pip.exists()
+        assert not (tmp_path / name.split("/")[0]).exists()
+
+    def test_wheels_and_hidden_files_are_no_other_data(self, pip: Path, folder: Path) -> None:
+        (folder / ".gitkeep").touch()
+        (folder / "other-1.0-py3-none-any.whl").touch()
+        assert fetch(folder).read_bytes() == CONTENT
+
+    def test_other_files_are_named(self, pip: Path, folder: Path) -> None:
+        (folder / "subfolder").mkdir()
+        for name in "abcdef":
+            (folder / f"{name}.csv").touch()
+        with pytest.raises(
+            DataError, match=r"films holds a.csv, b.csv, c.csv, d.csv, e.csv and 2 more, but no known"
+        ):
+            fetch(folder)
+        assert not pip.exists()
+
+    def test_other_files_beside_the_wheel(self, pip: Path, folder: Path) -> None:
+        fetch(folder)
+        (folder / "film.csv").touch()
+        with pytest.raises(DataError, match=r"holds film.csv, but no known data set"):
+            fetch(folder)
+
+    def test_a_file_in_the_place_of_the_folder(self, pip: Path, tmp_path: Path) -> None:
+        (tmp_path / "films").touch()
+        with pytest.raises(DataError, match="films is no folder"):
+            fetch(tmp_path / "films")
