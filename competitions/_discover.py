@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
-import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
@@ -12,7 +9,7 @@ from types import ModuleType
 import competitions as room
 from competitions._competition import Competition
 from competitions._declaration import check_declaration
-from engine import ConfigError, DataError, did_you_mean
+from engine import ConfigError, DataError, did_you_mean, import_plain_files
 
 
 def competitions() -> Mapping[str, Competition]:
@@ -27,10 +24,7 @@ def competitions() -> Mapping[str, Competition]:
         names the files.
     """
     found: dict[str, tuple[Competition, str]] = {}
-    for info in sorted(pkgutil.iter_modules(room.__path__), key=lambda info: info.name):
-        if info.name.startswith("_"):
-            continue
-        module = _imported(info.name)
+    for module in import_plain_files(room.__path__, room.__name__, error=DataError):
         for competition in {id(v): v for v in vars(module).values() if isinstance(v, Competition)}.values():
             _register(found, competition, module)
     return {name: found[name][0] for name in sorted(found)}
@@ -46,26 +40,6 @@ def get_competition(name: str) -> Competition:
             todo="set `competition` in config.toml, or write competitions/" + name + ".py",
         )
     return known[name]
-
-
-def _imported(name: str) -> ModuleType:
-    try:
-        return importlib.import_module(f"{room.__name__}.{name}")
-    except Exception as error:
-        place = _place(error, name)
-        raise DataError(
-            f"The competition file {name}.py cannot be imported: {type(error).__name__}: {error}{place}",
-            expected="a file that defines a Competition",
-            todo="correct it, or begin its name with _ to leave it out",
-        ) from error
-
-
-def _place(error: BaseException, name: str) -> str:
-    """Return the last line of that file that the error came through."""
-    lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if Path(f.filename).stem == name]
-    if isinstance(error, SyntaxError):
-        lines.append(error.lineno)
-    return f" (line {lines[-1]})" if lines else ""
 
 
 def _register(

@@ -6,6 +6,7 @@ from engine._errors import ConfigError, DataError, SamewiseError, StoreError, Ta
 from engine._fingerprint import CodeDigest, code_digest
 from engine._libraries import library_versions
 from engine._measure import StageCost, measure_stage
+from engine._plain_files import import_plain_files
 from engine._pruning import KindSize, StoredArtifact
 from engine._recipe import Json, Recipe
 from engine._settings import FeatureSettings, FoldSettings, Settings, load_settings
@@ -33,6 +34,7 @@ __all__ = [
     "code_digest",
     "console",
     "did_you_mean",
+    "import_plain_files",
     "library_versions",
     "load_settings",
     "measure_stage",

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import json
-import pkgutil
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import fields
@@ -16,7 +14,7 @@ from typing import Any, TypeVar, cast
 
 from pydantic import TypeAdapter, ValidationError
 
-from engine import ConfigError, SamewiseError, Settings, did_you_mean
+from engine import ConfigError, Settings, did_you_mean, import_plain_files
 from models._ranker import Ranker
 
 _R = TypeVar("_R")
@@ -134,19 +132,4 @@ def _place(kind: type) -> str:
 @cache
 def _find_files() -> None:
     """Import the room's plain files, so that their ``@model`` runs."""
-    for file in sorted(pkgutil.iter_modules([str(Path(__file__).parent)]), key=lambda file: file.name):
-        if not file.name.startswith("_"):
-            _import_file(file.name)
-
-
-def _import_file(name: str) -> None:
-    try:
-        importlib.import_module(f"models.{name}")
-    except SamewiseError:
-        raise
-    except Exception as error:
-        raise ConfigError(
-            f"models/{name}.py cannot be imported: {type(error).__name__}: {error}",
-            expected="a file that imports without an error and registers its class with @model",
-            todo="mend the file, or start its name with an underscore to keep it out",
-        ) from error
+    import_plain_files([Path(__file__).parent], "models")

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib import import_module
 from pathlib import Path
 from typing import Protocol, Self, TypeVar
 
@@ -15,7 +13,7 @@ import numpy.typing as npt
 import polars as pl
 
 from competitions import Metric
-from engine import ConfigError
+from engine import ConfigError, import_plain_files
 
 Scores = npt.NDArray[np.float64]
 
@@ -153,6 +151,4 @@ def blenders() -> Mapping[str, Blender]:
 @cache
 def _find_files() -> None:
     """Import the room's plain files, so that their ``@blender`` runs."""
-    for file in sorted(pkgutil.iter_modules([str(Path(__file__).parent)]), key=lambda file: file.name):
-        if not file.name.startswith("_"):
-            import_module(f"stacking.{file.name}")
+    import_plain_files([Path(__file__).parent], "stacking")

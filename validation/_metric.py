@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, wraps
@@ -14,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import TypeAdapter, ValidationError
 
-from engine import ConfigError, DataError, did_you_mean
+from engine import ConfigError, DataError, did_you_mean, import_plain_files
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
@@ -143,9 +142,7 @@ def get_metric(name: str) -> MetricFunction:
 @cache
 def _import_metric_files() -> None:
     package = import_module(__package__ or "validation")
-    for module in pkgutil.iter_modules(package.__path__):
-        if not module.name.startswith("_"):
-            import_module(f"{package.__name__}.{module.name}")
+    import_plain_files(package.__path__, package.__name__)
 
 
 def _check_policy(function: Callable[..., object], policy: Mapping[str, Any]) -> None:

@@ -112,7 +112,7 @@ def test_an_unknown_name(folder: Path) -> None:
 )
 def test_a_broken_file_is_named(folder: Path, text: str, reason: str) -> None:
     write(folder, "broken_one.py", text)
-    with pytest.raises(DataError, match=r"competition file broken_one.py cannot be imported: " + reason):
+    with pytest.raises(DataError, match=r"competitions/broken_one.py cannot be imported: " + reason):
         competitions()
 
 

@@ -198,3 +198,12 @@ def test_two_metrics_of_one_name_are_refused(room_with_new_file: Path) -> None:
     )
     with pytest.raises(ConfigError, match=r"validation\.rmse and in validation\.mine"):
         metrics()
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"), [("def broken(:\n", "SyntaxError"), ("1 / 0\n", "ZeroDivisionError")]
+)
+def test_a_broken_metric_file_is_named(room_with_new_file: Path, text: str, reason: str) -> None:
+    (room_with_new_file / "mine.py").write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match=rf"validation/mine\.py cannot be imported: {reason}"):
+        metrics()
