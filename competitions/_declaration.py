@@ -52,6 +52,8 @@ def _role_problems(c: Competition) -> Iterable[str]:
         if role not in ("key", "observed", "outcome"):
             yield f"column {name!r} has the role {role!r}, which is none of key, observed, outcome"
     for name, expression in c.derived.items():
+        if name in c.interactions.columns():
+            yield f"derived column {name!r} has the name of a column of the interactions"
         unknown = set(expression.meta.root_names()) - set(c.interactions.columns())
         if unknown:
             yield f"derived column {name!r} reads {_listed(unknown)}, which the interactions do not have"

@@ -9,6 +9,7 @@ import polars as pl
 
 from competitions._clock import with_clock
 from competitions._competition import Competition, RawTables
+from competitions._computed import with_derived, with_relevance
 from competitions._dataset import Dataset
 from competitions._declaration import check_declaration, log_columns
 from competitions._notes import intake_notes
@@ -90,13 +91,11 @@ def _log(c: Competition, interactions: pl.LazyFrame) -> pl.DataFrame:
             expected="a log with at least some interactions",
             todo="look at its file and at read() of the competition",
         )
+    clocked = with_clock(rows.lazy(), c.clock, c.user).collect(engine="streaming")
     log = (
-        with_clock(rows.lazy(), c.clock, c.user)
-        .with_columns(**c.derived)
-        .with_columns(relevance=c.relevance.cast(pl.Int8))
+        with_relevance(c, with_derived(c, clocked))
         .select("row", "clock", *log_columns(c), "relevance")
         .sort("clock", "row")
-        .collect(engine="streaming")
     )
     if n_unknown := log["relevance"].null_count():
         raise DataError(

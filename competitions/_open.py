@@ -9,6 +9,7 @@ from pathlib import Path
 import dataframely as dy
 import polars as pl
 
+from competitions._author_code import input_files, read_tables
 from competitions._competition import Competition
 from competitions._dataset import Dataset, currently_opened
 from competitions._discover import get_competition
@@ -57,9 +58,8 @@ def taken_notes(settings: Settings) -> list[str]:
 
 def intake_recipe(competition: Competition, settings: Settings, *, rehash: bool = False) -> Recipe:
     """Everything that the data set is made from: the files' contents, the code that reads them, library versions."""
-    files = file_digests(
-        competition.files(settings.data), settings.data, settings.store / "digests", rehash=rehash
-    )
+    paths = input_files(competition, settings.data)
+    files = file_digests(paths, settings.data, settings.store / "digests", rehash=rehash)
     return Recipe(
         "data",
         competition.name,
@@ -97,10 +97,9 @@ def _taken_in(competition: Competition, settings: Settings, *, rehash: bool = Fa
 
     def build(folder: Path) -> None:
         console.print(f"Taking in {competition.title}", highlight=False, markup=False)
-        console.print(
-            f"from {', '.join(map(str, competition.files(settings.data)))}", highlight=False, markup=False
-        )
+        paths = ", ".join(map(str, input_files(competition, settings.data)))
+        console.print(f"from {paths}", highlight=False, markup=False)
         console.print(f"Licence: {competition.licence}", highlight=False, markup=False, style="dim")
-        take_in(competition, competition.read(settings.data), folder, fingerprint=recipe.key)
+        take_in(competition, read_tables(competition, settings.data), folder, fingerprint=recipe.key)
 
     return Store(settings.store).make(recipe, build)

@@ -9,6 +9,7 @@ import polars as pl
 
 from competitions._clock import end_of, with_clock
 from competitions._competition import Competition, RawTables
+from competitions._computed import selected_pairs, with_derived, with_relevance
 from competitions._declaration import given_columns, observed_columns
 from competitions._validate import table_rules, validated
 from engine import DataError
@@ -42,7 +43,7 @@ def _cut(c: Competition, log: pl.DataFrame) -> Split:
     start = until - c.horizon
     before = log.filter(pl.col("clock") < start)
     targets = log.filter(pl.col("clock") >= start)
-    chosen = c.select_pairs(targets.lazy()).sort("row").collect(engine="streaming")
+    chosen = selected_pairs(c, targets)
     if before.is_empty() or chosen.is_empty():
         raise DataError(
             f"The log of competition {c.name!r} has {before.height} rows before its test window "
@@ -74,9 +75,10 @@ def _given(c: Competition, log: pl.DataFrame, given: pl.LazyFrame, outcomes: pl.
     keys = tuple(name for name in columns if c.roles[name] == "key")
     pairs = validated(given, table_rules(c, "pairs", schema, keys))
     first = int(log["row"].max()) + 1  # type: ignore[arg-type]  # the log is not empty
-    numbered = pairs.with_columns(pair_id=(pl.col("row") + first).cast(pl.UInt32)).with_columns(
-        **{name: expr for name, expr in c.derived.items() if c.roles[name] != "outcome"}
+    numbered = with_derived(
+        c, pairs.with_columns(pair_id=(pl.col("row") + first).cast(pl.UInt32)), ("key", "observed")
     )
+    selected_pairs(c, log.head(0))  # the windows before this one select theirs: a mistake in it shows here
     start = end_of(log.lazy(), c.clock) + c.gap
     until = start + c.horizon
     if c.clock.kind == "time" and c.clock.column in columns:
@@ -109,11 +111,9 @@ def _given_solution(c: Competition, pairs: pl.DataFrame, solution: pl.LazyFrame)
         )
     labelled = known.join(pairs, on="row", how="left", validate="1:1", maintain_order="left")
     labels = (
-        labelled.lazy()
-        .with_columns(**{n: expr for n, expr in c.derived.items() if c.roles[n] == "outcome"})
-        .select("pair_id", relevance=c.relevance.cast(pl.Int8))
+        with_relevance(c, with_derived(c, labelled, ("outcome",)))
+        .select("pair_id", "relevance")
         .sort("pair_id")
-        .collect(engine="streaming")
     )
     if n_unknown := labels["relevance"].null_count():
         raise DataError(

@@ -92,6 +92,17 @@ def test_a_whole_competition_in_one_file_is_opened(folder: Path, settings: Setti
         open_dataset(settings.model_copy(update={"competition": "music"}))
 
 
+def test_a_mistake_in_a_competition_is_told_by_file_and_line(folder: Path, settings: Settings) -> None:
+    broken = WHOLE.replace("return RawTables(plays", "return RawTables({}['plays']")
+    write(folder, "music.py", broken)
+    write(folder, "also.py", "from competitions.music import MUSIC")
+    settings.data.mkdir()
+    (settings.data / "plays.csv").touch()
+    line = 1 + dedent(broken).splitlines().index("    return RawTables({}['plays'], users, items)")
+    with pytest.raises(DataError, match=rf"'music' failed \(music.py, line {line}\): KeyError: 'plays'"):
+        open_dataset(settings.model_copy(update={"competition": "music"}))
+
+
 def test_files_with_an_underscore_are_not_looked_at(folder: Path) -> None:
     write(folder, "_mine.py", "raise RuntimeError")
     assert list(competitions()) == ["movielens"]

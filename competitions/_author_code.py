@@ -1,0 +1,87 @@
+"""Run what the author of a competition wrote; whatever goes wrong there is told as a mistake of that file."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from inspect import unwrap
+from pathlib import Path
+from types import ModuleType
+
+import polars as pl
+
+from competitions._competition import Competition, RawTables
+from engine import DataError, SamewiseError
+
+PLAN = "\n\nResolved plan until failure"  # what Polars appends to a message: pages, for a long query
+
+
+@contextmanager
+def blamed_on(competition: Competition, part: str, expected: str = "") -> Iterator[None]:
+    """Turn any exception of the block into a DataError that names the competition, its file and line, and the part.
+
+    Errors that already say what to do (SamewiseError) pass as they are. ``part``: e.g. "read()".
+    """
+    try:
+        yield
+    except SamewiseError:
+        raise
+    except Exception as error:
+        message = str(error).split(PLAN)[0].strip()
+        raise DataError(
+            f"{part} of competition {competition.name!r} failed ({_place(competition, error)}): "
+            f"{type(error).__name__}: {message}",
+            expected=expected,
+            todo="correct the file of the competition; --debug shows the traceback",
+        ) from error
+
+
+def input_files(competition: Competition, folder: Path) -> tuple[Path, ...]:
+    """Return the files that the competition reads. Raises DataError if they cannot be told."""
+    with blamed_on(competition, "files()", "the paths of the files that read() reads"):
+        return tuple(Path(path) for path in competition.files(folder))
+
+
+def read_tables(competition: Competition, folder: Path) -> RawTables:
+    """Return the competition's raw tables. Raises DataError if it cannot read them, or returns something else."""
+    with blamed_on(competition, "read()", "RawTables from the files of the data folder"):
+        tables = competition.read(folder)
+    found = f"read() of competition {competition.name!r} ({file_of(competition)}) returned"
+    if not isinstance(tables, RawTables):
+        raise DataError(f"{found} a {type(tables).__name__}.", expected="RawTables")
+    wrong = [
+        f"a {type(table).__name__} as {name}"
+        for name, table in vars(tables).items()
+        if not isinstance(table, pl.LazyFrame) and not (table is None and name in ("pairs", "solution"))
+    ]
+    if wrong:
+        raise DataError(f"{found} {', '.join(wrong)}.", expected="LazyFrames", todo="end it with .lazy()")
+    return tables
+
+
+def file_of(competition: Competition) -> str:
+    """Return the name of the file that defines the competition, as far as it can be told."""
+    path = _path_of(competition)
+    return "no file" if path is None else Path(path).name
+
+
+def _path_of(competition: Competition) -> str | None:
+    code = getattr(unwrap(competition.read), "__code__", None)
+    reader = None if code is None else str(code.co_filename)
+    holders = [
+        str(module.__file__)
+        for name, module in sorted(sys.modules.items())
+        if name.startswith("competitions.") and isinstance(module, ModuleType)
+        if any(value is competition for value in vars(module).values())
+    ]
+    # Of several, the others import it; a competition made from another one has its read() elsewhere.
+    return reader if reader in holders or not holders else holders[0]
+
+
+def _place(competition: Competition, error: Exception) -> str:
+    """Return the file, and the last of its lines that the error came through."""
+    path = _path_of(competition)
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == path]
+    return file_of(competition) + (f", line {lines[-1]}" if lines else "")
