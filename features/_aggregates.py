@@ -17,7 +17,7 @@ import polars as pl
 from features._errors import FeatureError
 from features._lookback import Lookback, as_lookback, last_rows
 from features._rowwise import is_rowwise
-from features._states import Operation, State
+from features._states import GRID, Operation, State
 
 
 @dataclass(frozen=True)
@@ -114,13 +114,15 @@ def mean(x: pl.Expr) -> Aggregate:
 def std(x: pl.Expr) -> Aggregate:
     """Sample standard deviation of the non-null values (n - 1). Null below two values.
 
-    Computed from deviations from the history's first value: a sum of squares of large numbers would cancel. Both
-    sums are on the grid, which bounds the error of the variance by about 2^-19; rescale values beyond 1e4 first.
+    Values are rounded to the grid of 2^-20 (about 1e-6), and no digit is lost after that: the sums of their deviations
+    from the history's first value and of the squares of these are integers.
     """
     n, s1, s2 = _one("valid", x), _one("deviation", x), _one("squares", x)
     states = {**n.states, **s1.states, **s2.states}
-    variance = (s2.finish - s1.finish.pow(2) / n.finish) / (n.finish - 1)
-    return Aggregate(states, pl.when(n.finish > 1).then(variance.clip(lower_bound=0.0).sqrt()))
+    rows, total_steps = n.finish.cast(pl.Int128), s1.finish.cast(pl.Int128)
+    squares = (rows * s2.finish.cast(pl.Int128) - total_steps * total_steps).cast(pl.Float64)
+    spread = (squares / (n.finish * (n.finish - 1))).sqrt() * GRID
+    return Aggregate(states, pl.when(n.finish > 1).then(spread))
 
 
 def smallest(x: pl.Expr) -> Aggregate:

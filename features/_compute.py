@@ -15,7 +15,7 @@ from features._column import AggregateBody, FeatureColumn, PairBody
 from features._errors import FeatureError
 from features._plan import Pass, make_plan, states_of
 from features._python_bodies import run_body
-from features._states import EXACT_STEPS, GRID
+from features._states import EXACT_SQUARES, EXACT_STEPS, GRID
 from validation import Window
 
 
@@ -179,7 +179,8 @@ def _check_exact(one: Pass, *frames: pl.DataFrame) -> None:
             if state.name not in frame.columns or state.operation not in ("total", "deviation", "squares"):
                 continue
             values = frame[state.name]
-            bound = EXACT_STEPS * GRID if values.dtype == pl.Float64 else EXACT_STEPS
+            bound = EXACT_SQUARES if state.operation == "squares" else EXACT_STEPS
+            bound = bound * GRID if values.dtype == pl.Float64 else bound
             largest = values.cast(pl.Float64).abs().max()
             if isinstance(largest, float) and not largest < bound:
                 names = ", ".join(c.name for c in one.columns)

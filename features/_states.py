@@ -2,7 +2,7 @@
 
 Float addends are rounded to the grid of 2^-20 and summed as Int64 grid steps, so neither the order of rows nor
 threads can change a sum, not even where large addends cancel. A sum is exact as long as it stays below 2^53 grid
-steps (8.6e9); beyond, it is refused.
+steps (8.6e9); beyond, it is refused. Deviations and their squares are kept in steps, the squares as Int128.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from features._widths import dtype_of, widened
 
 GRID = 2.0**-20
 EXACT_STEPS = 2.0**53
+EXACT_SQUARES = 2.0**94  # of steps squared, summed as Int128: times 2^32 rows it still is one
 Operation = Literal[
     "count", "valid", "total", "deviation", "squares", "smallest", "largest", "first", "last", "raw"
 ]
@@ -83,9 +84,11 @@ class State:
             case "total":
                 return _exact_sum(x, schema)
             case "deviation":
-                return _grid_sum(self._deviation())
+                return self._deviation_steps().sum()
             case "squares":
-                return _grid_sum(self._deviation().pow(2))
+                return (
+                    self._deviation_steps().cast(pl.Int128) * self._deviation_steps().cast(pl.Int128)
+                ).sum()
             case "smallest":
                 return x.min()
             case "largest":
@@ -97,13 +100,17 @@ class State:
             case "raw":
                 return x
 
-    def _deviation(self) -> pl.Expr:
+    def _deviation_steps(self) -> pl.Expr:
         # first(): the reference is one number, however many rows a filter in the expression leaves.
-        return self.expression.cast(pl.Float64) - pl.col(str(self.reference)).first()
+        return _steps(self.expression.cast(pl.Float64) - pl.col(str(self.reference)).first())
+
+
+def _steps(x: pl.Expr) -> pl.Expr:
+    return (x.cast(pl.Float64) / GRID).round().cast(pl.Int64)
 
 
 def _grid_sum(x: pl.Expr) -> pl.Expr:
-    return (x.cast(pl.Float64) / GRID).round().cast(pl.Int64).sum() * GRID
+    return _steps(x).sum() * GRID
 
 
 def _exact_sum(x: pl.Expr, schema: pl.Schema) -> pl.Expr:

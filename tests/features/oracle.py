@@ -106,7 +106,7 @@ CASES: dict[str, Case] = {
         lambda log: mean(log.stars - 3), lambda own, _: averaged([x - 3 for x in values(own, "stars")])
     ),
     "std_stars": Case(lambda log: std(log.stars), lambda own, _: spread(values(own, "stars")), 1e-6),
-    "std_value": Case(lambda log: std(log.value), lambda own, _: spread(values(own, "value")), 4e-3),
+    "std_value": Case(lambda log: std(log.value), lambda own, _: spread(values(own, "value")), 1e-5),
     "smallest_value": Case(
         lambda log: smallest(log.value), lambda own, _: min(values(own, "value"), default=None)
     ),

@@ -68,7 +68,14 @@ def test_integer_sums_beyond_2_to_53_are_refused(timed: Dataset) -> None:
 def test_squares_beyond_the_exact_range_are_refused(timed: Dataset) -> None:
     catalogue = one_column(timed, lambda log: std(log.value))
     with pytest.raises(FeatureError, match="value_of__user_id"):
-        computed_column(catalogue, plays([0.0, 1e5]))
+        computed_column(catalogue, plays([0.0, 1e9]))
+
+
+def test_std_of_near_values_far_from_the_first_keeps_its_digits(timed: Dataset) -> None:
+    """Squares of deviations of 1e5, rounded as floats, would hide a spread of 1e-3."""
+    catalogue = one_column(timed, lambda log: std(log.value.filter(log.value > 0)))
+    spread = computed_column(catalogue, plays([-1e5, 1.0, 1.001])).item()
+    assert spread == pytest.approx(0.001 / math.sqrt(2), rel=2e-3)
 
 
 def test_std_of_large_near_values_does_not_cancel(timed: Dataset) -> None:
