@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 import time
 from collections.abc import Iterable
 from pathlib import Path
 
 from blake3 import blake3
 
-from engine import DataError, StoreError
+from engine import DataError, StoreError, write_atomically
 
 # A file written in the same instant as it was hashed could change again without a new time stamp.
 SETTLED_NS = 2_000_000_000
@@ -82,14 +80,7 @@ def _remembered(entry: Path, state: dict[str, str | int]) -> str | None:
 
 def _remember(entry: Path, known: dict[str, str | int]) -> None:
     try:
-        entry.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            "w", dir=entry.parent, prefix=".", delete=False, encoding="utf-8"
-        ) as file:
-            json.dump(known, file)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(file.name).replace(entry)
+        write_atomically(entry, json.dumps(known))
     except OSError as error:
         raise StoreError(
             f"{entry.parent} cannot be written: {error}",

@@ -1,5 +1,6 @@
 """Settings, the artifact store, parallel tasks, progress and errors: nothing in here knows what is being computed."""
 
+from engine._atomic import sync_folder, write_atomically
 from engine._cli import room_app, run_room, settings_of
 from engine._console import console, out
 from engine._errors import ConfigError, DataError, SamewiseError, StoreError, TaskError, did_you_mean
@@ -44,4 +45,6 @@ __all__ = [
     "run_room",
     "run_tasks",
     "settings_of",
+    "sync_folder",
+    "write_atomically",
 ]

@@ -19,12 +19,13 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from engine._artifact import LABEL, Damage, seal, stamps, verify
+from engine._atomic import write_atomically
 from engine._disk import disk_errors
 from engine._errors import StoreError
 from engine._past import explain_change, past_file, past_text, read_past
 from engine._pruning import KindSize, StoredArtifact, choose, remove, size_by_kind, stored_artifacts
 from engine._recipe import Recipe, digest_json
-from engine._workplace import temporary_file, temporary_folder
+from engine._workplace import own_folder, temporary_folder
 
 _PATIENCE = 20.0  # seconds until a wait for another process is worth a word
 
@@ -230,7 +231,4 @@ class Store:
 
         It is not flushed: what an unlucky power failure can cost is an explanation or a pointer, not a result.
         """
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with temporary_file(self.root) as fresh:
-            fresh.write_text(text, encoding="utf-8")
-            fresh.replace(file)
+        write_atomically(file, text, unfinished=own_folder(self.root), is_durable=False)

@@ -21,7 +21,7 @@ _ours: dict[tuple[int, Path], tuple[Path, FileLock]] = {}
 @contextmanager
 def temporary_folder(root: Path) -> Iterator[Path]:
     """An empty folder on the store's file system, gone after the block unless it was renamed away."""
-    folder = _own_folder(root) / uuid.uuid4().hex
+    folder = own_folder(root) / uuid.uuid4().hex
     folder.mkdir()
     try:
         yield folder
@@ -29,17 +29,7 @@ def temporary_folder(root: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@contextmanager
-def temporary_file(root: Path) -> Iterator[Path]:
-    """A path for a file on the store's file system, gone after the block unless it was renamed away."""
-    file = _own_folder(root) / uuid.uuid4().hex
-    try:
-        yield file
-    finally:
-        file.unlink(missing_ok=True)
-
-
-def _own_folder(root: Path) -> Path:
+def own_folder(root: Path) -> Path:
     """Folder of this process below ``temp/``; made, and those of dead processes removed, on the first use."""
     name = (os.getpid(), root.resolve())
     if name not in _ours or not _ours[name][0].exists():

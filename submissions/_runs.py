@@ -16,8 +16,7 @@ from blake3 import blake3
 from filelock import FileLock
 from pydantic import BaseModel, ValidationError
 
-from engine import Settings, measure_stage
-from submissions._atomic import sync_folder, write_atomically
+from engine import Settings, measure_stage, sync_folder, write_atomically
 from submissions._errors import SubmissionError
 from submissions._gate import Gate, check_bytes
 from submissions._ledger import Entry, Ledger

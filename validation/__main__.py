@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import inspect
-import os
-from pathlib import Path
 
 import typer
 from rich.table import Table
 from rich.text import Text
 
 from competitions import open_dataset
-from engine import Settings, Store, StoreError, out, room_app, run_room, settings_of
+from engine import Settings, Store, StoreError, out, room_app, run_room, settings_of, write_atomically
 from validation import CvBundle, build_report, metrics, plan_folds
 from validation._html import report_html
 from validation._plan import plan_tables
@@ -26,7 +24,8 @@ def report(context: typer.Context) -> None:
     settings = settings_of(context)
     found = build_report(_stored_bundle(settings), open_dataset(settings))
     show_report(found, out)
-    path = _write(settings.reports / "cv.html", report_html(found))
+    path = settings.reports / "cv.html"
+    write_atomically(path, report_html(found))  # so that an open page is never half a report
     out.print(Text(f"Report: {path}"))
 
 
@@ -59,15 +58,6 @@ def _stored_bundle(settings: Settings) -> CvBundle:
             todo="run `make cv`, or `python -m stacking cv`",
         )
     return CvBundle.read(folder)
-
-
-def _write(path: Path, text: str) -> Path:
-    """Replace the file as a whole, so that an open page is never half a report."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
-    return path
 
 
 if __name__ == "__main__":
