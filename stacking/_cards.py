@@ -13,9 +13,9 @@ from competitions import Competition
 from engine import Recipe, Store, Task, run_tasks
 from features import Catalogue, column_recipes
 from models import PairFrame
-from stacking._parts import FORMAT, digest, metric_function, metric_parts
+from stacking._parts import FORMAT, digest, metric_parts
 from stacking._plan import Plan, read_pairs
-from validation import Folds, Window, psi, single_feature_score
+from validation import Folds, Window, get_metric, psi, single_feature_score
 
 SCHEMA = {
     "feature": pl.String,
@@ -122,7 +122,7 @@ def _own_score(competition: Competition, evals: Sequence[PairFrame], column: str
     that need predictions rather than an order, and where no group counts.
     """
     metric, dtype = competition.metric, evals[0].table.schema[column]
-    if not (dtype.is_numeric() or dtype == pl.Boolean) or metric_function(metric).scope == "pooled":
+    if not (dtype.is_numeric() or dtype == pl.Boolean) or get_metric(metric.name).scope == "pooled":
         return None
     keys = ["window", competition.user, "relevance"]
     rows = pl.concat([e.table.select(*dict.fromkeys([*keys, column])) for e in evals])

@@ -9,8 +9,7 @@ import polars as pl
 
 from competitions import Metric
 from stacking._blender import BASELINE, MIN_EVAL_WINDOWS
-from stacking._parts import metric_function
-from validation import MIN_USERS, Difference, paired_bootstrap
+from validation import MIN_USERS, Difference, get_metric, paired_bootstrap
 
 N_RESAMPLES = 1000
 
@@ -42,7 +41,7 @@ def choose_blend(
     oof
         ``fold``, ``window``, the user column, ``relevance`` and a column for each blend; see ``CvBundle.oof``.
     """
-    can_compare = metric_function(metric).scope != "whole"
+    can_compare = get_metric(metric.name).scope != "whole"
     learned = [blend for blend in blends if blend != BASELINE]
     differences = {b: _difference(oof, metric, user, b, seed) for b in learned if can_compare}
     if forced != "auto":

@@ -7,8 +7,8 @@ from functools import cache
 from typing import Any
 
 from competitions import Metric
-from engine import ConfigError, code_digest, did_you_mean
-from validation import MetricFunction, metrics
+from engine import code_digest
+from validation import get_metric
 
 FORMAT = 1  # of the artifacts of this room; raise it when this room puts them together differently
 
@@ -19,23 +19,11 @@ def digest(code: Callable[..., object]) -> str:
     return code_digest(code).digest
 
 
-def metric_function(metric: Metric) -> MetricFunction:
-    """The function behind a competition's metric. Raises ConfigError naming the nearest one if there is none."""
-    known = metrics()
-    if metric.name not in known:
-        raise ConfigError(
-            f"There is no metric {metric.name!r}.{did_you_mean(metric.name, known)}",
-            expected=f"one of {', '.join(known)}",
-            todo="correct the competition's metric, or add a file with @metric to validation/",
-        )
-    return known[metric.name]
-
-
 def metric_parts(metric: Metric) -> dict[str, Any]:
     """The competition's metric: its name, policy and code, which no digest reaches by its name."""
     return {
         "name": metric.name,
         "policy": dict(metric.policy),
         "greater_is_better": metric.greater_is_better,
-        "code": digest(metric_function(metric).compute),
+        "code": digest(get_metric(metric.name).compute),
     }

@@ -4,7 +4,7 @@ from validation._bootstrap import MIN_USERS, Difference, paired_bootstrap
 from validation._bundle import CvBundle
 from validation._drift import SingleFeatureScore, psi, single_feature_score
 from validation._evaluate import evaluate, evaluate_by_group
-from validation._metric import GroupValues, MetricFunction, metric, metrics
+from validation._metric import GroupValues, MetricFunction, get_metric, metric, metrics
 from validation._report import Report, build_report
 from validation._windows import Fold, Folds, Window, is_test, plan_folds, window_pairs, window_relevance
 from validation.hit_rate_at_k import hit_rate_at_k
@@ -32,6 +32,7 @@ __all__ = [
     "build_report",
     "evaluate",
     "evaluate_by_group",
+    "get_metric",
     "hit_rate_at_k",
     "is_test",
     "log_loss",

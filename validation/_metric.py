@@ -134,7 +134,9 @@ def get_metric(name: str) -> MetricFunction:
     known = metrics()
     if name not in known:
         raise ConfigError(
-            f"There is no metric {name!r}.{did_you_mean(name, known)}", expected=f"one of {', '.join(known)}"
+            f"There is no metric {name!r}.{did_you_mean(name, known)}",
+            expected=f"one of {', '.join(known)}",
+            todo="correct the competition's metric, or add a file with @metric to validation/",
         )
     return known[name]
 
