@@ -13,7 +13,7 @@ from competitions._computed import with_derived, with_relevance
 from competitions._dataset import Dataset
 from competitions._declaration import check_declaration, log_columns
 from competitions._notes import intake_notes
-from competitions._test_window import split_off
+from competitions._test_window import check_pairs, split_off, told_apart_by
 from competitions._validate import table_rules, validated
 from engine import DataError
 
@@ -53,6 +53,7 @@ def take_in(competition: Competition, tables: RawTables, folder: Path, *, finger
         "fingerprint": fingerprint,
         "test_start": split.start,
         "test_until": split.until,
+        "told_apart_by": told_apart_by(c),
         "notes": intake_notes(c, tables, split.log, split.pairs, users, items),
     }
     (folder / "meta.json").write_text(json.dumps(meta, indent=1), encoding="utf-8")
@@ -60,8 +61,13 @@ def take_in(competition: Competition, tables: RawTables, folder: Path, *, finger
 
 
 def dataset_in(folder: Path, competition: Competition) -> Dataset:
-    """Return the data set that ``take_in`` wrote into a folder; nothing is read but its ``meta.json``."""
+    """Return the data set that ``take_in`` wrote into a folder; nothing is read but its ``meta.json``.
+
+    Raises DataError if the submission has changed since, and could not tell two pairs apart.
+    """
     meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
+    if told_apart_by(competition) != meta["told_apart_by"]:
+        check_pairs(competition, pl.read_parquet(folder / "test_pairs.parquet"))
     return Dataset(
         competition=competition,
         log=pl.scan_parquet(folder / "log.parquet"),

@@ -10,7 +10,7 @@ import dataframely as dy
 import polars as pl
 
 from competitions._author_code import input_files, read_tables
-from competitions._competition import Competition
+from competitions._competition import Competition, Metric, SubmissionFormat
 from competitions._dataset import Dataset, currently_opened
 from competitions._discover import get_competition
 from competitions._files import file_digests
@@ -79,10 +79,16 @@ def _intake_code() -> str:
 
 
 def _declared(competition: Competition) -> str:
-    """Digest of the competition's code and values; its words for people do not count."""
+    """Digest of what the competition's data depend on: its code and values, but no words for people.
+
+    Metric and submission come after the data: what reads them has them in its own recipes.
+    """
     known = _known_digests.get(id(competition))
     if known is None or known[0] is not competition:
-        digest = code_digest(replace(competition, title="", licence="")).digest
+        data_only = replace(
+            competition, title="", licence="", metric=Metric(""), submission=SubmissionFormat({})
+        )
+        digest = code_digest(data_only).digest
         known = _known_digests[id(competition)] = (competition, digest)
     return known[1]
 

@@ -33,8 +33,14 @@ def split_off(c: Competition, log: pl.DataFrame, tables: RawTables) -> Split:
     could not tell two pairs apart.
     """
     split = _cut(c, log) if tables.pairs is None else _given(c, log, tables.pairs, tables.solution)
-    _check_pairs(c, split.pairs)
+    check_pairs(c, split.pairs)
     return split
+
+
+def told_apart_by(c: Competition) -> list[str]:
+    """Columns of the pairs by which a submission names its rows; none if its rows are known by their order."""
+    named = dict.fromkeys(name for name in c.submission.columns.values() if name != "score")
+    return [] if c.submission.ordered else list(named)
 
 
 def _cut(c: Competition, log: pl.DataFrame) -> Split:
@@ -122,12 +128,12 @@ def _given_solution(c: Competition, pairs: pl.DataFrame, solution: pl.LazyFrame)
     return labels
 
 
-def _check_pairs(c: Competition, pairs: pl.DataFrame) -> None:
+def check_pairs(c: Competition, pairs: pl.DataFrame) -> None:
     """Refuse pairs that a submission could not tell apart; an ordered file tells them apart by position."""
     if pairs.is_empty():
         raise DataError(f"Competition {c.name!r} gives no pairs to score.", expected="at least one test pair")
-    names = [name for name in c.submission.columns.values() if name != "score"]
-    if c.submission.ordered or not names:
+    names = told_apart_by(c)
+    if not names:
         return
     again = pairs.filter(pairs.select(names).is_duplicated())
     if not again.is_empty():

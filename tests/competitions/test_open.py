@@ -8,10 +8,21 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import polars as pl
 import pytest
 
-from competitions import Dataset, every_file, get_competition, open_dataset, opened, solution
+from competitions import (
+    Dataset,
+    Metric,
+    SubmissionFormat,
+    every_file,
+    get_competition,
+    open_dataset,
+    opened,
+    solution,
+)
 from engine import ConfigError, DataError, Settings, StoreError
 
 ROOT = Path(__file__).parents[2]
@@ -120,13 +131,54 @@ def test_an_opened_data_set_is_the_answer(small: Settings, movielens: Dataset) -
     assert open_dataset(small) is not movielens
 
 
-def test_words_for_people_do_not_change_the_data(small: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    movielens = get_competition("movielens")
-    keys = []
-    for changes in ({}, {"licence": "Ask them."}, {"horizon": 2}):
-        monkeypatch.setattr("competitions.movielens.MOVIELENS", replace(movielens, **changes))
-        keys.append(open_dataset(small).fingerprint)
-    assert keys[0] == keys[1] != keys[2]
+MOVIELENS = get_competition("movielens")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"licence": "Ask them."},
+        {"metric": Metric("user_auc", policy={"one_class": "half"})},
+        {"submission": replace(MOVIELENS.submission, separator=";")},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_what_comes_after_the_data_does_not_change_them(
+    small: Settings, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
+) -> None:
+    before = open_dataset(small).fingerprint
+    monkeypatch.setattr("competitions.movielens.MOVIELENS", replace(MOVIELENS, **changes))
+    again = open_dataset(small)
+    assert again.fingerprint == before
+    assert [getattr(again.competition, name) for name in changes] == list(changes.values())
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"horizon": 2},
+        {"source": "release_year"},
+        {"relevance": pl.col("rating")},
+        {"select_pairs": lambda targets: targets.filter(pl.col("user_id") == 1)},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_what_the_data_are_made_by_does(
+    small: Settings, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
+) -> None:
+    before = open_dataset(small).fingerprint
+    monkeypatch.setattr("competitions.movielens.MOVIELENS", replace(MOVIELENS, **changes))
+    assert open_dataset(small).fingerprint != before
+
+
+def test_another_submission_must_still_tell_the_pairs_apart(
+    small: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_dataset(small)
+    by_user = SubmissionFormat({"user": "user_id", "score": "score"})
+    monkeypatch.setattr("competitions.movielens.MOVIELENS", replace(MOVIELENS, submission=by_user))
+    with pytest.raises(DataError, match="4 of 4 test pairs of competition 'movielens' are duplicates"):
+        open_dataset(small)
 
 
 def test_an_unknown_competition(small: Settings) -> None:
