@@ -17,6 +17,8 @@ from competitions._test_window import check_pairs, split_off, told_apart_by
 from competitions._validate import table_rules, validated
 from engine import DataError
 
+N_SHOWN = 3
+
 
 def take_in(competition: Competition, tables: RawTables, folder: Path, *, fingerprint: str) -> Dataset:
     """Check the tables, give each row its clock and write the data set into an empty ``folder``.
@@ -26,7 +28,8 @@ def take_in(competition: Competition, tables: RawTables, folder: Path, *, finger
     (``pair_id``, ``relevance``; only if it is known) and ``meta.json``. Whoever calls it makes the folder appear whole:
     ``open_dataset`` does it through the store.
 
-    Raises DataError if the competition contradicts itself or a table breaks its rules.
+    Raises DataError if the competition contradicts itself, a table breaks its rules, or users or items are others than
+    those of the log.
     """
     c = competition
     check_declaration(c)
@@ -41,6 +44,8 @@ def take_in(competition: Competition, tables: RawTables, folder: Path, *, finger
         .sort(c.item)
     )
     log = _log(c, tables.interactions)
+    _check_attributes(c, "users", users, log, c.user)
+    _check_attributes(c, "items", items, log, c.item)
     split = split_off(c, log, tables)
 
     split.log.write_parquet(folder / "log.parquet")
@@ -110,3 +115,25 @@ def _log(c: Competition, interactions: pl.LazyFrame) -> pl.DataFrame:
             todo="say in its relevance expression what a missing outcome means, e.g. with fill_null(0)",
         )
     return log
+
+
+def _check_attributes(
+    c: Competition, name: str, attributes: pl.DataFrame, log: pl.DataFrame, key: str
+) -> None:
+    """Refuse a table that is empty or about others than the log: every attribute would be null."""
+    if log[key].is_in(attributes[key].implode()).any():
+        return
+    rows = f"has {attributes.height} rows" if attributes.height else "has no rows"
+    shown = f" ({_first(attributes[key])})" if attributes.height else ""
+    raise DataError(
+        f"Table {name!r} of competition {c.name!r} {rows}{shown}, "
+        f"and none of them is for one of the log's {log[key].n_unique()} {name} ({_first(log[key])}).",
+        expected=f"a row for the {name} of the log, with the same {key}",
+        todo="look at its file: is it whole, and of the same data set?",
+    )
+
+
+def _first(keys: pl.Series) -> str:
+    """Return the smallest few keys as text."""
+    smallest = keys.unique().sort()
+    return ", ".join(map(repr, smallest.head(N_SHOWN))) + (", ..." if smallest.len() > N_SHOWN else "")

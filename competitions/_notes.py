@@ -29,13 +29,13 @@ def intake_notes(
             notes.append(
                 f"Columns of {name} that the competition does not declare are left out: {', '.join(left_out)}."
             )
-    for key, attributes, word in ((c.user, users, "user"), (c.item, items, "item")):
+    for key, attributes, word in ((c.user, users, "a user"), (c.item, items, "an item")):
         for rows, where in ((log, "log"), (pairs, "test pairs")):
             missing = rows.join(attributes, on=key, how="anti")
             if missing.height:
                 n_keys = missing[key].n_unique()
                 notes.append(
-                    f"{missing.height} rows of the {where} have a {word} without attributes "
+                    f"{missing.height} rows of the {where} have {word} without attributes "
                     f"({n_keys} of them): their attributes are null."
                 )
     if c.clock.kind == "per_user":

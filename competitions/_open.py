@@ -107,5 +107,7 @@ def _taken_in(competition: Competition, settings: Settings, *, rehash: bool = Fa
         console.print(f"from {paths}", highlight=False, markup=False)
         console.print(f"Licence: {competition.licence}", highlight=False, markup=False, style="dim")
         take_in(competition, read_tables(competition, settings.data), folder, fingerprint=recipe.key)
+        for note in notes_in(folder):
+            console.print(f"Note: {note}", highlight=False, markup=False)
 
     return Store(settings.store).make(recipe, build)

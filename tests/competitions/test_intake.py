@@ -200,6 +200,31 @@ class TestAttributes:
         notes = (tmp_path / "meta.json").read_text()
         assert "7 rows of the log have a user without attributes (1 of them)" in notes
 
+    def test_items_without_attributes_are_told_too(
+        self, shop: Competition, tables: RawTables, tmp_path: Path
+    ) -> None:
+        few = replace(tables, items=tables.items.filter(pl.col("item_id") != 11))
+        take_in(shop, few, tmp_path, fingerprint="f")
+        notes = (tmp_path / "meta.json").read_text()
+        assert "10 rows of the log have an item without attributes (1 of them)" in notes
+        assert "2 rows of the test pairs have an item without attributes (1 of them)" in notes
+
+    @pytest.mark.parametrize(("table", "key"), [("users", "user_id"), ("items", "item_id")])
+    def test_a_table_about_others_than_the_log(
+        self, taken: Take, tables: RawTables, table: str, key: str
+    ) -> None:
+        others = getattr(tables, table).with_columns(pl.col(key) + 100)
+        with pytest.raises(
+            DataError, match=rf"Table '{table}' of .* has \d rows \(1\d\d, .* none of them"
+        ) as e:
+            taken(replace(tables, **{table: others}))
+        assert f"Expected: a row for the {table} of the log, with the same {key}" in str(e.value)
+
+    @pytest.mark.parametrize(("table", "keys"), [("users", r"3 users \(1, 2, 3\)"), ("items", "2 items")])
+    def test_an_empty_table(self, taken: Take, tables: RawTables, table: str, keys: str) -> None:
+        with pytest.raises(DataError, match=rf"Table '{table}' of competition 'shop' has no rows, .* {keys}"):
+            taken(replace(tables, **{table: getattr(tables, table).head(0)}))
+
     def test_unknown_columns_are_left_out_and_told(
         self, shop: Competition, tables: RawTables, tmp_path: Path
     ) -> None:

@@ -63,6 +63,23 @@ def test_the_licence_is_printed_when_the_data_are_taken_in_and_not_again(
     assert capsys.readouterr().err == ""
 
 
+def test_the_notes_are_printed_when_the_data_are_taken_in_and_not_again(
+    small: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_old(small.data / "movies.dat", "".join(ITEMS.splitlines(keepends=True)[:19]))
+    open_dataset(small)
+    printed = " ".join(capsys.readouterr().err.split())
+    assert "Note: 2 rows of the test pairs have an item without attributes (1 of them)" in printed
+    open_dataset(small)
+    assert capsys.readouterr().err == ""
+
+
+def test_an_empty_file_of_films(small: Settings) -> None:
+    write_old(small.data / "movies.dat", "")
+    with pytest.raises(DataError, match=r"Table 'items' .* has no rows, .* 20 items \(1, 2, 3, \.\.\.\)"):
+        open_dataset(small)
+
+
 def test_a_second_time_reads_no_input_file(small: Settings) -> None:
     first = open_dataset(small)
     content = (small.data / "ratings.dat").stat()
