@@ -9,13 +9,22 @@ from typing import Any, cast
 
 import polars as pl
 
-from competitions import Dataset, open_dataset
+from competitions import Dataset, Metric, open_dataset
 from engine import ConfigError, DataError, Settings, Store, did_you_mean, library_versions
 from features import Catalogue, feature_keys, load_catalogue, read_features
 from models import PairFrame, Ranker, build_models
 from stacking._blender import BASELINE, MIN_EVAL_WINDOWS, Blender, blenders
 from stacking._parts import digest
-from validation import Folds, Window, evaluate, plan_folds, window_pairs, window_relevance
+from validation import (
+    Folds,
+    Window,
+    evaluate,
+    get_metric,
+    metrics,
+    plan_folds,
+    window_pairs,
+    window_relevance,
+)
 
 
 @dataclass(frozen=True)
@@ -71,9 +80,11 @@ class Plan:
 def make_plan(settings: Settings) -> Plan:
     """Read the settings into a plan. Computes no feature and fits nothing.
 
-    Raises ConfigError for unknown models, features or blenders, and for names that would collide.
+    Raises ConfigError for unknown models, features or blenders, for names that would collide, and for a metric that
+    a stack cannot be judged by.
     """
     dataset = open_dataset(settings)
+    _check_metric(dataset.competition.metric)
     catalogue = load_catalogue(dataset)
     models, known = build_models(settings), blenders()
     _check_names(models, known, dataset)
@@ -147,6 +158,18 @@ def read_pairs(
         table = table.drop("relevance", strict=False)
     c = catalogue.dataset.competition
     return PairFrame(table, tuple(columns), c.user, c.item, c.source)
+
+
+def _check_metric(metric: Metric) -> None:
+    """Refuse metrics of the scores' values: models give raw scores and blends give ranks, on scales of their own."""
+    if get_metric(metric.name).scope == "pooled":
+        known = [name for name, function in metrics().items() if function.scope != "pooled"]
+        raise ConfigError(
+            f"The metric {metric.name} judges the values of the scores, such as probabilities.",
+            expected=f"a metric of the scores' order, since blends are made of ranks: one of {', '.join(known)}",
+            todo="name one of these as the competition's metric and calibrate the submitted scores afterwards; "
+            "`validation.evaluate` computes any metric",
+        )
 
 
 def _check_names(models: Mapping[str, Ranker], known: Mapping[str, Blender], dataset: Dataset) -> None:

@@ -8,8 +8,17 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from competitions import Competition, Dataset, RawTables, get_competition, opened, random_tables, take_in
-from engine import DataError, Settings
+from competitions import (
+    Competition,
+    Dataset,
+    Metric,
+    RawTables,
+    get_competition,
+    opened,
+    random_tables,
+    take_in,
+)
+from engine import ConfigError, DataError, Settings
 from stacking import run_cv
 
 MODELS = {"popularity": {}, "trees": {"kind": "catboost", "iterations": 3}}
@@ -67,3 +76,27 @@ def test_one_fold_without_a_value_is_named(
         pytest.raises(DataError, match=r"counts no group in fold2 \([^,]*, \d+ pairs\)\."),
     ):
         run_cv(settings)
+
+
+@pytest.mark.parametrize("name", ["log_loss", "rmse"])
+def test_a_metric_of_the_values_is_refused_with_those_of_the_order(
+    name: str, settings: Settings, competition: Competition, tmp_path: Path
+) -> None:
+    loss = replace(competition, metric=Metric(name, greater_is_better=False))
+    dataset = intake(loss, random_tables(loss, n_users=20, n_items=20, n_rows=600, seed=2), tmp_path)
+    with opened(dataset), pytest.raises(ConfigError, match=f"The metric {name} judges the values") as caught:
+        run_cv(settings)
+    assert "user_auc" in caught.value.expected
+    assert "log_loss" not in caught.value.expected
+    assert "calibrate" in caught.value.todo
+    assert not (settings.store / "artifacts").exists()
+
+
+def test_a_metric_over_all_rows_is_not_refused(
+    settings: Settings, competition: Competition, tmp_path: Path
+) -> None:
+    whole = replace(competition, metric=Metric("roc_auc"))
+    dataset = intake(whole, random_tables(whole, n_users=20, n_items=20, n_rows=1000, seed=2), tmp_path)
+    with opened(dataset):
+        bundle = run_cv(settings.model_copy(update={"models": {"popularity": {}}}))
+    assert bundle.chosen == "mean_rank"
