@@ -48,7 +48,7 @@ def blend_recipe(plan: Plan, name: str, oof: Recipe, left_out: str | None = None
         "left out": left_out,
         "seed": plan.settings.seed,
     }
-    return Recipe("blend", f"{name} without {left_out}" if left_out else name, parts)
+    return Recipe("blend", plan.name(f"{name} without {left_out}" if left_out else name), parts)
 
 
 def blend_oof(plan: Plan, oof_file: Path) -> pl.DataFrame:

@@ -51,7 +51,7 @@ def card_recipe(plan: Plan, family: str, columns: Sequence[str]) -> Recipe:
         "eval": [w.name for w in plan.eval_windows],
         "features": plan.frame_keys(plan.folds.windows, columns),
     }
-    return Recipe("cards", family, facts)
+    return Recipe("cards", plan.name(family), facts)
 
 
 def make_cards(plan: Plan) -> pl.DataFrame:

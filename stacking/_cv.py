@@ -18,7 +18,7 @@ from stacking._choice import N_RESAMPLES, Choice, choose_blend
 from stacking._oof import make_oof, oof_recipe, plan_cv_fits
 from stacking._parts import FORMAT, digest
 from stacking._plan import Plan, check_folds, make_plan
-from validation import CvBundle, evaluate, paired_bootstrap
+from validation import CvBundle, evaluate
 
 POINTER = "cv"
 
@@ -45,7 +45,7 @@ def cv_recipe(plan: Plan) -> Recipe:
     oof = oof_recipe(plan, fits)
     folds = [f.name for f in plan.folds.folds]
     parts: dict[str, Any] = {
-        "code": [digest(evaluate), digest(paired_bootstrap)],
+        "code": [digest(evaluate), digest(choose_blend)],
         "format": FORMAT,
         "fits": {f"{f.model} @ {f.fold.name}": f.fit.key for f in fits},
         "oof": oof.key,
@@ -56,7 +56,7 @@ def cv_recipe(plan: Plan) -> Recipe:
         "settings": _settings(plan),
         "n_resamples": N_RESAMPLES,
     }
-    return Recipe("cv", plan.dataset.competition.name, parts)
+    return Recipe("cv", plan.name("cross-validation"), parts)
 
 
 def _cross_validate(plan: Plan) -> CvBundle:

@@ -87,7 +87,7 @@ def final_recipe(plan: Plan, bundle: CvBundle, fits: Sequence[Fit]) -> Recipe:
         "chosen": bundle.chosen,
         "data": plan.dataset.fingerprint,
     }
-    return Recipe("final", plan.dataset.competition.name, parts)
+    return Recipe("final", plan.name("test scores"), parts)
 
 
 def _score_test_pairs(

@@ -40,7 +40,7 @@ def plan_fit(plan: Plan, model: str, fold: Fold, iterations: int | None = None) 
     columns = plan.columns[model]
     fit = Recipe(
         "fit",
-        f"{model} @ {fold.eval.name}",
+        plan.name(f"{model} @ {fold.eval.name}"),
         {
             **plan.parts[model],
             "columns": list(columns),
@@ -53,7 +53,7 @@ def plan_fit(plan: Plan, model: str, fold: Fold, iterations: int | None = None) 
     )
     scores = Recipe(
         "scores",
-        f"{model} @ {fold.eval.name}",
+        plan.name(f"{model} @ {fold.eval.name}"),
         {"fit": fit.key, "features": plan.frame_keys([fold.eval], columns)},
     )
     return Fit(model, fold, iterations, fit, scores)
@@ -177,7 +177,7 @@ def oof_recipe(plan: Plan, fits: Sequence[Fit]) -> Recipe:
     models = list(plan.models)
     return Recipe(
         "oof",
-        "models",
+        plan.name("models"),
         {"models": models, "scores": upstream, "data": plan.dataset.fingerprint, "format": FORMAT},
     )
 

@@ -62,6 +62,10 @@ class Plan:
         names = ["pairs", *columns]
         return {n: self.keys[n] for w in windows for n in (f"{name} @ {w.name}" for name in names)}
 
+    def name(self, words: str) -> str:
+        """Name of an artifact in the store: two competitions in one store must not take each other's for theirs."""
+        return f"{self.dataset.competition.name}: {words}"
+
     @property
     def eval_windows(self) -> tuple[Window, ...]:
         """The folds' eval windows, earliest first."""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -234,3 +235,21 @@ def test_worker_processes_give_the_same_as_one_process(
     settings, bundle = first
     many = run_cv(settings.model_copy(update={"backend": "processes", "store": tmp_path}))
     assert many.oof.equals(bundle.oof)
+
+
+def test_two_competitions_in_one_store_do_not_mix(
+    first: tuple[Settings, CvBundle], dataset: Dataset, tmp_path: Path
+) -> None:
+    """Neither run makes the other's artifacts unneeded, nor is one explained by the other."""
+    settings = first[0].model_copy(update={"store": tmp_path, "models": {"popularity": {}}})
+    other = replace(dataset, competition=replace(dataset.competition, name="other"), fingerprint="other")
+    bundles = [run_cv(settings)]
+    final_scores(settings, bundles[0])
+    with opened(other):
+        bundles.append(run_cv(settings))
+        final_scores(settings, bundles[1])
+    labels = [json.loads(f.read_text())["label"] for f in tmp_path.glob("artifacts/*/*/artifact.json")]
+    competitions = [label["name"].partition(": ")[0] for label in labels]
+    assert set(competitions) == {"movielens", "other"}
+    assert competitions.count("movielens") == competitions.count("other")
+    assert Store(tmp_path).prune(is_unneeded_only=True) == ()
