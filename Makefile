@@ -41,4 +41,4 @@ check: setup ## lint, formatting, types
 	@.venv/bin/mypy
 
 bench: setup ## run the benchmarks, side by side with what one would use instead
-	@for file in benchmarks/[a-z]*.py; do $(PY) -m benchmarks.$$(basename $$file .py) $(ARGS) || exit 1; done
+	@for file in benchmarks/[a-z]*.py; do $(PY) -m benchmarks.$$(basename $$file .py) || exit 1; done

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from features import Window, fitted
+from features import Window, codes, fitted
 
 Vectors = npt.NDArray[np.float64]
 
@@ -31,16 +31,16 @@ class GenreTaste:
         """Sum the genre vectors of each user's liked and disliked rows."""
         rows = history.select("user_id", "genres", "like", "dislike").collect(engine="in-memory")
         self.users = rows["user_id"].unique().sort()
-        codes = self._user_codes(rows["user_id"])
+        places = codes(rows["user_id"], self.users)
         vectors = genre_vectors(rows["genres"])
-        self.liked = self._profiles(vectors, codes, rows["like"])
-        self.disliked = self._profiles(vectors, codes, rows["dislike"])
+        self.liked = self._profiles(vectors, places, rows["like"])
+        self.disliked = self._profiles(vectors, places, rows["dislike"])
 
     def transform(self, pairs: pl.DataFrame) -> pl.DataFrame:
         """Compare each pair's item with the profile of its user."""
         vectors = genre_vectors(pairs["genres"])
-        codes = self._user_codes(pairs["user_id"])
-        liked, disliked = cosine(vectors, self.liked[codes]), cosine(vectors, self.disliked[codes])
+        places = codes(pairs["user_id"], self.users)  # users without history share the empty last row
+        liked, disliked = cosine(vectors, self.liked[places]), cosine(vectors, self.disliked[places])
         columns = {
             "genre_cosine_liked": liked,
             "genre_cosine_disliked": disliked,
@@ -51,18 +51,10 @@ class GenreTaste:
             for name, values in columns.items()
         )
 
-    def _user_codes(self, users: pl.Series) -> npt.NDArray[np.intp]:
-        """Row of each user's profile; users without history share the empty last one."""
-        found = pl.DataFrame({"user_id": self.users}).with_row_index("code")
-        codes = pl.DataFrame({"user_id": users}).join(
-            found, on="user_id", how="left", validate="m:1", maintain_order="left"
-        )["code"]
-        return codes.fill_null(len(self.users)).to_numpy().astype(np.intp)
-
-    def _profiles(self, vectors: Vectors, codes: npt.NDArray[np.intp], which: pl.Series) -> Vectors:
+    def _profiles(self, vectors: Vectors, places: npt.NDArray[np.intp], which: pl.Series) -> Vectors:
         profiles = np.zeros((len(self.users) + 1, vectors.shape[1]))
         chosen = which.fill_null(value=False).to_numpy()
-        np.add.at(profiles, codes[chosen], vectors[chosen])
+        np.add.at(profiles, places[chosen], vectors[chosen])
         return profiles
 
 
