@@ -1,6 +1,7 @@
 """Submissions: make, check, blend, record, compare and show. Nothing leaves the house without passing the gate."""
 
 from submissions._agreement import Agreement, rank_agreement
+from submissions._basis import CvBasis
 from submissions._blend import blend_runs
 from submissions._check import check_against_runs
 from submissions._compare import Change, Comparison, compare_runs
@@ -20,6 +21,7 @@ __all__ = [
     "Agreement",
     "Change",
     "Comparison",
+    "CvBasis",
     "CvScore",
     "Entry",
     "FileFacts",

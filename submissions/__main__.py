@@ -15,6 +15,7 @@ from rich.text import Text
 
 from competitions import open_dataset
 from engine import out, room_app, run_room, settings_of
+from submissions._basis import CvBasis
 from submissions._blend import blend_runs
 from submissions._check import check_against_runs
 from submissions._compare import compare_runs
@@ -66,7 +67,8 @@ def check(ctx: typer.Context, file: Annotated[Path, typer.Argument(metavar="FILE
     """Pass a file through the gate. Exit code 1 if it is refused."""
     settings = settings_of(ctx)
     dataset = open_dataset(settings)
-    verdict = check_against_runs(Runs.of(settings), Gate.of(dataset), dataset.competition.name, file)
+    basis = CvBasis.of(settings, dataset)
+    verdict = check_against_runs(Runs.of(settings), Gate.of(dataset), basis, file)
     verdict.require(str(file))
     for warning in verdict.warnings:
         _print(Text(f"warning: {warning}", style="yellow"))

@@ -9,6 +9,7 @@ import polars as pl
 from competitions import open_dataset
 from engine import Settings
 from submissions._agreement import within
+from submissions._basis import CvBasis
 from submissions._cv import OOF_KEYS, cv_score, same_rows
 from submissions._errors import SubmissionError
 from submissions._gate import Gate
@@ -52,7 +53,7 @@ def blend_runs(
     remarks = _spread_remarks(table, parents) if not with_ranks else ()
     table = blended(table, parents, gate.group, with_ranks=with_ranks)
     oof, why_not = _blended_oof(runs, parents, ["window", *gate.group], with_ranks=with_ranks)
-    agreement = previous_best(runs, gate, c.name, table)
+    agreement = previous_best(runs, gate, CvBasis.of(settings, dataset), table)
     cv: tuple[CvScore, ...] = ()
     if oof is not None:
         singles = [cv_score(oof, c.metric, c.user, p.run, "model") for p in parents]

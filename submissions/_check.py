@@ -6,6 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
+from submissions._basis import CvBasis
 from submissions._gate import Gate, check_bytes, typed_table
 from submissions._gate_file import read_bytes, read_text_table
 from submissions._previous import previous_best
@@ -13,14 +14,14 @@ from submissions._runs import Runs
 from submissions._verdict import Finding, Verdict
 
 
-def check_against_runs(runs: Runs, gate: Gate, competition: str, path: Path) -> Verdict:
-    """Check a file; if it is accepted, say how it agrees with the best run of the competition."""
+def check_against_runs(runs: Runs, gate: Gate, basis: CvBasis, path: Path) -> Verdict:
+    """Check a file; if it is accepted, say how it agrees with the best run of that basis."""
     data = read_bytes(path)
     if isinstance(data, Finding):
         return Verdict((data,))
     verdict = check_bytes(gate, data)
     table = _pairs_table(gate, data) if verdict.is_accepted else None
-    return verdict if table is None else verdict + previous_best(runs, gate, competition, table)
+    return verdict if table is None else verdict + previous_best(runs, gate, basis, table)
 
 
 def _pairs_table(gate: Gate, data: bytes) -> pl.DataFrame | None:

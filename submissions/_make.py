@@ -14,9 +14,10 @@ from engine import Settings, Store, TaskError, console, measure_stage
 from features import compute_features, feature_keys, load_catalogue
 from models import build_models
 from stacking import final_scores, read_final_weights, run_cv
+from submissions._basis import CvBasis, metric_facts
 from submissions._cv import chosen_oof, cv_scores
 from submissions._gate import Gate
-from submissions._manifest import Manifest, MetricFacts, RunFacts, Stage
+from submissions._manifest import Manifest, RunFacts, Stage
 from submissions._previous import previous_best
 from submissions._provenance import git_facts, installed_versions, machine_words
 from submissions._runs import Runs
@@ -43,7 +44,7 @@ def make_submission(settings: Settings) -> Manifest:
     with _stage("comparison with the best run", stages):
         gate = Gate.of(dataset)
         table = scored_pairs(gate, scores)
-        agreement = previous_best(runs, gate, c.name, table)
+        agreement = previous_best(runs, gate, CvBasis.of(settings, dataset), table)
     facts = RunFacts(
         **about_run(settings, dataset, gate),
         chosen=bundle.chosen,
@@ -58,12 +59,9 @@ def make_submission(settings: Settings) -> Manifest:
 
 def about_run(settings: Settings, dataset: Dataset, gate: Gate) -> dict[str, Any]:
     """Facts that every kind of run states: competition, metric, code, config, seeds, data, versions, machine."""
-    metric = dataset.competition.metric
     return {
         "competition": dataset.competition.name,
-        "metric": MetricFacts(
-            name=metric.name, policy=dict(metric.policy), greater_is_better=metric.greater_is_better
-        ),
+        "metric": metric_facts(dataset.competition.metric),
         "pair_keys": gate.pair_keys,
         "group": gate.group,
         "user": dataset.competition.user,

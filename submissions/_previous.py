@@ -5,6 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from submissions._agreement import rank_agreement
+from submissions._basis import CvBasis
 from submissions._errors import SubmissionError
 from submissions._gate import Gate
 from submissions._manifest import Manifest
@@ -16,10 +17,11 @@ LOW_AGREEMENT = 0.3
 """Mean rank correlation below which the gate warns."""
 
 
-def best_run(runs: Runs, competition: str) -> Manifest | None:
-    """The finished run of a competition with the best CV; the newest of equals. None if none has one.
+def best_run(runs: Runs, basis: CvBasis) -> Manifest | None:
+    """The finished run with the best CV of that basis; the newest of equals. None if there is none.
 
-    A run whose manifest is damaged is passed over: ``list`` shows it.
+    CV values over other data or folds are no better or worse than this one's. A run whose manifest is
+    damaged is passed over: ``list`` shows it.
     """
     best: Manifest | None = None
     for run in runs.ids():
@@ -27,22 +29,22 @@ def best_run(runs: Runs, competition: str) -> Manifest | None:
             manifest = runs.manifest(run)
         except SubmissionError:
             continue
-        if manifest.competition == competition and manifest.cv_mean is not None:
+        if CvBasis.of_run(manifest) == basis and manifest.cv_mean is not None:
             sign = 1 if manifest.metric.greater_is_better else -1
             if best is None or best.cv_mean is None or sign * (manifest.cv_mean - best.cv_mean) >= 0:
                 best = manifest
     return best
 
 
-def previous_best(runs: Runs, gate: Gate, competition: str, table: pl.DataFrame) -> Verdict:
+def previous_best(runs: Runs, gate: Gate, basis: CvBasis, table: pl.DataFrame) -> Verdict:
     """Compare the ranks of a submission with those of the best run so far.
 
     ``table`` has the columns of ``gate.pair_columns`` and ``score``. Never a refusal: a warning if they agree badly,
     otherwise a fact.
     """
-    best = best_run(runs, competition)
+    best = best_run(runs, basis)
     if best is None:
-        return Verdict(facts=("no earlier run to compare with",))
+        return Verdict(facts=("no earlier run over the same data and folds to compare with",))
     what = f"the best run so far, {best.run} (CV {best.cv_mean:.5f})"
     try:
         other = scored_pairs(gate, runs.scores(best.run), on=gate.pair_keys)

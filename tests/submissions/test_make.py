@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import polars as pl
 import pytest
 
 from competitions import Metric, open_dataset, solution
-from engine import Settings
+from engine import FoldSettings, Settings
 from submissions import (
+    CvBasis,
     Gate,
     Manifest,
     Runs,
@@ -36,6 +37,10 @@ class Made:
     first: Manifest
     again: Manifest
     single: Manifest
+
+    @property
+    def basis(self) -> CvBasis:
+        return CvBasis.of(self.settings, open_dataset(self.settings))
 
     @property
     def names(self) -> list[str]:
@@ -188,8 +193,28 @@ def test_check_warns_of_scores_the_wrong_way_round(made: Made, tmp_path: Path) -
     good = made.runs.out / made.first.file.name
     upside_down = tmp_path / "mine.csv"
     pl.read_csv(good).with_columns(-pl.col("predict")).write_csv(upside_down)
-    verdict = check_against_runs(made.runs, made.gate, "movielens", upside_down)
+    verdict = check_against_runs(made.runs, made.gate, made.basis, upside_down)
     assert verdict.is_accepted
     assert [w.rule for w in verdict.warnings][-1] == "low agreement"
     assert "check the sign" in str(verdict.warnings[-1])
-    assert "rank correlation" in check_against_runs(made.runs, made.gate, "movielens", good).facts[0]
+    assert "rank correlation" in check_against_runs(made.runs, made.gate, made.basis, good).facts[0]
+
+
+def test_the_best_run_is_sought_among_those_of_the_same_data_and_folds(made: Made) -> None:
+    good = made.runs.out / made.first.file.name
+    others = [
+        replace(made.basis, data_fingerprint="other"),
+        replace(made.basis, competition="other"),
+        replace(made.basis, metric="other"),
+        CvBasis.of(
+            made.settings.model_copy(update={"folds": FoldSettings(n_folds=4, n_train_windows=2)}),
+            open_dataset(made.settings),
+        ),
+    ]
+    for basis in others:
+        facts = check_against_runs(made.runs, made.gate, basis, good).facts
+        assert facts == ("no earlier run over the same data and folds to compare with",)
+
+
+def test_a_finished_run_has_the_basis_of_its_settings(made: Made) -> None:
+    assert CvBasis.of_run(made.runs.manifest(made.first.run)) == made.basis
