@@ -21,11 +21,12 @@ from features._catalogue import Catalogue, bind_catalogue
 from features._codes import codes
 from features._column import FeatureColumn
 from features._compute import compute_window
-from features._declare import Log, Registry, aggregate, fitted, per_pair, table
+from features._declare import Log, aggregate, fitted, per_pair, table
 from features._discover import load_catalogue, load_registry
 from features._errors import FeatureError
 from features._lookback import Lookback, horizon
 from features._recipes import column_recipes, feature_keys
+from features._registry import Registry
 from features._stored import compute_features, missing_columns, read_features
 from validation import Window
 

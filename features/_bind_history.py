@@ -22,9 +22,10 @@ from features._column import (
     check_expression,
     is_input,
 )
-from features._declare import Declaration, Key, Log, aggregate_of
+from features._declare import Log, aggregate_of
 from features._errors import FeatureError, MissingColumnError
 from features._lookback import Lookback
+from features._registry import Declaration, Key
 
 
 def bind_history_feature(

@@ -18,8 +18,8 @@ from features._column import (
     check_expression,
     is_input,
 )
-from features._declare import Declaration, Scope
 from features._errors import FeatureError, MissingColumnError
+from features._registry import Declaration, Scope
 from features._rowwise import is_rowwise
 from features._widths import dtype_of, handed_out
 

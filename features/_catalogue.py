@@ -15,8 +15,8 @@ from engine import ConfigError, FeatureSettings, did_you_mean
 from features._bind_history import bind_history_feature
 from features._bind_pairs import bind_pair_feature
 from features._column import WINDOW_COLUMNS, FeatureColumn, check_fill
-from features._declare import Declaration, Registry
 from features._errors import FeatureError, MissingColumnError
+from features._registry import Declaration, Registry
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ import polars as pl
 from polars.exceptions import PolarsError
 
 from features._aggregates import Aggregate
-from features._declare import Declaration, DType, Key, Scope
 from features._errors import FeatureError, MissingColumnError
 from features._lookback import EVERYTHING, Lookback
+from features._registry import Declaration, DType, Key, Scope
 from features._rowwise import runs_python
 from features._widths import dtype_of, narrow_arithmetic
 

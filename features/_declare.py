@@ -1,12 +1,11 @@
-"""The four ways to write a feature, and the registry they go into."""
+"""The four ways to write a feature."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeVar, overload
+from typing import Any, Protocol, TypeVar, overload
 
 import polars as pl
 
@@ -14,12 +13,10 @@ from engine import did_you_mean
 from features._aggregates import Aggregate, raw
 from features._errors import FeatureError, MissingColumnError
 from features._lookback import Lookback, as_lookback
+from features._registry import REGISTRY, Declaration, DType, Key, Place, Registry, Scope
 from features._widths import handed_out
 from validation import Window
 
-Scope = Literal["row", "user", "window"]
-Key = tuple[str, ...]
-DType = pl.DataType | type[pl.DataType]
 Body = TypeVar("Body", bound=Callable[..., Any])
 
 
@@ -35,52 +32,7 @@ class Fittable(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where a feature is written."""
-
-    file: Path
-    line: int
-
-    def __str__(self) -> str:
-        return f"{self.file.name}:{self.line}"
-
-
-@dataclass(frozen=True)
-class Declaration:
-    """One decorated function or class, before it meets a competition."""
-
-    name: str
-    kind: Literal["aggregate", "per_pair", "table", "fitted"]
-    body: Callable[..., Any]
-    place: Place
-    meaning: str
-    options: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def parameters(self) -> tuple[str, ...]:
-        """Names of the body's parameters."""
-        return tuple(inspect.signature(self.body).parameters)
-
-
-@dataclass
-class Registry:
-    """All declarations by name. One registry is the product's; tests make their own."""
-
-    declarations: dict[str, Declaration] = field(default_factory=dict)
-
-    def add(self, declaration: Declaration) -> None:
-        """Register; a second feature of the same name is refused, naming both files."""
-        known = self.declarations.get(declaration.name)
-        if known:
-            raise FeatureError(
-                f"Two features are named {declaration.name!r}: {known.place} and {declaration.place}.",
-                todo="rename one of them",
-            )
-        self.declarations[declaration.name] = declaration
-
-
-REGISTRY = Registry()
+Fitted = TypeVar("Fitted", bound=Fittable)
 
 
 class Log:
@@ -198,7 +150,7 @@ def fitted(
     fill: float | str | None = None,
     model_input: bool = True,
     registry: Registry = REGISTRY,
-) -> Callable[[Body], Body]:
+) -> Callable[[type[Fitted]], type[Fitted]]:
     """Register a class with ``fit(history, window)`` and ``transform(pairs)``, fitted once a window.
 
     ``variants`` maps a name to the arguments of the class: each variant is fitted by itself and its columns are named

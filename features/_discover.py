@@ -8,8 +8,8 @@ from pathlib import Path
 from competitions import Dataset
 from engine import import_plain_files
 from features._catalogue import Catalogue, bind_catalogue
-from features._declare import REGISTRY, Registry
 from features._errors import FeatureError
+from features._registry import REGISTRY, Registry
 
 
 @cache

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from features._catalogue import Catalogue
 from features._column import AggregateBody, FeatureColumn, PairBody, PythonBody
-from features._declare import Key
 from features._lookback import Lookback
+from features._registry import Key
 from features._states import State, serialized
 
 
