@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from typing import Any
 
 import polars as pl
@@ -22,7 +23,7 @@ def pairs_recipe(dataset: Dataset, window: Window) -> Recipe:
     """Recipe of a window's pairs: ids, keys and observed columns, sorted by pair_id."""
     parts: dict[str, Json] = {
         "data": dataset.fingerprint,
-        "selection": code_digest(dataset.competition.select_pairs).digest,
+        "selection": _code(dataset.competition.select_pairs),
         "window": window.name,
         "polars": pl.__version__,
         "format": FORMAT,
@@ -88,10 +89,16 @@ def _body_parts(column: FeatureColumn) -> Mapping[str, Any]:
         case PairBody():
             return {"code": _digest(serialized(body.expression)), "polars": pl.__version__}
         case PythonBody():
-            body_code = code_digest(column.declaration.body).digest
+            body_code = _code(column.declaration.body)
             arguments = code_digest(dict(body.arguments or {})).digest
             return {"code": body_code, "arguments": arguments, "needs": list(body.needs), "output": body.output,
                     "key": list(body.key), "libraries": library_versions()}  # fmt: skip
+
+
+@cache
+def _code(body: Callable[..., object]) -> str:
+    """Digest of a function or class and of all that it reaches; taken once a process, since it costs a while."""
+    return code_digest(body).digest
 
 
 def _digest(text: str) -> str:
