@@ -160,7 +160,10 @@ class Ranker(Protocol):
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """Feature columns that this model reads by name, whatever the feature patterns select."""
+        """Feature columns that this model reads by name: it gets those and no others, whatever the patterns select.
+
+        Empty: it gets all that the patterns select.
+        """
         ...
 
     @property

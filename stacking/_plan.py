@@ -34,7 +34,8 @@ class Plan:
     Attributes
     ----------
     columns
-        For each model the feature columns that it gets: those that the patterns select and those it needs.
+        For each model the feature columns that it gets: those it needs by name, or else those that the patterns
+        select. So a new feature fits only the models anew that read it.
     parts
         For each model and blender what its fits depend on beside their rows (see ``made_of``).
     keys
@@ -94,7 +95,7 @@ def make_plan(settings: Settings) -> Plan:
     _check_names(models, known, dataset)
     _check_choice(settings, models, known)
     folds = plan_folds(dataset, settings.folds)
-    columns = {name: catalogue.select(settings.features, needs=m.needs) for name, m in models.items()}
+    columns = {name: _columns_of(m, catalogue, settings) for name, m in models.items()}
     return Plan(
         settings=settings,
         dataset=dataset,
@@ -130,6 +131,11 @@ def check_folds(plan: Plan) -> None:
             todo="check the competition's relevance, pair selection and metric policy, or set folds.horizon or "
             "folds.n_folds in config.toml so that eval windows have more pairs",
         )
+
+
+def _columns_of(model: Ranker, catalogue: Catalogue, settings: Settings) -> tuple[str, ...]:
+    by_name = settings.features.model_copy(update={"include": (), "exclude": ()})
+    return catalogue.select(by_name if model.needs else settings.features, needs=model.needs)
 
 
 def _union(columns: Mapping[str, Iterable[str]]) -> tuple[str, ...]:
