@@ -1,7 +1,7 @@
 """Settings, the artifact store, parallel tasks, progress and errors: nothing in here knows what is being computed."""
 
 from engine._atomic import sync_folder, write_atomically
-from engine._cli import room_app, run_room, settings_of
+from engine._cli import as_typed, room_app, run_room, settings_of
 from engine._console import console, out
 from engine._errors import ConfigError, DataError, SamewiseError, StoreError, TaskError, did_you_mean
 from engine._fingerprint import CodeDigest, code_digest
@@ -32,6 +32,7 @@ __all__ = [
     "StoredArtifact",
     "Task",
     "TaskError",
+    "as_typed",
     "code_digest",
     "console",
     "did_you_mean",

@@ -90,6 +90,15 @@ def _fail(message: str) -> None:
     raise SystemExit(1)
 
 
+def as_typed(arguments: str) -> str:
+    """Give ``python ARGUMENTS`` as it can be typed here: by the path of .venv unless it is activated."""
+    activated = os.environ.get("VIRTUAL_ENV")
+    if activated and Path(activated).resolve() == Path(sys.prefix).resolve():
+        return f"python {arguments}"
+    python = Path(sys.executable)
+    return f"{python.relative_to(Path.cwd()) if python.is_relative_to(Path.cwd()) else 'python'} {arguments}"
+
+
 def common_options_first(arguments: Sequence[str]) -> list[str]:
     """Move ``--config``, ``--set`` and ``--debug`` before the command.
 

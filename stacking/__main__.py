@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from engine import out, room_app, run_room, settings_of
+from engine import as_typed, out, room_app, run_room, settings_of
 from stacking import run_cv
 from stacking._show import blends_table, cv_table
 
@@ -17,7 +17,7 @@ def cv(ctx: typer.Context) -> None:
     bundle = run_cv(settings_of(ctx))
     out.print(cv_table(bundle))
     out.print(f"Chosen: {bundle.chosen}, since {bundle.about['chosen_because']}.", markup=False)
-    out.print("Next: python -m validation report", markup=False)
+    out.print(f"Next: {as_typed('-m validation report')}", markup=False)
 
 
 @app.command()

@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
+from engine import as_typed
 from submissions._ledger import Entry, Ledger
 from submissions._manifest import Manifest
 from submissions._words import cv_words, duration, number, size
@@ -48,8 +49,8 @@ def last_lines(manifest: Manifest, folder: Path, same_as: str | None) -> Iterato
 def next_commands(run: str) -> dict[str, str]:
     """Commands to try after a run was made: play the leaderboard here, note its score after the upload, see why."""
     return {
-        "Next": f"python -m submissions score {run}",
-        "Then": f"python -m submissions record {run} --public SCORE",
+        "Next": as_typed(f"-m submissions score {run}"),
+        "Then": as_typed(f"-m submissions record {run} --public SCORE"),
         "Why": "make cv",
     }
 
