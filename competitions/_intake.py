@@ -91,17 +91,25 @@ def notes_in(folder: Path) -> list[str]:
     return [str(note) for note in notes]
 
 
+def _has_no_rows(table: pl.LazyFrame) -> bool:
+    """Tell whether a table that can be read is empty; what cannot be read is left to validation to explain."""
+    try:
+        return table.head(1).collect(engine="streaming").is_empty()
+    except (pl.exceptions.PolarsError, OSError):
+        return False
+
+
 def _log(c: Competition, interactions: pl.LazyFrame) -> pl.DataFrame:
     """Every interaction with row, clock, derived columns and relevance, sorted by (clock, row)."""
     keys = [name for name, role in c.roles.items() if role == "key"]
     never_null = (*keys, *([c.clock.column] if c.clock.column and c.clock.column not in keys else []))
-    rows = validated(interactions, table_rules(c, "interactions", c.interactions, never_null))
-    if rows.is_empty():
+    if _has_no_rows(interactions):
         raise DataError(
             f"Table 'interactions' of competition {c.name!r} has no rows.",
             expected="a log with at least some interactions",
             todo="look at its file and at read() of the competition",
         )
+    rows = validated(interactions, table_rules(c, "interactions", c.interactions, never_null))
     clocked = with_clock(rows.lazy(), c.clock, c.user).collect(engine="streaming")
     log = (
         with_relevance(c, with_derived(c, clocked))

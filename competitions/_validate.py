@@ -67,7 +67,8 @@ def validated(table: pl.LazyFrame, rules: TableRules) -> pl.DataFrame:
         found = _numbered(table, rules)
     except (pl.exceptions.PolarsError, OSError) as error:
         raise DataError(
-            f"{rules.title} cannot be read: {error}", todo="look at its file and at read()"
+            f"{rules.title} cannot be read: {str(error).split(chr(10) * 2)[0].strip()}",
+            todo="look at its file and at read()",
         ) from error
     _check_violations(found, rules, _unparsed(found, rules))
     typed = found.with_columns(_converted(found.schema, rules.schema))

@@ -69,7 +69,8 @@ class Catalogue:
 
     def _missing(self, name: str) -> str:
         if name in self.unavailable:
-            return f"The feature {name!r} is not available here: it {self.unavailable[name]}."
+            reason = self.unavailable[name].rstrip(".")
+            return f"The feature {name!r} is not available here: it {reason}{'' if reason.endswith('?') else '.'}"
         return f"There is no feature {name!r}.{did_you_mean(name, self.columns)}"
 
 

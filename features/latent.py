@@ -18,15 +18,15 @@ from features import Window, codes, fitted
 FACTORS = 24
 SEED = 20_240_611
 _SIGNALS = {
-    "like": pl.col("like").cast(pl.Float32),
-    "exposure": pl.lit(1.0, pl.Float32),
-    "opinion": pl.col("like").cast(pl.Float32) - pl.col("dislike").cast(pl.Float32),
+    "like": (pl.col("relevance") > 0).cast(pl.Float32),
+    "exposure": pl.col("relevance").is_not_null().cast(pl.Float32),
+    "opinion": pl.col("relevance").cast(pl.Float32),
 }
 
 
 @fitted(
     columns={"als_score": pl.Float32, "als_user_norm": pl.Float32, "als_item_norm": pl.Float32},
-    needs=["user_id", "item_id", "like", "dislike"],
+    needs=["user_id", "item_id", "relevance"],
     variants={name: {"signal": name} for name in _SIGNALS},
     meanings={
         "als_score": "Dot product of the ALS vectors of user and item; null if either is without the signal.",
