@@ -237,7 +237,6 @@ MOVIELENS = Competition(
     horizon=1,
     metric=Metric("user_auc", policy={"one_class": "skip"}),
     submission=SubmissionFormat({"user_id": "user_id", "item_id": "item_id", "predict": "score"}),
-    # The genre, not the year: a source stands for a taste, and 19 genres gather enough rows of each user. Ranking
-    # steps 6 to 8 by the user's own smoothed relevance per source gives 0.542 by genre and 0.533 by year.
+    # The genre, not the year: a source stands for a taste, and 19 genres gather more rows of each user than 70 years.
     source="main_genre",
 )
