@@ -15,7 +15,7 @@ from competitions._competition import (
     every_file,
     every_row,
 )
-from competitions._dataset import Dataset, currently_opened, opened
+from competitions._dataset import Dataset, LogSlice, SlicedLog, currently_opened, opened
 from competitions._discover import competitions, get_competition
 from competitions._generate import random_tables
 from competitions._intake import take_in
@@ -29,9 +29,11 @@ __all__ = [
     "ClockKind",
     "Competition",
     "Dataset",
+    "LogSlice",
     "Metric",
     "RawTables",
     "Role",
+    "SlicedLog",
     "SubmissionFormat",
     "competitions",
     "currently_opened",

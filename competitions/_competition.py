@@ -120,6 +120,8 @@ class Competition:
     horizon
         Length of the test window in clock units (microseconds for ``time``, rows for ``row``, steps for
         ``per_user``). ``gap``: distance from the cutoff to the start of the targets, in the same unit.
+    n_train_windows
+        Train windows of each fold, unless the settings say otherwise.
     source
         Column (of items or interactions) that stands behind an item: its author, channel, brand; None if there
         is none.
@@ -139,6 +141,7 @@ class Competition:
     submission: SubmissionFormat
     horizon: int
     gap: int = 0
+    n_train_windows: int = 4
     derived: Mapping[str, pl.Expr] = field(default_factory=dict)
     select_pairs: Callable[[pl.LazyFrame], pl.LazyFrame] = every_row
     user: str = "user_id"

@@ -14,6 +14,29 @@ from competitions._competition import Competition
 
 
 @dataclass(frozen=True)
+class LogSlice:
+    """A contiguous piece of the log: all its rows come before those of the next slice, by (clock, row).
+
+    ``first_clock`` and ``last_clock`` are those of its first and last row, both included; None = not known without
+    reading. ``digest`` is of the rows' content; empty for tables that are only in memory, which nothing is stored of.
+    """
+
+    rows: pl.LazyFrame
+    first_clock: int | None = None
+    last_clock: int | None = None
+    n_rows: int | None = None
+    digest: str = ""
+
+
+@dataclass(frozen=True)
+class SlicedLog:
+    """The slices of a log and the LazyFrame that is their concatenation."""
+
+    log: pl.LazyFrame
+    slices: tuple[LogSlice, ...]
+
+
+@dataclass(frozen=True)
 class Dataset:
     """Everything below the features reads the competition through this.
 
@@ -31,6 +54,9 @@ class Dataset:
         Clock of the test window's targets, half-open.
     fingerprint
         Hash of the input files' contents and of the code that reads them.
+    sliced
+        The partitions that ``log`` is the concatenation of, if it lies in partitions. What replaces ``log`` need not
+        touch it: slices of another log are not used.
     """
 
     competition: Competition
@@ -41,6 +67,19 @@ class Dataset:
     test_start: int
     test_until: int
     fingerprint: str
+    sliced: SlicedLog | None = None
+
+    @property
+    def slices(self) -> tuple[LogSlice, ...]:
+        """The log in contiguous pieces, earliest first; one piece if it is not partitioned."""
+        if self.sliced is not None and self.sliced.log is self.log:
+            return self.sliced.slices
+        return (LogSlice(self.log),)
+
+    @property
+    def horizon(self) -> int:
+        """Length of the test window in clock units."""
+        return self.test_until - self.test_start
 
     @cached_property
     def history_schema(self) -> pl.Schema:

@@ -19,7 +19,7 @@ from engine._errors import SamewiseError
 from engine._settings import Settings, load_settings
 from engine._threads import restart_with_capped_polars
 
-_WITH_VALUE = ("--config", "--set")
+_WITH_VALUE = ("--config", "--set", "--sample-users", "--sample-pairs")
 _MAIN = "run by run_room"
 
 
@@ -34,7 +34,7 @@ class _Invocation:
 
 
 def room_app(help: str) -> typer.Typer:
-    """Make a room's command line with the options ``--config``, ``--set`` and ``--debug``."""
+    """Make a room's command line with the options ``--config``, ``--set``, ``--sample-...`` and ``--debug``."""
     app = typer.Typer(help=help, no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
 
     @app.callback()
@@ -45,11 +45,20 @@ def room_app(help: str) -> typer.Typer:
             list[str] | None,
             typer.Option("--set", metavar="KEY=VALUE", help="Override a setting; repeatable."),
         ] = None,
+        sample_users: Annotated[
+            float | None, typer.Option(help="Quick look: a smaller data set of this share of the users.")
+        ] = None,
+        sample_pairs: Annotated[
+            float | None,
+            typer.Option(help="Quick look: the same values, for this share of the pairs' users."),
+        ] = None,
         debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
     ) -> None:
         if debug:
             os.environ["SAMEWISE_DEBUG"] = "1"
-        ctx.obj = _Invocation(config, tuple(overrides or ()), is_main=ctx.obj is _MAIN)
+        shares = {"users": sample_users, "pairs": sample_pairs}
+        samples = [f"sample.{name}={float(share)}" for name, share in shares.items() if share is not None]
+        ctx.obj = _Invocation(config, (*(overrides or ()), *samples), is_main=ctx.obj is _MAIN)
 
     return app
 
@@ -100,7 +109,7 @@ def as_typed(arguments: str) -> str:
 
 
 def common_options_first(arguments: Sequence[str]) -> list[str]:
-    """Move ``--config``, ``--set`` and ``--debug`` before the command.
+    """Move the common options (``--config``, ``--set``, ``--sample-...``, ``--debug``) before the command.
 
     >>> common_options_first(["cv", "--set", "seed=1", "--json"])
     ['--set', 'seed=1', 'cv', '--json']

@@ -15,18 +15,20 @@ from engine._settings_errors import explain_errors
 
 Count = Annotated[StrictInt, Field(ge=1)]
 Distance = Annotated[StrictInt, Field(ge=0)]
+Share = Annotated[float, Field(gt=0, le=1, strict=True)]
 
 
 class FoldSettings(BaseModel):
     """How the log is cut into train and eval windows.
 
-    ``horizon`` and ``gap`` are in clock units (microseconds, rows or steps); None = the competition's own.
+    ``horizon`` and ``gap`` are in clock units (microseconds, rows or steps). None = the competition's own, for these
+    and for the number of train windows.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     n_folds: Count = 3
-    n_train_windows: Count = 4
+    n_train_windows: Count | None = None
     horizon: Count | None = None
     gap: Distance | None = None
 
@@ -44,6 +46,28 @@ class FeatureSettings(BaseModel):
     transductive: StrictBool = True
 
 
+class SampleSettings(BaseModel):
+    """Shares for quick looks. Of users: a smaller data set of its own. Of pairs: exact values for fewer of them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    users: Share = 1.0
+    pairs: Share = 1.0
+
+
+class TrainingSettings(BaseModel):
+    """Which pairs of the train windows a model is fitted on.
+
+    ``users``: share of the (window, user) groups that are kept whole. ``ignored``: share of the pairs of relevance
+    zero that are kept; they then weigh ``1 / ignored``, where the model takes weights.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    users: Share = 1.0
+    ignored: Share = 1.0
+
+
 class Settings(BaseSettings):
     """Everything a user sets.
 
@@ -57,7 +81,9 @@ class Settings(BaseSettings):
     threads
         CPU threads in all: worker processes times threads of each.
     memory_gib
-        Memory budget in GiB.
+        Memory budget in GiB, of all processes together.
+    partition_rows
+        Rows of one partition of the log: what is in memory at a time.
     backend
         ``processes`` (joblib's loky) or ``inline`` (this process, for debuggers).
     models
@@ -77,9 +103,12 @@ class Settings(BaseSettings):
     seed: Annotated[StrictInt, Field(ge=0, lt=2**32)] = 42
     threads: Count = 2
     memory_gib: Annotated[float, Field(gt=0, strict=True)] = 8.0
+    partition_rows: Annotated[StrictInt, Field(ge=1_000)] = 5_000_000
     backend: Literal["processes", "inline"] = "processes"
     folds: FoldSettings = FoldSettings()
     features: FeatureSettings = FeatureSettings()
+    sample: SampleSettings = SampleSettings()
+    training: TrainingSettings = TrainingSettings()
     models: dict[str, dict[str, Any]] = Field(default_factory=dict)
     blender: str = "auto"
 

@@ -76,8 +76,8 @@ def plan_folds(dataset: Dataset, settings: FoldSettings) -> Folds:
     Raises ConfigError if there are fewer than one eval window or one train window, or if the first train window
     would have no history before it.
     """
-    n_folds, n_train = settings.n_folds, settings.n_train_windows
-    horizon = settings.horizon or dataset.competition.horizon
+    n_folds, n_train = settings.n_folds, settings.n_train_windows or dataset.competition.n_train_windows
+    horizon = settings.horizon or dataset.horizon
     gap = dataset.competition.gap if settings.gap is None else settings.gap
     test = Window(dataset.test_start - gap, dataset.test_start, dataset.test_until)
     n_skipped = -(
