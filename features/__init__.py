@@ -25,6 +25,7 @@ from features._declare import Log, aggregate, fitted, per_pair, table
 from features._discover import load_catalogue, load_registry
 from features._errors import FeatureError
 from features._lookback import Lookback, horizon
+from features._reading import StoredPairs, open_features
 from features._recipes import column_recipes, feature_keys
 from features._registry import Registry
 from features._stored import compute_features, missing_columns, read_features
@@ -38,6 +39,7 @@ __all__ = [
     "Log",
     "Lookback",
     "Registry",
+    "StoredPairs",
     "Window",
     "aggregate",
     "bind_catalogue",
@@ -57,6 +59,7 @@ __all__ = [
     "load_registry",
     "mean",
     "missing_columns",
+    "open_features",
     "per_pair",
     "raw",
     "read_features",

@@ -2,8 +2,9 @@
 
 from models._by_feature import RankedByFeature
 from models._holdout import inner_holdout, search_and_refit, shortest_budget
+from models._pair_frame import PairFrame, StoredColumns
 from models._parameters import Parameter, parameters_of
-from models._ranker import FitContext, FitReport, FittedRanker, PairFrame, Ranker, Scores
+from models._ranker import FitContext, FitReport, FittedRanker, Ranker, Scores
 from models._registry import build_models, model, model_kinds
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "RankedByFeature",
     "Ranker",
     "Scores",
+    "StoredColumns",
     "build_models",
     "inner_holdout",
     "model",

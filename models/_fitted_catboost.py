@@ -78,11 +78,17 @@ class FittedCatBoost:
 
 
 def tree_inputs(frame: PairFrame, numeric: tuple[str, ...], categorical: tuple[str, ...]) -> pl.DataFrame:
-    """Numeric features as Float32 (NaN = unknown) and Enum ones with a category of their own for null."""
-    table = frame.columns([*numeric, *categorical])
-    filled = [
-        pl.col(c).cast(pl.Enum([*dtype.categories, _NO_CATEGORY])).fill_null(_NO_CATEGORY)
-        for c in categorical
-        if isinstance(dtype := table.schema[c], pl.Enum)
-    ]
-    return table.with_columns(pl.col(numeric).cast(pl.Float32).fill_null(float("nan")), *filled)
+    """Numeric features as Float32 (NaN = unknown) and Enum ones with a category of their own for null.
+
+    Columns are read one by one, so that the matrix is in memory once: CatBoost reads Float32 columns without nulls
+    where they lie and makes no copy of them.
+    """
+    numbers = (frame.column(c).cast(pl.Float32).fill_null(float("nan")) for c in numeric)
+    return pl.DataFrame([*numbers, *(_with_category(frame.column(c)) for c in categorical)])
+
+
+def _with_category(values: pl.Series) -> pl.Series:
+    """Give null a category of its own."""
+    if not isinstance(values.dtype, pl.Enum):
+        return values
+    return values.cast(pl.Enum([*values.dtype.categories, _NO_CATEGORY])).fill_null(_NO_CATEGORY)

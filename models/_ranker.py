@@ -2,103 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, Self
 
-import numpy as np
-import numpy.typing as npt
-import polars as pl
+from models._pair_frame import PairFrame, Scores
 
-from engine import DataError, did_you_mean
-
-Scores = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class PairFrame:
-    """Pairs of one or more windows with their features: what rankers are fitted on and predict.
-
-    Attributes
-    ----------
-    table
-        One row a pair, sorted by (``window``, user, ``pair_id``): a ranking group is a contiguous (window, user).
-        Columns: ``pair_id`` UInt32, ``window`` Int64 (the cutoff), the key columns, ``features``, and ``relevance``
-        Int8 (larger is better; absent when the labels are unknown).
-    features
-        Columns that a model may read as inputs: numeric (Float32, integers, Boolean; null = unknown) or Enum.
-    user, item, source
-        Names of the key columns; ``source`` is None if the competition has none.
-    """
-
-    table: pl.DataFrame
-    features: tuple[str, ...]
-    user: str
-    item: str
-    source: str | None = None
-
-    @property
-    def categorical(self) -> tuple[str, ...]:
-        """The features whose dtype is Enum."""
-        schema = self.table.schema
-        return tuple(c for c in self.features if isinstance(schema.get(c), pl.Enum))
-
-    @property
-    def numeric(self) -> tuple[str, ...]:
-        """The other features."""
-        categorical = set(self.categorical)
-        return tuple(c for c in self.features if c not in categorical)
-
-    @property
-    def relevance(self) -> Scores:
-        """Labels as Float64 (n_pairs,). Raises DataError if there are none or if one of them is null."""
-        labels = self.columns(["relevance"])["relevance"]
-        if labels.has_nulls():
-            raise DataError(
-                f"{labels.null_count()} of {len(labels)} pairs have no relevance.",
-                expected="a label for each pair of a fit",
-                todo="leave the test window out of the train windows",
-            )
-        return labels.cast(pl.Float64).to_numpy()
-
-    @property
-    def group_ids(self) -> npt.NDArray[np.int64]:
-        """Number of each row's ranking group, Int64 (n_pairs,): 0, 1, ... in the order of the rows.
-
-        Raises DataError if the rows of a (window, user) are not next to each other.
-        """
-        run = self.table.select(pl.struct("window", self.user).rle_id().alias("run"))["run"]
-        n_groups = self.table.select("window", self.user).n_unique()
-        if self.table.height and run[-1] + 1 != n_groups:
-            raise DataError(
-                f"The {n_groups} groups (window, {self.user}) of the frame lie in {run[-1] + 1} separate pieces.",
-                expected="the rows of a group next to each other",
-                todo="sort the frame, PairFrame.in_order() does",
-            )
-        return run.cast(pl.Int64).to_numpy()
-
-    def in_order(self) -> PairFrame:
-        """Sort the rows by (window, user, pair_id), so that a fit does not depend on the order it was given."""
-        return self._with(self.table.sort("window", self.user, "pair_id"))
-
-    def take(self, rows: pl.Expr) -> PairFrame:
-        """Keep the rows for which the expression holds."""
-        return self._with(self.table.filter(rows))
-
-    def columns(self, names: Sequence[str]) -> pl.DataFrame:
-        """Return these columns of the table; DataError names those that it does not have."""
-        missing = [name for name in names if name not in self.table.columns]
-        if missing:
-            raise DataError(
-                f"The frame lacks {len(missing)} columns that the model reads: {', '.join(missing[:5])}."
-                + did_you_mean(missing[0], self.table.columns),
-                expected="the features that the model was fitted on",
-            )
-        return self.table.select(names)
-
-    def _with(self, table: pl.DataFrame) -> PairFrame:
-        return PairFrame(table, self.features, self.user, self.item, self.source)
+__all__ = ["FitContext", "FitReport", "FittedRanker", "PairFrame", "Ranker", "Scores"]
 
 
 @dataclass(frozen=True)

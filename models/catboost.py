@@ -9,7 +9,6 @@ from typing import Annotated, Any, Literal
 
 import catboost
 import numpy as np
-import polars as pl
 from pydantic import Field
 
 from engine import TaskError
@@ -22,6 +21,10 @@ _log = logging.getLogger(__name__)
 
 Loss = Literal["YetiRank", "QueryRMSE", "RMSE", "MultiClass"]
 
+# Matrices from this size on are quantized before training: 8 bits a value instead of 32, and the matrix is freed. Below
+# it the memory is not worth another order of the random draws, which categories above one_hot_max_size bring about.
+QUANTIZE_FROM_BYTES = 2**27
+
 # PFound, YetiRank's own default, looks at the top of long lists only; the concordance of all pairs is what is wanted.
 _EVAL_METRIC = {"YetiRank": "QueryAUC:type=Ranking"}
 
@@ -29,7 +32,11 @@ _EVAL_METRIC = {"YetiRank": "QueryAUC:type=Ranking"}
 @model("catboost")
 @dataclass(frozen=True)
 class CatBoost:
-    """Boosted trees over all features; groups are (window, user). Ids are not inputs."""
+    """Boosted trees over all features; groups are (window, user). Ids are not inputs.
+
+    Weights of sampled pairs: QueryRMSE, RMSE and MultiClass weigh each pair's loss, and QueryRMSE also the group's
+    mean that it takes out. YetiRank is fitted without: CatBoost has no weights for the pairs of pairs it draws.
+    """
 
     loss: Annotated[
         Loss,
@@ -103,7 +110,7 @@ class _Fit:
         deadline = self.deadline(share)
         try:
             booster.fit(
-                self.pool(rows),
+                self.compact(self.pool(rows)),
                 eval_set=None if held is None else self.pool(held),
                 use_best_model=held is not None,
                 early_stopping_rounds=None if held is None else self.ranker.patience,
@@ -165,7 +172,10 @@ class _Fit:
         return _Deadline(None if budget is None else self.started + share * budget)
 
     def pool(self, rows: PairFrame) -> catboost.Pool:
-        """Features, labels in the range that the loss wants, and groups for the losses that have them."""
+        """Features, labels in the range that the loss wants, groups and weights for the losses that have them.
+
+        The pool refers to the columns and owns no copy of them (measured: ``benchmarks/training_memory.py``).
+        """
         relevance, loss = rows.relevance, self.ranker.loss
         if loss == "MultiClass":
             relevance = np.searchsorted(self.levels, relevance).astype(np.float64)
@@ -176,7 +186,15 @@ class _Fit:
             label=relevance,
             cat_features=list(rows.categorical),
             group_id=rows.group_ids if loss in ("YetiRank", "QueryRMSE") else None,
+            weight=rows.weight if rows.has_weights and loss != "YetiRank" else None,
         )
+
+    def compact(self, pool: catboost.Pool) -> catboost.Pool:
+        """Quantize a large pool in place, which lets go of its columns: the borders are those that training makes."""
+        n_bytes = 4 * pool.num_row() * pool.num_col()
+        if n_bytes >= QUANTIZE_FROM_BYTES and self.ranker.device == "cpu":
+            pool.quantize(border_count=self.ranker.border_count, random_seed=self.context.seed)
+        return pool
 
 
 class _Deadline:
@@ -195,8 +213,7 @@ def _can_learn(rows: PairFrame) -> bool:
     """CatBoost refuses rows of one class and tables in which no feature varies."""
     if rows.table.height == 0 or rows.table["relevance"].n_unique() < 2:
         return False
-    counts = rows.columns(rows.features).select(pl.all().n_unique())
-    return bool(counts.width) and max(counts.row(0)) > 1
+    return any(rows.column(name).n_unique() > 1 for name in rows.features)
 
 
 def _importance(booster: catboost.CatBoost, rows: PairFrame) -> dict[str, float]:

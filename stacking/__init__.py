@@ -5,6 +5,7 @@ from stacking._blender import BlendContext, Blender, FittedBlend, ScoreFrame, Sc
 from stacking._choice import Choice, choose_blend
 from stacking._cv import run_cv
 from stacking._final import final_scores, read_final_weights
+from stacking._sample import TrainingSample
 
 __all__ = [
     "BlendContext",
@@ -13,6 +14,7 @@ __all__ = [
     "FittedBlend",
     "ScoreFrame",
     "Scores",
+    "TrainingSample",
     "blender",
     "blenders",
     "choose_blend",

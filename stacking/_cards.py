@@ -89,12 +89,12 @@ def write_cards(
         {
             "feature": c,
             "meaning": catalogue.columns[c].meaning,
-            "dtype": _dtype_name(train.table.schema[c]),
+            "dtype": _dtype_name(train.schema[c]),
             "score": _own_score(catalogue.dataset.competition, evals, c),
             "null_train": _null_share([train], c),
             "null_eval": _null_share(evals, c),
             "null_test": _null_share([test], c),
-            "psi": _drift(train.table[c], test.table[c]),
+            "psi": _drift(train.column(c), test.column(c)),
             "seconds": seconds[c],
         }
         for c in columns
@@ -112,7 +112,7 @@ def _seconds(
 
 
 def _null_share(frames: Sequence[PairFrame], column: str) -> float:
-    return sum(f.table[column].null_count() for f in frames) / sum(f.table.height for f in frames)
+    return sum(f.column(column).null_count() for f in frames) / sum(f.table.height for f in frames)
 
 
 def _own_score(competition: Competition, evals: Sequence[PairFrame], column: str) -> float | None:
@@ -121,11 +121,11 @@ def _own_score(competition: Competition, evals: Sequence[PairFrame], column: str
     One direction for all windows: the better one of each would flatter noise. Null for categoricals, for metrics
     that need predictions rather than an order, and where no group counts.
     """
-    metric, dtype = competition.metric, evals[0].table.schema[column]
+    metric, dtype = competition.metric, evals[0].schema[column]
     if not (dtype.is_numeric() or dtype == pl.Boolean) or get_metric(metric.name).scope == "pooled":
         return None
     keys = ["window", competition.user, "relevance"]
-    rows = pl.concat([e.table.select(*dict.fromkeys([*keys, column])) for e in evals])
+    rows = pl.concat([e.columns(list(dict.fromkeys([*keys, column]))) for e in evals])
     value = single_feature_score(metric, rows, column, group=keys[:2]).value
     return None if isnan(value) else value
 

@@ -18,6 +18,7 @@ from stacking._choice import N_RESAMPLES, Choice, choose_blend
 from stacking._oof import make_oof, oof_recipe, plan_cv_fits
 from stacking._parts import FORMAT, digest
 from stacking._plan import Plan, check_folds, make_plan
+from stacking._sample import TrainingSample
 from validation import CvBundle, evaluate
 
 POINTER = "cv"
@@ -96,6 +97,8 @@ def fold_scores(oof: pl.DataFrame, plan: Plan, names: Sequence[str]) -> dict[str
 def _settings(plan: Plan) -> dict[str, Any]:
     """The settings that the result depends on; folders and backends are not among them."""
     names = {"competition", "seed", "threads", "folds", "features", "models", "blender"}
+    if not TrainingSample.of(plan.settings).is_whole:
+        names.add("training")
     found: dict[str, Any] = plan.settings.model_dump(mode="json", include=names)
     return found
 

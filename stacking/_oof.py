@@ -18,6 +18,7 @@ from models import FitContext, Ranker
 from stacking._parts import FORMAT
 from stacking._plan import Plan, read_pairs
 from stacking._reports import fits_table, importance_table, write_report
+from stacking._sample import TrainingSample
 from validation import Fold, Window, is_test, window_pairs, window_relevance
 
 
@@ -49,6 +50,7 @@ def plan_fit(plan: Plan, model: str, fold: Fold, iterations: int | None = None) 
             "threads": plan.threads_per_fit,
             "iterations": iterations,
             "format": FORMAT,
+            **TrainingSample.of(plan.settings).parts,
         },
     )
     scores = Recipe(
@@ -79,9 +81,12 @@ def run_fits(plan: Plan, fits: Sequence[Fit], title: str) -> list[Done]:
     Scores that are there need no fit, but every fit is asked for all the same: its report is part of the result.
     """
     store, settings, threads = plan.store, plan.settings, plan.threads_per_fit
+    sample = TrainingSample.of(settings)
     shared = [(plan.catalogue, store.root, plan.models[f.model], plan.columns[f.model]) for f in fits]
     fit_tasks = [
-        Task(f.fit, fit_model, (*args, f.fold.train, FitContext(settings.seed, threads, f.iterations)))
+        Task(
+            f.fit, fit_model, (*args, f.fold.train, FitContext(settings.seed, threads, f.iterations), sample)
+        )
         for f, args in zip(fits, shared, strict=True)
     ]
     folders = run_tasks(f"{title}: fit", fit_tasks, store, settings, threads_per_job=threads)
@@ -101,12 +106,14 @@ def fit_model(
     columns: Sequence[str],
     windows: Sequence[Window],
     context: FitContext,
+    sample: TrainingSample,
 ) -> None:
     """Fit a model on windows; write ``model/`` (its own files) and ``report.json`` (FitReport and ``seconds``).
 
     Runs in a worker: reads its frame from the store itself, since a frame is larger than what names it.
     """
-    train = read_pairs(catalogue, windows, columns, Store(root), labels=True)
+    whole = None if sample.is_whole else sample
+    train = read_pairs(catalogue, windows, columns, Store(root), labels=True, sample=whole)
     began = perf_counter()
     fitted = model.fit(train, context)
     seconds = perf_counter() - began
