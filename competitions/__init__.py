@@ -8,6 +8,8 @@ from competitions._competition import (
     Clock,
     ClockKind,
     Competition,
+    LogFile,
+    LogShare,
     Metric,
     RawTables,
     Role,
@@ -20,7 +22,8 @@ from competitions._discover import competitions, get_competition
 from competitions._generate import random_tables
 from competitions._intake import take_in
 from competitions._layout import find_layout, layouts_in_words
-from competitions._open import open_dataset, solution
+from competitions._open import open_dataset, oracle, solution
+from competitions._sample import in_share
 from competitions._text import numbers, split_lines
 from competitions._wheel import fetch_wheel
 
@@ -29,6 +32,8 @@ __all__ = [
     "ClockKind",
     "Competition",
     "Dataset",
+    "LogFile",
+    "LogShare",
     "LogSlice",
     "Metric",
     "RawTables",
@@ -42,10 +47,12 @@ __all__ = [
     "fetch_wheel",
     "find_layout",
     "get_competition",
+    "in_share",
     "layouts_in_words",
     "numbers",
     "open_dataset",
     "opened",
+    "oracle",
     "random_tables",
     "solution",
     "split_lines",

@@ -12,9 +12,10 @@ from types import ModuleType
 
 import polars as pl
 
-from competitions._competition import Competition, RawTables
+from competitions._competition import Competition, LogFile, RawTables
 from engine import DataError, SamewiseError
 
+OPTIONAL = ("pairs", "solution", "oracle")
 PLAN = "\n\nResolved plan until failure"  # what Polars appends to a message: pages, for a long query
 
 
@@ -54,8 +55,11 @@ def read_tables(competition: Competition, folder: Path) -> RawTables:
     wrong = [
         f"a {type(table).__name__} as {name}"
         for name, table in vars(tables).items()
-        if not isinstance(table, pl.LazyFrame) and not (table is None and name in ("pairs", "solution"))
+        if not (
+            isinstance(table, pl.LazyFrame) or name == "log_files" or (table is None and name in OPTIONAL)
+        )
     ]
+    wrong += [f"a {type(f).__name__} in log_files" for f in tables.log_files if not isinstance(f, LogFile)]
     if wrong:
         raise DataError(f"{found} {', '.join(wrong)}.", expected="LazyFrames", todo="end it with .lazy()")
     return tables

@@ -58,12 +58,46 @@ class SubmissionFormat:
 
 
 @dataclass(frozen=True)
+class LogShare:
+    """A length as a share of the log before the test window: ``parts`` of ``of`` equal parts of its span of clock.
+
+    ``LogShare(1, of=6)`` is a week where the log has six.
+
+    >>> LogShare(1, of=6).length(600)
+    100
+    """
+
+    parts: int
+    of: int
+
+    def length(self, span: int) -> int:
+        """Return the length in clock units, at least 1, where the log spans ``span`` of them."""
+        return max(1, span * self.parts // self.of)
+
+    def length_within(self, span: int) -> int:
+        """Return the length, at least 1, where ``span`` is of the log and the test window together."""
+        return max(1, span * self.parts // (self.of + self.parts))
+
+
+@dataclass(frozen=True)
+class LogFile:
+    """One file of the log: its path, and its rows in their order."""
+
+    path: Path
+    rows: pl.LazyFrame
+
+
+@dataclass(frozen=True)
 class RawTables:
     """What ``Competition.read`` returns: the competition's tables as they are, before validation.
 
-    ``interactions`` in the order of the log. ``pairs`` are the given test pairs; None if the competition cuts its
-    test window from the log (then the rows of the last step or horizon become the test pairs, and their outcomes
-    the solution). ``solution``: outcomes of the given pairs, if they are known (simulators).
+    ``interactions`` in the order of the log. ``log_files``: the files that it is the concatenation of, if there are
+    several: on a ``row`` clock each is taken in by itself, so that a log which grew by a file costs that file only.
+    ``pairs`` are the given test pairs; None if the competition
+    cuts its test window from the log (then the rows of the last step or horizon become the test pairs, and their
+    outcomes the solution). ``solution``: outcomes of the given pairs, if they are known (simulators), in the order of
+    the pairs. ``oracle``: one column ``score``, the best possible score of each given pair, in the order of the pairs,
+    if it is known (simulators again).
     """
 
     interactions: pl.LazyFrame
@@ -71,6 +105,8 @@ class RawTables:
     items: pl.LazyFrame
     pairs: pl.LazyFrame | None = None
     solution: pl.LazyFrame | None = None
+    oracle: pl.LazyFrame | None = None
+    log_files: Sequence[LogFile] = ()
 
 
 def every_row(targets: pl.LazyFrame) -> pl.LazyFrame:
@@ -119,9 +155,13 @@ class Competition:
         of target rows.
     horizon
         Length of the test window in clock units (microseconds for ``time``, rows for ``row``, steps for
-        ``per_user``). ``gap``: distance from the cutoff to the start of the targets, in the same unit.
+        ``per_user``), or, but for ``per_user``, as a share of the log: ``Dataset.horizon`` has the number. ``gap``:
+        distance from the cutoff to the start of the targets, in clock units.
     n_train_windows
         Train windows of each fold, unless the settings say otherwise.
+    remarks
+        Rows to count on intake and tell the user of: what such rows do (``"have both a like and a dislike"``) and a
+        Boolean expression over the log's columns.
     source
         Column (of items or interactions) that stands behind an item: its author, channel, brand; None if there
         is none.
@@ -139,11 +179,12 @@ class Competition:
     relevance: pl.Expr
     metric: Metric
     submission: SubmissionFormat
-    horizon: int
+    horizon: int | LogShare
     gap: int = 0
     n_train_windows: int = 4
     derived: Mapping[str, pl.Expr] = field(default_factory=dict)
     select_pairs: Callable[[pl.LazyFrame], pl.LazyFrame] = every_row
+    remarks: Mapping[str, pl.Expr] = field(default_factory=dict)
     user: str = "user_id"
     item: str = "item_id"
     source: str | None = None

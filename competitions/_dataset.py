@@ -53,7 +53,9 @@ class Dataset:
     test_start, test_until
         Clock of the test window's targets, half-open.
     fingerprint
-        Hash of the input files' contents and of the code that reads them.
+        Hash of the input files' contents and of the code that reads them; of the share too, for a sample of the users.
+    sample_pairs
+        Share of the users of each window whose pairs are scored; 1 = all. The history is whole all the same.
     sliced
         The partitions that ``log`` is the concatenation of, if it lies in partitions. What replaces ``log`` need not
         touch it: slices of another log are not used.
@@ -67,6 +69,7 @@ class Dataset:
     test_start: int
     test_until: int
     fingerprint: str
+    sample_pairs: float = 1.0
     sliced: SlicedLog | None = None
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from competitions._competition import Competition
+from competitions._competition import Competition, LogShare
 from engine import DataError, did_you_mean
 
 RESERVED = ("row", "clock", "relevance", "pair_id", "window", "score")
@@ -106,10 +106,22 @@ def _clock_problems(c: Competition) -> Iterable[str]:
         yield f"the clock's column {clock.column!r} is {columns[clock.column].dtype}, not a Datetime"
     if clock.kind == "per_user" and clock.steps < 2:
         yield f"a per_user clock of {clock.steps} steps has no history before its last step"
+    yield from _length_problems(c)
+
+
+def _length_problems(c: Competition) -> Iterable[str]:
+    if isinstance(c.horizon, LogShare):
+        if c.gap < 0:
+            yield f"the gap is {c.gap}; it must be at least 0"
+        if not 1 <= c.horizon.parts < c.horizon.of:
+            yield f"the horizon is {c.horizon.parts} of {c.horizon.of} parts of the log; a share lies between 0 and 1"
+        if c.clock.kind == "per_user":
+            yield "the horizon of a per_user clock is a number of steps, not a share of the log"
+        return
     if c.horizon < 1 or c.gap < 0:
         yield f"the horizon is {c.horizon} and the gap {c.gap}; they must be at least 1 and 0"
-    if clock.kind == "per_user" and c.horizon + c.gap >= clock.steps:
-        yield f"the horizon {c.horizon} and the gap {c.gap} leave no history in {clock.steps} steps"
+    if c.clock.kind == "per_user" and c.horizon + c.gap >= c.clock.steps:
+        yield f"the horizon {c.horizon} and the gap {c.gap} leave no history in {c.clock.steps} steps"
 
 
 def _target_problems(c: Competition) -> Iterable[str]:
@@ -121,6 +133,9 @@ def _target_problems(c: Competition) -> Iterable[str]:
     for file_column, source in c.submission.columns.items():
         if source not in readable:
             yield f"column {file_column!r} of the submission takes {source!r}, which a pair does not have"
+    for words, expression in c.remarks.items():
+        if unknown := set(expression.meta.root_names()) - set(log_columns(c)):
+            yield f"the remark {words!r} reads {_listed(unknown)}, which the log does not have"
     if "score" not in c.submission.columns.values():
         yield "no column of the submission takes 'score'"
 

@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
-from competitions._competition import Competition
+from competitions._competition import Competition, LogShare
 from competitions._dataset import Dataset
 from competitions._declaration import log_columns
 
@@ -35,7 +35,7 @@ def declaration(c: Competition) -> Iterator[RenderableType]:
     for label, text in (
         ("licence", c.licence),
         ("clock", _clock_in_words(c)),
-        ("horizon, gap", f"{c.horizon}, {c.gap} {_unit(c)}"),
+        ("horizon, gap", f"{_horizon_in_words(c)}, {c.gap} {_unit(c)}"),
         ("relevance", str(c.relevance)),
         ("metric", c.metric.name + (f" ({policy})" if policy else "")),
         ("source", c.source or "none"),
@@ -87,6 +87,11 @@ def _short(dtype: pl.DataType) -> str:
     if isinstance(dtype, pl.List) and isinstance(dtype.inner, pl.DataType):
         return f"List of {_short(dtype.inner)}"
     return str(dtype)
+
+
+def _horizon_in_words(c: Competition) -> str:
+    horizon = c.horizon
+    return f"{horizon.parts}/{horizon.of} of the log" if isinstance(horizon, LogShare) else str(horizon)
 
 
 def _unit(c: Competition) -> str:

@@ -37,7 +37,7 @@ def file_digests(paths: Iterable[Path], folder: Path, cache: Path, *, rehash: bo
     """
     digests: dict[str, str] = {}
     for path in paths:
-        name = path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.name
+        name = name_in(path, folder)
         if name in digests:
             raise DataError(f"Two input files go by the name {name}.", expected="different names")
         try:
@@ -47,6 +47,11 @@ def file_digests(paths: Iterable[Path], folder: Path, cache: Path, *, rehash: bo
                 f"The input file {path} cannot be read: {error}", todo="look whether it is there"
             ) from error
     return digests
+
+
+def name_in(path: Path, folder: Path) -> str:
+    """Return a file's path in a folder as text; one that lies outside of it goes by its name alone."""
+    return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.name
 
 
 def _digest(path: Path, cache: Path, rehash: bool) -> str:

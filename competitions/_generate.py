@@ -17,6 +17,8 @@ Integers: TypeAlias = npt.NDArray[np.int64]
 N_SLOTS = 40  # distinct instants of a generated log, so that many rows tie on the clock
 OVERDRAW = 4  # times the wanted rows, where repeated pairs are thrown away
 N_HORIZONS = 10  # that these instants span on a time clock
+N_VISIT = 40  # rows of a user in one go, on a row clock
+HOUR = 3_600_000_000  # in microseconds
 
 
 def random_tables(
@@ -29,8 +31,9 @@ def random_tables(
     log have no attributes; rows tie on the clock's column, and the order of the rows is not the clock's; nullable
     columns have nulls; outcomes are noise. There are no given pairs: the intake cuts the test window from the log.
 
-    A ``time`` clock spans ten horizons. On a ``row`` clock the log must be longer than the competition's horizon:
-    pass ``dataclasses.replace(competition, horizon=n_rows // 10)`` for a small log of a big competition.
+    A ``time`` clock spans ten horizons. On a ``row`` clock users come in visits, so that a window holds many rows of a
+    few users, as windows of long logs do; the log must be longer than the competition's horizon: where that is a
+    number of rows, pass ``dataclasses.replace(competition, horizon=n_rows // 10)`` for a small log of a big one.
 
     Parameters
     ----------
@@ -65,7 +68,7 @@ def _drawn(
     n_single, n_cold, n_late = len(user_ids) // 10, len(item_ids) // 10, len(item_ids) // 20
     many, single = np.split(user_ids, [len(user_ids) - n_single])
     warm, late, _ = np.split(item_ids, [len(item_ids) - n_cold - n_late, len(item_ids) - n_cold])
-    is_once = set(c.interactions.primary_key()) == {c.user, c.item}
+    is_once = _meets_once(c)
     # Enough that the wanted number is left when repeated pairs are gone.
     n_drawn = n_rows * OVERDRAW if is_once else n_rows
     n_late_rows = n_drawn // 20 if n_late else 0
@@ -78,7 +81,33 @@ def _drawn(
         users, items = users[kept], items[kept]
     users = np.concatenate([single, users])
     items = np.concatenate([rng.choice(warm, n_single), items])
+    if c.clock.kind == "row":
+        order = _in_visits(rng, users, np.isin(items, late))
+        users, items = users[order], items[order]
     return users, items, np.isin(items, late)
+
+
+def _meets_once(c: Competition) -> bool:
+    """Whether a user may meet an item only once: by the schema, or since test pairs are told apart by them."""
+    keys = {c.user, c.item}
+    named = {name for name in c.submission.columns.values() if name != "score"}
+    return set(c.interactions.primary_key()) == keys or (not c.submission.ordered and named <= keys)
+
+
+def _in_visits(
+    rng: np.random.Generator, users: Integers, is_late: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.int64]:
+    """Return an order in which the rows of a user lie in a few visits of about ``N_VISIT`` rows; late items last."""
+    order = np.argsort(users, kind="stable")
+    _, starts, sizes = np.unique(users[order], return_index=True, return_counts=True)
+    rank = np.arange(len(users)) - np.repeat(starts, sizes)
+    visit = np.stack([users[order], rank // N_VISIT], axis=1)
+    _, of_row = np.unique(visit, axis=0, return_inverse=True)
+    of_row = of_row.reshape(-1)
+    begins = rng.random(of_row.max() + 1)
+    # Visits overlap: each lasts a fiftieth of the log.
+    at = begins[of_row] + rng.random(len(users)) / 50
+    return order[np.lexsort((at, is_late[order]))]
 
 
 def _tail(n: int) -> npt.NDArray[np.float64]:
@@ -94,7 +123,9 @@ def _instants(
     dtype = c.interactions.columns()[column].dtype
     if not dtype.is_temporal():
         return pl.Series(slots)
-    width = c.horizon * N_HORIZONS // N_SLOTS if c.clock.kind == "time" else 3_600_000_000
+    width = HOUR
+    if c.clock.kind == "time" and isinstance(c.horizon, int):
+        width = c.horizon * N_HORIZONS // N_SLOTS
     start = datetime(2024, 1, 1)
     return pl.Series([start + timedelta(microseconds=int(s) * width) for s in slots])
 

@@ -2,54 +2,93 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
+
 import polars as pl
 
 from competitions._competition import Competition, RawTables
 from competitions._declaration import observed_columns
+from competitions._keys import count_keys
+from competitions._parts import Part, remarked_rows
 from competitions._validate import unnamed_columns
 
 
 def intake_notes(
     competition: Competition,
     tables: RawTables,
-    log: pl.DataFrame,
+    parts: Sequence[Part],
+    keys: Mapping[str, pl.DataFrame],
     pairs: pl.DataFrame,
-    users: pl.DataFrame,
-    items: pl.DataFrame,
+    attributes: Mapping[str, pl.DataFrame],
+    sample_users: float,
 ) -> list[str]:
-    """Return sentences on columns left out, rows without attributes, and what the clock means here."""
+    """Return sentences on columns left out, odd rows, rows without attributes, and what the clock means here.
+
+    Parameters
+    ----------
+    keys
+        By the name of a key column: its values in the log with their ``n_rows``.
+    attributes
+        The tables of users and items by the same names.
+    """
     c = competition
-    notes = []
+    return [
+        *_sample_note(c, keys, sample_users),
+        *_left_out(c, tables),
+        *_remarks(parts),
+        *_without_attributes(c, keys, pairs, attributes),
+        *_clock_notes(c, tables),
+    ]
+
+
+def _sample_note(c: Competition, keys: Mapping[str, pl.DataFrame], share: float) -> Iterator[str]:
+    if share < 1:
+        yield (
+            f"This is a sample of {share:.3g} of the users: {keys[c.user].height} of them in the log. Nothing that is "
+            "made from it can be submitted."
+        )
+
+
+def _left_out(c: Competition, tables: RawTables) -> Iterator[str]:
     for name, table, schema in (
         ("interactions", tables.interactions, c.interactions),
         ("users", tables.users, c.users),
         ("items", tables.items, c.items),
     ):
         if left_out := unnamed_columns(table, schema):
-            notes.append(
-                f"Columns of {name} that the competition does not declare are left out: {', '.join(left_out)}."
-            )
-    for key, attributes, word in ((c.user, users, "a user"), (c.item, items, "an item")):
-        for rows, where in ((log, "log"), (pairs, "test pairs")):
-            missing = rows.join(attributes, on=key, how="anti")
+            yield f"Columns of {name} that the competition does not declare are left out: {', '.join(left_out)}."
+
+
+def _remarks(parts: Sequence[Part]) -> Iterator[str]:
+    n_rows = sum(part.n_rows for part in parts)
+    for words, n_remarked in remarked_rows(parts).items():
+        yield f"{n_remarked} of {n_rows} rows of the log {words}."
+
+
+def _without_attributes(
+    c: Competition,
+    keys: Mapping[str, pl.DataFrame],
+    pairs: pl.DataFrame,
+    attributes: Mapping[str, pl.DataFrame],
+) -> Iterator[str]:
+    for key, word in ((c.user, "a user"), (c.item, "an item")):
+        for counts, where in ((keys[key], "log"), (count_keys(pairs.lazy(), key), "test pairs")):
+            missing = counts.join(attributes[key], on=key, how="anti")
             if missing.height:
-                n_keys = missing[key].n_unique()
-                notes.append(
-                    f"{missing.height} rows of the {where} have {word} without attributes "
-                    f"({n_keys} of them): their attributes are null."
+                yield (
+                    f"{missing['n_rows'].sum()} rows of the {where} have {word} without attributes "
+                    f"({missing.height} of them): their attributes are null."
                 )
+
+
+def _clock_notes(c: Competition, tables: RawTables) -> Iterator[str]:
     if c.clock.kind == "per_user":
-        notes.append(
+        yield (
             f"The clock runs per user, in {c.clock.steps} equal steps of each user's own rows: another user's row with "
             "a smaller clock may be later in the calendar, so an item's history may hold calendar-later rows. Rows "
             "cannot be appended to such a log."
         )
     if c.gap and tables.pairs is None:
-        notes.append(
-            f"The last {c.gap} clock units before the test window are a gap: no history reaches into it."
-        )
+        yield f"The last {c.gap} clock units before the test window are a gap: no history reaches into it."
     hidden = [name for name in c.interactions.columns() if name not in observed_columns(c)]
-    notes.append(
-        f"Outcomes, never seen of a pair to score: {', '.join(hidden)} and what is derived from them."
-    )
-    return notes
+    yield f"Outcomes, never seen of a pair to score: {', '.join(hidden)} and what is derived from them."

@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import dataframely as dy
 import polars as pl
 
 from competitions._author_code import input_files, read_tables
-from competitions._competition import Competition, Metric, SubmissionFormat
+from competitions._competition import Competition
 from competitions._dataset import Dataset, currently_opened
+from competitions._declared import data_digest
 from competitions._discover import get_competition
 from competitions._files import file_digests
-from competitions._intake import dataset_in, notes_in, take_in
-from engine import DataError, Recipe, Settings, Store, code_digest, console
+from competitions._in_store import InStore
+from competitions._intake import dataset_in, meta_in, notes_in, take_in, write_data
+from competitions._parts import Part, parts_in
+from competitions._streamed import Piece, counting, cut_pieces, named_files, writing
+from engine import DataError, Json, Recipe, Settings, Store, code_digest, console
 
 
 def open_dataset(settings: Settings, *, rehash: bool = False) -> Dataset:
     """Return the data set of ``settings.competition``, taking it in first if its files or its code are new.
+
+    ``settings.sample.users`` below 1 gives a smaller data set with a fingerprint of its own, of the users whose hash
+    lies in the share; ``settings.sample.pairs`` the same data set with fewer pairs to score.
 
     Inside a block of ``opened`` it is the data set of that block. ``rehash``: read the input files even if their
     size and time stamp say that they are the same.
@@ -30,7 +37,9 @@ def open_dataset(settings: Settings, *, rehash: bool = False) -> Dataset:
     if current is not None:
         return current
     competition = get_competition(settings.competition)
-    return dataset_in(_taken_in(competition, settings, rehash=rehash), competition)
+    folder = _taken_in(competition, settings, rehash=rehash)
+    dataset = dataset_in(folder, competition, _parts(competition, settings, folder))
+    return replace(dataset, sample_pairs=settings.sample.pairs)
 
 
 def solution(settings: Settings) -> pl.DataFrame:
@@ -50,6 +59,15 @@ def solution(settings: Settings) -> pl.DataFrame:
     return pl.read_parquet(path)
 
 
+def oracle(settings: Settings) -> pl.DataFrame | None:
+    """Return the best possible score of each test pair: ``pair_id`` UInt32, ``score`` Float64, sorted by ``pair_id``.
+
+    Known for simulated data only, otherwise None. As with ``solution``, only what plays the leaderboard may call it.
+    """
+    path = _taken_in(get_competition(settings.competition), settings) / "oracle.parquet"
+    return pl.read_parquet(path) if path.exists() else None
+
+
 def taken_notes(settings: Settings) -> list[str]:
     """Return what the intake noted of the data set of the settings, as sentences."""
     competition = get_competition(settings.competition)
@@ -57,18 +75,22 @@ def taken_notes(settings: Settings) -> list[str]:
 
 
 def intake_recipe(competition: Competition, settings: Settings, *, rehash: bool = False) -> Recipe:
-    """Everything that the data set is made from: the files' contents, the code that reads them, library versions."""
-    paths = input_files(competition, settings.data)
-    files = file_digests(paths, settings.data, settings.store / "digests", rehash=rehash)
+    """Everything that the data set is made from: the files' contents, the code that reads them, library versions.
+
+    Its key is the fingerprint of the data. The size of partitions is no part of it: no value depends on it.
+    """
+    share = settings.sample.users
+    sample: dict[str, Json] = {"sample_users": share} if share < 1 else {}
     return Recipe(
         "data",
-        competition.name,
+        competition.name + (f" ({share:g} of the users)" if sample else ""),
         {
-            "files": dict(sorted(files.items())),
-            "competition": _declared(competition),
+            "files": _digests(competition, settings, rehash=rehash),
+            "competition": data_digest(competition),
             "intake": _intake_code(),
             "polars": pl.__version__,
             "dataframely": dy.__version__,
+            **sample,
         },
     )
 
@@ -78,36 +100,56 @@ def _intake_code() -> str:
     return code_digest(take_in).digest
 
 
-def _declared(competition: Competition) -> str:
-    """Digest of what the competition's data depend on: its code and values, but no words for people.
-
-    Metric and submission come after the data: what reads them has them in its own recipes.
-    """
-    known = _known_digests.get(id(competition))
-    if known is None or known[0] is not competition:
-        data_only = replace(
-            competition, title="", licence="", metric=Metric(""), submission=SubmissionFormat({})
-        )
-        digest = code_digest(data_only).digest
-        known = _known_digests[id(competition)] = (competition, digest)
-    return known[1]
-
-
-# Code does not change while a process runs, and digesting it takes longer than opening the data. The competition is
-# kept beside its digest, so that no other object can get its id.
-_known_digests: dict[int, tuple[Competition, str]] = {}
+def _digests(competition: Competition, settings: Settings, *, rehash: bool = False) -> dict[str, str]:
+    """Digest of each input file's contents by its name in the data folder."""
+    paths = input_files(competition, settings.data)
+    files = file_digests(paths, settings.data, settings.store / "digests", rehash=rehash)
+    return dict(sorted(files.items()))
 
 
 def _taken_in(competition: Competition, settings: Settings, *, rehash: bool = False) -> Path:
-    recipe = intake_recipe(competition, settings, rehash=rehash)
+    """Return the folder of the data set; its partitions lie there or, on a ``row`` clock, for themselves."""
+    base = intake_recipe(competition, settings, rehash=rehash)
+    is_streamed = competition.clock.kind == "row"
+    here = {} if is_streamed else {"partition_rows": settings.partition_rows}
+    recipe = replace(base, parts={**base.parts, **here})
 
     def build(folder: Path) -> None:
         console.print(f"Taking in {competition.title}", highlight=False, markup=False)
         paths = ", ".join(map(str, input_files(competition, settings.data)))
         console.print(f"from {paths}", highlight=False, markup=False)
         console.print(f"Licence: {competition.licence}", highlight=False, markup=False, style="dim")
-        take_in(competition, read_tables(competition, settings.data), folder, fingerprint=recipe.key)
+        tables, keeper = read_tables(competition, settings.data), _keeper(competition, settings)
+        write_data(competition, tables, folder, keeper.cut, keeper, fingerprint=base.key, data=settings.data)
         for note in notes_in(folder):
             console.print(f"Note: {note}", highlight=False, markup=False)
 
     return Store(settings.store).make(recipe, build)
+
+
+def _keeper(competition: Competition, settings: Settings) -> InStore:
+    files = _digests(competition, settings)
+    # A log that names no files of its own may depend on all of them.
+    return InStore(competition, settings, {**files, "": Recipe("files", "", files).key})
+
+
+def _parts(competition: Competition, settings: Settings, folder: Path) -> tuple[Part, ...]:
+    """Return the partitions of the data set in a folder of the store; those that are gone are written again."""
+    meta = meta_in(folder)
+    if not meta["log_files"]:
+        return parts_in(folder / "log")
+
+    @cache
+    def files() -> dict[str, pl.LazyFrame]:
+        return named_files(read_tables(competition, settings.data), settings.data)
+
+    keeper = _keeper(competition, settings)
+
+    def count(name: str) -> list[int]:
+        return counting(competition, files()[name], keeper.cut)()
+
+    def write(piece: Piece, stem: Path) -> None:
+        writing(competition, files(), keeper.cut)(piece, stem)
+
+    counts = {name: keeper.counts(name, partial(count, name)) for name in meta["log_files"]}
+    return keeper.parts(cut_pieces(counts, keeper.cut, until=meta["log_rows"]), write)

@@ -1,4 +1,4 @@
-"""Split the test window off: cut from the end of the log, or the pairs that the competition gives."""
+"""The test window: cut from the end of the log, or the pairs that the competition gives."""
 
 from __future__ import annotations
 
@@ -7,34 +7,41 @@ from dataclasses import dataclass
 import dataframely as dy
 import polars as pl
 
-from competitions._clock import end_of, with_clock
-from competitions._competition import Competition, RawTables
+from competitions._clock import with_clock
+from competitions._competition import Competition, LogShare, RawTables
 from competitions._computed import selected_pairs, with_derived, with_relevance
 from competitions._declaration import given_columns, observed_columns
+from competitions._sample import in_share
 from competitions._validate import table_rules, validated
 from engine import DataError
 
 
 @dataclass(frozen=True)
-class Split:
-    """The log before the test window; the test window's pairs and labels; its span of clock, half-open."""
+class TestWindow:
+    """The test window's pairs, labels and best scores (the latter where known); its span of clock, half-open."""
 
-    log: pl.DataFrame
     pairs: pl.DataFrame
     solution: pl.DataFrame | None
+    oracle: pl.DataFrame | None
     start: int
     until: int
 
 
-def split_off(c: Competition, log: pl.DataFrame, tables: RawTables) -> Split:
-    """Split the test window off a log that is sorted by (clock, row) and not empty.
+@dataclass(frozen=True)
+class LogEnd:
+    """Where a log ends: the number of its last row, its end and span in clock units; ``no_rows``: its columns."""
 
-    Raises DataError if nothing is before the window or in it, if given pairs lie outside of it, or if a submission
-    could not tell two pairs apart.
-    """
-    split = _cut(c, log) if tables.pairs is None else _given(c, log, tables.pairs, tables.solution)
-    check_pairs(c, split.pairs)
-    return split
+    last_row: int
+    clock: int
+    span: int
+    no_rows: pl.DataFrame
+
+
+def horizon_of(c: Competition, span: int, *, is_within: bool) -> int:
+    """Length of the test window in clock units; ``is_within``: ``span`` is of the log and the test window together."""
+    if not isinstance(c.horizon, LogShare):
+        return c.horizon
+    return c.horizon.length_within(span) if is_within else c.horizon.length(span)
 
 
 def told_apart_by(c: Competition) -> list[str]:
@@ -43,23 +50,26 @@ def told_apart_by(c: Competition) -> list[str]:
     return [] if c.submission.ordered else list(named)
 
 
-def _cut(c: Competition, log: pl.DataFrame) -> Split:
-    """Take the last horizon of the log as the test window, its selected rows as pairs, their labels as solution."""
-    until = end_of(log.lazy(), c.clock)
-    start = until - c.horizon
-    before = log.filter(pl.col("clock") < start)
-    targets = log.filter(pl.col("clock") >= start)
+def cut_window(c: Competition, targets: pl.DataFrame, *, n_before: int, start: int, until: int) -> TestWindow:
+    """Take the selected rows of the log's last horizon as pairs, their labels as solution.
+
+    Raises DataError if nothing is before the window or in it, or if a submission could not tell two pairs apart.
+    """
     chosen = selected_pairs(c, targets)
-    if before.is_empty() or chosen.is_empty():
+    if not n_before or chosen.is_empty():
         raise DataError(
-            f"The log of competition {c.name!r} has {before.height} rows before its test window "
+            f"The log of competition {c.name!r} has {n_before} rows before its test window "
             f"[{start}, {until}) and {chosen.height} pairs to score in it ({targets.height} rows).",
             expected="rows on both sides" + _hint(c),
             todo="give more of the log, or change clock, horizon or select_pairs of the competition",
         )
-    pairs = chosen.select(pl.col("row").alias("pair_id"), *observed_columns(c))
-    solution = chosen.select(pl.col("row").alias("pair_id"), "relevance")
-    return Split(before, pairs, solution, start, until)
+    numbered = chosen.with_columns(pair_id=pl.col("row"))
+    pairs, solution = (
+        numbered.select("pair_id", *observed_columns(c)),
+        numbered.select("pair_id", "relevance"),
+    )
+    check_pairs(c, pairs)
+    return TestWindow(pairs, solution, None, start, until)
 
 
 def _hint(c: Competition) -> str:
@@ -70,29 +80,35 @@ def _hint(c: Competition) -> str:
     )
 
 
-def _given(c: Competition, log: pl.DataFrame, given: pl.LazyFrame, outcomes: pl.LazyFrame | None) -> Split:
-    """Take the given pairs: the test window starts a gap after the log ends.
+def given_window(
+    c: Competition, tables: RawTables, given: pl.LazyFrame, end: LogEnd, sample_users: float = 1.0
+) -> TestWindow:
+    """Take the given pairs, or those of a share of the users: the test window starts a gap after the log ends.
 
     ``pair_id`` counts on from the last row of the log in the order of the file, so that no pair of an earlier window
     has the same.
+
+    Raises DataError if pairs lie outside of the window, if a submission could not tell two of them apart, or if a
+    solution or an oracle is of other pairs.
     """
     columns = {name: c.interactions.columns()[name] for name in given_columns(c)}
     schema = type("Pairs", (dy.Schema,), dict(columns))
     keys = tuple(name for name in columns if c.roles[name] == "key")
-    pairs = validated(given, table_rules(c, "pairs", schema, keys))
-    first = int(log["row"].max()) + 1  # type: ignore[arg-type]  # the log is not empty
-    numbered = with_derived(
-        c, pairs.with_columns(pair_id=(pl.col("row") + first).cast(pl.UInt32)), ("key", "observed")
-    )
-    selected_pairs(c, log.head(0))  # the windows before this one select theirs: a mistake in it shows here
-    start = end_of(log.lazy(), c.clock) + c.gap
-    until = start + c.horizon
+    every = validated(given, table_rules(c, "pairs", schema, keys)).sort("row")
+    kept = every.filter(in_share(pl.col(c.user), every.schema[c.user], sample_users))
+    first = end.last_row + 1
+    ids = pl.int_range(first, first + kept.height, dtype=pl.UInt32, eager=True).alias("pair_id")
+    numbered = with_derived(c, kept.with_columns(ids), ("key", "observed"))
+    pairs = numbered.select("pair_id", *observed_columns(c))
+    check_pairs(c, pairs)
+    selected_pairs(c, end.no_rows)  # the windows before this one select theirs: a mistake in it shows here
+    start = end.clock + c.gap
+    until = start + horizon_of(c, end.span, is_within=False)
     if c.clock.kind == "time" and c.clock.column in columns:
         _check_span(c, with_clock(numbered.lazy(), c.clock, c.user).collect(engine="streaming"), start, until)
-    solution = None if outcomes is None else _given_solution(c, numbered, outcomes)
-    return Split(
-        log, numbered.sort("pair_id").select("pair_id", *observed_columns(c)), solution, start, until
-    )
+    solution = None if tables.solution is None else _solution(c, every.height, numbered, tables.solution)
+    oracle = None if tables.oracle is None else _oracle(c, every.height, numbered, tables.oracle)
+    return TestWindow(pairs, solution, oracle, start, until)
 
 
 def _check_span(c: Competition, pairs: pl.DataFrame, start: int, until: int) -> None:
@@ -106,26 +122,42 @@ def _check_span(c: Competition, pairs: pl.DataFrame, start: int, until: int) -> 
         )
 
 
-def _given_solution(c: Competition, pairs: pl.DataFrame, solution: pl.LazyFrame) -> pl.DataFrame:
-    """Relevance of the given pairs from outcomes that come in the order of the pairs."""
+def _solution(c: Competition, n_given: int, pairs: pl.DataFrame, solution: pl.LazyFrame) -> pl.DataFrame:
+    """Relevance of the pairs from outcomes that come in the order of the given ones."""
     outcomes = {n: col for n, col in c.interactions.columns().items() if c.roles[n] == "outcome"}
-    schema = type("Solution", (dy.Schema,), dict(outcomes))
-    known = validated(solution, table_rules(c, "solution", schema, ()))
-    if known.height != pairs.height:
-        raise DataError(
-            f"Competition {c.name!r} gives {pairs.height} pairs and a solution of {known.height} rows."
-        )
-    labelled = known.join(pairs, on="row", how="left", validate="1:1", maintain_order="left")
-    labels = (
-        with_relevance(c, with_derived(c, labelled, ("outcome",)))
-        .select("pair_id", "relevance")
-        .sort("pair_id")
+    labelled = _beside(
+        c, "solution", type("Solution", (dy.Schema,), dict(outcomes)), n_given, pairs, solution
     )
+    labels = with_relevance(c, with_derived(c, labelled, ("outcome",))).select("pair_id", "relevance")
     if n_unknown := labels["relevance"].null_count():
         raise DataError(
             f"The solution of competition {c.name!r} leaves the relevance of {n_unknown} pairs null."
         )
     return labels
+
+
+def _oracle(c: Competition, n_given: int, pairs: pl.DataFrame, oracle: pl.LazyFrame) -> pl.DataFrame:
+    """Best possible scores of the pairs, Float64, from those that come in the order of the given ones."""
+    schema = type("Oracle", (dy.Schema,), {"score": dy.Float64(nullable=False)})
+    return _beside(c, "oracle", schema, n_given, pairs, oracle).select("pair_id", "score")
+
+
+def _beside(
+    c: Competition,
+    name: str,
+    schema: type[dy.Schema],
+    n_given: int,
+    pairs: pl.DataFrame,
+    table: pl.LazyFrame,
+) -> pl.DataFrame:
+    """Put a table that comes in the order of the given pairs beside those that are kept, sorted by ``pair_id``."""
+    known = validated(table, table_rules(c, name, schema, ()))
+    if known.height != n_given:
+        article = "an" if name[0] in "aeiou" else "a"
+        raise DataError(
+            f"Competition {c.name!r} gives {n_given} pairs and {article} {name} of {known.height} rows."
+        )
+    return pairs.join(known, on="row", how="left", validate="1:1", maintain_order="left").sort("pair_id")
 
 
 def check_pairs(c: Competition, pairs: pl.DataFrame) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import cast
 
@@ -42,10 +43,36 @@ class TableRules:
 
 
 def table_rules(
-    c: Competition, table: str, schema: type[dy.Schema], keys: tuple[str, ...], *, unique: bool = False
+    c: Competition,
+    table: str,
+    schema: type[dy.Schema],
+    keys: tuple[str, ...],
+    *,
+    unique: bool = False,
+    file: str = "",
 ) -> TableRules:
-    """Return the rules of a competition's table; ``unique``: its keys name one row each."""
-    return TableRules(table, f"competition {c.name!r}", schema, keys, keys if unique else ())
+    """Return the rules of a competition's table; ``unique``: its keys name one row each; ``file``: where it lies."""
+    where = f"competition {c.name!r}" + (f" ({file})" if file else "")
+    return TableRules(table, where, schema, keys, keys if unique else ())
+
+
+@contextmanager
+def readable(rules: TableRules) -> Iterator[None]:
+    """Turn what Polars and the disk raise in the block into a DataError that names the table."""
+    try:
+        yield
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise DataError(
+            f"{rules.title} cannot be read: {str(error).split(chr(10) * 2)[0].strip()}",
+            todo="look at its file and at read()",
+        ) from error
+
+
+def check_columns(table: pl.LazyFrame, rules: TableRules) -> None:
+    """Raise DataError if the table lacks a column of its schema, or has one of a dtype that cannot become its."""
+    with readable(rules):
+        found = table.collect_schema()
+    _check_columns(found, rules)
 
 
 def validated(table: pl.LazyFrame, rules: TableRules) -> pl.DataFrame:
@@ -53,8 +80,9 @@ def validated(table: pl.LazyFrame, rules: TableRules) -> pl.DataFrame:
 
     ``row`` is the number of the row, UInt32 from 0, unless the table brings its own numbers, which must be unique.
     Columns that the schema does not name are left out (see ``unnamed_columns``). Text is parsed where the schema
-    wants a number or an Enum, integers are narrowed to the width of the schema, floats are rounded to its precision;
-    a value that does not fit is a violation. Nothing else is converted.
+    wants a number or an Enum, integers are narrowed to the width of the schema, 0 and 1 become Booleans, floats are
+    rounded to its precision, lists of the right length become arrays; a value that does not fit is a violation.
+    Nothing else is converted.
 
     Raises
     ------
@@ -62,14 +90,9 @@ def validated(table: pl.LazyFrame, rules: TableRules) -> pl.DataFrame:
         A column is missing or has a wrong dtype; or rows break rules: each rule with the number of rows and the
         first few of them.
     """
-    try:
-        _check_columns(table.collect_schema(), rules)
+    check_columns(table, rules)
+    with readable(rules):
         found = _numbered(table, rules)
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise DataError(
-            f"{rules.title} cannot be read: {str(error).split(chr(10) * 2)[0].strip()}",
-            todo="look at its file and at read()",
-        ) from error
     _check_violations(found, rules, _unparsed(found, rules))
     typed = found.with_columns(_converted(found.schema, rules.schema))
     _check_violations(typed, rules, _null_keys(typed, rules))
@@ -122,7 +145,15 @@ def _converts(have: pl.DataType, want: pl.DataType) -> bool:
         return want.is_numeric() or isinstance(want, pl.Enum)
     if isinstance(have, pl.Categorical | pl.Enum):
         return isinstance(want, pl.Enum) or want == pl.String
-    return (have.is_integer() and want.is_numeric()) or (have.is_float() and want.is_float())
+    if isinstance(have, pl.List | pl.Array) and isinstance(want, pl.Array):
+        return _holds_floats(have) and _holds_floats(want)
+    if have.is_integer():
+        return want.is_numeric() or want == pl.Boolean
+    return have.is_float() and want.is_float()
+
+
+def _holds_floats(dtype: pl.List | pl.Array) -> bool:
+    return isinstance(dtype.inner, pl.DataType) and dtype.inner.is_float()
 
 
 def _numbered(table: pl.LazyFrame, rules: TableRules) -> pl.DataFrame:
@@ -140,10 +171,22 @@ def _numbered(table: pl.LazyFrame, rules: TableRules) -> pl.DataFrame:
 
 def _converted(have: pl.Schema, schema: type[dy.Schema]) -> list[pl.Expr]:
     return [
-        pl.col(name).cast(column.dtype, strict=False)
+        _cast(name, have[name], column.dtype)
         for name, column in schema.columns().items()
         if not column.validate_dtype(have[name])
     ]
+
+
+def _cast(name: str, have: pl.DataType, want: pl.DataType) -> pl.Expr:
+    """Convert a column; what the dtype cannot hold becomes null."""
+    values = pl.col(name)
+    if want == pl.Boolean:
+        return pl.when(values.is_in([0, 1])).then(values == 1).alias(name)
+    if isinstance(want, pl.Array):
+        lists = values if isinstance(have, pl.List) else values.arr.to_list()
+        fitting = pl.when(lists.list.len() == want.size).then(lists)
+        return fitting.list.to_array(want.size).cast(want, strict=False).alias(name)
+    return values.cast(want, strict=False)
 
 
 def _unparsed(found: pl.DataFrame, rules: TableRules) -> list[_Violation]:

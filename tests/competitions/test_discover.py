@@ -75,7 +75,7 @@ def test_movielens_is_found() -> None:
 def test_a_new_file_is_a_new_competition(folder: Path) -> None:
     write(folder, "mine.py", MINE.format(name="my_films"))
     assert get_competition("my_films").clock.kind == "per_user"
-    assert list(competitions()) == ["movielens", "my_films"]
+    assert list(competitions()) == ["movielens", "my_films", "vk2024"]
 
 
 def test_a_whole_competition_in_one_file_is_opened(folder: Path, settings: Settings) -> None:
@@ -105,7 +105,7 @@ def test_a_mistake_in_a_competition_is_told_by_file_and_line(folder: Path, setti
 
 def test_files_with_an_underscore_are_not_looked_at(folder: Path) -> None:
     write(folder, "_mine.py", "raise RuntimeError")
-    assert list(competitions()) == ["movielens"]
+    assert list(competitions()) == ["movielens", "vk2024"]
 
 
 def test_an_unknown_name(folder: Path) -> None:

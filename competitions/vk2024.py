@@ -1,0 +1,172 @@
+"""The VK RecSys Challenge 2024: six weeks of a short-video feed; order what each user is shown in the seventh."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import dataframely as dy
+import polars as pl
+
+from competitions import Clock, Competition, LogFile, LogShare, Metric, RawTables, SubmissionFormat
+from engine import DataError
+
+LOGS, USERS, ITEMS, PAIRS = (
+    "train_interactions*.parquet",
+    "users_meta.parquet",
+    "items_meta.parquet",
+    "test_pairs.csv",
+)
+SOLUTION = "solution.parquet"  # of simulated data only
+OUTCOMES = ("timespent", "like", "dislike", "share", "bookmarks")
+N_CONTENT = 32
+N_PAIRS = 20  # of each user in the test
+
+
+class Interactions(dy.Schema):
+    """One clip shown to a user. There is no time: the order of the rows is the order of events."""
+
+    user_id = dy.UInt32()
+    item_id = dy.UInt32()
+    timespent = dy.UInt16(description="seconds watched")
+    like = dy.Bool()
+    dislike = dy.Bool()
+    share = dy.Bool()
+    bookmarks = dy.Bool()
+
+
+class Users(dy.Schema):
+    """One user."""
+
+    user_id = dy.UInt32(primary_key=True)
+    gender = dy.UInt8(nullable=True, description="code")
+    age = dy.UInt8(nullable=True, description="years")
+
+
+class Items(dy.Schema):
+    """One clip."""
+
+    item_id = dy.UInt32(primary_key=True)
+    source_id = dy.UInt32(description="its author")
+    duration = dy.UInt16(description="seconds")
+    content = dy.Array(
+        # Bounded so far that no dot product of two of them overflows.
+        dy.Float32(min=-1e6, max=1e6),
+        N_CONTENT,
+        nullable=True,
+        description="`embeddings` in the file",
+    )
+
+
+def files(folder: Path) -> tuple[Path, ...]:
+    """Return the files that ``read`` reads: the log's in the order of their names, then the others.
+
+    The log may lie in several files, ``train_interactions.parquet`` and then, say, ``train_interactions_07.parquet``.
+    Raises DataError if a file is missing.
+    """
+    logs = sorted(folder.glob(LOGS), key=lambda path: path.stem)
+    others = [folder / name for name in (USERS, ITEMS, PAIRS)]
+    missing = [path.name for path in others if not path.is_file()]
+    missing = missing if logs else [LOGS.replace("*", ""), *missing]
+    if missing:
+        raise DataError(
+            f"The data folder {folder} has no {', '.join(missing)}.",
+            expected=f"{LOGS.replace('*', '')}, {USERS}, {ITEMS} and {PAIRS} of the VK RecSys Challenge 2024",
+            todo="put them there; or set `data` in config.toml (DATA= on the command line of make) to their folder; "
+            "or make such files: python -m competitions simulate vk2024 --rows 1_000_000 --seed 7 --out DIR",
+        )
+    solution = folder / SOLUTION
+    return (*logs, *others, *([solution] if solution.is_file() else []))
+
+
+def read(folder: Path) -> RawTables:
+    """Look at the files; their rows are read on intake, a partition of the log at a time."""
+    paths = {path.name: path for path in files(folder)}
+    logs = [
+        LogFile(path, _scan(path, tuple(Interactions.columns())))
+        for path in paths.values()
+        if path.match(LOGS)
+    ]
+    pairs = pl.scan_csv(paths[PAIRS], infer_schema=False)
+    outcomes = None if SOLUTION not in paths else _in_order_of(pairs, paths[SOLUTION])
+    has_truth = outcomes is not None and {"p_like", "p_dislike"} <= set(outcomes.collect_schema())
+    return RawTables(
+        interactions=pl.concat([log.rows for log in logs]),
+        log_files=logs,
+        users=_scan(paths[USERS], tuple(Users.columns())),
+        items=_scan(paths[ITEMS], ("item_id", "source_id", "duration", "embeddings")).rename(
+            {"embeddings": "content"}
+        ),
+        pairs=pairs,
+        solution=outcomes,
+        oracle=outcomes.select(score=pl.col("p_like") - pl.col("p_dislike"))
+        if outcomes is not None and has_truth
+        else None,
+    )
+
+
+def _scan(path: Path, columns: Sequence[str]) -> pl.LazyFrame:
+    """Scan a Parquet file. Raises DataError, naming it, if it is damaged or lacks one of the columns."""
+    table = pl.scan_parquet(path)
+    try:
+        found = table.collect_schema().names()
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise DataError(
+            f"{path} cannot be read: {error}",
+            expected="a whole Parquet file",
+            todo="fetch it again: it may have been cut off",
+        ) from error
+    if missing := [name for name in columns if name not in found]:
+        raise DataError(
+            f"{path} has no column {', '.join(missing)}.",
+            expected=f"the columns {', '.join(columns)}; found {', '.join(found)}",
+            todo="fetch the challenge's own file, or rename the column",
+        )
+    return table
+
+
+def _in_order_of(pairs: pl.LazyFrame, solution: Path) -> pl.LazyFrame:
+    """Return the solution's rows in the order of the pairs; a pair that it lacks has nulls."""
+    keys = ("user_id", "item_id")
+    typed = pairs.select(pl.col(key).cast(pl.UInt32, strict=False) for key in keys)
+    known = _scan(solution, (*keys, *OUTCOMES)).with_columns(pl.col(key).cast(pl.UInt32) for key in keys)
+    return typed.join(known, on=keys, how="left", validate="m:1", maintain_order="left")
+
+
+def select_pairs(targets: pl.LazyFrame) -> pl.LazyFrame:
+    """Take the first 20 rows of each user who has at least 20 in the window and reacted in it, as the test does."""
+    reacted = pl.col("like") | pl.col("dislike")
+    users = (
+        targets.group_by("user_id")
+        .agg(n_rows=pl.len(), has_reacted=reacted.any())
+        .filter(pl.col("has_reacted") & (pl.col("n_rows") >= N_PAIRS))
+    )
+    shown = targets.join(users, on="user_id", how="semi")
+    first = shown.group_by("user_id").agg(pl.col("row").bottom_k(N_PAIRS)).explode("row")
+    return targets.join(first, on="row", how="semi")
+
+
+VK2024 = Competition(
+    name="vk2024",
+    title="VK RecSys Challenge 2024: liked clips before ignored before disliked, for each user",
+    licence=(
+        "The data of the VK RecSys Challenge 2024 are those of its organisers, for its participants, and do not come "
+        "with Samewise; `python -m competitions simulate vk2024` makes free ones of the same form."
+    ),
+    files=files,
+    read=read,
+    interactions=Interactions,
+    users=Users,
+    items=Items,
+    roles={"user_id": "key", "item_id": "key", **dict.fromkeys(OUTCOMES, "outcome")},
+    # A row with both says neither: its relevance is 0, that of a clip which the user let pass.
+    relevance=pl.col("like").cast(pl.Int8) - pl.col("dislike").cast(pl.Int8),
+    remarks={"have both a like and a dislike: their relevance is 0": pl.col("like") & pl.col("dislike")},
+    clock=Clock("row"),
+    horizon=LogShare(1, of=6),  # the test is the week after six
+    n_train_windows=1,
+    select_pairs=select_pairs,
+    metric=Metric("user_auc", policy={"one_class": "skip"}),
+    submission=SubmissionFormat({"user_id": "user_id", "item_id": "item_id", "predict": "score"}),
+    source="source_id",
+)
