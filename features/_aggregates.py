@@ -156,7 +156,9 @@ def decayed(x: pl.Expr, half_life: float | str | Lookback) -> Aggregate:
     """Sum of ``x * 2^(-(cutoff - clock) / half_life)``. 0 for a key without rows.
 
     ``half_life``: clock units, a duration (``"7d"``, time clock) or ``horizon(n)``. Addends are on the grid, so what
-    has decayed below 2^-21 counts nothing. A filter within ``x`` is refused: its values would meet others' ages.
+    has decayed below 2^-21 counts nothing. A sum over tiles of the clock weighs each addend from the end of its tile
+    first: it is within 2^-21 a row of the exact sum, whatever the tiles. A filter within ``x`` is refused: its values
+    would meet others' ages.
     """
     if not x.meta.is_known_length():
         raise FeatureError(
@@ -164,9 +166,7 @@ def decayed(x: pl.Expr, half_life: float | str | Lookback) -> Aggregate:
             expected="one value a row",
             todo="use pl.when(log.like).then(log.x), or where=",
         )
-    age = (pl.col("cutoff") - pl.col("clock")).cast(pl.Float64)
-    weight = (-age / _clock_units(half_life) * math.log(2)).exp()
-    state = State("total", x.cast(pl.Float64) * weight, needs_time=isinstance(half_life, str))
+    state = State("decayed", x, needs_time=isinstance(half_life, str), half_life=_clock_units(half_life))
     return Aggregate({state.name: state}, pl.col(state.name))
 
 

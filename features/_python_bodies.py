@@ -13,12 +13,12 @@ from validation import Window
 
 
 def run_body(
-    columns: Sequence[FeatureColumn], history: pl.DataFrame, window: Window, pairs: pl.DataFrame
+    columns: Sequence[FeatureColumn], history: pl.LazyFrame, window: Window, pairs: pl.DataFrame
 ) -> pl.DataFrame:
     """Run the body that the columns share; return ``pair_id`` and the columns by their full names."""
     column = columns[0]
     declaration = column.declaration
-    kept = history.select(_needed(column, history)).lazy()
+    kept = history.select(_needed(column, history))
     try:
         with threadpool_limits(1):
             if declaration.kind == "table":
@@ -42,10 +42,10 @@ def _body(column: FeatureColumn) -> PythonBody:
     return column.body
 
 
-def _needed(column: FeatureColumn, history: pl.DataFrame) -> list[str]:
+def _needed(column: FeatureColumn, history: pl.LazyFrame) -> list[str]:
     needs = _body(column).needs
     if not needs:
-        return history.columns
+        return history.collect_schema().names()
     return list(dict.fromkeys(("row", "clock", *_body(column).key, *needs)))
 
 

@@ -1,5 +1,8 @@
 """The states of aggregates: one number or value a group of rows, named by what it is made of.
 
+All but ``raw`` are mergeable: what a group has is made of what its parts have. ``partial`` gives a part as Int64 sums
+or as values, ``composed`` the state of the merged parts.
+
 Float addends are rounded to the grid of 2^-20 and summed as Int64 grid steps, so neither the order of rows nor
 threads can change a sum, not even where large addends cancel. A sum is exact as long as it stays below 2^53 grid
 steps (8.6e9); beyond, it is refused. Deviations and their squares are kept in steps, the squares as Int128.
@@ -8,7 +11,10 @@ steps (8.6e9); beyond, it is refused. Deviations and their squares are kept in s
 from __future__ import annotations
 
 import hashlib
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import polars as pl
@@ -18,11 +24,23 @@ from features._widths import dtype_of, widened
 GRID = 2.0**-20
 EXACT_STEPS = 2.0**53
 EXACT_SQUARES = 2.0**94  # of steps squared, summed as Int128: times 2^32 rows it still is one
+LIMB = 2**32  # squares are carried as two Int64 sums: whole multiples of it, and the rest
 Operation = Literal[
-    "count", "valid", "total", "deviation", "squares", "smallest", "largest", "first", "last", "raw"
+    "count",
+    "valid",
+    "total",
+    "decayed",
+    "deviation",
+    "squares",
+    "smallest",
+    "largest",
+    "first",
+    "last",
+    "raw",
 ]
 _VALUES = {"smallest", "largest", "first", "last", "raw"}
-_ZERO_WHEN_EMPTY = {"count", "valid", "total", "deviation", "squares"}
+_ZERO_WHEN_EMPTY = {"count", "valid", "total", "decayed", "deviation", "squares"}
+_OF_WINDOW = {"cutoff", "horizon"}
 
 
 def serialized(expression: pl.Expr) -> str:
@@ -38,18 +56,32 @@ class State:
     """One number (or value) a group: ``operation`` over ``expression``.
 
     ``everywhere``: over all keys at once. ``needs_time``: the expression counts in microseconds of a time clock.
+    ``half_life``: of ``decayed``, in clock units; it may read ``horizon``.
     """
 
     operation: Operation
     expression: pl.Expr
     everywhere: bool = False
     needs_time: bool = False
+    half_life: pl.Expr | None = None
 
-    @property
+    @cached_property
     def name(self) -> str:
         """Column that holds the state: the operation and a hash of all it is made of."""
         made_of = f"{self.operation}|{self.everywhere}|{serialized(self.expression)}"
+        if self.half_life is not None:
+            made_of += f"|{serialized(self.half_life)}"
         return f"{self.operation}_{hashlib.blake2b(made_of.encode(), digest_size=10).hexdigest()}"
+
+    @property
+    def is_value(self) -> bool:
+        """Tell whether it is one of the values (or ``raw``), and not a count or sum."""
+        return self.operation in _VALUES
+
+    @property
+    def is_mergeable(self) -> bool:
+        """Tell whether parts of a group can be merged, whatever window they are part of."""
+        return self.operation != "raw" and not _OF_WINDOW & set(self.expression.meta.root_names())
 
     @property
     def reference(self) -> str | None:
@@ -83,6 +115,8 @@ class State:
                 return x.count().cast(pl.Int64)
             case "total":
                 return _exact_sum(x, schema)
+            case "decayed":
+                return _grid_sum(x.cast(pl.Float64) * self.weight(pl.col("cutoff"), self._half_life()))
             case "deviation":
                 return self._deviation_steps().sum()
             case "squares":
@@ -100,6 +134,54 @@ class State:
             case "raw":
                 return x
 
+    def weight(self, until: pl.Expr, half_life: pl.Expr) -> pl.Expr:
+        """Weight of a row of a decayed sum as seen from a clock: ``2^(-(until - clock) / half_life)``."""
+        age = (until - pl.col("clock")).cast(pl.Float64)
+        return (-age / half_life * math.log(2)).exp()
+
+    def _half_life(self) -> pl.Expr:
+        return pl.lit(1.0) if self.half_life is None else self.half_life
+
+    def clock_units(self, horizon: int) -> float:
+        """Half-life of a decayed sum in clock units, for windows of that horizon."""
+        frame = pl.DataFrame({"horizon": [horizon]}, schema={"horizon": pl.Int64})
+        return float(frame.select(self._half_life().cast(pl.Float64)).item())
+
+    def partial(self, schema: pl.Schema, until: int, half_life: float) -> list[pl.Expr]:
+        """Express a part of the state within a group: Int64 sums, or one value. Columns as ``parts`` names them.
+
+        ``until`` and ``half_life``: where and how a decayed sum is weighed from.
+        """
+        x = self.expression
+        match self.operation:
+            case "total" if not _is_whole(x, schema):
+                return [_steps(x).sum().alias(self.name)]
+            case "decayed":
+                addend = x.cast(pl.Float64) * self.weight(pl.lit(until, pl.Int64), pl.lit(half_life))
+                return [_steps(addend).sum().alias(self.name)]
+            case "squares":
+                whole = self._expressed(schema)
+                limbs = (whole // LIMB, whole % LIMB)
+                return [limb.cast(pl.Int64).alias(n) for limb, n in zip(limbs, self.parts, strict=True)]
+            case _:
+                return [self.within_group(schema)]
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Names of the columns of ``partial``."""
+        return (f"{self.name}_high", f"{self.name}_low") if self.operation == "squares" else (self.name,)
+
+    def composed(self, parts: Sequence[pl.Series], *, is_whole: bool) -> pl.Series:
+        """Give the state from the merged columns of ``partial``. ``is_whole``: as ``sums_integers`` tells."""
+        if self.operation == "squares":
+            high, low = (pl.lit(part.cast(pl.Int128)) for part in parts)
+            return pl.select(high * pl.lit(LIMB, pl.Int128) + low).to_series().alias(self.name)
+        return parts[0] * GRID if self.operation == "total" and not is_whole else parts[0]
+
+    def sums_integers(self, schema: pl.Schema) -> bool:
+        """Tell whether a total is one of integers; floats are summed in steps of the grid."""
+        return self.operation == "total" and _is_whole(self.expression, schema)
+
     def _deviation_steps(self) -> pl.Expr:
         # first(): the reference is one number, however many rows a filter in the expression leaves.
         return _steps(self.expression.cast(pl.Float64) - pl.col(str(self.reference)).first())
@@ -115,5 +197,9 @@ def _grid_sum(x: pl.Expr) -> pl.Expr:
 
 def _exact_sum(x: pl.Expr, schema: pl.Schema) -> pl.Expr:
     """Sum integers as Int64 and floats on the grid."""
+    return x.cast(pl.Int64).sum() if _is_whole(x, schema) else _grid_sum(x)
+
+
+def _is_whole(x: pl.Expr, schema: pl.Schema) -> bool:
     dtype = dtype_of(x, schema)
-    return x.cast(pl.Int64).sum() if dtype.is_integer() or dtype == pl.Boolean else _grid_sum(x)
+    return dtype.is_integer() or dtype == pl.Boolean

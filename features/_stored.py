@@ -9,7 +9,7 @@ import polars as pl
 
 from engine import Job, Recipe, Settings, Store, StoreError, run_jobs
 from features._catalogue import Catalogue
-from features._compute import compute_and_time
+from features._compute import compute_windows
 from features._memory import threads_per_window
 from features._recipes import column_recipes, pairs_recipe
 from validation import Window, is_test, window_pairs, window_relevance
@@ -61,7 +61,10 @@ def compute_missing(catalogue: Catalogue, window: Window, names: Sequence[str], 
         recipes = column_recipes(catalogue, window, missing)
         pairs = read_pairs(catalogue, window, store)
         given = _given(catalogue, missing, recipes, store, pairs)
-        values, seconds = compute_and_time(catalogue, window, missing, pairs, given)
+        values = compute_windows(
+            catalogue, missing, {window: pairs}, {} if given is None else {window: given}
+        )[window]
+        seconds = dict.fromkeys(missing, 0.0)
         for name in missing:
             store.put(recipes[name], _Column(values.select(name)).write, seconds=seconds[name])
     return len(missing)

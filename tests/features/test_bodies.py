@@ -91,7 +91,7 @@ def test_an_aggregate_that_fails_while_it_runs_is_named_among_others(timed: Data
         """In the same pass."""
         return count()
 
-    with pytest.raises(FeatureError, match=f"'planted__user_id' \\({HERE}:[0-9]+\\) failed in window w"):
+    with pytest.raises(FeatureError, match=f"'planted__user_id' \\({HERE}:[0-9]+\\) failed on the log"):
         computed(bind_catalogue(timed, registry), folds)
 
 

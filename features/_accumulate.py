@@ -1,0 +1,112 @@
+"""Merge the parts of states by tile, and read any span of tiles back."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from features._grid import Grid
+from features._lookback import Lookback
+from features._states import GRID, State
+from validation import Window
+
+Codes = npt.NDArray[np.uint32]
+Sums = npt.NDArray[np.int64]
+
+
+class Accumulator:
+    """Parts of the states of one key: sums as dense Int64 (n_cells, n_keys + 1), values as a column a cell.
+
+    The last key is the one of pairs whose key is null: it never has rows. After ``close`` sums are prefix sums, so
+    that every span of cells costs one subtraction; Int64 wraps around and back, so only the difference must fit.
+    """
+
+    def __init__(self, states: Sequence[State], n_keys: int, grid: Grid, schema: pl.Schema) -> None:
+        self.states = {state.name: state for state in states}
+        self.n_keys, self.grid, self.schema = n_keys, grid, schema
+        self.whole = {state.name for state in states if state.sums_integers(schema)}
+        shape = (grid.n_cells, n_keys + 1)
+        self.sums: dict[str, Sums] = {
+            part: np.zeros(shape, np.int64) for s in states if not s.is_value for part in s.parts
+        }
+        self.values: dict[str, list[pl.Series | None]] = {
+            s.name: [None] * grid.n_cells for s in states if s.is_value
+        }
+
+    def add(self, cell: int, partial: pl.DataFrame) -> None:
+        """Add the parts of some rows of a cell: ``code`` (each once) and the columns of ``State.partial``.
+
+        Parts of one cell must come in the order of the clock: ``first`` and ``last`` depend on it.
+        """
+        codes = partial["code"].to_numpy()
+        for name, cells in self.sums.items():
+            cells[cell][codes] += partial[name].to_numpy()
+        if self.values:
+            where = np.full(self.n_keys + 1, -1, dtype=np.int64)
+            where[codes] = np.arange(len(codes))
+            positions = pl.Series(where).replace(-1, None)
+            for name, parts in self.values.items():
+                new = partial[name]
+                new = (new.fill_nan(None) if new.dtype.is_float() else new).gather(positions)
+                old = parts[cell]
+                parts[cell] = new if old is None else merged(self.states[name].operation, old, new)
+
+    def close(self) -> None:
+        """Turn the sums of the cells into prefix sums, in place; decayed ones stay what they are."""
+        for state in self.states.values():
+            if not state.is_value and state.operation != "decayed":
+                for part in state.parts:
+                    np.cumsum(self.sums[part], axis=0, out=self.sums[part])
+
+    def read(self, window: Window, lookback: Lookback, state: State, codes: Codes) -> pl.Series:
+        """Give the state of each code over the span of a lookback, named by the state."""
+        first, until = self.grid.cells(window, lookback)
+        if state.is_value:
+            return self._value(state, first, until, codes)
+        if state.operation == "decayed":
+            return self._decayed(state, window, first, until, codes)
+        parts = [pl.Series(part, self._span(part, first, until, codes)) for part in state.parts]
+        return state.composed(parts, is_whole=state.name in self.whole)
+
+    def _span(self, part: str, first: int, until: int, codes: Codes) -> Sums:
+        sums = self.sums[part]
+        total: Sums = sums[until - 1][codes]
+        return total - sums[first - 1][codes] if first else total
+
+    def _value(self, state: State, first: int, until: int, codes: Codes) -> pl.Series:
+        chosen = pl.Series(codes)
+        found: pl.Series | None = None
+        for part in self.values[state.name][first:until]:
+            if part is not None:
+                new = part.gather(chosen)
+                found = new if found is None else merged(state.operation, found, new)
+        if found is None:
+            frame = pl.DataFrame(schema=self.schema).select(state.within_group(self.schema))
+            return pl.Series(state.name, [None], dtype=frame.schema[state.name]).new_from_index(0, len(codes))
+        return found.alias(state.name)
+
+    def _decayed(self, state: State, window: Window, first: int, until: int, codes: Codes) -> pl.Series:
+        half_life = state.clock_units(window.horizon)
+        total = np.zeros(len(codes))
+        for cell in range(first, until):
+            age = float(window.cutoff - self.grid.bounds[cell])
+            weight = math.exp(-age / half_life * math.log(2))
+            total += self.sums[state.name][cell][codes] * (GRID * weight)
+        return pl.Series(state.name, total)
+
+
+def merged(operation: str, earlier: pl.Series, later: pl.Series) -> pl.Series:
+    """Merge the values of two parts, the earlier one first."""
+    frame = pl.DataFrame([earlier.alias("a"), later.alias("b")])
+    a, b = pl.col("a"), pl.col("b")
+    how = {
+        "first": pl.coalesce(a, b),
+        "last": pl.coalesce(b, a),
+        "smallest": pl.when(a.is_null() | (b < a)).then(b).otherwise(a),
+        "largest": pl.when(a.is_null() | (b > a)).then(b).otherwise(a),
+    }
+    return frame.select(how[operation]).to_series().alias(later.name)

@@ -1,0 +1,224 @@
+"""Aggregates of many windows in as few passes over the log as the memory budget allows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import polars as pl
+
+from competitions import Dataset
+from features._column import FeatureColumn
+from features._errors import FeatureError
+from features._finish import finished, guarded
+from features._grid import Grid, base_bounds, make_grid
+from features._groups import Group, GroupName, make_groups
+from features._keys import KeyIndex, index_pairs
+from features._plan import Pass
+from features._registry import Key
+from features._scan import Scan, lookbacks_of
+from features._states import EXACT_SQUARES, EXACT_STEPS, GRID, State
+from validation import Window
+
+Frames = Mapping[Window, pl.DataFrame]
+SHARE = 0.3  # of the memory budget is for states; the rest is for rows, results and libraries
+BYTES = 8
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Passes that go over the log together, for one of ``n_parts`` equal parts of their keys."""
+
+    passes: tuple[Pass, ...]
+    part: int = 0
+    n_parts: int = 1
+
+
+@dataclass(frozen=True)
+class Aggregated:
+    """Finished columns of one pass (or of one part of its keys) in one window.
+
+    ``rows``: positions of the pairs that the values are for; None = all, in the order of the frame. ``seconds``: what
+    the pass took, shared by its windows.
+    """
+
+    window: Window
+    columns: tuple[FeatureColumn, ...]
+    values: pl.DataFrame
+    rows: pl.Series | None
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Work:
+    """Aggregates to compute: the passes, and the pairs of each window joined with attributes.
+
+    ``budget_gib``: of the states that are in memory at a time.
+    """
+
+    dataset: Dataset
+    passes: tuple[Pass, ...]
+    frames: Frames
+    budget_gib: float = math.inf
+    grid: Grid = field(init=False)
+    groups: Mapping[GroupName, Group] = field(init=False)
+
+    def __post_init__(self) -> None:
+        groups = make_groups(self.passes, self.frames)
+        decays = any(s.half_life is not None for g in groups.values() for _, s in g.wanted)
+        first = self.dataset.slices[0].first_clock
+        base = base_bounds(self.dataset, first or 0) if decays else []
+        object.__setattr__(self, "groups", groups)
+        object.__setattr__(self, "grid", make_grid(self.frames, lookbacks_of(groups), base))
+
+    def gib(self, key: Key, n_keys: int) -> float:
+        """Estimate the memory of the states of all passes by a key."""
+        n_states = sum(len(g.merged) for g in self.groups.values() if g.key == key)
+        longest = sum(
+            max((lookback.size for lookback, _ in g.tails), default=0)
+            for g in self.groups.values()
+            if g.key == key
+        )
+        cells = self.grid.n_cells * n_states + longest * 4
+        return n_keys * cells * BYTES / 2**30
+
+
+def batches(work: Work, indexes: Mapping[Key, KeyIndex]) -> list[Batch]:
+    """Put passes together until the budget is full; a key that is too wide by itself is split by its number."""
+    found: list[Batch] = []
+    together: list[Pass] = []
+    used = 0.0
+    for key in dict.fromkeys(one.key for one in work.passes):
+        own = tuple(one for one in work.passes if one.key == key)
+        need = work.gib(key, indexes[key].n_keys)
+        if need > work.budget_gib:
+            n_parts = math.ceil(need / work.budget_gib)
+            found += [Batch(own, part, n_parts) for part in range(n_parts)]
+            continue
+        if used + need > work.budget_gib and together:
+            found.append(Batch(tuple(together)))
+            together, used = [], 0.0
+        together += own
+        used += need
+    return [*found, Batch(tuple(together))] if together else found
+
+
+def compute_aggregates(
+    work: Work, progress: Callable[[str, int, int], None] = lambda *_: None
+) -> Iterator[Aggregated]:
+    """Compute the passes batch by batch, and yield their finished columns window by window.
+
+    ``progress`` is told the number of slices done and of all, with a title.
+    """
+    indexes = index_pairs((one.key for one in work.passes), work.frames)
+    planned = batches(work, {**indexes})
+    n_slices = len(work.dataset.slices) * len(planned)
+    done = 0
+
+    def after_slice() -> None:
+        nonlocal done
+        done += 1
+        progress("aggregates", done, n_slices)
+
+    for batch in planned:
+        names = {(one.source, one.key) for one in batch.passes} | {(one.source, ()) for one in batch.passes}
+        groups = {name: group for name, group in work.groups.items() if name in names}
+        own = {key: index.part(batch.part, batch.n_parts) for key, index in indexes.items()}
+        own[()] = KeyIndex((), pl.DataFrame({"code": [0]}, schema={"code": pl.UInt32}))
+        scan = Scan(work.dataset, groups, sorted(work.frames), own, work.grid)
+        scan.run(after_slice)
+        yield from _finished(scan, batch, work.frames)
+
+
+def _finished(scan: Scan, batch: Batch, frames: Frames) -> Iterator[Aggregated]:
+    positions: dict[tuple[Window, Key], _Positions] = {}
+    for one in batch.passes:
+        share = scan.seconds[one.source, one.key] / max(len(frames), 1)
+        n_columns = sum(len(p.columns) for p in batch.passes if (p.source, p.key) == (one.source, one.key))
+        for window, frame in frames.items():
+            if (window, one.key) not in positions:
+                positions[window, one.key] = _positions(scan.indexes[one.key], frame, batch)
+            where = positions[window, one.key]
+            states = scan.states(one, window, where.codes)
+            check_exact(one, states)
+            values = guarded(states, [finished(column) for column in one.columns], one.columns)
+            yield Aggregated(
+                window,
+                one.columns,
+                values[where.inverse],
+                where.rows,
+                share * len(one.columns) / n_columns,
+            )
+
+
+@dataclass(frozen=True)
+class _Positions:
+    """The distinct keys of some pairs by number, where each pair finds its own, and which pairs they are."""
+
+    codes: np.ndarray[tuple[int], np.dtype[np.uint32]]
+    inverse: pl.Series
+    rows: pl.Series | None
+
+
+def _positions(index: KeyIndex, frame: pl.DataFrame, batch: Batch) -> _Positions:
+    codes = index.codes(frame)
+    rows = None
+    if batch.n_parts > 1:  # pairs of other parts are unknown here, and null keys belong to the first part
+        is_own = codes < index.n_keys
+        if batch.part == 0 and index.key:
+            key = frame.select(pl.any_horizontal(pl.col(n).is_null() for n in index.key)).to_series()
+            is_own |= key.to_numpy()
+        chosen = np.flatnonzero(is_own)
+        codes, rows = codes[chosen], pl.Series(chosen)
+    distinct, inverse = np.unique(codes, return_inverse=True)
+    return _Positions(distinct.astype(np.uint32), pl.Series(inverse), rows)
+
+
+def check_exact(one: Pass, states: pl.DataFrame) -> None:
+    """Refuse sums so large that adding on the grid is no longer exact."""
+    for state in one.states:
+        if state.operation not in ("total", "decayed", "deviation", "squares"):
+            continue
+        values = states[state.name]
+        bound = _bound(state, values)
+        largest = values.cast(pl.Float64).abs().max()
+        if isinstance(largest, float) and not largest < bound:
+            names = ", ".join(c.name for c in one.columns)
+            raise FeatureError(
+                f"A sum in {names} reaches {largest:.3g}, beyond {bound:.3g}: it would not be exact.",
+                expected="finite values and smaller sums",
+                todo="divide the column by a constant inside the aggregate (days instead of seconds)",
+            )
+
+
+def _bound(state: State, values: pl.Series) -> float:
+    bound = EXACT_SQUARES if state.operation == "squares" else EXACT_STEPS
+    return bound * GRID if values.dtype == pl.Float64 else bound
+
+
+def joined(parts: Sequence[Aggregated], height: int) -> pl.DataFrame:
+    """Put the values of one pass and window together, in the order of the pairs."""
+    if len(parts) == 1 and parts[0].rows is None:
+        return parts[0].values
+    rows = pl.concat([part.rows for part in parts if part.rows is not None])
+    values = pl.concat([part.values for part in parts])
+    if values.height != height:
+        raise FeatureError(
+            f"The parts of {[c.name for c in parts[0].columns]} hold {values.height} of {height} pairs."
+        )
+    return values[rows.arg_sort()]
+
+
+def by_pass(found: Iterable[Aggregated], frames: Frames) -> Iterator[tuple[Window, pl.DataFrame, float]]:
+    """Yield a window, its finished columns of one pass, and their seconds, once all parts of the keys are there."""
+    waiting: dict[tuple[Window, str], list[Aggregated]] = {}
+    for one in found:
+        slot = (one.window, one.columns[0].name)
+        parts = waiting.setdefault(slot, [])
+        parts.append(one)
+        height = frames[one.window].height
+        if one.rows is None or sum(p.values.height for p in parts) == height:
+            del waiting[slot]
+            yield one.window, joined(parts, height), sum(p.seconds for p in parts)

@@ -1,0 +1,40 @@
+"""From states and inputs to a column's values, in its dtype, with its fill."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import polars as pl
+from polars.exceptions import PolarsError
+
+from features._column import AggregateBody, FeatureColumn, PairBody
+from features._errors import FeatureError
+
+
+def finished(column: FeatureColumn) -> pl.Expr:
+    """Express a column's value over its states or inputs, in its dtype, with its fill."""
+    body = column.body
+    value = (
+        body.expression
+        if isinstance(body, PairBody)
+        else body.aggregate.finish
+        if isinstance(body, AggregateBody)
+        else pl.col(column.name)
+    )
+    return column.finished(value)
+
+
+def guarded(frame: pl.DataFrame, values: Sequence[pl.Expr], columns: Sequence[FeatureColumn]) -> pl.DataFrame:
+    """Evaluate the columns; if that fails, name the one that fails by itself."""
+    try:
+        return frame.with_columns(values).select(column.name for column in columns)
+    except PolarsError as error:
+        for column, value in zip(columns, values, strict=True):
+            try:
+                frame.select(value)
+            except PolarsError as its_own:
+                raise FeatureError(
+                    f"Feature {column.name!r} ({column.declaration.place}) failed: {its_own}",
+                    todo="mend the expression, or declare another dtype",
+                ) from its_own
+        raise FeatureError(f"Features {[c.name for c in columns]} failed together: {error}") from error

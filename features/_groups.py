@@ -1,0 +1,125 @@
+"""What is asked of the log, ordered by who can share a pass: the same rows, grouped by the same key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import polars as pl
+
+from features._column import AggregateBody, FeatureColumn
+from features._lookback import EVERYTHING, Lookback
+from features._plan import Pass
+from features._registry import Key
+from features._states import State
+from validation import Window
+
+Wanted = tuple[Lookback, State]
+GroupName = tuple[str, Key]
+
+
+@dataclass(frozen=True)
+class Group:
+    """States of one key over the rows that one filter keeps.
+
+    ``wanted``: which states at which lookback. ``columns``: whom they are for. ``one_horizon``: whether all windows
+    have the same, so that half-lives counted in horizons are one number.
+    """
+
+    source: str
+    where: pl.Expr | None
+    key: Key
+    wanted: tuple[Wanted, ...]
+    columns: tuple[FeatureColumn, ...]
+    one_horizon: bool = True
+
+    @property
+    def name(self) -> GroupName:
+        """What passes find it by."""
+        return self.source, self.key
+
+    @cached_property
+    def merged(self) -> tuple[State, ...]:
+        """States that are computed by tile and merged."""
+        return _states(state for lookback, state in self.wanted if self.merges(lookback, state))
+
+    @cached_property
+    def tails(self) -> tuple[Wanted, ...]:
+        """States over the last rows of the key."""
+        return tuple(w for w in self.wanted if w[0].kind == "last")
+
+    @cached_property
+    def direct(self) -> tuple[Wanted, ...]:
+        """States that are computed for each window by itself: they cannot be merged."""
+        return tuple(w for w in self.wanted if w[0].kind != "last" and not self.merges(*w))
+
+    def merges(self, lookback: Lookback, state: State) -> bool:
+        """Tell whether the state is computed by tile at this lookback."""
+        if lookback.kind == "last" or not state.is_mergeable:
+            return False
+        own = state.half_life
+        return self.one_horizon or own is None or "horizon" not in own.meta.root_names()
+
+    @cached_property
+    def reads(self) -> frozenset[str]:
+        """Columns of the history that it reads, the key and the clock among them."""
+        expressions = [s.expression for _, s in self.wanted] + ([] if self.where is None else [self.where])
+        roots = {name for e in expressions for name in e.meta.root_names()}
+        return frozenset({*roots, *self.key, "clock"} - {"cutoff", "horizon"})
+
+    @property
+    def references(self) -> dict[str, pl.Expr]:
+        """First values that deviations are taken from, by column."""
+        return {
+            str(s.reference): s.expression.cast(pl.Float64).drop_nulls().first()
+            for _, s in self.wanted
+            if s.reference
+        }
+
+
+def make_groups(passes: Sequence[Pass], windows: Iterable[Window]) -> dict[GroupName, Group]:
+    """Group passes by rows and key. What is over all keys at once becomes part of the group of the empty key."""
+    one_horizon = len({window.horizon for window in windows}) < 2
+    wanted: dict[GroupName, list[Wanted]] = {}
+    columns: dict[GroupName, list[FeatureColumn]] = {}
+    filters: dict[str, pl.Expr | None] = {}
+    for one in passes:
+        filters[one.source] = where_of(one)
+        for state in one.states:
+            name = (one.source, () if state.everywhere else one.key)
+            wanted.setdefault(name, []).append(physical(one.lookback, state))
+            columns.setdefault(name, []).extend(one.columns)
+    return {
+        name: Group(
+            name[0],
+            filters[name[0]],
+            name[1],
+            _unique(asked),
+            tuple({c.name: c for c in columns[name]}.values()),
+            one_horizon,
+        )
+        for name, asked in wanted.items()
+    }
+
+
+def where_of(one: Pass) -> pl.Expr | None:
+    """Give the row filter of a pass."""
+    body = one.columns[0].body
+    return body.where if isinstance(body, AggregateBody) else None
+
+
+def physical(lookback: Lookback, state: State) -> Wanted:
+    """Say what is computed: over all keys, the last rows of a key are all rows."""
+    if not state.everywhere:
+        return lookback, state
+    return EVERYTHING if lookback.kind == "last" else lookback, replace(state, everywhere=False)
+
+
+def _unique(wanted: Iterable[Wanted]) -> tuple[Wanted, ...]:
+    by_name: Mapping[tuple[Lookback, str], Wanted] = {(w[0], w[1].name): w for w in wanted}
+    return tuple(by_name.values())
+
+
+def _states(states: Iterable[State]) -> tuple[State, ...]:
+    return tuple({state.name: state for state in states}.values())

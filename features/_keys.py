@@ -1,0 +1,59 @@
+"""The keys of the pairs, numbered: what aggregates are narrowed to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from features._registry import Key
+from validation import Window
+
+Codes = npt.NDArray[np.uint32]
+
+
+@dataclass(frozen=True)
+class KeyIndex:
+    """Keys by number: the key's columns and ``code`` UInt32, 0, 1, ..., without nulls."""
+
+    key: Key
+    frame: pl.DataFrame
+
+    @property
+    def n_keys(self) -> int:
+        """Number of keys."""
+        return self.frame.height
+
+    def codes(self, rows: pl.DataFrame) -> Codes:
+        """Number of each row's key; ``n_keys`` where it is null or not in the index."""
+        if not self.key:
+            return np.zeros(rows.height, dtype=np.uint32)
+        found = rows.select(self.key).join(
+            self.frame, on=list(self.key), how="left", validate="m:1", maintain_order="left"
+        )
+        return found["code"].fill_null(self.n_keys).to_numpy()
+
+    def part(self, number: int, n_parts: int) -> KeyIndex:
+        """Keep one of so many equal parts of the keys, numbered anew."""
+        kept = self.frame.filter(pl.col("code") % n_parts == number).drop("code")
+        return KeyIndex(self.key, _numbered(kept))
+
+
+def index_of(key: Key, frames: Iterable[pl.DataFrame]) -> KeyIndex:
+    """Number the keys that occur in the frames; the empty key is one key."""
+    if not key:
+        return KeyIndex((), pl.DataFrame({"code": [0]}, schema={"code": pl.UInt32}))
+    keys = pl.concat([frame.lazy().select(key) for frame in frames]).drop_nulls().unique()
+    return KeyIndex(key, _numbered(keys.collect(engine="streaming").sort(key)))
+
+
+def _numbered(keys: pl.DataFrame) -> pl.DataFrame:
+    return keys.with_row_index("code").with_columns(pl.col("code").cast(pl.UInt32))
+
+
+def index_pairs(keys: Iterable[Key], frames: Mapping[Window, pl.DataFrame]) -> dict[Key, KeyIndex]:
+    """Index the keys of the pairs of all windows."""
+    return {key: index_of(key, frames.values()) for key in dict.fromkeys(keys)}

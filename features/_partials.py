@@ -1,0 +1,92 @@
+"""The parts of a group's states over some rows: one group-by, by key."""
+
+from __future__ import annotations
+
+import math
+
+import polars as pl
+from polars.exceptions import PolarsError
+
+from competitions import Dataset
+from features._column import FeatureColumn
+from features._groups import Group
+from features._keys import KeyIndex
+from features._plan import states_of
+
+WIDE = 0.25  # of the rows: with more distinct keys than that, rows are narrowed before they are grouped
+
+
+class Partials:
+    """Computes the parts of one group for the keys of an index.
+
+    Deviations are taken from the first value of the log, which is the first of every history: it is found when the
+    rows first go by, and is the same for all tiles.
+    """
+
+    def __init__(self, group: Group, dataset: Dataset, index: KeyIndex, horizon: int) -> None:
+        self.group, self.index = group, index
+        self.schema = dataset.history_schema
+        self.half_lives = {s.name: s.clock_units(horizon) for s in group.merged if s.half_life is not None}
+        self.references: dict[str, float | None] = dict.fromkeys(group.references)
+        self.is_wide: bool | None = None
+        self._known: dict[int, list[pl.Expr]] = {}
+
+    def prepared(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Filter the rows of a slice, and give them the references as columns."""
+        if self.group.where is not None:
+            rows = rows.filter(self.group.where)
+        for name, first in self.group.references.items():
+            if self.references[name] is None:
+                self.references[name] = rows.select(first.alias(name)).item()
+        return rows.with_columns(
+            pl.lit(value, pl.Float64).alias(name) for name, value in self.references.items()
+        )
+
+    def kept(self, rows: pl.DataFrame) -> list[str]:
+        """Columns of prepared rows that the group's states read, and the clock."""
+        return [n for n in rows.columns if n in self.group.reads or n in self.references]
+
+    def of(self, rows: pl.DataFrame, until: int) -> pl.DataFrame:
+        """Give the parts by ``code``. ``until``: end of the tile, that decayed sums are weighed from."""
+        parts = self._expressions(until)
+        if not self.group.key:
+            return rows.select(pl.lit(0, pl.UInt32).alias("code"), *parts)
+        key = list(self.group.key)
+        if self._grouped_first(rows):
+            known = rows.lazy().filter(pl.all_horizontal(pl.col(name).is_not_null() for name in key))
+            by_key = known.group_by(key).agg(parts)
+            lazy = by_key.join(self.index.frame.lazy(), on=key, how="inner", validate="1:1")
+        else:
+            keys = self.index.frame.lazy()
+            own = rows.lazy().join(keys, on=key, how="inner", validate="m:1", maintain_order="left")
+            lazy = own.group_by("code").agg(parts)
+        return lazy.collect(engine="in-memory")
+
+    def _grouped_first(self, rows: pl.DataFrame) -> bool:
+        """Tell whether so few keys are in the rows that grouping all of them is cheaper than narrowing the rows."""
+        if self.is_wide is None:
+            counts = rows.select(pl.col(self.group.key).n_unique()).row(0)
+            self.is_wide = math.prod(counts) > WIDE * rows.height
+        return not self.is_wide
+
+    def _expressions(self, until: int) -> list[pl.Expr]:
+        own = until if self.half_lives else 0
+        if own not in self._known:
+            self._known[own] = [
+                part
+                for state in self.group.merged
+                for part in state.partial(self.schema, until, self.half_lives.get(state.name, 1.0))
+            ]
+        return self._known[own]
+
+    def fails_on(self, rows: pl.DataFrame, column: FeatureColumn) -> PolarsError | None:
+        """Tell what goes wrong with one column's states by themselves, if anything."""
+        literals = {n: pl.lit(0.0 if v is None else v) for n, v in self.references.items()}
+        window = {"cutoff": pl.lit(0, pl.Int64), "horizon": pl.lit(1, pl.Int64)}
+        try:
+            frame = rows.with_columns(**literals, **window)
+            frame = frame if self.group.where is None else frame.filter(self.group.where)
+            frame.group_by("clock").agg(s.within_group(self.schema) for s in states_of([column]))
+        except PolarsError as error:
+            return error
+        return None

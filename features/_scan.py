@@ -1,0 +1,161 @@
+"""Go over the log once for many windows, and give back the states of every pass and window."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from time import perf_counter
+
+import numpy as np
+import polars as pl
+from polars.exceptions import PolarsError
+
+from competitions import Dataset
+from features._accumulate import Accumulator, Codes
+from features._errors import FeatureError
+from features._grid import Grid
+from features._groups import Group, GroupName, physical
+from features._keys import KeyIndex
+from features._lookback import Lookback
+from features._partials import Partials
+from features._plan import Pass
+from features._registry import Key
+from features._rows import by_cell, slice_rows
+from features._states import State
+from features._tails import Direct, Slot, Tails, narrowed
+from validation import Window
+
+
+@dataclass
+class Scan:
+    """One pass over the log: what is asked, for which windows and keys, and what was found.
+
+    ``seconds``: what each group took by itself.
+    """
+
+    dataset: Dataset
+    groups: Mapping[GroupName, Group]
+    windows: Sequence[Window]
+    indexes: Mapping[Key, KeyIndex]
+    grid: Grid
+    seconds: dict[GroupName, float] = field(default_factory=dict)
+    _merged: dict[GroupName, Accumulator] = field(default_factory=dict)
+    _slots: dict[GroupName, dict[Slot, pl.DataFrame]] = field(default_factory=dict)
+
+    def run(self, after_slice: Callable[[], None] = lambda: None) -> None:
+        """Read the slices that hold history, one after the other."""
+        schema = self.dataset.history_schema
+        running = {name: _Running(group, self, schema) for name, group in self.groups.items()}
+        columns = {name for group in self.groups.values() for name in group.reads}
+        until = self.grid.bounds[-1]
+        for piece in self.dataset.slices:
+            if piece.first_clock is None or piece.first_clock < until:
+                rows = slice_rows(self.dataset, piece, columns, until)
+                for name, one in running.items():
+                    self._timed(name, one.add, rows)
+                del rows
+            after_slice()
+        for name, one in running.items():
+            self._timed(name, one.close)
+            self._merged[name], self._slots[name] = one.merged, one.slots
+
+    def _timed(self, name: GroupName, work: Callable[..., None], *arguments: object) -> None:
+        began = perf_counter()
+        work(*arguments)
+        self.seconds[name] = self.seconds.get(name, 0.0) + perf_counter() - began
+
+    def states(self, one: Pass, window: Window, codes: Codes) -> pl.DataFrame:
+        """Give the states of a pass for keys by number, one row a code; those over all keys repeat."""
+        columns = [self._state(one, state, window, codes) for state in one.states]
+        return pl.DataFrame(columns)
+
+    def _state(self, one: Pass, state: State, window: Window, codes: Codes) -> pl.Series:
+        lookback, asked = physical(one.lookback, state)
+        name = (one.source, () if state.everywhere else one.key)
+        chosen = np.zeros(1, dtype=np.uint32) if state.everywhere else codes
+        group = self.groups[name]
+        if group.merges(lookback, asked):
+            found = self._merged[name].read(window, lookback, asked, chosen)
+        else:
+            found = self._slot(name, (window, lookback), asked, chosen)
+        if state.when_empty is not None:
+            found = found.fill_null(state.when_empty)
+        found = found.alias(state.name)
+        return found.new_from_index(0, len(codes)) if state.everywhere else found
+
+    def _slot(self, name: GroupName, slot: Slot, state: State, codes: Codes) -> pl.Series:
+        table = self._slots[name].get(slot)
+        if table is None:
+            schema = pl.Schema({**self.dataset.history_schema, "cutoff": pl.Int64(), "horizon": pl.Int64()})
+            references = {n: pl.Float64() for n in self.groups[name].references}
+            empty = pl.DataFrame(schema={**schema, **references}).group_by(pl.lit(0).alias("code"))
+            table = empty.agg(state.within_group(self.dataset.history_schema)).clear()
+        asked = pl.DataFrame({"code": codes}).with_columns(pl.col("code").cast(pl.UInt32))
+        codes_of = table.with_columns(pl.col("code").cast(pl.UInt32)).select("code", state.name)
+        return asked.join(codes_of, on="code", how="left", validate="m:1", maintain_order="left")[state.name]
+
+
+class _Running:
+    """One group while the log goes by."""
+
+    def __init__(self, group: Group, scan: Scan, schema: pl.Schema) -> None:
+        self.group, self.scan = group, scan
+        self.index = scan.indexes[group.key]
+        self.merged = Accumulator(group.merged, self.index.n_keys, scan.grid, schema)
+        self.partials = Partials(group, scan.dataset, self.index, scan.windows[0].horizon)
+        self.tails = Tails(group, scan.windows, schema) if group.tails else None
+        self.direct = Direct(group, schema) if group.direct else None
+        self.slots: dict[Slot, pl.DataFrame] = {}
+
+    def add(self, rows: pl.DataFrame) -> None:
+        """Take in the rows of a slice: all its columns, sorted by (clock, row)."""
+        try:
+            self._add(rows)
+        except PolarsError as error:
+            raise blamed(self.group, rows, error, self.partials.fails_on) from error
+
+    def _add(self, rows: pl.DataFrame) -> None:
+        rows = self.partials.prepared(rows)
+        for cell, part in by_cell(rows, self.scan.grid):
+            begin = self.scan.grid.bounds[cell - 1] if cell else None
+            if self.group.merged:
+                self.merged.add(cell, self.partials.of(part, self.scan.grid.bounds[cell]))
+            if self.tails is not None or self.direct is not None:
+                own = narrowed(part, self.index).select("code", *self.partials.kept(part))
+                if self.tails is not None:
+                    if begin is not None:
+                        self.tails.pass_by(begin)
+                    self.tails.add(own)
+                if self.direct is not None:
+                    self.direct.add(own)
+
+    def close(self) -> None:
+        """Finish when the log has gone by."""
+        self.merged.close()
+        if self.tails is not None:
+            self.tails.pass_by(self.scan.grid.bounds[-1])
+            self.slots |= self.tails.states
+        if self.direct is not None:
+            self.slots |= self.direct.close(self.scan.windows)
+
+
+def blamed(
+    group: Group, rows: pl.DataFrame, error: PolarsError, fails_on: Callable[..., PolarsError | None]
+) -> FeatureError:
+    """Name the column whose states fail by themselves."""
+    for column in group.columns:
+        its_own = fails_on(rows, column)
+        if its_own is not None:
+            return FeatureError(
+                f"Feature {column.name!r} ({column.declaration.place}) failed on the log: {its_own}",
+                expected="an expression that fits the log; sums take finite values below 8.6e9",
+                todo="mend the expression, or divide the column by a constant inside the aggregate",
+            )
+    return FeatureError(f"Features {[c.name for c in group.columns]} failed together: {error}")
+
+
+def lookbacks_of(groups: Mapping[GroupName, Group]) -> list[Lookback]:
+    """Lookbacks of all that is merged by tile."""
+    return [
+        lookback for group in groups.values() for lookback, s in group.wanted if group.merges(lookback, s)
+    ]
