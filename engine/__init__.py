@@ -8,6 +8,7 @@ from engine._fingerprint import CodeDigest, code_digest
 from engine._libraries import library_versions
 from engine._measure import StageCost, measure_stage
 from engine._plain_files import import_plain_files
+from engine._progress import stage_progress
 from engine._pruning import KindSize, StoredArtifact
 from engine._recipe import Json, Recipe
 from engine._settings import FeatureSettings, FoldSettings, Settings, load_settings
@@ -46,6 +47,7 @@ __all__ = [
     "run_room",
     "run_tasks",
     "settings_of",
+    "stage_progress",
     "sync_folder",
     "write_atomically",
 ]
