@@ -20,7 +20,7 @@ from features._aggregates import (
 from features._catalogue import Catalogue, bind_catalogue
 from features._codes import codes
 from features._column import FeatureColumn
-from features._compute import compute_window
+from features._compute import compute_window, compute_windows
 from features._declare import Log, aggregate, fitted, per_pair, table
 from features._discover import load_catalogue, load_registry
 from features._errors import FeatureError
@@ -28,7 +28,8 @@ from features._lookback import Lookback, horizon
 from features._reading import StoredPairs, open_features
 from features._recipes import column_recipes, feature_keys
 from features._registry import Registry
-from features._stored import compute_features, missing_columns, read_features
+from features._run import compute_features
+from features._stored import missing_columns, read_features
 from validation import Window
 
 __all__ = [
@@ -47,6 +48,7 @@ __all__ = [
     "column_recipes",
     "compute_features",
     "compute_window",
+    "compute_windows",
     "count",
     "decayed",
     "feature_keys",

@@ -15,7 +15,7 @@ from features._errors import FeatureError
 from features._finish import finished, guarded
 from features._grid import Grid, base_bounds, make_grid
 from features._groups import Group, GroupName, make_groups
-from features._keys import KeyIndex, index_pairs
+from features._keys import KeyIndex, index_of, index_pairs
 from features._plan import Pass
 from features._registry import Key
 from features._scan import Scan, lookbacks_of
@@ -105,28 +105,20 @@ def batches(work: Work, indexes: Mapping[Key, KeyIndex]) -> list[Batch]:
     return [*found, Batch(tuple(together))] if together else found
 
 
-def compute_aggregates(
-    work: Work, progress: Callable[[str, int, int], None] = lambda *_: None
-) -> Iterator[Aggregated]:
-    """Compute the passes batch by batch, and yield their finished columns window by window.
-
-    ``progress`` is told the number of slices done and of all, with a title.
-    """
+def n_readings(work: Work) -> int:
+    """Number of slices that are read, counting each as often as it is read."""
     indexes = index_pairs((one.key for one in work.passes), work.frames)
-    planned = batches(work, {**indexes})
-    n_slices = len(work.dataset.slices) * len(planned)
-    done = 0
+    return len(batches(work, indexes)) * len(work.dataset.slices)
 
-    def after_slice() -> None:
-        nonlocal done
-        done += 1
-        progress("aggregates", done, n_slices)
 
-    for batch in planned:
-        names = {(one.source, one.key) for one in batch.passes} | {(one.source, ()) for one in batch.passes}
+def compute_aggregates(work: Work, after_slice: Callable[[], None] = lambda: None) -> Iterator[Aggregated]:
+    """Compute the passes batch by batch, and yield their finished columns window by window."""
+    indexes = index_pairs((one.key for one in work.passes), work.frames)
+    for batch in batches(work, indexes):
+        names = {(one.source, key) for one in batch.passes for key in (one.key, ())}
         groups = {name: group for name, group in work.groups.items() if name in names}
         own = {key: index.part(batch.part, batch.n_parts) for key, index in indexes.items()}
-        own[()] = KeyIndex((), pl.DataFrame({"code": [0]}, schema={"code": pl.UInt32}))
+        own[()] = index_of((), ())
         scan = Scan(work.dataset, groups, sorted(work.frames), own, work.grid)
         scan.run(after_slice)
         yield from _finished(scan, batch, work.frames)

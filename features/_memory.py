@@ -1,41 +1,55 @@
-"""Keep the memory budget: how many windows may be computed at the same time."""
+"""Estimate the memory of work before it starts: how much may run at the same time."""
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 
 import polars as pl
 
 from competitions import Dataset
-from engine import Settings, console
+from features._column import FeatureColumn, PythonBody
+from validation import Window
 
-COPIES = 3.0  # of the history at the peak of a window: as read, sorted, and the states beside it
-BASE_GIB = 0.4  # of a worker with its libraries loaded
+COPIES = 3.0  # of what a body reads at its peak: as read, sorted or coded, and what it makes of it
+WORK_BYTES = 24  # a row, of codes, weights and matrices that bodies make
+BASE_GIB = 0.5  # of a worker with its libraries loaded
 _BYTES_OF_TEXT, _BYTES_OF_LIST = 24, 40
 
 
-def threads_per_window(dataset: Dataset, cutoff: int, settings: Settings) -> int:
-    """Give each window so many threads that all that run at once fit ``memory_gib``; say so if one alone does not."""
-    need = estimated_gib(dataset, cutoff)
-    n_at_once = max(1, min(settings.threads, int(settings.memory_gib / need)))
-    if need > settings.memory_gib:
-        console.print(
-            f"[yellow]One window needs about {need:.1f} GiB, more than memory_gib = {settings.memory_gib:g}.[/] "
-            "It is tried all the same; raise memory_gib or leave features out if it fails."
-        )
-    return math.ceil(settings.threads / n_at_once)
+def body_gib(dataset: Dataset, window: Window, columns: Sequence[FeatureColumn]) -> float:
+    """Estimate the memory of one Python body in one window: rows before the cutoff times the width of what it reads."""
+    body = columns[0].body
+    needs = set(body.needs) if isinstance(body, PythonBody) and body.needs else set(dataset.history_schema)
+    width = sum(
+        bytes_of(dtype) for name, dtype in dataset.history_schema.items() if name in {*needs, "clock", "row"}
+    )
+    return BASE_GIB + rows_before(dataset, window.cutoff) * (COPIES * width + WORK_BYTES) / 2**30
 
 
-def estimated_gib(dataset: Dataset, cutoff: int) -> float:
-    """Estimate the memory of one window from the rows before its cutoff and the width of a row."""
-    n_rows = dataset.log.filter(pl.col("clock") < cutoff).select(pl.len()).collect(engine="streaming").item()
-    width = sum(map(_bytes, dataset.history_schema.dtypes()))
-    return BASE_GIB + COPIES * float(n_rows) * width / 2**30
+def pairs_gib(n_pairs: int, n_columns: int) -> float:
+    """Estimate the memory of per-pair columns of one window: what they read and what they make, as Float64."""
+    return BASE_GIB + n_pairs * n_columns * COPIES * 8 / 2**30
 
 
-def _bytes(dtype: pl.DataType) -> int:
+def rows_before(dataset: Dataset, cutoff: int) -> int:
+    """Count the rows of the log before a clock; partitions tell theirs without being read."""
+    n_rows = 0
+    for piece in dataset.slices:
+        if piece.n_rows is not None and piece.last_clock is not None and piece.last_clock < cutoff:
+            n_rows += piece.n_rows
+        elif piece.first_clock is None or piece.first_clock < cutoff:
+            before = piece.rows.filter(pl.col("clock") < cutoff)
+            n_rows += before.select(pl.len()).collect(engine="streaming").item()
+    return n_rows
+
+
+def bytes_of(dtype: pl.DataType) -> int:
+    """Bytes of a value in memory, about."""
     if isinstance(dtype, pl.Array):
-        return dtype.size * _bytes(dtype.inner if isinstance(dtype.inner, pl.DataType) else dtype.inner())
+        return dtype.size * bytes_of(dtype.inner if isinstance(dtype.inner, pl.DataType) else dtype.inner())
     if dtype.is_nested():
         return _BYTES_OF_LIST
-    return _BYTES_OF_TEXT if dtype == pl.String else 8
+    if dtype == pl.String:
+        return _BYTES_OF_TEXT
+    return {pl.Int8: 1, pl.UInt8: 1, pl.Boolean: 1, pl.Int16: 2, pl.UInt16: 2, pl.Int32: 4, pl.UInt32: 4,
+            pl.Float32: 4}.get(type(dtype), 8)  # fmt: skip

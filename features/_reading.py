@@ -10,8 +10,7 @@ import polars as pl
 from engine import Recipe, Store
 from features._catalogue import Catalogue
 from features._recipes import column_recipes
-from features._stored import _read as read_column
-from features._stored import read_pairs
+from features._stored import read_column, read_pairs
 from validation import Window, is_test, window_relevance
 
 

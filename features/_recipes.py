@@ -28,6 +28,8 @@ def pairs_recipe(dataset: Dataset, window: Window) -> Recipe:
         "polars": pl.__version__,
         "format": FORMAT,
     }
+    if dataset.sample_pairs < 1:
+        parts["sample"] = dataset.sample_pairs
     return Recipe("pairs", f"{dataset.competition.name}: pairs @ {window.name}", parts)
 
 

@@ -1,39 +1,18 @@
-"""Columns in the store: compute what is missing, read what is there."""
+"""Columns in the store: what is missing, and reading what is there."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import polars as pl
 
-from engine import Job, Recipe, Settings, Store, StoreError, run_jobs
+from engine import Recipe, Store, StoreError
 from features._catalogue import Catalogue
-from features._compute import compute_windows
-from features._memory import threads_per_window
 from features._recipes import column_recipes, pairs_recipe
 from validation import Window, is_test, window_pairs, window_relevance
 
 _FILE = "column.parquet"
-
-
-def compute_features(
-    catalogue: Catalogue, windows: Iterable[Window], names: Iterable[str], store: Store, settings: Settings
-) -> int:
-    """Compute every named column of every window that is not in the store; return how many were computed."""
-    names, windows = tuple(dict.fromkeys(names)), tuple(windows)
-    jobs, n_found = [], 0
-    for window in windows:
-        missing = missing_columns(catalogue, window, names, store)
-        n_found += len(names) - len(set(missing) & set(names))
-        if missing:
-            job = (catalogue, window, names, store.root)
-            jobs.append(Job(f"{len(missing)} features @ {window.name}", compute_missing, job))
-    if not jobs:
-        return 0
-    latest = max(window.cutoff for window in windows)
-    threads = threads_per_window(catalogue.dataset, latest, settings)
-    return sum(run_jobs("features", jobs, settings, n_found=n_found, threads_per_job=threads))
 
 
 def missing_columns(
@@ -51,26 +30,7 @@ def missing_columns(
     return tuple(name for name in recipes if name in missing)
 
 
-def compute_missing(catalogue: Catalogue, window: Window, names: Sequence[str], root: Path) -> int:
-    """Compute and store what is missing in one window; a second process waits and then finds it."""
-    store = Store(root)
-    with store.lock(f"features @ {window.name}"):
-        missing = missing_columns(catalogue, window, names, store)
-        if not missing:
-            return 0
-        recipes = column_recipes(catalogue, window, missing)
-        pairs = read_pairs(catalogue, window, store)
-        given = _given(catalogue, missing, recipes, store, pairs)
-        values = compute_windows(
-            catalogue, missing, {window: pairs}, {} if given is None else {window: given}
-        )[window]
-        seconds = dict.fromkeys(missing, 0.0)
-        for name in missing:
-            store.put(recipes[name], _Column(values.select(name)).write, seconds=seconds[name])
-    return len(missing)
-
-
-class _Column:
+class StoredColumn:
     """Writes one column as Parquet into the folder of its artifact."""
 
     def __init__(self, values: pl.DataFrame) -> None:
@@ -80,28 +40,17 @@ class _Column:
         self.values.write_parquet(folder / _FILE)
 
 
-def _given(
-    catalogue: Catalogue,
-    missing: Sequence[str],
-    recipes: Mapping[str, Recipe],
-    store: Store,
-    pairs: pl.DataFrame,
-) -> pl.DataFrame | None:
-    """Read the stored columns that the missing ones read."""
-    reads = {n for name in missing for n in catalogue.columns[name].reads} - set(missing)
-    if not reads:
-        return None
-    return pairs.select("pair_id").hstack([_read(recipes[n], n, store, pairs.height) for n in sorted(reads)])
-
-
 def read_pairs(catalogue: Catalogue, window: Window, store: Store) -> pl.DataFrame:
     """Read the pairs of a window, sorted by pair_id: ``pair_id``, keys and observed columns."""
     recipe = pairs_recipe(catalogue.dataset, window)
-    folder = store.find(recipe) or store.make(recipe, _Column(window_pairs(catalogue.dataset, window)).write)
+    folder = store.find(recipe) or store.make(
+        recipe, StoredColumn(window_pairs(catalogue.dataset, window)).write
+    )
     return pl.read_parquet(folder / _FILE)
 
 
-def _read(recipe: Recipe, name: str, store: Store, height: int) -> pl.Series:
+def read_column(recipe: Recipe, name: str, store: Store, height: int) -> pl.Series:
+    """Read one stored column of one window: ``height`` values, in the order of the window's pairs."""
     folder = store.find(recipe)
     if folder is None:
         raise StoreError(
@@ -135,7 +84,7 @@ def _read_window(catalogue: Catalogue, window: Window, names: tuple[str, ...], s
     competition = dataset.competition
     pairs = read_pairs(catalogue, window, store)
     recipes = column_recipes(catalogue, window, names)
-    values = [_read(recipes[name], name, store, pairs.height) for name in names]
+    values = [read_column(recipes[name], name, store, pairs.height) for name in names]
     keys = [name for name in (competition.user, competition.item, competition.source) if name]
     shown = dataset.with_attributes(pairs.lazy()).select("pair_id", *keys).collect(engine="in-memory")
     frame = shown.with_columns(pl.lit(window.cutoff, pl.Int64).alias("window")).hstack(

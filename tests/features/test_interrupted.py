@@ -25,7 +25,6 @@ from features import (
     read_features,
     table,
 )
-from features._stored import compute_missing
 from tests.features.storing import ALL, registry
 from validation import Folds, plan_folds, window_pairs
 
@@ -56,8 +55,11 @@ def test_a_feature_that_raises_loses_no_finished_window(
     is_broken = False
     mended = bind_catalogue(timed, features)
     finished = [w for w in folds.windows if w != last]
-    assert compute_features(mended, finished, ALL, store, settings) == 0
-    assert compute_features(mended, [last], names, store, settings) == len(names)
+    pairwise = {"gap", "twice", "age_here"}  # they come after all that they might read
+    stored = names - pairwise
+    assert compute_features(mended, finished, stored, store, settings) == 0
+    assert compute_features(mended, [last], stored, store, settings) == 1
+    assert compute_features(mended, folds.windows, names, store, settings) == len(pairwise) * len(folds.windows)
 
 
 def test_two_runs_at_once_share_the_work(
@@ -65,19 +67,20 @@ def test_two_runs_at_once_share_the_work(
 ) -> None:
     """Locks are between open files, so threads of one process stand for processes here."""
     window = folds.final.eval
+    inline = settings.model_copy(update={"backend": "inline"})
     together = threading.Barrier(3)
     computed: list[int] = []
 
     def run() -> None:
         together.wait()
-        computed.append(compute_missing(catalogue, window, tuple(ALL), store.root))
+        computed.append(compute_features(catalogue, [window], ALL, store, inline))
 
     threads = [threading.Thread(target=run) for _ in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(computed) == [0, 0, len(ALL)]
+    assert sum(computed) == len(ALL)
     fresh = compute_window(
         catalogue, window, list(catalogue.columns), window_pairs(catalogue.dataset, window)
     )
