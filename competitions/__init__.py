@@ -24,6 +24,7 @@ from competitions._intake import take_in
 from competitions._layout import find_layout, layouts_in_words
 from competitions._open import open_dataset, oracle, solution
 from competitions._sample import in_share
+from competitions._simulate import Simulated, simulate
 from competitions._text import numbers, split_lines
 from competitions._wheel import fetch_wheel
 
@@ -38,6 +39,7 @@ __all__ = [
     "Metric",
     "RawTables",
     "Role",
+    "Simulated",
     "SlicedLog",
     "SubmissionFormat",
     "competitions",
@@ -54,6 +56,7 @@ __all__ = [
     "opened",
     "oracle",
     "random_tables",
+    "simulate",
     "solution",
     "split_lines",
     "take_in",

@@ -27,9 +27,9 @@ from submissions._manifest import Manifest
 from submissions._render_compare import comparison_lines
 from submissions._render_list import agreement_words, lines_of, list_table
 from submissions._render_run import all_of, last_lines
+from submissions._render_score import score_lines
 from submissions._runs import Runs
 from submissions._score import score_run
-from submissions._words import number
 
 app = room_app("Make, check, blend, record and show submissions.")
 
@@ -158,18 +158,8 @@ def score(ctx: typer.Context, run: Run) -> None:
     settings = settings_of(ctx)
     runs = Runs.of(settings)
     name = runs.resolve(run)
-    entry, manifest = score_run(settings, name), runs.manifest(name)
-    width = max(map(len, [*(entry.by_name or {}), name]))
-    for single, value in (entry.by_name or {}).items():
-        out.print(
-            Text(
-                f"  {single:<{width}}  {number(value)}", style="dim" if single != manifest.chosen else "green"
-            )
-        )
-    out.print(
-        Text.assemble(f"  {name:<{width}}  ", (number(entry.value), "bold"), f"  {manifest.metric.name}")
-    )
-    out.print(Text(f"  {'cross-validation':<{width}}  {number(manifest.cv_mean)}", style="dim"))
+    entry = score_run(settings, name)
+    _print(*score_lines(runs.manifest(name), entry))
 
 
 @app.command()

@@ -10,11 +10,28 @@ from pydantic import BaseModel, ConfigDict
 EntryKind = Literal["note", "public", "private", "local_score"]
 
 
+class Lead(BaseModel):
+    """How much better the blend is than the best single model: metric of ``blend`` minus that of ``model``.
+
+    ``low`` and ``high`` are the ends of the 95 % interval of a paired bootstrap over ``n_users`` users.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    blend: str
+    model: str
+    mean: float
+    low: float
+    high: float
+    n_users: int
+
+
 class Entry(BaseModel):
     """One thing learned.
 
     ``value`` is the score (``public`` and ``private``: what the leaderboard said; ``local_score``: the metric on
-    the solution that this machine has), ``by_name`` the local score of each single model and blend.
+    the solution that this machine has), ``by_name`` the local score of each single model and blend. Of simulated data,
+    ``oracle`` is that of the true probabilities, and ``lead`` the blend's over the best single model.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -24,6 +41,8 @@ class Entry(BaseModel):
     text: str | None = None
     value: float | None = None
     by_name: dict[str, float] | None = None
+    oracle: float | None = None
+    lead: Lead | None = None
 
 
 class Ledger(BaseModel):

@@ -19,6 +19,7 @@ from rich.tree import Tree
 from engine import as_typed
 from submissions._ledger import Entry, Ledger
 from submissions._manifest import Manifest
+from submissions._render_score import way_lines
 from submissions._words import cv_words, duration, number, size
 
 
@@ -83,6 +84,8 @@ def all_of(manifest: Manifest, ledger: Ledger, file_state: str) -> Iterator[Rend
     yield Rule(Text(manifest.run, style="bold"), align="left")
     yield _head(manifest, file_state)
     yield from _part("Cross-validation", list(_cv_part(manifest)))
+    scored = ledger.last("local_score")
+    yield from _part("Test window", list(way_lines(manifest, scored)) if scored else [])
     yield from _part("Ledger", [_ledger(ledger)])
     yield from _part("Stages", [_stages(manifest)] if manifest.stages else [])
     yield from _part("Remarks", [Text(f"· {remark}") for remark in manifest.remarks])

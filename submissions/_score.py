@@ -5,18 +5,30 @@ from __future__ import annotations
 import math
 from datetime import UTC, datetime
 
-from competitions import open_dataset, solution
+import polars as pl
+
+from competitions import Competition, open_dataset, oracle, solution
 from engine import Settings
 from submissions._errors import SubmissionError
 from submissions._gate import Gate
-from submissions._ledger import Entry
+from submissions._ledger import Entry, Lead
+from submissions._manifest import CvScore, Manifest
 from submissions._runs import Runs
 from submissions._table import scored_pairs
-from validation import evaluate
+from validation import evaluate, paired_bootstrap
+
+ORACLE = "__oracle"
 
 
 def score_run(settings: Settings, name: str) -> Entry:
     """Score a run on the outcomes of the test pairs and write the result into its ledger.
+
+    Where the data are simulated, the oracle is scored as well: ``p_like - p_dislike``, the true expected relevance
+    of each pair. No model can be expected to pass it. Concordance gains ``P(r_i > r_j) - P(r_j > r_i)`` by placing
+    pair i above pair j; with the probabilities p of relevance 1 and q of -1, of rows that are independent given these,
+    that is ``(p_i - q_i) - (p_j - q_j) + (p_j q_i - p_i q_j)``. The last term is a product of a like's and a
+    dislike's probability, a thousand times smaller than the others where dislikes are rare: it can turn the order of
+    near ties only, and by as little as they then matter.
 
     Returns the entry: ``value`` is the metric of what was submitted, ``by_name`` that of each model and blend.
 
@@ -36,11 +48,9 @@ def score_run(settings: Settings, name: str) -> Entry:
             f"Run {run} is of the competition {manifest.competition!r}, the settings name {c.name!r}.",
             todo=f"add --set competition={manifest.competition}",
         )
-    gate, labels = Gate.of(dataset), solution(settings)
+    gate, truth = Gate.of(dataset), oracle(settings)
     scores = scored_pairs(gate, runs.scores(run), on=gate.pair_keys)
-    table = scores.join(labels, on="pair_id", how="left", validate="1:1")
-    if n_unknown := table["relevance"].null_count():
-        raise SubmissionError(f"The solution lacks {n_unknown:,} of the {table.height:,} test pairs.")
+    table = _with_labels(scores, solution(settings), truth)
     names = [cv.name for cv in manifest.cv if cv.name in table.columns]
     values = {n: evaluate(c.metric, table, group=[c.user], score=n) for n in [*names, "score"]}
     overall = values.pop("score")
@@ -50,6 +60,63 @@ def score_run(settings: Settings, name: str) -> Entry:
             expected="at least one user whose test pairs have different relevance",
         )
     known = {n: value for n, value in values.items() if math.isfinite(value)}
-    entry = Entry(kind="local_score", when=datetime.now(UTC), value=overall, by_name=known)
+    entry = Entry(
+        kind="local_score",
+        when=datetime.now(UTC),
+        value=overall,
+        by_name=known,
+        oracle=None if truth is None else evaluate(c.metric, table, group=[c.user], score=ORACLE),
+        lead=None if truth is None else _lead(c, manifest, table, known, settings.seed),
+    )
     runs.add(run, entry)
     return entry
+
+
+def _with_labels(scores: pl.DataFrame, labels: pl.DataFrame, truth: pl.DataFrame | None) -> pl.DataFrame:
+    """Join ``relevance`` and, if it is known, the oracle's score to the scored test pairs."""
+    table = scores.join(labels, on="pair_id", how="left", validate="1:1")
+    if n_unknown := table["relevance"].null_count():
+        raise SubmissionError(f"The solution lacks {n_unknown:,} of the {table.height:,} test pairs.")
+    if truth is None:
+        return table
+    best = truth.select("pair_id", pl.col("score").alias(ORACLE))
+    return table.join(best, on="pair_id", how="left", validate="1:1")
+
+
+def _lead(
+    c: Competition, manifest: Manifest, table: pl.DataFrame, values: dict[str, float], seed: int
+) -> Lead | None:
+    """Compare the blend with the single model that is best on the test pairs, as only hindsight can tell.
+
+    The blend is the chosen one or, where a single model was chosen, the best by cross-validation. None if the run has
+    no blend, or no model.
+    """
+    better = 1 if c.metric.greater_is_better else -1
+    models = [cv.name for cv in manifest.cv if cv.kind == "model" and cv.name in values]
+    blend = _blend_of(manifest, values, better)
+    if not models or blend is None:
+        return None
+    best = max(models, key=lambda name: better * values[name])
+    difference = paired_bootstrap(
+        table, c.metric, user=c.user, group=[c.user], score_a=best, score_b=blend, seed=seed
+    )
+    if not math.isfinite(difference.low + difference.high):
+        return None
+    return Lead(
+        blend=blend,
+        model=best,
+        mean=difference.mean,
+        low=difference.low,
+        high=difference.high,
+        n_users=difference.n_users,
+    )
+
+
+def _blend_of(manifest: Manifest, values: dict[str, float], better: int) -> str | None:
+    def by_cv(cv: CvScore) -> float:
+        return -math.inf if cv.mean is None else better * cv.mean
+
+    blends = [cv for cv in manifest.cv if cv.kind == "blend" and cv.name in values]
+    chosen = [cv for cv in blends if cv.name == manifest.chosen]
+    best = max(chosen or blends, key=by_cv, default=None)
+    return best.name if best else None
