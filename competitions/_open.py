@@ -146,7 +146,7 @@ def _parts(competition: Competition, settings: Settings, folder: Path) -> tuple[
     keeper = _keeper(competition, settings)
 
     def count(name: str) -> list[int]:
-        return counting(competition, files()[name], keeper.cut)()
+        return counting(competition, name, files()[name], keeper.cut)()
 
     def write(piece: Piece, stem: Path) -> None:
         writing(competition, files(), keeper.cut)(piece, stem)

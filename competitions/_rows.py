@@ -42,10 +42,16 @@ def check_not_empty(c: Competition, interactions: pl.LazyFrame) -> None:
         raise no_rows(c)
 
 
-def no_rows(c: Competition, why: str = "") -> DataError:
-    """Return the error of an empty log."""
+def no_rows(c: Competition, sample_users: float = 1.0) -> DataError:
+    """Return the error of an empty log, or of a sample of its users that is empty."""
+    if sample_users < 1:
+        return DataError(
+            f"No user of the log of competition {c.name!r} is in the sample of {sample_users:g} of them.",
+            expected="at least one",
+            todo="take a larger share: sample.users",
+        )
     return DataError(
-        f"Table 'interactions' of competition {c.name!r} has no rows{why}.",
+        f"Table 'interactions' of competition {c.name!r} has no rows.",
         expected="a log with at least some interactions",
         todo="look at its file and at read() of the competition",
     )

@@ -17,7 +17,7 @@ from competitions._clock import with_clock
 from competitions._competition import Competition, RawTables
 from competitions._files import name_in
 from competitions._parts import Part, part_stem, read_part, write_part
-from competitions._rows import check_not_empty, interaction_rules, log_rows, no_rows
+from competitions._rows import interaction_rules, log_rows, no_rows
 from competitions._sample import in_share
 from competitions._test_window import horizon_of
 from competitions._validate import check_columns, readable, validated
@@ -109,11 +109,11 @@ def stream_log(c: Competition, tables: RawTables, cut: Cut, keeper: Keeper, fold
     Raises DataError if a table lacks columns or rows, or rows break the rules of the schema.
     """
     files = named_files(tables, folder)
-    _check_files(c, tables, files)
-    counts = {name: keeper.counts(name, counting(c, rows, cut)) for name, rows in files.items()}
+    _check_files(c, files)
+    counts = {name: keeper.counts(name, counting(c, name, rows, cut)) for name, rows in files.items()}
     n_total = sum(map(sum, counts.values()))
     if not n_total:
-        raise no_rows(c, f" of the {cut.sample_users:g} of its users in the sample")
+        raise no_rows(c, cut.sample_users)
     n_targets = horizon_of(c, n_total, is_within=True) if tables.pairs is None else 0
     n_rows = max(0, n_total - n_targets)
     parts = keeper.parts(cut_pieces(counts, cut, until=n_rows), writing(c, files, cut))
@@ -134,11 +134,11 @@ def named_files(tables: RawTables, folder: Path) -> dict[str, pl.LazyFrame]:
     return files
 
 
-def counting(c: Competition, rows: pl.LazyFrame, cut: Cut) -> Count:
+def counting(c: Competition, name: str, rows: pl.LazyFrame, cut: Cut) -> Count:
     """Return the function that counts the rows of each piece of a file that are kept."""
 
     def count() -> list[int]:
-        with readable(interaction_rules(c)):
+        with readable(interaction_rules(c, name)):
             if cut.sample_users >= 1:
                 n_rows = int(rows.select(pl.len()).collect(engine="streaming").item())
                 return [min(cut.piece_rows, n_rows - start) for start in range(0, n_rows, cut.piece_rows)]
@@ -189,7 +189,7 @@ def _in_sample(c: Competition, rows: pl.LazyFrame, cut: Cut) -> pl.LazyFrame:
     return rows.filter(in_share(pl.col(c.user).cast(dtype, strict=False), dtype, cut.sample_users))
 
 
-def _check_files(c: Competition, tables: RawTables, files: Mapping[str, pl.LazyFrame]) -> None:
+def _check_files(c: Competition, files: Mapping[str, pl.LazyFrame]) -> None:
     for name, rows in files.items():
         rules = interaction_rules(c, name)
         check_columns(rows, rules)
@@ -199,4 +199,3 @@ def _check_files(c: Competition, tables: RawTables, files: Mapping[str, pl.LazyF
                 expected="no column 'row'",
                 todo="drop or rename it in read() of the competition, or give a clock of kind 'time' a column",
             )
-    check_not_empty(c, tables.interactions)

@@ -44,6 +44,6 @@ def _sorted_log(c: Competition, interactions: pl.LazyFrame, cut: Cut) -> pl.Data
         kept = rows.filter(in_share(pl.col(c.user), rows.schema[c.user], cut.sample_users))
         rows = kept.sort("row").with_columns(row=pl.int_range(pl.len(), dtype=pl.UInt32))
     if rows.is_empty():
-        raise no_rows(c, f" of the {cut.sample_users:g} of its users in the sample")
+        raise no_rows(c, cut.sample_users)
     clocked = with_clock(rows.lazy(), c.clock, c.user).collect(engine="streaming")
     return log_rows(c, clocked).sort("clock", "row")

@@ -11,7 +11,7 @@ from engine._plain_files import import_plain_files
 from engine._progress import stage_progress
 from engine._pruning import KindSize, StoredArtifact
 from engine._recipe import Json, Recipe
-from engine._settings import FeatureSettings, FoldSettings, Settings, load_settings
+from engine._settings import FeatureSettings, FoldSettings, SampleSettings, Settings, load_settings
 from engine._store import Store
 from engine._tasks import Job, Task, run_jobs, run_tasks
 
@@ -26,6 +26,7 @@ __all__ = [
     "KindSize",
     "Recipe",
     "SamewiseError",
+    "SampleSettings",
     "Settings",
     "StageCost",
     "Store",

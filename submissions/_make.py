@@ -10,7 +10,7 @@ from typing import Any
 from blake3 import blake3
 
 from competitions import Dataset, open_dataset
-from engine import Settings, Store, TaskError, console, measure_stage
+from engine import ConfigError, Settings, Store, TaskError, console, measure_stage
 from features import compute_features, feature_keys, load_catalogue
 from models import build_models
 from stacking import final_scores, read_final_weights, run_cv
@@ -28,8 +28,10 @@ from validation import CvBundle, plan_folds
 def make_submission(settings: Settings) -> Manifest:
     """Run everything that is not in the store, pass the gate, and publish a new run.
 
-    Raises GateError if the gate refuses the file; whatever fails, no half-made run is left.
+    Raises GateError if the gate refuses the file, ConfigError for the settings of a quick look; whatever fails, no
+    half-made run is left.
     """
+    _refuse_samples(settings)
     stages: list[Stage] = []
     with _stage("data", stages):
         dataset = open_dataset(settings)
@@ -55,6 +57,19 @@ def make_submission(settings: Settings) -> Manifest:
         remarks=(*_why_chosen(bundle), *lost, *agreement.facts, *map(str, agreement.warnings)),
     )
     return runs.publish(gate, table, chosen_oof(bundle, c.user, c.item), facts)
+
+
+def _refuse_samples(settings: Settings) -> None:
+    """A sample lacks test pairs: a leaderboard would refuse the file, or score what is not in it as zero."""
+    shares = {"users": settings.sample.users, "pairs": settings.sample.pairs}
+    set_to = [f"sample.{name} = {share:g}" for name, share in shares.items() if share < 1]
+    if set_to:
+        raise ConfigError(
+            f"With {' and '.join(set_to)} only some of the test pairs get a score: that is no submission.",
+            expected="sample.users = 1.0 and sample.pairs = 1.0",
+            todo="leave the samples to `stacking cv` and `validation report`; drop --sample-users and --sample-pairs "
+            "here, and look for [sample] in config.toml",
+        )
 
 
 def about_run(settings: Settings, dataset: Dataset, gate: Gate) -> dict[str, Any]:

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from competitions import Dataset
+from competitions import Dataset, in_share
 from engine import ConfigError, FoldSettings
+
+PAIRS = 1  # the salt of a sample of pairs: other users than a sample of the users of the same share
 
 
 @dataclass(frozen=True, order=True)
@@ -84,7 +86,7 @@ def plan_folds(dataset: Dataset, settings: FoldSettings) -> Folds:
         -gap // horizon
     )  # windows whose labels lie in the gap: not known at the cutoff of what follows
     earliest = test.start - (n_folds + n_train + 2 * n_skipped) * horizon
-    first_clock = dataset.log.select(pl.col("clock").min()).collect(engine="streaming").item()
+    first_clock = _first_clock(dataset)
     if first_clock is None or earliest - gap <= first_clock:
         raise ConfigError(
             f"{n_folds} folds with {n_train} train windows of {horizon} clock units and a gap of {gap} reach back "
@@ -107,16 +109,26 @@ def plan_folds(dataset: Dataset, settings: FoldSettings) -> Folds:
     )
 
 
+def _first_clock(dataset: Dataset) -> int | None:
+    known = dataset.slices[0].first_clock
+    if known is not None:
+        return known
+    first: int | None = dataset.log.select(pl.col("clock").min()).collect(engine="streaming").item()
+    return first
+
+
 def window_pairs(dataset: Dataset, window: Window) -> pl.DataFrame:
     """Pairs to score in a window: ``pair_id``, keys, observed columns; no outcomes, no attributes. Sorted by pair_id.
 
     In the test window these are the given pairs; elsewhere the target rows that the competition selects, whose
     ``pair_id`` is their ``row``. Outcomes are dropped here, so no feature can read them.
+
+    With ``dataset.sample_pairs`` below 1 they are all pairs of the users whose hash lies in the share, the same users
+    in every window: whole groups, so that a feature within a user's pairs has the value that it has in full.
     """
-    if is_test(dataset, window):
-        return dataset.test_pairs.sort("pair_id").collect(engine="streaming")
-    columns = [c for c in dataset.test_pairs.collect_schema().names() if c != "pair_id"]
-    return _selected(dataset, window).select("pair_id", *columns).sort("pair_id").collect(engine="streaming")
+    columns = dataset.test_pairs.collect_schema().names()
+    pairs = dataset.test_pairs if is_test(dataset, window) else _selected(dataset, window)
+    return _sampled(dataset, pairs).select(columns).sort("pair_id").collect(engine="streaming")
 
 
 def window_relevance(dataset: Dataset, window: Window) -> pl.DataFrame:
@@ -125,14 +137,23 @@ def window_relevance(dataset: Dataset, window: Window) -> pl.DataFrame:
         raise ConfigError(
             f"Window {window.name} is the test window: it has no labels.", expected="a train or eval window"
         )
-    return (
-        _selected(dataset, window).select("pair_id", "relevance").sort("pair_id").collect(engine="streaming")
-    )
+    pairs = _sampled(dataset, _selected(dataset, window))
+    return pairs.select("pair_id", "relevance").sort("pair_id").collect(engine="streaming")
 
 
 def is_test(dataset: Dataset, window: Window) -> bool:
     """Tell whether the window's targets are the given test pairs."""
     return window.start >= dataset.test_start
+
+
+def _sampled(dataset: Dataset, pairs: pl.LazyFrame) -> pl.LazyFrame:
+    # After the competition has selected: its choice may depend on all rows of the window.
+    if dataset.sample_pairs >= 1:
+        return pairs
+    user = dataset.competition.user
+    return pairs.filter(
+        in_share(pl.col(user), pairs.collect_schema()[user], dataset.sample_pairs, salt=PAIRS)
+    )
 
 
 def _selected(dataset: Dataset, window: Window) -> pl.LazyFrame:

@@ -1,0 +1,267 @@
+"""The log in partitions: the same rows whatever their size, made once, and made anew only where the log grew."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from competitions import (
+    Clock,
+    Competition,
+    Dataset,
+    LogFile,
+    LogShare,
+    RawTables,
+    open_dataset,
+    solution,
+    take_in,
+)
+from competitions.vk2024 import VK2024
+from engine import DataError, Settings, Store
+from tests.competitions import vk_files
+
+HOUR = 3_600_000_000
+CLOCKS = [(Clock("row"), 5), (Clock("time", "at"), 4 * HOUR), (Clock("per_user", "at", steps=4), 1)]
+
+
+@pytest.fixture
+def vk(tmp_path: Path) -> Settings:
+    folder = vk_files.write(tmp_path / "data", with_solution=True)
+    return Settings(competition="vk2024", data=folder, store=tmp_path / "store", partition_rows=1_000)
+
+
+def resized(settings: Settings, n_rows: int) -> Settings:
+    return settings.model_copy(update={"partition_rows": n_rows})
+
+
+def collected(frame: pl.LazyFrame) -> pl.DataFrame:
+    return frame.collect(engine="streaming")
+
+
+def log_of(dataset: Dataset) -> pl.DataFrame:
+    return collected(dataset.log)
+
+
+def made(settings: Settings) -> int:
+    """Number of partitions in the store."""
+    return sum(size.n_artifacts for size in Store(settings.store).size() if size.kind == "partition")
+
+
+def check_slices(dataset: Dataset) -> None:
+    """Each slice says what is in it, and together they are the log."""
+    frames = [collected(one.rows) for one in dataset.slices]
+    assert pl.concat(frames).equals(log_of(dataset))
+    for one, rows in zip(dataset.slices, frames, strict=True):
+        assert one.n_rows == rows.height > 0
+        assert (one.first_clock, one.last_clock) == (rows["clock"].first(), rows["clock"].last())
+        assert rows.select("clock", "row").equals(rows.select("clock", "row").sort("clock", "row"))
+    assert len({one.digest for one in dataset.slices}) == len(dataset.slices)
+
+
+class TestSizes:
+    @pytest.mark.parametrize(("clock", "horizon"), CLOCKS, ids=["row", "time", "per_user"])
+    @hypothesis_settings(
+        deadline=None, max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    )
+    @given(size=st.integers(1, 30), with_pairs=st.booleans())
+    def test_no_value_depends_on_it(
+        self,
+        shop: Competition,
+        tables: RawTables,
+        tmp_path_factory: pytest.TempPathFactory,
+        clock: Clock,
+        horizon: int,
+        size: int,
+        with_pairs: bool,
+    ) -> None:
+        competition = replace(shop, clock=clock, horizon=horizon)
+        if with_pairs:
+            last = tables.interactions.tail(3).drop("seconds")
+            tables = replace(tables, interactions=tables.interactions.head(21), pairs=last)
+
+        def taken(partition_rows: int) -> tuple[Dataset, Path]:
+            folder = tmp_path_factory.mktemp("data")
+            return take_in(
+                competition, tables, folder, fingerprint="f", partition_rows=partition_rows
+            ), folder
+
+        (whole, at), (cut, there) = taken(1_000), taken(size)
+        check_slices(cut)
+        assert len(whole.slices) == 1
+        assert len(cut.slices) == -(-log_of(whole).height // size)
+        assert log_of(cut).equals(log_of(whole))
+        assert collected(cut.test_pairs).equals(collected(whole.test_pairs))
+        assert (cut.test_start, cut.test_until) == (whole.test_start, whole.test_until)
+        assert (there / "meta.json").read_text() == (at / "meta.json").read_text()
+
+    def test_the_files_in_the_folder(self, shop: Competition, tables: RawTables, tmp_path: Path) -> None:
+        take_in(shop, tables, tmp_path, fingerprint="f", partition_rows=8)
+        names = sorted(path.name for path in (tmp_path / "log").glob("*.parquet"))
+        assert names == ["part-00000.parquet", "part-00001.parquet", "part-00002.parquet"]
+
+    def test_another_size_is_the_same_data_set(self, vk: Settings) -> None:
+        large, small = open_dataset(resized(vk, 2_500)), open_dataset(vk)
+        assert (len(large.slices), len(small.slices)) == (3, 6)
+        assert small.fingerprint == large.fingerprint
+        assert log_of(small).equals(log_of(large))
+        check_slices(large)
+        assert len(open_dataset(resized(vk, 2_500)).slices) == 3
+
+    def test_another_size_on_a_clock_in_memory(self, wheel: Path, tmp_path: Path) -> None:
+        settings = Settings(data=wheel.parent, store=tmp_path / "store", partition_rows=30_000)
+        first, second = open_dataset(settings), open_dataset(resized(settings, 50_000))
+        assert (len(first.slices), len(second.slices)) == (4, 2) or len(first.slices) > len(second.slices)
+        assert first.fingerprint == second.fingerprint
+        assert log_of(first).equals(log_of(second))
+        check_slices(second)
+
+    def test_without_partitions_there_is_one_slice(self, vk: Settings) -> None:
+        dataset = open_dataset(vk)
+        other = replace(dataset, log=dataset.log.filter(pl.col("like")))
+        assert [one.rows for one in other.slices] == [other.log]
+
+
+class TestStore:
+    def test_they_are_made_once(self, vk: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+        open_dataset(vk)
+
+        def read(folder: Path) -> RawTables:
+            raise AssertionError("the files are read again")
+
+        monkeypatch.setattr("competitions._open.read_tables", lambda competition, folder: read(folder))
+        assert log_of(open_dataset(vk)).height == vk_files.N_ROWS
+
+    def test_partitions_that_are_gone_are_written_again(self, vk: Settings) -> None:
+        before = open_dataset(vk)
+        first = [one.digest for one in before.slices]
+        log = log_of(before)
+        Store(vk.store).prune(kinds=["partition"], is_dry_run=False)
+        assert made(vk) == 0
+        after = open_dataset(vk)
+        assert [one.digest for one in after.slices] == first
+        assert log_of(after).equals(log)
+
+    def test_pruning_what_is_not_needed_keeps_them(self, vk: Settings) -> None:
+        open_dataset(vk)
+        Store(vk.store).prune(is_unneeded_only=True, is_dry_run=False)
+        assert made(vk) == 6
+
+    def test_a_failed_intake_goes_on_where_it_was(self, vk: Settings) -> None:
+        path = vk.data / "test_pairs.csv"
+        pairs = path.read_text()
+        path.write_text("user_id,item_id\n")
+        with pytest.raises(DataError, match="no pairs to score"):
+            open_dataset(vk)
+        assert made(vk) == 6
+        path.write_text(pairs)
+        open_dataset(vk)
+        assert made(vk) == 6
+
+    def test_a_log_that_grows_by_a_file_costs_that_file(self, vk: Settings) -> None:
+        before = open_dataset(vk)
+        digests = [one.digest for one in before.slices]
+        vk_files.log(1_500, seed=9).write_parquet(vk.data / "train_interactions_07.parquet")
+        after = open_dataset(vk)
+        assert after.fingerprint != before.fingerprint
+        assert [one.digest for one in after.slices][:6] == digests
+        assert made(vk) == 8
+        assert (after.test_start, after.horizon) == (7_500, 1_250)
+        check_slices(after)
+        log = log_of(after)
+        assert log["row"].to_list() == log["clock"].to_list() == list(range(7_500))
+        names = ["user_id", "item_id", "like"]
+        both = pl.concat([vk_files.log(), vk_files.log(1_500, seed=9)])
+        assert log.select(names).equals(both.select(names))
+
+    @pytest.mark.parametrize(
+        "changes",
+        [{"select_pairs": lambda targets: targets.head(5)}, {"n_train_windows": 3}, {"horizon": 900}],
+    )
+    def test_they_do_not_depend_on_the_windows(
+        self, vk: Settings, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
+    ) -> None:
+        digests = [one.digest for one in open_dataset(vk).slices]
+        monkeypatch.setattr("competitions.vk2024.VK2024", replace(VK2024, **changes))
+        assert [one.digest for one in open_dataset(vk).slices] == digests
+        assert made(vk) == 6
+
+    def test_they_depend_on_the_relevance(self, vk: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+        open_dataset(vk)
+        changed = replace(VK2024, relevance=pl.col("like").cast(pl.Int8))
+        monkeypatch.setattr("competitions.vk2024.VK2024", changed)
+        assert log_of(open_dataset(vk))["relevance"].unique().sort().to_list() == [0, 1]
+
+    def test_the_second_time_nothing_is_said(self, vk: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+        open_dataset(vk)
+        assert "partitions: 6 made" in capsys.readouterr().err
+        open_dataset(vk)
+        assert capsys.readouterr().err == ""
+
+
+class TestHorizon:
+    def test_a_share_of_a_log_with_given_pairs(self) -> None:
+        assert LogShare(1, of=6).length(145_670_000) == 24_278_333
+
+    @given(st.integers(2, 10**9), st.integers(1, 5), st.integers(6, 30))
+    def test_a_share_of_the_log_before_a_window_that_is_cut(self, span: int, parts: int, of: int) -> None:
+        share = LogShare(parts, of)
+        horizon = share.length_within(span)
+        before = span - horizon
+        assert horizon >= 1
+        assert abs(horizon - before * parts / of) <= 1 + parts / of or horizon == 1
+
+    @pytest.mark.parametrize("clock", [Clock("row"), Clock("time", "at")])
+    def test_cut_from_the_log(self, taken: Callable[..., Dataset], clock: Clock) -> None:
+        dataset = taken(clock=clock, horizon=LogShare(1, of=5))
+        assert log_of(dataset).height == 20
+        assert collected(dataset.test_pairs).height == 4
+
+    def test_of_a_clock_per_user(self, taken: Callable[..., Dataset]) -> None:
+        with pytest.raises(DataError, match="the horizon of a per_user clock is a number of steps"):
+            taken(clock=Clock("per_user", "at", steps=4), horizon=LogShare(1, of=5))
+
+    @pytest.mark.parametrize("share", [LogShare(0, of=6), LogShare(6, of=6)])
+    def test_no_share(self, taken: Callable[..., Dataset], share: LogShare) -> None:
+        with pytest.raises(DataError, match="a share lies between 0 and 1"):
+            taken(clock=Clock("row"), horizon=share)
+
+
+class TestRowClock:
+    def test_own_row_numbers_are_refused(self, taken: Callable[..., Dataset], tables: RawTables) -> None:
+        numbered = replace(tables, interactions=tables.interactions.with_row_index("row"))
+        with pytest.raises(DataError, match="brings its own row numbers"):
+            taken(numbered, clock=Clock("row"), horizon=5)
+
+    def test_a_bad_row_is_told_by_its_number_in_its_file(
+        self, taken: Callable[..., Dataset], tables: RawTables
+    ) -> None:
+        bad = pl.when(pl.int_range(pl.len()) == 13).then(None).otherwise("item_id")
+        second = tables.interactions.with_columns(item_id=bad)
+        files = (LogFile(Path("a.csv"), tables.interactions), LogFile(Path("b.csv"), second))
+        both = replace(tables, interactions=pl.concat([tables.interactions, second]), log_files=files)
+        with pytest.raises(
+            DataError,
+            match=r"'shop' \(b.csv\) breaks its rules:\n- the key 'item_id' .* 1 of 19 .* first row 13:",
+        ):
+            taken(both, clock=Clock("row"), horizon=5)
+
+    def test_a_horizon_that_takes_the_whole_log(self, taken: Callable[..., Dataset]) -> None:
+        with pytest.raises(DataError, match="has 0 rows before its test window"):
+            taken(clock=Clock("row"), horizon=100)
+
+    def test_two_files_of_one_name(self, taken: Callable[..., Dataset], tables: RawTables) -> None:
+        files = tuple(LogFile(Path(p), tables.interactions) for p in ("/a/log.csv", "/b/log.csv"))
+        with pytest.raises(DataError, match="Two files of the log go by the same name"):
+            taken(replace(tables, log_files=files), clock=Clock("row"), horizon=5)
+
+
+def test_the_labels_do_not_depend_on_the_size(vk: Settings) -> None:
+    assert solution(vk).equals(solution(resized(vk, 1_700)))
