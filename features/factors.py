@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+from scipy.sparse import csr_matrix
 
 from features import Window, codes, fitted
 
 Values = npt.NDArray[np.float64]
-Codes = npt.NDArray[np.intp]
+Codes = npt.NDArray[np.int32]
 
 FACTORS = 6
 RIDGE, RIDGE_PER_ROW = 5.0, 0.1
 STEPS = 6
 SEED = 20_240_612
-CHUNK_CELLS = 20_000_000  # of the stacked outer products: about 160 MB
+MAX_ROWS = 10_000_000  # the newest ones: about 60 bytes each, and a second for each million of them
+_SLICE = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -36,28 +37,45 @@ class Opinions:
     rest: Values
     item_offset: Values
 
+    def by_user(self, values: Values) -> csr_matrix:
+        """Values of the rows (n_rows,) as users x items, one row and column more than there are keys."""
+        shape = (len(self.users) + 1, len(self.items) + 1)
+        return csr_matrix((values, (self.user, self.item)), shape=shape)
+
 
 def opinions(history: pl.LazyFrame, signal: str, strength: float = 5.0) -> Opinions:
-    """Read (user, item, signal) and take the offsets out, each shrunk by ``strength`` rows towards zero."""
-    rows = (
-        history.sort("clock", "row")
-        .select("user_id", "item_id", signal)
-        .drop_nulls()
-        .collect(engine="in-memory")
+    """Read (user, item, signal) and take the offsets out, each shrunk by ``strength`` rows towards zero.
+
+    Of more than ``MAX_ROWS`` rows the newest are read: the history comes sorted by its clock.
+    """
+    known = history.select("user_id", "item_id", signal, "clock", "row").drop_nulls(
+        ["user_id", "item_id", signal]
     )
+    newest = known.tail(MAX_ROWS).collect(engine="streaming")
+    rows = newest.sort("clock", "row").drop("clock", "row")
     users, items = rows["user_id"].unique().sort(), rows["item_id"].unique().sort()
-    user, item = codes(rows["user_id"], users), codes(rows["item_id"], items)
-    value = rows[signal].cast(pl.Float64).to_numpy()
-    centred = value - (value.mean() if len(value) else 0.0)
+    user, item = places(rows["user_id"], users), places(rows["item_id"], items)
+    rest = rows[signal].cast(pl.Float64).to_numpy(writable=True)
+    del newest, rows
+    rest -= rest.mean() if len(rest) else 0.0
     n_user = np.bincount(user, minlength=len(users) + 1) + strength
     n_item = np.bincount(item, minlength=len(items) + 1) + strength
     user_offset = np.zeros(len(users) + 1)
     item_offset = np.zeros(len(items) + 1)
     for _ in range(5):
-        item_offset = np.bincount(item, centred - user_offset[user], len(items) + 1) / n_item
-        user_offset = np.bincount(user, centred - item_offset[item], len(users) + 1) / n_user
-    rest = centred - user_offset[user] - item_offset[item]
+        item_offset = np.bincount(item, rest - user_offset[user], len(items) + 1) / n_item
+        user_offset = np.bincount(user, rest - item_offset[item], len(users) + 1) / n_user
+    rest -= user_offset[user]
+    rest -= item_offset[item]
     return Opinions(users, items, user, item, rest, item_offset)
+
+
+def places(values: pl.Series, known: pl.Series) -> Codes:
+    """Positions of the values in ``known`` as ``features.codes`` gives them, but in 4 bytes each: Int32 (n,)."""
+    found = np.empty(len(values), dtype=np.int32)
+    for start in range(0, len(values), _SLICE):
+        found[start : start + _SLICE] = codes(values.slice(start, _SLICE), known)
+    return found
 
 
 @fitted(
@@ -76,14 +94,19 @@ class Factors:
         self.signal = signal
 
     def fit(self, history: pl.LazyFrame, window: Window) -> None:
-        """Alternate between the users' and the items' factors, from small random ones."""
+        """Alternate between the users' and the items' factors, from small random ones.
+
+        At most the newest ``MAX_ROWS`` rows with a signal count.
+        """
         seen = opinions(history, self.signal)
         self.seen = seen
         self.item_factors = np.random.default_rng(SEED).normal(0.0, 0.1, (len(seen.items) + 1, FACTORS))
         self.user_factors = np.zeros((len(seen.users) + 1, FACTORS))
+        target, count = seen.by_user(seen.rest), seen.by_user(np.ones(len(seen.rest)))
+        of_items, count_of_items = target.T.tocsr(), count.T.tocsr()
         for _ in range(STEPS if len(seen.rest) else 0):
-            self.user_factors = ridge(seen.user, seen.item, self.item_factors, seen.rest, len(seen.users) + 1)
-            self.item_factors = ridge(seen.item, seen.user, self.user_factors, seen.rest, len(seen.items) + 1)
+            self.user_factors = ridge(target, count, self.item_factors)
+            self.item_factors = ridge(of_items, count_of_items, self.user_factors)
 
     def transform(self, pairs: pl.DataFrame) -> pl.DataFrame:
         """Score each pair by itself."""
@@ -97,38 +120,30 @@ class Factors:
         )
 
 
-def ridge(rows: Codes, columns: Codes, other: Values, target: Values, n: int) -> Values:
-    """Solve one ridge regression for each of ``n`` keys: ``target`` on the factors of the other side.
+def ridge(target: csr_matrix, count: csr_matrix, other: Values) -> Values:
+    """Solve one ridge regression for each key: the target on the factors of the other side.
 
-    ``rows`` and ``columns`` (n_rows,) are positions of the key and of the other side; a key without rows gets zeros.
+    Parameters
+    ----------
+    target
+        Keys x other side, the summed target of each cell.
+    count
+        The same cells: how many rows each is made of.
+    other
+        Factors of the other side (n_others, n_factors).
+
+    Returns
+    -------
+    Factors (n_keys, n_factors); a key without rows gets zeros.
     """
-    order = np.argsort(rows, kind="stable")
-    present, starts, counts = np.unique(rows[order], return_index=True, return_counts=True)
     n_factors = other.shape[1]
-    solved = np.zeros((n, n_factors))
-    for keys in chunks(counts, CHUNK_CELLS // n_factors**2):
-        taken = order[starts[keys][0] : starts[keys][-1] + counts[keys][-1]]
-        offsets = starts[keys] - starts[keys][0]
-        factors = other[columns[taken]]
-        products = (factors[:, :, None] * factors[:, None, :]).reshape(len(taken), -1)
-        left = np.add.reduceat(products, offsets, axis=0).reshape(-1, n_factors, n_factors)
-        right = np.add.reduceat(factors * target[taken][:, None], offsets, axis=0)
-        left += (RIDGE + RIDGE_PER_ROW * counts[keys])[:, None, None] * np.eye(n_factors)
-        solved[present[keys]] = np.linalg.solve(left, right[:, :, None])[:, :, 0]
+    upper = np.triu_indices(n_factors)
+    products = count @ (
+        other[:, upper[0]] * other[:, upper[1]]
+    )  # of each key, summed: no row by row outer products
+    left = np.empty((target.shape[0], n_factors, n_factors))
+    left[:, upper[0], upper[1]] = left[:, upper[1], upper[0]] = products
+    n_rows = np.asarray(count.sum(axis=1)).ravel()
+    left += (RIDGE + RIDGE_PER_ROW * n_rows)[:, None, None] * np.eye(n_factors)
+    solved: Values = np.linalg.solve(left, (target @ other)[:, :, None])[:, :, 0]
     return solved
-
-
-def chunks(counts: Codes, most: int) -> Iterator[slice]:
-    """Cut keys with so many rows each into runs of at most ``most`` rows, but at least one key.
-
-    >>> [(s.start, s.stop) for s in chunks(np.array([2, 2, 9, 1]), 4)]
-    [(0, 2), (2, 3), (3, 4)]
-    """
-    first, total = 0, 0
-    for position, count in enumerate(counts.tolist()):
-        if total and total + count > most:
-            yield slice(first, position)
-            first, total = position, 0
-        total += count
-    if total:
-        yield slice(first, len(counts))

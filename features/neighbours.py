@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import numpy.typing as npt
 import polars as pl
@@ -13,9 +15,11 @@ from features.factors import opinions
 N_NEIGHBOURS = 200  # kept an item
 SHRINK = 50.0  # common users that halve a correlation
 PULL = 0.5  # similarity that pulls a mean of few neighbours towards zero
-MAX_ITEMS = 20_000  # the most frequent ones, so that the square of them stays feasible
+MAX_ITEMS = 6_000  # the most frequent ones, so that the square of them stays feasible
+MAX_PRODUCTS = 300_000_000  # products of two opinions of a user that the correlations are sums of
+SEED = 20_240_613
 CHUNK_CELLS = 4_000_000  # of dense items x items: 32 MB an array
-CHUNK_PAIRS = 100_000
+CHUNK_ROWS = 20_000_000  # of the histories of a chunk of pairs: 240 MB
 
 
 @fitted(
@@ -35,12 +39,14 @@ class Neighbours:
         self.signal = signal
 
     def fit(self, history: pl.LazyFrame, window: Window) -> None:
-        """Correlate items over their common users and keep the strongest neighbours of each."""
+        """Correlate items over their common users and keep the strongest neighbours of each.
+
+        Bounds for large logs: the newest ``factors.MAX_ROWS`` rows with a signal count; items beyond the ``MAX_ITEMS``
+        most frequent have no neighbours; and only as many users as ``MAX_PRODUCTS`` allows tell the similarities.
+        """
         self.seen = opinions(history, self.signal)
-        shape = (len(self.seen.users) + 1, len(self.seen.items) + 1)
-        cells = (self.seen.user, self.seen.item)
-        self.rest = csr_matrix((self.seen.rest, cells), shape=shape)
-        self.shown = csr_matrix((np.ones(len(self.seen.rest)), cells), shape=shape)
+        self.rest = self.seen.by_user(self.seen.rest)
+        self.shown = self.rest.copy()
         self.shown.data[:] = 1.0
         self.similarity = similarities(self.rest, self.shown)
 
@@ -48,8 +54,8 @@ class Neighbours:
         """Score each pair by itself: a row of similarities times the user's row."""
         user, item = codes(pairs["user_id"], self.seen.users), codes(pairs["item_id"], self.seen.items)
         support, total = np.zeros(len(user)), np.zeros(len(user))
-        for start in range(0, len(user), CHUNK_PAIRS):
-            part = slice(start, start + CHUNK_PAIRS)
+        n_rows = N_NEIGHBOURS + np.diff(self.shown.indptr)[user]
+        for part in chunks(n_rows, CHUNK_ROWS):
             near = self.similarity[item[part]]
             support[part] = row_sums(near.multiply(self.shown[user[part]]))
             total[part] = row_sums(near.multiply(self.rest[user[part]]))
@@ -64,11 +70,14 @@ class Neighbours:
 def similarities(rest: csr_matrix, shown: csr_matrix) -> csr_matrix:
     """Positive shrunken correlations between items (n_items, n_items), the strongest ``N_NEIGHBOURS`` of each row.
 
-    Only the ``MAX_ITEMS`` items with most rows have neighbours and are some.
+    Only the ``MAX_ITEMS`` items with most rows have neighbours and are some; see ``feasible_users`` for the users.
     """
     n_items = shown.shape[1]
     frequent = np.sort(np.argsort(-np.bincount(shown.indices, minlength=n_items), kind="stable")[:MAX_ITEMS])
     rest, shown = rest[:, frequent], shown[:, frequent]
+    few = feasible_users(np.diff(shown.indptr))
+    if len(few) < shown.shape[0]:
+        rest, shown = rest[few], shown[few]
     squares = rest.multiply(rest).tocsr()
     chunk = max(CHUNK_CELLS // max(len(frequent), 1), 1)
     parts = [
@@ -77,6 +86,31 @@ def similarities(rest: csr_matrix, shown: csr_matrix) -> csr_matrix:
     ]
     near = vstack(parts).tocoo()
     return csr_matrix((near.data, (frequent[near.row], frequent[near.col])), shape=(n_items, n_items))
+
+
+def feasible_users(n_rows: npt.NDArray[np.integer]) -> npt.NDArray[np.intp]:
+    """Draw users in a fixed random order until the squares of their rows sum to ``MAX_PRODUCTS``.
+
+    ``n_rows`` (n_users,): rows of each. All users where that is enough; positions are ascending.
+    """
+    order = np.random.default_rng(SEED).permutation(len(n_rows))
+    total = np.cumsum(n_rows[order].astype(np.float64) ** 2)
+    return np.sort(order[total <= MAX_PRODUCTS])
+
+
+def chunks(counts: npt.NDArray[np.integer], most: int) -> Iterator[slice]:
+    """Cut entries that cost so much each into runs that cost at most ``most``, but of at least one entry.
+
+    >>> [(s.start, s.stop) for s in chunks(np.array([2, 2, 9, 1]), 4)]
+    [(0, 2), (2, 3), (3, 4)]
+    """
+    ends = np.cumsum(counts)
+    first = 0
+    while first < len(counts):
+        spent = ends[first - 1] if first else 0
+        last = max(int(np.searchsorted(ends, spent + most, side="right")), first + 1)
+        yield slice(first, last)
+        first = last
 
 
 def _strongest(rest: csr_matrix, shown: csr_matrix, squares: csr_matrix, part: slice) -> csr_matrix:

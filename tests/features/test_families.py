@@ -5,33 +5,30 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.sparse import csr_matrix
 
 from competitions import Dataset
-from features import Catalogue, Window, compute_window
+from features import Catalogue, Window, compute_window, latent, neighbours
 from features import factors as factorisation
-from features.neighbours import SHRINK, similarities
+from features.neighbours import SHRINK, feasible_users, similarities
 from validation import window_pairs
 
 
 def test_ridge_solves_each_key_by_itself() -> None:
     rng = np.random.default_rng(3)
-    rows, columns = rng.integers(0, 7, 60), rng.integers(0, 5, 60)
+    rows, columns = rng.integers(0, 7, 60), rng.integers(0, 5, 60)  # some cells are of several rows
     other, target = rng.normal(size=(5, 3)), rng.normal(size=60)
-    solved = factorisation.ridge(rows, columns, other, target, 9)
+    targets, counts = (
+        csr_matrix((values, (rows, columns)), shape=(9, 5)) for values in (target, np.ones(60))
+    )
+    solved = factorisation.ridge(targets, counts, other)
     for key in range(9):
         mine = rows == key
         x, weight = other[columns[mine]], factorisation.RIDGE + factorisation.RIDGE_PER_ROW * mine.sum()
         expected = np.linalg.solve(x.T @ x + weight * np.eye(3), x.T @ target[mine])
         np.testing.assert_allclose(solved[key], expected, atol=1e-12)
-
-
-def test_ridge_in_chunks_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    rng = np.random.default_rng(4)
-    rows, columns = rng.integers(0, 7, 60), rng.integers(0, 5, 60)
-    other, target = rng.normal(size=(5, 3)), rng.normal(size=60)
-    whole = factorisation.ridge(rows, columns, other, target, 7)
-    monkeypatch.setattr(factorisation, "CHUNK_CELLS", 9 * 12)
-    np.testing.assert_array_equal(factorisation.ridge(rows, columns, other, target, 7), whole)
 
 
 def test_offsets_are_those_of_a_plain_loop() -> None:
@@ -61,8 +58,6 @@ def test_offsets_are_those_of_a_plain_loop() -> None:
 
 
 def test_similarities_are_shrunken_correlations() -> None:
-    from scipy.sparse import csr_matrix
-
     rng = np.random.default_rng(5)
     shown = (rng.random((30, 8)) < 0.6).astype(float)
     rest = rng.normal(size=(30, 8)) * shown
@@ -74,6 +69,73 @@ def test_similarities_are_shrunken_correlations() -> None:
             correlation = a @ b / np.sqrt(a @ a * (b @ b)) if both.any() else 0.0
             expected = 0.0 if i == j else max(correlation, 0.0) * both.sum() / (both.sum() + SHRINK)
             assert near[i, j] == pytest.approx(expected, abs=1e-12)
+
+
+def log_of(n_users: int, n_items: int, n_rows: int) -> pl.DataFrame:
+    """Rows in the order of their clock; some pairs occur twice, and some signals cancel out."""
+    rng = np.random.default_rng(6)
+    return pl.DataFrame(
+        {
+            "row": np.arange(n_rows, dtype=np.uint32),
+            "clock": np.arange(n_rows),
+            "user_id": rng.integers(0, n_users, n_rows).astype(np.uint32) * 7,
+            "item_id": rng.integers(0, n_items, n_rows).astype(np.uint32) + 1000,
+            "relevance": rng.choice([-1, 0, 0, 1], n_rows).astype(np.int8),
+        }
+    ).with_columns(pl.when(pl.col("row") % 5 > 0).then(pl.col("relevance")))
+
+
+@pytest.mark.parametrize("most", [10**6, 500])
+def test_the_signal_matrix_is_a_group_by_of_the_newest_rows(
+    most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(latent, "MAX_ROWS", most)
+    log = log_of(40, 30, 3000)
+    found = latent.signal_matrix(log.lazy(), pl.col("relevance").cast(pl.Float32))
+    newest = log.filter(pl.col("relevance") != 0).tail(most)
+    cells = newest.group_by("user_id", "item_id").agg(pl.col("relevance").sum().cast(pl.Float32))
+    cells = cells.filter(pl.col("relevance") != 0).sort("user_id", "item_id")
+    by_hand = found.cells.tocoo()
+    table = pl.DataFrame(
+        {
+            "user_id": found.users.gather(by_hand.row),
+            "item_id": found.items.gather(by_hand.col),
+            "relevance": by_hand.data,
+        }
+    )
+    assert table.sort("user_id", "item_id").equals(cells)
+    assert set(found.users) == set(cells["user_id"])
+    assert set(found.items) == set(cells["item_id"])
+
+
+def test_opinions_of_too_long_a_log_are_the_newest(monkeypatch: pytest.MonkeyPatch) -> None:
+    log = log_of(40, 30, 3000)
+    newest = factorisation.opinions(log.drop_nulls().tail(700).lazy(), "relevance")
+    monkeypatch.setattr(factorisation, "MAX_ROWS", 700)
+    seen = factorisation.opinions(log.lazy(), "relevance")
+    np.testing.assert_array_equal(seen.rest, newest.rest)
+    np.testing.assert_array_equal(seen.item_offset, newest.item_offset)
+
+
+def test_similarities_of_too_many_rows_come_from_whole_users(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(8)
+    shown = (rng.random((60, 9)) < 0.5).astype(float)
+    rest = rng.normal(size=(60, 9)) * shown
+    monkeypatch.setattr(neighbours, "MAX_PRODUCTS", 500)
+    few = feasible_users(shown.sum(axis=1).astype(int))
+    assert 0 < len(few) < 60
+    assert (shown[few].sum(axis=1) ** 2).sum() <= 500
+    some = similarities(csr_matrix(rest), csr_matrix(shown)).toarray()
+    monkeypatch.undo()
+    np.testing.assert_array_equal(some, similarities(csr_matrix(rest[few]), csr_matrix(shown[few])).toarray())
+
+
+@given(st.lists(st.integers(1, 9), max_size=20), st.integers(1, 12))
+def test_chunks_cover_everything_within_the_bound(counts: list[int], most: int) -> None:
+    parts = list(neighbours.chunks(np.array(counts, dtype=int), most))
+    assert [i for part in parts for i in range(part.start, part.stop)] == list(range(len(counts)))
+    for part in parts:
+        assert sum(counts[part]) <= most or part.stop - part.start == 1
 
 
 def test_every_feature_stands_an_empty_history(movielens_catalogue: Catalogue, movielens: Dataset) -> None:
