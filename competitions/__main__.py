@@ -12,7 +12,7 @@ from competitions._describe import declaration, holdings, overview
 from competitions._discover import competitions, get_competition
 from competitions._open import open_dataset, taken_notes
 from competitions._simulate import Simulated, simulate
-from engine import ConfigError, as_typed, out, room_app, run_room, settings_of
+from engine import as_typed, out, room_app, run_room, settings_of
 
 app = room_app("What a competition gives: tables, roles, clock, target, metric, file format.")
 
@@ -48,24 +48,15 @@ def check(
 def simulate_files(
     name: Annotated[str, typer.Argument(help="vk2024: the only competition with a simulator.")],
     folder: Annotated[Path, typer.Option("--out", help="Folder for the files: empty, or not there yet.")],
-    rows: Annotated[str, typer.Option(help="Rows of the log, e.g. 10_000_000; exactly.")] = "1_000_000",
+    rows: Annotated[int, typer.Option(help="Rows of the log, e.g. 10_000_000; exactly.")] = 1_000_000,
     seed: Annotated[int, typer.Option(help="The same seed and rows give the same files.")] = 7,
     parts: Annotated[int, typer.Option(help="Files of the log, one after the other in time.")] = 1,
     overwrite: Annotated[bool, typer.Option(help="Replace the files of an earlier simulation.")] = False,
 ) -> None:
     """Write simulated files of a competition, with the true probabilities beside them."""
-    made = simulate(name, folder, n_rows=_whole(rows), seed=seed, n_parts=parts, overwrite=overwrite)
+    made = simulate(name, folder, n_rows=rows, seed=seed, n_parts=parts, overwrite=overwrite)
     for line in _words(made):
         out.print(line, markup=False, soft_wrap=True)
-
-
-def _whole(text: str) -> int:
-    try:
-        return int(text)
-    except ValueError as error:
-        raise ConfigError(
-            f"{text!r} is no number of rows.", expected="a whole number such as 10_000_000"
-        ) from error
 
 
 def _words(made: Simulated) -> list[str]:

@@ -175,7 +175,9 @@ class Feed:
         """
         user, item = _user(codes), _item(codes)
         luck = (_hash(codes, self.key ^ np.uint64(0xA5A5A5A5)) >> np.uint64(40)).astype(np.float32)
-        weight = -np.log(-np.log((luck + np.float32(0.5)) * np.float32(2.0**-24)))
+        # The largest of the 24 bits, and a half, would be rounded up to a probability of 1.
+        luck = np.minimum(luck, np.float32(2**24 - 2)) + np.float32(0.5)
+        weight = -np.log(-np.log(luck * np.float32(2.0**-24)))
         weight += np.float32(BELIEF_WEIGHT) * affinity(self.tastes[user], self.clips.vector[item])
         weight += np.float32(QUALITY_WEIGHT) * self.clips.quality[item]
         place = np.clip((40.0 - weight) * 2.0**24, 0, 2.0**31).astype(np.uint64)

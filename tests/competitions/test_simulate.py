@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,11 +18,13 @@ from typer.testing import CliRunner
 from competitions import Metric
 from competitions.__main__ import app
 from competitions._simulate import Simulated, World, simulate
-from competitions._simulate_world import MAX_DENSITY, SOURCE_SHARE, draw_clips, sizes_of
+from competitions._simulate_feed import affinity
+from competitions._simulate_world import MAX_DENSITY, SOURCE_SHARE, Floats, draw_clips, sizes_of
 from engine import ConfigError, DataError
 from validation import evaluate
 
 N_ROWS = 200_000
+ROOT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True)
@@ -126,6 +131,14 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(tmp_path: Pa
     assert all(first[name] != other[name] for name in first)
 
 
+def test_the_number_of_threads_changes_no_byte(files: Files, tmp_path: Path) -> None:
+    code = f"from competitions import simulate; from pathlib import Path; simulate('vk2024', Path({str(tmp_path)!r}), "
+    code += f"n_rows={N_ROWS}, seed=7)"
+    environment = {**os.environ, "POLARS_MAX_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, check=True, capture_output=True)
+    assert bytes_of(tmp_path) == bytes_of(files.made.folder)
+
+
 def test_parts_are_the_same_log_cut_in_time(files: Files, tmp_path: Path) -> None:
     made = simulate("vk2024", tmp_path / "parts", n_rows=N_ROWS, seed=7, n_parts=3)
     assert made.files[:3] == tuple(f"train_interactions_{part}.parquet" for part in range(3))
@@ -191,12 +204,23 @@ def test_p_of_the_solution_is_calibrated(files: Files) -> None:
         assert 0.9 * p.mean() < files.solution[name].to_numpy().mean() < 2 * p.mean()
 
 
-def test_p_is_calibrated_within_sampling_error_where_nobody_was_chosen_for_reacting() -> None:
+@pytest.fixture(scope="module")
+def world() -> World:
+    return World.of(sizes_of(N_ROWS), 11)
+
+
+@pytest.fixture(scope="module")
+def third_week(world: World) -> pl.DataFrame:
+    return pl.concat(world.week(2))
+
+
+def test_p_is_calibrated_within_sampling_error_where_nobody_was_chosen_for_reacting(
+    third_week: pl.DataFrame,
+) -> None:
     """On all rows of a week, by tenths of the probability: observed rate within 4 standard errors."""
-    rows = pl.concat(World.of(sizes_of(N_ROWS), 11).week(2))
     for name in ("like", "dislike"):
         tenths = (
-            rows.select(p=pl.col(f"p_{name}").cast(pl.Float64), y=pl.col(name))
+            third_week.select(p=pl.col(f"p_{name}").cast(pl.Float64), y=pl.col(name))
             .with_columns(tenth=pl.col("p").rank("ordinal") * 10 // (pl.len() + 1))
             .group_by("tenth")
             .agg(
@@ -214,6 +238,29 @@ def test_a_clip_is_mostly_its_source() -> None:
     residual = ((clips.vector - means[clips.source]) ** 2).sum() / (len(clips.source) - 500)
     total = clips.vector.var(axis=0).sum()
     assert 1 - residual / total == pytest.approx(SOURCE_SHARE, abs=0.03)
+
+
+def test_the_feed_prefers_what_it_believes_the_user_likes(world: World, third_week: pl.DataFrame) -> None:
+    user, item = third_week["user_id"].to_numpy(), third_week["item_id"].to_numpy()
+    shown = affinity(world.tastes[2][user], world.clips.vector[item])
+    other = affinity(world.tastes[2][user], world.clips.vector[np.roll(item, 1)])
+    assert shown.mean() - other.mean() > 0.15
+    # A feed that showed nothing but favourites would leave nothing to learn of the rest.
+    assert shown.mean() - other.mean() < 0.8
+
+
+def test_tastes_drift_and_segments_share_them(world: World) -> None:
+    def likeness(a: Floats, b: Floats) -> float:
+        return float(np.corrcoef(a.ravel(), b.ravel())[0, 1])
+
+    first, second, last = (world.tastes[week] for week in (0, 1, 6))
+    assert likeness(first, second) == pytest.approx(0.9, abs=0.02)
+    assert likeness(first, last) == pytest.approx(0.6 + 0.4 * 0.75**6, abs=0.03)
+    users = pl.DataFrame({"gender": world.users.gender, "young": world.users.age < 18}).with_row_index()
+    alike = users.group_by("gender", "young").agg("index")["index"].to_list()
+    halves = [np.array_split(np.array(group), 2) for group in alike]
+    same = [first[a].mean(axis=0) @ first[b].mean(axis=0) for a, b in halves]
+    assert np.mean(same) > 0.05 * first.shape[1]
 
 
 def auc(files: Files, score: pl.Series) -> float:
@@ -311,8 +358,8 @@ def test_command(tmp_path: Path) -> None:
 
 def test_command_with_a_number_that_is_none(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["simulate", "vk2024", "--rows", "1e6", "--out", str(tmp_path / "x")])
-    assert isinstance(result.exception, ConfigError)
-    assert "'1e6' is no number of rows" in str(result.exception)
+    assert result.exit_code == 2
+    assert not (tmp_path / "x").exists()
 
 
 def test_chunks_are_merged_in_time_whatever_the_slices(
