@@ -1,9 +1,10 @@
-"""Time per-user AUC on many rows, and against a scikit-learn loop over the users of a slice.
+"""Time per-user AUC on many rows, against a scikit-learn loop over the users of a slice, and against RecTools.
 
     python -m benchmarks.metrics [--rows 10_000_000] [--users 100_000] [--slice-rows 50_000] [--repeats 5]
+    python -m benchmarks.metrics --rectools     # makes an environment for RecTools, outside the repository, once
 
-Prints seconds (median of the repeats). On the slice ours and the loop take turns, so that a busy machine slows both,
-and the ratio is that of the medians. Both must give the same value, or the benchmark fails.
+Prints seconds (median of the repeats). Where two are compared they take turns, so that a busy machine slows both, and
+the ratio is that of the medians. Both must give the same value, or the benchmark fails.
 """
 
 from __future__ import annotations
@@ -12,13 +13,18 @@ import argparse
 import math
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from statistics import median
 from time import perf_counter
 
 import numpy as np
 import polars as pl
+from rich.table import Table
 from sklearn.metrics import roc_auc_score
 
+from benchmarks._cached import cache_folder, environment_python
+from benchmarks._figures import keep
+from benchmarks._metrics_rectools import against_rectools
 from competitions import Metric
 from engine import out
 from validation import evaluate, paired_bootstrap
@@ -58,21 +64,22 @@ def timed(function: Callable[[], object]) -> tuple[float, object]:
     return perf_counter() - start, result
 
 
-def time_whole(n_rows: int, n_users: int, repeats: int) -> None:
-    """Time the metrics and the bootstrap on the whole table."""
-    auc = Metric("user_auc")
+def time_whole(n_rows: int, n_users: int, repeats: int) -> dict[str, float]:
+    """Time the metrics and the bootstrap on the whole table; return the seconds by what was timed."""
+    auc, found = Metric("user_auc"), {}
     for levels in ((-1, 0, 1), (0, 1)):
         frame = random_pairs(n_rows, n_users, levels)
         seconds = median(timed(partial(evaluate, auc, frame, group=GROUP))[0] for _ in range(repeats))
-        out.print(f"user_auc, {len(levels)} levels, {n_rows:,} rows: {seconds:.2f} s")
+        found[f"user_auc, {len(levels)} levels, {n_rows:,} rows"] = seconds
     seconds, _ = timed(partial(evaluate, Metric("ndcg_at_k"), frame, group=GROUP))
-    out.print(f"ndcg_at_k, {n_rows:,} rows: {seconds:.2f} s")
+    found[f"ndcg_at_k, {n_rows:,} rows"] = seconds
     compare = partial(paired_bootstrap, user="user", group=GROUP, score_a="score", score_b="other", seed=0)
     seconds, _ = timed(partial(compare, frame, auc))
-    out.print(f"paired bootstrap, 1000 resamples of {n_users:,} users: {seconds:.2f} s")
+    found[f"paired bootstrap, 1000 resamples of {n_users:,} users"] = seconds
+    return found
 
 
-def time_slice(n_rows: int, n_users: int, repeats: int) -> None:
+def time_slice(n_rows: int, n_users: int, repeats: int) -> tuple[list[float], list[float]]:
     """Time ours and the loop in turns on a slice with the same number of rows per user."""
     frame = random_pairs(n_rows, n_users, (0, 1))
     ours, loop = [], []
@@ -86,22 +93,47 @@ def time_slice(n_rows: int, n_users: int, repeats: int) -> None:
         and math.isclose(value, expected, rel_tol=1e-9)
     ):
         raise SystemExit(f"user_auc is {value}, the scikit-learn loop gives {expected}")
-    fast, slow = median(s for s, _ in ours), median(s for s, _ in loop)
-    out.print(
-        f"slice of {n_rows:,} rows: {fast:.4f} s, scikit-learn loop {slow:.2f} s, ratio {slow / fast:.0f}"
-    )
+    return [s for s, _ in ours], [s for s, _ in loop]
 
 
 def main() -> None:
-    """Read the sizes and run both parts."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    """Read the sizes, run all parts, print one table, keep the figures."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rows", type=int, default=10_000_000)
     parser.add_argument("--users", type=int, default=100_000)
     parser.add_argument("--slice-rows", type=int, default=50_000)
     parser.add_argument("--repeats", type=int, default=5)
-    sizes = parser.parse_args()
-    time_slice(sizes.slice_rows, max(1, sizes.users * sizes.slice_rows // sizes.rows), sizes.repeats)
-    time_whole(sizes.rows, sizes.users, sizes.repeats)
+    parser.add_argument("--rectools", action="store_true", help="compare with RecTools too")
+    parser.add_argument("--cache", type=Path, default=cache_folder(), help="where its environment is kept")
+    asked = parser.parse_args()
+    n_users = max(1, asked.users * asked.slice_rows // asked.rows)
+    compared = {
+        f"scikit-learn loop, {asked.slice_rows:,} rows": time_slice(asked.slice_rows, n_users, asked.repeats)
+    }
+    if asked.rectools:
+        python = str(environment_python(asked.cache, "requirements-rectools.txt"))
+        compared[f"RecTools, {asked.rows:,} rows"] = against_rectools(asked.rows, asked.repeats, [python])
+    timed_alone = time_whole(asked.rows, asked.users, asked.repeats)
+    out.print(_as_table(timed_alone, compared))
+    figures = {
+        name: {"ours": ours, "theirs": theirs, "theirs_over_ours": median(theirs) / median(ours)}
+        for name, (ours, theirs) in compared.items()
+    }
+    keep("metrics", {"seconds": timed_alone, "user_auc_against": figures})
+
+
+def _as_table(alone: dict[str, float], compared: dict[str, tuple[list[float], list[float]]]) -> Table:
+    table = Table(title="Metrics: seconds")
+    for heading in ("what", "ours", "theirs", "theirs / ours"):
+        table.add_column(heading)
+    for name, seconds in alone.items():
+        table.add_row(name, f"{seconds:.2f}", "", "")
+    for name, (ours, theirs) in compared.items():
+        ratio = f"{median(theirs) / median(ours):.1f}"
+        table.add_row(f"user_auc against {name}", f"{median(ours):.4f}", f"{median(theirs):.2f}", ratio)
+    return table
 
 
 if __name__ == "__main__":

@@ -1,0 +1,89 @@
+"""One engine, one job, one process: ``python -m benchmarks._aggregates_run ENGINE JOB.json RESULT.json [ROWS]``.
+
+The clock runs from before the first query until the last table has been consumed: every table is delivered as a
+frame, the sum of each column taken, and the frame dropped. Start-up and imports are not counted. With ``ROWS`` (a
+folder) some rows of each table are kept there, to be compared: such a run is not timed.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+from pathlib import Path
+
+import polars as pl
+
+from benchmarks._aggregates_job import VALUES, Engine, Job, ResultTable
+from engine import measure_stage
+
+# Imported when they are asked for: DuckDB may be missing, and one engine's memory should not hold another's code.
+ENGINES = {
+    "samewise": "benchmarks._aggregates_ours",
+    "polars streaming": "benchmarks._aggregates_polars",
+    "polars in-memory": "benchmarks._aggregates_polars",
+    "polars per feature": "benchmarks._aggregates_polars",
+    "floor": "benchmarks._aggregates_polars",
+    "duckdb per window": "benchmarks._aggregates_duckdb",
+    "duckdb with tiles": "benchmarks._aggregates_duckdb",
+}
+ONE_IN = 97  # keys (or pairs) whose rows are compared value by value
+
+
+def main() -> None:
+    """Run one engine and write seconds, peak memory and the sums of every column."""
+    name, job_file, result_file = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
+    rows = Path(sys.argv[4]) if len(sys.argv) > 4 else None
+    engine: Engine = importlib.import_module(ENGINES[name]).ENGINES[name]
+    result_file.write_text(json.dumps(run(engine, Job.load(job_file), rows)), encoding="utf-8")
+
+
+def run(engine: Engine, job: Job, rows: Path | None = None) -> dict[str, object]:
+    """Consume every table of the engine; ``rows``: folder to keep one key in ``ONE_IN`` of each table in."""
+    sums: dict[str, dict[str, float]] = {}
+    before, tables = cpu_seconds(), engine(job)  # ours opens its data set here; nobody has read a row yet
+    with measure_stage() as cost:
+        for table in tables:
+            found = {"rows": float(table.values.height), **consumed(table.values)}
+            sums.setdefault(table.name, {}).update(found)
+            if rows is not None:
+                keep(table, rows)
+    return {
+        "seconds": cost.seconds,
+        "cpu_seconds": cpu_seconds() - before,
+        "peak_mib": max(cost.peak_mib, peak_mib()),
+        "sums": sums,
+    }
+
+
+def consumed(values: pl.DataFrame) -> dict[str, float]:
+    """Read every value: the sum of each column. Null counts as zero."""
+    sums = values.select(pl.col(name).sum() for name in VALUES if name in values.columns)
+    return {name: float(sums[name].item() or 0.0) for name in sums.columns}
+
+
+def keep(table: ResultTable, folder: Path) -> None:
+    """Keep one key in ``ONE_IN``, sorted by the key; columns that came alone are kept each for themselves."""
+    on = [name for name in table.values.columns if name not in VALUES]
+    some = table.values.filter(pl.sum_horizontal(pl.col(on).cast(pl.Int64)) % ONE_IN == 0).sort(on)
+    names = [name for name in some.columns if name in VALUES]
+    suffix = "" if len(names) > 1 else f"-{names[0]}"
+    some.write_parquet(folder / f"{table.name}{suffix}.parquet")
+
+
+def cpu_seconds() -> float:
+    """Seconds of CPU that this process and its ended children have used."""
+    used = os.times()
+    return used.user + used.system + used.children_user + used.children_system
+
+
+def peak_mib() -> float:
+    """Peak resident memory of this process as the kernel kept it, in MiB; 0.0 where there is no /proc."""
+    status = Path("/proc/self/status")
+    lines = status.read_text(encoding="utf-8").splitlines() if status.exists() else []
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM")), 0.0)
+
+
+if __name__ == "__main__":
+    main()

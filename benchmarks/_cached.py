@@ -1,0 +1,76 @@
+"""What benchmarks keep between runs, outside the repository: peers' packages, environments, simulated data."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+REQUIREMENTS = Path(__file__).parent
+
+
+def cache_folder() -> Path:
+    """Folder of what is kept: below XDG_CACHE_HOME, or ~/.cache."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "samewise-benchmarks"
+
+
+def package_folder(cache: Path, requirements: str = "requirements.txt") -> Path:
+    """Folder to put on PYTHONPATH: the packages of a requirements file, installed when they are first asked for.
+
+    Ends the program, saying what to do, if they cannot be installed.
+    """
+    folder = _named_by_content(cache / "packages", requirements)
+    if not folder.exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
+            fresh = Path(temporary, "packages")
+            _pip(Path(sys.executable), requirements, "--target", str(fresh))
+            fresh.rename(folder)
+    return folder
+
+
+def environment_python(cache: Path, requirements: str) -> Path:
+    """Python of a virtual environment with the packages of a requirements file, made when it is first asked for.
+
+    Ends the program, saying what to do, if it cannot be made.
+    """
+    folder = _named_by_content(cache / "environments", requirements)
+    python, is_complete = folder / "bin" / "python", folder / "complete"
+    if not is_complete.exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+        _pip(python, requirements)
+        is_complete.touch()
+    return python
+
+
+def simulated(root: Path, rows: int, seed: int = 7) -> Path:
+    """Folder with a simulated vk2024 data set of so many rows, made when it is first asked for."""
+    folder = root / f"vk2024-{rows}-{seed}"
+    if not folder.exists():
+        root.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=root) as temporary:
+            fresh = Path(temporary, "data")
+            size = ["--rows", str(rows), "--seed", str(seed), "--out", str(fresh)]
+            subprocess.run([sys.executable, "-m", "competitions", "simulate", "vk2024", *size], check=True)
+            fresh.rename(folder)
+    return folder
+
+
+def _named_by_content(parent: Path, requirements: str) -> Path:
+    digest = hashlib.sha256((REQUIREMENTS / requirements).read_bytes()).hexdigest()[:12]
+    return parent / f"{Path(requirements).stem}-{digest}"
+
+
+def _pip(python: Path, requirements: str, *options: str) -> None:
+    file = REQUIREMENTS / requirements
+    command = [str(python), "-m", "pip", "install", "--quiet", "--requirement", str(file), *options]
+    if subprocess.run(command, check=False).returncode != 0:
+        raise SystemExit(
+            f"The packages of {file} could not be installed (see above). Install them by hand with\n  "
+            f"{' '.join(command)}\nor leave out the peers that need them (--help says how)."
+        )

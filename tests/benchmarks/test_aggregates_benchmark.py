@@ -1,0 +1,118 @@
+"""The engines of the aggregates benchmark deliver the same values, and it notices when they do not."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from benchmarks import _aggregates_run
+from benchmarks._aggregates_agree import disagreements
+from benchmarks._aggregates_inputs import Inputs, prepared
+from benchmarks._aggregates_job import KEYS, VALUES, Job
+from benchmarks._aggregates_rounds import Contestant, Results
+from benchmarks._aggregates_table import findings
+from competitions import simulate
+
+REFERENCE = "polars streaming"
+IN_BOTH_MODES = ("polars in-memory", "polars per feature", "duckdb per window", "duckdb with tiles", "floor")
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> Inputs:
+    folder = tmp_path_factory.mktemp("aggregates")
+    simulate("vk2024", n_rows=20_000, seed=1, folder=folder / "data")
+    return prepared(folder / "data", folder / "cache", threads=1)
+
+
+def delivered(name: str, job: Job, folder: Path) -> tuple[Any, Path]:
+    """Run an engine; skipped where its package is not installed."""
+    if "duckdb" in name and importlib.util.find_spec("duckdb") is None:
+        pytest.skip("duckdb is not installed: benchmarks/requirements.txt")
+    rows = folder / name.replace(" ", "-")
+    rows.mkdir()
+    engine = importlib.import_module(_aggregates_run.ENGINES[name]).ENGINES[name]
+    return _aggregates_run.run(engine, job, rows)["sums"], rows
+
+
+@pytest.fixture(params=["all", "pairs"])
+def job(request: pytest.FixtureRequest, inputs: Inputs) -> Job:
+    return replace(inputs.job, mode=request.param)
+
+
+@pytest.mark.parametrize("name", [*IN_BOTH_MODES, "samewise"])
+def test_engines_agree(name: str, job: Job, tmp_path: Path) -> None:
+    if name == "samewise" and job.mode == "all":
+        pytest.skip("not built yet")
+    if name == "polars per feature":  # slow, and timed on the middle window only
+        job = replace(job, cutoffs=job.cutoffs[2:3])
+    expected, expected_rows = delivered(REFERENCE, job, tmp_path)
+    sums, rows = delivered(name, job, tmp_path)
+    assert disagreements(name, sums, rows, expected, expected_rows) == []
+
+
+@pytest.mark.parametrize("name", [REFERENCE, "duckdb per window"])
+def test_peers_that_join_by_themselves_agree(name: str, inputs: Inputs, tmp_path: Path) -> None:
+    expected, expected_rows = delivered("polars in-memory", inputs.job, tmp_path)
+    sums, rows = delivered(name, replace(inputs.job, is_joined=False), tmp_path)
+    assert disagreements(name, sums, rows, expected, expected_rows) == []
+
+
+def test_every_key_window_and_lookback_is_delivered(job: Job, tmp_path: Path) -> None:
+    sums, rows = delivered(REFERENCE, job, tmp_path)
+    assert len(sums) == len(KEYS) * len(job.cutoffs) * len(job.lookbacks) == 60
+    assert all(set(VALUES) <= set(table) for table in sums.values())
+    assert len(list(rows.glob("*.parquet"))) == 60
+
+
+@pytest.mark.parametrize("column", ["n", "timespent_std", "first_clock"])
+def test_a_wrong_value_is_noticed(column: str, inputs: Inputs, tmp_path: Path) -> None:
+    sums, rows = delivered(REFERENCE, inputs.job, tmp_path)
+    wrong = tmp_path / "wrong"
+    wrong.mkdir()
+    for file in rows.glob("*.parquet"):
+        table = pl.read_parquet(file)
+        first = pl.int_range(pl.len()) == 0
+        table.with_columns(
+            pl.when(first).then(pl.col(column).fill_null(7) + 1).otherwise(column)
+        ).write_parquet(wrong / file.name)
+    assert any(f"{column} differs" in text for text in disagreements("x", sums, wrong, sums, rows))
+    other = {name: {**table, column: table[column] * 1.1 + 1} for name, table in sums.items()}
+    assert any(f"the sum of {column}" in text for text in disagreements("x", other, rows, sums, rows))
+
+
+def test_an_engine_without_tables_is_noticed(tmp_path: Path) -> None:
+    assert disagreements("x", {}, tmp_path, {"t": {"n": 1.0}}, tmp_path) == [
+        "x has no table in common with the reference"
+    ]
+
+
+def test_jobs_survive_json(inputs: Inputs, tmp_path: Path) -> None:
+    inputs.job.save(tmp_path / "job.json")
+    assert Job.load(tmp_path / "job.json") == inputs.job
+
+
+def test_findings_judge_ratios_of_medians_and_multiply_what_stands_for_many(inputs: Inputs) -> None:
+    def runs(*seconds: float) -> list[dict[str, Any]]:
+        return [{"seconds": s, "cpu_seconds": s, "peak_mib": 1024.0} for s in seconds]
+
+    results = Results(
+        {"samewise": runs(3.0, 1.0, 9.0), "duckdb per window": runs(10.0), "polars per feature": runs(20.0)},
+        {"samewise": 1, "duckdb per window": 1, "polars per feature": 5},
+    )
+    assert results.median("polars per feature") == 100.0
+    assert findings({"all": results})[0] == (
+        "all: ours / duckdb per window is 0.30, at most 0.35 is wanted: kept"
+    )
+    assert json.dumps(results.figures())
+
+
+def test_a_contestant_runs_its_own_program() -> None:
+    job = Job(Path(), Path(), Path(), 1, (1,), (None,), "all")
+    assert Contestant("x", "x", job, program=("python", "child.py")).command() == ["python", "child.py"]
