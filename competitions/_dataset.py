@@ -85,6 +85,14 @@ class Dataset:
         return self.test_until - self.test_start
 
     @cached_property
+    def never_null(self) -> frozenset[str]:
+        """Columns of the log that the intake refuses nulls in: row, clock, relevance, keys and those declared so."""
+        c = self.competition
+        declared = {name for name, column in c.interactions.columns().items() if not column.nullable}
+        keys = {name for name, role in c.roles.items() if role == "key"}
+        return frozenset({"row", "clock", "relevance", *declared, *keys})
+
+    @cached_property
     def history_schema(self) -> pl.Schema:
         """Columns and dtypes of the log joined with the attributes of users and items."""
         return self.with_attributes(self.log).collect_schema()

@@ -31,7 +31,7 @@ class Accumulator:
         self.whole = {state.name for state in states if state.sums_integers(schema)}
         shape = (grid.n_cells, n_keys + 1)
         self.sums: dict[str, Sums] = {
-            part: np.zeros(shape, np.int64) for s in states if not s.is_value for part in s.parts
+            part: np.zeros(shape, np.int64) for s in states if not s.is_value for part in s.parts(schema)
         }
         self.values: dict[str, list[pl.Series | None]] = {
             s.name: [None] * grid.n_cells for s in states if s.is_value
@@ -59,7 +59,7 @@ class Accumulator:
         """Turn the sums of the cells into prefix sums, in place; decayed ones stay what they are."""
         for state in self.states.values():
             if not state.is_value and state.operation != "decayed":
-                for part in state.parts:
+                for part in state.parts(self.schema):
                     np.cumsum(self.sums[part], axis=0, out=self.sums[part])
 
     def read(self, window: Window, lookback: Lookback, state: State, codes: Codes) -> pl.Series:
@@ -69,7 +69,7 @@ class Accumulator:
             return self._value(state, first, until, codes)
         if state.operation == "decayed":
             return self._decayed(state, window, first, until, codes)
-        parts = [pl.Series(part, self._span(part, first, until, codes)) for part in state.parts]
+        parts = [pl.Series(part, self._span(part, first, until, codes)) for part in state.parts(self.schema)]
         return state.composed(parts, is_whole=state.name in self.whole)
 
     def _span(self, part: str, first: int, until: int, codes: Codes) -> Sums:

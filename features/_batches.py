@@ -66,7 +66,7 @@ class Work:
     groups: Mapping[GroupName, Group] = field(init=False)
 
     def __post_init__(self) -> None:
-        groups = make_groups(self.passes, self.frames)
+        groups = make_groups(self.passes, self.frames, self.dataset)
         decays = any(s.half_life is not None for g in groups.values() for _, s in g.wanted)
         first = self.dataset.slices[0].first_clock
         base = base_bounds(self.dataset, first or 0) if decays else []

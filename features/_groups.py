@@ -8,11 +8,13 @@ from functools import cached_property
 
 import polars as pl
 
+from competitions import Dataset
 from features._column import AggregateBody, FeatureColumn
 from features._lookback import EVERYTHING, Lookback
 from features._plan import Pass
 from features._registry import Key
 from features._states import State
+from features._widths import plain_column
 from validation import Window
 
 Wanted = tuple[Lookback, State]
@@ -78,7 +80,9 @@ class Group:
         }
 
 
-def make_groups(passes: Sequence[Pass], windows: Iterable[Window]) -> dict[GroupName, Group]:
+def make_groups(
+    passes: Sequence[Pass], windows: Iterable[Window], dataset: Dataset
+) -> dict[GroupName, Group]:
     """Group passes by rows and key. What is over all keys at once becomes part of the group of the empty key."""
     one_horizon = len({window.horizon for window in windows}) < 2
     wanted: dict[GroupName, list[Wanted]] = {}
@@ -88,7 +92,7 @@ def make_groups(passes: Sequence[Pass], windows: Iterable[Window]) -> dict[Group
         filters[one.source] = where_of(one)
         for state in one.states:
             name = (one.source, () if state.everywhere else one.key)
-            wanted.setdefault(name, []).append(physical(one.lookback, state))
+            wanted.setdefault(name, []).append(physical(one.lookback, state, dataset))
             columns.setdefault(name, []).extend(one.columns)
     return {
         name: Group(
@@ -109,11 +113,23 @@ def where_of(one: Pass) -> pl.Expr | None:
     return body.where if isinstance(body, AggregateBody) else None
 
 
-def physical(lookback: Lookback, state: State) -> Wanted:
-    """Say what is computed: over all keys, the last rows of a key are all rows."""
-    if not state.everywhere:
-        return lookback, state
-    return EVERYTHING if lookback.kind == "last" else lookback, replace(state, everywhere=False)
+def physical(lookback: Lookback, state: State, dataset: Dataset) -> Wanted:
+    """Say what is computed for a state: another one if that has the same value and is cheaper or shared.
+
+    Over all keys, the last rows of a key are all rows. Non-null values of a column without nulls are rows. The first
+    and last clock are the smallest and largest.
+    """
+    if state.everywhere:
+        lookback, state = (
+            EVERYTHING if lookback.kind == "last" else lookback,
+            replace(state, everywhere=False),
+        )
+    column = plain_column(state.expression, dataset.history_schema)
+    if state.operation == "valid" and column in dataset.never_null:
+        return lookback, State("count", pl.lit(1))
+    if column == "clock" and state.operation in ("first", "last"):
+        return lookback, State("smallest" if state.operation == "first" else "largest", state.expression)
+    return lookback, state
 
 
 def _unique(wanted: Iterable[Wanted]) -> tuple[Wanted, ...]:

@@ -12,6 +12,7 @@ from features._column import FeatureColumn
 from features._groups import Group
 from features._keys import KeyIndex
 from features._plan import states_of
+from features._tails import narrowed
 
 WIDE = 0.25  # of the rows: with more distinct keys than that, rows are narrowed before they are grouped
 
@@ -38,7 +39,7 @@ class Partials:
         for name, first in self.group.references.items():
             if self.references[name] is None:
                 self.references[name] = rows.select(first.alias(name)).item()
-        return rows.with_columns(
+        return self.index.with_lookup(rows).with_columns(
             pl.lit(value, pl.Float64).alias(name) for name, value in self.references.items()
         )
 
@@ -51,15 +52,13 @@ class Partials:
         parts = self._expressions(until)
         if not self.group.key:
             return rows.select(pl.lit(0, pl.UInt32).alias("code"), *parts)
-        key = list(self.group.key)
+        on = self.index.on
         if self._grouped_first(rows):
-            known = rows.lazy().filter(pl.all_horizontal(pl.col(name).is_not_null() for name in key))
-            by_key = known.group_by(key).agg(parts)
-            lazy = by_key.join(self.index.frame.lazy(), on=key, how="inner", validate="1:1")
+            known = rows.lazy().filter(pl.all_horizontal(pl.col(name).is_not_null() for name in on))
+            lookup = self.index.lookup.lazy()
+            lazy = known.group_by(on).agg(parts).join(lookup, on=on, how="inner", validate="1:1")
         else:
-            keys = self.index.frame.lazy()
-            own = rows.lazy().join(keys, on=key, how="inner", validate="m:1", maintain_order="left")
-            lazy = own.group_by("code").agg(parts)
+            lazy = narrowed(rows, self.index).lazy().group_by("code").agg(parts)
         return lazy.collect(engine="in-memory")
 
     def _grouped_first(self, rows: pl.DataFrame) -> bool:

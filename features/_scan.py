@@ -70,7 +70,7 @@ class Scan:
         return pl.DataFrame(columns)
 
     def _state(self, one: Pass, state: State, window: Window, codes: Codes) -> pl.Series:
-        lookback, asked = physical(one.lookback, state)
+        lookback, asked = physical(one.lookback, state, self.dataset)
         name = (one.source, () if state.everywhere else one.key)
         chosen = np.zeros(1, dtype=np.uint32) if state.everywhere else codes
         group = self.groups[name]

@@ -22,6 +22,7 @@ import polars as pl
 from features._widths import dtype_of, widened
 
 GRID = 2.0**-20
+STEPS = 2**20
 EXACT_STEPS = 2.0**53
 EXACT_SQUARES = 2.0**94  # of steps squared, summed as Int128: times 2^32 rows it still is one
 LIMB = 2**32  # squares are carried as two Int64 sums: whole multiples of it, and the rest
@@ -40,6 +41,7 @@ Operation = Literal[
 ]
 _VALUES = {"smallest", "largest", "first", "last", "raw"}
 _ZERO_WHEN_EMPTY = {"count", "valid", "total", "decayed", "deviation", "squares"}
+_SMALL = (pl.Boolean, pl.Int8, pl.UInt8, pl.Int16, pl.UInt16)
 _OF_WINDOW = {"cutoff", "horizon"}
 
 
@@ -159,28 +161,45 @@ class State:
             case "decayed":
                 addend = x.cast(pl.Float64) * self.weight(pl.lit(until, pl.Int64), pl.lit(half_life))
                 return [_steps(addend).sum().alias(self.name)]
+            case "deviation" if self.is_small(schema):
+                return [self._small_deviation().sum().alias(self.name)]
+            case "squares" if self.is_small(schema):
+                return [(self._small_deviation() * self._small_deviation()).sum().alias(self.name)]
             case "squares":
                 whole = self._expressed(schema)
                 limbs = (whole // LIMB, whole % LIMB)
-                return [limb.cast(pl.Int64).alias(n) for limb, n in zip(limbs, self.parts, strict=True)]
+                return [
+                    limb.cast(pl.Int64).alias(n) for limb, n in zip(limbs, self.parts(schema), strict=True)
+                ]
             case _:
                 return [self.within_group(schema)]
 
-    @property
-    def parts(self) -> tuple[str, ...]:
+    def parts(self, schema: pl.Schema) -> tuple[str, ...]:
         """Names of the columns of ``partial``."""
-        return (f"{self.name}_high", f"{self.name}_low") if self.operation == "squares" else (self.name,)
+        if self.operation == "squares" and not self.is_small(schema):
+            return (f"{self.name}_high", f"{self.name}_low")
+        return (self.name,)
 
     def composed(self, parts: Sequence[pl.Series], *, is_whole: bool) -> pl.Series:
         """Give the state from the merged columns of ``partial``. ``is_whole``: as ``sums_integers`` tells."""
         if self.operation == "squares":
-            high, low = (pl.lit(part.cast(pl.Int128)) for part in parts)
-            return pl.select(high * pl.lit(LIMB, pl.Int128) + low).to_series().alias(self.name)
+            wide = [pl.lit(part.cast(pl.Int128)) for part in parts]
+            whole = wide[0] * STEPS**2 if is_whole else wide[0] * pl.lit(LIMB, pl.Int128) + wide[1]
+            return pl.select(whole).to_series().alias(self.name)
+        if self.operation == "deviation" and is_whole:
+            return parts[0] * STEPS
         return parts[0] * GRID if self.operation == "total" and not is_whole else parts[0]
 
     def sums_integers(self, schema: pl.Schema) -> bool:
-        """Tell whether a total is one of integers; floats are summed in steps of the grid."""
-        return self.operation == "total" and _is_whole(self.expression, schema)
+        """Tell whether the parts are sums of whole numbers; others are summed in steps of the grid."""
+        return self.is_small(schema) or (self.operation == "total" and _is_whole(self.expression, schema))
+
+    def is_small(self, schema: pl.Schema) -> bool:
+        """Tell whether deviations are those of integers of 16 bits at most: their squares add up in Int64."""
+        return self.operation in ("deviation", "squares") and dtype_of(self.expression, schema) in _SMALL
+
+    def _small_deviation(self) -> pl.Expr:
+        return self.expression.cast(pl.Int64) - pl.col(str(self.reference)).first().cast(pl.Int64)
 
     def _deviation_steps(self) -> pl.Expr:
         # first(): the reference is one number, however many rows a filter in the expression leaves.

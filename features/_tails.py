@@ -74,10 +74,10 @@ class Direct:
 
 
 def narrowed(rows: pl.DataFrame, index: KeyIndex) -> pl.DataFrame:
-    """Keep the rows of the indexed keys, in their order, with ``code``."""
+    """Keep the rows of the indexed keys, in their order, with ``code``. Rows come from ``KeyIndex.with_lookup``."""
     if not index.key:
         return rows.with_columns(pl.lit(0, pl.UInt32).alias("code"))
-    return rows.join(index.frame, on=list(index.key), how="inner", validate="m:1", maintain_order="left")
+    return rows.join(index.lookup, on=index.on, how="inner", validate="m:1", maintain_order="left")
 
 
 def grouped(rows: pl.DataFrame, states: Sequence[State], window: Window, schema: pl.Schema) -> pl.DataFrame:

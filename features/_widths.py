@@ -24,16 +24,22 @@ def widened(expression: pl.Expr, dtype: pl.DataType) -> pl.Expr:
     return expression.cast(pl.Int64) if dtype in _NARROW else expression
 
 
+def plain_column(expression: pl.Expr, schema: pl.Schema) -> str | None:
+    """Name of the column that the expression is, as it is handed out; None if it is anything else."""
+    names = expression.meta.root_names()
+    if len(names) == 1 and names[0] in schema and expression.meta.eq(handed_out(names[0], schema[names[0]])):
+        return names[0]
+    return None
+
+
 def dtype_of(expression: pl.Expr, schema: pl.Schema) -> pl.DataType:
     """Dtype of an expression over columns; of a column as it is handed out, the column's own.
 
     Raises PolarsError if the expression does not fit the columns.
     """
-    names = expression.meta.root_names()
-    if len(names) == 1 and names[0] in schema:
-        column = schema[names[0]]
-        if expression.meta.eq(handed_out(names[0], column)):
-            return column
+    column = plain_column(expression, schema)
+    if column is not None:
+        return schema[column]
     return pl.LazyFrame(schema=schema).select(expression.alias("x")).collect_schema()["x"]
 
 
