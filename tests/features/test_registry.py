@@ -167,15 +167,18 @@ def test_columns_have_the_same_order_and_keys_in_every_process(tmp_path: Path) -
     """Python hashes texts differently in each process. Models see columns in the catalogue's order."""
     script = tmp_path / "order.py"  # a file: the place of a feature is looked up in its source
     script.write_text(ORDER_SCRIPT, encoding="utf-8")
+    folders = {seed: tmp_path / seed for seed in ("1", "2")}
+    for folder in folders.values():
+        folder.mkdir()
     outputs = [
         subprocess.run(
-            [sys.executable, str(script), str(tmp_path)],
+            [sys.executable, str(script), str(folder)],
             env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": os.curdir},
             capture_output=True,
             text=True,
             check=True,
         ).stdout
-        for seed in ("1", "2")
+        for seed, folder in folders.items()
     ]
     assert len(outputs[0]) > 1000
     assert outputs[0] == outputs[1]
