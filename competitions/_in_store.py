@@ -15,7 +15,7 @@ from competitions._competition import Competition
 from competitions._declared import rows_digest
 from competitions._parts import Part, read_part
 from competitions._streamed import Count, Cut, Piece, Write, counting, cut_pieces, writing
-from engine import Json, Recipe, Settings, Store, Task, code_digest, run_tasks
+from engine import DataError, Json, Recipe, Settings, Store, Task, code_digest, run_tasks
 
 COUNTS, STEM = "counts.json", "part"
 
@@ -71,6 +71,12 @@ class InStore:
         return self._recipe("partition", name, piece.file, place)
 
     def _recipe(self, kind: str, name: str, file: str, parts: Mapping[str, Json]) -> Recipe:
+        if file not in self.digests:
+            raise DataError(
+                f"The log of competition {self.competition.name!r} lies in {file}, which its files() does not name.",
+                expected=f"one of {', '.join(name for name in self.digests if name)}",
+                todo="let files() return every path that read() reads: their contents are hashed",
+            )
         share = self.settings.sample.users
         sample: dict[str, Json] = {"sample_users": share} if share < 1 else {}
         words = f"{self.competition.name}{f' ({share:g} of the users)' if share < 1 else ''}: {name}"

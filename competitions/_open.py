@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
+from typing import cast
 
 import dataframely as dy
 import polars as pl
@@ -37,8 +38,9 @@ def open_dataset(settings: Settings, *, rehash: bool = False) -> Dataset:
     if current is not None:
         return current
     competition = get_competition(settings.competition)
-    folder = _taken_in(competition, settings, rehash=rehash)
-    dataset = dataset_in(folder, competition, _parts(competition, settings, folder))
+    recipe = intake_recipe(competition, settings, rehash=rehash)
+    folder = _taken_in(competition, settings, recipe)
+    dataset = dataset_in(folder, competition, _parts(competition, settings, recipe, folder))
     return replace(dataset, sample_pairs=settings.sample.pairs)
 
 
@@ -48,11 +50,10 @@ def solution(settings: Settings) -> pl.DataFrame:
     Only what plays the leaderboard may call it: ``python -m submissions score`` and the benchmarks. Raises DataError
     if the competition does not know them.
     """
-    competition = get_competition(settings.competition)
-    path = _taken_in(competition, settings) / "solution.parquet"
+    path = _folder(settings) / "solution.parquet"
     if not path.exists():
         raise DataError(
-            f"The outcomes of the test pairs of {competition.name!r} are not known here.",
+            f"The outcomes of the test pairs of {settings.competition!r} are not known here.",
             expected="a competition that cuts its test window from the log, or gives a solution",
             todo="submit the file to the leaderboard, and `python -m submissions record` its score",
         )
@@ -64,14 +65,13 @@ def oracle(settings: Settings) -> pl.DataFrame | None:
 
     Known for simulated data only, otherwise None. As with ``solution``, only what plays the leaderboard may call it.
     """
-    path = _taken_in(get_competition(settings.competition), settings) / "oracle.parquet"
+    path = _folder(settings) / "oracle.parquet"
     return pl.read_parquet(path) if path.exists() else None
 
 
 def taken_notes(settings: Settings) -> list[str]:
     """Return what the intake noted of the data set of the settings, as sentences."""
-    competition = get_competition(settings.competition)
-    return notes_in(_taken_in(competition, settings))
+    return notes_in(_folder(settings))
 
 
 def intake_recipe(competition: Competition, settings: Settings, *, rehash: bool = False) -> Recipe:
@@ -79,13 +79,15 @@ def intake_recipe(competition: Competition, settings: Settings, *, rehash: bool 
 
     Its key is the fingerprint of the data. The size of partitions is no part of it: no value depends on it.
     """
+    paths = input_files(competition, settings.data)
+    files = file_digests(paths, settings.data, settings.store / "digests", rehash=rehash)
     share = settings.sample.users
     sample: dict[str, Json] = {"sample_users": share} if share < 1 else {}
     return Recipe(
         "data",
         competition.name + (f" ({share:g} of the users)" if sample else ""),
         {
-            "files": _digests(competition, settings, rehash=rehash),
+            "files": dict(sorted(files.items())),
             "competition": data_digest(competition),
             "intake": _intake_code(),
             "polars": pl.__version__,
@@ -100,16 +102,13 @@ def _intake_code() -> str:
     return code_digest(take_in).digest
 
 
-def _digests(competition: Competition, settings: Settings, *, rehash: bool = False) -> dict[str, str]:
-    """Digest of each input file's contents by its name in the data folder."""
-    paths = input_files(competition, settings.data)
-    files = file_digests(paths, settings.data, settings.store / "digests", rehash=rehash)
-    return dict(sorted(files.items()))
+def _folder(settings: Settings) -> Path:
+    competition = get_competition(settings.competition)
+    return _taken_in(competition, settings, intake_recipe(competition, settings))
 
 
-def _taken_in(competition: Competition, settings: Settings, *, rehash: bool = False) -> Path:
+def _taken_in(competition: Competition, settings: Settings, base: Recipe) -> Path:
     """Return the folder of the data set; its partitions lie there or, on a ``row`` clock, for themselves."""
-    base = intake_recipe(competition, settings, rehash=rehash)
     is_streamed = competition.clock.kind == "row"
     here = {} if is_streamed else {"partition_rows": settings.partition_rows}
     recipe = replace(base, parts={**base.parts, **here})
@@ -119,7 +118,7 @@ def _taken_in(competition: Competition, settings: Settings, *, rehash: bool = Fa
         paths = ", ".join(map(str, input_files(competition, settings.data)))
         console.print(f"from {paths}", highlight=False, markup=False)
         console.print(f"Licence: {competition.licence}", highlight=False, markup=False, style="dim")
-        tables, keeper = read_tables(competition, settings.data), _keeper(competition, settings)
+        tables, keeper = read_tables(competition, settings.data), _keeper(competition, settings, base)
         write_data(competition, tables, folder, keeper.cut, keeper, fingerprint=base.key, data=settings.data)
         for note in notes_in(folder):
             console.print(f"Note: {note}", highlight=False, markup=False)
@@ -127,13 +126,13 @@ def _taken_in(competition: Competition, settings: Settings, *, rehash: bool = Fa
     return Store(settings.store).make(recipe, build)
 
 
-def _keeper(competition: Competition, settings: Settings) -> InStore:
-    files = _digests(competition, settings)
+def _keeper(competition: Competition, settings: Settings, recipe: Recipe) -> InStore:
     # A log that names no files of its own may depend on all of them.
+    files = cast("dict[str, str]", recipe.parts["files"])
     return InStore(competition, settings, {**files, "": Recipe("files", "", files).key})
 
 
-def _parts(competition: Competition, settings: Settings, folder: Path) -> tuple[Part, ...]:
+def _parts(competition: Competition, settings: Settings, recipe: Recipe, folder: Path) -> tuple[Part, ...]:
     """Return the partitions of the data set in a folder of the store; those that are gone are written again."""
     meta = meta_in(folder)
     if not meta["log_files"]:
@@ -143,7 +142,7 @@ def _parts(competition: Competition, settings: Settings, folder: Path) -> tuple[
     def files() -> dict[str, pl.LazyFrame]:
         return named_files(read_tables(competition, settings.data), settings.data)
 
-    keeper = _keeper(competition, settings)
+    keeper = _keeper(competition, settings, recipe)
 
     def count(name: str) -> list[int]:
         return counting(competition, name, files()[name], keeper.cut)()

@@ -134,7 +134,8 @@ def _oracle(outcomes: pl.LazyFrame) -> pl.LazyFrame | None:
     """Return ``p_like - p_dislike`` of each pair, None if it is not given: a score that no model can expect to pass."""
     if not {"p_like", "p_dislike"} <= set(outcomes.collect_schema()):
         return None
-    return outcomes.select(score=pl.col("p_like") - pl.col("p_dislike"))
+    # Subtracted in double precision, whatever the file has.
+    return outcomes.select(score=pl.col("p_like").cast(pl.Float64) - pl.col("p_dislike").cast(pl.Float64))
 
 
 def select_pairs(targets: pl.LazyFrame) -> pl.LazyFrame:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +30,7 @@ from competitions.vk2024 import VK2024
 from engine import DataError, Settings, Store
 from tests.competitions import vk_files
 
+ROOT = Path(__file__).parents[2]
 HOUR = 3_600_000_000
 CLOCKS = [(Clock("row"), 5), (Clock("time", "at"), 4 * HOUR), (Clock("per_user", "at", steps=4), 1)]
 
@@ -198,6 +201,29 @@ class TestStore:
         changed = replace(VK2024, relevance=pl.col("like").cast(pl.Int8))
         monkeypatch.setattr("competitions.vk2024.VK2024", changed)
         assert log_of(open_dataset(vk))["relevance"].unique().sort().to_list() == [0, 1]
+
+    def test_a_file_that_is_not_named(self, vk: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+        forgetful = replace(VK2024, files=lambda folder: [folder / "test_pairs.csv"])
+        monkeypatch.setattr("competitions.vk2024.VK2024", forgetful)
+        with pytest.raises(
+            DataError, match=r"lies in train_interactions.parquet, which its files\(\) does not name"
+        ):
+            open_dataset(vk)
+
+    def test_two_runs_at_once_make_each_once(self, vk: Settings) -> None:
+        code = (
+            "from engine import load_settings; from competitions import open_dataset;"
+            f"d = open_dataset(load_settings(overrides=['competition=vk2024', 'data={vk.data}', 'store={vk.store}',"
+            "'partition_rows=1000'])); print(d.fingerprint, *[s.digest for s in d.slices])"
+        )
+        runs = [
+            subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+            for _ in range(2)
+        ]
+        outputs = [run.communicate(timeout=60)[0].split() for run in runs]
+        dataset = open_dataset(vk)
+        assert outputs == [[dataset.fingerprint, *[one.digest for one in dataset.slices]]] * 2
+        assert made(vk) == 6
 
     def test_the_second_time_nothing_is_said(self, vk: Settings, capsys: pytest.CaptureFixture[str]) -> None:
         open_dataset(vk)

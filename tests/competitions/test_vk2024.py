@@ -10,7 +10,7 @@ import pytest
 
 from competitions import open_dataset, oracle, random_tables, solution, take_in
 from competitions.vk2024 import VK2024, select_pairs
-from engine import DataError, FoldSettings, Settings
+from engine import ConfigError, DataError, FoldSettings, Settings
 from tests.competitions import vk_files
 from validation import evaluate_by_group, plan_folds, window_pairs, window_relevance
 
@@ -356,3 +356,18 @@ class TestDamaged:
             "column 'user_id' must be readable as UInt32: 1 of 2 rows do not, first row 1: user_id='me'"
             in failure(vk)
         )
+
+    @pytest.mark.parametrize("n_rows", [1, 3])
+    def test_a_log_that_is_too_short_for_the_folds(self, vk: Settings, folder: Path, n_rows: int) -> None:
+        altered(folder, "train_interactions.parquet", lambda t: t.head(n_rows))
+        with pytest.raises(ConfigError, match=r"but the log starts at 0"):
+            plan_folds(open_dataset(vk), FoldSettings())
+
+    def test_pairs_with_a_line_cut_off(self, vk: Settings, folder: Path) -> None:
+        (folder / "test_pairs.csv").write_text("user_id,item_id\n1,2\n3")
+        assert "the key 'item_id' must not be null: 1 of 2 rows do not" in failure(vk)
+
+    def test_a_log_file_of_other_columns(self, vk: Settings, folder: Path) -> None:
+        more = vk_files.log(100).rename({"like": "liked"})
+        more.write_parquet(folder / "train_interactions_2.parquet")
+        assert "train_interactions_2.parquet has no column like." in failure(vk)
