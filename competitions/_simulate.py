@@ -7,7 +7,7 @@ variance 1 (a vector of 12 of them where tastes and flavours are meant), ``t`` S
 - Taste of user u at week w: ``taste = sqrt(.2) segment + sqrt(.4) core + sqrt(.4) drift(w)``; ``segment`` is that of
   the gender and age band, ``drift(w + 1) = .75 drift(w) + sqrt(1 - .75^2) N``; straight lines between the weeks.
 - Clip of source s: ``vector = sqrt(.8) flavour(s) + sqrt(.2) N``: 80 : 20; ``quality = sqrt(.5) (quality(s) + N)``.
-  Content vector: ``vector @ W + .6 N``, 32 numbers. Clips of a source: Zipf, ``1 / (rank + 5)^.9``.
+  Content vector: ``vector @ W + 1.5 sqrt(.5) (N(s) + N)``, 32 numbers. Clips of a source: Zipf, ``1 / (rank + 5)^.9``.
 - Activity of a user: log-normal (sigma 1.2), newly drawn each week (.4); 12 % of the users join later.
 - Reach of a clip: ``log popularity = .5 N(s) + N + .3 quality``.
 

@@ -20,6 +20,7 @@ MAX_DENSITY = 0.04  # of the log among all (user, clip) pairs; a user would soon
 N_WEEKS = 6  # of the log; the test week comes after them
 N_TASTES = 12  # dimensions of tastes and flavours
 N_CONTENT = 32
+CONTENT_NOISE = 1.5
 SOURCE_SHARE = 0.8  # of a clip's vector and quality that it has from its source
 SEGMENT_SHARE, CORE_SHARE, DRIFT_SHARE = 0.2, 0.4, 0.4  # of a user's taste
 DRIFT_MEMORY = 0.75  # correlation of a user's drift with that of the week before
@@ -153,7 +154,9 @@ def draw_clips(rng: np.random.Generator, n: int, n_sources: int) -> Clips:
     of_source_duration = 3.2 + 0.6 * rng.standard_normal(n_sources)
     duration = np.clip(np.exp(of_source_duration[source] + 0.35 * rng.standard_normal(n)), 5, 180)
     views = rng.standard_normal((N_TASTES, N_CONTENT)) / math.sqrt(N_TASTES)
-    content = vector @ views + 0.6 * rng.standard_normal((n, N_CONTENT))
+    # Half of what hides the vector is the source's own look, which no mean over its clips averages out.
+    look = rng.standard_normal((n_sources, N_CONTENT))[source] + rng.standard_normal((n, N_CONTENT))
+    content = vector @ views + CONTENT_NOISE * math.sqrt(0.5) * look
     return Clips(
         source=source.astype(np.uint32),
         duration=np.round(duration).astype(np.uint8),
