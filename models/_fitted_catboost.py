@@ -13,6 +13,7 @@ import polars as pl
 from models._ranker import FitReport, PairFrame, Scores
 
 _NO_CATEGORY = "(null)"
+_PART = 2**19  # rows whose features are in memory at a time
 
 
 @dataclass(frozen=True)
@@ -32,11 +33,15 @@ class FittedCatBoost:
 
     def predict(self, frame: PairFrame) -> Scores:
         """Score every pair: Float64 (n_pairs,). For MultiClass the expected relevance."""
-        features = tree_inputs(frame, self.numeric, self.categorical)
         if self.booster is None or frame.table.height == 0:
+            frame.check([*self.numeric, *self.categorical])
             return np.full(frame.table.height, self.constant)
+        return np.concatenate([self._part(self.booster, part) for part in frame.parts(_PART)])
+
+    def _part(self, booster: catboost.CatBoost, frame: PairFrame) -> Scores:
+        features = tree_inputs(frame, self.numeric, self.categorical)
         kind = "RawFormulaVal" if self.classes is None else "Probability"
-        raw: Scores = self.booster.predict(
+        raw: Scores = booster.predict(
             catboost.Pool(features, cat_features=list(self.categorical)),
             prediction_type=kind,
             thread_count=self.threads,

@@ -15,6 +15,7 @@ from models._net_inputs import Encoder
 from models._ranker import FitReport, PairFrame, Scores
 
 _CHUNK = 65_536
+_PART = 2**19  # rows whose features are in memory at a time
 
 
 @dataclass(frozen=True)
@@ -31,12 +32,17 @@ class TrainedNet:
         The sums run in Float64 and the result is rounded to Float32: the last bits of a matrix product depend on
         how many rows it has, and a pair alone must get the score that it gets in bulk.
         """
+        scores = [self._part(part) for part in frame.parts(_PART)]
+        return np.concatenate([*scores, np.empty(0)])
+
+    def _part(self, frame: PairFrame) -> Scores:
         rows = torch.from_numpy(self.encoder.rows(frame))
-        numbers = torch.from_numpy(self.encoder.numbers(frame))
+        numbers = self.encoder.numbers(frame)
         scores = np.empty(len(rows), dtype=np.float32)
         for lo in range(0, len(rows), _CHUNK):
-            part = slice(lo, lo + _CHUNK)
-            scores[part] = self.net(self.net.embed(rows[part]), numbers[part].double()).float().numpy()
+            taken = np.arange(lo, min(lo + _CHUNK, len(rows)))
+            batch = torch.from_numpy(numbers.take(taken)).double()
+            scores[taken] = self.net(self.net.embed(rows[taken]), batch).float().numpy()
         return scores.astype(np.float64)
 
     def grown(self, frame: PairFrame) -> TrainedNet:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from models._ranker import PairFrame
+from models._net_rows import NumberRows, Numbers, gather_rows
+from models._pair_frame import PairFrame
 
 Rows = npt.NDArray[np.int64]
-Numbers = npt.NDArray[np.float32]
 
 # Standard deviations beyond which a number is cut: one wild count must not drown the other inputs.
 _LIMIT = 4.0
@@ -68,29 +68,45 @@ class Scaler:
     has_nulls: npt.NDArray[np.bool_]
 
     @classmethod
-    def of(cls, x: Numbers) -> Scaler:
-        """Learn from train rows (n, n_features), NaN = unknown. Columns without spread are left at 0."""
-        known = np.isfinite(x)
-        n = np.maximum(known.sum(axis=0), 1)
-        values = np.where(known, x, 0).astype(np.float64)
-        mean = values.sum(axis=0) / n
-        std = np.sqrt((np.where(known, values - mean, 0) ** 2).sum(axis=0) / n)
-        is_spread = std > 1e-6 * np.maximum(np.abs(mean), 1e-6)
-        has_nulls = np.asarray(known.any(axis=0) & ~known.all(axis=0))
-        return cls(mean.astype(np.float32), np.where(is_spread, std, np.inf).astype(np.float32), has_nulls)
+    def of(cls, columns: Iterable[Numbers]) -> Scaler:
+        """Learn from train columns (n,), NaN = unknown, one at a time. Those without spread are left at 0."""
+        learned = [_mean_std_nulls(x) for x in columns]
+        mean, std, has_nulls = zip(*learned, strict=True) if learned else ((), (), ())
+        return cls(
+            np.array(mean, dtype=np.float32),
+            np.array(std, dtype=np.float32),
+            np.array(has_nulls, dtype=np.bool_),
+        )
 
     @property
     def n_outputs(self) -> int:
-        """Width of what ``apply`` returns."""
+        """Number of columns that ``apply`` makes."""
         return len(self.mean) + int(self.has_nulls.sum())
 
-    def apply(self, x: Numbers) -> Numbers:
-        """Scale rows (n, n_features) to Float32 (n, n_outputs), finite."""
-        is_unknown = np.isnan(x)
-        bounded = np.clip(x, -1e30, 1e30)
-        scaled = np.clip((bounded - self.mean) / self.std, -_LIMIT, _LIMIT)
-        scaled[is_unknown] = 0
-        return np.hstack([scaled, is_unknown[:, self.has_nulls].astype(np.float32)])
+    def apply(self, columns: Iterable[Numbers]) -> Iterator[Numbers]:
+        """Scale columns (n,) to Float32 (n,), finite; after them come those that are 1 where one is unknown."""
+        unknown = []
+        for x, mean, std, has_nulls in zip(columns, self.mean, self.std, self.has_nulls, strict=True):
+            is_unknown = np.isnan(x)
+            bounded = np.clip(x, -1e30, 1e30)
+            scaled = np.clip((bounded - mean) / std, -_LIMIT, _LIMIT)
+            scaled[is_unknown] = 0
+            if has_nulls:
+                unknown.append(np.packbits(is_unknown))
+            yield scaled
+        for bits in unknown:
+            yield np.unpackbits(bits, count=len(is_unknown)).astype(np.float32)
+
+
+def _mean_std_nulls(x: Numbers) -> tuple[float, float, bool]:
+    """Mean, standard deviation (infinite without spread), and whether some values are known and some are not."""
+    known = np.isfinite(x)
+    n = max(int(known.sum()), 1)
+    values = np.where(known, x, 0).astype(np.float64)
+    mean = values.sum() / n
+    std = np.sqrt((np.where(known, values - mean, 0) ** 2).sum() / n)
+    is_spread = std > 1e-6 * max(abs(mean), 1e-6)
+    return float(mean), float(std) if is_spread else np.inf, bool(known.any() and not known.all())
 
 
 @dataclass(frozen=True)
@@ -107,25 +123,27 @@ class Encoder:
     @classmethod
     def of(cls, train: PairFrame, channels: Sequence[str]) -> Encoder:
         """Learn the vocabularies of the channels and the scales of the numeric features from train rows."""
-        table = train.columns(channels)
-        vocabularies = {name: Vocabulary.of(table[name]) for name in channels}
-        return cls(vocabularies, train.numeric, Scaler.of(_matrix(train, train.numeric)))
+        vocabularies = {name: Vocabulary.of(train.column(name)) for name in channels}
+        return cls(vocabularies, train.numeric, Scaler.of(_numbers(train, train.numeric)))
 
     def grown(self, frame: PairFrame) -> Encoder:
         """Add the frame's new values to the vocabularies; the scales stay."""
-        table = frame.columns(list(self.channels))
-        return replace(self, channels={name: v.grown(table[name]) for name, v in self.channels.items()})
+        grown = {name: known.grown(frame.column(name)) for name, known in self.channels.items()}
+        return replace(self, channels=grown)
 
     def rows(self, frame: PairFrame) -> Rows:
         """Row of each channel's table: Int64 (n_pairs, n_channels)."""
         if not self.channels:
             return np.zeros((frame.table.height, 0), dtype=np.int64)
-        table = frame.columns(list(self.channels))
-        return np.stack([known.rows(table[name]) for name, known in self.channels.items()], axis=1)
+        return np.stack([known.rows(frame.column(name)) for name, known in self.channels.items()], axis=1)
 
-    def numbers(self, frame: PairFrame) -> Numbers:
-        """Scaled numeric features: Float32 (n_pairs, scaler.n_outputs)."""
-        return self.scaler.apply(_matrix(frame, self.numeric))
+    def numbers(self, frame: PairFrame, scratch: Path | None = None) -> NumberRows:
+        """Scaled numeric features: Float32 (n_pairs, scaler.n_outputs); many lie in a file in ``scratch``.
+
+        Columns are read one at a time, once.
+        """
+        columns = self.scaler.apply(_numbers(frame, self.numeric))
+        return gather_rows(columns, frame.table.height, self.scaler.n_outputs, scratch)
 
     def save(self, folder: Path) -> None:
         """Write ``encoder.json``, ``scaler.npz`` and one Parquet file a vocabulary."""
@@ -150,8 +168,7 @@ class Encoder:
         return cls(channels, tuple(facts["numeric"]), scaler)
 
 
-def _matrix(frame: PairFrame, numeric: tuple[str, ...]) -> Numbers:
-    """Features as Float32 (n_pairs, n_features), NaN = unknown."""
-    if not numeric:
-        return np.zeros((frame.table.height, 0), dtype=np.float32)
-    return frame.columns(numeric).cast(pl.Float32).fill_null(float("nan")).to_numpy()
+def _numbers(frame: PairFrame, numeric: tuple[str, ...]) -> Iterator[Numbers]:
+    """Features as Float32 (n_pairs,), NaN = unknown, read one at a time."""
+    for name in numeric:
+        yield frame.column(name).cast(pl.Float32).fill_null(float("nan")).to_numpy()

@@ -49,17 +49,17 @@ class Groups:
         """
         order = rng.permutation(len(self.starts))
         starts, sizes = self.starts[order], self.sizes[order]
-        ends = np.cumsum(sizes)
-        first = ends - sizes
-        rows = np.repeat(starts - first, sizes) + np.arange(ends[-1])
-        draw = rng.random((len(rows), n_opponents))
-        opponents = np.repeat(first, sizes)[:, None] + (draw * np.repeat(sizes, sizes)[:, None]).astype(
-            np.int64
-        )
-        batch_of = first // n_rows
-        for lo, hi in zip(*_runs(batch_of), strict=True):
-            a, b = int(first[lo]), int(ends[hi - 1])
-            yield Batch(rows[a:b], opponents[a:b] - a)
+        first = np.cumsum(sizes) - sizes
+        for lo, hi in zip(*_runs(first // n_rows), strict=True):
+            yield _batch(starts[lo:hi], sizes[lo:hi], n_opponents, rng)
+
+
+def _batch(starts: Index, sizes: Index, n_opponents: int, rng: np.random.Generator) -> Batch:
+    """Put the groups that start there one after the other."""
+    first = np.cumsum(sizes) - sizes
+    rows = np.repeat(starts - first, sizes) + np.arange(sizes.sum())
+    draw = rng.random((len(rows), n_opponents)) * np.repeat(sizes, sizes)[:, None]
+    return Batch(rows, np.repeat(first, sizes)[:, None] + draw.astype(np.int64))
 
 
 def _runs(values: Index) -> tuple[Index, Index]:
@@ -67,7 +67,9 @@ def _runs(values: Index) -> tuple[Index, Index]:
     return starts, np.append(starts[1:], len(values))
 
 
-def loss_of(kind: NetLoss, scores: Tensor, relevance: Tensor, opponents: Tensor) -> Tensor:
+def loss_of(
+    kind: NetLoss, scores: Tensor, relevance: Tensor, opponents: Tensor, weight: Tensor | None = None
+) -> Tensor:
     """Mean loss of a batch.
 
     Parameters
@@ -77,11 +79,18 @@ def loss_of(kind: NetLoss, scores: Tensor, relevance: Tensor, opponents: Tensor)
     opponents
         (n_pairs, n_opponents), positions of pairs of the same group. Only ``pairwise`` reads them: the logistic loss
         of the difference of the two scores, over the drawn pairs of different relevance (RankNet, Burges 2005).
+    weight
+        (n_pairs,), how many pairs each one stands for; None = 1. Means become weighted ones; in ``pairwise`` two pairs
+        count by the product of their weights, since that is how seldom both were kept.
     """
-    if kind == "mse":
-        return functional.mse_loss(scores, relevance)
-    if kind == "bce":
-        return functional.binary_cross_entropy_with_logits(scores, relevance)
-    sign = torch.sign(relevance[:, None] - relevance[opponents])
-    losses = functional.softplus(-sign * (scores[:, None] - scores[opponents])) * sign.abs()
-    return losses.sum() / sign.abs().sum().clamp(min=1)
+    if kind == "pairwise":
+        sign = torch.sign(relevance[:, None] - relevance[opponents])
+        losses = functional.softplus(-sign * (scores[:, None] - scores[opponents])) * sign.abs()
+        if weight is None:
+            return losses.sum() / sign.abs().sum().clamp(min=1)
+        both = weight[:, None] * weight[opponents]
+        return (losses * both).sum() / (sign.abs() * both).sum().clamp(min=1)
+    of_pairs = functional.mse_loss if kind == "mse" else functional.binary_cross_entropy_with_logits
+    if weight is None:
+        return of_pairs(scores, relevance)
+    return (of_pairs(scores, relevance, reduction="none") * weight).sum() / weight.sum()

@@ -6,6 +6,7 @@ import copy
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,8 +14,9 @@ from torch import Tensor
 
 from models._net import ConcatNet
 from models._net_inputs import Encoder
-from models._net_loss import Groups, NetLoss, loss_of
-from models._ranker import PairFrame
+from models._net_loss import Batch, Groups, NetLoss, loss_of
+from models._net_rows import NumberRows
+from models._pair_frame import PairFrame
 
 # Rows of a batch when no gradients are kept.
 _EVAL_ROWS = 65_536
@@ -22,23 +24,40 @@ _EVAL_ROWS = 65_536
 
 @dataclass(frozen=True)
 class NetData:
-    """Encoded pairs, sorted by group. ``relevance`` is scaled to [0, 1] by the levels of the whole train frame."""
+    """Encoded pairs, sorted by group. ``relevance`` is scaled to [0, 1] by the levels of the whole train frame.
+
+    ``weight``: None if every pair counts the same.
+    """
 
     rows: Tensor
-    numbers: Tensor
+    numbers: NumberRows
     relevance: Tensor
+    weight: Tensor | None
     groups: Groups
 
     @classmethod
-    def of(cls, frame: PairFrame, encoder: Encoder, lowest: float, highest: float) -> NetData:
-        """Encode a sorted frame."""
+    def of(
+        cls, frame: PairFrame, encoder: Encoder, lowest: float, highest: float, scratch: Path | None = None
+    ) -> NetData:
+        """Encode a sorted frame; if its numbers are many, they go to a file in ``scratch``."""
         scaled = (frame.relevance - lowest) / (highest - lowest)
+        weight = torch.from_numpy(frame.weight.astype(np.float32)) if frame.has_weights else None
         return cls(
             torch.from_numpy(encoder.rows(frame)),
-            torch.from_numpy(encoder.numbers(frame)),
+            encoder.numbers(frame, scratch),
             torch.from_numpy(scaled.astype(np.float32)),
+            weight,
             Groups.of(frame.group_ids),
         )
+
+    def loss(self, net: ConcatNet, batch: Batch, kind: NetLoss) -> tuple[Tensor, Tensor]:
+        """Loss of a batch, and what the net embedded its rows to."""
+        rows = torch.from_numpy(batch.rows)
+        embedded = net.embed(self.rows[rows])
+        scores = net(embedded, torch.from_numpy(self.numbers.take(batch.rows)))
+        weight = None if self.weight is None else self.weight[rows]
+        opponents = torch.from_numpy(batch.opponents)
+        return loss_of(kind, scores, self.relevance[rows], opponents, weight), embedded
 
 
 @dataclass(frozen=True)
@@ -100,10 +119,8 @@ def holdout_loss(net: ConcatNet, held: NetData, training: Training) -> float:
     net.eval()
     rng, total, n = np.random.default_rng(training.seed), 0.0, 0
     for batch in held.groups.batches(_EVAL_ROWS, 4 * training.n_opponents, rng):
-        rows = torch.from_numpy(batch.rows)
-        scores = net(net.embed(held.rows[rows]), held.numbers[rows])
-        loss = loss_of(training.loss, scores, held.relevance[rows], torch.from_numpy(batch.opponents))
-        total, n = total + float(loss) * len(rows), n + len(rows)
+        loss, _ = held.loss(net, batch, training.loss)
+        total, n = total + float(loss) * len(batch.rows), n + len(batch.rows)
     return total / max(n, 1)
 
 
@@ -119,10 +136,7 @@ def _train_epoch(
     for batch in data.groups.batches(training.batch_rows, training.n_opponents, rng):
         if training.until is not None and time.monotonic() > training.until:
             return False
-        rows = torch.from_numpy(batch.rows)
-        embedded = net.embed(data.rows[rows])
-        scores = net(embedded, data.numbers[rows])
-        loss = loss_of(training.loss, scores, data.relevance[rows], torch.from_numpy(batch.opponents))
+        loss, embedded = data.loss(net, batch, training.loss)
         # The penalty reads the batch's rows only: decaying a whole table at each step would cost its size.
         step(loss + training.table_weight_decay * embedded.square().sum(dim=1).mean())
     return True

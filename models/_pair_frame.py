@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -137,6 +137,13 @@ class PairFrame:
         positions = pl.int_range(pl.len(), dtype=pl.UInt32).filter(rows)
         return self._at(self.table.select(positions.alias("position"))["position"])
 
+    def parts(self, n_rows: int) -> Iterator[PairFrame]:
+        """Cut the frame into frames of so many rows, in order; none for an empty frame."""
+        for first in range(0, self.table.height, n_rows):
+            rows = slice(first, first + n_rows)
+            stored = None if self.stored is None else replace(self.stored, rows=self.stored.rows[rows])
+            yield replace(self, table=self.table[rows], stored=stored)
+
     def column(self, name: str) -> pl.Series:
         """Return one column; DataError if the frame lacks it."""
         if name in self.table.columns:
@@ -147,13 +154,17 @@ class PairFrame:
 
     def columns(self, names: Sequence[str]) -> pl.DataFrame:
         """Return these columns, all at once in memory; DataError names those that the frame does not have."""
+        self.check(names)
+        if all(name in self.table.columns for name in names):
+            return self.table.select(names)
+        return pl.DataFrame([self.column(name) for name in names])
+
+    def check(self, names: Sequence[str]) -> None:
+        """Raise DataError naming the columns that the frame does not have."""
         known = self.schema
         missing = [name for name in names if name not in known]
         if missing:
             raise self._lacking(missing)
-        if all(name in self.table.columns for name in names):
-            return self.table.select(names)
-        return pl.DataFrame([self.column(name) for name in names])
 
     def _lacking(self, missing: Sequence[str]) -> DataError:
         return DataError(

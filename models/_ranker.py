@@ -17,13 +17,15 @@ class FitContext:
     """What a fit may use beside the pairs.
 
     ``iterations``: None = find the count on an inner hold-out; a number = train so many on all rows (the final fit
-    reuses what the folds found). ``time_budget``: seconds, None = no limit.
+    reuses what the folds found). ``time_budget``: seconds, None = no limit. ``scratch``: a folder on disk for what a
+    fit would rather not hold in memory, None = there is none; what is fitted does not depend on it.
     """
 
     seed: int
     threads: int = 1
     iterations: int | None = None
     time_budget: float | None = None
+    scratch: Path | None = None
 
 
 @dataclass(frozen=True)

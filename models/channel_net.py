@@ -120,8 +120,9 @@ class _Fit:
         """Train up to ``n_epochs`` on ``rows``, stopped by ``held`` and by this share of the time budget."""
         with reproducible(self.context.seed, self.context.threads):
             net, encoder = self.begin(rows)
-            data = NetData.of(rows, encoder, self.lowest, self.highest)
-            held_data = None if held is None else NetData.of(held, encoder, self.lowest, self.highest)
+            scale = (self.lowest, self.highest)
+            data = NetData.of(rows, encoder, *scale, self.context.scratch)
+            held_data = None if held is None else NetData.of(held, encoder, *scale, self.context.scratch)
             outcome = train_net(net, data, held_data, self.training(n_epochs, share))
         notes: dict[str, float] = {}
         if held is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from time import perf_counter
@@ -115,7 +115,7 @@ def fit_model(
     whole = None if sample.is_whole else sample
     train = read_pairs(catalogue, windows, columns, Store(root), labels=True, sample=whole)
     began = perf_counter()
-    fitted = model.fit(train, context)
+    fitted = model.fit(train, replace(context, scratch=folder))
     seconds = perf_counter() - began
     (folder / "model").mkdir()
     fitted.save(folder / "model")
