@@ -30,6 +30,7 @@ from features._recipes import column_recipes, feature_keys
 from features._registry import Registry
 from features._run import compute_features
 from features._stored import missing_columns, read_features
+from features._tables import KeyTable, aggregate_tables
 from validation import Window
 
 __all__ = [
@@ -37,12 +38,14 @@ __all__ = [
     "Catalogue",
     "FeatureColumn",
     "FeatureError",
+    "KeyTable",
     "Log",
     "Lookback",
     "Registry",
     "StoredPairs",
     "Window",
     "aggregate",
+    "aggregate_tables",
     "bind_catalogue",
     "codes",
     "column_recipes",

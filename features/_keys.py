@@ -49,6 +49,19 @@ class KeyIndex:
         packed = self._packing()
         return rows if packed is None else rows.with_columns(packed)
 
+    def unpacked(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Give rows of packed keys the key's columns back."""
+        high, low = self.key
+        parts = {high: pl.col(PACKED) // 2**32, low: pl.col(PACKED) % 2**32}
+        dtypes = self.frame.schema
+        columns = [
+            value.cast(pl.UInt32 if isinstance(dtypes[name], pl.Enum) else dtypes[name])
+            .cast(dtypes[name])
+            .alias(name)
+            for name, value in parts.items()
+        ]
+        return rows.select(*columns, pl.exclude(PACKED))
+
     def _packing(self) -> pl.Expr | None:
         dtypes = [self.frame.schema[name] for name in self.key]
         if len(dtypes) != 2 or not all(isinstance(dtype, _PACKABLE) for dtype in dtypes):

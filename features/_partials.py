@@ -61,6 +61,15 @@ class Partials:
             lazy = narrowed(rows, self.index).lazy().group_by("code").agg(parts)
         return lazy.collect(engine="in-memory")
 
+    def by_key(self, rows: pl.DataFrame, until: int) -> pl.DataFrame:
+        """Give the parts of all keys, by the key's columns (``code`` 0 for the empty key)."""
+        if not self.group.key:
+            return self.of(rows, until)
+        on, key = self.index.on, self.group.key
+        known = rows.lazy().filter(pl.all_horizontal(pl.col(name).is_not_null() for name in on))
+        found = known.group_by(on).agg(self._expressions(until)).collect(engine="in-memory")
+        return self.index.unpacked(found) if on != list(key) else found
+
     def _grouped_first(self, rows: pl.DataFrame) -> bool:
         """Tell whether so few keys are in the rows that grouping all of them is cheaper than narrowing the rows."""
         if self.is_wide is None:

@@ -30,7 +30,7 @@ from validation import Window
 class Scan:
     """One pass over the log: what is asked, for which windows and keys, and what was found.
 
-    ``seconds``: what each group took by itself.
+    ``seconds``: what each group took by itself. ``merged``, ``slots``: what was found, by tile and by window.
     """
 
     dataset: Dataset
@@ -39,8 +39,8 @@ class Scan:
     indexes: Mapping[Key, KeyIndex]
     grid: Grid
     seconds: dict[GroupName, float] = field(default_factory=dict)
-    _merged: dict[GroupName, Accumulator] = field(default_factory=dict)
-    _slots: dict[GroupName, dict[Slot, pl.DataFrame]] = field(default_factory=dict)
+    merged: dict[GroupName, Accumulator] = field(default_factory=dict)
+    slots: dict[GroupName, dict[Slot, pl.DataFrame]] = field(default_factory=dict)
 
     def run(self, after_slice: Callable[[], None] = lambda: None) -> None:
         """Read the slices that hold history, one after the other."""
@@ -57,7 +57,7 @@ class Scan:
             after_slice()
         for name, one in running.items():
             self._timed(name, one.close)
-            self._merged[name], self._slots[name] = one.merged, one.slots
+            self.merged[name], self.slots[name] = one.merged, one.slots
 
     def _timed(self, name: GroupName, work: Callable[..., None], *arguments: object) -> None:
         began = perf_counter()
@@ -75,7 +75,7 @@ class Scan:
         chosen = np.zeros(1, dtype=np.uint32) if state.everywhere else codes
         group = self.groups[name]
         if group.merges(lookback, asked):
-            found = self._merged[name].read(window, lookback, asked, chosen)
+            found = self.merged[name].read(window, lookback, asked, chosen)
         else:
             found = self._slot(name, (window, lookback), asked, chosen)
         if state.when_empty is not None:
@@ -84,7 +84,7 @@ class Scan:
         return found.new_from_index(0, len(codes)) if state.everywhere else found
 
     def _slot(self, name: GroupName, slot: Slot, state: State, codes: Codes) -> pl.Series:
-        table = self._slots[name].get(slot)
+        table = self.slots[name].get(slot)
         if table is None:
             schema = pl.Schema({**self.dataset.history_schema, "cutoff": pl.Int64(), "horizon": pl.Int64()})
             references = {n: pl.Float64() for n in self.groups[name].references}

@@ -1,0 +1,193 @@
+"""Aggregates of all keys, not only of those in the pairs: one table a window, key and lookback."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import polars as pl
+
+from competitions import Dataset
+from features._accumulate import Accumulator
+from features._batches import check_exact
+from features._catalogue import Catalogue
+from features._errors import FeatureError
+from features._finish import finished, guarded
+from features._grid import Grid, base_bounds, make_grid
+from features._groups import Group, GroupName, make_groups
+from features._keys import KeyIndex, index_of
+from features._lookback import EVERYTHING, Lookback
+from features._partials import Partials
+from features._plan import Pass, make_plan
+from features._registry import Key
+from features._rows import by_cell, slice_rows
+from features._scan import Scan, lookbacks_of
+from features._states import State
+from validation import Window
+
+PART_BYTES = 2**28  # of states that are merged at a time
+ROWS = State("count", pl.lit(1))
+
+
+@dataclass(frozen=True)
+class KeyTable:
+    """Finished columns of every key that has rows within the lookback of a window.
+
+    ``values``: the key's columns and the finished ones. A key with many values comes in several tables, which have no
+    key in common.
+    """
+
+    window: Window
+    key: Key
+    lookback: Lookback
+    values: pl.DataFrame
+
+
+def aggregate_tables(
+    catalogue: Catalogue, windows: Iterable[Window], names: Sequence[str]
+) -> Iterator[KeyTable]:
+    """Compute aggregates for all keys of the log, in one pass over it.
+
+    Raises FeatureError for columns that are no aggregates, or that cannot be merged over tiles: the last rows of a
+    key, plain Polars aggregations, and whatever reads the cutoff.
+    """
+    windows = sorted(set(windows))
+    passes = make_plan(catalogue, names).passes
+    groups = _counted(make_groups(passes, windows, catalogue.dataset), passes)
+    _check_mergeable(groups, names, passes)
+    grid = _grid(catalogue.dataset, windows, groups)
+    cells = _cells(catalogue.dataset, groups, grid, windows)
+    everywhere = _everywhere(catalogue.dataset, groups, grid, windows, cells)
+    for name, group in groups.items():
+        own = [one for one in passes if (one.source, one.key) == name]
+        for parts in cells.pop(name) if group.key and own else []:
+            yield from _tables(catalogue.dataset, group, own, parts, grid, windows, everywhere)
+
+
+def _counted(groups: Mapping[GroupName, Group], passes: Sequence[Pass]) -> dict[GroupName, Group]:
+    """Count rows as well: a key is in a table if it has some."""
+    lookbacks = {name: {p.lookback for p in passes if (p.source, p.key) == name} for name in groups}
+    return {
+        name: replace(g, wanted=(*g.wanted, *((lookback, ROWS) for lookback in lookbacks[name])))
+        for name, g in groups.items()
+    }
+
+
+def _check_mergeable(groups: Mapping[GroupName, Group], names: Sequence[str], passes: Sequence[Pass]) -> None:
+    known = {column.name for one in passes for column in one.columns}
+    others = [name for name in names if name not in known]
+    stuck = [c.name for g in groups.values() if g.tails or g.direct for c in g.columns]
+    if others or stuck:
+        raise FeatureError(
+            f"{', '.join((others + stuck)[:5])} cannot be computed for all keys.",
+            expected="aggregates that merge over tiles of the clock",
+            todo="compute it for pairs, with compute_windows",
+        )
+
+
+def _grid(dataset: Dataset, windows: Sequence[Window], groups: Mapping[GroupName, Group]) -> Grid:
+    decays = any(s.half_life is not None for g in groups.values() for _, s in g.wanted)
+    base = base_bounds(dataset, dataset.slices[0].first_clock or 0) if decays else []
+    return make_grid(windows, lookbacks_of(groups), base)
+
+
+Cells = list[tuple[int, pl.DataFrame]]
+
+
+def _cells(
+    dataset: Dataset, groups: Mapping[GroupName, Group], grid: Grid, windows: Sequence[Window]
+) -> dict[GroupName, list[Cells]]:
+    """Group each slice by every key and tile; wide keys in parts, so that hash tables and states stay small."""
+    until, horizon = grid.bounds[-1], windows[0].horizon
+    columns = {name for group in groups.values() for name in group.reads}
+    found: dict[GroupName, list[Cells]] = {}
+    partials: dict[GroupName, Partials] = {}
+    for piece in dataset.slices:
+        rows = slice_rows(dataset, piece, columns, until)
+        for name, group in groups.items():
+            if name not in found:
+                index = KeyIndex(group.key, rows.clear().select(*group.key, code=pl.lit(0, pl.UInt32)))
+                partials[name] = Partials(group, dataset, index, horizon)
+                found[name] = [[] for _ in range(_n_parts(dataset, group, grid, rows))]
+            prepared = partials[name].prepared(rows)
+            for cell, part in by_cell(prepared, grid):
+                grouped = partials[name].by_key(part, grid.bounds[cell])
+                for number, piece_of in enumerate(_split(grouped, group.key, len(found[name]))):
+                    found[name][number].append((cell, piece_of))
+    return found
+
+
+def _n_parts(dataset: Dataset, group: Group, grid: Grid, rows: pl.DataFrame) -> int:
+    """Cut wide keys so that the dense states of a part stay within PART_BYTES."""
+    if not group.key:
+        return 1
+    n_rows = sum(piece.n_rows or rows.height for piece in dataset.slices)
+    most = math.prod(rows.select(pl.col(group.key).n_unique()).row(0))
+    n_states = sum(len(state.parts(dataset.history_schema)) for state in group.merged)
+    return max(1, math.ceil(min(int(most), n_rows // 2) * grid.n_cells * n_states * 8 / PART_BYTES))
+
+
+def _split(grouped: pl.DataFrame, key: Key, n_parts: int) -> Iterator[pl.DataFrame]:
+    if n_parts == 1:
+        yield grouped
+        return
+    number = grouped.select((pl.col(key[0]).hash(0) % n_parts).cast(pl.UInt16)).to_series()
+    order = number.arg_sort()
+    ends = np.searchsorted(number.gather(order).to_numpy(), np.arange(n_parts), side="right")
+    grouped, begin = grouped[order], 0
+    for end in ends.tolist():
+        yield grouped[begin:end]
+        begin = end
+
+
+def _everywhere(
+    dataset: Dataset,
+    groups: Mapping[GroupName, Group],
+    grid: Grid,
+    windows: Sequence[Window],
+    cells: Mapping[GroupName, list[Cells]],
+) -> Scan:
+    """Merge what is over all keys at once."""
+    own = {name: group for name, group in groups.items() if not group.key}
+    scan = Scan(dataset, own, windows, {(): index_of((), ())}, grid)
+    for name, group in own.items():
+        merged = Accumulator(group.merged, 1, grid, dataset.history_schema)
+        for cell, part in cells[name][0]:
+            merged.add(cell, part)
+        merged.close()
+        scan.merged[name] = merged
+    return scan
+
+
+def _tables(
+    dataset: Dataset,
+    group: Group,
+    passes: Sequence[Pass],
+    cells: Cells,
+    grid: Grid,
+    windows: Sequence[Window],
+    everywhere: Scan,
+) -> Iterator[KeyTable]:
+    """Merge one part of a group's keys and finish its columns for every window and lookback."""
+    if not cells:
+        return
+    index = index_of(group.key, [part for _, part in cells])
+    merged = Accumulator(group.merged, index.n_keys, grid, dataset.history_schema)
+    for cell, part in cells:
+        merged.add(cell, part.with_columns(pl.Series("code", index.codes(part))))
+    cells.clear()
+    merged.close()
+    scan = replace(everywhere, groups={**everywhere.groups, group.name: group})
+    scan.merged = {**everywhere.merged, group.name: merged}
+    every = np.arange(index.n_keys, dtype=np.uint32)
+    for window in windows:
+        for one in passes:
+            n_rows = merged.read(window, one.lookback or EVERYTHING, ROWS, every).to_numpy()
+            codes = np.flatnonzero(n_rows).astype(np.uint32)
+            states = scan.states(one, window, codes)
+            check_exact(one, states)
+            values = guarded(states, [finished(column) for column in one.columns], one.columns)
+            keys = index.frame.select(group.key)[codes]
+            yield KeyTable(window, group.key, one.lookback, keys.hstack(values))
