@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -61,10 +62,10 @@ class Items(dy.Schema):
 def files(folder: Path) -> tuple[Path, ...]:
     """Return the files that ``read`` reads: the log's in the order of their names, then the others.
 
-    The log may lie in several files, ``train_interactions.parquet`` and then, say, ``train_interactions_07.parquet``.
-    Raises DataError if a file is missing.
+    The log may lie in several files, ``train_interactions.parquet`` and then, say, ``train_interactions_7.parquet``;
+    numbers in their names count as numbers. Raises DataError if a file is missing.
     """
-    logs = sorted(folder.glob(LOGS), key=lambda path: path.stem)
+    logs = sorted(folder.glob(LOGS), key=_in_order)
     others = [folder / name for name in (USERS, ITEMS, PAIRS)]
     missing = [path.name for path in others if not path.is_file()]
     missing = missing if logs else [LOGS.replace("*", ""), *missing]
@@ -77,6 +78,11 @@ def files(folder: Path) -> tuple[Path, ...]:
         )
     solution = folder / SOLUTION
     return (*logs, *others, *([solution] if solution.is_file() else []))
+
+
+def _in_order(path: Path) -> list[str | int]:
+    # Every second piece is a number, so a number is compared with numbers only.
+    return [int(piece) if piece.isdigit() else piece for piece in re.split(r"(\d+)", path.stem)]
 
 
 def read(folder: Path) -> RawTables:

@@ -118,6 +118,13 @@ class TestData:
         assert after.fingerprint != before.fingerprint
         assert collected(after.items).equals(collected(before.items))
 
+    def test_log_files_come_in_the_order_of_their_numbers(self, vk: Settings, folder: Path) -> None:
+        names = [f"train_interactions{end}.parquet" for end in ("", "_2", "_10")]
+        for name in reversed(names):
+            (folder / name).write_bytes((folder / names[0]).read_bytes())
+        assert [path.name for path in VK2024.files(folder)][:3] == names
+        assert open_dataset(vk).test_start == 3 * vk_files.N_ROWS
+
     def test_generated_logs_are_taken_in(self, tmp_path: Path) -> None:
         tables = random_tables(VK2024, n_users=60, n_items=80, n_rows=2_000, seed=1)
         dataset = take_in(VK2024, tables, tmp_path, fingerprint="generated", partition_rows=300)
