@@ -91,7 +91,10 @@ class Job:
 
 @dataclass(frozen=True)
 class ResultTable:
-    """What an engine delivers for one (key, cutoff, lookback): the key columns or ``pair_id``, then ``VALUES``."""
+    """What an engine delivers for one (key, cutoff, lookback): the key columns or ``pair_id``, then ``VALUES``.
+
+    It may come in parts, of other keys or other columns.
+    """
 
     key: Key
     cutoff: int

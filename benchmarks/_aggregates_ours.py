@@ -15,6 +15,7 @@ from features import (
     Lookback,
     Registry,
     aggregate,
+    aggregate_tables,
     bind_catalogue,
     compute_windows,
     count,
@@ -82,7 +83,16 @@ def deliver(job: Job) -> Iterator[ResultTable]:
     """Open the data set and bind the declarations; the first row is read when the first table is asked for."""
     catalogue = bind_catalogue(open_dataset(job.settings()), declared(job.lookbacks))
     windows = [Window(cutoff, cutoff, cutoff + job.horizon) for cutoff in job.cutoffs]
-    return _pairs(job, catalogue, windows)
+    return _all_keys(catalogue, windows) if job.mode == "all" else _pairs(job, catalogue, windows)
+
+
+def _all_keys(catalogue: Catalogue, windows: list[Window]) -> Iterator[ResultTable]:
+    names = tuple(catalogue.columns)
+    for table in aggregate_tables(catalogue, windows, names):
+        lookback = table.lookback.size if table.lookback.kind == "horizon" else None
+        columns = {name: _column(name, table.key, lookback) for name in VALUES}
+        values = table.values.select(*table.key, **{name: pl.col(old) for name, old in columns.items()})
+        yield ResultTable(table.key, table.window.cutoff, lookback, values)
 
 
 def _pairs(job: Job, catalogue: Catalogue, windows: list[Window]) -> Iterator[ResultTable]:

@@ -45,8 +45,9 @@ def run(engine: Engine, job: Job, rows: Path | None = None) -> dict[str, object]
     before, tables = cpu_seconds(), engine(job)  # ours opens its data set here; nobody has read a row yet
     with measure_stage() as cost:
         for table in tables:
-            found = {"rows": float(table.values.height), **consumed(table.values)}
-            sums.setdefault(table.name, {}).update(found)
+            so_far = sums.setdefault(table.name, {})
+            for column, value in consumed(table.values).items():
+                so_far[column] = so_far.get(column, 0.0) + value
             if rows is not None:
                 keep(table, rows)
     return {
@@ -58,18 +59,24 @@ def run(engine: Engine, job: Job, rows: Path | None = None) -> dict[str, object]
 
 
 def consumed(values: pl.DataFrame) -> dict[str, float]:
-    """Read every value: the sum of each column. Null counts as zero."""
+    """Read every value: the sum of each column. Null counts as zero. Rows are counted with the first column only."""
     sums = values.select(pl.col(name).sum() for name in VALUES if name in values.columns)
-    return {name: float(sums[name].item() or 0.0) for name in sums.columns}
+    rows = {"rows": float(values.height)} if VALUES[0] in values.columns else {}
+    return rows | {name: float(sums[name].item() or 0.0) for name in sums.columns}
 
 
 def keep(table: ResultTable, folder: Path) -> None:
-    """Keep one key in ``ONE_IN``, sorted by the key; columns that came alone are kept each for themselves."""
+    """Keep one key in ``ONE_IN``, sorted by the key; columns that came alone are kept each for themselves.
+
+    A table may come in parts that have no key in common.
+    """
     on = [name for name in table.values.columns if name not in VALUES]
-    some = table.values.filter(pl.sum_horizontal(pl.col(on).cast(pl.Int64)) % ONE_IN == 0).sort(on)
+    some = table.values.filter(pl.sum_horizontal(pl.col(on).cast(pl.Int64)) % ONE_IN == 0)
     names = [name for name in some.columns if name in VALUES]
-    suffix = "" if len(names) > 1 else f"-{names[0]}"
-    some.write_parquet(folder / f"{table.name}{suffix}.parquet")
+    file = folder / f"{table.name}{'' if len(names) > 1 else f'-{names[0]}'}.parquet"
+    if file.exists():
+        some = pl.concat([pl.read_parquet(file), some])
+    some.sort(on).write_parquet(file)
 
 
 def cpu_seconds() -> float:

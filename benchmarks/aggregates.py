@@ -124,8 +124,7 @@ def contestants(job: Job, asked: argparse.Namespace) -> list[Contestant]:
         ),
         Contestant("samewise, 30 windows", "samewise", replace(job, lookbacks=MORE)),
     ]
-    without = [*asked.without, *(["samewise"] if job.mode == "all" else [])]
-    return [one for one in every if not any(name in one.name for name in without)]
+    return [one for one in every if not any(name in one.name for name in asked.without)]
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import importlib.util
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import polars as pl
 import pytest
@@ -20,6 +20,7 @@ from benchmarks._aggregates_rounds import Contestant, Results
 from benchmarks._aggregates_table import findings
 from competitions import simulate
 
+Delivered: TypeAlias = dict[str, tuple[Any, Path]]
 REFERENCE = "polars streaming"
 IN_BOTH_MODES = ("polars in-memory", "polars per feature", "duckdb per window", "duckdb with tiles", "floor")
 
@@ -41,39 +42,44 @@ def delivered(name: str, job: Job, folder: Path) -> tuple[Any, Path]:
     return _aggregates_run.run(engine, job, rows)["sums"], rows
 
 
+@pytest.fixture(scope="module")
+def reference(inputs: Inputs, tmp_path_factory: pytest.TempPathFactory) -> Delivered:
+    """What the reference delivers, by mode."""
+    jobs = {mode: replace(inputs.job, mode=mode) for mode in ("all", "pairs")}
+    return {mode: delivered(REFERENCE, job, tmp_path_factory.mktemp(mode)) for mode, job in jobs.items()}
+
+
 @pytest.fixture(params=["all", "pairs"])
 def job(request: pytest.FixtureRequest, inputs: Inputs) -> Job:
     return replace(inputs.job, mode=request.param)
 
 
 @pytest.mark.parametrize("name", [*IN_BOTH_MODES, "samewise"])
-def test_engines_agree(name: str, job: Job, tmp_path: Path) -> None:
-    if name == "samewise" and job.mode == "all":
-        pytest.skip("not built yet")
+def test_engines_agree(name: str, job: Job, reference: Delivered, tmp_path: Path) -> None:
     if name == "polars per feature":  # slow, and timed on the middle window only
         job = replace(job, cutoffs=job.cutoffs[2:3])
-    expected, expected_rows = delivered(REFERENCE, job, tmp_path)
     sums, rows = delivered(name, job, tmp_path)
-    assert disagreements(name, sums, rows, expected, expected_rows) == []
+    assert disagreements(name, sums, rows, *reference[job.mode]) == []
 
 
 @pytest.mark.parametrize("name", [REFERENCE, "duckdb per window"])
-def test_peers_that_join_by_themselves_agree(name: str, inputs: Inputs, tmp_path: Path) -> None:
-    expected, expected_rows = delivered("polars in-memory", inputs.job, tmp_path)
+def test_peers_that_join_by_themselves_agree(
+    name: str, inputs: Inputs, reference: Delivered, tmp_path: Path
+) -> None:
     sums, rows = delivered(name, replace(inputs.job, is_joined=False), tmp_path)
-    assert disagreements(name, sums, rows, expected, expected_rows) == []
+    assert disagreements(name, sums, rows, *reference["all"]) == []
 
 
-def test_every_key_window_and_lookback_is_delivered(job: Job, tmp_path: Path) -> None:
-    sums, rows = delivered(REFERENCE, job, tmp_path)
+def test_every_key_window_and_lookback_is_delivered(job: Job, reference: Delivered) -> None:
+    sums, rows = reference[job.mode]
     assert len(sums) == len(KEYS) * len(job.cutoffs) * len(job.lookbacks) == 60
     assert all(set(VALUES) <= set(table) for table in sums.values())
     assert len(list(rows.glob("*.parquet"))) == 60
 
 
 @pytest.mark.parametrize("column", ["n", "timespent_std", "first_clock"])
-def test_a_wrong_value_is_noticed(column: str, inputs: Inputs, tmp_path: Path) -> None:
-    sums, rows = delivered(REFERENCE, inputs.job, tmp_path)
+def test_a_wrong_value_is_noticed(column: str, reference: Delivered, tmp_path: Path) -> None:
+    sums, rows = reference["all"]
     wrong = tmp_path / "wrong"
     wrong.mkdir()
     for file in rows.glob("*.parquet"):
