@@ -39,6 +39,7 @@ def declaration(c: Competition) -> Iterator[RenderableType]:
         ("relevance", str(c.relevance)),
         ("metric", c.metric.name + (f" ({policy})" if policy else "")),
         ("source", c.source or "none"),
+        ("counted rows", "; ".join(f"those that {words}" for words in c.remarks) or "none"),
         ("submission", f"{columns}; separated by {c.submission.separator!r}, {order}"),
     ):
         facts.add_row(label, escape(text))

@@ -65,8 +65,9 @@ class InStore:
         return tuple(read_part(folder / STEM) for folder in run_tasks("partitions", tasks, store, here))
 
     def _part_recipe(self, piece: Piece) -> Recipe:
-        # Its place in the log is part of its name: what was made last under it is needed, and kept by pruning.
-        name = f"{piece.file} from {piece.start}, row {piece.first}"
+        # Numbered, so that partitions of another size are what was made before under the same names: pruning may then
+        # take them, and keeps the newest.
+        name = f"{piece.file} part {piece.start // piece.n_raw}"
         place = {"start": piece.start, "n_raw": piece.n_raw, "first": piece.first, "n_rows": piece.n_rows}
         return self._recipe("partition", name, piece.file, place)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import polars as pl
 
 from competitions._competition import Competition, RawTables
-from competitions._declaration import observed_columns
+from competitions._declaration import given_columns, observed_columns
 from competitions._keys import count_keys
 from competitions._parts import Part, remarked_rows
 from competitions._validate import unnamed_columns
@@ -50,12 +50,13 @@ def _sample_note(c: Competition, keys: Mapping[str, pl.DataFrame], share: float)
 
 
 def _left_out(c: Competition, tables: RawTables) -> Iterator[str]:
-    for name, table, schema in (
-        ("interactions", tables.interactions, c.interactions),
-        ("users", tables.users, c.users),
-        ("items", tables.items, c.items),
+    for name, table, named in (
+        ("interactions", tables.interactions, c.interactions.columns()),
+        ("users", tables.users, c.users.columns()),
+        ("items", tables.items, c.items.columns()),
+        ("the given pairs", tables.pairs, given_columns(c)),
     ):
-        if left_out := unnamed_columns(table, schema):
+        if table is not None and (left_out := unnamed_columns(table, named)):
             yield f"Columns of {name} that the competition does not declare are left out: {', '.join(left_out)}."
 
 

@@ -17,7 +17,7 @@ from competitions._declared import data_digest
 from competitions._discover import get_competition
 from competitions._files import file_digests
 from competitions._in_store import InStore
-from competitions._intake import dataset_in, meta_in, notes_in, take_in, write_data
+from competitions._intake import dataset_in, meta_in, notes_in, write_data
 from competitions._parts import Part, parts_in
 from competitions._streamed import Piece, counting, cut_pieces, named_files, writing
 from engine import DataError, Json, Recipe, Settings, Store, code_digest, console
@@ -99,7 +99,7 @@ def intake_recipe(competition: Competition, settings: Settings, *, rehash: bool 
 
 @cache
 def _intake_code() -> str:
-    return code_digest(take_in).digest
+    return code_digest(write_data).digest
 
 
 def _folder(settings: Settings) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import cast
@@ -100,9 +100,9 @@ def validated(table: pl.LazyFrame, rules: TableRules) -> pl.DataFrame:
     return typed
 
 
-def unnamed_columns(table: pl.LazyFrame, schema: type[dy.Schema]) -> tuple[str, ...]:
-    """Columns of the table that its schema does not name."""
-    return tuple(c for c in table.collect_schema().names() if c != "row" and c not in schema.columns())
+def unnamed_columns(table: pl.LazyFrame, named: Collection[str]) -> tuple[str, ...]:
+    """Columns of the table that are not among those named, its row numbers aside."""
+    return tuple(c for c in table.collect_schema().names() if c != "row" and c not in named)
 
 
 @dataclass(frozen=True)

@@ -149,6 +149,9 @@ class TestFiles:
         eager = replace(tables, users=tables.users.collect(engine="streaming"))  # type: ignore[arg-type]
         with pytest.raises(DataError, match=r"returned a DataFrame as users"):
             opening(read=lambda folder: eager)
+        paths = replace(tables, log_files=("clicks.csv",))  # type: ignore[arg-type]
+        with pytest.raises(DataError, match=r"returned a str in log_files"):
+            opening(read=lambda folder: paths)
 
     def test_an_error_that_says_what_to_do_passes(self, opening: Callable[..., Dataset]) -> None:
         def read(folder: Path) -> RawTables:

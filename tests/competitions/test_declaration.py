@@ -8,7 +8,7 @@ import dataframely as dy
 import polars as pl
 import pytest
 
-from competitions import Clock, Competition, Dataset, SubmissionFormat
+from competitions import Clock, Competition, Dataset, LogShare, SubmissionFormat
 from engine import DataError
 
 Take = Callable[..., Dataset]
@@ -65,6 +65,12 @@ def without(roles: Mapping[str, str], name: str) -> dict[str, str]:
         (lambda c: {"clock": Clock("per_user", steps=1)}, "has no history before its last step"),
         (lambda c: {"clock": Clock("per_user", steps=4), "horizon": 4}, "leave no history in 4 steps"),
         (lambda c: {"horizon": 0}, "the horizon is 0 and the gap 0"),
+        (lambda c: {"horizon": LogShare(1, of=6), "gap": -1}, "the gap is -1; it must be at least 0"),
+        (lambda c: {"horizon": LogShare(7, of=6)}, "the horizon is 7 of 6 parts of the log"),
+        (
+            lambda c: {"remarks": {"are odd": pl.col("odd")}},
+            "the remark 'are odd' reads 'odd', which the log",
+        ),
         (
             lambda c: {"submission": SubmissionFormat({"id": "pair", "s": "score"})},
             "takes 'pair', which a pair does not",

@@ -156,6 +156,9 @@ class TestStore:
         open_dataset(vk)
         Store(vk.store).prune(is_unneeded_only=True, is_dry_run=False)
         assert made(vk) == 6
+        open_dataset(resized(vk, 1_500))
+        Store(vk.store).prune(is_unneeded_only=True, is_dry_run=False)
+        assert made(vk) == 4 + 2  # the last two of the smaller size have no successor of their names
 
     def test_a_failed_intake_goes_on_where_it_was(self, vk: Settings) -> None:
         path = vk.data / "test_pairs.csv"

@@ -234,9 +234,18 @@ class TestStrange:
         self, vk: Settings, folder: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         altered(folder, "train_interactions.parquet", lambda t: t.with_columns(device=1))
-        assert "Columns of interactions that the competition does not declare are left out: device." in notes(
-            vk, capsys
+        altered(folder, "test_pairs.csv", lambda t: t.with_columns(number=1))
+        said = notes(vk, capsys)
+        assert "Columns of interactions that the competition does not declare are left out: device." in said
+        assert (
+            "Columns of the given pairs that the competition does not declare are left out: number." in said
         )
+
+    def test_a_file_of_pairs_from_windows(self, vk: Settings, folder: Path) -> None:
+        before = collected(open_dataset(vk).test_pairs)
+        text = (folder / "test_pairs.csv").read_text().replace("\n", "\r\n")
+        (folder / "test_pairs.csv").write_bytes(b"\xef\xbb\xbf" + text.encode())
+        assert collected(open_dataset(vk).test_pairs).equals(before)
 
     def test_a_clip_without_a_vector(self, vk: Settings, folder: Path) -> None:
         vector = pl.when(pl.col("item_id") != 7).then(pl.col("embeddings"))
