@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
@@ -72,6 +73,18 @@ def test_sizes_per_row_are_those_of_the_challenge_unless_the_pairs_would_run_out
 
 
 def test_nobody_sees_a_clip_twice_in_log_and_test(files: Files) -> None:
+    pairs = pl.concat([frame.select("user_id", "item_id") for frame in (files.log, files.solution)])
+    assert pairs.is_duplicated().sum() == 0
+
+
+@settings(max_examples=6, deadline=None)
+@given(n_rows=st.integers(10_000, 30_000), seed=st.integers(0, 2**40), n_parts=st.integers(1, 4))
+def test_of_any_size_and_seed_the_rows_are_as_many_as_asked_for_and_no_pair_comes_twice(
+    n_rows: int, seed: int, n_parts: int
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        files = Files.of(simulate("vk2024", Path(folder), n_rows=n_rows, seed=seed, n_parts=n_parts))
+    assert files.log.height == n_rows
     pairs = pl.concat([frame.select("user_id", "item_id") for frame in (files.log, files.solution)])
     assert pairs.is_duplicated().sum() == 0
 
