@@ -11,6 +11,7 @@ import dataframely as dy
 import polars as pl
 
 from competitions._competition import Competition
+from competitions._convert import conversions, converts
 from engine import DataError, did_you_mean
 
 N_SHOWN = 3
@@ -94,7 +95,7 @@ def validated(table: pl.LazyFrame, rules: TableRules) -> pl.DataFrame:
     with readable(rules):
         found = _numbered(table, rules)
     _check_violations(found, rules, _unparsed(found, rules))
-    typed = found.with_columns(_converted(found.schema, rules.schema))
+    typed = found.with_columns(conversions(found.schema, rules.schema))
     _check_violations(typed, rules, _null_keys(typed, rules))
     _check_violations(typed, rules, [*_repeated(typed, rules), *_broken_rules(typed, rules)])
     return typed
@@ -127,7 +128,7 @@ def _check_columns(found: pl.Schema, rules: TableRules) -> None:
     wrong = [
         f"{name} is {found[name]} instead of {column.dtype}"
         for name, column in wanted.items()
-        if not (column.validate_dtype(found[name]) or _converts(found[name], column.dtype))
+        if not (column.validate_dtype(found[name]) or converts(found[name], column.dtype))
     ]
     if wrong:
         raise DataError(
@@ -135,25 +136,6 @@ def _check_columns(found: pl.Schema, rules: TableRules) -> None:
             expected="the dtypes that its schema declares",
             todo="cast the column in read() of the competition, or correct the schema",
         )
-
-
-def _converts(have: pl.DataType, want: pl.DataType) -> bool:
-    """Whether a value either survives the cast or becomes null, so that no wrong value can come of it."""
-    if have == pl.Null:
-        return True
-    if have == pl.String:
-        return want.is_numeric() or isinstance(want, pl.Enum)
-    if isinstance(have, pl.Categorical | pl.Enum):
-        return isinstance(want, pl.Enum) or want == pl.String
-    if isinstance(have, pl.List | pl.Array) and isinstance(want, pl.Array):
-        return _holds_floats(have) and _holds_floats(want)
-    if have.is_integer():
-        return want.is_numeric() or want == pl.Boolean
-    return have.is_float() and want.is_float()
-
-
-def _holds_floats(dtype: pl.List | pl.Array) -> bool:
-    return isinstance(dtype.inner, pl.DataType) and dtype.inner.is_float()
 
 
 def _numbered(table: pl.LazyFrame, rules: TableRules) -> pl.DataFrame:
@@ -169,29 +151,9 @@ def _numbered(table: pl.LazyFrame, rules: TableRules) -> pl.DataFrame:
     return found.with_columns(pl.col("row").cast(pl.UInt32))
 
 
-def _converted(have: pl.Schema, schema: type[dy.Schema]) -> list[pl.Expr]:
-    return [
-        _cast(name, have[name], column.dtype)
-        for name, column in schema.columns().items()
-        if not column.validate_dtype(have[name])
-    ]
-
-
-def _cast(name: str, have: pl.DataType, want: pl.DataType) -> pl.Expr:
-    """Convert a column; what the dtype cannot hold becomes null."""
-    values = pl.col(name)
-    if want == pl.Boolean:
-        return pl.when(values.is_in([0, 1])).then(values == 1).alias(name)
-    if isinstance(want, pl.Array):
-        lists = values if isinstance(have, pl.List) else values.arr.to_list()
-        fitting = pl.when(lists.list.len() == want.size).then(lists)
-        return fitting.list.to_array(want.size).cast(want, strict=False).alias(name)
-    return values.cast(want, strict=False)
-
-
 def _unparsed(found: pl.DataFrame, rules: TableRules) -> list[_Violation]:
     """Values that are lost in the conversion: text that is no number, a number that the dtype cannot hold."""
-    typed = found.select(_converted(found.schema, rules.schema))
+    typed = found.select(conversions(found.schema, rules.schema))
     masks = {name: found[name].is_not_null() & typed[name].is_null() for name in typed.columns}
     return [
         _Violation(f"column {name!r} must be readable as {_words(typed.schema[name])}", mask, (name,))
