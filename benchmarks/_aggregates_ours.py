@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import wraps
+from typing import TypeAlias
 
 import polars as pl
 
@@ -28,9 +30,11 @@ from features import (
 )
 from validation import Window
 
+Body: TypeAlias = Callable[[Log], Aggregate]
 
-def declared(lookbacks: tuple[int | None, ...]) -> Registry:
-    """Declare the 15 aggregates by all keys and the lookbacks."""
+
+def declared(lookbacks: tuple[int | None, ...], scale: float = 1.0) -> Registry:
+    """Declare the 15 aggregates by all keys and the lookbacks. ``scale``: times each value, in its last step."""
     registry = Registry()
     grid: tuple[Lookback | None, ...] = tuple(None if n is None else horizon(n) for n in lookbacks)
     keys = [key[0] if len(key) == 1 else key for key in KEYS]
@@ -56,16 +60,15 @@ def declared(lookbacks: tuple[int | None, ...]) -> Registry:
         """Seconds watched over seconds shown."""
         return total(log.timespent) / total(log.duration)
 
-    for body in (n, last_clock, first_clock, timespent_std, watch_share):
-        aggregate(keys=keys, lookbacks=grid, registry=registry)(body)
-    for name in OUTCOMES:
-        _declare_outcome(name, keys, grid, registry)
+    own: list[Body] = [n, last_clock, first_clock, timespent_std, watch_share]
+    for body in (*own, *(body for name in OUTCOMES for body in _of_outcome(name))):
+        aggregate(keys=keys, lookbacks=grid, registry=registry)(
+            body if scale == 1.0 else _scaled(body, scale)
+        )
     return registry
 
 
-def _declare_outcome(
-    name: str, keys: list[str | Key], grid: tuple[Lookback | None, ...], registry: Registry
-) -> None:
+def _of_outcome(name: str) -> list[Body]:
     def outcome_sum(log: Log) -> Aggregate:
         """Sum of an outcome."""
         return total(log[name])
@@ -74,9 +77,16 @@ def _declare_outcome(
         """Mean of an outcome."""
         return mean(log[name])
 
-    for body, kind in ((outcome_sum, "sum"), (outcome_mean, "mean")):
-        body.__name__ = f"{name}_{kind}"
-        aggregate(keys=keys, lookbacks=grid, registry=registry)(body)
+    outcome_sum.__name__, outcome_mean.__name__ = f"{name}_sum", f"{name}_mean"
+    return [outcome_sum, outcome_mean]
+
+
+def _scaled(body: Body, scale: float) -> Body:
+    @wraps(body)
+    def scaled(log: Log) -> Aggregate:
+        return body(log) * scale
+
+    return scaled
 
 
 def deliver(job: Job) -> Iterator[ResultTable]:

@@ -48,14 +48,17 @@ def environment_python(cache: Path, requirements: str) -> Path:
     return python
 
 
-def simulated(root: Path, rows: int, seed: int = 7) -> Path:
-    """Folder with a simulated vk2024 data set of so many rows, made when it is first asked for."""
-    folder = root / f"vk2024-{rows}-{seed}"
+def simulated(root: Path, rows: int, seed: int = 7, parts: int = 1) -> Path:
+    """Folder with a simulated vk2024 data set of so many rows, made when it is first asked for.
+
+    ``parts``: files of the log.
+    """
+    folder = root / (f"vk2024-{rows}-{seed}" + (f"-in-{parts}" if parts > 1 else ""))
     if not folder.exists():
         root.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=root) as temporary:
             fresh = Path(temporary, "data")
-            size = ["--rows", str(rows), "--seed", str(seed), "--out", str(fresh)]
+            size = ["--rows", str(rows), "--seed", str(seed), "--parts", str(parts), "--out", str(fresh)]
             subprocess.run([sys.executable, "-m", "competitions", "simulate", "vk2024", *size], check=True)
             fresh.rename(folder)
     return folder

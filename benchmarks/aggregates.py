@@ -33,7 +33,7 @@ MORE = (None, 1, 2, 3, 4, 5)  # 15 more (cutoff, lookback) pairs on the same gri
 def main() -> int:
     """Compare, print, keep the figures; exit code 1 if the engines disagree."""
     asked = arguments()
-    data = asked.data or simulated(asked.cache, asked.rows)
+    data = asked.data or simulated(asked.cache / "data", asked.rows)
     found = inputs.prepared(data, asked.cache, asked.threads)
     keys = ", ".join(f"{n:,} {name}" for name, n in found.n_keys.items())
     per_row = found.n_keys["user_id_x_source_id"] / found.n_rows
