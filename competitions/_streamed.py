@@ -23,6 +23,8 @@ from competitions._test_window import horizon_of
 from competitions._validate import check_columns, readable, validated
 from engine import DataError
 
+MOST_ROWS = 2**31  # of a piece: Polars counts rows in 32 bits
+
 
 @dataclass(frozen=True)
 class Cut:
@@ -34,7 +36,7 @@ class Cut:
     @property
     def piece_rows(self) -> int:
         """Rows of a file that are read for one partition: about ``partition_rows`` of them are kept."""
-        return ceil(self.partition_rows / self.sample_users)
+        return min(ceil(self.partition_rows / self.sample_users), MOST_ROWS)
 
 
 @dataclass(frozen=True)
@@ -175,10 +177,17 @@ def _rows(c: Competition, file: pl.LazyFrame, piece: Piece, cut: Cut) -> pl.Data
     """Return a piece as rows of the log. While they are checked they have the numbers that they have in the file."""
     raw = _in_sample(c, file.slice(piece.start, piece.n_raw).with_row_index("row", offset=piece.start), cut)
     checked = validated(raw.head(piece.n_rows), interaction_rules(c, piece.file))
-    row = pl.int_range(piece.first, piece.first + checked.height, dtype=pl.UInt32, eager=True).alias("row")
-    return log_rows(
-        c, with_clock(checked.with_columns(row).lazy(), c.clock, c.user).collect(engine="streaming")
-    )
+    if checked.height != piece.n_rows:
+        raise DataError(
+            f"{piece.file or 'The log'} had {piece.n_rows} rows here when they were counted, and now {checked.height}.",
+            expected="a file that nobody writes to",
+            todo="wait until it is written, then run again",
+        )
+    # Its own numbers tell the order, so that nothing rests on a streamed query to keep it.
+    ordered = checked if checked["row"].is_sorted() else checked.sort("row")
+    row = pl.int_range(piece.first, piece.first + piece.n_rows, dtype=pl.UInt32, eager=True).alias("row")
+    clocked = with_clock(ordered.with_columns(row).lazy(), c.clock, c.user)
+    return log_rows(c, clocked.collect(engine="streaming"))
 
 
 def _in_sample(c: Competition, rows: pl.LazyFrame, cut: Cut) -> pl.LazyFrame:

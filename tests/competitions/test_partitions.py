@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
 from collections.abc import Callable
@@ -125,6 +126,12 @@ class TestSizes:
         assert first.fingerprint == second.fingerprint
         assert log_of(first).equals(log_of(second))
         check_slices(second)
+
+    def test_they_travel_to_other_processes(self, vk: Settings) -> None:
+        dataset = open_dataset(vk)
+        there: Dataset = pickle.loads(pickle.dumps(dataset))  # noqa: S301 (our own bytes: as joblib sends them)
+        assert [one.digest for one in there.slices] == [one.digest for one in dataset.slices]
+        assert log_of(there).equals(log_of(dataset))
 
     def test_without_partitions_there_is_one_slice(self, vk: Settings) -> None:
         dataset = open_dataset(vk)

@@ -150,6 +150,10 @@ class TestUsers:
         with pytest.raises(DataError, match=r"No user of the log of competition 'vk2024' .* sample of 1e-06"):
             open_dataset(sampled(vk, 1e-6))
 
+    def test_a_small_share_of_large_partitions(self, vk: Settings) -> None:
+        few = sampled(vk, 0.3).model_copy(update={"partition_rows": 2**31})
+        assert len(open_dataset(few).slices) == 1
+
     def test_a_user_that_cannot_be_read_is_not_lost(self, vk: Settings) -> None:
         path = vk.data / "train_interactions.parquet"
         hole = pl.when(pl.int_range(pl.len()) != 4_321).then(pl.col("user_id"))
