@@ -24,6 +24,7 @@ from competitions import (
     take_in,
 )
 from engine import DataError, Settings
+from tests.competitions import vk_files
 
 ROOT = Path(__file__).parents[2]
 
@@ -136,6 +137,18 @@ def taken(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Dataset]:
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     return Settings(data=tmp_path / "data", store=tmp_path / "store")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with small files of the VK challenge."""
+    return vk_files.write(tmp_path / "data")
+
+
+@pytest.fixture
+def vk(folder: Path, tmp_path: Path) -> Settings:
+    """Settings for these files, in partitions of a thousand rows."""
+    return Settings(competition="vk2024", data=folder, store=tmp_path / "store", partition_rows=1_000)
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -72,3 +73,12 @@ def write(folder: Path, *, with_solution: bool = False) -> Path:
     if with_solution:
         solution().write_parquet(folder / "solution.parquet")
     return folder
+
+
+def altered(folder: Path, name: str, change: Callable[[pl.DataFrame], pl.DataFrame]) -> None:
+    """Write a file anew with something changed."""
+    path = folder / name
+    if path.suffix == ".csv":
+        change(pl.read_csv(path)).write_csv(path)
+    else:
+        change(pl.read_parquet(path)).write_parquet(path)
