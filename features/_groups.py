@@ -35,6 +35,7 @@ class Group:
     wanted: tuple[Wanted, ...]
     columns: tuple[FeatureColumn, ...]
     one_horizon: bool = True
+    carried: tuple[State, ...] = ()
 
     @property
     def name(self) -> GroupName:
@@ -66,7 +67,8 @@ class Group:
     @cached_property
     def reads(self) -> frozenset[str]:
         """Columns of the history that it reads, the key and the clock among them."""
-        expressions = [s.expression for _, s in self.wanted] + ([] if self.where is None else [self.where])
+        states = [*(s for _, s in self.wanted), *self.carried]
+        expressions = [s.expression for s in states] + ([] if self.where is None else [self.where])
         roots = {name for e in expressions for name in e.meta.root_names()}
         return frozenset({*roots, *self.key, "clock"} - {"cutoff", "horizon"})
 
@@ -75,7 +77,7 @@ class Group:
         """First values that deviations are taken from, by column."""
         return {
             str(s.reference): s.expression.cast(pl.Float64).drop_nulls().first()
-            for _, s in self.wanted
+            for s in (*(s for _, s in self.wanted), *self.carried)
             if s.reference
         }
 

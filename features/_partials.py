@@ -27,10 +27,12 @@ class Partials:
     def __init__(self, group: Group, dataset: Dataset, index: KeyIndex, horizon: int) -> None:
         self.group, self.index = group, index
         self.schema = dataset.history_schema
-        self.half_lives = {s.name: s.clock_units(horizon) for s in group.merged if s.half_life is not None}
+        self.half_lives = {
+            s.name: s.clock_units(horizon) for s in (*group.merged, *group.carried) if s.half_life is not None
+        }
         self.references: dict[str, float | None] = dict.fromkeys(group.references)
         self.is_wide: bool | None = None
-        self._known: dict[int, list[pl.Expr]] = {}
+        self.expressions: dict[tuple[int, tuple[float | None, ...]], list[pl.Expr]] = {}
 
     def prepared(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Filter the rows of a slice, and give them the references as columns."""
@@ -54,9 +56,8 @@ class Partials:
             return rows.select(pl.lit(0, pl.UInt32).alias("code"), *parts)
         on = self.index.on
         if self._grouped_first(rows):
-            known = rows.lazy().filter(pl.all_horizontal(pl.col(name).is_not_null() for name in on))
-            lookup = self.index.lookup.lazy()
-            lazy = known.group_by(on).agg(parts).join(lookup, on=on, how="inner", validate="1:1")
+            lazy = self._known(rows).group_by(on).agg(parts)
+            lazy = lazy.join(self.index.lookup.lazy(), on=on, how="inner", validate="1:1")
         else:
             lazy = narrowed(rows, self.index).lazy().group_by("code").agg(parts)
         return lazy.collect(engine="in-memory")
@@ -66,9 +67,18 @@ class Partials:
         if not self.group.key:
             return self.of(rows, until)
         on, key = self.index.on, self.group.key
-        known = rows.lazy().filter(pl.all_horizontal(pl.col(name).is_not_null() for name in on))
-        found = known.group_by(on).agg(self._expressions(until)).collect(engine="in-memory")
+        found = self._known(rows).group_by(on).agg(self._expressions(until)).collect(engine="in-memory")
         return self.index.unpacked(found) if on != list(key) else found
+
+    def _known(self, rows: pl.DataFrame) -> pl.LazyFrame:
+        """Leave out rows whose key is null: they are of no key."""
+        return rows.lazy().filter(pl.all_horizontal(pl.col(name).is_not_null() for name in self.index.on))
+
+    def coded(self, by_key: pl.DataFrame) -> pl.DataFrame:
+        """Keep the parts of indexed keys, with ``code``, of what ``by_key`` or a roll-up gave."""
+        if not self.group.key:
+            return by_key
+        return narrowed(self.index.with_lookup(by_key), self.index)
 
     def _grouped_first(self, rows: pl.DataFrame) -> bool:
         """Tell whether so few keys are in the rows that grouping all of them is cheaper than narrowing the rows."""
@@ -78,14 +88,19 @@ class Partials:
         return not self.is_wide
 
     def _expressions(self, until: int) -> list[pl.Expr]:
-        own = until if self.half_lives else 0
-        if own not in self._known:
-            self._known[own] = [
+        own = (until if self.half_lives else 0, tuple(self.references.values()))
+        if own not in self.expressions:
+            self.expressions[own] = [
                 part
-                for state in self.group.merged
-                for part in state.partial(self.schema, until, self.half_lives.get(state.name, 1.0))
+                for state in (*self.group.merged, *self.group.carried)
+                for part in state.partial(
+                    self.schema,
+                    until,
+                    self.half_lives.get(state.name, 1.0),
+                    self.references.get(str(state.reference)),
+                )
             ]
-        return self._known[own]
+        return self.expressions[own]
 
     def fails_on(self, rows: pl.DataFrame, column: FeatureColumn) -> PolarsError | None:
         """Tell what goes wrong with one column's states by themselves, if anything."""

@@ -20,6 +20,8 @@ from features._lookback import Lookback
 from features._partials import Partials
 from features._plan import Pass
 from features._registry import Key
+from features._rollup import ROWS as ROLLUP_ROWS
+from features._rollup import Rollup, plan_rollups
 from features._rows import by_cell, slice_rows
 from features._states import State
 from features._tails import Direct, Slot, Tails, narrowed
@@ -44,15 +46,21 @@ class Scan:
 
     def run(self, after_slice: Callable[[], None] = lambda: None) -> None:
         """Read the slices that hold history, one after the other."""
-        schema = self.dataset.history_schema
-        running = {name: _Running(group, self, schema) for name, group in self.groups.items()}
-        columns = {name for group in self.groups.values() for name in group.reads}
+        groups, rollups = plan_rollups(self.groups, self.dataset)
+        running = {name: _Running(group, self) for name, group in groups.items()}
+        order = sorted(running, key=lambda name: name in rollups)  # finer ones first
+        columns = {name for group in groups.values() for name in group.reads}
         until = self.grid.bounds[-1]
         for piece in self.dataset.slices:
             if piece.first_clock is None or piece.first_clock < until:
                 rows = slice_rows(self.dataset, piece, columns, until)
-                for name, one in running.items():
-                    self._timed(name, one.add, rows)
+                rolled = rollups if rows.height >= ROLLUP_ROWS else {}
+                finer = {rollup.finer for rollup in rolled.values()}
+                for name in order:
+                    if name in rolled:
+                        self._timed(name, running[name].roll_up, rolled[name], running[rolled[name].finer])
+                    else:
+                        self._timed(name, running[name].add, rows, name in finer)
                 del rows
             after_slice()
         for name, one in running.items():
@@ -96,38 +104,55 @@ class Scan:
 
 
 class _Running:
-    """One group while the log goes by."""
+    """One group while the log goes by. ``cells``: the parts of all keys in the last slice, for coarser ones."""
 
-    def __init__(self, group: Group, scan: Scan, schema: pl.Schema) -> None:
+    def __init__(self, group: Group, scan: Scan) -> None:
         self.group, self.scan = group, scan
+        schema = scan.dataset.history_schema
         self.index = scan.indexes[group.key]
         self.merged = Accumulator(group.merged, self.index.n_keys, scan.grid, schema)
         self.partials = Partials(group, scan.dataset, self.index, scan.windows[0].horizon)
         self.tails = Tails(group, scan.windows, schema) if group.tails else None
         self.direct = Direct(group, schema) if group.direct else None
         self.slots: dict[Slot, pl.DataFrame] = {}
+        self.cells: list[tuple[int, pl.DataFrame]] = []
 
-    def add(self, rows: pl.DataFrame) -> None:
+    def add(self, rows: pl.DataFrame, is_finer: bool) -> None:
         """Take in the rows of a slice: all its columns, sorted by (clock, row)."""
         try:
-            self._add(rows)
+            self._add(rows, is_finer)
         except PolarsError as error:
             raise blamed(self.group, rows, error, self.partials.fails_on) from error
 
-    def _add(self, rows: pl.DataFrame) -> None:
+    def _add(self, rows: pl.DataFrame, is_finer: bool) -> None:
         rows = self.partials.prepared(rows)
+        self.cells = []
         for cell, part in by_cell(rows, self.scan.grid):
-            begin = self.scan.grid.bounds[cell - 1] if cell else None
-            if self.group.merged:
-                self.merged.add(cell, self.partials.of(part, self.scan.grid.bounds[cell]))
-            if self.tails is not None or self.direct is not None:
-                own = narrowed(part, self.index).select("code", *self.partials.kept(part))
-                if self.tails is not None:
-                    if begin is not None:
-                        self.tails.pass_by(begin)
-                    self.tails.add(own)
-                if self.direct is not None:
-                    self.direct.add(own)
+            until = self.scan.grid.bounds[cell]
+            if is_finer:
+                self.cells.append((cell, self.partials.by_key(part, until)))
+                self.merged.add(cell, self.partials.coded(self.cells[-1][1]))
+            elif self.group.merged:
+                self.merged.add(cell, self.partials.of(part, until))
+            self._add_rows(cell, part)
+
+    def _add_rows(self, cell: int, part: pl.DataFrame) -> None:
+        if self.tails is None and self.direct is None:
+            return
+        own = narrowed(part, self.index).select("code", *self.partials.kept(part))
+        if self.tails is not None:
+            if cell:
+                self.tails.pass_by(self.scan.grid.bounds[cell - 1])
+            self.tails.add(own)
+        if self.direct is not None:
+            self.direct.add(own)
+
+    def roll_up(self, rollup: Rollup, finer: _Running) -> None:
+        """Take in a slice from the parts of a finer key."""
+        known = finer.partials.references
+        self.partials.references = {name: known[name] for name in self.partials.references}
+        for cell, partial in finer.cells:
+            self.merged.add(cell, self.partials.coded(rollup.of(partial)))
 
     def close(self) -> None:
         """Finish when the log has gone by."""

@@ -149,24 +149,30 @@ class State:
         frame = pl.DataFrame({"horizon": [horizon]}, schema={"horizon": pl.Int64})
         return float(frame.select(self._half_life().cast(pl.Float64)).item())
 
-    def partial(self, schema: pl.Schema, until: int, half_life: float) -> list[pl.Expr]:
+    def partial(
+        self, schema: pl.Schema, until: int, half_life: float, reference: float | None
+    ) -> list[pl.Expr]:
         """Express a part of the state within a group: Int64 sums, or one value. Columns as ``parts`` names them.
 
-        ``until`` and ``half_life``: where and how a decayed sum is weighed from.
+        ``until`` and ``half_life``: where and how a decayed sum is weighed from. ``reference``: what deviations are
+        taken from.
         """
         x = self.expression
+        first = pl.lit(reference, pl.Float64)
         match self.operation:
             case "total" if not _is_whole(x, schema):
                 return [_steps(x).sum().alias(self.name)]
             case "decayed":
                 addend = x.cast(pl.Float64) * self.weight(pl.lit(until, pl.Int64), pl.lit(half_life))
                 return [_steps(addend).sum().alias(self.name)]
-            case "deviation" if self.is_small(schema):
-                return [self._small_deviation().sum().alias(self.name)]
+            case "deviation":
+                small = self.is_small(schema)
+                return [(_whole_steps(x, first) if small else _steps(_far(x, first))).sum().alias(self.name)]
             case "squares" if self.is_small(schema):
-                return [(self._small_deviation() * self._small_deviation()).sum().alias(self.name)]
+                return [(_whole_steps(x, first) * _whole_steps(x, first)).sum().alias(self.name)]
             case "squares":
-                whole = self._expressed(schema)
+                steps = _steps(_far(x, first)).cast(pl.Int128)
+                whole = (steps * steps).sum()
                 limbs = (whole // LIMB, whole % LIMB)
                 return [
                     limb.cast(pl.Int64).alias(n) for limb, n in zip(limbs, self.parts(schema), strict=True)
@@ -198,12 +204,17 @@ class State:
         """Tell whether deviations are those of integers of 16 bits at most: their squares add up in Int64."""
         return self.operation in ("deviation", "squares") and dtype_of(self.expression, schema) in _SMALL
 
-    def _small_deviation(self) -> pl.Expr:
-        return self.expression.cast(pl.Int64) - pl.col(str(self.reference)).first().cast(pl.Int64)
-
     def _deviation_steps(self) -> pl.Expr:
         # first(): the reference is one number, however many rows a filter in the expression leaves.
-        return _steps(self.expression.cast(pl.Float64) - pl.col(str(self.reference)).first())
+        return _steps(_far(self.expression, pl.col(str(self.reference)).first()))
+
+
+def _far(x: pl.Expr, reference: pl.Expr) -> pl.Expr:
+    return x.cast(pl.Float64) - reference
+
+
+def _whole_steps(x: pl.Expr, reference: pl.Expr) -> pl.Expr:
+    return x.cast(pl.Int64) - reference.cast(pl.Int64)
 
 
 def _steps(x: pl.Expr) -> pl.Expr:

@@ -22,6 +22,7 @@ from features._lookback import EVERYTHING, Lookback
 from features._partials import Partials
 from features._plan import Pass, make_plan
 from features._registry import Key
+from features._rollup import plan_rollups
 from features._rows import by_cell, slice_rows
 from features._scan import Scan, lookbacks_of
 from features._states import State
@@ -101,6 +102,7 @@ def _cells(
 ) -> dict[GroupName, list[Cells]]:
     """Group each slice by every key and tile; wide keys in parts, so that hash tables and states stay small."""
     until, horizon = grid.bounds[-1], windows[0].horizon
+    groups, rollups = plan_rollups(groups, dataset)
     columns = {name for group in groups.values() for name in group.reads}
     found: dict[GroupName, list[Cells]] = {}
     partials: dict[GroupName, Partials] = {}
@@ -111,11 +113,19 @@ def _cells(
                 index = KeyIndex(group.key, rows.clear().select(*group.key, code=pl.lit(0, pl.UInt32)))
                 partials[name] = Partials(group, dataset, index, horizon)
                 found[name] = [[] for _ in range(_n_parts(dataset, group, grid, rows))]
-            prepared = partials[name].prepared(rows)
-            for cell, part in by_cell(prepared, grid):
-                grouped = partials[name].by_key(part, grid.bounds[cell])
-                for number, piece_of in enumerate(_split(grouped, group.key, len(found[name]))):
-                    found[name][number].append((cell, piece_of))
+        by_key: dict[GroupName, Cells] = {}
+        for name in sorted(groups, key=lambda name: name in rollups):
+            if name in rollups:
+                by_key[name] = [(cell, rollups[name].of(part)) for cell, part in by_key[rollups[name].finer]]
+            else:
+                parts = by_cell(partials[name].prepared(rows), grid)
+                by_key[name] = [
+                    (cell, partials[name].by_key(part, grid.bounds[cell])) for cell, part in parts
+                ]
+        for name, own in by_key.items():
+            for cell, grouped in own:
+                for number, some in enumerate(_split(grouped, groups[name].key, len(found[name]))):
+                    found[name][number].append((cell, some))
     return found
 
 
