@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from tempfile import gettempdir
 
 import numpy as np
 import polars as pl
@@ -32,7 +33,7 @@ def test_rows_in_a_file_are_the_rows(rows: list[int], n_columns: int, panel: int
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(_net_rows, "FILE_FROM_BYTES", 0)
         patch.setattr(_net_rows, "PANEL", panel)
-        stored = gather_rows(iter(numbers.T), 60, n_columns, Path("/tmp"))
+        stored = gather_rows(iter(numbers.T), 60, n_columns, Path(gettempdir()))
         assert isinstance(stored, RowsInFile)
         taken = stored.take(np.array(rows, dtype=np.int64))
     np.testing.assert_array_equal(taken, numbers[rows])

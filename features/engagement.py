@@ -1,0 +1,178 @@
+"""What a feed of clips tells beside likes: how long they are watched, shared, bookmarked, and how many rows ago.
+
+For logs with ``timespent`` and ``duration`` in seconds, ``share`` and ``bookmarks``. Where there is no time, recency is
+counted in units of the clock: rows of the log.
+"""
+
+import polars as pl
+
+from features import Aggregate, Log, aggregate, count, first, horizon, last, mean, per_pair, smoothed, std
+
+ENTITIES = ["user_id", "item_id", "source_id"]
+CROSSES = [("user_id", "source_id"), ("gender", "item_id"), ("age", "source_id")]
+GLANCE = 2  # seconds: who stays less has swiped on
+
+
+def share_watched(log: Log) -> pl.Expr:
+    """Seconds watched by seconds of the clip, at most 1 (clips repeat); null without a duration."""
+    return pl.when(log.duration > 0).then((log.timespent / log.duration).clip(upper_bound=1.0))
+
+
+def is_positive(log: Log) -> pl.Expr:
+    """Any sign of approval: a like, a share or a bookmark."""
+    return log.like | log.share | log.bookmarks
+
+
+@aggregate(keys=[*ENTITIES, *CROSSES, "duration"])
+def watch_share(log: Log) -> Aggregate:
+    """Smoothed mean share of the clip that was watched; null only without any history."""
+    return smoothed(share_watched(log), strength=10)
+
+
+@aggregate(keys=ENTITIES, lookbacks=[horizon(1), last(20)])
+def recent_watch_share(log: Log) -> Aggregate:
+    """Smoothed mean share of the clip that was watched, of late; null only without any history."""
+    return smoothed(share_watched(log), strength=10)
+
+
+@aggregate(keys=[*ENTITIES, *CROSSES, "duration"])
+def approval_rate(log: Log) -> Aggregate:
+    """Smoothed share of exposures that were liked, shared or bookmarked; null only without any history."""
+    return smoothed(is_positive(log), strength=10)
+
+
+@aggregate(keys=ENTITIES, lookbacks=[horizon(1), last(20)])
+def recent_approval_rate(log: Log) -> Aggregate:
+    """Smoothed share of exposures that were liked, shared or bookmarked, of late; null only without any history."""
+    return smoothed(is_positive(log), strength=10)
+
+
+@aggregate(keys=[*ENTITIES, ("user_id", "source_id")])
+def n_approvals(log: Log) -> Aggregate:
+    """Number of exposures that were liked, shared or bookmarked; 0 if none."""
+    return count(is_positive(log))
+
+
+@aggregate(keys=[*ENTITIES, ("user_id", "source_id")])
+def share_rate(log: Log) -> Aggregate:
+    """Smoothed share of exposures that were passed on to others; null only without any history."""
+    return smoothed(log.share, strength=20)
+
+
+@aggregate(keys=[*ENTITIES, ("user_id", "source_id")])
+def bookmark_rate(log: Log) -> Aggregate:
+    """Smoothed share of exposures that were bookmarked; null only without any history."""
+    return smoothed(log.bookmarks, strength=20)
+
+
+@aggregate(keys=[*ENTITIES, ("user_id", "source_id")])
+def glance_rate(log: Log) -> Aggregate:
+    """Smoothed share of exposures that were left within 2 seconds; null only without any history."""
+    return smoothed(log.timespent <= GLANCE, strength=10)
+
+
+@aggregate(keys=ENTITIES)
+def finish_rate(log: Log) -> Aggregate:
+    """Smoothed share of exposures that were watched to the end; null only without any history."""
+    return smoothed(log.timespent >= log.duration, strength=10)
+
+
+@aggregate(keys=[*ENTITIES, ("user_id", "source_id")])
+def timespent_mean(log: Log) -> Aggregate:
+    """Mean seconds that the key was watched; null if it was never shown."""
+    return mean(log.timespent)
+
+
+@aggregate(keys=ENTITIES)
+def timespent_spread(log: Log) -> Aggregate:
+    """Standard deviation of the seconds that the key was watched; null below two exposures."""
+    return std(log.timespent)
+
+
+@aggregate(keys=["user_id"], lookbacks=[horizon(1), last(20)])
+def recent_timespent(log: Log) -> Aggregate:
+    """Mean seconds that the user's clips were watched of late; null if there were none."""
+    return mean(log.timespent)
+
+
+@aggregate(keys=["user_id"])
+def approved_duration(log: Log) -> Aggregate:
+    """Mean duration in seconds of the clips the user approved of; null if there are none."""
+    return mean(log.duration.filter(is_positive(log)))
+
+
+@aggregate(keys=[*ENTITIES, ("user_id", "source_id")], model_input=False)
+def last_watched(log: Log) -> Aggregate:
+    """Clock of the last exposure that was watched for more than a glance; null if there was none."""
+    return last(log.clock.filter(log.timespent > GLANCE))
+
+
+@aggregate(keys=[*ENTITIES, ("user_id", "source_id")], model_input=False)
+def last_approved(log: Log) -> Aggregate:
+    """Clock of the last exposure that was liked, shared or bookmarked; null if there was none."""
+    return last(log.clock.filter(is_positive(log)))
+
+
+@aggregate(keys=["item_id"], model_input=False)
+def first_watched(log: Log) -> Aggregate:
+    """Clock of the first exposure that was watched for more than a glance; null if there was none."""
+    return first(log.clock.filter(log.timespent > GLANCE))
+
+
+@per_pair(each=["last_watched__user_id", "last_watched__item_id", "last_watched__source_id",
+                "last_watched__user_id_x_source_id", "last_approved__user_id", "last_approved__item_id",
+                "last_approved__source_id", "last_approved__user_id_x_source_id",
+                "first_watched__item_id"])  # fmt: skip
+def clock_since(event: pl.Expr, cutoff: pl.Expr) -> pl.Expr:
+    """Clock units (rows) from the event to the cutoff; null if it never happened."""
+    return cutoff - event
+
+
+@per_pair
+def watch_trend(recent_watch_share__item_id__h1: pl.Expr, watch_share__item_id: pl.Expr) -> pl.Expr:
+    """Share of the item watched within the last horizon minus that of all; null only without any history."""
+    return recent_watch_share__item_id__h1 - watch_share__item_id
+
+
+@per_pair
+def approval_trend(recent_approval_rate__item_id__h1: pl.Expr, approval_rate__item_id: pl.Expr) -> pl.Expr:
+    """Approval of the item within the last horizon minus that of all; null only without any history."""
+    return recent_approval_rate__item_id__h1 - approval_rate__item_id
+
+
+@per_pair
+def approval_mood(recent_approval_rate__user_id__last20: pl.Expr, approval_rate__user_id: pl.Expr) -> pl.Expr:
+    """Approval by the user in the last 20 exposures minus that in all; null only without any history."""
+    return recent_approval_rate__user_id__last20 - approval_rate__user_id
+
+
+@per_pair
+def source_affinity(approval_rate__user_id_x_source_id: pl.Expr, approval_rate__user_id: pl.Expr) -> pl.Expr:
+    """How much more the user approves of the source than of what he sees; null only without any history."""
+    return approval_rate__user_id_x_source_id - approval_rate__user_id
+
+
+@per_pair
+def source_lift(approval_rate__item_id: pl.Expr, approval_rate__source_id: pl.Expr) -> pl.Expr:
+    """How much more the item is approved of than others of its source; null only without any history."""
+    return approval_rate__item_id - approval_rate__source_id
+
+
+@per_pair
+def duration_distance(duration: pl.Expr, approved_duration__user_id: pl.Expr) -> pl.Expr:
+    """Duration of the clip minus the mean of those the user approved of, in seconds; null if either is unknown."""
+    return duration.cast(pl.Float64) - approved_duration__user_id
+
+
+@per_pair(scope="user", each=["approval_rate__item_id", "watch_share__item_id", "approval_rate__source_id",
+                              "approval_rate__user_id_x_source_id",
+                              "watch_share__user_id_x_source_id"])  # fmt: skip
+def shown_rank(value: pl.Expr, user_id: pl.Expr) -> pl.Expr:
+    """Rank of the value within the user's pairs as a share in (0, 1], ties averaged; null where the value is null."""
+    return value.rank("average").over(user_id) / value.count().over(user_id)
+
+
+@per_pair(scope="user")
+def n_pairs_of_source(source_id: pl.Expr, user_id: pl.Expr) -> pl.Expr:
+    """Number of pairs of the item's source among those the user is shown."""
+    return source_id.len().over(user_id, source_id).cast(pl.UInt32)
