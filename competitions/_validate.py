@@ -15,6 +15,7 @@ from competitions._convert import conversions, converts
 from engine import DataError, did_you_mean
 
 N_SHOWN = 3
+PLAIN_WORDS = {"nullability": "must not be null", "nan": "must not be NaN", "inf": "must be finite"}
 
 
 @dataclass(frozen=True)
@@ -205,10 +206,14 @@ def _rule_in_words(rule: str, schema: type[dy.Schema]) -> str:
         return f"{', '.join(schema.primary_key())} must not repeat"
     if not check:
         return f"the rule {rule!r} of the schema must hold"
-    if check == "nullability":
-        return f"column {name!r} must not be null"
-    limit = getattr(schema.columns()[name], check, None)
-    return f"column {name!r} must keep the rule {check!r}" + (f" ({limit})" if limit is not None else "")
+    what, column = f"column {name!r}", schema.columns()[name]
+    if check.startswith("inner_"):
+        what, column = f"every element of {what}", getattr(column, "inner", column)
+        check = check.removeprefix("inner_")
+    if check in PLAIN_WORDS:
+        return f"{what} {PLAIN_WORDS[check]}"
+    limit = getattr(column, check, None)
+    return f"{what} must keep the rule {check!r}" + (f" ({limit})" if limit is not None else "")
 
 
 def _shown(rule: str, rules: TableRules) -> tuple[str, ...]:
@@ -220,17 +225,25 @@ def _check_violations(table: pl.DataFrame, rules: TableRules, violations: Iterab
     broken = [v for v in violations if v.rows.any()]
     if broken:
         raise DataError(
-            f"{rules.title} breaks its rules:\n" + "\n".join(_line(table, v) for v in broken),
+            f"{rules.title} breaks its rules:\n" + "\n".join(_line(table, rules, v) for v in broken),
             expected="every row to keep the rules of the schema",
             todo="correct the file, or the schema and read() of the competition",
         )
 
 
-def _line(table: pl.DataFrame, violation: _Violation) -> str:
+def _line(table: pl.DataFrame, rules: TableRules, violation: _Violation) -> str:
     bad = table.filter(violation.rows)
+    columns = dict.fromkeys((*rules.unique, *violation.show))
     first = "; ".join(
-        f"row {record['row']}: " + ", ".join(f"{c}={record[c]!r}" for c in violation.show)
+        f"row {record['row']}: " + ", ".join(f"{c}={_short(record[c])}" for c in columns)
         for record in bad.head(N_SHOWN).iter_rows(named=True)
     )
     more = ", ..." if bad.height > N_SHOWN else ""
     return f"- {violation.rule}: {bad.height} of {table.height} rows do not, first {first}{more}"
+
+
+def _short(value: object) -> str:
+    """Return a value as text; of a long list its first few elements and its length."""
+    if not isinstance(value, list) or len(value) <= N_SHOWN:
+        return repr(value)
+    return f"[{', '.join(map(repr, value[:N_SHOWN]))}, ...] ({len(value)} values)"

@@ -174,21 +174,23 @@ class TestDamaged:
             "column 'content' must be readable as Array(Float32, shape=(32,)): 1 of 200 rows do not"
             in message
         )
-        assert "first row 7" in message
+        assert "first row 7: item_id=7, content=[" in message
+        assert "(31 values)" in message
 
     def test_vectors_that_are_all_of_another_length(self, vk: Settings, folder: Path) -> None:
         short = pl.col("embeddings").list.head(16).list.to_array(16)
         altered(folder, "items_meta.parquet", lambda t: t.with_columns(embeddings=short))
         assert "must be readable as Array(Float32, shape=(32,)): 200 of 200 rows do not" in failure(vk)
 
-    @pytest.mark.parametrize("value", ["nan", "inf"])
-    def test_a_vector_with_nan(self, vk: Settings, folder: Path, value: str) -> None:
+    @pytest.mark.parametrize(("value", "words"), [("nan", "must not be NaN"), ("inf", "must be finite")])
+    def test_a_vector_with_nan(self, vk: Settings, folder: Path, value: str, words: str) -> None:
         broken = pl.concat_list([pl.lit(float(value), pl.Float32), pl.col("embeddings").list.tail(31)])
         nan = pl.when(pl.col("item_id") == 7).then(broken).otherwise("embeddings")
         altered(folder, "items_meta.parquet", lambda t: t.with_columns(embeddings=nan))
         message = failure(vk)
-        assert "'content'" in message
-        assert "1 of 200 rows do not, first row 7" in message
+        assert f"every element of column 'content' {words}" in message
+        assert "1 of 200 rows do not, first row 7: item_id=7, content=[" in message
+        assert "(32 values)" in message
 
     def test_a_user_twice(self, vk: Settings, folder: Path) -> None:
         altered(folder, "users_meta.parquet", lambda t: pl.concat([t, t.head(1)]))
