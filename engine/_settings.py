@@ -58,7 +58,7 @@ class SampleSettings(BaseModel):
 class TrainingSettings(BaseModel):
     """Which pairs of the train windows a model is fitted on.
 
-    ``users``: share of the (window, user) groups that are kept whole. ``ignored``: share of the pairs of relevance
+    ``users``: share of the (window, user) groups that are kept whole. ``ignored``: share of the pairs labelled
     zero that are kept; they then weigh ``1 / ignored``, where the model takes weights.
     """
 
