@@ -77,12 +77,25 @@ def caveats(bundle: CvBundle, dataset: Dataset) -> tuple[str, ...]:
         )
     if bundle.about.get("not_scored"):
         texts.append(f"Not scored, for want of eval windows: {_text(bundle.about['not_scored'])}.")
+    if shares := _sampled(bundle):
+        texts.append(
+            f"A quick look, at {' and '.join(f'{share:.3g} of the {name}' for name, share in shares.items())}: the scores "
+            "are not those of the whole data."
+        )
     stored = bundle.about.get("fingerprint")
     if isinstance(stored, str) and stored != dataset.fingerprint:
         texts.append(
             "The data, or the code that reads it, has changed since this cross-validation: run make cv again."
         )
     return tuple(texts)
+
+
+def _sampled(bundle: CvBundle) -> dict[str, float]:
+    """Shares below 1 that the cross-validation was run with, by what they are of."""
+    settings = bundle.about.get("settings")
+    sample = settings.get("sample") if isinstance(settings, Mapping) else None
+    shares = sample.items() if isinstance(sample, Mapping) else ()
+    return {str(name): float(share) for name, share in shares if float(share) < 1}
 
 
 def _lines(value: object) -> tuple[str, ...]:

@@ -226,3 +226,13 @@ def test_another_competition_s_bundle_is_refused(bundle: CvBundle, cinema: Datas
 def test_a_bundle_without_a_score_column_is_refused(bundle: CvBundle, cinema: Dataset) -> None:
     with pytest.raises(DataError, match="no scores of als"):
         build_report(replace(bundle, oof=bundle.oof.drop("als")), cinema)
+
+
+def test_a_sample_is_told_where_the_scores_are(bundle: CvBundle, cinema: Dataset) -> None:
+    def caveats(sample: dict[str, float]) -> str:
+        about = {**bundle.about, "settings": {"seed": 1, "sample": sample}}
+        return " ".join(build_report(replace(bundle, about=about), cinema, n_resamples=10).caveats)
+
+    assert "A quick look, at 0.05 of the pairs: the scores" in caveats({"users": 1.0, "pairs": 0.05})
+    assert "at 0.1 of the users and 0.5 of the pairs" in caveats({"users": 0.1, "pairs": 0.5})
+    assert "quick look" not in caveats({"users": 1.0, "pairs": 1.0})
