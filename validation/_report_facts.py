@@ -78,10 +78,8 @@ def caveats(bundle: CvBundle, dataset: Dataset) -> tuple[str, ...]:
     if bundle.about.get("not_scored"):
         texts.append(f"Not scored, for want of eval windows: {_text(bundle.about['not_scored'])}.")
     if shares := _sampled(bundle):
-        texts.append(
-            f"A quick look, at {' and '.join(f'{share:.3g} of the {name}' for name, share in shares.items())}: the scores "
-            "are not those of the whole data."
-        )
+        of = " and ".join(f"{share:.3g} of the {name}" for name, share in shares.items())
+        texts.append(f"A quick look, at {of}: the scores are not those of the whole data.")
     stored = bundle.about.get("fingerprint")
     if isinstance(stored, str) and stored != dataset.fingerprint:
         texts.append(
