@@ -37,6 +37,7 @@ def intake_notes(
         *_left_out(c, tables),
         *_remarks(parts),
         *_without_attributes(c, keys, pairs, attributes),
+        *_without_history(c, keys, pairs),
         *_clock_notes(c, tables),
     ]
 
@@ -80,6 +81,16 @@ def _without_attributes(
                     f"{missing['n_rows'].sum()} rows of the {where} have {word} without attributes "
                     f"({missing.height} of them): their attributes are null."
                 )
+
+
+def _without_history(c: Competition, keys: Mapping[str, pl.DataFrame], pairs: pl.DataFrame) -> Iterator[str]:
+    for key, word in ((c.user, "a user"), (c.item, "an item")):
+        unseen = count_keys(pairs.lazy(), key).join(keys[key], on=key, how="anti")
+        if unseen.height:
+            yield (
+                f"{unseen['n_rows'].sum()} of {pairs.height} test pairs have {word} without a row in the log "
+                f"({unseen.height} of them)."
+            )
 
 
 def _clock_notes(c: Competition, tables: RawTables) -> Iterator[str]:

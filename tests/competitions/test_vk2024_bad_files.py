@@ -61,8 +61,11 @@ class TestStrange:
         pairs = collected(open_dataset(vk).test_pairs)
         assert pairs.height == vk_files.pairs().height + 1
 
-    def test_a_user_without_history_stays(self, vk: Settings, folder: Path) -> None:
+    def test_a_user_without_history_stays(
+        self, vk: Settings, folder: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         altered(folder, "train_interactions.parquet", lambda t: t.filter(pl.col("user_id") != 3))
+        assert "20 of 200 test pairs have a user without a row in the log (1 of them)" in notes(vk, capsys)
         pairs = collected(open_dataset(vk).test_pairs)
         assert pairs.filter(pl.col("user_id") == 3).height == 20
 
