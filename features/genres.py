@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 import polars as pl
@@ -28,19 +30,18 @@ class GenreTaste:
     """Genres of the item against those the user liked and disliked."""
 
     def fit(self, history: pl.LazyFrame, window: Window) -> None:
-        """Sum the genre vectors of each user's liked and disliked rows."""
-        rows = history.select("user_id", "genres", "like", "dislike").collect(engine="in-memory")
-        self.users = rows["user_id"].unique().sort()
-        places = codes(rows["user_id"], self.users)
-        vectors = genre_vectors(rows["genres"])
-        self.liked = self._profiles(vectors, places, rows["like"])
-        self.disliked = self._profiles(vectors, places, rows["dislike"])
+        """Count the genres of each user's liked and disliked rows; nothing of the size of the log is held."""
+        dtype = history.collect_schema()["genres"]
+        self.liked, self.disliked = (
+            _profiles(history.filter(which), dtype) for which in (pl.col("like"), pl.col("dislike"))
+        )
 
     def transform(self, pairs: pl.DataFrame) -> pl.DataFrame:
         """Compare each pair's item with the profile of its user."""
         vectors = genre_vectors(pairs["genres"])
-        places = codes(pairs["user_id"], self.users)  # users without history share the empty last row
-        liked, disliked = cosine(vectors, self.liked[places]), cosine(vectors, self.disliked[places])
+        liked, disliked = (
+            cosine(vectors, profiles.of(pairs["user_id"])) for profiles in (self.liked, self.disliked)
+        )
         columns = {
             "genre_cosine_liked": liked,
             "genre_cosine_disliked": disliked,
@@ -51,11 +52,26 @@ class GenreTaste:
             for name, values in columns.items()
         )
 
-    def _profiles(self, vectors: Vectors, places: npt.NDArray[np.intp], which: pl.Series) -> Vectors:
-        profiles = np.zeros((len(self.users) + 1, vectors.shape[1]))
-        chosen = which.fill_null(value=False).to_numpy()
-        np.add.at(profiles, places[chosen], vectors[chosen])
-        return profiles
+
+@dataclass(frozen=True)
+class Profiles:
+    """Counts of genres (n_users + 1, n_genres); the last row is empty: users without any share it."""
+
+    users: pl.Series
+    counts: Vectors
+
+    def of(self, users: pl.Series) -> Vectors:
+        """Profiles of users, one row each."""
+        return self.counts[codes(users, self.users)]
+
+
+def _profiles(rows: pl.LazyFrame, dtype: pl.DataType) -> Profiles:
+    exploded = rows.select("user_id", "genres").explode("genres").drop_nulls()
+    cells = exploded.group_by("user_id", "genres").len().collect(engine="streaming")
+    users = cells["user_id"].unique().sort()
+    counts = np.zeros((len(users) + 1, len(dtype.inner.categories)))  # type: ignore[attr-defined]
+    counts[codes(cells["user_id"], users), cells["genres"].to_physical().to_numpy()] = cells["len"].to_numpy()
+    return Profiles(users, counts)
 
 
 def genre_vectors(genres: pl.Series) -> Vectors:
