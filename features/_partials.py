@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import polars as pl
 from polars.exceptions import PolarsError
@@ -34,6 +35,12 @@ class Partials:
         self.is_wide: bool | None = None
         self.expressions: dict[tuple[int, tuple[float | None, ...]], list[pl.Expr]] = {}
 
+    @property
+    def engine(self) -> Literal["in-memory", "streaming"]:
+        """Streaming is twice as fast, but does not go through a group's rows in their order."""
+        states = (*self.group.merged, *self.group.carried)
+        return "in-memory" if any(s.operation in ("first", "last") for s in states) else "streaming"
+
     def prepared(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Filter the rows of a slice, and give them the references as columns."""
         if self.group.where is not None:
@@ -58,16 +65,19 @@ class Partials:
         if self._grouped_first(rows):
             lazy = self._known(rows).group_by(on).agg(parts)
             lazy = lazy.join(self.index.lookup.lazy(), on=on, how="inner", validate="1:1")
+        elif self.engine == "streaming":
+            own = rows.lazy().join(self.index.lookup.lazy(), on=on, how="inner", validate="m:1")
+            lazy = own.group_by("code").agg(parts)
         else:
             lazy = narrowed(rows, self.index).lazy().group_by("code").agg(parts)
-        return lazy.collect(engine="in-memory")
+        return lazy.collect(engine=self.engine)
 
     def by_key(self, rows: pl.DataFrame, until: int) -> pl.DataFrame:
         """Give the parts of all keys, by the key's columns (``code`` 0 for the empty key)."""
         if not self.group.key:
             return self.of(rows, until)
         on, key = self.index.on, self.group.key
-        found = self._known(rows).group_by(on).agg(self._expressions(until)).collect(engine="in-memory")
+        found = self._known(rows).group_by(on).agg(self._expressions(until)).collect(engine=self.engine)
         return self.index.unpacked(found) if on != list(key) else found
 
     def _known(self, rows: pl.DataFrame) -> pl.LazyFrame:
