@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 import polars as pl
@@ -22,7 +23,7 @@ from features import (
     last,
 )
 from tests.features.tile_cases import CASES, Case, Seen
-from tests.features.tile_logs import HOUR
+from tests.features.tile_logs import HOUR, rows_of, whole
 
 Key = tuple[str, ...]
 KEYS: tuple[Key, ...] = (
@@ -43,6 +44,11 @@ SPANS = {"__3h": 3 * HOUR, "__h1": 2 * HOUR}
 
 def catalogue_of(dataset: Dataset) -> Catalogue:
     """Declare every case for every key and lookback."""
+    return replace(_declared(), dataset=dataset)
+
+
+@cache
+def _declared() -> Catalogue:
     registry = Registry()
     for name, case in CASES.items():
 
@@ -58,7 +64,7 @@ def catalogue_of(dataset: Dataset) -> Catalogue:
             where=(lambda log: log.like) if case.where else None,
             registry=registry,
         )(body)
-    return bind_catalogue(dataset, registry)
+    return bind_catalogue(whole(rows_of(0, 0)), registry)
 
 
 @dataclass(frozen=True)
@@ -149,3 +155,8 @@ def same_bits(a: pl.Series, b: pl.Series) -> bool:
         return True
     bits = [s.fill_null(0.0).to_numpy().view(np.int64 if s.dtype == pl.Float64 else np.int32) for s in (a, b)]
     return bool((bits[0] == bits[1]).all())
+
+
+def differing(a: pl.DataFrame, b: pl.DataFrame) -> list[str]:
+    """Name the columns that do not have the same bits in both frames; those with a bound are told apart by it."""
+    return [name for name in a.columns if not same_bits(a[name], b[name])]

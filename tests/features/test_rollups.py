@@ -1,0 +1,107 @@
+"""Coarse keys rolled up from finer ones, and grouping before or after narrowing, change no bit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import polars as pl
+import pytest
+
+from competitions import Dataset
+from features import Catalogue, KeyTable, Window, aggregate_tables, compute_windows
+from features._rollup import Rollup
+from tests.features.tile_logs import END, cut, pairs_of, rows_of, whole, window_at
+from tests.features.tile_oracle import BLOCKS, catalogue_of, check, differing
+
+PAIRS = pairs_of(24)
+WINDOWS = [window_at(hour) for hour in (3, END)]
+MOST = 10**12
+# What is rolled up only where nothing of the key needs rows: first and last values, last(n) and plain aggregations.
+PLAIN = ("first_", "last_", "n_notes", "middle", "liked_first", "liked_middle")
+TILED = [
+    block.column(case)
+    for block in BLOCKS
+    if block.lookback in ("", "__h1") and block.key in ((), ("user_id",), ("item_id",), ("kind",), ("age",))
+    for case in (name.split("__")[0] for name in block.columns)
+    if not case.startswith(PLAIN)
+]
+
+
+def sliced(seed: int, n_rows: int, *ends: int) -> Dataset:
+    rows = rows_of(seed, n_rows)
+    return cut(whole(rows), rows, ends)
+
+
+def bulk(catalogue: Catalogue, names: list[str]) -> dict[Window, pl.DataFrame]:
+    return compute_windows(catalogue, names, dict.fromkeys(WINDOWS, PAIRS))
+
+
+@pytest.fixture
+def rolled(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
+    """Keys of what was rolled up."""
+    keys: list[tuple[str, ...]] = []
+    of = Rollup.of
+
+    def watched(self: Rollup, partial: pl.DataFrame) -> pl.DataFrame:
+        keys.append(self.key)
+        return of(self, partial)
+
+    monkeypatch.setattr(Rollup, "of", watched)
+    return keys
+
+
+def test_roll_ups_change_no_bit(monkeypatch: pytest.MonkeyPatch, rolled: list[tuple[str, ...]]) -> None:
+    """In no slice, in all slices, and in the large ones only."""
+    catalogue = catalogue_of(sliced(1, 200, 30, 31, 90, 170))
+    found = []
+    for least in (MOST, 0, 50):
+        monkeypatch.setattr("features._scan.ROLLUP_ROWS", least)
+        rolled.clear()
+        found.append(bulk(catalogue, TILED))
+        assert set(rolled) == (set() if least == MOST else {(), ("kind",), ("age",)})
+    for other in found[1:]:
+        assert [differing(found[0][window], other[window]) for window in WINDOWS] == [[], []]
+
+
+def test_rolled_up_columns_equal_the_plain_queries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keys that cannot be rolled up, beside those that can."""
+    monkeypatch.setattr("features._scan.ROLLUP_ROWS", 0)
+    dataset = sliced(5, 120, 40, 80)
+    blocks = [b for b in BLOCKS if b.lookback == "__h1" and b.key in ((), ("item_id",), ("kind",))]
+    found = bulk(catalogue_of(dataset), [name for block in blocks for name in block.columns])
+    for block in blocks:
+        check(dataset, WINDOWS[1], block, found[WINDOWS[1]], PAIRS)
+
+
+@pytest.mark.parametrize("least", [0, MOST], ids=["rolled", "grouped"])
+def test_narrowing_before_or_after_grouping_changes_no_bit(
+    monkeypatch: pytest.MonkeyPatch, least: int
+) -> None:
+    monkeypatch.setattr("features._scan.ROLLUP_ROWS", least)
+    catalogue = catalogue_of(sliced(4, 150, 60, 100))
+    keys = ((), ("item_id",), ("device", "user_id"))
+    rows = [block for block in BLOCKS if block.key in keys and block.lookback in ("__3h", "__last2")]
+    names = [name for block in rows for name in block.columns]
+    found = []
+    for wide in (0.0, float("inf")):
+        monkeypatch.setattr("features._partials.WIDE", wide)
+        found.append(bulk(catalogue, names))
+    assert [differing(found[0][window], found[1][window]) for window in WINDOWS] == [[], []]
+
+
+def test_tables_of_keys_are_rolled_up_too(rolled: list[tuple[str, ...]]) -> None:
+    """A key in a table has the value that it has by itself, without a finer key to be rolled up from."""
+    catalogue = catalogue_of(sliced(6, 150, 60, 100))
+    coarse = [name for name in TILED if "__kind" in name or "__age" in name]
+    alone = _by_slot(aggregate_tables(catalogue, WINDOWS, coarse))
+    assert not rolled
+    together = _by_slot(aggregate_tables(catalogue, WINDOWS, TILED))
+    assert set(rolled) == {(), ("kind",), ("age",)}
+    assert alone.keys() < together.keys()
+    for slot, values in alone.items():
+        assert differing(values, together[slot]) == [], slot
+
+
+def _by_slot(tables: Iterable[KeyTable]) -> dict[tuple[Window, str, str], pl.DataFrame]:
+    """Put tables by window and columns, sorted by key."""
+    return {(t.window, t.lookback.text, str(t.values.columns)): t.values.sort(t.key) for t in tables}

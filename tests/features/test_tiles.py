@@ -1,0 +1,124 @@
+"""However a log is cut, lies, is tiled or split, a value has the bits that one plain query over the history gives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import polars as pl
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+from competitions import Dataset
+from features import Window, compute_windows
+from tests.features.tile_cases import CASES
+from tests.features.tile_logs import END, cut, pairs_of, rows_of, whole, window_at
+from tests.features.tile_oracle import BLOCKS, Block, catalogue_of, check, differing
+
+# No shrinking: an example costs half a second, and the message names the column and the window.
+SEARCH = settings(deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate))
+PAIRS = pairs_of(24)
+
+
+def compute(
+    dataset: Dataset, windows: Sequence[Window], names: Sequence[str], pairs: pl.DataFrame
+) -> dict[Window, pl.DataFrame]:
+    return compute_windows(catalogue_of(dataset), names, dict.fromkeys(windows, pairs))
+
+
+seeds, sizes = st.integers(0, 10**6), st.integers(0, 90)
+hours = st.lists(st.integers(0, END), min_size=1, max_size=4, unique=True)
+edges = st.lists(st.integers(1, 89), max_size=6)
+some_block = st.sampled_from(BLOCKS)
+
+
+@settings(SEARCH, max_examples=16)
+@given(
+    seed=seeds, n=sizes, ends=edges, cutoffs=hours, block=some_block, horizons=st.sampled_from([(2,), (1, 2)])
+)
+def test_any_slices_and_windows_give_what_one_query_gives(
+    seed: int,
+    n: int,
+    ends: list[int],
+    cutoffs: list[int],
+    block: Block,
+    horizons: tuple[int, ...],
+) -> None:
+    rows = rows_of(seed, n)
+    dataset = cut(whole(rows), rows, ends)
+    windows = [window_at(hour) for hour in cutoffs]
+    extra = [window_at(hour, horizon) for hour in cutoffs for horizon in horizons if horizon != 2]
+    found = compute(dataset, [*windows, *extra], block.columns, PAIRS)
+    for window in windows:
+        check(dataset, window, block, found[window], PAIRS)
+
+
+def test_many_columns_of_a_longer_log_are_what_one_query_gives() -> None:
+    """All keys in one pass: states, tiles and slices shared by everything."""
+    rows = rows_of(7, 400)
+    dataset = cut(whole(rows), rows, [50, 51, 190, 333])
+    blocks = BLOCKS[::3]  # every key, and every lookback
+    names = [name for block in blocks for name in block.columns]
+    found = compute(dataset, [window_at(hour) for hour in (5, 8, END)], names, PAIRS)
+    for number, block in enumerate(blocks):
+        window = window_at((5, 8, END)[number % 3])
+        check(dataset, window, block, found[window], PAIRS)
+
+
+@settings(SEARCH, max_examples=8)
+@given(seed=seeds, n=sizes, block=some_block, ends=edges)
+def test_the_order_of_a_table_in_memory_and_its_slices_change_no_bit(
+    seed: int, n: int, block: Block, ends: list[int]
+) -> None:
+    """Decayed sums among them: what rows lie in which slice is no matter."""
+    rows = rows_of(seed, n)
+    windows = [window_at(4), window_at(9)]
+    shuffled = rows.sample(fraction=1.0, shuffle=True, seed=seed)
+    one, *others = (
+        compute(dataset, windows, block.columns, PAIRS)
+        for dataset in (whole(rows), whole(shuffled), cut(whole(rows), rows, ends))
+    )
+    for other in others:
+        assert [differing(one[w], other[w]) for w in windows] == [[], []]
+
+
+@settings(SEARCH, max_examples=8)
+@given(seed=seeds, n=sizes, ends=edges, cutoffs=hours, block=some_block)
+def test_windows_together_equal_each_by_itself(
+    seed: int, n: int, ends: list[int], cutoffs: list[int], block: Block
+) -> None:
+    rows = rows_of(seed, n)
+    dataset = cut(whole(rows), rows, ends)
+    windows = [window_at(hour) for hour in cutoffs]
+    together = compute(dataset, windows, block.columns, PAIRS)
+    bounded = {block.column(name) for name, case in CASES.items() if case.bound}
+    for window in windows:
+        alone = compute(dataset, [window], block.columns, PAIRS)[window]
+        assert set(differing(together[window], alone)) <= bounded
+
+
+@settings(SEARCH, max_examples=6)
+@given(seed=seeds, n=sizes, ends=edges, cutoffs=st.sets(st.sampled_from([2, 4, 6, 8, 10]), min_size=1))
+def test_decayed_sums_have_the_same_bits_if_windows_lie_a_horizon_apart(
+    seed: int, n: int, ends: list[int], cutoffs: set[int]
+) -> None:
+    rows = rows_of(seed, n)
+    names = [b.column(c) for b in BLOCKS if b.lookback in ("", "__h1") for c in ("fading", "fading_h")]
+    windows = [window_at(hour) for hour in sorted({*cutoffs, END})]
+    together = compute(cut(whole(rows), rows, ends), windows, names, PAIRS)
+    for window in (windows[0], windows[-1]):
+        alone = compute(whole(rows), [window], names, PAIRS)[window]
+        assert differing(together[window], alone) == []
+
+
+@settings(SEARCH, max_examples=6)
+@given(seed=seeds, n=sizes, block=some_block, chosen=st.sets(st.integers(0, 23), min_size=1, max_size=6))
+def test_a_pair_has_the_same_value_in_bulk_in_a_sample_and_alone(
+    seed: int, n: int, block: Block, chosen: set[int]
+) -> None:
+    """Priors are over all keys, whichever are asked for."""
+    rows = rows_of(seed, n)
+    dataset, window = cut(whole(rows), rows, [20, 40]), window_at(10)
+    bulk = compute(dataset, [window], block.columns, PAIRS)[window][sorted(chosen)]
+    sample = PAIRS[sorted(chosen)]
+    assert differing(compute(dataset, [window], block.columns, sample)[window], bulk) == []
+    assert differing(compute(dataset, [window], block.columns, sample[:1])[window], bulk[:1]) == []
