@@ -17,6 +17,14 @@ from validation import Window
 Codes = npt.NDArray[np.uint32]
 Sums = npt.NDArray[np.int64]
 
+_NONE = {"smallest": np.iinfo(np.int64).max, "largest": np.iinfo(np.int64).min}
+_EXTREME = {"smallest": np.minimum, "largest": np.maximum}
+
+
+def _is_integer_extreme(state: State, schema: pl.Schema) -> bool:
+    dtype = state.value_dtype(schema) if state.operation in _NONE else None
+    return dtype is not None and dtype.is_integer() and dtype not in (pl.UInt64, pl.Int128, pl.UInt128)
+
 
 class Accumulator:
     """Parts of the states of one key: sums as dense Int64 (n_cells, n_keys + 1), values as a column a cell.
@@ -33,8 +41,13 @@ class Accumulator:
         self.sums: dict[str, Sums] = {
             part: np.zeros(shape, np.int64) for s in states if not s.is_value for part in s.parts(schema)
         }
+        self.extremes: dict[str, Sums] = {
+            s.name: np.full(shape, _NONE[s.operation], np.int64)
+            for s in states
+            if _is_integer_extreme(s, schema)
+        }
         self.values: dict[str, list[pl.Series | None]] = {
-            s.name: [None] * grid.n_cells for s in states if s.is_value
+            s.name: [None] * grid.n_cells for s in states if s.is_value and s.name not in self.extremes
         }
 
     def add(self, cell: int, partial: pl.DataFrame) -> None:
@@ -45,6 +58,10 @@ class Accumulator:
         codes = partial["code"].to_numpy()
         for name, cells in self.sums.items():
             cells[cell][codes] += partial[name].to_numpy()
+        for name, cells in self.extremes.items():
+            operation = self.states[name].operation
+            values = partial[name].fill_null(_NONE[operation]).to_numpy()
+            cells[cell][codes] = _EXTREME[operation](cells[cell][codes], values)
         if self.values:
             where = np.full(self.n_keys + 1, -1, dtype=np.int64)
             where[codes] = np.arange(len(codes))
@@ -65,6 +82,8 @@ class Accumulator:
     def read(self, window: Window, lookback: Lookback, state: State, codes: Codes) -> pl.Series:
         """Give the state of each code over the span of a lookback, named by the state."""
         first, until = self.grid.cells(window, lookback)
+        if state.name in self.extremes:
+            return self._extreme(state, first, until, codes)
         if state.is_value:
             return self._value(state, first, until, codes)
         if state.operation == "decayed":
@@ -74,8 +93,21 @@ class Accumulator:
 
     def _span(self, part: str, first: int, until: int, codes: Codes) -> Sums:
         sums = self.sums[part]
-        total: Sums = sums[until - 1][codes]
-        return total - sums[first - 1][codes] if first else total
+        total: Sums = sums[until - 1].take(codes)
+        if first:
+            total -= sums[first - 1].take(codes)
+        return total
+
+    def _extreme(self, state: State, first: int, until: int, codes: Codes) -> pl.Series:
+        cells = self.extremes[state.name]
+        found = cells[first].take(codes)
+        for cell in range(first + 1, until):
+            _EXTREME[state.operation](found, cells[cell].take(codes), out=found)
+        values = pl.col(state.name)
+        known = pl.DataFrame({state.name: found}).select(
+            pl.when(values != _NONE[state.operation]).then(values)
+        )
+        return known.to_series()
 
     def _value(self, state: State, first: int, until: int, codes: Codes) -> pl.Series:
         chosen = pl.Series(codes)

@@ -10,11 +10,13 @@ import numpy as np
 import polars as pl
 
 from competitions import Dataset
+from engine import Store
 from features._column import FeatureColumn
 from features._errors import FeatureError
 from features._finish import finished, guarded
 from features._grid import Grid, base_bounds, make_grid
 from features._groups import Group, GroupName, make_groups
+from features._kept import Kept
 from features._keys import KeyIndex, index_of, index_pairs
 from features._plan import Pass
 from features._registry import Key
@@ -55,13 +57,14 @@ class Aggregated:
 class Work:
     """Aggregates to compute: the passes, and the pairs of each window joined with attributes.
 
-    ``budget_gib``: of the states that are in memory at a time.
+    ``budget_gib``: of the states that are in memory at a time. ``store``: where parts of partitions are kept, if given.
     """
 
     dataset: Dataset
     passes: tuple[Pass, ...]
     frames: Frames
     budget_gib: float = math.inf
+    store: Store | None = None
     grid: Grid = field(init=False)
     groups: Mapping[GroupName, Group] = field(init=False)
 
@@ -119,7 +122,8 @@ def compute_aggregates(work: Work, after_slice: Callable[[], None] = lambda: Non
         groups = {name: group for name, group in work.groups.items() if name in names}
         own = {key: index.part(batch.part, batch.n_parts) for key, index in indexes.items()}
         own[()] = index_of((), ())
-        scan = Scan(work.dataset, groups, sorted(work.frames), own, work.grid)
+        kept = None if work.store is None else Kept(work.store, work.dataset, work.grid)
+        scan = Scan(work.dataset, groups, sorted(work.frames), own, work.grid, kept)
         scan.run(after_slice)
         yield from _finished(scan, batch, work.frames)
 
@@ -175,8 +179,9 @@ def check_exact(one: Pass, states: pl.DataFrame) -> None:
             continue
         values = states[state.name]
         bound = _bound(state, values)
-        largest = values.cast(pl.Float64).abs().max()
-        if isinstance(largest, float) and not largest < bound:
+        ends = [abs(float(end)) for end in (values.min(), values.max()) if end is not None]  # type: ignore[arg-type]
+        largest = max(ends, default=0.0)
+        if not largest < bound:
             names = ", ".join(c.name for c in one.columns)
             raise FeatureError(
                 f"A sum in {names} reaches {largest:.3g}, beyond {bound:.3g}: it would not be exact.",

@@ -17,6 +17,8 @@ from features._tails import narrowed
 
 WIDE = 0.25  # of the rows: with more distinct keys than that, rows are narrowed before they are grouped
 
+References = dict[str, float | None]
+
 
 class Partials:
     """Computes the parts of one group for the keys of an index.
@@ -31,15 +33,16 @@ class Partials:
         self.half_lives = {
             s.name: s.clock_units(horizon) for s in (*group.merged, *group.carried) if s.half_life is not None
         }
-        self.references: dict[str, float | None] = dict.fromkeys(group.references)
+        self.references: References = dict.fromkeys(group.references)
+        self.states = (*group.merged, *group.carried)
         self.is_wide: bool | None = None
         self.expressions: dict[tuple[int, tuple[float | None, ...]], list[pl.Expr]] = {}
 
     @property
     def engine(self) -> Literal["in-memory", "streaming"]:
         """Streaming is twice as fast, but does not go through a group's rows in their order."""
-        states = (*self.group.merged, *self.group.carried)
-        return "in-memory" if any(s.operation in ("first", "last") for s in states) else "streaming"
+        is_ordered = any(s.operation in ("first", "last") for s in self.states)
+        return "in-memory" if is_ordered else "streaming"
 
     def prepared(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Filter the rows of a slice, and give them the references as columns."""
@@ -62,7 +65,7 @@ class Partials:
         if not self.group.key:
             return rows.select(pl.lit(0, pl.UInt32).alias("code"), *parts)
         on = self.index.on
-        if self._grouped_first(rows):
+        if self.is_narrow(rows):
             lazy = self._known(rows).group_by(on).agg(parts)
             lazy = lazy.join(self.index.lookup.lazy(), on=on, how="inner", validate="1:1")
         elif self.engine == "streaming":
@@ -87,12 +90,12 @@ class Partials:
     def coded(self, by_key: pl.DataFrame) -> pl.DataFrame:
         """Keep the parts of indexed keys, with ``code``, of what ``by_key`` or a roll-up gave."""
         if not self.group.key:
-            return by_key
+            return by_key.with_columns(pl.lit(0, pl.UInt32).alias("code"))
         return narrowed(self.index.with_lookup(by_key), self.index)
 
-    def _grouped_first(self, rows: pl.DataFrame) -> bool:
+    def is_narrow(self, rows: pl.DataFrame) -> bool:
         """Tell whether so few keys are in the rows that grouping all of them is cheaper than narrowing the rows."""
-        if self.is_wide is None:
+        if self.is_wide is None and self.group.key:
             counts = rows.select(pl.col(self.group.key).n_unique()).row(0)
             self.is_wide = math.prod(counts) > WIDE * rows.height
         return not self.is_wide
@@ -102,7 +105,7 @@ class Partials:
         if own not in self.expressions:
             self.expressions[own] = [
                 part
-                for state in (*self.group.merged, *self.group.carried)
+                for state in self.states
                 for part in state.partial(
                     self.schema,
                     until,

@@ -110,7 +110,7 @@ def _aggregate(
         w: shown(catalogue.dataset, w, read_pairs(catalogue, w, store)).select("pair_id", *keys)
         for w in windows
     }
-    work = Work(catalogue.dataset, passes, frames, settings.memory_gib * SHARE)
+    work = Work(catalogue.dataset, passes, frames, settings.memory_gib * SHARE, store)
     recipes = {window: column_recipes(catalogue, window, names) for window in windows}
     readings = [f"reading part {n + 1}" for n in range(n_readings(work))]
     columns = [f"{name} @ {window.name}" for name in names for window in windows]

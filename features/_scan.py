@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 from time import perf_counter
 
 import numpy as np
 import polars as pl
 from polars.exceptions import PolarsError
 
-from competitions import Dataset
+from competitions import Dataset, LogSlice
 from features._accumulate import Accumulator, Codes
 from features._errors import FeatureError
 from features._grid import Grid
 from features._groups import Group, GroupName, physical
+from features._kept import Kept
 from features._keys import KeyIndex
 from features._lookback import Lookback
 from features._partials import Partials
@@ -32,7 +34,8 @@ from validation import Window
 class Scan:
     """One pass over the log: what is asked, for which windows and keys, and what was found.
 
-    ``seconds``: what each group took by itself. ``merged``, ``slots``: what was found, by tile and by window.
+    ``kept``: where parts of partitions are kept, if they are. ``seconds``: what each group took by itself. ``merged``,
+    ``slots``: what was found, by tile and by window.
     """
 
     dataset: Dataset
@@ -40,6 +43,7 @@ class Scan:
     windows: Sequence[Window]
     indexes: Mapping[Key, KeyIndex]
     grid: Grid
+    kept: Kept | None = None
     seconds: dict[GroupName, float] = field(default_factory=dict)
     merged: dict[GroupName, Accumulator] = field(default_factory=dict)
     slots: dict[GroupName, dict[Slot, pl.DataFrame]] = field(default_factory=dict)
@@ -53,19 +57,28 @@ class Scan:
         until = self.grid.bounds[-1]
         for piece in self.dataset.slices:
             if piece.first_clock is None or piece.first_clock < until:
-                rows = slice_rows(self.dataset, piece, columns, until)
-                rolled = rollups if rows.height >= ROLLUP_ROWS else {}
-                finer = {rollup.finer for rollup in rolled.values()}
-                for name in order:
-                    if name in rolled:
-                        self._timed(name, running[name].roll_up, rolled[name], running[rolled[name].finer])
-                    else:
-                        self._timed(name, running[name].add, rows, name in finer)
-                del rows
+                self._read(_Piece(self.dataset, piece, columns, until), running, rollups, order)
             after_slice()
         for name, one in running.items():
             self._timed(name, one.close)
             self.merged[name], self.slots[name] = one.merged, one.slots
+
+    def _read(
+        self,
+        piece: _Piece,
+        running: Mapping[GroupName, _Running],
+        rollups: Mapping[GroupName, Rollup],
+        order: Sequence[GroupName],
+    ) -> None:
+        """Take one slice in: what is kept of it, what rolls up, and the rest from its rows."""
+        rolled = rollups if piece.n_rows >= ROLLUP_ROWS else {}
+        finer = {rollup.finer for rollup in rolled.values()}
+        for name in order:
+            if name in rolled:
+                self._timed(name, running[name].roll_up, rolled[name], running[rolled[name].finer])
+            else:
+                kept = self.kept if self.kept and self.kept.is_for(piece.slice, running[name].group) else None
+                self._timed(name, running[name].add, piece, name in finer, kept)
 
     def _timed(self, name: GroupName, work: Callable[..., None], *arguments: object) -> None:
         began = perf_counter()
@@ -103,6 +116,24 @@ class Scan:
         return asked.join(codes_of, on="code", how="left", validate="m:1", maintain_order="left")[state.name]
 
 
+class _Piece:
+    """A slice whose rows are read when somebody asks for them, and then kept until the slice is done."""
+
+    def __init__(self, dataset: Dataset, piece: LogSlice, columns: Collection[str], until: int) -> None:
+        self.slice = piece
+        self._read: Callable[[], pl.DataFrame] = partial(slice_rows, dataset, piece, columns, until)
+
+    @cached_property
+    def rows(self) -> pl.DataFrame:
+        """All columns that some group reads, sorted by (clock, row)."""
+        return self._read()
+
+    @property
+    def n_rows(self) -> int:
+        """Number of rows of the slice, as its partition tells, or as they are."""
+        return self.rows.height if self.slice.n_rows is None else self.slice.n_rows
+
+
 class _Running:
     """One group while the log goes by. ``cells``: the parts of all keys in the last slice, for coarser ones."""
 
@@ -117,24 +148,36 @@ class _Running:
         self.slots: dict[Slot, pl.DataFrame] = {}
         self.cells: list[tuple[int, pl.DataFrame]] = []
 
-    def add(self, rows: pl.DataFrame, is_finer: bool) -> None:
-        """Take in the rows of a slice: all its columns, sorted by (clock, row)."""
+    def add(self, piece: _Piece, is_finer: bool, kept: Kept | None) -> None:
+        """Take in a slice: its parts from the store if they are there, else its rows."""
+        found = None if kept is None else kept.find(piece.slice, self.partials)
+        if found is not None:
+            self.cells = found
+            for cell, part in found:
+                self.merged.add(cell, self.partials.coded(part))
+            return
+        before = dict(self.partials.references)
         try:
-            self._add(rows, is_finer)
+            by_key = self._add(piece.rows, is_finer, is_kept=kept is not None)
         except PolarsError as error:
-            raise blamed(self.group, rows, error, self.partials.fails_on) from error
+            raise blamed(self.group, piece.rows, error, self.partials.fails_on) from error
+        if kept is not None and by_key and not self.partials.is_wide:
+            kept.put(piece.slice, self.partials, before, self.cells)
 
-    def _add(self, rows: pl.DataFrame, is_finer: bool) -> None:
+    def _add(self, rows: pl.DataFrame, is_finer: bool, *, is_kept: bool) -> bool:
+        """Take in rows: all columns, sorted by (clock, row). Tell whether ``cells`` has the parts of all keys now."""
         rows = self.partials.prepared(rows)
         self.cells = []
+        by_key = is_finer or (is_kept and bool(rows.height) and self.partials.is_narrow(rows))
         for cell, part in by_cell(rows, self.scan.grid):
             until = self.scan.grid.bounds[cell]
-            if is_finer:
+            if by_key:
                 self.cells.append((cell, self.partials.by_key(part, until)))
                 self.merged.add(cell, self.partials.coded(self.cells[-1][1]))
             elif self.group.merged:
                 self.merged.add(cell, self.partials.of(part, until))
             self._add_rows(cell, part)
+        return by_key
 
     def _add_rows(self, cell: int, part: pl.DataFrame) -> None:
         if self.tails is None and self.direct is None:
@@ -151,8 +194,8 @@ class _Running:
         """Take in a slice from the parts of a finer key."""
         known = finer.partials.references
         self.partials.references = {name: known[name] for name in self.partials.references}
-        for cell, partial in finer.cells:
-            self.merged.add(cell, self.partials.coded(rollup.of(partial)))
+        for cell, fine in finer.cells:
+            self.merged.add(cell, self.partials.coded(rollup.of(fine)))
 
     def close(self) -> None:
         """Finish when the log has gone by."""

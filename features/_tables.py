@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import polars as pl
@@ -28,7 +30,7 @@ from features._scan import Scan, lookbacks_of
 from features._states import State
 from validation import Window
 
-PART_BYTES = 2**28  # of states that are merged at a time
+PART_BYTES = 2**27  # of states that are merged at a time
 ROWS = State("count", pl.lit(1))
 
 
@@ -63,8 +65,9 @@ def aggregate_tables(
     everywhere = _everywhere(catalogue.dataset, groups, grid, windows, cells)
     for name, group in groups.items():
         own = [one for one in passes if (one.source, one.key) == name]
-        for parts in cells.pop(name) if group.key and own else []:
-            yield from _tables(catalogue.dataset, group, own, parts, grid, windows, everywhere)
+        if group.key and own:
+            merge = partial(_tables, catalogue.dataset, group, own, grid, windows, everywhere)
+            yield from _side_by_side(merge, cells.pop(name))
 
 
 def _counted(groups: Mapping[GroupName, Group], passes: Sequence[Pass]) -> dict[GroupName, Group]:
@@ -171,18 +174,32 @@ def _everywhere(
     return scan
 
 
+def _side_by_side(merge: Callable[[Cells], list[KeyTable]], parts: Sequence[Cells]) -> Iterator[KeyTable]:
+    """Merge parts in as many threads as Polars has, a few ahead of who takes the tables, in their order."""
+    n_threads = pl.thread_pool_size()
+    with ThreadPoolExecutor(n_threads) as pool:
+        waiting = [pool.submit(merge, part) for part in parts[:n_threads]]
+        for number in range(len(parts)):
+            tables = waiting[number].result()
+            if number + n_threads < len(parts):
+                waiting.append(pool.submit(merge, parts[number + n_threads]))
+            yield from tables
+            tables.clear()
+
+
 def _tables(
     dataset: Dataset,
     group: Group,
     passes: Sequence[Pass],
-    cells: Cells,
     grid: Grid,
     windows: Sequence[Window],
     everywhere: Scan,
-) -> Iterator[KeyTable]:
+    cells: Cells,
+) -> list[KeyTable]:
     """Merge one part of a group's keys and finish its columns for every window and lookback."""
     if not cells:
-        return
+        return []
+    tables = []
     index = index_of(group.key, [part for _, part in cells])
     merged = Accumulator(group.merged, index.n_keys, grid, dataset.history_schema)
     for cell, part in cells:
@@ -200,4 +217,5 @@ def _tables(
             check_exact(one, states)
             values = guarded(states, [finished(column) for column in one.columns], one.columns)
             keys = index.frame.select(group.key)[codes]
-            yield KeyTable(window, group.key, one.lookback, keys.hstack(values))
+            tables.append(KeyTable(window, group.key, one.lookback, keys.hstack(values)))
+    return tables
