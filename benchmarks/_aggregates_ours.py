@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import wraps
 from typing import TypeAlias
 
 import polars as pl
@@ -33,8 +32,8 @@ from validation import Window
 Body: TypeAlias = Callable[[Log], Aggregate]
 
 
-def declared(lookbacks: tuple[int | None, ...], scale: float = 1.0) -> Registry:
-    """Declare the 15 aggregates by all keys and the lookbacks. ``scale``: times each value, in its last step."""
+def declared(lookbacks: tuple[int | None, ...]) -> Registry:
+    """Declare the 15 aggregates by all keys and the lookbacks."""
     registry = Registry()
     grid: tuple[Lookback | None, ...] = tuple(None if n is None else horizon(n) for n in lookbacks)
     keys = [key[0] if len(key) == 1 else key for key in KEYS]
@@ -62,9 +61,7 @@ def declared(lookbacks: tuple[int | None, ...], scale: float = 1.0) -> Registry:
 
     own: list[Body] = [n, last_clock, first_clock, timespent_std, watch_share]
     for body in (*own, *(body for name in OUTCOMES for body in _of_outcome(name))):
-        aggregate(keys=keys, lookbacks=grid, registry=registry)(
-            body if scale == 1.0 else _scaled(body, scale)
-        )
+        aggregate(keys=keys, lookbacks=grid, registry=registry)(body)
     return registry
 
 
@@ -79,14 +76,6 @@ def _of_outcome(name: str) -> list[Body]:
 
     outcome_sum.__name__, outcome_mean.__name__ = f"{name}_sum", f"{name}_mean"
     return [outcome_sum, outcome_mean]
-
-
-def _scaled(body: Body, scale: float) -> Body:
-    @wraps(body)
-    def scaled(log: Log) -> Aggregate:
-        return body(log) * scale
-
-    return scaled
 
 
 def deliver(job: Job) -> Iterator[ResultTable]:

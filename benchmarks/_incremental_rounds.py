@@ -51,7 +51,7 @@ class Rounds:
         """Both medians, their ratio, and whether it is as wanted."""
         verdict = "kept" if self.ratio() <= wanted else "MISSED"
         return (
-            f"{spread(self.ours)}, plainly {spread(self.plain)}: ratio {self.ratio():.2f}, "
+            f"{spread(self.ours)}, compared with {spread(self.plain)}: ratio {self.ratio():.2f}, "
             f"at most {wanted:.2f} is wanted: {verdict}"
         )
 
