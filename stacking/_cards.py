@@ -13,8 +13,9 @@ from competitions import Competition
 from engine import Recipe, Store, Task, run_tasks
 from features import Catalogue, column_recipes
 from models import PairFrame
+from stacking._pairs import read_pairs
 from stacking._parts import FORMAT, digest, metric_parts
-from stacking._plan import Plan, read_pairs
+from stacking._plan import Plan
 from validation import Folds, Window, get_metric, psi, single_feature_score
 
 SCHEMA = {

@@ -15,8 +15,9 @@ import polars as pl
 from engine import Recipe, Store, Task, TaskError, run_tasks
 from features import Catalogue
 from models import FitContext, Ranker
+from stacking._pairs import read_pairs
 from stacking._parts import FORMAT
-from stacking._plan import Plan, read_pairs
+from stacking._plan import Plan
 from stacking._reports import fits_table, importance_table, write_report
 from stacking._sample import TrainingSample
 from validation import Fold, Window, is_test, window_pairs, window_relevance

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from math import isnan
 from typing import Any, cast
@@ -11,11 +11,10 @@ import polars as pl
 
 from competitions import Dataset, Metric, open_dataset
 from engine import ConfigError, DataError, Settings, Store, did_you_mean, library_versions
-from features import Catalogue, feature_keys, load_catalogue, open_features
-from models import PairFrame, Ranker, StoredColumns, build_models
+from features import Catalogue, feature_keys, load_catalogue
+from models import Ranker, build_models
 from stacking._blender import BASELINE, MIN_EVAL_WINDOWS, Blender, blenders
 from stacking._parts import digest
-from stacking._sample import TrainingSample
 from validation import (
     Folds,
     Window,
@@ -141,44 +140,6 @@ def _columns_of(model: Ranker, catalogue: Catalogue, settings: Settings) -> tupl
 
 def _union(columns: Mapping[str, Iterable[str]]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for of_model in columns.values() for name in of_model))
-
-
-def read_pairs(
-    catalogue: Catalogue,
-    windows: Sequence[Window],
-    columns: Sequence[str],
-    store: Store,
-    *,
-    labels: bool,
-    sample: TrainingSample | None = None,
-) -> PairFrame:
-    """Read the pairs of windows; their features stay in the store until a model asks for one.
-
-    Without ``labels`` the relevance is not in the frame, so that no model can read it when it predicts. A ``sample``
-    is drawn before any feature is read. Raises DataError when there are no pairs, and when labels that are asked for
-    are missing.
-    """
-    found = open_features(catalogue, windows, columns, store)
-    pairs, names = found.pairs.with_row_index("position"), ", ".join(w.name for w in windows)
-    if pairs.is_empty():
-        raise DataError(
-            f"There are no pairs in {names}.",
-            expected="at least one pair in every window of a fold",
-            todo="check the competition's pair selection and horizon, or lower folds.n_folds in config.toml",
-        )
-    if labels and pairs["relevance"].null_count():
-        raise DataError(
-            f"{pairs['relevance'].null_count()} pairs of {names} have no relevance.",
-            expected="a label for every pair of a train or eval window",
-            todo="check the competition's relevance expression",
-        )
-    c = catalogue.dataset.competition
-    if sample is not None:
-        pairs = sample.draw(pairs, c.user)
-    pairs = pairs.sort("window", c.user, "pair_id")
-    table = pairs.drop("position") if labels else pairs.drop("position", "relevance")
-    stored = StoredColumns(found.schema, found.read, pairs["position"])
-    return PairFrame(table, tuple(columns), c.user, c.item, c.source, stored)
 
 
 def _check_metric(metric: Metric) -> None:

@@ -59,6 +59,9 @@ def test_fits_and_predicts_as_from_memory(name: str, small_log: SmallLog) -> Non
     np.testing.assert_array_equal(scores, expected.predict(small_log.eval))
     if ranker.needs:
         assert set(test.n_reads) == set(ranker.needs)
+    else:  # once to predict; to fit, twice at most for each of the two parts that a hold-out makes, and once to look
+        assert set(test.n_reads.values()) == {1}
+        assert max(train.n_reads.values()) <= 5
 
 
 def test_rows_are_taken_and_sorted_without_reading(small_log: SmallLog) -> None:

@@ -15,7 +15,8 @@ from competitions import Dataset, get_competition, opened, random_tables, take_i
 from engine import DataError, Settings, Store
 from stacking import TrainingSample, run_cv
 from stacking._oof import plan_cv_fits
-from stacking._plan import make_plan, read_pairs
+from stacking._pairs import read_pairs
+from stacking._plan import make_plan
 
 
 def pairs_of(n_users: int = 400, n_shown: int = 10, seed: int = 0) -> pl.DataFrame:
