@@ -60,7 +60,11 @@ def run(engine: Engine, job: Job, rows: Path | None = None) -> dict[str, object]
 
 def consumed(values: pl.DataFrame) -> dict[str, float]:
     """Read every value: the sum of each column. Null counts as zero. Rows are counted with the first column only."""
-    sums = values.select(pl.col(name).sum() for name in VALUES if name in values.columns)
+    # The sum of UInt32 is one, and wraps around.
+    wide = values.select(name for name in VALUES if name in values.columns).with_columns(
+        pl.col(pl.UInt32).cast(pl.Int64)
+    )
+    sums = wide.select(pl.all().sum())
     rows = {"rows": float(values.height)} if VALUES[0] in values.columns else {}
     return rows | {name: float(sums[name].item() or 0.0) for name in sums.columns}
 

@@ -122,3 +122,8 @@ def test_findings_judge_ratios_of_medians_and_multiply_what_stands_for_many(inpu
 def test_a_contestant_runs_its_own_program() -> None:
     job = Job(Path(), Path(), Path(), 1, (1,), (None,), "all")
     assert Contestant("x", "x", job, program=("python", "child.py")).command() == ["python", "child.py"]
+
+
+def test_sums_of_narrow_integers_do_not_wrap_around() -> None:
+    values = pl.DataFrame({"n": pl.Series([2**32 - 1, 2], dtype=pl.UInt32), "like_sum": [0.5, None]})
+    assert _aggregates_run.consumed(values) == {"rows": 2.0, "n": 2.0**32 + 1, "like_sum": 0.5}
