@@ -68,7 +68,8 @@ class Accumulator:
             positions = pl.Series(where).replace(-1, None)
             for name, parts in self.values.items():
                 new = partial[name]
-                new = (new.fill_nan(None) if new.dtype.is_float() else new).gather(positions)
+                is_extreme = self.states[name].operation in _NONE
+                new = (new.fill_nan(None) if is_extreme and new.dtype.is_float() else new).gather(positions)
                 old = parts[cell]
                 parts[cell] = new if old is None else merged(self.states[name].operation, old, new)
 

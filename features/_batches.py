@@ -13,6 +13,7 @@ from competitions import Dataset
 from engine import Store
 from features._column import FeatureColumn
 from features._errors import FeatureError
+from features._exact import check_exact
 from features._finish import finished, guarded
 from features._grid import Grid, base_bounds, make_grid
 from features._groups import Group, GroupName, make_groups
@@ -21,7 +22,6 @@ from features._keys import KeyIndex, index_of, index_pairs
 from features._plan import Pass
 from features._registry import Key
 from features._scan import Scan, lookbacks_of
-from features._states import EXACT_SQUARES, EXACT_STEPS, GRID, State
 from validation import Window
 
 Frames = Mapping[Window, pl.DataFrame]
@@ -170,29 +170,6 @@ def _positions(index: KeyIndex, frame: pl.DataFrame, batch: Batch) -> _Positions
         codes, rows = codes[chosen], pl.Series(chosen)
     distinct, inverse = np.unique(codes, return_inverse=True)
     return _Positions(distinct.astype(np.uint32), pl.Series(inverse), rows)
-
-
-def check_exact(one: Pass, states: pl.DataFrame) -> None:
-    """Refuse sums so large that adding on the grid is no longer exact."""
-    for state in one.states:
-        if state.operation not in ("total", "decayed", "deviation", "squares"):
-            continue
-        values = states[state.name]
-        bound = _bound(state, values)
-        ends = [abs(float(end)) for end in (values.min(), values.max()) if end is not None]  # type: ignore[arg-type]
-        largest = max(ends, default=0.0)
-        if not largest < bound:
-            names = ", ".join(c.name for c in one.columns)
-            raise FeatureError(
-                f"A sum in {names} reaches {largest:.3g}, beyond {bound:.3g}: it would not be exact.",
-                expected="finite values and smaller sums",
-                todo="divide the column by a constant inside the aggregate (days instead of seconds)",
-            )
-
-
-def _bound(state: State, values: pl.Series) -> float:
-    bound = EXACT_SQUARES if state.operation == "squares" else EXACT_STEPS
-    return bound * GRID if values.dtype == pl.Float64 else bound
 
 
 def joined(parts: Sequence[Aggregated], height: int) -> pl.DataFrame:

@@ -45,6 +45,8 @@ def compute_windows(
     ``pairs``, ``given`` and the result as for ``compute_window``, by window. The values are the same as those of each
     window by itself.
     """
+    if not pairs:
+        return {}
     plan = make_plan(catalogue, names)
     dataset = catalogue.dataset
     with opened(dataset):

@@ -9,11 +9,13 @@ from functools import cached_property
 import polars as pl
 
 from competitions import Dataset
-from features._column import AggregateBody, FeatureColumn
+from features._column import WINDOW_COLUMNS, AggregateBody, FeatureColumn
+from features._grid import Grid
 from features._lookback import EVERYTHING, Lookback
 from features._plan import Pass
 from features._registry import Key
-from features._states import State
+from features._rowwise import is_rowwise
+from features._states import State, reads_window
 from features._widths import plain_column
 from validation import Window
 
@@ -43,6 +45,11 @@ class Group:
         return self.source, self.key
 
     @cached_property
+    def is_whole(self) -> bool:
+        """Tell whether the filter looks at other rows or at the window: it is then applied to whole histories."""
+        return self.where is not None and (reads_window(self.where) or not is_rowwise(self.where))
+
+    @cached_property
     def merged(self) -> tuple[State, ...]:
         """States that are computed by tile and merged."""
         return _states(state for lookback, state in self.wanted if self.merges(lookback, state))
@@ -50,16 +57,27 @@ class Group:
     @cached_property
     def tails(self) -> tuple[Wanted, ...]:
         """States over the last rows of the key."""
-        return tuple(w for w in self.wanted if w[0].kind == "last")
+        return () if self.is_whole else tuple(w for w in self.wanted if w[0].kind == "last")
 
     @cached_property
     def direct(self) -> tuple[Wanted, ...]:
         """States that are computed for each window by itself: they cannot be merged."""
-        return tuple(w for w in self.wanted if w[0].kind != "last" and not self.merges(*w))
+        own = (w for w in self.wanted if self.is_whole or w[0].kind != "last")
+        return tuple(w for w in own if not self.merges(*w))
+
+    def first_cell(self, grid: Grid, windows: Iterable[Window]) -> int:
+        """First cell that some merged state of some window is made of."""
+        firsts = (
+            grid.cells(w, lookback)[0]
+            for w in windows
+            for lookback, s in self.wanted
+            if self.merges(lookback, s)
+        )
+        return min(firsts, default=0)
 
     def merges(self, lookback: Lookback, state: State) -> bool:
         """Tell whether the state is computed by tile at this lookback."""
-        if lookback.kind == "last" or not state.is_mergeable:
+        if self.is_whole or lookback.kind == "last" or not state.is_mergeable:
             return False
         own = state.half_life
         return self.one_horizon or own is None or "horizon" not in own.meta.root_names()
@@ -78,8 +96,13 @@ class Group:
         return {
             str(s.reference): s.expression.cast(pl.Float64).drop_nulls().first()
             for s in (*(s for _, s in self.wanted), *self.carried)
-            if s.reference
+            if s.reference and not reads_window(s.expression)
         }
+
+
+def full_schema(dataset: Dataset) -> pl.Schema:
+    """Columns of the history and those of the window, as expressions see them."""
+    return pl.Schema({**dataset.history_schema, **WINDOW_COLUMNS})
 
 
 def make_groups(
@@ -126,7 +149,7 @@ def physical(lookback: Lookback, state: State, dataset: Dataset) -> Wanted:
             EVERYTHING if lookback.kind == "last" else lookback,
             replace(state, everywhere=False),
         )
-    column = plain_column(state.expression, dataset.history_schema)
+    column = plain_column(state.expression, full_schema(dataset))
     if state.operation == "valid" and column in dataset.never_null:
         return lookback, State("count", pl.lit(1))
     if column == "clock" and state.operation in ("first", "last"):

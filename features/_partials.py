@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Literal
 
 import polars as pl
-from polars.exceptions import PolarsError
+from polars.exceptions import ComputeError, PolarsError
 
 from competitions import Dataset
 from features._column import FeatureColumn
-from features._groups import Group
+from features._exact import SAFE, SAFE_PART, names_with, too_large
+from features._groups import Group, full_schema
 from features._keys import KeyIndex
 from features._plan import states_of
 from features._tails import narrowed
@@ -18,6 +20,10 @@ from features._tails import narrowed
 WIDE = 0.25  # of the rows: with more distinct keys than that, rows are narrowed before they are grouped
 
 References = dict[str, float | None]
+
+
+def _size_of(name: str) -> str:
+    return f"{name} size"
 
 
 class Partials:
@@ -29,14 +35,16 @@ class Partials:
 
     def __init__(self, group: Group, dataset: Dataset, index: KeyIndex, horizon: int) -> None:
         self.group, self.index = group, index
-        self.schema = dataset.history_schema
+        self.schema = full_schema(dataset)
         self.half_lives = {
             s.name: s.clock_units(horizon) for s in (*group.merged, *group.carried) if s.half_life is not None
         }
         self.references: References = dict.fromkeys(group.references)
         self.states = (*group.merged, *group.carried)
+        self.addends = {s.name: a for s in self.states if (a := s.addend(self.schema)) is not None}
+        self.watched: set[str] = set()
         self.is_wide: bool | None = None
-        self.expressions: dict[tuple[int, tuple[float | None, ...]], list[pl.Expr]] = {}
+        self.expressions: dict[tuple[int, tuple[float | None, ...], int], list[pl.Expr]] = {}
 
     @property
     def engine(self) -> Literal["in-memory", "streaming"]:
@@ -63,7 +71,7 @@ class Partials:
         """Give the parts by ``code``. ``until``: end of the tile, that decayed sums are weighed from."""
         parts = self._expressions(until)
         if not self.group.key:
-            return rows.select(pl.lit(0, pl.UInt32).alias("code"), *parts)
+            return self._within_range(rows.select(pl.lit(0, pl.UInt32).alias("code"), *parts))
         on = self.index.on
         if self.is_narrow(rows):
             lazy = self._known(rows).group_by(on).agg(parts)
@@ -73,14 +81,15 @@ class Partials:
             lazy = own.group_by("code").agg(parts)
         else:
             lazy = narrowed(rows, self.index).lazy().group_by("code").agg(parts)
-        return lazy.collect(engine=self.engine)
+        return self._within_range(lazy.collect(engine=self.engine))
 
     def by_key(self, rows: pl.DataFrame, until: int) -> pl.DataFrame:
         """Give the parts of all keys, by the key's columns (``code`` 0 for the empty key)."""
         if not self.group.key:
             return self.of(rows, until)
         on, key = self.index.on, self.group.key
-        found = self._known(rows).group_by(on).agg(self._expressions(until)).collect(engine=self.engine)
+        lazy = self._known(rows).group_by(on).agg(self._expressions(until))
+        found = self._within_range(lazy.collect(engine=self.engine))
         return self.index.unpacked(found) if on != list(key) else found
 
     def _known(self, rows: pl.DataFrame) -> pl.LazyFrame:
@@ -93,6 +102,29 @@ class Partials:
             return by_key.with_columns(pl.lit(0, pl.UInt32).alias("code"))
         return narrowed(self.index.with_lookup(by_key), self.index)
 
+    def check(self, parts: Iterable[pl.DataFrame]) -> None:
+        """Look at the size of what is added up, of all keys: refuse what is no number, watch what could wrap around.
+
+        Raises PolarsError for values that are not finite.
+        """
+        for rows in parts:
+            for name, size in self.addends.items():
+                values = rows.select(size.alias("size"))["size"].drop_nulls()
+                if not values.is_finite().all():
+                    raise ComputeError("a value that is added up is not finite")
+                largest = values.max()
+                if isinstance(largest, float) and largest * rows.height >= SAFE:
+                    self.watched.add(name)
+
+    def _within_range(self, parts: pl.DataFrame) -> pl.DataFrame:
+        """Refuse sums that may have wrapped around, which would hide how large they are."""
+        for state in self.states:
+            if state.name in self.watched:
+                largest = parts[_size_of(state.name)].max()
+                if isinstance(largest, float) and not largest < SAFE_PART:
+                    raise too_large(names_with(state, self.group.columns), largest, SAFE_PART)
+        return parts.drop(_size_of(name) for name in self.watched)
+
     def is_narrow(self, rows: pl.DataFrame) -> bool:
         """Tell whether so few keys are in the rows that grouping all of them is cheaper than narrowing the rows."""
         if self.is_wide is None and self.group.key:
@@ -101,7 +133,7 @@ class Partials:
         return not self.is_wide
 
     def _expressions(self, until: int) -> list[pl.Expr]:
-        own = (until if self.half_lives else 0, tuple(self.references.values()))
+        own = (until if self.half_lives else 0, tuple(self.references.values()), len(self.watched))
         if own not in self.expressions:
             self.expressions[own] = [
                 part
@@ -112,7 +144,7 @@ class Partials:
                     self.half_lives.get(state.name, 1.0),
                     self.references.get(str(state.reference)),
                 )
-            ]
+            ] + [self.addends[name].sum().alias(_size_of(name)) for name in sorted(self.watched)]
         return self.expressions[own]
 
     def fails_on(self, rows: pl.DataFrame, column: FeatureColumn) -> PolarsError | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import polars as pl
 
 from competitions import Dataset
-from features._groups import Group, GroupName
+from features._groups import Group, GroupName, full_schema
 from features._registry import Key
 from features._states import State
 
@@ -52,7 +52,7 @@ def plan_rollups(
         finer = _finer(group, groups, dataset)
         if finer is not None and _is_rollable(group):
             rolled[name] = Rollup(finer, group.key, group.merged, _attributes(finer[1], group.key, dataset),
-                                  dataset.history_schema)  # fmt: skip
+                                  full_schema(dataset))  # fmt: skip
             carried.setdefault(finer, []).extend(group.merged)
     return {name: replace(g, carried=_new(g, carried.get(name, ()))) for name, g in groups.items()}, rolled
 

@@ -22,6 +22,13 @@ def is_rowwise(expression: pl.Expr) -> bool:
     return alone and all(is_rowwise(part) for part in parts)
 
 
+def is_by_parts(expression: pl.Expr) -> bool:
+    """Tell whether rows can be taken in parts: each gives its own values, or is left out by what is in it alone."""
+    if _node(expression).startswith('{"Filter"'):
+        return all(is_rowwise(part) for part in expression.meta.pop())
+    return is_rowwise(expression)
+
+
 def runs_python(expression: pl.Expr) -> bool:
     """Tell whether a Python function hides in the expression (``map_batches``, ``map_elements``)."""
     return '{"AnonymousFunction":' in _node(expression)

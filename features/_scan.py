@@ -15,7 +15,7 @@ from competitions import Dataset, LogSlice
 from features._accumulate import Accumulator, Codes
 from features._errors import FeatureError
 from features._grid import Grid
-from features._groups import Group, GroupName, physical
+from features._groups import Group, GroupName, full_schema, physical
 from features._kept import Kept
 from features._keys import KeyIndex
 from features._lookback import Lookback
@@ -107,10 +107,10 @@ class Scan:
     def _slot(self, name: GroupName, slot: Slot, state: State, codes: Codes) -> pl.Series:
         table = self.slots[name].get(slot)
         if table is None:
-            schema = pl.Schema({**self.dataset.history_schema, "cutoff": pl.Int64(), "horizon": pl.Int64()})
-            references = {n: pl.Float64() for n in self.groups[name].references}
+            schema = full_schema(self.dataset)
+            references = {str(state.reference): pl.Float64()} if state.reference else {}
             empty = pl.DataFrame(schema={**schema, **references}).group_by(pl.lit(0).alias("code"))
-            table = empty.agg(state.within_group(self.dataset.history_schema)).clear()
+            table = empty.agg(state.within_group(schema)).clear()
         asked = pl.DataFrame({"code": codes}).with_columns(pl.col("code").cast(pl.UInt32))
         codes_of = table.with_columns(pl.col("code").cast(pl.UInt32)).select("code", state.name)
         return asked.join(codes_of, on="code", how="left", validate="m:1", maintain_order="left")[state.name]
@@ -139,14 +139,15 @@ class _Running:
 
     def __init__(self, group: Group, scan: Scan) -> None:
         self.group, self.scan = group, scan
-        schema = scan.dataset.history_schema
+        schema = full_schema(scan.dataset)
         self.index = scan.indexes[group.key]
         self.merged = Accumulator(group.merged, self.index.n_keys, scan.grid, schema)
         self.partials = Partials(group, scan.dataset, self.index, scan.windows[0].horizon)
         self.tails = Tails(group, scan.windows, schema) if group.tails else None
-        self.direct = Direct(group, schema) if group.direct else None
+        self.direct = Direct(group, self.index, schema) if group.direct else None
         self.slots: dict[Slot, pl.DataFrame] = {}
         self.cells: list[tuple[int, pl.DataFrame]] = []
+        self.first_cell = group.first_cell(scan.grid, scan.windows)
 
     def add(self, piece: _Piece, is_finer: bool, kept: Kept | None) -> None:
         """Take in a slice: its parts from the store if they are there, else its rows."""
@@ -166,12 +167,18 @@ class _Running:
 
     def _add(self, rows: pl.DataFrame, is_finer: bool, *, is_kept: bool) -> bool:
         """Take in rows: all columns, sorted by (clock, row). Tell whether ``cells`` has the parts of all keys now."""
+        if self.group.is_whole and self.direct is not None:
+            self.direct.add(rows.select(sorted(self.group.reads)))
+            return False
         rows = self.partials.prepared(rows)
+        self.partials.check(part for cell, part in by_cell(rows, self.scan.grid) if cell >= self.first_cell)
         self.cells = []
         by_key = is_finer or (is_kept and bool(rows.height) and self.partials.is_narrow(rows))
         for cell, part in by_cell(rows, self.scan.grid):
             until = self.scan.grid.bounds[cell]
-            if by_key:
+            if cell < self.first_cell and not by_key:
+                pass  # before every lookback
+            elif by_key:
                 self.cells.append((cell, self.partials.by_key(part, until)))
                 self.merged.add(cell, self.partials.coded(self.cells[-1][1]))
             elif self.group.merged:

@@ -19,6 +19,7 @@ from typing import Literal
 
 import polars as pl
 
+from features._rowwise import is_by_parts
 from features._widths import dtype_of, widened
 
 GRID = 2.0**-20
@@ -42,6 +43,7 @@ Operation = Literal[
 _VALUES = {"smallest", "largest", "first", "last", "raw"}
 _ZERO_WHEN_EMPTY = {"count", "valid", "total", "decayed", "deviation", "squares"}
 _SMALL = (pl.Boolean, pl.Int8, pl.UInt8, pl.Int16, pl.UInt16)
+_NEVER_WRAPS = (*_SMALL, pl.Int32, pl.UInt32)
 _OF_WINDOW = {"cutoff", "horizon"}
 
 
@@ -51,6 +53,11 @@ def serialized(expression: pl.Expr) -> str:
     Made from the binary form: the JSON form writes infinities and NaN alike, as null.
     """
     return expression.meta.serialize(format="binary").hex()
+
+
+def reads_window(expression: pl.Expr) -> bool:
+    """Tell whether the expression depends on the window that it is computed for."""
+    return not _OF_WINDOW.isdisjoint(expression.meta.root_names())
 
 
 @dataclass(frozen=True)
@@ -80,10 +87,12 @@ class State:
         """Tell whether it is one of the values (or ``raw``), and not a count or sum."""
         return self.operation in _VALUES
 
-    @property
+    @cached_property
     def is_mergeable(self) -> bool:
         """Tell whether parts of a group can be merged, whatever window they are part of."""
-        return self.operation != "raw" and not _OF_WINDOW & set(self.expression.meta.root_names())
+        if self.operation in ("raw", "count"):
+            return self.operation == "count"
+        return not reads_window(self.expression) and is_by_parts(self.expression)
 
     @property
     def reference(self) -> str | None:
@@ -173,12 +182,22 @@ class State:
             case "squares":
                 steps = _steps(_far(x, first)).cast(pl.Int128)
                 whole = (steps * steps).sum()
-                limbs = (whole // LIMB, whole % LIMB)
+                limbs = ((whole // LIMB).clip(upper_bound=2**62), whole % LIMB)  # at the bound it is refused
                 return [
                     limb.cast(pl.Int64).alias(n) for limb, n in zip(limbs, self.parts(schema), strict=True)
                 ]
             case _:
                 return [self.within_group(schema)]
+
+    def addend(self, schema: pl.Schema) -> pl.Expr | None:
+        """Size of what is added up in Int64, as Float64; None if so many rows cannot leave its range."""
+        x = self.expression
+        if self.operation not in ("total", "decayed", "deviation"):
+            return None
+        if dtype_of(x, schema) in _NEVER_WRAPS:
+            return None
+        size = x.cast(pl.Float64).abs()
+        return size if self.operation == "total" and _is_whole(x, schema) else size / GRID
 
     def parts(self, schema: pl.Schema) -> tuple[str, ...]:
         """Names of the columns of ``partial``."""

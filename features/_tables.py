@@ -13,12 +13,12 @@ import polars as pl
 
 from competitions import Dataset
 from features._accumulate import Accumulator
-from features._batches import check_exact
 from features._catalogue import Catalogue
 from features._errors import FeatureError
+from features._exact import check_exact
 from features._finish import finished, guarded
 from features._grid import Grid, base_bounds, make_grid
-from features._groups import Group, GroupName, make_groups
+from features._groups import Group, GroupName, full_schema, make_groups
 from features._keys import KeyIndex, index_of
 from features._lookback import EVERYTHING, Lookback
 from features._partials import Partials
@@ -138,7 +138,7 @@ def _n_parts(dataset: Dataset, group: Group, grid: Grid, rows: pl.DataFrame) -> 
         return 1
     n_rows = sum(piece.n_rows or rows.height for piece in dataset.slices)
     most = math.prod(rows.select(pl.col(group.key).n_unique()).row(0))
-    n_states = sum(len(state.parts(dataset.history_schema)) for state in group.merged)
+    n_states = sum(len(state.parts(full_schema(dataset))) for state in group.merged)
     return max(1, math.ceil(min(int(most), n_rows // 2) * grid.n_cells * n_states * 8 / PART_BYTES))
 
 
@@ -166,7 +166,7 @@ def _everywhere(
     own = {name: group for name, group in groups.items() if not group.key}
     scan = Scan(dataset, own, windows, {(): index_of((), ())}, grid)
     for name, group in own.items():
-        merged = Accumulator(group.merged, 1, grid, dataset.history_schema)
+        merged = Accumulator(group.merged, 1, grid, full_schema(dataset))
         for cell, part in cells[name][0]:
             merged.add(cell, part)
         merged.close()
@@ -201,7 +201,7 @@ def _tables(
         return []
     tables = []
     index = index_of(group.key, [part for _, part in cells])
-    merged = Accumulator(group.merged, index.n_keys, grid, dataset.history_schema)
+    merged = Accumulator(group.merged, index.n_keys, grid, full_schema(dataset))
     for cell, part in cells:
         merged.add(cell, part.with_columns(pl.Series("code", index.codes(part))))
     cells.clear()

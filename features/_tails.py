@@ -46,14 +46,17 @@ class Tails:
 
 
 class Direct:
-    """Keeps the narrowed rows and computes what cannot be merged, for each window and lookback by itself."""
+    """Keeps rows and computes what cannot be merged, for each window and lookback by itself.
 
-    def __init__(self, group: Group, schema: pl.Schema) -> None:
-        self.group, self.schema = group, schema
+    Rows are narrowed to the keys when they come, unless the group's filter wants to see whole histories.
+    """
+
+    def __init__(self, group: Group, index: KeyIndex, schema: pl.Schema) -> None:
+        self.group, self.index, self.schema = group, index, schema
         self.parts: list[pl.DataFrame] = []
 
     def add(self, rows: pl.DataFrame) -> None:
-        """Add rows with their ``code``, later than all before."""
+        """Add rows, later than all before: with their ``code``, or as they are in the log."""
         self.parts.append(rows)
 
     def close(self, windows: Iterable[Window]) -> dict[Slot, pl.DataFrame]:
@@ -63,14 +66,30 @@ class Direct:
         rows, self.parts = pl.concat(self.parts), []
         found = {}
         for window in windows:
+            history = self._history(rows, window)
             for lookback in {lookback for lookback, _ in self.group.direct}:
                 states = [s for asked, s in self.group.direct if asked == lookback]
-                seen = rows.filter(pl.col("clock") < window.cutoff)
+                seen = history
                 begin = begins(window, lookback)
                 if begin is not None:
                     seen = seen.filter(pl.col("clock") >= begin)
+                if lookback.kind == "last":
+                    seen = seen.filter(_from_end() < lookback.size)
                 found[window, lookback] = grouped(seen, states, window, self.schema)
         return found
+
+    def _history(self, rows: pl.DataFrame, window: Window) -> pl.DataFrame:
+        """Rows before the cutoff; filtered and narrowed now, if the filter looks at all of them."""
+        seen = rows.filter(pl.col("clock") < window.cutoff)
+        if not self.group.is_whole or self.group.where is None:
+            return seen
+        kept = seen.with_columns(**window_literals(window)).filter(self.group.where)
+        return narrowed(self.index.with_lookup(kept), self.index)
+
+
+def window_literals(window: Window) -> dict[str, pl.Expr]:
+    """Cutoff and horizon as columns."""
+    return {"cutoff": pl.lit(window.cutoff, pl.Int64), "horizon": pl.lit(window.horizon, pl.Int64)}
 
 
 def narrowed(rows: pl.DataFrame, index: KeyIndex) -> pl.DataFrame:
@@ -82,9 +101,13 @@ def narrowed(rows: pl.DataFrame, index: KeyIndex) -> pl.DataFrame:
 
 def grouped(rows: pl.DataFrame, states: Sequence[State], window: Window, schema: pl.Schema) -> pl.DataFrame:
     """Compute states by ``code`` from rows in the order of (clock, row)."""
-    literals = {"cutoff": pl.lit(window.cutoff, pl.Int64), "horizon": pl.lit(window.horizon, pl.Int64)}
+    rows = rows.with_columns(**window_literals(window))
+    own = {str(s.reference): s for s in states if s.reference and s.reference not in rows.columns}
+    rows = rows.with_columns(
+        s.expression.cast(pl.Float64).drop_nulls().first().alias(name) for name, s in own.items()
+    )
     expressions = [state.within_group(schema) for state in states]
-    return rows.lazy().with_columns(**literals).group_by("code").agg(expressions).collect(engine="in-memory")
+    return rows.lazy().group_by("code").agg(expressions).collect(engine="in-memory")
 
 
 def _from_end() -> pl.Expr:
