@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -41,18 +41,23 @@ class FittedWeights:
 @blender("weights")
 @dataclass(frozen=True)
 class WeightedRanks:
-    """Direct search for the weights; see ``stacking._simplex.maximise`` for the parameters."""
+    """Direct search for the weights; see ``stacking._simplex.maximise`` for the parameters.
+
+    ``most_rows``: of more out-of-fold rows than this, the search looks at a random sample of whole groups. A handful of
+    weights on a grid needs no more, and the search takes as long for a long log as for a short one.
+    """
 
     n_restarts: int = 4
     n_units: int = 40
     budget: int = 400
+    most_rows: int = 100_000
 
     learns: ClassVar[bool] = True
     fitted: ClassVar[type[FittedWeights]] = FittedWeights
 
     def fit(self, oof: ScoreFrame, context: BlendContext) -> FittedWeights:
-        """Search for the weights with which the metric over all rows of ``oof`` is best."""
-        objective = metric_of_weights(oof, context.metric)
+        """Search for the weights with which the metric over the rows of ``oof`` is best."""
+        objective = metric_of_weights(sample_of_groups(oof, self.most_rows, context.seed), context.metric)
         found = maximise(
             objective,
             len(oof.models),
@@ -62,6 +67,17 @@ class WeightedRanks:
             budget=self.budget,
         )
         return FittedWeights(dict(zip(oof.models, found.tolist(), strict=True)))
+
+
+def sample_of_groups(oof: ScoreFrame, most_rows: int, seed: int) -> ScoreFrame:
+    """Draw whole groups, in a random order, until they have ``most_rows`` rows; all of them if they have no more."""
+    if oof.table.height <= most_rows:
+        return oof
+    sizes = oof.table.group_by(oof.group).len().sort(oof.group)
+    order = np.random.default_rng(seed).permutation(sizes.height)
+    drawn = order[np.cumsum(sizes["len"].to_numpy()[order]) <= most_rows]
+    kept = oof.table.join(sizes[np.sort(drawn)], on=oof.group, how="semi", maintain_order="left")
+    return replace(oof, table=kept)
 
 
 def metric_of_weights(oof: ScoreFrame, metric: Metric) -> Callable[[Weights], float]:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from competitions import Metric
 from stacking import BlendContext, ScoreFrame, Scores, blenders, leave_one_fold_out
+from stacking.weights import WeightedRanks, sample_of_groups
 from validation import evaluate
 
 METRIC = Metric("user_auc")
@@ -127,3 +128,24 @@ def test_catboost_over_scores_with_nothing_to_learn_takes_the_mean_of_ranks(
     for blend in (fitted, again):
         assert blend.predict(oof.without_labels()) == pytest.approx(expected)
         assert blend.weights == {"a": 1.0}
+
+
+@settings(max_examples=25)
+@given(st.integers(1, 2000), st.integers(0, 99))
+def test_the_search_looks_at_whole_groups_up_to_a_number_of_rows(most_rows: int, seed: int) -> None:
+    oof = planted(good=0.5)
+    some = sample_of_groups(oof, most_rows, seed)
+    if most_rows >= oof.table.height:
+        assert some is oof
+        return
+    assert some.table.height <= most_rows
+    assert set(some.table.group_by(oof.group).len()["len"]) <= {8}
+    assert some.table.equals(oof.table.filter(pl.col("pair_id").is_in(some.table["pair_id"].implode())))
+    assert some.table.height > most_rows - 8
+
+
+def test_weights_of_a_sample_serve_all_rows() -> None:
+    oof = planted_for(600, {"a": 1.0, "b": 1.0, "noise": 30.0})
+    fitted = WeightedRanks(most_rows=3000).fit(oof, CONTEXT)
+    whole = WeightedRanks().fit(oof, CONTEXT)
+    assert auc(oof, fitted.predict(oof)) > auc(oof, whole.predict(oof)) - 0.01  # of 3000 rows only
