@@ -14,7 +14,7 @@ from features._grid import Grid
 from features._lookback import EVERYTHING, Lookback
 from features._plan import Pass
 from features._registry import Key
-from features._rowwise import is_rowwise
+from features._rowwise import is_filter, is_rowwise
 from features._states import State, reads_window
 from features._widths import plain_column
 from validation import Window
@@ -149,12 +149,21 @@ def physical(lookback: Lookback, state: State, dataset: Dataset) -> Wanted:
             EVERYTHING if lookback.kind == "last" else lookback,
             replace(state, everywhere=False),
         )
-    column = plain_column(state.expression, full_schema(dataset))
+    schema = full_schema(dataset)
+    column = plain_column(state.expression, schema)
     if state.operation == "valid" and column in dataset.never_null:
         return lookback, State("count", pl.lit(1))
-    if column == "clock" and state.operation in ("first", "last"):
+    if "clock" in (column, _filtered(state.expression, schema)) and state.operation in ("first", "last"):
         return lookback, State("smallest" if state.operation == "first" else "largest", state.expression)
     return lookback, state
+
+
+def _filtered(expression: pl.Expr, schema: pl.Schema) -> str | None:
+    """Name of the column that the expression is some rows of; None if it is anything else."""
+    if not is_filter(expression):
+        return None
+    names = [plain_column(part, schema) for part in expression.meta.pop()]
+    return next((name for name in names if name is not None and schema[name] != pl.Boolean), None)
 
 
 def _unique(wanted: Iterable[Wanted]) -> tuple[Wanted, ...]:

@@ -22,9 +22,14 @@ def is_rowwise(expression: pl.Expr) -> bool:
     return alone and all(is_rowwise(part) for part in parts)
 
 
+def is_filter(expression: pl.Expr) -> bool:
+    """Tell whether the expression is ``x.filter(condition)``."""
+    return _node(expression).startswith('{"Filter"')
+
+
 def is_by_parts(expression: pl.Expr) -> bool:
     """Tell whether rows can be taken in parts: each gives its own values, or is left out by what is in it alone."""
-    if _node(expression).startswith('{"Filter"'):
+    if is_filter(expression):
         return all(is_rowwise(part) for part in expression.meta.pop())
     return is_rowwise(expression)
 
