@@ -70,6 +70,8 @@ class ConcatNet(nn.Module):
 
     def embed(self, rows: Tensor) -> Tensor:
         """Embeddings of the channels side by side: (n_pairs, n_channels) -> (n_pairs, sum of widths)."""
+        if not self.tables:
+            return self.output.weight.new_zeros((len(rows), 0))
         if self.training and self.id_dropout > 0:
             rows = rows.masked_fill(torch.rand(rows.shape) < self.id_dropout, 0)
         return torch.cat([table(rows[:, i]) for i, table in enumerate(self.tables)], dim=1)

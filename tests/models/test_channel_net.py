@@ -106,3 +106,11 @@ def test_new_null_and_text_values_of_ids_are_the_unknown(small_log: SmallLog) ->
     ]
     np.testing.assert_array_equal(scores[0], scores[1])
     np.testing.assert_array_equal(scores[0], scores[2])
+
+
+def test_a_net_of_numbers_only_has_no_tables(small_log: SmallLog) -> None:
+    frame = PairFrame(small_log.train.table, ("als_score__like", "is_new"), "user_id", "item_id", "source")
+    ranker = ChannelNet(user_dim=0, source_dim=0, item_dim=0, epochs=3)
+    fitted = ranker.fit(frame, FitContext(seed=1))
+    scores = fitted.predict(small_log.eval)
+    assert np.corrcoef(scores, small_log.eval.relevance)[0, 1] > 0.3
