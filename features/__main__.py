@@ -15,14 +15,8 @@ from competitions import Dataset, open_dataset, random_tables, take_in
 from engine import Settings, Store, console, out, room_app, run_room, settings_of
 from features import Catalogue, FeatureError, load_catalogue
 from features._audit import Finding, audit, audit_processes
-from features._show import (
-    catalogue_rows,
-    catalogue_table,
-    findings_table,
-    plan_facts,
-    plan_tables,
-    unavailable_table,
-)
+from features._explain import plan_facts, plan_tables
+from features._show import catalogue_rows, catalogue_table, findings_table, unavailable_table
 from validation import Window, plan_folds
 
 app = room_app("The feature catalogue: what there is, what it takes, and whether it can be trusted.")

@@ -1,4 +1,4 @@
-"""What ``python -m features`` shows: the catalogue and the plan, as tables or as JSON."""
+"""What ``python -m features`` shows: the catalogue and the findings of audits, as tables or as JSON."""
 
 from __future__ import annotations
 
@@ -11,10 +11,8 @@ from rich.text import Text
 from engine import Json, Store
 from features._audit import Finding
 from features._catalogue import Catalogue, dtype_name
-from features._column import AggregateBody, FeatureColumn
-from features._plan import Plan, make_plan
+from features._column import FeatureColumn
 from features._recipes import column_recipes
-from features._stored import missing_columns
 from validation import Window
 
 
@@ -68,99 +66,6 @@ def unavailable_table(reasons: Mapping[str, str]) -> Table:
     for name, reason in sorted(reasons.items()):
         table.add_row(Text(name), Text(reason))
     return table
-
-
-def plan_facts(
-    catalogue: Catalogue, names: Sequence[str], windows: Sequence[Window], store: Store
-) -> dict[str, Any]:
-    """Describe the passes of a window and, for every window, what is missing in the store and why."""
-    closure = catalogue.closure(names)
-    plan = make_plan(catalogue, closure)
-    return {
-        "n_features": len(closure),
-        "n_passes": len(plan.passes) + len(plan.bodies),
-        "passes": [*_pass_facts(plan), *_body_facts(plan), *_level_facts(plan)],
-        "windows": [_window_facts(catalogue, window, closure, store) for window in windows],
-    }
-
-
-def _pass_facts(plan: Plan) -> list[dict[str, Any]]:
-    return [
-        {
-            "pass": f"group by {' x '.join(one.key) or 'nothing'}",
-            "lookback": one.lookback.text or "all",
-            "is_filtered": bool(one.source),
-            "states": len(one.states),
-            "features": [c.name for c in one.columns],
-        }
-        for one in plan.passes
-    ]
-
-
-def _body_facts(plan: Plan) -> list[dict[str, Any]]:
-    return [
-        {
-            "pass": f"{columns[0].kind} {columns[0].declaration.name}",
-            "lookback": "all",
-            "is_filtered": False,
-            "states": 0,
-            "features": [c.name for c in columns],
-        }
-        for columns in plan.bodies
-    ]
-
-
-def _level_facts(plan: Plan) -> list[dict[str, Any]]:
-    return [
-        {
-            "pass": f"per pair, level {number}",
-            "lookback": "",
-            "is_filtered": False,
-            "states": 0,
-            "features": [c.name for c in columns],
-        }
-        for number, columns in enumerate(plan.levels, 1)
-    ]
-
-
-def _window_facts(catalogue: Catalogue, window: Window, names: Sequence[str], store: Store) -> dict[str, Any]:
-    recipes = column_recipes(catalogue, window, names)
-    missing = missing_columns(catalogue, window, names, store)
-    reasons: dict[str, list[str]] = {}
-    for name in missing:
-        reasons.setdefault(store.why(recipes[name]), []).append(name)
-    passes = {
-        (c.body.key, c.body.lookback)
-        for c in map(catalogue.columns.__getitem__, missing)
-        if isinstance(c.body, AggregateBody)
-    }
-    return {"window": window.name, "missing": len(missing), "passes_to_run": len(passes), "why": reasons}
-
-
-def plan_tables(facts: Mapping[str, Any]) -> list[Table]:
-    """Lay the plan out for the terminal."""
-    title = f"{facts['n_features']} features -> {facts['n_passes']} passes over the log, for each window"
-    table = Table(title=title, title_justify="left", expand=True)
-    for heading in ("pass", "lookback"):
-        table.add_column(heading)
-    table.add_column("n", justify="right")
-    table.add_column("features", ratio=1, overflow="fold")
-    for one in facts["passes"]:
-        filtered = " (where)" if one["is_filtered"] else ""
-        n, few = str(len(one["features"])), Text(_few(one["features"]))
-        table.add_row(one["pass"] + filtered, one["lookback"], n, few)
-    windows = Table(title="in the store", title_justify="left", expand=True)
-    for heading in ("window", "to compute", "passes to run"):
-        windows.add_column(heading)
-    windows.add_column("why", ratio=1, overflow="fold")
-    for one in facts["windows"]:
-        why = "; ".join(f"{reason}: {_few(names)}" for reason, names in one["why"].items())
-        windows.add_row(one["window"], str(one["missing"]), str(one["passes_to_run"]), Text(why))
-    return [table, windows]
-
-
-def _few(names: Sequence[str], n: int = 6) -> str:
-    return ", ".join(names[:n]) + (f" and {len(names) - n} more" if len(names) > n else "")
 
 
 def findings_table(findings: Sequence[Finding]) -> Table:
