@@ -63,9 +63,6 @@ OTHERS: dict[str, tuple[Body, pl.Expr]] = {
 }
 
 
-@pytest.mark.xfail(
-    strict=True, reason="an expression that looks at other rows is merged by tile as if it did not"
-)
 @pytest.mark.parametrize("case", OTHERS)
 def test_expressions_that_look_at_other_rows_see_the_whole_lookback(case: str) -> None:
     body, plain = OTHERS[case]
@@ -75,7 +72,6 @@ def test_expressions_that_look_at_other_rows_see_the_whole_lookback(case: str) -
         assert merged == expected.replace(0, None).to_list()
 
 
-@pytest.mark.xfail(strict=True, reason="where= that looks at other rows is evaluated slice by slice")
 def test_a_filter_that_looks_at_other_rows_sees_the_whole_log() -> None:
     kept = ROWS.filter(pl.col("stars") > pl.col("stars").mean())
     expected = by_user(kept, pl.len().cast(pl.UInt32)).fill_null(0)
@@ -83,7 +79,6 @@ def test_a_filter_that_looks_at_other_rows_sees_the_whole_log() -> None:
         assert found.equals(expected, check_names=False)
 
 
-@pytest.mark.xfail(strict=True, reason="where= is evaluated where cutoff and horizon are not known")
 @pytest.mark.parametrize("name", ["cutoff", "horizon"])
 def test_a_filter_may_read_the_window(name: str) -> None:
     def where(log: Log) -> pl.Expr:
@@ -95,7 +90,6 @@ def test_a_filter_may_read_the_window(name: str) -> None:
         assert found.equals(expected, check_names=False)
 
 
-@pytest.mark.xfail(strict=True, reason="the dtype of an expression is looked up without cutoff and horizon")
 @pytest.mark.parametrize("how", [mean, total, largest, std], ids=lambda how: how.__name__)
 def test_an_aggregate_may_read_the_window(how: Callable[[pl.Expr], Aggregate]) -> None:
     ages = END - clock // HOUR
@@ -106,7 +100,6 @@ def test_an_aggregate_may_read_the_window(how: Callable[[pl.Expr], Aggregate]) -
         assert found.to_list() == pytest.approx(expected.to_list(), abs=1e-5, nan_ok=True)
 
 
-@pytest.mark.xfail(strict=True, reason="the dtype of an expression is looked up without cutoff and horizon")
 @pytest.mark.parametrize("lookback", [None, last(50)], ids=["all", "last"])
 def test_a_plain_aggregation_may_read_the_window(lookback: Lookback | None) -> None:
     expected = by_user(ROWS, (END * HOUR - clock).median() / HOUR)
@@ -118,8 +111,8 @@ def test_a_plain_aggregation_may_read_the_window(lookback: Lookback | None) -> N
 @pytest.mark.parametrize(
     "how",
     [
-        pytest.param(first, marks=pytest.mark.xfail(strict=True, reason="NaN counts as null between tiles")),
-        pytest.param(last, marks=pytest.mark.xfail(strict=True, reason="NaN counts as null between tiles")),
+        first,
+        last,
         smallest,
         largest,
     ],
@@ -138,7 +131,6 @@ def how_of(how: Callable[[pl.Expr], Aggregate]) -> Body:
     return lambda log: how(log.odd)
 
 
-@pytest.mark.xfail(strict=True, reason="a sum that wraps around to a small number is not refused")
 @pytest.mark.parametrize("how", ["total", "mean", "decayed", "whole"])
 def test_sums_that_wrap_around_to_zero_are_refused(how: str) -> None:
     """Four addends of 2^62 steps are 2^64, which is 0 in Int64."""
@@ -156,9 +148,6 @@ def test_sums_that_wrap_around_to_zero_are_refused(how: str) -> None:
         compute_window(catalogue, LAST, list(catalogue.columns), PAIRS)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="what is refused depends on whether rows or partials are narrowed to the pairs"
-)
 def test_a_sample_of_pairs_is_refused_what_all_pairs_are() -> None:
     """A NaN of one user is refused for the pairs of all users, and for those of any other."""
     rows = ROWS.with_columns(value=pl.when(pl.col("user_id") == 4).then(float("nan")).otherwise("value"))
@@ -182,7 +171,6 @@ def test_a_nan_before_the_lookback_is_not_seen() -> None:
     assert all(same_bits(found[0], other) for other in found[1:])
 
 
-@pytest.mark.xfail(strict=True, reason="Int128 partials are narrowed to Int64 before they are checked")
 def test_squares_beyond_the_exact_range_name_the_feature_and_the_bound() -> None:
     far = pl.when(pl.int_range(pl.len()) % 2 == 0).then(2.0**41).otherwise(-(2.0**41))
     rows = ROWS.head(6).with_columns(value=far, user_id=pl.lit(1, pl.UInt32))
@@ -191,7 +179,6 @@ def test_squares_beyond_the_exact_range_name_the_feature_and_the_bound() -> None
         compute_window(catalogue, LAST, list(catalogue.columns), PAIRS)
 
 
-@pytest.mark.xfail(strict=True, reason="no window leaves no boundary to read the log until")
 def test_no_windows_give_nothing() -> None:
     catalogue = one_column(whole(ROWS), lambda log: count())
     assert compute_windows(catalogue, list(catalogue.columns), {}) == {}
