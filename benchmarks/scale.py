@@ -76,6 +76,11 @@ def measured(data: Path, asked: argparse.Namespace) -> dict[str, Any]:
         settings = [*settings_below(data, folder / "features"), *asked.overrides]
         _must_run([sys.executable, "-m", "benchmarks._scale_run", str(result), *settings])
         found: dict[str, Any] = json.loads(result.read_text(encoding="utf-8"))
+    stages = [found["stages"][name] for name in CATALOGUE]
+    found["stages"][ALL_FEATURES] = {
+        "seconds": sum(stage["seconds"] for stage in stages),
+        "peak_mib": max(stage["peak_mib"] for stage in stages),
+    }
     if asked.submit:
         with tempfile.TemporaryDirectory(dir=asked.scratch) as temporary:
             settings = [*settings_below(data, Path(temporary)), *asked.overrides]
@@ -83,11 +88,6 @@ def measured(data: Path, asked: argparse.Namespace) -> dict[str, Any]:
                 chosen = [part for setting in settings for part in ("--set", setting)]
                 _must_run([sys.executable, "-m", "submissions", *chosen, "make"])
         found["stages"]["submit"] = {"seconds": cost.seconds, "peak_mib": cost.peak_mib}
-    stages = [found["stages"][name] for name in CATALOGUE]
-    found["stages"][ALL_FEATURES] = {
-        "seconds": sum(stage["seconds"] for stage in stages),
-        "peak_mib": max(stage["peak_mib"] for stage in stages),
-    }
     return found
 
 
