@@ -103,7 +103,7 @@ def bind_catalogue(dataset: Dataset, registry: Registry) -> Catalogue:
 
 
 def _add(columns: dict[str, FeatureColumn], found: Sequence[FeatureColumn], dataset: Dataset) -> None:
-    taken = {*dataset.history_schema, *dataset.pair_schema, *WINDOW_COLUMNS, "window"}
+    taken = {*dataset.history_schema, *dataset.pair_schema, *WINDOW_COLUMNS, "window", "weight"}
     for column in found:
         if column.name in taken:
             raise FeatureError(
