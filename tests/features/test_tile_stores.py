@@ -121,7 +121,7 @@ for begin in range(0, rows.height, int(sys.argv[2])):
     slices.append(LogSlice(pl.scan_parquet(files[-1]), *bounds, piece.height, f"digest {begin}"))
 log = pl.scan_parquet(files)
 dataset = replace(whole(rows), log=log, sliced=SlicedLog(log, tuple(slices)))
-names = [name for block in BLOCKS[::4] for name in block.columns if not name.startswith("std_seconds")]
+names = [name for block in BLOCKS[::8] for name in block.columns if not name.startswith("std_seconds")]
 pairs = dict.fromkeys([window_at(5), window_at(11)], pairs_of(50))
 found = compute_windows(catalogue_of(dataset), names, pairs)
 pl.concat(found.values()).write_ipc(Path(sys.argv[1]) / "found.arrow")
