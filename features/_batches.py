@@ -96,7 +96,7 @@ def batches(work: Work, indexes: Mapping[Key, KeyIndex]) -> list[Batch]:
     for key in dict.fromkeys(one.key for one in work.passes):
         own = tuple(one for one in work.passes if one.key == key)
         need = work.gib(key, indexes[key].n_keys)
-        if need > work.budget_gib:
+        if need > work.budget_gib and key:
             n_parts = math.ceil(need / work.budget_gib)
             found += [Batch(own, part, n_parts) for part in range(n_parts)]
             continue

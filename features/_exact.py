@@ -51,5 +51,7 @@ def names_with(state: State, columns: Collection[FeatureColumn]) -> list[str]:
 
 
 def _bound(state: State, dtype: pl.DataType) -> float:
+    if state.operation == "deviation":  # it is squared in Int128
+        return SAFE
     bound = EXACT_SQUARES if state.operation == "squares" else EXACT_STEPS
     return bound * GRID if dtype == pl.Float64 else bound

@@ -46,8 +46,12 @@ class Group:
 
     @cached_property
     def is_whole(self) -> bool:
-        """Tell whether the filter looks at other rows or at the window: it is then applied to whole histories."""
-        return self.where is not None and (reads_window(self.where) or not is_rowwise(self.where))
+        """Tell whether something looks at other rows or at the window, and so has to see whole histories of all keys.
+
+        That is the filter, or an expression whose deviations from its first value are summed.
+        """
+        looks_around = self.where is not None and (reads_window(self.where) or not is_rowwise(self.where))
+        return looks_around or any(s.reference and not s.is_mergeable for _, s in self.wanted)
 
     @cached_property
     def merged(self) -> tuple[State, ...]:
@@ -93,10 +97,11 @@ class Group:
     @property
     def references(self) -> dict[str, pl.Expr]:
         """First values that deviations are taken from, by column."""
+        states = (*(s for _, s in self.wanted), *self.carried)
         return {
             str(s.reference): s.expression.cast(pl.Float64).drop_nulls().first()
-            for s in (*(s for _, s in self.wanted), *self.carried)
-            if s.reference and not reads_window(s.expression)
+            for s in states
+            if s.reference
         }
 
 

@@ -18,9 +18,10 @@ from competitions import Dataset, LogSlice
 from engine import Json, Recipe, Store
 from features._grid import Grid
 from features._groups import Group
-from features._partials import Partials, References
+from features._partials import Partials
 from features._recipes import FORMAT
 from features._states import State
+from features._tails import References
 
 ROWS = 200_000  # of a partition; fewer are grouped faster than their parts are found
 _CELL, _FILE = "cell", "parts.parquet"

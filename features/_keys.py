@@ -53,13 +53,7 @@ class KeyIndex:
         """Give rows of packed keys the key's columns back."""
         high, low = self.key
         parts = {high: pl.col(PACKED) // 2**32, low: pl.col(PACKED) % 2**32}
-        dtypes = self.frame.schema
-        columns = [
-            value.cast(pl.UInt32 if isinstance(dtypes[name], pl.Enum) else dtypes[name])
-            .cast(dtypes[name])
-            .alias(name)
-            for name, value in parts.items()
-        ]
+        columns = [_unpacked(value, self.frame.schema[name]).alias(name) for name, value in parts.items()]
         return rows.select(*columns, pl.exclude(PACKED))
 
     def _packing(self) -> pl.Expr | None:
@@ -83,6 +77,13 @@ class KeyIndex:
             return self
         kept = self.frame.filter(pl.col("code") % n_parts == number).drop("code")
         return KeyIndex(self.key, _numbered(kept))
+
+
+def _unpacked(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
+    if isinstance(dtype, pl.Enum):
+        names = dtype.categories
+        return value.replace_strict(list(range(len(names))), names, return_dtype=dtype)
+    return value.cast(dtype)
 
 
 def index_of(key: Key, frames: Iterable[pl.DataFrame]) -> KeyIndex:

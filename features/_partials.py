@@ -15,11 +15,9 @@ from features._exact import SAFE, SAFE_PART, names_with, too_large
 from features._groups import Group, full_schema
 from features._keys import KeyIndex
 from features._plan import states_of
-from features._tails import narrowed
+from features._tails import References, narrowed, with_references
 
 WIDE = 0.25  # of the rows: with more distinct keys than that, rows are narrowed before they are grouped
-
-References = dict[str, float | None]
 
 
 def _size_of(name: str) -> str:
@@ -42,6 +40,7 @@ class Partials:
         self.references: References = dict.fromkeys(group.references)
         self.states = (*group.merged, *group.carried)
         self.addends = {s.name: a for s in self.states if (a := s.addend(self.schema)) is not None}
+        self.sizes: dict[str, float] = {}
         self.watched: set[str] = set()
         self.is_wide: bool | None = None
         self.expressions: dict[tuple[int, tuple[float | None, ...], int], list[pl.Expr]] = {}
@@ -59,13 +58,11 @@ class Partials:
         for name, first in self.group.references.items():
             if self.references[name] is None:
                 self.references[name] = rows.select(first.alias(name)).item()
-        return self.index.with_lookup(rows).with_columns(
-            pl.lit(value, pl.Float64).alias(name) for name, value in self.references.items()
-        )
+        return with_references(self.index.with_lookup(rows), self.references)
 
     def kept(self, rows: pl.DataFrame) -> list[str]:
         """Columns of prepared rows that the group's states read, and the clock."""
-        return [n for n in rows.columns if n in self.group.reads or n in self.references]
+        return [name for name in rows.columns if name in self.group.reads]
 
     def of(self, rows: pl.DataFrame, until: int) -> pl.DataFrame:
         """Give the parts by ``code``. ``until``: end of the tile, that decayed sums are weighed from."""
@@ -113,8 +110,10 @@ class Partials:
                 if not values.is_finite().all():
                     raise ComputeError("a value that is added up is not finite")
                 largest = values.max()
-                if isinstance(largest, float) and largest * rows.height >= SAFE:
-                    self.watched.add(name)
+                if isinstance(largest, float):
+                    self.sizes[name] = self.sizes.get(name, 0.0) + largest * rows.height
+                    if self.sizes[name] >= SAFE:
+                        self.watched.add(name)
 
     def _within_range(self, parts: pl.DataFrame) -> pl.DataFrame:
         """Refuse sums that may have wrapped around, which would hide how large they are."""

@@ -87,10 +87,11 @@ class Scan:
 
     def states(self, one: Pass, window: Window, codes: Codes) -> pl.DataFrame:
         """Give the states of a pass for keys by number, one row a code; those over all keys repeat."""
-        columns = [self._state(one, state, window, codes) for state in one.states]
+        columns = [self.state(one, state, window, codes) for state in one.states]
         return pl.DataFrame(columns)
 
-    def _state(self, one: Pass, state: State, window: Window, codes: Codes) -> pl.Series:
+    def state(self, one: Pass, state: State, window: Window, codes: Codes) -> pl.Series:
+        """Give one state of a pass for keys by number."""
         lookback, asked = physical(one.lookback, state, self.dataset)
         name = (one.source, () if state.everywhere else one.key)
         chosen = np.zeros(1, dtype=np.uint32) if state.everywhere else codes
@@ -143,8 +144,9 @@ class _Running:
         self.index = scan.indexes[group.key]
         self.merged = Accumulator(group.merged, self.index.n_keys, scan.grid, schema)
         self.partials = Partials(group, scan.dataset, self.index, scan.windows[0].horizon)
-        self.tails = Tails(group, scan.windows, schema) if group.tails else None
-        self.direct = Direct(group, self.index, schema) if group.direct else None
+        known = self.partials.references
+        self.tails = Tails(group, scan.windows, schema, known) if group.tails else None
+        self.direct = Direct(group, self.index, schema, known) if group.direct else None
         self.slots: dict[Slot, pl.DataFrame] = {}
         self.cells: list[tuple[int, pl.DataFrame]] = []
         self.first_cell = group.first_cell(scan.grid, scan.windows)
@@ -200,7 +202,7 @@ class _Running:
     def roll_up(self, rollup: Rollup, finer: _Running) -> None:
         """Take in a slice from the parts of a finer key."""
         known = finer.partials.references
-        self.partials.references = {name: known[name] for name in self.partials.references}
+        self.partials.references.update({name: known[name] for name in self.partials.references})
         for cell, fine in finer.cells:
             self.merged.add(cell, self.partials.coded(rollup.of(fine)))
 

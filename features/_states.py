@@ -19,7 +19,7 @@ from typing import Literal
 
 import polars as pl
 
-from features._rowwise import is_by_parts
+from features._rowwise import is_by_parts, is_rowwise
 from features._widths import dtype_of, widened
 
 GRID = 2.0**-20
@@ -188,6 +188,26 @@ class State:
                 ]
             case _:
                 return [self.within_group(schema)]
+
+    def by_row(self, schema: pl.Schema, reference: float | None) -> pl.Expr | None:
+        """Express what each row adds to the one part of the state, null where nothing; None if rows cannot tell it.
+
+        The sum over the rows is what ``partial`` gives.
+        """
+        x, first = self.expression, pl.lit(reference, pl.Float64)
+        if not is_rowwise(x):
+            return None
+        match self.operation:
+            case "valid":
+                return x.is_not_null()
+            case "total":
+                return x if _is_whole(x, schema) else _steps(x)
+            case "deviation":
+                return _whole_steps(x, first) if self.is_small(schema) else _steps(_far(x, first))
+            case "squares" if self.is_small(schema):
+                return _whole_steps(x, first) * _whole_steps(x, first)
+            case _:
+                return None
 
     def addend(self, schema: pl.Schema) -> pl.Expr | None:
         """Size of what is added up in Int64, as Float64; None if so many rows cannot leave its range."""

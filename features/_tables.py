@@ -18,7 +18,7 @@ from features._errors import FeatureError
 from features._exact import check_exact
 from features._finish import finished, guarded
 from features._grid import Grid, base_bounds, make_grid
-from features._groups import Group, GroupName, full_schema, make_groups
+from features._groups import Group, GroupName, full_schema, make_groups, physical
 from features._keys import KeyIndex, index_of
 from features._lookback import EVERYTHING, Lookback
 from features._partials import Partials
@@ -27,10 +27,12 @@ from features._registry import Key
 from features._rollup import plan_rollups
 from features._rows import by_cell, slice_rows
 from features._scan import Scan, lookbacks_of
+from features._sorted import SortedRows, can_sort, sort_rows
 from features._states import State
 from validation import Window
 
 PART_BYTES = 2**27  # of states that are merged at a time
+SORTED_BYTES = 2**30  # of rows that are sorted in memory
 ROWS = State("count", pl.lit(1))
 
 
@@ -58,16 +60,70 @@ def aggregate_tables(
     """
     windows = sorted(set(windows))
     passes = make_plan(catalogue, names).passes
-    groups = _counted(make_groups(passes, windows, catalogue.dataset), passes)
-    _check_mergeable(groups, names, passes)
-    grid = _grid(catalogue.dataset, windows, groups)
+    every = _counted(make_groups(passes, windows, catalogue.dataset), passes)
+    _check_mergeable(every, names, passes)
+    grid = _grid(catalogue.dataset, windows, every)
+    wide = _sorted(catalogue.dataset, every, grid, windows)
+    groups = {name: group for name, group in every.items() if name not in wide}
     cells = _cells(catalogue.dataset, groups, grid, windows)
     everywhere = _everywhere(catalogue.dataset, groups, grid, windows, cells)
     for name, group in groups.items():
         own = [one for one in passes if (one.source, one.key) == name]
-        if group.key and own:
+        if own:
             merge = partial(_tables, catalogue.dataset, group, own, grid, windows, everywhere)
             yield from _side_by_side(merge, cells.pop(name))
+    for name in list(wide):
+        own = [one for one in passes if (one.source, one.key) == name]
+        yield from _sorted_tables(wide.pop(name), own, windows, everywhere)
+
+
+def _sorted(
+    dataset: Dataset, groups: Mapping[GroupName, Group], grid: Grid, windows: Sequence[Window]
+) -> dict[GroupName, SortedRows]:
+    """Sort the rows of wide keys whose states are sums, if all of them fit into memory."""
+    n_rows = sum(piece.n_rows or 0 for piece in dataset.slices)
+    _, rollups = plan_rollups(groups, dataset)
+    found: dict[GroupName, SortedRows] = {}
+    for name, group in groups.items():
+        is_small = n_rows * (16 + 4 * len(group.merged)) < SORTED_BYTES
+        if not group.key or not is_small or name in {*rollups, *(r.finer for r in rollups.values())}:
+            continue
+        partials = Partials(group, dataset, index_of((), ()), windows[0].horizon)
+        parts = []
+        for piece in dataset.slices:
+            rows = partials.prepared(slice_rows(dataset, piece, group.reads, grid.bounds[-1]))
+            partials.check([rows])
+            parts.append(rows.select(sorted(group.reads)))
+        rows = pl.concat(parts)
+        if (
+            _n_parts(dataset, group, grid, rows) > 1
+            and not partials.watched
+            and can_sort(group, dataset, rows)
+        ):
+            ordered = sort_rows(group, dataset, grid, rows, partials.references)
+            found |= {name: ordered} if ordered is not None else {}
+    return found
+
+
+def _sorted_tables(
+    ordered: SortedRows, passes: Sequence[Pass], windows: Sequence[Window], everywhere: Scan
+) -> Iterator[KeyTable]:
+    """Finish the columns of a wide key for every window and lookback, chunk by chunk."""
+    for chunk in ordered.chunks():
+        for window in windows:
+            for one in passes:
+                chosen, begin, end = chunk.span(*ordered.grid.cells(window, one.lookback))
+                columns = []
+                for state in one.states:
+                    if state.everywhere:
+                        columns.append(everywhere.state(one, state, window, chosen.astype(np.uint32)))
+                    else:
+                        asked = physical(one.lookback, state, everywhere.dataset)[1]
+                        columns.append(chunk.state(asked, begin, end).alias(state.name))
+                states = pl.DataFrame(columns)
+                check_exact(one, states)
+                values = guarded(states, [finished(column) for column in one.columns], one.columns)
+                yield KeyTable(window, one.key, one.lookback, chunk.keys(chosen).hstack(values))
 
 
 def _counted(groups: Mapping[GroupName, Group], passes: Sequence[Pass]) -> dict[GroupName, Group]:
@@ -216,6 +272,6 @@ def _tables(
             states = scan.states(one, window, codes)
             check_exact(one, states)
             values = guarded(states, [finished(column) for column in one.columns], one.columns)
-            keys = index.frame.select(group.key)[codes]
-            tables.append(KeyTable(window, group.key, one.lookback, keys.hstack(values)))
+            found = index.frame.select(group.key)[codes].hstack(values) if group.key else values
+            tables.append(KeyTable(window, group.key, one.lookback, found))
     return tables

@@ -14,6 +14,7 @@ from features._states import State
 from validation import Window
 
 Slot = tuple[Window, Lookback]
+References = dict[str, float | None]
 
 
 class Tails:
@@ -22,8 +23,10 @@ class Tails:
     Memory is bounded by (keys of the pairs) x (longest ``last(n)``), however long the log is.
     """
 
-    def __init__(self, group: Group, windows: Iterable[Window], schema: pl.Schema) -> None:
-        self.group, self.schema = group, schema
+    def __init__(
+        self, group: Group, windows: Iterable[Window], schema: pl.Schema, references: References
+    ) -> None:
+        self.group, self.schema, self.references = group, schema, references
         self.waiting = sorted(windows)
         self.most = max(lookback.size for lookback, _ in group.tails)
         self.kept: pl.DataFrame | None = None
@@ -42,7 +45,8 @@ class Tails:
                 for lookback in {lookback for lookback, _ in self.group.tails}:
                     rows = self.kept.filter(_from_end() < lookback.size)
                     states = [s for asked, s in self.group.tails if asked == lookback]
-                    self.states[window, lookback] = grouped(rows, states, window, self.schema)
+                    known = with_references(rows, self.references)
+                    self.states[window, lookback] = grouped(known, states, window, self.schema)
 
 
 class Direct:
@@ -51,8 +55,8 @@ class Direct:
     Rows are narrowed to the keys when they come, unless the group's filter wants to see whole histories.
     """
 
-    def __init__(self, group: Group, index: KeyIndex, schema: pl.Schema) -> None:
-        self.group, self.index, self.schema = group, index, schema
+    def __init__(self, group: Group, index: KeyIndex, schema: pl.Schema, references: References) -> None:
+        self.group, self.index, self.schema, self.references = group, index, schema, references
         self.parts: list[pl.DataFrame] = []
 
     def add(self, rows: pl.DataFrame) -> None:
@@ -79,12 +83,19 @@ class Direct:
         return found
 
     def _history(self, rows: pl.DataFrame, window: Window) -> pl.DataFrame:
-        """Rows before the cutoff; filtered and narrowed now, if the filter looks at all of them."""
+        """Rows before the cutoff with the references; filtered and narrowed now, if the group looks at all rows."""
         seen = rows.filter(pl.col("clock") < window.cutoff)
-        if not self.group.is_whole or self.group.where is None:
-            return seen
-        kept = seen.with_columns(**window_literals(window)).filter(self.group.where)
+        if not self.group.is_whole:
+            return with_references(seen, self.references)
+        seen = seen.with_columns(**window_literals(window))
+        kept = seen if self.group.where is None else seen.filter(self.group.where)
+        kept = kept.with_columns(first.alias(name) for name, first in self.group.references.items())
         return narrowed(self.index.with_lookup(kept), self.index)
+
+
+def with_references(rows: pl.DataFrame, references: References) -> pl.DataFrame:
+    """Add the numbers that deviations are taken from."""
+    return rows.with_columns(pl.lit(value, pl.Float64).alias(name) for name, value in references.items())
 
 
 def window_literals(window: Window) -> dict[str, pl.Expr]:
@@ -102,10 +113,6 @@ def narrowed(rows: pl.DataFrame, index: KeyIndex) -> pl.DataFrame:
 def grouped(rows: pl.DataFrame, states: Sequence[State], window: Window, schema: pl.Schema) -> pl.DataFrame:
     """Compute states by ``code`` from rows in the order of (clock, row)."""
     rows = rows.with_columns(**window_literals(window))
-    own = {str(s.reference): s for s in states if s.reference and s.reference not in rows.columns}
-    rows = rows.with_columns(
-        s.expression.cast(pl.Float64).drop_nulls().first().alias(name) for name, s in own.items()
-    )
     expressions = [state.within_group(schema) for state in states]
     return rows.lazy().group_by("code").agg(expressions).collect(engine="in-memory")
 

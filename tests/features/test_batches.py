@@ -86,9 +86,7 @@ def test_pairs_with_unknown_and_null_keys_are_in_one_part_only() -> None:
     [
         (("user_id",), 40),
         (("user_id",), 0),
-        pytest.param(
-            (), 40, marks=pytest.mark.xfail(strict=True, reason="one key is not split: once a part")
-        ),
+        ((), 40),
     ],
     ids=str,
 )

@@ -114,18 +114,9 @@ def test_keys_that_come_in_parts_come_once(monkeypatch: pytest.MonkeyPatch, key:
     assert check_tables(cut(whole(rows), rows, [1, 50]), rows, [window_at(5), window_at(END)], blocks) > 1
 
 
-ENUM_FAILS = pytest.mark.xfail(
-    strict=True, reason="Polars does not cast the numbers of a packed key to an Enum"
-)
-
-
 @pytest.mark.parametrize(
     "key",
-    [
-        ("guest", "room"),
-        ("user_id", "item_id"),
-        *(pytest.param(key, marks=ENUM_FAILS) for key in PACKED_ENUMS),
-    ],
+    [("guest", "room"), ("user_id", "item_id"), *PACKED_ENUMS],
     ids=str,
 )
 def test_packed_keys_come_back_as_they_were(key: tuple[str, ...]) -> None:
@@ -162,7 +153,6 @@ def test_half_lives_in_horizons_need_windows_of_one_horizon() -> None:
         list(aggregate_tables(catalogue, [window_at(5), window_at(8, horizon=1)], names))
 
 
-@pytest.mark.xfail(strict=True, reason="columns of the empty key are left out without a word")
 def test_the_empty_key_has_a_table_of_one_row_or_is_refused() -> None:
     catalogue = one_column(whole(ROWS), lambda log: count(), keys=[()])
     try:

@@ -122,7 +122,9 @@ def test_deviations_are_exact_far_from_the_first_value() -> None:
         assert found[window_at(5)].to_series(1).to_list() == [pl.Series([0.5, 0.75]).std()]
 
 
-@pytest.mark.xfail(strict=True, reason="deviations are summed in Int64, and refused from 2^53 steps on")
+@pytest.mark.xfail(
+    strict=True, reason="squares are carried in two limbs, and refused from 2^94 square steps on"
+)
 def test_std_of_seconds_over_many_rows_is_not_refused() -> None:
     """Eleven days in seconds, in 20,000 rows: the integers that std() is made of are far from their ends."""
     rows = pl.concat([one_user([0.0], "value"), *[one_user([1e6, 0.9e6], "value")] * 10_000])

@@ -37,13 +37,7 @@ def valued(rows: pl.DataFrame, ends: tuple[int, ...], body: Body, **options: obj
 
 @pytest.mark.parametrize(
     "lookback",
-    [
-        pytest.param(
-            last(60),
-            marks=pytest.mark.xfail(strict=True, reason="rows of a slice before it have a null reference"),
-        ),
-        None,
-    ],
+    [last(60), None],
     ids=["last rows", "all"],
 )
 def test_a_column_that_begins_after_the_first_slice_has_its_spread(lookback: Lookback | None) -> None:
@@ -56,7 +50,6 @@ def test_a_column_that_begins_after_the_first_slice_has_its_spread(lookback: Loo
         assert found.fill_null(-1).to_list() == pytest.approx(expected.fill_null(-1).to_list(), rel=1e-5)
 
 
-@pytest.mark.xfail(strict=True, reason="the first difference is sought in each slice by itself")
 @pytest.mark.parametrize(
     "body",
     [lambda log: std(log.value.diff()), lambda log: std(log.value.tail(5))],
@@ -73,9 +66,6 @@ AGED: dict[str, tuple[Body, dict[str, object]]] = {
 }
 
 
-@pytest.mark.xfail(
-    strict=True, reason="deviations are taken from the first row of the pairs that are asked for"
-)
 @pytest.mark.parametrize("name", AGED)
 def test_the_spread_in_a_sample_has_the_bits_of_bulk(name: str) -> None:
     body, options = AGED[name]
@@ -88,13 +78,7 @@ def test_the_spread_in_a_sample_has_the_bits_of_bulk(name: str) -> None:
 
 @pytest.mark.parametrize(
     "ends",
-    [
-        (),
-        pytest.param(
-            tuple(range(1, 8)),
-            marks=pytest.mark.xfail(strict=True, reason="only sums within a slice are watched"),
-        ),
-    ],
+    [(), tuple(range(1, 8))],
     ids=["one slice", "slices"],
 )
 @pytest.mark.parametrize("name", ["value", "seconds"])

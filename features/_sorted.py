@@ -1,0 +1,198 @@
+"""Aggregates of a wide key for all of its values: rows sorted by (key, tile, row), and prefix sums over the rows.
+
+With nearly as many keys as rows, grouping them is most of the work. Here key, tile and row are one number, sorting
+numbers is cheap, and every window and lookback is the difference of two prefix sums.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from competitions import Dataset
+from features._grid import Grid
+from features._groups import Group, full_schema
+from features._registry import Key
+from features._states import State
+from features._tails import References
+from features._widths import plain_column
+
+CHUNK = 2**18  # rows whose prefix sums stay in the cache
+MOST_IDS = 2**27  # of a key's column: they are looked up in an array
+_UNSIGNED = (pl.UInt8, pl.UInt16, pl.UInt32, pl.Enum, pl.Boolean)
+
+Positions = npt.NDArray[np.int64]
+
+
+def can_sort(group: Group, dataset: Dataset, rows: pl.DataFrame) -> bool:
+    """Tell whether every state of the group is a sum of what rows add, or of the clock."""
+    schema = full_schema(dataset)
+    ids = rows.select(pl.col(group.key).to_physical())
+    small = all(isinstance(rows.schema[name], _UNSIGNED) for name in group.key)
+    return (
+        bool(group.key)
+        and small
+        and not group.carried
+        and all(int(ids[name].max() or 0) < MOST_IDS for name in group.key)  # type: ignore[arg-type]
+        and all(_is_sum(state, schema) or _is_of_clock(state, schema) for state in group.merged)
+    )
+
+
+def _is_sum(state: State, schema: pl.Schema) -> bool:
+    return state.operation == "count" or state.by_row(schema, 0.0) is not None
+
+
+def _is_of_clock(state: State, schema: pl.Schema) -> bool:
+    return state.operation in ("smallest", "largest") and plain_column(state.expression, schema) == "clock"
+
+
+@dataclass(frozen=True)
+class SortedRows:
+    """Rows of the log sorted by (key, tile, row), as one number a row.
+
+    ``packed`` UInt64 (n_rows,): the key's code, the tile, and the number of the row in ``keys``, ``clock`` and
+    ``addends``, in so many bits.
+    """
+
+    packed: npt.NDArray[np.uint64]
+    n_row_bits: int
+    n_tile_bits: int
+    keys: pl.DataFrame
+    clock: Positions
+    addends: dict[str, npt.NDArray[Any]]
+    states: tuple[State, ...]
+    schema: pl.Schema
+    grid: Grid
+
+    def chunks(self) -> Iterator[Chunk]:
+        """Cut at keys into chunks of about ``CHUNK`` rows, made side by side in as many threads as Polars has."""
+        codes, n_rows = self.packed >> np.uint64(self.n_row_bits + self.n_tile_bits), len(self.packed)
+        cuts = [0]
+        while cuts[-1] < n_rows:
+            end = min(cuts[-1] + CHUNK, n_rows)
+            cuts.append(int(np.searchsorted(codes, codes[end - 1], side="right")))
+        spans = list(pairwise(cuts))
+        n_threads = pl.thread_pool_size()
+        with ThreadPoolExecutor(n_threads) as pool:
+            waiting = [pool.submit(self._chunk, *span) for span in spans[:n_threads]]
+            for number in range(len(spans)):
+                chunk = waiting[number].result()
+                if number + n_threads < len(spans):
+                    waiting.append(pool.submit(self._chunk, *spans[number + n_threads]))
+                yield chunk
+
+    def _chunk(self, begin: int, end: int) -> Chunk:
+        part = self.packed[begin:end]
+        rows = (part & np.uint64(2**self.n_row_bits - 1)).astype(np.int64)
+        key_and_tile = part >> np.uint64(self.n_row_bits)
+        tile = (key_and_tile & np.uint64(2**self.n_tile_bits - 1)).astype(np.uint16)
+        key = key_and_tile >> np.uint64(self.n_tile_bits)
+        starts = np.flatnonzero(np.concatenate(([True], key[1:] != key[:-1])))
+        return Chunk(self, rows, starts, _edges(tile, starts, self.grid.n_cells))
+
+
+def _edges(tile: npt.NDArray[np.uint16], starts: Positions, n_cells: int) -> list[Positions]:
+    """Where each key's rows of each tile begin, and where its last tile ends."""
+    ends = np.append(starts[1:], len(tile))
+    edges = [starts]
+    for cell in range(1, n_cells):
+        before = np.concatenate(([0], np.cumsum(tile < cell)))
+        edges.append(starts + before[ends] - before[starts])
+    return [*edges, ends]
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Some keys: the rows of each one after the other, where each begins, and where its tiles do."""
+
+    sorted: SortedRows
+    rows: Positions
+    starts: Positions
+    edges: Sequence[Positions]
+
+    def __post_init__(self) -> None:
+        sums = {name: _prefix_sums(addend[self.rows]) for name, addend in self.sorted.addends.items()}
+        object.__setattr__(self, "sums", sums)
+
+    def keys(self, chosen: Positions) -> pl.DataFrame:
+        """The key's columns of some keys."""
+        return self.sorted.keys[self.rows[self.starts[chosen]]]
+
+    def span(self, first: int, until: int) -> tuple[Positions, Positions, Positions]:
+        """Keys with rows in a span of tiles, and where these rows begin and end."""
+        begin, end = self.edges[first], self.edges[until]
+        chosen = np.flatnonzero(end > begin)
+        return chosen, begin[chosen], end[chosen]
+
+    def state(self, state: State, begin: Positions, end: Positions) -> pl.Series:
+        """Give a state of the rows from ``begin`` to before ``end``."""
+        if state.operation == "count":
+            return pl.Series(state.name, end - begin)
+        if state.is_value:
+            rows = self.rows[begin if state.operation == "smallest" else end - 1]
+            return pl.Series(state.name, self.sorted.clock[rows])
+        sums = self.sums[state.name]  # type: ignore[attr-defined]
+        part = pl.Series(state.name, sums[end] - sums[begin])
+        return state.composed([part], is_whole=state.sums_integers(self.sorted.schema))
+
+
+def _prefix_sums(values: npt.NDArray[Any]) -> Positions:
+    sums = np.zeros(len(values) + 1, dtype=np.int64)
+    np.cumsum(values, out=sums[1:])
+    return sums
+
+
+def sort_rows(
+    group: Group, dataset: Dataset, grid: Grid, rows: pl.DataFrame, references: References
+) -> SortedRows | None:
+    """Sort rows, which lie in the order of (clock, row); None if key, tile and row do not fit 64 bits."""
+    schema = full_schema(dataset)
+    rows = rows.filter(pl.all_horizontal(pl.col(name).is_not_null() for name in group.key))
+    codes, n_codes = _codes(rows, group.key)
+    n_row_bits, n_tile_bits = max(rows.height, 2).bit_length(), grid.n_cells.bit_length()
+    if n_codes.bit_length() + n_row_bits + n_tile_bits > 64:
+        return None
+    clock = rows["clock"].to_numpy()
+    tile = np.searchsorted(np.asarray(grid.bounds), clock, side="right").astype(np.uint64)
+    packed = ((codes << np.uint64(n_tile_bits)) | tile) << np.uint64(n_row_bits)
+    packed |= np.arange(rows.height, dtype=np.uint64)
+    packed = packed[: int(np.searchsorted(clock, grid.bounds[-1]))]
+    packed.sort()
+    return SortedRows(
+        packed, n_row_bits, n_tile_bits, rows.select(group.key), clock,
+        _addends(group, rows, schema, references), group.merged, schema, grid,
+    )  # fmt: skip
+
+
+def _codes(rows: pl.DataFrame, key: Key) -> tuple[npt.NDArray[np.uint64], int]:
+    """Number each row's key, column by column; and how many numbers there are."""
+    codes, n_codes = np.zeros(rows.height, dtype=np.uint64), 1
+    for name in key:
+        ids = rows[name].to_physical().cast(pl.UInt32).to_numpy()
+        known = np.zeros(int(ids.max(initial=0)) + 1, dtype=np.uint64)
+        known[ids] = 1
+        n_known = int(known.sum())
+        codes = codes * np.uint64(n_known) + (np.cumsum(known) - 1)[ids]
+        n_codes *= n_known
+    return codes, n_codes
+
+
+def _addends(
+    group: Group, rows: pl.DataFrame, schema: pl.Schema, references: References
+) -> dict[str, npt.NDArray[Any]]:
+    """What each row adds to each sum, in as few bytes as hold it."""
+    found: dict[str, npt.NDArray[Any]] = {}
+    for state in group.merged:
+        added = state.by_row(schema, references.get(str(state.reference)))
+        if state.operation != "count" and added is not None:
+            values = rows.select(added.alias(state.name)).to_series()
+            values = values.cast(pl.UInt8) if values.dtype == pl.Boolean else values.shrink_dtype()
+            found[state.name] = values.fill_null(0).to_numpy()
+    return found
