@@ -6,11 +6,12 @@ numbers is cheap, and every window and lookback is the difference of two prefix 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +30,7 @@ MOST_IDS = 2**27  # of a key's column: they are looked up in an array
 _UNSIGNED = (pl.UInt8, pl.UInt16, pl.UInt32, pl.Enum, pl.Boolean)
 
 Positions = npt.NDArray[np.int64]
+T = TypeVar("T")
 
 
 def can_sort(group: Group, dataset: Dataset, rows: pl.DataFrame) -> bool:
@@ -71,22 +73,29 @@ class SortedRows:
     schema: pl.Schema
     grid: Grid
 
-    def chunks(self) -> Iterator[Chunk]:
-        """Cut at keys into chunks of about ``CHUNK`` rows, made side by side in as many threads as Polars has."""
+    def in_chunks(self, work: Callable[[Chunk], Sequence[T]]) -> Iterator[T]:
+        """Cut at keys into chunks of about ``CHUNK`` rows, and yield what ``work`` makes of each, in their order.
+
+        It runs in as many threads as Polars has.
+        """
         codes, n_rows = self.packed >> np.uint64(self.n_row_bits + self.n_tile_bits), len(self.packed)
         cuts = [0]
         while cuts[-1] < n_rows:
             end = min(cuts[-1] + CHUNK, n_rows)
             cuts.append(int(np.searchsorted(codes, codes[end - 1], side="right")))
-        spans = list(pairwise(cuts))
-        n_threads = pl.thread_pool_size()
+        del codes
+        spans, n_threads = list(pairwise(cuts)), pl.thread_pool_size()
+
+        def done(span: tuple[int, int]) -> Sequence[T]:
+            return work(self._chunk(*span))
+
         with ThreadPoolExecutor(n_threads) as pool:
-            waiting = [pool.submit(self._chunk, *span) for span in spans[:n_threads]]
+            waiting = deque(pool.submit(done, span) for span in spans[:n_threads])
             for number in range(len(spans)):
-                chunk = waiting[number].result()
+                found = waiting.popleft().result()
                 if number + n_threads < len(spans):
-                    waiting.append(pool.submit(self._chunk, *spans[number + n_threads]))
-                yield chunk
+                    waiting.append(pool.submit(done, spans[number + n_threads]))
+                yield from found
 
     def _chunk(self, begin: int, end: int) -> Chunk:
         part = self.packed[begin:end]
@@ -95,7 +104,10 @@ class SortedRows:
         tile = (key_and_tile & np.uint64(2**self.n_tile_bits - 1)).astype(np.uint16)
         key = key_and_tile >> np.uint64(self.n_tile_bits)
         starts = np.flatnonzero(np.concatenate(([True], key[1:] != key[:-1])))
-        return Chunk(self, rows, starts, _edges(tile, starts, self.grid.n_cells))
+        sums = {name: _prefix_sums(addend.take(rows)) for name, addend in self.addends.items()}
+        whole = {state.name for state in self.states if state.sums_integers(self.schema)}
+        edges = _edges(tile, starts, self.grid.n_cells)
+        return Chunk(self.keys[rows[starts]], self.clock.take(rows), edges, sums, whole)
 
 
 def _edges(tile: npt.NDArray[np.uint16], starts: Positions, n_cells: int) -> list[Positions]:
@@ -110,37 +122,32 @@ def _edges(tile: npt.NDArray[np.uint16], starts: Positions, n_cells: int) -> lis
 
 @dataclass(frozen=True)
 class Chunk:
-    """Some keys: the rows of each one after the other, where each begins, and where its tiles do."""
+    """Some keys, the clock of their rows one key after the other, where their tiles begin, and prefix sums.
 
-    sorted: SortedRows
-    rows: Positions
-    starts: Positions
+    ``whole``: states that are sums of integers.
+    """
+
+    keys: pl.DataFrame
+    clock: Positions
     edges: Sequence[Positions]
-
-    def __post_init__(self) -> None:
-        sums = {name: _prefix_sums(addend[self.rows]) for name, addend in self.sorted.addends.items()}
-        object.__setattr__(self, "sums", sums)
-
-    def keys(self, chosen: Positions) -> pl.DataFrame:
-        """The key's columns of some keys."""
-        return self.sorted.keys[self.rows[self.starts[chosen]]]
+    sums: Mapping[str, Positions]
+    whole: Collection[str]
 
     def span(self, first: int, until: int) -> tuple[Positions, Positions, Positions]:
         """Keys with rows in a span of tiles, and where these rows begin and end."""
         begin, end = self.edges[first], self.edges[until]
         chosen = np.flatnonzero(end > begin)
-        return chosen, begin[chosen], end[chosen]
+        return chosen, begin.take(chosen), end.take(chosen)
 
     def state(self, state: State, begin: Positions, end: Positions) -> pl.Series:
         """Give a state of the rows from ``begin`` to before ``end``."""
         if state.operation == "count":
             return pl.Series(state.name, end - begin)
         if state.is_value:
-            rows = self.rows[begin if state.operation == "smallest" else end - 1]
-            return pl.Series(state.name, self.sorted.clock[rows])
-        sums = self.sums[state.name]  # type: ignore[attr-defined]
-        part = pl.Series(state.name, sums[end] - sums[begin])
-        return state.composed([part], is_whole=state.sums_integers(self.sorted.schema))
+            return pl.Series(state.name, self.clock.take(begin if state.operation == "smallest" else end - 1))
+        sums = self.sums[state.name]
+        part = pl.Series(state.name, sums.take(end) - sums.take(begin))
+        return state.composed([part], is_whole=state.name in self.whole)
 
 
 def _prefix_sums(values: npt.NDArray[Any]) -> Positions:

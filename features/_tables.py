@@ -27,7 +27,7 @@ from features._registry import Key
 from features._rollup import plan_rollups
 from features._rows import by_cell, slice_rows
 from features._scan import Scan, lookbacks_of
-from features._sorted import SortedRows, can_sort, sort_rows
+from features._sorted import Chunk, SortedRows, can_sort, sort_rows
 from features._states import State
 from validation import Window
 
@@ -109,21 +109,31 @@ def _sorted_tables(
     ordered: SortedRows, passes: Sequence[Pass], windows: Sequence[Window], everywhere: Scan
 ) -> Iterator[KeyTable]:
     """Finish the columns of a wide key for every window and lookback, chunk by chunk."""
-    for chunk in ordered.chunks():
+    asked = {
+        (one.lookback, state.name): physical(one.lookback, state, everywhere.dataset)[1]
+        for one in passes
+        for state in one.states
+        if not state.everywhere
+    }
+    finishes = {one.lookback: [finished(column) for column in one.columns] for one in passes}
+
+    def tables(chunk: Chunk) -> list[KeyTable]:
+        found = []
         for window in windows:
             for one in passes:
                 chosen, begin, end = chunk.span(*ordered.grid.cells(window, one.lookback))
-                columns = []
-                for state in one.states:
-                    if state.everywhere:
-                        columns.append(everywhere.state(one, state, window, chosen.astype(np.uint32)))
-                    else:
-                        asked = physical(one.lookback, state, everywhere.dataset)[1]
-                        columns.append(chunk.state(asked, begin, end).alias(state.name))
-                states = pl.DataFrame(columns)
+                states = pl.DataFrame(
+                    everywhere.state(one, state, window, chosen.astype(np.uint32))
+                    if state.everywhere
+                    else chunk.state(asked[one.lookback, state.name], begin, end).alias(state.name)
+                    for state in one.states
+                )
                 check_exact(one, states)
-                values = guarded(states, [finished(column) for column in one.columns], one.columns)
-                yield KeyTable(window, one.key, one.lookback, chunk.keys(chosen).hstack(values))
+                values = guarded(states, finishes[one.lookback], one.columns)
+                found.append(KeyTable(window, one.key, one.lookback, chunk.keys[chosen].hstack(values)))
+        return found
+
+    yield from ordered.in_chunks(tables)
 
 
 def _counted(groups: Mapping[GroupName, Group], passes: Sequence[Pass]) -> dict[GroupName, Group]:
