@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -18,36 +17,21 @@ from features._errors import FeatureError
 from features._exact import check_exact
 from features._finish import finished, guarded
 from features._grid import Grid, base_bounds, make_grid
-from features._groups import Group, GroupName, full_schema, make_groups, physical
+from features._groups import Group, GroupName, full_schema, make_groups
+from features._key_table import KeyTable
 from features._keys import KeyIndex, index_of
-from features._lookback import EVERYTHING, Lookback
+from features._lookback import EVERYTHING
 from features._partials import Partials
 from features._plan import Pass, make_plan
 from features._registry import Key
 from features._rollup import plan_rollups
 from features._rows import by_cell, slice_rows
 from features._scan import Scan, lookbacks_of
-from features._sorted import Chunk, SortedRows, can_sort, sort_rows
 from features._states import State
+from features._wide import n_parts_of, sorted_groups, sorted_tables
 from validation import Window
 
-PART_BYTES = 2**27  # of states that are merged at a time
-SORTED_BYTES = 2**30  # of rows that are sorted in memory
 ROWS = State("count", pl.lit(1))
-
-
-@dataclass(frozen=True)
-class KeyTable:
-    """Finished columns of every key that has rows within the lookback of a window.
-
-    ``values``: the key's columns and the finished ones. A key with many values comes in several tables, which have no
-    key in common.
-    """
-
-    window: Window
-    key: Key
-    lookback: Lookback
-    values: pl.DataFrame
 
 
 def aggregate_tables(
@@ -63,7 +47,7 @@ def aggregate_tables(
     every = _counted(make_groups(passes, windows, catalogue.dataset), passes)
     _check_mergeable(every, names, passes)
     grid = _grid(catalogue.dataset, windows, every)
-    wide = _sorted(catalogue.dataset, every, grid, windows)
+    wide = sorted_groups(catalogue.dataset, every, grid, windows)
     groups = {name: group for name, group in every.items() if name not in wide}
     cells = _cells(catalogue.dataset, groups, grid, windows)
     everywhere = _everywhere(catalogue.dataset, groups, grid, windows, cells)
@@ -74,66 +58,7 @@ def aggregate_tables(
             yield from _side_by_side(merge, cells.pop(name))
     for name in list(wide):
         own = [one for one in passes if (one.source, one.key) == name]
-        yield from _sorted_tables(wide.pop(name), own, windows, everywhere)
-
-
-def _sorted(
-    dataset: Dataset, groups: Mapping[GroupName, Group], grid: Grid, windows: Sequence[Window]
-) -> dict[GroupName, SortedRows]:
-    """Sort the rows of wide keys whose states are sums, if all of them fit into memory."""
-    n_rows = sum(piece.n_rows or 0 for piece in dataset.slices)
-    _, rollups = plan_rollups(groups, dataset)
-    found: dict[GroupName, SortedRows] = {}
-    for name, group in groups.items():
-        is_small = n_rows * (16 + 4 * len(group.merged)) < SORTED_BYTES
-        if not group.key or not is_small or name in {*rollups, *(r.finer for r in rollups.values())}:
-            continue
-        partials = Partials(group, dataset, index_of((), ()), windows[0].horizon)
-        parts = []
-        for piece in dataset.slices:
-            rows = partials.prepared(slice_rows(dataset, piece, group.reads, grid.bounds[-1]))
-            partials.check([rows])
-            parts.append(rows.select(sorted(group.reads)))
-        rows = pl.concat(parts)
-        if (
-            _n_parts(dataset, group, grid, rows) > 1
-            and not partials.watched
-            and can_sort(group, dataset, rows)
-        ):
-            ordered = sort_rows(group, dataset, grid, rows, partials.references)
-            found |= {name: ordered} if ordered is not None else {}
-    return found
-
-
-def _sorted_tables(
-    ordered: SortedRows, passes: Sequence[Pass], windows: Sequence[Window], everywhere: Scan
-) -> Iterator[KeyTable]:
-    """Finish the columns of a wide key for every window and lookback, chunk by chunk."""
-    asked = {
-        (one.lookback, state.name): physical(one.lookback, state, everywhere.dataset)[1]
-        for one in passes
-        for state in one.states
-        if not state.everywhere
-    }
-    finishes = {one.lookback: [finished(column) for column in one.columns] for one in passes}
-
-    def tables(chunk: Chunk) -> list[KeyTable]:
-        found = []
-        for window in windows:
-            for one in passes:
-                chosen, begin, end = chunk.span(*ordered.grid.cells(window, one.lookback))
-                states = pl.DataFrame(
-                    everywhere.state(one, state, window, chosen.astype(np.uint32))
-                    if state.everywhere
-                    else chunk.state(asked[one.lookback, state.name], begin, end).alias(state.name)
-                    for state in one.states
-                )
-                check_exact(one, states)
-                values = guarded(states, finishes[one.lookback], one.columns)
-                found.append(KeyTable(window, one.key, one.lookback, chunk.keys[chosen].hstack(values)))
-        return found
-
-    yield from ordered.in_chunks(tables)
+        yield from sorted_tables(wide.pop(name), own, windows, everywhere)
 
 
 def _counted(groups: Mapping[GroupName, Group], passes: Sequence[Pass]) -> dict[GroupName, Group]:
@@ -181,7 +106,7 @@ def _cells(
             if name not in found:
                 index = KeyIndex(group.key, rows.clear().select(*group.key, code=pl.lit(0, pl.UInt32)))
                 partials[name] = Partials(group, dataset, index, horizon)
-                found[name] = [[] for _ in range(_n_parts(dataset, group, grid, rows))]
+                found[name] = [[] for _ in range(n_parts_of(dataset, group, grid, rows))]
         by_key: dict[GroupName, Cells] = {}
         for name in sorted(groups, key=lambda name: name in rollups):
             if name in rollups:
@@ -196,16 +121,6 @@ def _cells(
                 for number, some in enumerate(_split(grouped, groups[name].key, len(found[name]))):
                     found[name][number].append((cell, some))
     return found
-
-
-def _n_parts(dataset: Dataset, group: Group, grid: Grid, rows: pl.DataFrame) -> int:
-    """Cut wide keys so that the dense states of a part stay within PART_BYTES."""
-    if not group.key:
-        return 1
-    n_rows = sum(piece.n_rows or rows.height for piece in dataset.slices)
-    most = math.prod(rows.select(pl.col(group.key).n_unique()).row(0))
-    n_states = sum(len(state.parts(full_schema(dataset))) for state in group.merged)
-    return max(1, math.ceil(min(int(most), n_rows // 2) * grid.n_cells * n_states * 8 / PART_BYTES))
 
 
 def _split(grouped: pl.DataFrame, key: Key, n_parts: int) -> Iterator[pl.DataFrame]:

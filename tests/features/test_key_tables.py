@@ -108,7 +108,7 @@ def test_tables_hold_what_pairs_of_each_key_get(
     "key", [("user_id",), ("guest", "room"), ("user_id", "item_id"), ("device",)], ids=str
 )
 def test_keys_that_come_in_parts_come_once(monkeypatch: pytest.MonkeyPatch, key: tuple[str, ...]) -> None:
-    monkeypatch.setattr("features._tables.PART_BYTES", 2**11)
+    monkeypatch.setattr("features._wide.PART_BYTES", 2**11)
     rows = rows_of(11, 120)
     blocks = [block for block in TABLED if block.key == key]
     assert check_tables(cut(whole(rows), rows, [1, 50]), rows, [window_at(5), window_at(END)], blocks) > 1

@@ -1,0 +1,96 @@
+"""Tables of all values of wide keys: which are made of sorted rows, and their columns."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import polars as pl
+
+from competitions import Dataset
+from features._exact import check_exact
+from features._finish import finished, guarded
+from features._grid import Grid
+from features._groups import Group, GroupName, full_schema, physical
+from features._key_table import KeyTable
+from features._keys import index_of
+from features._partials import Partials
+from features._plan import Pass
+from features._rollup import plan_rollups
+from features._rows import slice_rows
+from features._scan import Scan
+from features._sorted import Chunk, SortedRows, can_sort, sort_rows
+from validation import Window
+
+PART_BYTES = 2**27  # of states that are merged at a time
+SORTED_BYTES = 2**30  # of rows that are sorted in memory
+
+
+def sorted_groups(
+    dataset: Dataset, groups: Mapping[GroupName, Group], grid: Grid, windows: Sequence[Window]
+) -> dict[GroupName, SortedRows]:
+    """Sort the rows of wide keys whose states are sums, if all of them fit into memory."""
+    n_rows = sum(piece.n_rows or 0 for piece in dataset.slices)
+    _, rollups = plan_rollups(groups, dataset)
+    found: dict[GroupName, SortedRows] = {}
+    for name, group in groups.items():
+        is_small = n_rows * (16 + 4 * len(group.merged)) < SORTED_BYTES
+        if not group.key or not is_small or name in {*rollups, *(r.finer for r in rollups.values())}:
+            continue
+        partials = Partials(group, dataset, index_of((), ()), windows[0].horizon)
+        parts = []
+        for piece in dataset.slices:
+            rows = partials.prepared(slice_rows(dataset, piece, group.reads, grid.bounds[-1]))
+            partials.check([rows])
+            parts.append(rows.select(sorted(group.reads)))
+        rows = pl.concat(parts)
+        if (
+            n_parts_of(dataset, group, grid, rows) > 1
+            and not partials.watched
+            and can_sort(group, dataset, rows)
+        ):
+            ordered = sort_rows(group, dataset, grid, rows, partials.references)
+            found |= {name: ordered} if ordered is not None else {}
+    return found
+
+
+def sorted_tables(
+    ordered: SortedRows, passes: Sequence[Pass], windows: Sequence[Window], everywhere: Scan
+) -> Iterator[KeyTable]:
+    """Finish the columns of a wide key for every window and lookback, chunk by chunk."""
+    asked = {
+        (one.lookback, state.name): physical(one.lookback, state, everywhere.dataset)[1]
+        for one in passes
+        for state in one.states
+        if not state.everywhere
+    }
+    finishes = {one.lookback: [finished(column) for column in one.columns] for one in passes}
+
+    def tables(chunk: Chunk) -> list[KeyTable]:
+        found = []
+        for window in windows:
+            for one in passes:
+                chosen, begin, end = chunk.span(*ordered.grid.cells(window, one.lookback))
+                states = pl.DataFrame(
+                    everywhere.state(one, state, window, chosen.astype(np.uint32))
+                    if state.everywhere
+                    else chunk.state(asked[one.lookback, state.name], begin, end).alias(state.name)
+                    for state in one.states
+                )
+                check_exact(one, states)
+                values = guarded(states, finishes[one.lookback], one.columns)
+                found.append(KeyTable(window, one.key, one.lookback, chunk.keys[chosen].hstack(values)))
+        return found
+
+    yield from ordered.in_chunks(tables)
+
+
+def n_parts_of(dataset: Dataset, group: Group, grid: Grid, rows: pl.DataFrame) -> int:
+    """Cut wide keys so that the dense states of a part stay within PART_BYTES."""
+    if not group.key:
+        return 1
+    n_rows = sum(piece.n_rows or rows.height for piece in dataset.slices)
+    most = math.prod(rows.select(pl.col(group.key).n_unique()).row(0))
+    n_states = sum(len(state.parts(full_schema(dataset))) for state in group.merged)
+    return max(1, math.ceil(min(int(most), n_rows // 2) * grid.n_cells * n_states * 8 / PART_BYTES))
