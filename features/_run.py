@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from engine import Job, Settings, Store, run_jobs, stage_progress
+from engine import Job, Settings, Store, console, run_jobs, stage_progress
 from features._batches import SHARE, Work, by_pass, compute_aggregates, n_readings
 from features._catalogue import Catalogue
 from features._column import AggregateBody, FeatureColumn, PairBody
@@ -63,7 +63,13 @@ def _of_kind(catalogue: Catalogue, missing: Missing, body: type) -> dict[Window,
 
 
 def threads_per_job(gib: float, settings: Settings) -> int:
-    """Give each job so many threads that all that run at once fit ``memory_gib``."""
+    """Give each job so many threads that all that run at once fit ``memory_gib``; say so if one alone may not."""
+    if gib > settings.memory_gib:
+        console.print(
+            f"[yellow]One of these needs up to {gib:.1f} GiB, more than memory_gib = {settings.memory_gib:g}.[/] "
+            "It is tried all the same, by itself; raise memory_gib or leave features out if it fails.",
+            highlight=False,
+        )
     n_at_once = max(1, min(settings.threads, int(settings.memory_gib / gib)))
     return math.ceil(settings.threads / n_at_once)
 
