@@ -59,7 +59,9 @@ def test_a_feature_that_raises_loses_no_finished_window(
     stored = names - pairwise
     assert compute_features(mended, finished, stored, store, settings) == 0
     assert compute_features(mended, [last], stored, store, settings) == 1
-    assert compute_features(mended, folds.windows, names, store, settings) == len(pairwise) * len(folds.windows)
+    assert compute_features(mended, folds.windows, names, store, settings) == len(pairwise) * len(
+        folds.windows
+    )
 
 
 def test_two_runs_at_once_share_the_work(
