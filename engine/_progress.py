@@ -37,8 +37,13 @@ class Stage:
 
 
 @contextmanager
-def stage_progress(title: str, names: Sequence[str], *, n_found: int, n_workers: int) -> Iterator[Stage]:
-    """Show a live bar on a terminal; elsewhere one line when the stage has ended."""
+def stage_progress(
+    title: str, names: Sequence[str], *, n_found: int, n_workers: int, n_steps: int = 0
+) -> Iterator[Stage]:
+    """Show a live bar on a terminal; elsewhere one line when the stage has ended.
+
+    ``n_steps``: so many of the first names are steps on the way, and make nothing by themselves.
+    """
     started = time.perf_counter()
     if not console.is_terminal or not names:
         stage = Stage(names, n_workers)
@@ -59,10 +64,11 @@ def stage_progress(title: str, names: Sequence[str], *, n_found: int, n_workers:
             found = f" ({n_found} from the store)" if n_found else ""
             stage.task = bar.add_task(title + found, total=len(names), running=", ".join(stage.running))
             yield stage
-    console.print(_summary(title, len(stage.done), n_found, time.perf_counter() - started), markup=False)
+    n_made = len(stage.done.difference(range(n_steps)))
+    console.print(_summary(title, n_made, n_found, time.perf_counter() - started), markup=False)
 
 
-def _summary(title: str, n_done: int, n_found: int, seconds: float) -> str:
-    parts = [f"{n_done} made"] if n_done or not n_found else []
+def _summary(title: str, n_made: int, n_found: int, seconds: float) -> str:
+    parts = [f"{n_made} made"] if n_made or not n_found else []
     parts += [f"{n_found} from the store"] if n_found else []
     return f"{title}: {', '.join(parts)}, {seconds:.1f} s"

@@ -10,11 +10,11 @@ import numpy.typing as npt
 import polars as pl
 
 from features._grid import Grid
+from features._keys import Codes
 from features._lookback import Lookback
 from features._states import GRID, State
 from validation import Window
 
-Codes = npt.NDArray[np.uint32]
 Sums = npt.NDArray[np.int64]
 
 _NONE = {"smallest": np.iinfo(np.int64).max, "largest": np.iinfo(np.int64).min}

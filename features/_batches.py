@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import polars as pl
@@ -15,13 +16,13 @@ from features._column import FeatureColumn
 from features._errors import FeatureError
 from features._exact import check_exact
 from features._finish import finished, guarded
-from features._grid import Grid, base_bounds, make_grid
+from features._grid import Grid
 from features._groups import Group, GroupName, make_groups
 from features._kept import Kept
 from features._keys import KeyIndex, index_of, index_pairs
 from features._plan import Pass
 from features._registry import Key
-from features._scan import Scan, lookbacks_of
+from features._scan import Scan, grid_of
 from validation import Window
 
 Frames = Mapping[Window, pl.DataFrame]
@@ -70,11 +71,18 @@ class Work:
 
     def __post_init__(self) -> None:
         groups = make_groups(self.passes, self.frames, self.dataset)
-        decays = any(s.half_life is not None for g in groups.values() for _, s in g.wanted)
-        first = self.dataset.slices[0].first_clock
-        base = base_bounds(self.dataset, first or 0) if decays else []
         object.__setattr__(self, "groups", groups)
-        object.__setattr__(self, "grid", make_grid(self.frames, lookbacks_of(groups), base))
+        object.__setattr__(self, "grid", grid_of(self.dataset, self.frames, groups))
+
+    @cached_property
+    def indexes(self) -> dict[Key, KeyIndex]:
+        """The keys of the pairs by number, for every key."""
+        return index_pairs((one.key for one in self.passes), self.frames)
+
+    @property
+    def n_readings(self) -> int:
+        """Number of slices that are read, counting each as often as it is read."""
+        return len(batches(self)) * len(self.dataset.slices)
 
     def gib(self, key: Key, n_keys: int) -> float:
         """Estimate the memory of the states of all passes by a key."""
@@ -88,14 +96,14 @@ class Work:
         return n_keys * cells * BYTES / 2**30
 
 
-def batches(work: Work, indexes: Mapping[Key, KeyIndex]) -> list[Batch]:
+def batches(work: Work) -> list[Batch]:
     """Put passes together until the budget is full; a key that is too wide by itself is split by its number."""
     found: list[Batch] = []
     together: list[Pass] = []
     used = 0.0
     for key in dict.fromkeys(one.key for one in work.passes):
         own = tuple(one for one in work.passes if one.key == key)
-        need = work.gib(key, indexes[key].n_keys)
+        need = work.gib(key, work.indexes[key].n_keys)
         if need > work.budget_gib and key:
             n_parts = math.ceil(need / work.budget_gib)
             found += [Batch(own, part, n_parts) for part in range(n_parts)]
@@ -108,21 +116,14 @@ def batches(work: Work, indexes: Mapping[Key, KeyIndex]) -> list[Batch]:
     return [*found, Batch(tuple(together))] if together else found
 
 
-def n_readings(work: Work) -> int:
-    """Number of slices that are read, counting each as often as it is read."""
-    indexes = index_pairs((one.key for one in work.passes), work.frames)
-    return len(batches(work, indexes)) * len(work.dataset.slices)
-
-
 def compute_aggregates(work: Work, after_slice: Callable[[], None] = lambda: None) -> Iterator[Aggregated]:
     """Compute the passes batch by batch, and yield their finished columns window by window."""
-    indexes = index_pairs((one.key for one in work.passes), work.frames)
-    for batch in batches(work, indexes):
+    kept = None if work.store is None else Kept(work.store, work.dataset, work.grid)
+    for batch in batches(work):
         names = {(one.source, key) for one in batch.passes for key in (one.key, ())}
         groups = {name: group for name, group in work.groups.items() if name in names}
-        own = {key: index.part(batch.part, batch.n_parts) for key, index in indexes.items()}
+        own = {key: index.part(batch.part, batch.n_parts) for key, index in work.indexes.items()}
         own[()] = index_of((), ())
-        kept = None if work.store is None else Kept(work.store, work.dataset, work.grid)
         scan = Scan(work.dataset, groups, sorted(work.frames), own, work.grid, kept)
         scan.run(after_slice)
         yield from _finished(scan, batch, work.frames)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import polars as pl
 
@@ -107,22 +106,3 @@ def pair_values(frame: pl.DataFrame, level: Sequence[FeatureColumn]) -> pl.DataF
     order = frame["pair_id"].arg_sort()
     values = guarded(frame[order], [finished(column) for column in level], level)
     return values[order.arg_sort()]
-
-
-class Costs:
-    """Takes the time since it was last asked and shares it among the columns that were computed."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self._since = time.perf_counter()
-
-    def share(self, columns: Sequence[FeatureColumn]) -> None:
-        """Give the columns equal parts of the time since the last call."""
-        now = time.perf_counter()
-        self.seconds |= {column.name: (now - self._since) / len(columns) for column in columns}
-        self._since = now
-
-    def give(self, seconds: Mapping[str, float]) -> None:
-        """Give columns times that were measured elsewhere."""
-        self.seconds |= seconds
-        self._since = time.perf_counter()

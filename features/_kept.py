@@ -10,23 +10,21 @@ import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from io import BytesIO
-from pathlib import Path
 
 import polars as pl
 
 from competitions import Dataset, LogSlice
 from engine import Json, Recipe, Store
+from features._exact import SAFE
 from features._grid import Grid
 from features._groups import Group
-from features._partials import Partials
+from features._partials import Cells, Known, Partials
 from features._recipes import FORMAT
 from features._states import State
-from features._tails import References
+from features._stored import StoredTable, read_table
 
 ROWS = 200_000  # of a partition; fewer are grouped faster than their parts are found
-_CELL, _FILE = "cell", "parts.parquet"
-
-Cells = list[tuple[int, pl.DataFrame]]
+_CELL, _SIZE = "cell", "size"
 
 
 @dataclass(frozen=True)
@@ -42,16 +40,23 @@ class Kept:
         large = bool(piece.digest) and (piece.n_rows or 0) >= ROWS
         return large and bool(group.merged) and not group.tails and not group.direct
 
-    def find(self, piece: LogSlice, partials: Partials) -> Cells | None:
-        """Read the parts of all keys of a partition, by cell; None if one state's are not there."""
-        tables = []
+    def find(self, piece: LogSlice, partials: Partials, first_cell: int) -> Cells | None:
+        """Read the parts of all keys of a partition, by cell from ``first_cell`` on.
+
+        None if one state's are not there, or if sums could wrap around by now: then the rows have to be watched.
+        """
+        before, tables = partials.known(), []
         for state in partials.states:
-            folder = self.store.find(self._recipe(piece, partials, state))
+            folder = self.store.find(self._recipe(piece, partials, state, before, first_cell))
             if folder is None:
                 return None
-            tables.append(pl.read_parquet(folder / _FILE, memory_map=False))
+            table = read_table(folder)
+            if before.sizes.get(state.name, 0.0) + table[_SIZE][0] >= SAFE:
+                return None
+            tables.append(table)
         for state, table in zip(partials.states, tables, strict=True):
-            if state.reference and table.height:
+            partials.sizes[state.name] = before.sizes.get(state.name, 0.0) + table[_SIZE][0]
+            if state.reference:
                 partials.references[state.reference] = table[state.reference][0]
         keys = [_CELL, *partials.group.key]
         columns = [t.select(s.parts(partials.schema)) for s, t in zip(partials.states, tables, strict=True)]
@@ -60,29 +65,29 @@ class Kept:
         parts = together.partition_by(_CELL, maintain_order=True)
         return [(first + part[_CELL][0], part.drop(_CELL)) for part in parts]
 
-    def put(self, piece: LogSlice, partials: Partials, before: References, cells: Cells) -> None:
-        """Keep what ``Partials.by_key`` gave for each cell. ``before``: the references before this partition."""
-        if not cells:
+    def put(self, piece: LogSlice, partials: Partials, before: Known, cells: Cells, first_cell: int) -> None:
+        """Keep what ``Partials.by_key`` gave for each cell. ``before``: what was known before this partition."""
+        if not any(part.height for _, part in cells):
             return
         keys, first = [_CELL, *partials.group.key], self._first_cell(piece)
         numbered = [part.with_columns(pl.lit(cell - first, pl.Int32).alias(_CELL)) for cell, part in cells]
         together = pl.concat(numbered).sort(keys)
         for state in partials.states:
-            own = together.select(*keys, *state.parts(partials.schema))
+            size = partials.sizes.get(state.name, 0.0) - before.sizes.get(state.name, 0.0)
+            own = together.select(*keys, *state.parts(partials.schema), pl.lit(size).alias(_SIZE))
             if state.reference:
                 own = own.with_columns(
                     pl.lit(partials.references[state.reference], pl.Float64).alias(state.reference)
                 )
-            self.store.put(self._recipe(piece, partials, state, before), _Table(own).write)
+            self.store.put(self._recipe(piece, partials, state, before, first_cell), StoredTable(own).write)
 
     def _first_cell(self, piece: LogSlice) -> int:
         """Cell of the grid that the partition begins in; its own are counted from there."""
         return sum(bound <= (piece.first_clock or 0) for bound in self.grid.bounds)
 
     def _recipe(
-        self, piece: LogSlice, partials: Partials, state: State, before: References | None = None
+        self, piece: LogSlice, partials: Partials, state: State, before: Known, first_cell: int
     ) -> Recipe:
-        known = partials.references if before is None else before
         first, last = piece.first_clock or 0, piece.last_clock or 0
         cuts = [bound for bound in self.grid.bounds if first < bound <= last]
         is_decayed = state.half_life is not None
@@ -93,10 +98,11 @@ class Kept:
             "weighed from": list(self.grid.bounds[self._first_cell(piece) :][: len(cuts) + 1])
             if is_decayed
             else None,
-            "reference": known.get(state.reference) if state.reference else None,
+            "reference": before.references.get(state.reference) if state.reference else None,
             "key": list(partials.group.key),
             "where": hashlib.blake2b(partials.group.source.encode(), digest_size=16).hexdigest(),
             "cut at": list(cuts),
+            "from": max(first, self.grid.bounds[first_cell - 1]) if first_cell else first,
             "until": min(self.grid.bounds[-1], last + 1),
             "attributes": self.attributes,
             "polars": pl.__version__,
@@ -115,13 +121,3 @@ class Kept:
             table.collect(engine="streaming").write_ipc(as_bytes)
             made_of.update(as_bytes.getbuffer())
         return made_of.hexdigest()
-
-
-class _Table:
-    """Writes a table into the folder of its artifact."""
-
-    def __init__(self, table: pl.DataFrame) -> None:
-        self.table = table
-
-    def write(self, folder: Path) -> None:
-        self.table.write_parquet(folder / _FILE)

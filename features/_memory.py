@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import polars as pl
 
 from competitions import Dataset
+from engine import Settings, console
 from features._column import FeatureColumn, PythonBody
 from validation import Window
 
@@ -29,6 +31,18 @@ def body_gib(dataset: Dataset, window: Window, columns: Sequence[FeatureColumn])
 def pairs_gib(n_pairs: int, n_columns: int) -> float:
     """Estimate the memory of per-pair columns of one window: what they read and what they make, as Float64."""
     return BASE_GIB + n_pairs * n_columns * COPIES * 8 / 2**30
+
+
+def threads_per_job(gib: float, settings: Settings) -> int:
+    """Give each job so many threads that all that run at once fit ``memory_gib``; say so if one alone may not."""
+    if gib > settings.memory_gib:
+        console.print(
+            f"[yellow]One of these needs up to {gib:.1f} GiB, more than memory_gib = {settings.memory_gib:g}.[/] "
+            "It is tried all the same, by itself; raise memory_gib or leave features out if it fails.",
+            highlight=False,
+        )
+    n_at_once = max(1, min(settings.threads, int(settings.memory_gib / gib)))
+    return math.ceil(settings.threads / n_at_once)
 
 
 def rows_before(dataset: Dataset, cutoff: int) -> int:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Literal
 
 import polars as pl
@@ -17,11 +18,21 @@ from features._keys import KeyIndex
 from features._plan import states_of
 from features._tails import References, narrowed, with_references
 
+Cells = list[tuple[int, pl.DataFrame]]  # parts by cell of the grid
+
 WIDE = 0.25  # of the rows: with more distinct keys than that, rows are narrowed before they are grouped
 
 
 def _size_of(name: str) -> str:
     return f"{name} size"
+
+
+@dataclass(frozen=True)
+class Known:
+    """References found so far, and how large the sums of each state could be by now."""
+
+    references: References
+    sizes: Mapping[str, float]
 
 
 class Partials:
@@ -44,6 +55,10 @@ class Partials:
         self.watched: set[str] = set()
         self.is_wide: bool | None = None
         self.expressions: dict[tuple[int, tuple[float | None, ...], int], list[pl.Expr]] = {}
+
+    def known(self) -> Known:
+        """Copy what is known of the log so far: it is part of what the parts of the next slice are made of."""
+        return Known(dict(self.references), dict(self.sizes))
 
     @property
     def engine(self) -> Literal["in-memory", "streaming"]:

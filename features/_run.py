@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from engine import Job, Settings, Store, console, run_jobs, stage_progress
-from features._batches import SHARE, Work, by_pass, compute_aggregates, n_readings
+from engine import Job, Settings, Store, run_jobs, stage_progress
+from features._batches import SHARE, Work, by_pass, compute_aggregates
 from features._catalogue import Catalogue
 from features._column import AggregateBody, FeatureColumn, PairBody
 from features._compute import body_values, pair_values, shown, with_given
-from features._memory import body_gib, pairs_gib
+from features._memory import body_gib, pairs_gib, threads_per_job
 from features._plan import make_plan
 from features._recipes import column_recipes
-from features._stored import StoredColumn, missing_columns, read_column, read_pairs
+from features._stored import StoredTable, missing_columns, read_column, read_pairs
 from validation import Window
 
 Missing = Mapping[Window, Sequence[str]]
@@ -34,23 +33,27 @@ def compute_features(
     n_found = sum(len(set(names) - set(of_window)) for of_window in missing.values())
     if not any(missing.values()):
         return 0
-    n_computed = _run_aggregates(
-        catalogue, _of_kind(catalogue, missing, AggregateBody), store, settings, n_found
-    )
+    aggregates = _of_kind(catalogue, missing, AggregateBody)
+    n_computed = _run_aggregates(catalogue, aggregates, store, settings, n_found)
+    n_found = 0 if aggregates else n_found  # said once, by the first stage
     bodies = _body_jobs(catalogue, missing, store.root)
     if bodies:
         needs = [body_gib(catalogue.dataset, window, columns) for window, columns, _ in bodies]
         threads = threads_per_job(max(needs), settings)
+        own = [job for *_, job in bodies]
         n_computed += sum(
-            run_jobs("fitted features", [job for *_, job in bodies], settings, threads_per_job=threads)
+            run_jobs("fitted features", own, settings, n_found=n_found, threads_per_job=threads)
         )
+        n_found = 0
     pairs = _of_kind(catalogue, missing, PairBody)
     jobs = [Job(f"{len(own)} per pair @ {w.name}", compute_per_pair, (catalogue, w, own, store.root))
             for w, own in pairs.items()]  # fmt: skip
     if jobs:
         need = max(pairs_gib(read_pairs(catalogue, w, store).height, len(own)) for w, own in pairs.items())
         threads = threads_per_job(need, settings)
-        n_computed += sum(run_jobs("per-pair features", jobs, settings, threads_per_job=threads))
+        n_computed += sum(
+            run_jobs("per-pair features", jobs, settings, n_found=n_found, threads_per_job=threads)
+        )
     return n_computed
 
 
@@ -60,18 +63,6 @@ def _of_kind(catalogue: Catalogue, missing: Missing, body: type) -> dict[Window,
         for w, names in missing.items()
     }
     return {window: names for window, names in own.items() if names}
-
-
-def threads_per_job(gib: float, settings: Settings) -> int:
-    """Give each job so many threads that all that run at once fit ``memory_gib``; say so if one alone may not."""
-    if gib > settings.memory_gib:
-        console.print(
-            f"[yellow]One of these needs up to {gib:.1f} GiB, more than memory_gib = {settings.memory_gib:g}.[/] "
-            "It is tried all the same, by itself; raise memory_gib or leave features out if it fails.",
-            highlight=False,
-        )
-    n_at_once = max(1, min(settings.threads, int(settings.memory_gib / gib)))
-    return math.ceil(settings.threads / n_at_once)
 
 
 def _run_aggregates(
@@ -118,10 +109,12 @@ def _aggregate(
     }
     work = Work(catalogue.dataset, passes, frames, settings.memory_gib * SHARE, store)
     recipes = {window: column_recipes(catalogue, window, names) for window in windows}
-    readings = [f"reading part {n + 1}" for n in range(n_readings(work))]
+    readings = [f"reading part {n + 1}" for n in range(work.n_readings)]
     columns = [f"{name} @ {window.name}" for name in names for window in windows]
     n_done = 0
-    with stage_progress("aggregates", [*readings, *columns], n_found=n_found, n_workers=1) as stage:
+    with stage_progress(
+        "aggregates", [*readings, *columns], n_found=n_found, n_workers=1, n_steps=len(readings)
+    ) as stage:
 
         def advance() -> None:
             nonlocal n_done
@@ -130,7 +123,7 @@ def _aggregate(
 
         for window, values, seconds in by_pass(compute_aggregates(work, advance), frames):
             for name in values.columns:
-                put = StoredColumn(values.select(name)).write
+                put = StoredTable(values.select(name)).write
                 store.put(recipes[window][name], put, seconds=seconds / values.width)
                 advance()
     return len(columns)
@@ -162,7 +155,7 @@ def compute_body(catalogue: Catalogue, window: Window, names: Sequence[str], roo
         values = body_values(catalogue.dataset, window, columns, pairs)
         seconds = (time.perf_counter() - began) / len(missing)
         for name in missing:
-            store.put(recipes[name], StoredColumn(values.select(name)).write, seconds=seconds)
+            store.put(recipes[name], StoredTable(values.select(name)).write, seconds=seconds)
     return len(missing)
 
 
@@ -185,6 +178,6 @@ def compute_per_pair(catalogue: Catalogue, window: Window, names: Sequence[str],
             values = pair_values(frame, level)
             seconds = (time.perf_counter() - began) / len(level)
             for name in values.columns:
-                store.put(recipes[name], StoredColumn(values.select(name)).write, seconds=seconds)
+                store.put(recipes[name], StoredTable(values.select(name)).write, seconds=seconds)
             frame = frame.hstack(values)
     return len(missing)

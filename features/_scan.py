@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from time import perf_counter
@@ -12,14 +12,13 @@ import polars as pl
 from polars.exceptions import PolarsError
 
 from competitions import Dataset, LogSlice
-from features._accumulate import Accumulator, Codes
+from features._accumulate import Accumulator
 from features._errors import FeatureError
-from features._grid import Grid
+from features._grid import Grid, base_bounds, make_grid
 from features._groups import Group, GroupName, full_schema, physical
 from features._kept import Kept
-from features._keys import KeyIndex
-from features._lookback import Lookback
-from features._partials import Partials
+from features._keys import Codes, KeyIndex
+from features._partials import Cells, Partials
 from features._plan import Pass
 from features._registry import Key
 from features._rollup import ROWS as ROLLUP_ROWS
@@ -52,6 +51,9 @@ class Scan:
         """Read the slices that hold history, one after the other."""
         groups, rollups = plan_rollups(self.groups, self.dataset)
         running = {name: _Running(group, self) for name, group in groups.items()}
+        for name, rollup in rollups.items():
+            finer = running[rollup.finer]
+            finer.first_cell = min(finer.first_cell, running[name].first_cell)
         order = sorted(running, key=lambda name: name in rollups)  # finer ones first
         columns = {name for group in groups.values() for name in group.reads}
         until = self.grid.bounds[-1]
@@ -148,24 +150,24 @@ class _Running:
         self.tails = Tails(group, scan.windows, schema, known) if group.tails else None
         self.direct = Direct(group, self.index, schema, known) if group.direct else None
         self.slots: dict[Slot, pl.DataFrame] = {}
-        self.cells: list[tuple[int, pl.DataFrame]] = []
+        self.cells: Cells = []
         self.first_cell = group.first_cell(scan.grid, scan.windows)
 
     def add(self, piece: _Piece, is_finer: bool, kept: Kept | None) -> None:
         """Take in a slice: its parts from the store if they are there, else its rows."""
-        found = None if kept is None else kept.find(piece.slice, self.partials)
+        found = None if kept is None else kept.find(piece.slice, self.partials, self.first_cell)
         if found is not None:
             self.cells = found
             for cell, part in found:
                 self.merged.add(cell, self.partials.coded(part))
             return
-        before = dict(self.partials.references)
+        before = self.partials.known()
         try:
             by_key = self._add(piece.rows, is_finer, is_kept=kept is not None)
         except PolarsError as error:
             raise blamed(self.group, piece.rows, error, self.partials.fails_on) from error
         if kept is not None and by_key and not self.partials.is_wide:
-            kept.put(piece.slice, self.partials, before, self.cells)
+            kept.put(piece.slice, self.partials, before, self.cells, self.first_cell)
 
     def _add(self, rows: pl.DataFrame, is_finer: bool, *, is_kept: bool) -> bool:
         """Take in rows: all columns, sorted by (clock, row). Tell whether ``cells`` has the parts of all keys now."""
@@ -178,7 +180,7 @@ class _Running:
         by_key = is_finer or (is_kept and bool(rows.height) and self.partials.is_narrow(rows))
         for cell, part in by_cell(rows, self.scan.grid):
             until = self.scan.grid.bounds[cell]
-            if cell < self.first_cell and not by_key:
+            if cell < self.first_cell:
                 pass  # before every lookback
             elif by_key:
                 self.cells.append((cell, self.partials.by_key(part, until)))
@@ -231,8 +233,10 @@ def blamed(
     return FeatureError(f"Features {[c.name for c in group.columns]} failed together: {error}")
 
 
-def lookbacks_of(groups: Mapping[GroupName, Group]) -> list[Lookback]:
-    """Lookbacks of all that is merged by tile."""
-    return [
-        lookback for group in groups.values() for lookback, s in group.wanted if group.merges(lookback, s)
-    ]
+def grid_of(dataset: Dataset, windows: Iterable[Window], groups: Mapping[GroupName, Group]) -> Grid:
+    """Cut the clock where the groups' merged states need it, and at the data set's own boundaries if any decays."""
+    wanted = [(group, *w) for group in groups.values() for w in group.wanted]
+    lookbacks = [lookback for group, lookback, state in wanted if group.merges(lookback, state)]
+    decays = any(state.half_life is not None for _, _, state in wanted)
+    base = base_bounds(dataset, dataset.slices[0].first_clock or 0) if decays else []
+    return make_grid(windows, lookbacks, base)

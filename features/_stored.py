@@ -30,8 +30,8 @@ def missing_columns(
     return tuple(name for name in recipes if name in missing)
 
 
-class StoredColumn:
-    """Writes one column as Parquet into the folder of its artifact."""
+class StoredTable:
+    """Writes one table (of one column, of pairs, of parts) as Parquet into the folder of its artifact."""
 
     def __init__(self, values: pl.DataFrame) -> None:
         self.values = values
@@ -44,9 +44,14 @@ def read_pairs(catalogue: Catalogue, window: Window, store: Store) -> pl.DataFra
     """Read the pairs of a window, sorted by pair_id: ``pair_id``, keys and observed columns."""
     recipe = pairs_recipe(catalogue.dataset, window)
     folder = store.find(recipe) or store.make(
-        recipe, StoredColumn(window_pairs(catalogue.dataset, window)).write
+        recipe, StoredTable(window_pairs(catalogue.dataset, window)).write
     )
     return pl.read_parquet(folder / _FILE)
+
+
+def read_table(folder: Path) -> pl.DataFrame:
+    """Read what ``StoredTable`` wrote. Not mapped: the artifact may be pruned while it is in use."""
+    return pl.read_parquet(folder / _FILE, memory_map=False)
 
 
 def read_column(recipe: Recipe, name: str, store: Store, height: int) -> pl.Series:
@@ -57,7 +62,7 @@ def read_column(recipe: Recipe, name: str, store: Store, height: int) -> pl.Seri
             f"The column {recipe.name!r} is not in the store (any more).",
             todo="run the command again to rebuild it",
         )
-    values = pl.read_parquet(folder / _FILE, memory_map=False)[name]
+    values = read_table(folder)[name]
     if len(values) != height:
         raise StoreError(
             f"{recipe.name!r} has {len(values)} rows in the store.", expected=f"{height}, one a pair"

@@ -9,6 +9,7 @@ from functools import partial
 
 import numpy as np
 import polars as pl
+from polars.exceptions import PolarsError
 
 from competitions import Dataset
 from features._accumulate import Accumulator
@@ -16,28 +17,27 @@ from features._catalogue import Catalogue
 from features._errors import FeatureError
 from features._exact import check_exact
 from features._finish import finished, guarded
-from features._grid import Grid, base_bounds, make_grid
+from features._grid import Grid
 from features._groups import Group, GroupName, full_schema, make_groups
 from features._key_table import KeyTable
 from features._keys import KeyIndex, index_of
-from features._lookback import EVERYTHING
-from features._partials import Partials
+from features._partials import Cells, Partials
 from features._plan import Pass, make_plan
 from features._registry import Key
 from features._rollup import plan_rollups
 from features._rows import by_cell, slice_rows
-from features._scan import Scan, lookbacks_of
+from features._scan import Scan, blamed, grid_of
 from features._states import State
 from features._wide import n_parts_of, sorted_groups, sorted_tables
 from validation import Window
 
-ROWS = State("count", pl.lit(1))
+N_ROWS = State("count", pl.lit(1))
 
 
 def aggregate_tables(
     catalogue: Catalogue, windows: Iterable[Window], names: Sequence[str]
 ) -> Iterator[KeyTable]:
-    """Compute aggregates for all keys of the log, in one pass over it.
+    """Compute aggregates for all keys of the log, in one pass over it, and one more for each wide key.
 
     Raises FeatureError for columns that are no aggregates, or that cannot be merged over tiles: the last rows of a
     key, plain Polars aggregations, and whatever reads the cutoff.
@@ -46,7 +46,7 @@ def aggregate_tables(
     passes = make_plan(catalogue, names).passes
     every = _counted(make_groups(passes, windows, catalogue.dataset), passes)
     _check_mergeable(every, names, passes)
-    grid = _grid(catalogue.dataset, windows, every)
+    grid = grid_of(catalogue.dataset, windows, every)
     wide = sorted_groups(catalogue.dataset, every, grid, windows)
     groups = {name: group for name, group in every.items() if name not in wide}
     cells = _cells(catalogue.dataset, groups, grid, windows)
@@ -65,7 +65,7 @@ def _counted(groups: Mapping[GroupName, Group], passes: Sequence[Pass]) -> dict[
     """Count rows as well: a key is in a table if it has some."""
     lookbacks = {name: {p.lookback for p in passes if (p.source, p.key) == name} for name in groups}
     return {
-        name: replace(g, wanted=(*g.wanted, *((lookback, ROWS) for lookback in lookbacks[name])))
+        name: replace(g, wanted=(*g.wanted, *((lookback, N_ROWS) for lookback in lookbacks[name])))
         for name, g in groups.items()
     }
 
@@ -80,15 +80,6 @@ def _check_mergeable(groups: Mapping[GroupName, Group], names: Sequence[str], pa
             expected="aggregates that merge over tiles of the clock",
             todo="compute it for pairs, with compute_windows",
         )
-
-
-def _grid(dataset: Dataset, windows: Sequence[Window], groups: Mapping[GroupName, Group]) -> Grid:
-    decays = any(s.half_life is not None for g in groups.values() for _, s in g.wanted)
-    base = base_bounds(dataset, dataset.slices[0].first_clock or 0) if decays else []
-    return make_grid(windows, lookbacks_of(groups), base)
-
-
-Cells = list[tuple[int, pl.DataFrame]]
 
 
 def _cells(
@@ -112,15 +103,22 @@ def _cells(
             if name in rollups:
                 by_key[name] = [(cell, rollups[name].of(part)) for cell, part in by_key[rollups[name].finer]]
             else:
-                parts = by_cell(partials[name].prepared(rows), grid)
-                by_key[name] = [
-                    (cell, partials[name].by_key(part, grid.bounds[cell])) for cell, part in parts
-                ]
+                by_key[name] = _grouped(partials[name], rows, grid)
         for name, own in by_key.items():
             for cell, grouped in own:
                 for number, some in enumerate(_split(grouped, groups[name].key, len(found[name]))):
                     found[name][number].append((cell, some))
     return found
+
+
+def _grouped(partials: Partials, rows: pl.DataFrame, grid: Grid) -> Cells:
+    """Group the rows of a slice by key and tile. Raises FeatureError naming the column that fails."""
+    try:
+        parts = list(by_cell(partials.prepared(rows), grid))
+        partials.check(part for _, part in parts)
+        return [(cell, partials.by_key(part, grid.bounds[cell])) for cell, part in parts]
+    except PolarsError as error:
+        raise blamed(partials.group, rows, error, partials.fails_on) from error
 
 
 def _split(grouped: pl.DataFrame, key: Key, n_parts: int) -> Iterator[pl.DataFrame]:
@@ -192,7 +190,7 @@ def _tables(
     every = np.arange(index.n_keys, dtype=np.uint32)
     for window in windows:
         for one in passes:
-            n_rows = merged.read(window, one.lookback or EVERYTHING, ROWS, every).to_numpy()
+            n_rows = merged.read(window, one.lookback, N_ROWS, every).to_numpy()
             codes = np.flatnonzero(n_rows).astype(np.uint32)
             states = scan.states(one, window, codes)
             check_exact(one, states)

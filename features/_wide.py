@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import polars as pl
+from polars.exceptions import PolarsError
 
 from competitions import Dataset
 from features._exact import check_exact
@@ -19,7 +20,7 @@ from features._partials import Partials
 from features._plan import Pass
 from features._rollup import plan_rollups
 from features._rows import slice_rows
-from features._scan import Scan
+from features._scan import Scan, blamed
 from features._sorted import Chunk, SortedRows, can_sort, sort_rows
 from validation import Window
 
@@ -41,9 +42,13 @@ def sorted_groups(
         partials = Partials(group, dataset, index_of((), ()), windows[0].horizon)
         parts = []
         for piece in dataset.slices:
-            rows = partials.prepared(slice_rows(dataset, piece, group.reads, grid.bounds[-1]))
-            partials.check([rows])
-            parts.append(rows.select(sorted(group.reads)))
+            rows = slice_rows(dataset, piece, group.reads, grid.bounds[-1])
+            try:
+                own = partials.prepared(rows)
+                partials.check([own])
+            except PolarsError as error:
+                raise blamed(group, rows, error, partials.fails_on) from error
+            parts.append(own.select(sorted(group.reads)))
         rows = pl.concat(parts)
         if (
             n_parts_of(dataset, group, grid, rows) > 1

@@ -33,3 +33,11 @@ def test_a_failed_stage_claims_no_success(capsys: pytest.CaptureFixture[str]) ->
     with pytest.raises(Exception, match="no"):
         run_jobs("features", [Job("x", fails)], Settings(backend="inline"))
     assert "made" not in capsys.readouterr().err
+
+
+def test_steps_on_the_way_are_not_counted_as_made(capsys: pytest.CaptureFixture[str]) -> None:
+    names = ["reading 1", "reading 2", "rate", "count"]
+    with _progress.stage_progress("aggregates", names, n_found=0, n_workers=1, n_steps=2) as stage:
+        for number in range(3):
+            stage.advance(number)
+    assert "aggregates: 1 made" in capsys.readouterr().err

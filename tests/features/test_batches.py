@@ -10,9 +10,8 @@ import pytest
 from competitions import Dataset
 from engine import Settings, Store
 from features import Window, compute_features, compute_windows, read_features
-from features._batches import Batch, Work, batches, by_pass, compute_aggregates
+from features._batches import Work, batches, by_pass, compute_aggregates
 from features._compute import shown
-from features._keys import index_pairs
 from features._plan import make_plan
 from tests.features.tile_logs import END, cut, pairs_of, rows_of, whole, window_at
 from tests.features.tile_oracle import BLOCKS, Block, catalogue_of, differing
@@ -35,10 +34,6 @@ def work_of(names: Sequence[str], budget_gib: float, pairs: pl.DataFrame = PAIRS
     return Work(catalogue.dataset, make_plan(catalogue, names).passes, frames, budget_gib)
 
 
-def planned(work: Work) -> list[Batch]:
-    return batches(work, index_pairs((one.key for one in work.passes), work.frames))
-
-
 def computed(work: Work) -> dict[Window, pl.DataFrame]:
     parts: dict[Window, list[pl.DataFrame]] = {window: [] for window in work.frames}
     for window, values, _ in by_pass(compute_aggregates(work), work.frames):
@@ -56,7 +51,7 @@ def test_keys_in_parts_and_passes_in_batches_have_the_same_bits(
 ) -> None:
     names = names_of(CHOSEN)
     work = work_of(names, kib / 2**20)
-    plan = planned(work)
+    plan = batches(work)
     assert len(plan) >= n_batches
     assert max(batch.n_parts for batch in plan) >= n_parts
     catalogue = catalogue_of(sliced())
@@ -68,7 +63,7 @@ def test_keys_in_parts_and_passes_in_batches_have_the_same_bits(
 
 
 def test_no_budget_is_one_pass_for_all_keys() -> None:
-    assert [b.n_parts for b in planned(work_of(names_of(KEYED), float("inf")))] == [1]
+    assert [b.n_parts for b in batches(work_of(names_of(KEYED), float("inf")))] == [1]
 
 
 def test_pairs_with_unknown_and_null_keys_are_in_one_part_only() -> None:

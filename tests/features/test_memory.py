@@ -6,8 +6,7 @@ import pytest
 
 from competitions import Dataset
 from engine import Settings, console
-from features._memory import rows_before
-from features._run import threads_per_job
+from features._memory import rows_before, threads_per_job
 from validation import Folds
 
 
