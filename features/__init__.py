@@ -17,7 +17,7 @@ from features._aggregates import (
     std,
     total,
 )
-from features._catalogue import Catalogue, bind_catalogue
+from features._catalogue import Catalogue, bind_catalogue, dtype_name
 from features._codes import codes
 from features._column import FeatureColumn
 from features._compute import compute_window, compute_windows
@@ -26,6 +26,7 @@ from features._discover import load_catalogue, load_registry
 from features._errors import FeatureError
 from features._key_table import KeyTable
 from features._lookback import Lookback, horizon
+from features._profile import own_score, quantile_values, rank_correlation, stored_seconds, train_test_psi
 from features._reading import StoredPairs, open_features
 from features._recipes import column_recipes, feature_keys
 from features._registry import Registry
@@ -55,6 +56,7 @@ __all__ = [
     "compute_windows",
     "count",
     "decayed",
+    "dtype_name",
     "feature_keys",
     "first",
     "fitted",
@@ -66,12 +68,17 @@ __all__ = [
     "mean",
     "missing_columns",
     "open_features",
+    "own_score",
     "per_pair",
+    "quantile_values",
+    "rank_correlation",
     "raw",
     "read_features",
     "smallest",
     "smoothed",
     "std",
+    "stored_seconds",
     "table",
     "total",
+    "train_test_psi",
 ]

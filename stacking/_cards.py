@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +10,12 @@ import polars as pl
 
 from competitions import Competition
 from engine import Recipe, Store, Task, run_tasks
-from features import Catalogue, column_recipes
+from features import Catalogue, dtype_name, own_score, stored_seconds, train_test_psi
 from models import PairFrame
 from stacking._pairs import read_pairs
 from stacking._parts import FORMAT, digest, metric_parts
 from stacking._plan import Plan
-from validation import Folds, Window, get_metric, psi, single_feature_score
+from validation import Folds
 
 SCHEMA = {
     "feature": pl.String,
@@ -45,7 +44,7 @@ def families(plan: Plan) -> dict[str, tuple[str, ...]]:
 def card_recipe(plan: Plan, family: str, columns: Sequence[str]) -> Recipe:
     """Recipe of the facts of one file's columns."""
     facts: dict[str, Any] = {
-        "code": [digest(psi), digest(single_feature_score)],
+        "code": [digest(train_test_psi), digest(own_score)],
         "format": FORMAT,
         "meanings": {c: plan.catalogue.columns[c].meaning for c in columns},
         "metric": metric_parts(plan.dataset.competition.metric),
@@ -85,17 +84,17 @@ def write_cards(
     train = read_pairs(catalogue, folds.final.train, columns, store, labels=True)
     evals = [read_pairs(catalogue, [f.eval], columns, store, labels=True) for f in folds.folds]
     test = read_pairs(catalogue, [folds.final.eval], columns, store, labels=False)
-    seconds = _seconds(catalogue, folds.windows, columns, store)
+    seconds = stored_seconds(catalogue, folds.windows, columns, store)
     rows = [
         {
             "feature": c,
             "meaning": catalogue.columns[c].meaning,
-            "dtype": _dtype_name(train.schema[c]),
+            "dtype": dtype_name(train.schema[c]),
             "score": _own_score(catalogue.dataset.competition, evals, c),
             "null_train": _null_share([train], c),
             "null_eval": _null_share(evals, c),
             "null_test": _null_share([test], c),
-            "psi": _drift(train.column(c), test.column(c)),
+            "psi": train_test_psi(train.column(c), test.column(c)),
             "seconds": seconds[c],
         }
         for c in columns
@@ -103,40 +102,12 @@ def write_cards(
     pl.DataFrame(rows, schema=SCHEMA).write_parquet(folder / "cards.parquet")
 
 
-def _seconds(
-    catalogue: Catalogue, windows: Sequence[Window], columns: Sequence[str], store: Store
-) -> dict[str, float | None]:
-    """Cost of each column over all windows, when it was computed last; null if a window's is not known."""
-    recipes = [column_recipes(catalogue, w, columns) for w in windows]
-    costs = {c: [store.seconds(of_window[c]) for of_window in recipes] for c in columns}
-    return {c: None if None in cost else sum(s for s in cost if s is not None) for c, cost in costs.items()}
-
-
 def _null_share(frames: Sequence[PairFrame], column: str) -> float:
     return sum(f.column(column).null_count() for f in frames) / sum(f.table.height for f in frames)
 
 
 def _own_score(competition: Competition, evals: Sequence[PairFrame], column: str) -> float | None:
-    """The metric over all eval windows with the column alone as the score, in the better direction.
-
-    One direction for all windows: the better one of each would flatter noise. Null for categoricals, for metrics
-    that need predictions rather than an order, and where no group counts.
-    """
-    metric, dtype = competition.metric, evals[0].schema[column]
-    if not (dtype.is_numeric() or dtype == pl.Boolean) or get_metric(metric.name).scope == "pooled":
-        return None
-    keys = ["window", competition.user, "relevance"]
-    rows = pl.concat([e.columns(list(dict.fromkeys([*keys, column]))) for e in evals])
-    value = single_feature_score(metric, rows, column, group=keys[:2]).value
-    return None if isnan(value) else value
-
-
-def _drift(train: pl.Series, test: pl.Series) -> float | None:
-    """PSI; null for what models need beside numbers and categories, such as vectors."""
-    dtype = train.dtype
-    has_bins = dtype.is_numeric() or dtype == pl.Boolean or isinstance(dtype, pl.Enum)
-    return psi(train, test) if has_bins else None
-
-
-def _dtype_name(dtype: pl.DataType) -> str:
-    return f"Enum({len(dtype.categories)})" if isinstance(dtype, pl.Enum) else str(dtype)
+    """Score over all eval windows; see ``own_score``."""
+    wanted = list(dict.fromkeys(["window", competition.user, "relevance", column]))
+    found = own_score(competition, pl.concat([e.columns(wanted) for e in evals]), column)
+    return found.value if found else None

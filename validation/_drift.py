@@ -14,6 +14,8 @@ from engine import ConfigError, DataError
 from validation._evaluate import column_of, evaluate
 from validation._metric import FloatArray, IntArray
 
+Direction = Literal["higher", "lower"]
+
 # A bin that is empty on one side would make the index infinite; this share is the usual floor.
 LEAST_SHARE = 1e-4
 
@@ -63,16 +65,23 @@ class SingleFeatureScore:
     """
 
     value: float
-    direction: Literal["higher", "lower"]
+    direction: Direction
 
 
 def single_feature_score(
-    metric: Metric, frame: pl.DataFrame, feature: str, group: Sequence[str], *, relevance: str = "relevance"
+    metric: Metric,
+    frame: pl.DataFrame,
+    feature: str,
+    group: Sequence[str],
+    *,
+    relevance: str = "relevance",
+    direction: Direction | None = None,
 ) -> SingleFeatureScore:
     """Score the pairs by one feature alone, rising and falling, and keep what the metric likes better.
 
-    Rows whose feature is null or NaN are ranked last in both directions. Raises DataError for a feature without an
-    order (Enum, String, List) and ConfigError for a metric that needs probabilities or predictions (log loss, RMSE).
+    Rows whose feature is null or NaN are ranked last in both directions. ``direction``: score in this one only.
+    Raises DataError for a feature without an order (Enum, String, List) and ConfigError for a metric that needs
+    probabilities or predictions (log loss, RMSE).
 
     >>> frame = pl.DataFrame({"user": [1, 1, 1], "relevance": [1, 0, 0], "price": [2.0, 5.0, None]})
     >>> single_feature_score(Metric("user_auc"), frame, "price", ["user"])
@@ -80,14 +89,18 @@ def single_feature_score(
     """
     lenient = replace(metric, policy={**metric.policy, "missing": "lowest"})
     values = pl.Series("score", _as_numbers(column_of(frame, feature)))
-    higher, lower = (
-        evaluate(
-            lenient, frame.select(*group, relevance).with_columns(score), group=group, relevance=relevance
-        )
-        for score in (values, -values)
-    )
-    prefers_lower = lower > higher if metric.greater_is_better else lower < higher
-    return SingleFeatureScore(lower, "lower") if prefers_lower else SingleFeatureScore(higher, "higher")
+    rows = frame.select(*group, relevance)
+
+    def scored(toward: Direction) -> SingleFeatureScore:
+        score = values if toward == "higher" else -values
+        value = evaluate(lenient, rows.with_columns(score), group=group, relevance=relevance)
+        return SingleFeatureScore(value, toward)
+
+    if direction is not None:
+        return scored(direction)
+    higher, lower = scored("higher"), scored("lower")
+    prefers_lower = lower.value > higher.value if metric.greater_is_better else lower.value < higher.value
+    return lower if prefers_lower else higher
 
 
 def _is_categorical(column: pl.Series) -> bool:

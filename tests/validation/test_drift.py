@@ -133,3 +133,10 @@ def test_features_and_metrics_without_an_order() -> None:
         single_feature_score(AUC, FRAME, "rsing", ["user"])
     with pytest.raises(ConfigError, match="no meaning for rmse"):
         single_feature_score(Metric("rmse", greater_is_better=False), FRAME, "rising", ["user"])
+
+
+def test_a_given_direction_is_kept_though_the_other_is_better() -> None:
+    frame = pl.DataFrame({"user": [1, 1, 1], "relevance": [1, 0, 0], "x": [1.0, 2.0, None]})
+    assert single_feature_score(AUC, frame, "x", ["user"], direction="higher").value == 0.5
+    assert single_feature_score(AUC, frame, "x", ["user"], direction="lower").value == 1.0
+    assert single_feature_score(AUC, frame, "x", ["user"]).direction == "lower"
