@@ -2,9 +2,11 @@
 
 from validation._bootstrap import MIN_USERS, Difference, paired_bootstrap
 from validation._bundle import CvBundle
+from validation._chart import Chart, color_of, colors_of, finish_chart, number_of
 from validation._drift import SingleFeatureScore, psi, single_feature_score
 from validation._evaluate import evaluate, evaluate_by_group
 from validation._metric import GroupValues, MetricFunction, get_metric, metric, metrics
+from validation._page import render_page
 from validation._report import Report, build_report
 from validation._windows import Fold, Folds, Window, is_test, plan_folds, window_pairs, window_relevance
 from validation.hit_rate_at_k import hit_rate_at_k
@@ -20,6 +22,7 @@ from validation.user_auc import user_auc
 
 __all__ = [
     "MIN_USERS",
+    "Chart",
     "CvBundle",
     "Difference",
     "Fold",
@@ -30,8 +33,11 @@ __all__ = [
     "SingleFeatureScore",
     "Window",
     "build_report",
+    "color_of",
+    "colors_of",
     "evaluate",
     "evaluate_by_group",
+    "finish_chart",
     "get_metric",
     "hit_rate_at_k",
     "is_test",
@@ -41,11 +47,13 @@ __all__ = [
     "metrics",
     "mrr_at_k",
     "ndcg_at_k",
+    "number_of",
     "paired_bootstrap",
     "plan_folds",
     "precision_at_k",
     "psi",
     "recall_at_k",
+    "render_page",
     "rmse",
     "roc_auc",
     "single_feature_score",

@@ -26,7 +26,7 @@ class Chart:
     legend: Colors
 
 
-def finish(
+def finish_chart(
     chart: alt.Chart | alt.LayerChart | alt.FacetChart, n_rows: int, legend: Colors, step: int = 26
 ) -> Chart:
     """Finish a chart of ``n_rows`` rows. Its width is the page's; the page also sets the config, light or dark."""

@@ -16,7 +16,7 @@ from validation._chart import (
     Colors,
     color_of,
     colors_of,
-    finish,
+    finish_chart,
     number_of,
 )
 from validation._charts_features import feature_charts
@@ -63,7 +63,7 @@ def _scores(report: Report) -> Chart:
         ),
     )
     seen = means["role"].unique().to_list()
-    return finish(chart, means.height, {role: color for role, color in _ROLES.items() if role in seen})
+    return finish_chart(chart, means.height, {role: color for role, color in _ROLES.items() if role in seen})
 
 
 def _differences(report: Report) -> Chart:
@@ -86,7 +86,7 @@ def _differences(report: Report) -> Chart:
         ),
         base.mark_circle(size=90, opacity=1).encode(x="difference:Q"),
     )
-    return finish(chart, rows.height, _VERDICTS)
+    return finish_chart(chart, rows.height, _VERDICTS)
 
 
 def contenders(report: Report) -> Colors:
@@ -116,4 +116,4 @@ def _segment(report: Report, part: pl.DataFrame) -> Chart:
             ],
         )
     )
-    return finish(chart, len(bands), {})  # the page has one legend for all segments
+    return finish_chart(chart, len(bands), {})  # the page has one legend for all segments

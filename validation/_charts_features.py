@@ -15,7 +15,7 @@ from validation._chart import (
     Chart,
     color_of,
     colors_of,
-    finish,
+    finish_chart,
     number_of,
 )
 from validation._report_features import DRIFT_LIMIT
@@ -58,7 +58,7 @@ def _importance(features: pl.DataFrame, importance: pl.DataFrame) -> Chart:
             tooltip=["feature:N", "model:N", number_of("importance", ".2%")],
         )
     )
-    return finish(chart, len(top), models, step=20)
+    return finish_chart(chart, len(top), models, step=20)
 
 
 def _single(features: pl.DataFrame) -> Chart:
@@ -72,7 +72,7 @@ def _single(features: pl.DataFrame) -> Chart:
             tooltip=["feature:N", "meaning:N", number_of("score")],
         )
     )
-    return finish(chart, rows.height, {}, step=20)
+    return finish_chart(chart, rows.height, {}, step=20)
 
 
 def _drift(features: pl.DataFrame) -> Chart:
@@ -89,7 +89,7 @@ def _drift(features: pl.DataFrame) -> Chart:
         )
     )
     limit = alt.Chart(ONE_ROW).mark_rule(strokeDash=[4, 4]).encode(x=alt.datum(DRIFT_LIMIT))
-    return finish(alt.layer(bars, limit), rows.height, _DRIFT, step=20)
+    return finish_chart(alt.layer(bars, limit), rows.height, _DRIFT, step=20)
 
 
 def _nulls(features: pl.DataFrame) -> Chart:
@@ -112,4 +112,4 @@ def _nulls(features: pl.DataFrame) -> Chart:
             tooltip=["feature:N", "part:N", number_of("rate", ".2%")],
         )
     )
-    return finish(chart, rows.height, _PARTS, step=20)
+    return finish_chart(chart, rows.height, _PARTS, step=20)
