@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import dataframely as dy
@@ -22,6 +22,10 @@ SOLUTION = "solution.parquet"  # of simulated data only
 OUTCOMES = ("timespent", "like", "dislike", "share", "bookmarks")
 N_CONTENT = 32
 N_PAIRS = 20  # of each user in the test
+# By the lowest age (years) and the lowest duration (seconds) of each: about as many rows in one as in another.
+AGE_GROUPS = {"under 18": 0, "18-24": 18, "25-34": 25, "35-44": 35, "45-54": 45, "55+": 55}
+DURATION_BUCKETS = {"under 10": 0, "10-14": 10, "15-19": 15, "20-29": 20, "30-44": 30, "45-59": 45,
+                    "60-89": 60, "90+": 90}  # fmt: skip
 
 
 class Interactions(dy.Schema):
@@ -42,6 +46,7 @@ class Users(dy.Schema):
     user_id = dy.UInt32(primary_key=True)
     gender = dy.UInt8(nullable=True, description="code")
     age = dy.UInt8(nullable=True, description="years")
+    age_group = dy.Enum(tuple(AGE_GROUPS), nullable=True, description="made of the age")
 
 
 class Items(dy.Schema):
@@ -50,6 +55,7 @@ class Items(dy.Schema):
     item_id = dy.UInt32(primary_key=True)
     source_id = dy.UInt32(description="its author")
     duration = dy.UInt16(description="seconds")
+    duration_bucket = dy.Enum(tuple(DURATION_BUCKETS), nullable=True, description="made of the duration")
     content = dy.Array(
         # Bounded so far that no dot product of two of them overflows.
         dy.Float32(min=-1e6, max=1e6),
@@ -98,10 +104,12 @@ def read(folder: Path) -> RawTables:
     return RawTables(
         interactions=pl.concat([log.rows for log in logs]),
         log_files=logs,
-        users=_scan(paths[USERS], tuple(Users.columns())),
-        items=_scan(paths[ITEMS], ("item_id", "source_id", "duration", "embeddings")).rename(
-            {"embeddings": "content"}
+        users=_scan(paths[USERS], ("user_id", "gender", "age")).with_columns(
+            age_group=_group("age", AGE_GROUPS)
         ),
+        items=_scan(paths[ITEMS], ("item_id", "source_id", "duration", "embeddings"))
+        .rename({"embeddings": "content"})
+        .with_columns(duration_bucket=_group("duration", DURATION_BUCKETS)),
         pairs=pairs,
         solution=outcomes,
         oracle=None if outcomes is None else _oracle(outcomes),
@@ -126,6 +134,15 @@ def _scan(path: Path, columns: Sequence[str]) -> pl.LazyFrame:
             todo="fetch the challenge's own file, or rename the column",
         )
     return table
+
+
+def _group(column: str, groups: Mapping[str, int]) -> pl.Expr:
+    """Name the group of a number; null for what is no number, which the schema then refuses."""
+    number = pl.col(column).cast(pl.Int64, strict=False)
+    group: pl.Expr = pl.when(number.is_not_null()).then(pl.lit(next(iter(groups))))
+    for name, lowest in groups.items():
+        group = pl.when(number >= lowest).then(pl.lit(name)).otherwise(group)
+    return group
 
 
 def _in_order_of(pairs: pl.LazyFrame, solution: Path) -> pl.LazyFrame:

@@ -26,14 +26,14 @@ from features._widths import dtype_of, handed_out
 
 def bind_pair_feature(
     declaration: Declaration,
-    bound: str | None,
+    bound: Sequence[str],
     dataset: Dataset,
     known: Mapping[str, FeatureColumn],
     unavailable: Mapping[str, str],
 ) -> FeatureColumn:
-    """Bind a per-pair declaration; ``bound`` is what its first parameter stands for, if ``each`` is used."""
+    """Bind a per-pair declaration; ``bound`` is what its first parameters stand for, if ``each`` is used."""
     options = declaration.options
-    names = [bound, *declaration.parameters[1:]] if bound else list(declaration.parameters)
+    names = bound_names(declaration, bound)
     for name in names:
         _check_readable(name, declaration, dataset, known, unavailable)
     dtypes: dict[str, pl.DataType] = {**dataset.pair_schema, **WINDOW_COLUMNS}
@@ -53,7 +53,7 @@ def bind_pair_feature(
             todo="declare @per_pair(scope='user') for .over(user), or scope='window'",
         )
     dtype = options["dtype"] or _pair_dtype(declaration, expression, pl.Schema(dtypes))
-    name = declaration.name + (f"__{bound}" if bound else "")
+    name = pair_name(declaration, bound)
     reads = tuple(n for n in names if n in known)
     scope = _widest([options["scope"], *(known[n].scope for n in reads)])
     plain = tuple(n for n in names if n not in known and n not in WINDOW_COLUMNS)
@@ -61,6 +61,16 @@ def bind_pair_feature(
     return FeatureColumn(
         name, declaration, PairBody(expression), as_dtype(dtype), shown, scope, reads=reads, columns=plain
     )
+
+
+def pair_name(declaration: Declaration, bound: Sequence[str]) -> str:
+    """Name the column of a per-pair declaration: the first of what is bound is part of it."""
+    return "__".join([declaration.name, *bound[:1]])
+
+
+def bound_names(declaration: Declaration, bound: Sequence[str]) -> list[str]:
+    """Name what each parameter stands for."""
+    return [*bound, *declaration.parameters[len(bound) :]]
 
 
 def _check_reads(expression: pl.Expr, names: Sequence[str], declaration: Declaration) -> None:

@@ -13,10 +13,10 @@ import polars as pl
 from competitions import Dataset
 from engine import ConfigError, FeatureSettings, did_you_mean
 from features._bind_history import bind_history_feature
-from features._bind_pairs import bind_pair_feature
+from features._bind_pairs import bind_pair_feature, bound_names, pair_name
 from features._column import WINDOW_COLUMNS, FeatureColumn, check_fill
 from features._errors import FeatureError, MissingColumnError
-from features._registry import Declaration, Registry
+from features._registry import Declaration, Key, Registry
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def bind_catalogue(dataset: Dataset, registry: Registry) -> Catalogue:
         try:
             _add(columns, [bind_pair_feature(declaration, bound, dataset, columns, unavailable)], dataset)
         except MissingColumnError as missing:
-            unavailable[declaration.name + (f"__{bound}" if bound else "")] = missing.found
+            unavailable[pair_name(declaration, bound)] = missing.found
     return Catalogue(dataset, columns, unavailable)
 
 
@@ -123,16 +123,15 @@ def _add(columns: dict[str, FeatureColumn], found: Sequence[FeatureColumn], data
 
 def _in_order(
     declarations: Sequence[Declaration],
-) -> Iterable[tuple[Declaration, str | None]]:
+) -> Iterable[tuple[Declaration, Key]]:
     """Sort per-pair columns so that each comes after what it reads; ``each`` is spread out."""
-    nodes: dict[str, tuple[Declaration, str | None]] = {}
+    nodes: dict[str, tuple[Declaration, Key]] = {}
     reads: dict[str, set[str]] = {}
     for declaration in declarations:
-        parameters = list(declaration.parameters)
-        for bound in declaration.options["each"] or (None,):
-            name = declaration.name + (f"__{bound}" if bound else "")
+        for bound in declaration.options["each"] or ((),):
+            name = pair_name(declaration, bound)
             nodes[name] = (declaration, bound)
-            reads[name] = {bound, *parameters[1:]} if bound else set(parameters)
+            reads[name] = set(bound_names(declaration, bound))
     # Sorted: the order of a set of names differs between processes, and with it the order of the columns.
     order = TopologicalSorter({n: sorted(reads[n] & nodes.keys()) for n in nodes})
     try:

@@ -90,7 +90,7 @@ def per_pair(body: Body) -> Body: ...
 def per_pair(
     *,
     scope: Scope = "row",
-    each: Sequence[str] = (),
+    each: Sequence[str | Sequence[str]] = (),
     fill: float | str | None = None,
     dtype: DType | None = None,
     model_input: bool = True,
@@ -100,7 +100,7 @@ def per_pair(
     body: Body | None = None,
     *,
     scope: Scope = "row",
-    each: Sequence[str] = (),
+    each: Sequence[str | Sequence[str]] = (),
     fill: float | str | None = None,
     dtype: DType | None = None,
     model_input: bool = True,
@@ -112,9 +112,11 @@ def per_pair(
 
     ``scope``: ``"row"`` for elementwise ones; ``"user"`` if it looks at the user's other pairs in the window
     (``.over("user_id")``), ``"window"`` if at all of them: transductive, which some competitions forbid.
-    ``each``: names bound to the first parameter one after another; columns are then named ``name__bound``.
+    ``each``: names bound to the first parameter one after another; columns are then named ``name__bound``. A tuple of
+    names is bound to the first parameters; its first name is in the column's.
     """
-    options = {"scope": scope, "each": tuple(each), "fill": fill, "dtype": dtype, "model_input": model_input}
+    bound = tuple(_as_key(names) for names in each)
+    options = {"scope": scope, "each": bound, "fill": fill, "dtype": dtype, "model_input": model_input}
     decorate = _register("per_pair", registry, options)
     return decorate if body is None else decorate(body)
 

@@ -49,6 +49,17 @@ class TestData:
         there = vk_files.log()
         assert log.select(there.columns).equals(there.cast({"timespent": pl.UInt16}))
 
+    def test_ages_and_durations_have_groups(self, vk: Settings) -> None:
+        dataset = open_dataset(vk)
+        users, items = collected(dataset.users), collected(dataset.items)
+        for table, number, group in ((users, "age", "age_group"), (items, "duration", "duration_bucket")):
+            for n, name in table.select(number, pl.col(group).cast(pl.String)).drop_nulls().iter_rows():
+                low, _, high = name.replace("under ", "0-").replace("+", "-999").partition("-")
+                is_below = name.startswith("under")
+                assert int(low) <= n <= int(high) - is_below
+        assert users["age_group"].n_unique() > 3
+        assert items["duration_bucket"].n_unique() > 6
+
     def test_the_relevance(self, vk: Settings) -> None:
         log = collected(open_dataset(vk).log)
         both = log.filter(pl.col("like") & pl.col("dislike"))

@@ -160,6 +160,24 @@ def test_each_gives_a_column_for_each_name(timed: Dataset, folds: Folds) -> None
     assert (frame["halved__planted__item_id"] * 2).cast(pl.UInt32).equals(frame["planted__item_id"])
 
 
+def test_each_of_several_names_binds_the_first_parameters(timed: Dataset, folds: Folds) -> None:
+    registry = one_aggregate(lambda log: count(), ["user_id", "item_id"])
+
+    @per_pair(
+        each=[("planted__user_id", "planted__item_id"), ("planted__item_id", "nowhere")], registry=registry
+    )
+    def less(value: pl.Expr, other: pl.Expr, age: pl.Expr) -> pl.Expr:
+        """The one less the other."""
+        return value - other
+
+    catalogue = bind_catalogue(timed, registry)
+    assert catalogue.columns["less__planted__user_id"].reads == ("planted__user_id", "planted__item_id")
+    assert "needs 'nowhere'" in catalogue.unavailable["less__planted__item_id"]
+    frame = computed(catalogue, folds)
+    user, item = (frame[f"planted__{key}"].cast(pl.Int64) for key in ("user_id", "item_id"))
+    assert frame["less__planted__user_id"].equals((user - item).alias("less__planted__user_id"))
+
+
 def test_variants_are_given_their_arguments(timed: Dataset, folds: Folds) -> None:
     registry = Registry()
 
