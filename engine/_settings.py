@@ -88,6 +88,8 @@ class Settings(BaseSettings):
         ``processes`` (joblib's loky) or ``inline`` (this process, for debuggers).
     models
         ``[models.NAME]`` tables: ``kind`` (default: the name) and parameters, in the order of the file.
+    blenders
+        ``[blenders.NAME]`` tables, likewise. Every kind is used with its defaults unless a table says otherwise.
     blender
         ``auto``, or the name of a blend or model to force.
     """
@@ -110,6 +112,7 @@ class Settings(BaseSettings):
     sample: SampleSettings = SampleSettings()
     training: TrainingSettings = TrainingSettings()
     models: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    blenders: dict[str, dict[str, Any]] = Field(default_factory=dict)
     blender: str = "auto"
 
     @classmethod

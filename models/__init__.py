@@ -6,6 +6,7 @@ from models._pair_frame import PairFrame, StoredColumns
 from models._parameters import Parameter, parameters_of
 from models._ranker import FitContext, FitReport, FittedRanker, Ranker, Scores
 from models._registry import build_models, model, model_kinds
+from models._tables import is_enabled, with_parameters
 
 __all__ = [
     "FitContext",
@@ -19,9 +20,11 @@ __all__ = [
     "StoredColumns",
     "build_models",
     "inner_holdout",
+    "is_enabled",
     "model",
     "model_kinds",
     "parameters_of",
     "search_and_refit",
     "shortest_budget",
+    "with_parameters",
 ]

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import inspect
-import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import fields
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar, cast
 
-from pydantic import TypeAdapter, ValidationError
-
 from engine import ConfigError, Settings, did_you_mean, import_plain_files
 from models._ranker import Ranker
+from models._tables import is_enabled, with_parameters
 
 _R = TypeVar("_R")
 _kinds: dict[str, type[Ranker]] = {}
@@ -68,7 +65,9 @@ def build_models(settings: Settings | Mapping[str, Mapping[str, Any]]) -> dict[s
     """
     tables = settings.models if isinstance(settings, Settings) else settings
     rankers = {name: _build(name, table) for name, table in tables.items()}
-    enabled = {name: ranker for name, ranker in rankers.items() if _is_enabled(name, tables[name])}
+    enabled = {
+        name: ranker for name, ranker in rankers.items() if is_enabled(tables[name], f"[models.{name}]")
+    }
     if not enabled:
         raise ConfigError(
             "No model is enabled.",
@@ -91,38 +90,7 @@ def _build(name: str, table: Mapping[str, Any]) -> Ranker:
             expected="one of " + ", ".join(kinds),
             todo=f'set kind in [models.{name}], or add a file with @model("{kind}") to models/',
         )
-    parameters = {key: value for key, value in table.items() if key not in ("kind", "enabled")}
-    return _with_parameters(name, kinds[kind], parameters)
-
-
-def _with_parameters(name: str, kind: type[Ranker], parameters: Mapping[str, Any]) -> Ranker:
-    known = [f.name for f in fields(cast(Any, kind)) if f.init]
-    for key in parameters:
-        if key not in known:
-            raise ConfigError(
-                f"[models.{name}]: unknown parameter {key!r}."
-                + did_you_mean(key, [*known, "kind", "enabled"]),
-                expected="one of " + ", ".join(["kind", "enabled", *known]),
-            )
-    try:
-        # Strict, so that "6" or true is no number; JSON, so that a list may still be a tuple.
-        return TypeAdapter(kind).validate_json(json.dumps(dict(parameters), default=str), strict=True)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "its parameters"
-        raise ConfigError(
-            f"[models.{name}]: {where} = {first['input']!r} is not valid.",
-            expected=first["msg"][0].lower() + first["msg"][1:],
-        ) from error
-
-
-def _is_enabled(name: str, table: Mapping[str, Any]) -> bool:
-    try:
-        return TypeAdapter(bool).validate_python(table.get("enabled", True), strict=True)
-    except ValidationError as error:
-        raise ConfigError(
-            f"[models.{name}]: enabled = {table['enabled']!r} is not valid.", expected="true or false"
-        ) from error
+    return with_parameters(kinds[kind], table, f"[models.{name}]")
 
 
 def _place(kind: type) -> str:

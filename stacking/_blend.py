@@ -4,22 +4,62 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from engine import Recipe, Task, run_tasks
+from engine import Recipe, Store, Task, TaskError, run_tasks
+from features import Catalogue, open_features
+from models import StoredColumns
 from stacking._blender import MIN_EVAL_WINDOWS, BlendContext, Blender, ScoreFrame, Scores
 from stacking._oof import check_scores, oof_recipe, plan_cv_fits
 from stacking._parts import FORMAT, metric_parts
 from stacking._plan import Plan
+from validation import Window
 
 
-def score_frame(oof: pl.DataFrame, models: Sequence[str], user: str) -> ScoreFrame:
-    """Cut what blenders may see out of the out-of-fold table: no fold names, no item keys."""
-    labels = ["relevance"] if "relevance" in oof.columns else []
-    return ScoreFrame(oof.select("pair_id", "window", user, *labels, *models), tuple(models), user)
+@dataclass(frozen=True)
+class Rows:
+    """What a worker needs to put together the rows that blenders see.
+
+    ``columns``: the features that the blender reads, of the pairs of ``windows``; none for most blenders.
+    """
+
+    models: tuple[str, ...]
+    user: str
+    catalogue: Catalogue
+    windows: tuple[Window, ...]
+    columns: tuple[str, ...]
+    root: Path
+
+    @classmethod
+    def of(cls, plan: Plan, name: str, windows: Sequence[Window]) -> Rows:
+        """Rows of these windows for the blender of this name."""
+        columns = plan.blend_columns.get(name, ())
+        user = plan.dataset.competition.user
+        return cls(tuple(plan.models), user, plan.catalogue, tuple(windows), columns, plan.store.root)
+
+    def frame(self, scores: pl.DataFrame) -> ScoreFrame:
+        """Cut what blenders may see out of a table of scores: no fold names, no item keys."""
+        labels = ["relevance"] if "relevance" in scores.columns else []
+        table = scores.select("pair_id", "window", self.user, *labels, *self.models)
+        return ScoreFrame(table, self.models, self.user, self._stored(table) if self.columns else None)
+
+    def _stored(self, table: pl.DataFrame) -> StoredColumns:
+        """Find the features of the table's pairs, joined on window and pair, never by position."""
+        found = open_features(self.catalogue, self.windows, self.columns, Store(self.root))
+        where = found.pairs.select("window", "pair_id").with_row_index("position")
+        keys = ["window", "pair_id"]
+        rows = table.select(keys).join(where, on=keys, how="left", validate="1:1", maintain_order="left")
+        if rows["position"].null_count():
+            raise TaskError(
+                f"{rows['position'].null_count()} of {table.height} scored pairs have no features.",
+                expected="the pairs of the windows " + ", ".join(w.name for w in self.windows),
+                todo="remove the scores with `python -m engine store prune` and run again",
+            )
+        return StoredColumns(found.schema, found.read, rows["position"])
 
 
 def leave_one_fold_out(blender: Blender, oof: ScoreFrame, window: int, context: BlendContext) -> Scores:
@@ -47,8 +87,15 @@ def blend_recipe(plan: Plan, name: str, oof: Recipe, left_out: str | None = None
         "format": FORMAT,
         "left out": left_out,
         "seed": plan.settings.seed,
+        **feature_parts(plan, name, plan.eval_windows),
     }
     return Recipe("blend", plan.name(f"{name} without {left_out}" if left_out else name), parts)
+
+
+def feature_parts(plan: Plan, name: str, windows: Sequence[Window]) -> dict[str, Any]:
+    """What the features that a blender reads are made of; nothing for those that read none."""
+    columns = plan.blend_columns.get(name, ())
+    return {"columns": list(columns), "features": plan.frame_keys(windows, columns)} if columns else {}
 
 
 def blend_oof(plan: Plan, oof_file: Path) -> pl.DataFrame:
@@ -64,8 +111,7 @@ def blend_oof(plan: Plan, oof_file: Path) -> pl.DataFrame:
                 name,
                 blenders[name],
                 oof_file,
-                tuple(plan.models),
-                plan.dataset.competition.user,
+                Rows.of(plan, name, plan.eval_windows),
                 folds[fold],
                 context(plan),
             ),
@@ -91,24 +137,21 @@ def write_left_out(
     name: str,
     blender: Blender,
     oof_file: Path,
-    models: Sequence[str],
-    user: str,
+    rows: Rows,
     window: int,
     context: BlendContext,
 ) -> None:
     """Write ``scores.parquet`` (``window``, ``pair_id``, ``score``) of the left-out window. Runs in a worker."""
-    oof = score_frame(pl.read_parquet(oof_file), models, user)
+    oof = rows.frame(pl.read_parquet(oof_file))
     scores = leave_one_fold_out(blender, oof, window, context)
-    rows = oof.table.filter(pl.col("window") == window).select("window", "pair_id")
-    check_scores(scores, rows.height, f"The blender {name!r}")
-    rows.with_columns(score=pl.Series(scores, dtype=pl.Float64)).write_parquet(folder / "scores.parquet")
+    pairs = oof.table.filter(pl.col("window") == window).select("window", "pair_id")
+    check_scores(scores, pairs.height, f"The blender {name!r}")
+    pairs.with_columns(score=pl.Series(scores, dtype=pl.Float64)).write_parquet(folder / "scores.parquet")
 
 
-def fit_on_all(
-    folder: Path, blender: Blender, oof_file: Path, models: Sequence[str], user: str, context: BlendContext
-) -> None:
+def fit_on_all(folder: Path, blender: Blender, oof_file: Path, rows: Rows, context: BlendContext) -> None:
     """Fit a blender on all out-of-fold rows; write ``blend/`` (its own files) and ``weights.json``."""
-    fitted = blender.fit(score_frame(pl.read_parquet(oof_file), models, user), context)
+    fitted = blender.fit(rows.frame(pl.read_parquet(oof_file)), context)
     (folder / "blend").mkdir()
     fitted.save(folder / "blend")
     (folder / "weights.json").write_text(json.dumps(dict(fitted.weights)), encoding="utf-8")
@@ -116,9 +159,15 @@ def fit_on_all(
 
 def fit_blends(plan: Plan, oof_file: Path, names: Sequence[str]) -> dict[str, Path]:
     """Fit blenders on all out-of-fold rows: name -> folder with ``blend/`` and ``weights.json``."""
-    user, recipe = plan.dataset.competition.user, oof_recipe(plan, plan_cv_fits(plan))
-    args: tuple[Any, ...] = (oof_file, tuple(plan.models), user, context(plan))
-    tasks = [Task(blend_recipe(plan, n, recipe), fit_on_all, (plan.blenders[n], *args)) for n in names]
+    recipe = oof_recipe(plan, plan_cv_fits(plan))
+    tasks = [
+        Task(
+            blend_recipe(plan, name, recipe),
+            fit_on_all,
+            (plan.blenders[name], oof_file, Rows.of(plan, name, plan.eval_windows), context(plan)),
+        )
+        for name in names
+    ]
     folders = run_tasks("Blends: fit on all folds", tasks, plan.store, plan.settings)
     return dict(zip(names, folders, strict=True))
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Protocol, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 from competitions import Metric
-from engine import ConfigError, import_plain_files
+from engine import ConfigError, did_you_mean, import_plain_files
+from models import Ranker, StoredColumns, is_enabled, with_parameters
 
 Scores = npt.NDArray[np.float64]
 
@@ -32,11 +33,15 @@ class ScoreFrame:
         Names of the score columns, in the order of the config.
     user
         Name of the user column.
+    stored
+        The feature columns of a blender that reads features (see ``ReadsFeatures``), read from the store one at a
+        time; None for the others.
     """
 
     table: pl.DataFrame
     models: tuple[str, ...]
     user: str
+    stored: StoredColumns | None = None
 
     @property
     def group(self) -> tuple[str, str]:
@@ -50,11 +55,17 @@ class ScoreFrame:
 
     def without_labels(self) -> ScoreFrame:
         """The same pairs as a blender sees them when it predicts."""
-        return ScoreFrame(self.table.drop("relevance", strict=False), self.models, self.user)
+        return replace(self, table=self.table.drop("relevance", strict=False))
 
     def take(self, rows: pl.Expr) -> ScoreFrame:
-        """Keep the rows for which the expression holds."""
-        return ScoreFrame(self.table.filter(rows), self.models, self.user)
+        """Keep the rows for which the expression over the table's columns holds."""
+        positions = pl.int_range(pl.len(), dtype=pl.UInt32).filter(rows)
+        return self.at(self.table.select(positions.alias("position"))["position"])
+
+    def at(self, positions: pl.Series) -> ScoreFrame:
+        """Keep the rows at these positions, UInt32, ascending."""
+        stored = None if self.stored is None else self.stored.take(positions)
+        return replace(self, table=self.table[positions], stored=stored)
 
 
 @dataclass(frozen=True)
@@ -112,6 +123,31 @@ class Blender(Protocol):
         ...
 
 
+@runtime_checkable
+class ReadsFeatures(Protocol):
+    """What a blender has beside the rest of the protocol if it reads features as well as scores.
+
+    ``include`` and ``exclude`` are patterns over the names of the columns that ``[features]`` selects; the rows then
+    come with ``ScoreFrame.stored``. ``ranker`` is the model that it fits on both; its code and parameters are part of
+    what the blend is made of.
+    """
+
+    @property
+    def include(self) -> tuple[str, ...]:
+        """Patterns of the columns that it reads."""
+        ...
+
+    @property
+    def exclude(self) -> tuple[str, ...]:
+        """Patterns of those that it does not."""
+        ...
+
+    @property
+    def ranker(self) -> Ranker:
+        """The model of the second level."""
+        ...
+
+
 BASELINE = "mean_rank"
 MIN_EVAL_WINDOWS = 3  # for a learned blend to be scored leave-one-fold-out
 _registry: dict[str, type[Blender]] = {}
@@ -139,13 +175,47 @@ def blender(name: str) -> Callable[[B], B]:
     return register
 
 
-def blenders() -> Mapping[str, Blender]:
-    """Every blender of this room with its default parameters: the baseline first, the others by name.
-
-    Plain files of the room are found by themselves.
-    """
+def blender_kinds() -> Mapping[str, type[Blender]]:
+    """Every kind of this room by name: the baseline first, the others by name. Plain files are found by themselves."""
     _find_files()
-    return {name: _registry[name]() for name in sorted(_registry, key=lambda n: (n != BASELINE, n))}
+    return {name: _registry[name] for name in sorted(_registry, key=_baseline_first)}
+
+
+def blenders(tables: Mapping[str, Mapping[str, Any]] | None = None) -> Mapping[str, Blender]:
+    """Every blender: each kind with its defaults, unless a table ``[blenders.NAME]`` says otherwise.
+
+    A table may set parameters, leave the kind out (``enabled = false``), or be one more of a kind under its own name
+    (``kind``). The baseline stays, since the others are compared with it. Order as in ``blender_kinds``. Raises
+    ConfigError as ``build_models`` does.
+    """
+    kinds, tables = blender_kinds(), tables or {}
+    _check_tables(tables, kinds)
+    made = {name: kind() for name, kind in kinds.items() if name not in tables}
+    for name, table in tables.items():
+        label = f"[blenders.{name}]"
+        built = with_parameters(kinds[table.get("kind", name)], table, label)
+        if is_enabled(table, label):
+            made[name] = built
+    return {name: made[name] for name in sorted(made, key=_baseline_first)}
+
+
+def _baseline_first(name: str) -> tuple[bool, str]:
+    return name != BASELINE, name
+
+
+def _check_tables(tables: Mapping[str, Mapping[str, Any]], kinds: Mapping[str, type[Blender]]) -> None:
+    for name, table in tables.items():
+        kind = table.get("kind", name)
+        if kind not in kinds:
+            raise ConfigError(
+                f"[blenders.{name}]: there is no kind of blender {kind!r}." + did_you_mean(str(kind), kinds),
+                expected="one of " + ", ".join(kinds),
+            )
+        if name == BASELINE and (kind != BASELINE or not is_enabled(table, f"[blenders.{name}]")):
+            raise ConfigError(
+                f"[blenders.{BASELINE}] leaves the baseline out, or puts something else in its place.",
+                expected="the mean of ranks, which every other blend is compared with",
+            )
 
 
 @cache

@@ -97,6 +97,8 @@ def fold_scores(oof: pl.DataFrame, plan: Plan, names: Sequence[str]) -> dict[str
 def _settings(plan: Plan) -> dict[str, Any]:
     """The settings that the result depends on; folders and backends are not among them."""
     names = {"competition", "seed", "threads", "folds", "features", "models", "blender"}
+    if plan.settings.blenders:
+        names.add("blenders")
     if not TrainingSample.of(plan.settings).is_whole:
         names.add("training")
     found: dict[str, Any] = plan.settings.model_dump(mode="json", include=names)

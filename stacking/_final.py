@@ -12,7 +12,7 @@ import polars as pl
 
 from engine import Recipe, Settings, TaskError
 from features import compute_features
-from stacking._blend import blend_recipe, fit_blends, read_weights, score_frame
+from stacking._blend import Rows, blend_recipe, feature_parts, fit_blends, read_weights
 from stacking._oof import (
     Fit,
     check_scores,
@@ -80,10 +80,12 @@ def plan_final_fits(plan: Plan, bundle: CvBundle) -> list[Fit]:
 def final_recipe(plan: Plan, bundle: CvBundle, fits: Sequence[Fit]) -> Recipe:
     """Recipe of the table of test scores."""
     oof = oof_recipe(plan, plan_cv_fits(plan))
+    of_test = {name: feature_parts(plan, name, [plan.folds.final.eval]) for name in bundle.blends}
     parts: dict[str, Any] = {
         "format": FORMAT,
         "scores": {f.model: f.scores.key for f in fits},
         "blends": {name: blend_recipe(plan, name, oof).key for name in bundle.blends},
+        "blend features": {name: found for name, found in of_test.items() if found},
         "chosen": bundle.chosen,
         "data": plan.dataset.fingerprint,
     }
@@ -97,8 +99,8 @@ def _score_test_pairs(
     where = {done.fit.model: done.scores for done in run_fits(plan, fits, "Final models")}
     table = join_scores(plan, plan.folds.final.eval, where)
     blends = fit_blends(plan, make_oof(plan) / "oof.parquet", bundle.blends)
-    frame = score_frame(table, tuple(plan.models), plan.dataset.competition.user)
     for name, folder in blends.items():
+        frame = Rows.of(plan, name, [plan.folds.final.eval]).frame(table)
         scores = plan.blenders[name].fitted.load(folder / "blend").predict(frame)
         check_scores(scores, table.height, f"The blender {name!r}")
         table = table.with_columns(pl.Series(name, scores, dtype=pl.Float64))

@@ -13,7 +13,7 @@ from competitions import Dataset, Metric, open_dataset
 from engine import ConfigError, DataError, Settings, Store, did_you_mean, library_versions
 from features import Catalogue, feature_keys, load_catalogue
 from models import Ranker, build_models
-from stacking._blender import BASELINE, MIN_EVAL_WINDOWS, Blender, blenders
+from stacking._blender import BASELINE, MIN_EVAL_WINDOWS, Blender, ReadsFeatures, blenders
 from stacking._parts import digest
 from validation import (
     Folds,
@@ -36,6 +36,8 @@ class Plan:
     columns
         For each model the feature columns that it gets: those it needs by name, or else those that the patterns
         select. So a new feature fits only the models anew that read it.
+    blend_columns
+        For each blender that reads features the columns that it gets, of those that the patterns select.
     parts
         For each model and blender what its fits depend on beside their rows (see ``made_of``).
     keys
@@ -48,6 +50,7 @@ class Plan:
     folds: Folds
     models: Mapping[str, Ranker]
     columns: Mapping[str, tuple[str, ...]]
+    blend_columns: Mapping[str, tuple[str, ...]]
     blenders: Mapping[str, Blender]
     parts: Mapping[str, Mapping[str, Any]]
     keys: Mapping[str, str]
@@ -55,8 +58,8 @@ class Plan:
 
     @property
     def all_columns(self) -> tuple[str, ...]:
-        """Every feature column that some model gets, in the order of the catalogue's selection."""
-        return _union(self.columns)
+        """Every feature column that some model or blender gets, in the order of the catalogue's selection."""
+        return _union((*self.columns.values(), *self.blend_columns.values()))
 
     def frame_keys(self, windows: Iterable[Window], columns: Iterable[str]) -> dict[str, str]:
         """What a frame of windows and columns is made of, as a part of recipes."""
@@ -91,11 +94,13 @@ def make_plan(settings: Settings) -> Plan:
     dataset = open_dataset(settings)
     _check_metric(dataset.competition.metric)
     catalogue = load_catalogue(dataset)
-    models, known = build_models(settings), blenders()
+    models, known = build_models(settings), blenders(settings.blenders)
     _check_names(models, known, dataset)
     _check_choice(settings, models, known)
     folds = plan_folds(dataset, settings.folds)
     columns = {name: _columns_of(m, catalogue, settings) for name, m in models.items()}
+    reading = {name: b for name, b in known.items() if isinstance(b, ReadsFeatures)}
+    blend_columns = {name: _columns_of_blend(b, catalogue, settings) for name, b in reading.items()}
     return Plan(
         settings=settings,
         dataset=dataset,
@@ -103,9 +108,10 @@ def make_plan(settings: Settings) -> Plan:
         folds=folds,
         models=models,
         columns=columns,
+        blend_columns=blend_columns,
         blenders=known,
         parts={name: made_of(maker) for makers in (models, known) for name, maker in makers.items()},
-        keys=feature_keys(catalogue, folds.windows, _union(columns)),
+        keys=feature_keys(catalogue, folds.windows, _union((*columns.values(), *blend_columns.values()))),
         store=Store(settings.store),
     )
 
@@ -138,8 +144,14 @@ def _columns_of(model: Ranker, catalogue: Catalogue, settings: Settings) -> tupl
     return catalogue.select(by_name if model.needs else settings.features, needs=model.needs)
 
 
-def _union(columns: Mapping[str, Iterable[str]]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(name for of_model in columns.values() for name in of_model))
+def _columns_of_blend(blender: ReadsFeatures, catalogue: Catalogue, settings: Settings) -> tuple[str, ...]:
+    own = settings.features.model_copy(update={"include": blender.include, "exclude": blender.exclude})
+    matching = set(catalogue.select(own))
+    return tuple(name for name in catalogue.select(settings.features) if name in matching)
+
+
+def _union(columns: Iterable[Iterable[str]]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for some in columns for name in some))
 
 
 def _check_metric(metric: Metric) -> None:
@@ -187,11 +199,13 @@ def _check_choice(settings: Settings, models: Mapping[str, Ranker], known: Mappi
 def made_of(maker: Ranker | Blender) -> dict[str, Any]:
     """What a fit depends on beside its rows: code, parameters and library versions, as parts of a recipe."""
     names = [f.name for f in fields(cast(Any, maker))]
+    second_level = {"ranker": made_of(maker.ranker)} if isinstance(maker, ReadsFeatures) else {}
     return {
         "code": digest(type(maker)),
         "fitted code": digest(maker.fitted),
         "parameters": {n: _plain(getattr(maker, n)) for n in names},
         "versions": library_versions(),
+        **second_level,
     }
 
 

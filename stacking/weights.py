@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -76,8 +76,9 @@ def sample_of_groups(oof: ScoreFrame, most_rows: int, seed: int) -> ScoreFrame:
     sizes = oof.table.group_by(oof.group).len().sort(oof.group)
     order = np.random.default_rng(seed).permutation(sizes.height)
     drawn = order[np.cumsum(sizes["len"].to_numpy()[order]) <= most_rows]
-    kept = oof.table.join(sizes[np.sort(drawn)], on=oof.group, how="semi", maintain_order="left")
-    return replace(oof, table=kept)
+    rows = oof.table.select(pl.int_range(pl.len(), dtype=pl.UInt32).alias("position"), *oof.group)
+    kept = rows.join(sizes[np.sort(drawn)], on=oof.group, how="semi", maintain_order="left")
+    return oof.at(kept["position"])
 
 
 def metric_of_weights(oof: ScoreFrame, metric: Metric) -> Callable[[Weights], float]:

@@ -58,7 +58,7 @@ def test_the_bundle_holds_every_pair_of_every_fold_with_every_score(
     _, bundle = first
     oof = bundle.oof
     assert bundle.models == ("popularity", "trees")
-    assert bundle.blends == ("mean_rank", "catboost_oof", "weights")
+    assert bundle.blends == ("mean_rank", "catboost_oof", "level_two", "weights")
     assert oof.columns[:6] == ["fold", "window", "pair_id", "user_id", "item_id", "relevance"]
     assert oof.columns[6:] == [*bundle.models, *bundle.blends]
     assert oof.null_count().sum_horizontal().item() == 0
@@ -181,7 +181,7 @@ def test_with_two_folds_learned_blends_are_not_scored(
     bundle = run_cv(settings)
     assert bundle.blends == ("mean_rank",)
     assert bundle.chosen == "mean_rank"
-    assert bundle.about["not_scored"] == ["catboost_oof", "weights"]
+    assert bundle.about["not_scored"] == ["catboost_oof", "level_two", "weights"]
     assert "3 eval windows" in bundle.about["chosen_because"]
     with pytest.raises(ConfigError, match="only 2 eval windows"):
         run_cv(settings.model_copy(update={"blender": "weights"}))

@@ -1,0 +1,121 @@
+"""Trees over the models' out-of-fold scores and the features: which model to trust for which pair."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+import polars as pl
+from pydantic import Field
+
+from engine import ConfigError
+from models import FitContext, FittedRanker, PairFrame, Ranker, model_kinds, with_parameters
+from stacking._blender import BlendContext, ScoreFrame, Scores, blender
+from stacking.catboost_oof import level_two
+from stacking.weights import sample_of_groups
+
+PREFIX = "oof__"  # of the columns that are made of scores, so that none takes a feature's name
+
+
+@dataclass(frozen=True)
+class FittedLevelTwo:
+    """Fitted trees, and the models and features whose columns they read."""
+
+    models: tuple[str, ...]
+    features: tuple[str, ...]
+    fitted: FittedRanker
+
+    @property
+    def weights(self) -> Mapping[str, float]:
+        """Share of a model: the importance of its columns; what belongs to no model, such as features, is left out."""
+        found = self.fitted.report.importance
+        shares = {m: sum(found.get(f"{PREFIX}{m}__{c}", 0.0) for c in ("share", "z")) for m in self.models}
+        total = sum(shares.values())
+        return {m: v / total if total else 1 / len(shares) for m, v in shares.items()}
+
+    def predict(self, frame: ScoreFrame) -> Scores:
+        """Raw scores of the trees, (n_pairs,)."""
+        return self.fitted.predict(pair_frame(frame, self.models, self.features))
+
+    def save(self, folder: Path) -> None:
+        """Write ``blend.json`` (names of models and features) and ``trees/``."""
+        facts = {"models": self.models, "features": self.features}
+        (folder / "blend.json").write_text(json.dumps(facts), encoding="utf-8")
+        (folder / "trees").mkdir()
+        self.fitted.save(folder / "trees")
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what ``save`` wrote."""
+        facts = json.loads((folder / "blend.json").read_text(encoding="utf-8"))
+        fitted = _trees({}).fitted.load(folder / "trees")
+        return cls(tuple(facts["models"]), tuple(facts["features"]), fitted)
+
+
+@blender("level_two")
+@dataclass(frozen=True)
+class LevelTwo:
+    """CatBoost over rank shares and z-scores of the models within the group, and over features.
+
+    It is fitted on the rows of eval windows only. Their scores are of models that were fitted on earlier windows, and
+    their features are of the history before their cutoff, so no row sees its own label: neither by its scores, nor by
+    its features. Like every blend it is scored on a window that it was not fitted on.
+
+    The number of trees comes from an inner hold-out of users of the last window; the trees are then fitted on all rows.
+    """
+
+    include: Annotated[tuple[str, ...], Field(description="Patterns over the names of the features.")] = (
+        "*",
+    )
+    exclude: Annotated[tuple[str, ...], Field(description="Patterns of those left out.")] = ()
+    loss: Literal["QueryRMSE", "YetiRank", "RMSE"] = "QueryRMSE"
+    iterations: Annotated[int, Field(ge=1)] = 400
+    depth: Annotated[int, Field(ge=1, le=16)] = 4
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 0.05
+    l2_leaf_reg: Annotated[float, Field(ge=0)] = 20.0
+    feature_share: Annotated[float, Field(gt=0, le=1)] = 0.3
+    most_rows: Annotated[
+        int, Field(ge=1, description="Of more rows than this, a random sample of whole groups is taken.")
+    ] = 400_000
+
+    learns: ClassVar[bool] = True
+    fitted: ClassVar[type[FittedLevelTwo]] = FittedLevelTwo
+
+    @property
+    def ranker(self) -> Ranker:
+        """The trees."""
+        own = ("loss", "iterations", "depth", "learning_rate", "l2_leaf_reg", "feature_share")
+        return _trees({name: getattr(self, name) for name in own})
+
+    def fit(self, oof: ScoreFrame, context: BlendContext) -> FittedLevelTwo:
+        """Fit on the rows' scores and features. Memory: ``most_rows`` x columns x 4 bytes, while columns are read."""
+        features = () if oof.stored is None else tuple(oof.stored.schema)
+        rows = pair_frame(sample_of_groups(oof, self.most_rows, context.seed), oof.models, features)
+        fitted = self.ranker.fit(rows, FitContext(context.seed, context.threads))
+        return FittedLevelTwo(oof.models, features, fitted)
+
+
+def _trees(parameters: Mapping[str, Any]) -> Ranker:
+    table = {"refit": True, "time_budget": None, **parameters}
+    return with_parameters(model_kinds()["catboost"], table, "[blenders.level_two]")
+
+
+def pair_frame(frame: ScoreFrame, models: tuple[str, ...], features: tuple[str, ...]) -> PairFrame:
+    """Lay the columns made of scores beside the features, as models are given them.
+
+    Raises ConfigError if a feature has the name of one of these columns.
+    """
+    own = level_two(ScoreFrame(frame.table, models, frame.user)).rename(lambda name: PREFIX + name)
+    for name in features:
+        if name in own.columns:
+            raise ConfigError(
+                f"The feature {name!r} has the name of a column that the blender makes of scores.",
+                todo=f"rename the feature: names that begin with {PREFIX!r} are taken",
+            )
+    keys = [c for c in ("pair_id", "window", frame.user, "relevance") if c in frame.table.columns]
+    table = pl.concat([frame.table.select(keys), own], how="horizontal")
+    # Groups are (window, user): there is no item among what blenders see, and trees read none.
+    return PairFrame(table, (*own.columns, *features), frame.user, "item", None, frame.stored)
