@@ -12,7 +12,8 @@ import polars as pl
 from features._grid import Grid
 from features._keys import Codes
 from features._lookback import Lookback
-from features._states import GRID, State
+from features._states import State
+from features._steps import GRID
 from validation import Window
 
 Sums = npt.NDArray[np.int64]

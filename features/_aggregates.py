@@ -17,7 +17,9 @@ import polars as pl
 from features._errors import FeatureError
 from features._lookback import Lookback, as_lookback, last_rows
 from features._rowwise import is_rowwise
-from features._states import GRID, Operation, State
+from features._spread import spreads
+from features._states import Operation, State
+from features._steps import GRID
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,8 @@ class Aggregate:
         Raises FeatureError if it looks at other keys or columns: ranks and the like are for ``@per_pair``.
         """
         finish = change(self.finish)
-        others = set(finish.meta.root_names()) - set(self.states)
+        known = {*self.states, *(one.name for one in spreads(self.states.values()))}
+        others = set(finish.meta.root_names()) - known
         if others or not is_rowwise(finish):
             raise FeatureError(
                 "An aggregate is mapped by a function that looks at more than its own value.",
@@ -119,10 +122,9 @@ def std(x: pl.Expr) -> Aggregate:
     """
     n, s1, s2 = _one("valid", x), _one("deviation", x), _one("squares", x)
     states = {**n.states, **s1.states, **s2.states}
-    rows, total_steps = n.finish.cast(pl.Int128), s1.finish.cast(pl.Int128)
-    squares = (rows * s2.finish.cast(pl.Int128) - total_steps * total_steps).cast(pl.Float64)
-    spread = (squares / (n.finish * (n.finish - 1))).sqrt() * GRID
-    return Aggregate(states, pl.when(n.finish > 1).then(spread))
+    (spread,) = spreads(states.values())
+    deviation = (pl.col(spread.name) / (n.finish * (n.finish - 1))).sqrt() * GRID
+    return Aggregate(states, pl.when(n.finish > 1).then(deviation))
 
 
 def smallest(x: pl.Expr) -> Aggregate:

@@ -26,6 +26,7 @@ from features._declare import Log, aggregate_of
 from features._errors import FeatureError, MissingColumnError
 from features._lookback import Lookback
 from features._registry import Declaration, Key
+from features._spread import spreads
 
 
 def bind_history_feature(
@@ -137,6 +138,7 @@ def _aggregate_dtype(declaration: Declaration, aggregate: Aggregate, schema: pl.
     frame = pl.LazyFrame(schema={**schema, **references}).group_by(pl.lit(1).alias("key"))
     try:
         grouped = frame.agg(*(s.within_group(schema) for s in states))
+        grouped = grouped.with_columns(one.expressed(unit=1, in_64_bits=False) for one in spreads(states))
         dtype = grouped.select(aggregate.finish.alias("x")).collect_schema()["x"]
         is_value = len(states) == 1 and aggregate.finish.meta.eq(pl.col(states[0].name))
         dtype = (states[0].value_dtype(schema) if is_value else None) or dtype

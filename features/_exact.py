@@ -9,7 +9,9 @@ import polars as pl
 from features._column import AggregateBody, FeatureColumn
 from features._errors import FeatureError
 from features._plan import Pass
-from features._states import EXACT_SQUARES, EXACT_STEPS, GRID, State
+from features._spread import EXACT_SQUARES
+from features._states import State
+from features._steps import EXACT_STEPS, GRID, STEPS
 
 SAFE = 2.0**62  # below which a sum of one part cannot have wrapped around
 SAFE_PART = 2.0**56  # so that 64 parts cannot either
@@ -53,5 +55,6 @@ def names_with(state: State, columns: Collection[FeatureColumn]) -> list[str]:
 def _bound(state: State, dtype: pl.DataType) -> float:
     if state.operation == "deviation":  # it is squared in Int128
         return SAFE
-    bound = EXACT_SQUARES if state.operation == "squares" else EXACT_STEPS
-    return bound * GRID if dtype == pl.Float64 else bound
+    if state.operation == "squares":
+        return EXACT_SQUARES / STEPS**2 if dtype == pl.Int64 else EXACT_SQUARES
+    return EXACT_STEPS * GRID if dtype == pl.Float64 else EXACT_STEPS

@@ -9,6 +9,7 @@ from polars.exceptions import PolarsError
 
 from features._column import AggregateBody, FeatureColumn, PairBody
 from features._errors import FeatureError
+from features._spread import spread_columns, spreads
 
 
 def finished(column: FeatureColumn) -> pl.Expr:
@@ -26,6 +27,7 @@ def finished(column: FeatureColumn) -> pl.Expr:
 
 def guarded(frame: pl.DataFrame, values: Sequence[pl.Expr], columns: Sequence[FeatureColumn]) -> pl.DataFrame:
     """Evaluate the columns; if that fails, name the one that fails by itself."""
+    frame = _with_spreads(frame, columns)
     try:
         return frame.with_columns(values).select(column.name for column in columns)
     except PolarsError as error:
@@ -38,3 +40,9 @@ def guarded(frame: pl.DataFrame, values: Sequence[pl.Expr], columns: Sequence[Fe
                     todo="mend the expression, or declare another dtype",
                 ) from its_own
         raise FeatureError(f"Features {[c.name for c in columns]} failed together: {error}") from error
+
+
+def _with_spreads(frame: pl.DataFrame, columns: Sequence[FeatureColumn]) -> pl.DataFrame:
+    bodies = [column.body for column in columns if isinstance(column.body, AggregateBody)]
+    asked = spreads(state for body in bodies for state in body.aggregate.states.values())
+    return frame.with_columns(spread_columns(frame, asked)) if asked else frame

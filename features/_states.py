@@ -5,7 +5,7 @@ or as values, ``composed`` the state of the merged parts.
 
 Float addends are rounded to the grid of 2^-20 and summed as Int64 grid steps, so neither the order of rows nor
 threads can change a sum, not even where large addends cancel. A sum is exact as long as it stays below 2^53 grid
-steps (8.6e9); beyond, it is refused. Deviations and their squares are kept in steps, the squares as Int128.
+steps (8.6e9); beyond, it is refused. Deviations and their squares are integers, in steps or in units of one.
 """
 
 from __future__ import annotations
@@ -20,13 +20,10 @@ from typing import Literal
 import polars as pl
 
 from features._rowwise import is_by_parts, is_rowwise
+from features._spread import SMALL, Spread, deviation, in_limbs, is_small, of_limbs, square
+from features._steps import GRID, exact_sum, grid_sum, is_whole, steps
 from features._widths import dtype_of, widened
 
-GRID = 2.0**-20
-STEPS = 2**20
-EXACT_STEPS = 2.0**53
-EXACT_SQUARES = 2.0**94  # of steps squared, summed as Int128: times 2^32 rows it still is one
-LIMB = 2**32  # squares are carried as two Int64 sums: whole multiples of it, and the rest
 Operation = Literal[
     "count",
     "valid",
@@ -42,8 +39,7 @@ Operation = Literal[
 ]
 _VALUES = {"smallest", "largest", "first", "last", "raw"}
 _ZERO_WHEN_EMPTY = {"count", "valid", "total", "decayed", "deviation", "squares"}
-_SMALL = (pl.Boolean, pl.Int8, pl.UInt8, pl.Int16, pl.UInt16)
-_NEVER_WRAPS = (*_SMALL, pl.Int32, pl.UInt32)
+_NEVER_WRAPS = (*SMALL, pl.Int32, pl.UInt32)
 _OF_WINDOW = {"cutoff", "horizon"}
 
 
@@ -125,15 +121,13 @@ class State:
             case "valid":
                 return x.count().cast(pl.Int64)
             case "total":
-                return _exact_sum(x, schema)
+                return exact_sum(x, schema)
             case "decayed":
-                return _grid_sum(x.cast(pl.Float64) * self.weight(pl.col("cutoff"), self._half_life()))
+                return grid_sum(x.cast(pl.Float64) * self.weight(pl.col("cutoff"), self._half_life()))
             case "deviation":
-                return self._deviation_steps().sum()
+                return deviation(x, self._first(), small=self.is_small(schema)).sum()
             case "squares":
-                return (
-                    self._deviation_steps().cast(pl.Int128) * self._deviation_steps().cast(pl.Int128)
-                ).sum()
+                return square(x, self._first(), small=self.is_small(schema)).sum()
             case "smallest":
                 return x.min()
             case "largest":
@@ -166,26 +160,20 @@ class State:
         ``until`` and ``half_life``: where and how a decayed sum is weighed from. ``reference``: what deviations are
         taken from.
         """
-        x = self.expression
-        first = pl.lit(reference, pl.Float64)
+        x, first = self.expression, pl.lit(reference, pl.Float64)
         match self.operation:
-            case "total" if not _is_whole(x, schema):
-                return [_steps(x).sum().alias(self.name)]
+            case "total" if not is_whole(x, schema):
+                return [steps(x).sum().alias(self.name)]
             case "decayed":
                 addend = x.cast(pl.Float64) * self.weight(pl.lit(until, pl.Int64), pl.lit(half_life))
-                return [_steps(addend).sum().alias(self.name)]
+                return [steps(addend).sum().alias(self.name)]
             case "deviation":
-                small = self.is_small(schema)
-                return [(_whole_steps(x, first) if small else _steps(_far(x, first))).sum().alias(self.name)]
-            case "squares" if self.is_small(schema):
-                return [(_whole_steps(x, first) * _whole_steps(x, first)).sum().alias(self.name)]
+                return [deviation(x, first, small=self.is_small(schema)).sum().alias(self.name)]
             case "squares":
-                steps = _steps(_far(x, first)).cast(pl.Int128)
-                whole = (steps * steps).sum()
-                limbs = ((whole // LIMB).clip(upper_bound=2**62), whole % LIMB)  # at the bound it is refused
-                return [
-                    limb.cast(pl.Int64).alias(n) for limb, n in zip(limbs, self.parts(schema), strict=True)
-                ]
+                total = square(x, first, small=self.is_small(schema)).sum()
+                return (
+                    [total.alias(self.name)] if self.is_small(schema) else in_limbs(total, self.parts(schema))
+                )
             case _:
                 return [self.within_group(schema)]
 
@@ -201,11 +189,11 @@ class State:
             case "valid":
                 return x.is_not_null()
             case "total":
-                return x if _is_whole(x, schema) else _steps(x)
+                return x if is_whole(x, schema) else steps(x)
             case "deviation":
-                return _whole_steps(x, first) if self.is_small(schema) else _steps(_far(x, first))
+                return deviation(x, first, small=self.is_small(schema))
             case "squares" if self.is_small(schema):
-                return _whole_steps(x, first) * _whole_steps(x, first)
+                return square(x, first, small=True)
             case _:
                 return None
 
@@ -217,7 +205,7 @@ class State:
         if dtype_of(x, schema) in _NEVER_WRAPS:
             return None
         size = x.cast(pl.Float64).abs()
-        return size if self.operation == "total" and _is_whole(x, schema) else size / GRID
+        return size if self.operation == "total" and is_whole(x, schema) else size / GRID
 
     def parts(self, schema: pl.Schema) -> tuple[str, ...]:
         """Names of the columns of ``partial``."""
@@ -227,48 +215,26 @@ class State:
 
     def composed(self, parts: Sequence[pl.Series], *, is_whole: bool) -> pl.Series:
         """Give the state from the merged columns of ``partial``. ``is_whole``: as ``sums_integers`` tells."""
-        if self.operation == "squares":
-            wide = [pl.lit(part.cast(pl.Int128)) for part in parts]
-            whole = wide[0] * STEPS**2 if is_whole else wide[0] * pl.lit(LIMB, pl.Int128) + wide[1]
-            return pl.select(whole).to_series().alias(self.name)
-        if self.operation == "deviation" and is_whole:
-            return parts[0] * STEPS
+        if self.operation == "squares" and not is_whole:
+            return of_limbs(*parts).alias(self.name)
         return parts[0] * GRID if self.operation == "total" and not is_whole else parts[0]
 
     def sums_integers(self, schema: pl.Schema) -> bool:
         """Tell whether the parts are sums of whole numbers; others are summed in steps of the grid."""
-        return self.is_small(schema) or (self.operation == "total" and _is_whole(self.expression, schema))
+        return self.is_small(schema) or (self.operation == "total" and is_whole(self.expression, schema))
 
     def is_small(self, schema: pl.Schema) -> bool:
-        """Tell whether deviations are those of integers of 16 bits at most: their squares add up in Int64."""
-        return self.operation in ("deviation", "squares") and dtype_of(self.expression, schema) in _SMALL
+        """Tell whether deviations are in units of one: those of integers of 16 bits at most."""
+        return self.operation in ("deviation", "squares") and is_small(self.expression, schema)
 
-    def _deviation_steps(self) -> pl.Expr:
+    @cached_property
+    def spread(self) -> Spread | None:
+        """What the squares are for."""
+        if self.operation != "squares":
+            return None
+        rows, deviations = State("valid", self.expression), State("deviation", self.expression)
+        return Spread(rows.name, deviations.name, self.name)
+
+    def _first(self) -> pl.Expr:
         # first(): the reference is one number, however many rows a filter in the expression leaves.
-        return _steps(_far(self.expression, pl.col(str(self.reference)).first()))
-
-
-def _far(x: pl.Expr, reference: pl.Expr) -> pl.Expr:
-    return x.cast(pl.Float64) - reference
-
-
-def _whole_steps(x: pl.Expr, reference: pl.Expr) -> pl.Expr:
-    return x.cast(pl.Int64) - reference.cast(pl.Int64)
-
-
-def _steps(x: pl.Expr) -> pl.Expr:
-    return (x.cast(pl.Float64) / GRID).round().cast(pl.Int64)
-
-
-def _grid_sum(x: pl.Expr) -> pl.Expr:
-    return _steps(x).sum() * GRID
-
-
-def _exact_sum(x: pl.Expr, schema: pl.Schema) -> pl.Expr:
-    """Sum integers as Int64 and floats on the grid."""
-    return x.cast(pl.Int64).sum() if _is_whole(x, schema) else _grid_sum(x)
-
-
-def _is_whole(x: pl.Expr, schema: pl.Schema) -> bool:
-    dtype = dtype_of(x, schema)
-    return dtype.is_integer() or dtype == pl.Boolean
+        return pl.col(str(self.reference)).first()

@@ -6,6 +6,8 @@ import math
 
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from competitions import Dataset
 from features import (
@@ -76,6 +78,20 @@ def test_std_of_near_values_far_from_the_first_keeps_its_digits(timed: Dataset) 
     catalogue = one_column(timed, lambda log: std(log.value.filter(log.value > 0)))
     spread = computed_column(catalogue, plays([-1e5, 1.0, 1.001])).item()
     assert spread == pytest.approx(0.001 / math.sqrt(2), rel=2e-3)
+
+
+@settings(deadline=None, max_examples=12)
+@given(
+    values=st.lists(st.integers(-(2**20), 2**20), min_size=2, max_size=6),
+    scale=st.sampled_from([2.0**-20, 2.0**-8, 1.0, 2.0**7]),
+)
+def test_std_is_that_of_exact_integers_however_large(timed: Dataset, values: list[int], scale: float) -> None:
+    """Small spreads are computed in 64 bits and large ones in 128: no digit may tell which."""
+    catalogue = one_column(timed, lambda log: std(log.value), dtype=pl.Float64)
+    steps = [round(value * scale / GRID) for value in values]
+    n, squares = len(steps), sum(step**2 for step in steps)
+    expected = math.sqrt(float(n * squares - sum(steps) ** 2) / (n * (n - 1))) * GRID
+    assert computed_column(catalogue, plays([value * scale for value in values])).item() == expected
 
 
 def test_std_of_large_near_values_does_not_cancel(timed: Dataset) -> None:
