@@ -4,27 +4,41 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 from features._grid import Grid
-from features._keys import Codes
 from features._lookback import Lookback
+from features._lookup import Codes
 from features._states import State
 from features._steps import GRID
 from validation import Window
 
 Sums = npt.NDArray[np.int64]
 
-_NONE = {"smallest": np.iinfo(np.int64).max, "largest": np.iinfo(np.int64).min}
-_EXTREME = {"smallest": np.minimum, "largest": np.maximum}
+NONE = {"smallest": np.iinfo(np.int64).max, "largest": np.iinfo(np.int64).min}
+EXTREME = {"smallest": np.minimum, "largest": np.maximum}
 
 
-def _is_integer_extreme(state: State, schema: pl.Schema) -> bool:
-    dtype = state.value_dtype(schema) if state.operation in _NONE else None
+def is_integer_extreme(state: State, schema: pl.Schema) -> bool:
+    """Tell whether the state is the smallest or largest of integers, which are kept as dense Int64."""
+    dtype = state.value_dtype(schema) if state.operation in NONE else None
     return dtype is not None and dtype.is_integer() and dtype not in (pl.UInt64, pl.Int128, pl.UInt128)
+
+
+@dataclass
+class Gathered:
+    """What was gathered for some codes, while the lookbacks of one window are read, the shortest first.
+
+    ``sums``: by part, prefix sums up to the cutoff. ``extremes``: by state, of the cells from which on.
+    """
+
+    codes: Codes
+    sums: dict[tuple[str, int], Sums] = field(default_factory=dict)
+    extremes: dict[tuple[str, int], tuple[int, Sums]] = field(default_factory=dict)
 
 
 class Accumulator:
@@ -43,9 +57,9 @@ class Accumulator:
             part: np.zeros(shape, np.int64) for s in states if not s.is_value for part in s.parts(schema)
         }
         self.extremes: dict[str, Sums] = {
-            s.name: np.full(shape, _NONE[s.operation], np.int64)
+            s.name: np.full(shape, NONE[s.operation], np.int64)
             for s in states
-            if _is_integer_extreme(s, schema)
+            if is_integer_extreme(s, schema)
         }
         self.values: dict[str, list[pl.Series | None]] = {
             s.name: [None] * grid.n_cells for s in states if s.is_value and s.name not in self.extremes
@@ -61,15 +75,15 @@ class Accumulator:
             cells[cell][codes] += partial[name].to_numpy()
         for name, cells in self.extremes.items():
             operation = self.states[name].operation
-            values = partial[name].fill_null(_NONE[operation]).to_numpy()
-            cells[cell][codes] = _EXTREME[operation](cells[cell][codes], values)
+            values = partial[name].fill_null(NONE[operation]).to_numpy()
+            cells[cell][codes] = EXTREME[operation](cells[cell][codes], values)
         if self.values:
             where = np.full(self.n_keys + 1, -1, dtype=np.int64)
             where[codes] = np.arange(len(codes))
             positions = pl.Series(where).replace(-1, None)
             for name, parts in self.values.items():
                 new = partial[name]
-                is_extreme = self.states[name].operation in _NONE
+                is_extreme = self.states[name].operation in NONE
                 new = (new.fill_nan(None) if is_extreme and new.dtype.is_float() else new).gather(positions)
                 old = parts[cell]
                 parts[cell] = new if old is None else merged(self.states[name].operation, old, new)
@@ -81,35 +95,49 @@ class Accumulator:
                 for part in state.parts(self.schema):
                     np.cumsum(self.sums[part], axis=0, out=self.sums[part])
 
-    def read(self, window: Window, lookback: Lookback, state: State, codes: Codes) -> pl.Series:
+    def read(
+        self,
+        window: Window,
+        lookback: Lookback,
+        state: State,
+        codes: Codes,
+        gathered: Gathered | None = None,
+    ) -> pl.Series:
         """Give the state of each code over the span of a lookback, named by the state."""
         first, until = self.grid.cells(window, lookback)
+        gathered = Gathered(codes) if gathered is None else gathered
         if state.name in self.extremes:
-            return self._extreme(state, first, until, codes)
+            return self._extreme(state, first, until, gathered)
         if state.is_value:
             return self._value(state, first, until, codes)
         if state.operation == "decayed":
             return self._decayed(state, window, first, until, codes)
-        parts = [pl.Series(part, self._span(part, first, until, codes)) for part in state.parts(self.schema)]
+        parts = [
+            pl.Series(part, self._span(part, first, until, gathered)) for part in state.parts(self.schema)
+        ]
         return state.composed(parts, is_whole=state.name in self.whole)
 
-    def _span(self, part: str, first: int, until: int, codes: Codes) -> Sums:
-        sums = self.sums[part]
-        total: Sums = sums[until - 1].take(codes)
-        if first:
-            total -= sums[first - 1].take(codes)
-        return total
+    def _span(self, part: str, first: int, until: int, gathered: Gathered) -> Sums:
+        sums, codes = self.sums[part], gathered.codes
+        if (part, until) not in gathered.sums:
+            gathered.sums[part, until] = sums[until - 1].take(codes)
+        total = gathered.sums[part, until]
+        return total - sums[first - 1].take(codes) if first else total
 
-    def _extreme(self, state: State, first: int, until: int, codes: Codes) -> pl.Series:
-        cells = self.extremes[state.name]
-        found = cells[first].take(codes)
-        for cell in range(first + 1, until):
-            _EXTREME[state.operation](found, cells[cell].take(codes), out=found)
+    def _extreme(self, state: State, first: int, until: int, gathered: Gathered) -> pl.Series:
+        cells, operation, codes = self.extremes[state.name], EXTREME[state.operation], gathered.codes
+        begin, known = gathered.extremes.get((state.name, until), (until, None))
+        if known is None or first > begin:
+            begin, known = until - 1, cells[until - 1].take(codes)
+        found: Sums = known
+        for cell in range(first, begin):
+            found = operation(found, cells[cell].take(codes))
+        gathered.extremes[state.name, until] = (first, found)
         values = pl.col(state.name)
-        known = pl.DataFrame({state.name: found}).select(
-            pl.when(values != _NONE[state.operation]).then(values)
+        known_or_null = pl.DataFrame({state.name: found}).select(
+            pl.when(values != NONE[state.operation]).then(values)
         )
-        return known.to_series()
+        return known_or_null.to_series()
 
     def _value(self, state: State, first: int, until: int, codes: Codes) -> pl.Series:
         chosen = pl.Series(codes)

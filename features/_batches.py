@@ -12,6 +12,7 @@ import polars as pl
 
 from competitions import Dataset
 from engine import Store
+from features._accumulate import Gathered
 from features._column import FeatureColumn
 from features._errors import FeatureError
 from features._exact import check_exact
@@ -20,6 +21,7 @@ from features._grid import Grid
 from features._groups import Group, GroupName, make_groups
 from features._kept import Kept
 from features._keys import KeyIndex, index_of, index_pairs
+from features._lookup import Codes
 from features._plan import Pass
 from features._registry import Key
 from features._scan import Scan, grid_of
@@ -28,6 +30,7 @@ from validation import Window
 Frames = Mapping[Window, pl.DataFrame]
 SHARE = 0.3  # of the memory budget is for states; the rest is for rows, results and libraries
 BYTES = 8
+DISTINCT = 0.5  # of the pairs: with more distinct keys than that, columns are finished for each pair
 
 
 @dataclass(frozen=True)
@@ -130,32 +133,36 @@ def compute_aggregates(work: Work, after_slice: Callable[[], None] = lambda: Non
 
 
 def _finished(scan: Scan, batch: Batch, frames: Frames) -> Iterator[Aggregated]:
-    positions: dict[tuple[Window, Key], _Positions] = {}
+    """Finish the passes of each group window by window: what they gather for its pairs is gathered once."""
+    by_group: dict[GroupName, list[Pass]] = {}
     for one in batch.passes:
-        share = scan.seconds[one.source, one.key] / max(len(frames), 1)
-        n_columns = sum(len(p.columns) for p in batch.passes if (p.source, p.key) == (one.source, one.key))
+        by_group.setdefault((one.source, one.key), []).append(one)
+    positions: dict[tuple[Window, Key], _Positions] = {}
+    for name, passes in by_group.items():
+        share = scan.seconds[name] / max(len(frames), 1) / sum(len(one.columns) for one in passes)
+        finishes = {one.lookback: [finished(column) for column in one.columns] for one in passes}
         for window, frame in frames.items():
-            if (window, one.key) not in positions:
-                positions[window, one.key] = _positions(scan.indexes[one.key], frame, batch)
-            where = positions[window, one.key]
-            states = scan.states(one, window, where.codes)
-            check_exact(one, states)
-            values = guarded(states, [finished(column) for column in one.columns], one.columns)
-            yield Aggregated(
-                window,
-                one.columns,
-                values[where.inverse],
-                where.rows,
-                share * len(one.columns) / n_columns,
-            )
+            if (window, name[1]) not in positions:
+                positions[window, name[1]] = _positions(scan.indexes[name[1]], frame, batch)
+            where = positions[window, name[1]]
+            gathered = Gathered(where.codes)
+            for one in sorted(passes, key=lambda one: -scan.grid.cells(window, one.lookback)[0]):
+                states = scan.states(one, window, where.codes, gathered)
+                check_exact(one, states)
+                values = guarded(states, finishes[one.lookback], one.columns)
+                values = values if where.inverse is None else values[where.inverse]
+                yield Aggregated(window, one.columns, values, where.rows, share * len(one.columns))
 
 
 @dataclass(frozen=True)
 class _Positions:
-    """The distinct keys of some pairs by number, where each pair finds its own, and which pairs they are."""
+    """The keys of some pairs by number, where each pair finds its own, and which pairs they are.
 
-    codes: np.ndarray[tuple[int], np.dtype[np.uint32]]
-    inverse: pl.Series
+    ``inverse``: None if the keys are one a pair, in their order.
+    """
+
+    codes: Codes
+    inverse: pl.Series | None
     rows: pl.Series | None
 
 
@@ -169,8 +176,12 @@ def _positions(index: KeyIndex, frame: pl.DataFrame, batch: Batch) -> _Positions
             is_own |= key.to_numpy()
         chosen = np.flatnonzero(is_own)
         codes, rows = codes[chosen], pl.Series(chosen)
-    distinct, inverse = np.unique(codes, return_inverse=True)
-    return _Positions(distinct.astype(np.uint32), pl.Series(inverse), rows)
+    is_there = np.zeros(index.n_keys + 1, dtype=np.bool_)
+    is_there[codes] = True
+    if np.count_nonzero(is_there) > DISTINCT * len(codes):
+        return _Positions(codes, None, rows)
+    inverse = (np.cumsum(is_there, dtype=np.uint32) - 1).take(codes)
+    return _Positions(np.flatnonzero(is_there).astype(np.uint32), pl.Series(inverse, dtype=pl.UInt32), rows)
 
 
 def joined(parts: Sequence[Aggregated], height: int) -> pl.DataFrame:

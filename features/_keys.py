@@ -7,14 +7,11 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
+from features._lookup import Codes, Lookup, distinct, make_lookup
 from features._registry import Key
 from validation import Window
-
-Codes = npt.NDArray[np.uint32]
-
 
 PACKED = "packed key"
 _PACKABLE = (pl.UInt8, pl.UInt16, pl.UInt32, pl.Enum, pl.Boolean)
@@ -38,6 +35,11 @@ class KeyIndex:
         if self.key and (packed := self._packing()) is not None:
             return self.frame.select(packed, "code")
         return self.frame
+
+    @cached_property
+    def arrays(self) -> Lookup | None:
+        """Look-up of small ids in arrays; None if others are among the key's columns."""
+        return make_lookup(self.frame, self.key) if self.key else None
 
     @property
     def on(self) -> list[str]:
@@ -67,6 +69,8 @@ class KeyIndex:
         """Number of each row's key; ``n_keys`` where it is null or not in the index."""
         if not self.key:
             return np.zeros(rows.height, dtype=np.uint32)
+        if self.arrays is not None and self.arrays.fits(rows):
+            return self.arrays.codes(rows)
         wanted = self.with_lookup(rows.select(self.key)).select(self.on)
         found = wanted.join(self.lookup, on=self.on, how="left", validate="m:1", maintain_order="left")
         return found["code"].fill_null(self.n_keys).to_numpy()
@@ -90,8 +94,11 @@ def index_of(key: Key, frames: Iterable[pl.DataFrame]) -> KeyIndex:
     """Number the keys that occur in the frames; the empty key is one key."""
     if not key:
         return KeyIndex((), pl.DataFrame({"code": [0]}, schema={"code": pl.UInt32}))
-    keys = pl.concat([frame.lazy().select(key) for frame in frames]).drop_nulls().unique()
-    return KeyIndex(key, _numbered(keys.collect(engine="streaming").sort(key)))
+    keys = pl.concat([frame.select(key) for frame in frames])
+    found = distinct(keys)
+    if found is None:
+        found = keys.lazy().drop_nulls().unique().collect(engine="streaming").sort(key)
+    return KeyIndex(key, _numbered(found))
 
 
 def _numbered(keys: pl.DataFrame) -> pl.DataFrame:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import polars as pl
@@ -15,8 +16,12 @@ from features._column import FeatureColumn
 from features._exact import SAFE, SAFE_PART, names_with, too_large
 from features._groups import Group, full_schema
 from features._keys import KeyIndex
+from features._lookup import n_distinct
 from features._plan import states_of
-from features._tails import References, narrowed, with_references
+from features._segments import can_reduce, reduced
+from features._states import State
+from features._tails import References, narrowed
+from features._widths import dtype_of
 
 Cells = list[tuple[int, pl.DataFrame]]  # parts by cell of the grid
 
@@ -67,40 +72,43 @@ class Partials:
         return "in-memory" if is_ordered else "streaming"
 
     def prepared(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """Filter the rows of a slice, and give them the references as columns."""
+        """Filter the rows of a slice, and find the references that are not known yet."""
         if self.group.where is not None:
             rows = rows.filter(self.group.where)
         for name, first in self.group.references.items():
             if self.references[name] is None:
                 self.references[name] = rows.select(first.alias(name)).item()
-        return with_references(self.index.with_lookup(rows), self.references)
+        return rows
 
-    def kept(self, rows: pl.DataFrame) -> list[str]:
-        """Columns of prepared rows that the group's states read, and the clock."""
-        return [name for name in rows.columns if name in self.group.reads]
+    def narrowed(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Keep the prepared rows of indexed keys, with ``code`` and the columns that the group's states read."""
+        return narrowed(rows.select(name for name in rows.columns if name in self.group.reads), self.index)
 
     def of(self, rows: pl.DataFrame, until: int) -> pl.DataFrame:
         """Give the parts by ``code``. ``until``: end of the tile, that decayed sums are weighed from."""
+        if self.group.key:
+            return self.coded(self.by_key(rows, until))
         parts = self._expressions(until)
-        if not self.group.key:
-            return self._within_range(rows.select(pl.lit(0, pl.UInt32).alias("code"), *parts))
-        on = self.index.on
-        if self.is_narrow(rows):
-            lazy = self._known(rows).group_by(on).agg(parts)
-            lazy = lazy.join(self.index.lookup.lazy(), on=on, how="inner", validate="1:1")
-        elif self.engine == "streaming":
-            own = rows.lazy().join(self.index.lookup.lazy(), on=on, how="inner", validate="m:1")
-            lazy = own.group_by("code").agg(parts)
-        else:
-            lazy = narrowed(rows, self.index).lazy().group_by("code").agg(parts)
+        return self._within_range(rows.select(pl.lit(0, pl.UInt32).alias("code"), *parts))
+
+    def of_narrowed(self, rows: pl.DataFrame, until: int) -> pl.DataFrame:
+        """Give the parts by ``code`` of what ``narrowed`` gave."""
+        if self.is_reducible and not self.watched:
+            return reduced(self.states, rows, self.schema, self.references)
+        lazy = rows.lazy().group_by("code").agg(self._expressions(until))
         return self._within_range(lazy.collect(engine=self.engine))
+
+    @cached_property
+    def is_reducible(self) -> bool:
+        """Tell whether the parts of sorted rows need no group-by."""
+        return can_reduce(self.states, self.schema)
 
     def by_key(self, rows: pl.DataFrame, until: int) -> pl.DataFrame:
         """Give the parts of all keys, by the key's columns (``code`` 0 for the empty key)."""
         if not self.group.key:
             return self.of(rows, until)
         on, key = self.index.on, self.group.key
-        lazy = self._known(rows).group_by(on).agg(self._expressions(until))
+        lazy = self._known(self.index.with_lookup(rows)).group_by(on).agg(self._expressions(until))
         found = self._within_range(lazy.collect(engine=self.engine))
         return self.index.unpacked(found) if on != list(key) else found
 
@@ -112,7 +120,7 @@ class Partials:
         """Keep the parts of indexed keys, with ``code``, of what ``by_key`` or a roll-up gave."""
         if not self.group.key:
             return by_key.with_columns(pl.lit(0, pl.UInt32).alias("code"))
-        return narrowed(self.index.with_lookup(by_key), self.index)
+        return narrowed(by_key, self.index)
 
     def check(self, parts: Iterable[pl.DataFrame]) -> None:
         """Look at the size of what is added up, of all keys: refuse what is no number, watch what could wrap around.
@@ -142,24 +150,24 @@ class Partials:
     def is_narrow(self, rows: pl.DataFrame) -> bool:
         """Tell whether so few keys are in the rows that grouping all of them is cheaper than narrowing the rows."""
         if self.is_wide is None and self.group.key:
-            counts = rows.select(pl.col(self.group.key).n_unique()).row(0)
-            self.is_wide = math.prod(counts) > WIDE * rows.height
+            self.is_wide = math.prod(n_distinct(rows[name]) for name in self.group.key) > WIDE * rows.height
         return not self.is_wide
 
     def _expressions(self, until: int) -> list[pl.Expr]:
         own = (until if self.half_lives else 0, tuple(self.references.values()), len(self.watched))
         if own not in self.expressions:
             self.expressions[own] = [
-                part
-                for state in self.states
-                for part in state.partial(
-                    self.schema,
-                    until,
-                    self.half_lives.get(state.name, 1.0),
-                    self.references.get(str(state.reference)),
-                )
+                part for state in self.states for part in self._partial(state, until)
             ] + [self.addends[name].sum().alias(_size_of(name)) for name in sorted(self.watched)]
         return self.expressions[own]
+
+    def _partial(self, state: State, until: int) -> list[pl.Expr]:
+        if state.operation == "total" and dtype_of(state.expression, self.schema) == pl.Boolean:
+            return [
+                state.expression.sum().cast(pl.Int64).alias(state.name)
+            ]  # twice as fast as a sum of Int64
+        half_life = self.half_lives.get(state.name, 1.0)
+        return state.partial(self.schema, until, half_life, self.references.get(str(state.reference)))
 
     def fails_on(self, rows: pl.DataFrame, column: FeatureColumn) -> PolarsError | None:
         """Tell what goes wrong with one column's states by themselves, if anything."""

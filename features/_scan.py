@@ -12,12 +12,14 @@ import polars as pl
 from polars.exceptions import PolarsError
 
 from competitions import Dataset, LogSlice
-from features._accumulate import Accumulator
+from features._accumulate import Accumulator, Gathered
 from features._errors import FeatureError
 from features._grid import Grid, base_bounds, make_grid
-from features._groups import Group, GroupName, full_schema, physical
+from features._groups import Group, GroupName, Wanted, full_schema, physical
 from features._kept import Kept
-from features._keys import Codes, KeyIndex
+from features._keys import KeyIndex
+from features._lookback import Lookback
+from features._lookup import Codes
 from features._partials import Cells, Partials
 from features._plan import Pass
 from features._registry import Key
@@ -25,7 +27,7 @@ from features._rollup import ROWS as ROLLUP_ROWS
 from features._rollup import Rollup, plan_rollups
 from features._rows import by_cell, slice_rows
 from features._states import State
-from features._tails import Direct, Slot, Tails, narrowed
+from features._tails import Direct, Slot, Tails
 from validation import Window
 
 
@@ -34,7 +36,7 @@ class Scan:
     """One pass over the log: what is asked, for which windows and keys, and what was found.
 
     ``kept``: where parts of partitions are kept, if they are. ``seconds``: what each group took by itself. ``merged``,
-    ``slots``: what was found, by tile and by window.
+    ``slots``: what was found, by tile and by window. ``asked``: what is computed for states, as far as it was asked.
     """
 
     dataset: Dataset
@@ -46,6 +48,7 @@ class Scan:
     seconds: dict[GroupName, float] = field(default_factory=dict)
     merged: dict[GroupName, Accumulator] = field(default_factory=dict)
     slots: dict[GroupName, dict[Slot, pl.DataFrame]] = field(default_factory=dict)
+    asked: dict[tuple[Lookback, str], Wanted] = field(default_factory=dict)
 
     def run(self, after_slice: Callable[[], None] = lambda: None) -> None:
         """Read the slices that hold history, one after the other."""
@@ -87,25 +90,39 @@ class Scan:
         work(*arguments)
         self.seconds[name] = self.seconds.get(name, 0.0) + perf_counter() - began
 
-    def states(self, one: Pass, window: Window, codes: Codes) -> pl.DataFrame:
-        """Give the states of a pass for keys by number, one row a code; those over all keys repeat."""
-        columns = [self.state(one, state, window, codes) for state in one.states]
+    def states(
+        self, one: Pass, window: Window, codes: Codes, gathered: Gathered | None = None
+    ) -> pl.DataFrame:
+        """Give the states of a pass for keys by number, one row a code; those over all keys repeat.
+
+        ``gathered``: what other passes of the same group have gathered for these codes, if they share it.
+        """
+        columns = [self.state(one, state, window, codes, gathered) for state in one.states]
         return pl.DataFrame(columns)
 
-    def state(self, one: Pass, state: State, window: Window, codes: Codes) -> pl.Series:
+    def state(
+        self, one: Pass, state: State, window: Window, codes: Codes, gathered: Gathered | None = None
+    ) -> pl.Series:
         """Give one state of a pass for keys by number."""
-        lookback, asked = physical(one.lookback, state, self.dataset)
+        lookback, asked = self._physical(one.lookback, state)
         name = (one.source, () if state.everywhere else one.key)
         chosen = np.zeros(1, dtype=np.uint32) if state.everywhere else codes
         group = self.groups[name]
         if group.merges(lookback, asked):
-            found = self.merged[name].read(window, lookback, asked, chosen)
+            own = None if state.everywhere else gathered
+            found = self.merged[name].read(window, lookback, asked, chosen, own)
         else:
             found = self._slot(name, (window, lookback), asked, chosen)
         if state.when_empty is not None:
             found = found.fill_null(state.when_empty)
         found = found.alias(state.name)
         return found.new_from_index(0, len(codes)) if state.everywhere else found
+
+    def _physical(self, lookback: Lookback, state: State) -> Wanted:
+        key = (lookback, state.name)
+        if key not in self.asked:
+            self.asked[key] = physical(lookback, state, self.dataset)
+        return self.asked[key]
 
     def _slot(self, name: GroupName, slot: Slot, state: State, codes: Codes) -> pl.Series:
         table = self.slots[name].get(slot)
@@ -177,29 +194,41 @@ class _Running:
         rows = self.partials.prepared(rows)
         self.partials.check(part for cell, part in by_cell(rows, self.scan.grid) if cell >= self.first_cell)
         self.cells = []
-        by_key = is_finer or (is_kept and bool(rows.height) and self.partials.is_narrow(rows))
+        is_narrow = not rows.height or self.partials.is_narrow(rows)
+        by_key = is_finer or (is_kept and bool(rows.height) and is_narrow)
+        if self.group.merged and (by_key or is_narrow):
+            self._add_all(rows, is_kept=by_key)
+        is_merged_narrowed = self.group.merged and not (by_key or is_narrow)
+        if is_merged_narrowed or self.tails is not None or self.direct is not None:
+            self._add_narrowed(rows, is_merged=bool(is_merged_narrowed))
+        return by_key
+
+    def _add_all(self, rows: pl.DataFrame, *, is_kept: bool) -> None:
+        """Merge the parts of all keys by tile; ``is_kept``: also keep them in ``cells``."""
         for cell, part in by_cell(rows, self.scan.grid):
             until = self.scan.grid.bounds[cell]
             if cell < self.first_cell:
                 pass  # before every lookback
-            elif by_key:
+            elif is_kept:
                 self.cells.append((cell, self.partials.by_key(part, until)))
                 self.merged.add(cell, self.partials.coded(self.cells[-1][1]))
-            elif self.group.merged:
+            else:
                 self.merged.add(cell, self.partials.of(part, until))
-            self._add_rows(cell, part)
-        return by_key
 
-    def _add_rows(self, cell: int, part: pl.DataFrame) -> None:
-        if self.tails is None and self.direct is None:
-            return
-        own = narrowed(part, self.index).select("code", *self.partials.kept(part))
-        if self.tails is not None:
-            if cell:
-                self.tails.pass_by(self.scan.grid.bounds[cell - 1])
-            self.tails.add(own)
-        if self.direct is not None:
-            self.direct.add(own)
+    def _add_narrowed(self, rows: pl.DataFrame, *, is_merged: bool) -> None:
+        """Narrow the rows to the keys of the pairs first: for wide keys, and for what looks at single rows."""
+        if self.first_cell and self.tails is None and self.direct is None:
+            rows = rows.filter(pl.col("clock") >= self.scan.grid.bounds[self.first_cell - 1])
+        for cell, part in by_cell(self.partials.narrowed(rows), self.scan.grid):
+            until = self.scan.grid.bounds[cell]
+            if is_merged and cell >= self.first_cell:
+                self.merged.add(cell, self.partials.of_narrowed(part, until))
+            if self.tails is not None:
+                if cell:
+                    self.tails.pass_by(self.scan.grid.bounds[cell - 1])
+                self.tails.add(part)
+            if self.direct is not None:
+                self.direct.add(part)
 
     def roll_up(self, rollup: Rollup, finer: _Running) -> None:
         """Take in a slice from the parts of a finer key."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+import numpy as np
 import polars as pl
 
 from features._grid import begins
@@ -90,7 +91,7 @@ class Direct:
         seen = seen.with_columns(**window_literals(window))
         kept = seen if self.group.where is None else seen.filter(self.group.where)
         kept = kept.with_columns(first.alias(name) for name, first in self.group.references.items())
-        return narrowed(self.index.with_lookup(kept), self.index)
+        return narrowed(kept, self.index)
 
 
 def with_references(rows: pl.DataFrame, references: References) -> pl.DataFrame:
@@ -104,10 +105,14 @@ def window_literals(window: Window) -> dict[str, pl.Expr]:
 
 
 def narrowed(rows: pl.DataFrame, index: KeyIndex) -> pl.DataFrame:
-    """Keep the rows of the indexed keys, in their order, with ``code``. Rows come from ``KeyIndex.with_lookup``."""
+    """Keep the rows of the indexed keys, in their order, with ``code``."""
     if not index.key:
         return rows.with_columns(pl.lit(0, pl.UInt32).alias("code"))
-    return rows.join(index.lookup, on=index.on, how="inner", validate="m:1", maintain_order="left")
+    codes = index.codes(rows)
+    chosen = np.flatnonzero(codes < index.n_keys)
+    if len(chosen) < rows.height:
+        rows, codes = rows[pl.Series(chosen.astype(np.uint32))], codes.take(chosen)
+    return rows.with_columns(pl.Series("code", codes, dtype=pl.UInt32))
 
 
 def grouped(rows: pl.DataFrame, states: Sequence[State], window: Window, schema: pl.Schema) -> pl.DataFrame:

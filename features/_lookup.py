@@ -1,0 +1,170 @@
+"""The numbers of keys by looking small ids up in arrays, which is several times faster than a join.
+
+Each column's ids get ranks. The ranks of all columns are one number, the *place*; a table over all places has the
+key's number. Where that table would be too large, a table of bits over hashed places sorts most of the other rows out,
+and what is left is joined.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+Codes = npt.NDArray[np.uint32]
+Places = npt.NDArray[np.int64]
+
+MOST_IDS = 2**24  # of a column: they are looked up in an array
+MOST_PLACES = 2**25  # of a table with the number of each place
+HASH_BITS = (16, 27)  # of a table that says where some key is; fewer and most
+_FACTOR = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio: spreads neighbours (Knuth, 6.4)
+_SMALL = (pl.UInt8, pl.UInt16, pl.UInt32, pl.Enum, pl.Boolean)
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """Ranks 1, 2, ... of a column's ids by id; 0 = of no key, as is the last entry, for whatever lies beyond."""
+
+    name: str
+    dtype: pl.DataType
+    by_id: npt.NDArray[np.uint32]
+
+    @cached_property
+    def n_ranks(self) -> int:
+        """Number of ranks, 0 among them."""
+        return int(self.by_id.max()) + 1
+
+    def of(self, rows: pl.DataFrame) -> npt.NDArray[np.uint32]:
+        """Rank of the id in each row; 0 where it is null or in no key."""
+        beyond = len(self.by_id) - 1
+        ids = _ids(rows[self.name]).fill_null(beyond).to_numpy()
+        return self.by_id.take(ids, mode="clip")
+
+
+def _ids(column: pl.Series) -> pl.Series:
+    return column.to_physical().cast(pl.UInt32)
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """Numbers of keys without nulls: row ``i`` of what it was made from is key number ``i``. ``n_keys`` = no key."""
+
+    ranks: tuple[Ranks, ...]
+    n_keys: int
+    places: Places
+
+    def fits(self, rows: pl.DataFrame) -> bool:
+        """Tell whether the rows have the key's columns in its dtypes."""
+        return all(rows.schema.get(one.name) == one.dtype for one in self.ranks)
+
+    def codes(self, rows: pl.DataFrame) -> Codes:
+        """Number of each row's key."""
+        if len(self.ranks) == 1:
+            return self._table.take(self.ranks[0].of(rows))
+        place = np.zeros(rows.height, dtype=np.int64)
+        is_known = None
+        for one in self.ranks:
+            rank = one.of(rows)
+            place *= one.n_ranks
+            place += rank
+            is_known = rank > 0 if is_known is None else is_known & (rank > 0)
+        if self._n_places <= MOST_PLACES:
+            return self._table.take(place)
+        return self._searched(place, is_known)
+
+    @cached_property
+    def _n_places(self) -> int:
+        return math.prod(one.n_ranks for one in self.ranks)
+
+    @cached_property
+    def _table(self) -> Codes:
+        table = np.full(self._n_places, self.n_keys, dtype=np.uint32)
+        table[self.places] = np.arange(self.n_keys, dtype=np.uint32)
+        return table
+
+    @cached_property
+    def _n_bits(self) -> int:
+        return min(max((8 * self.n_keys).bit_length(), HASH_BITS[0]), HASH_BITS[1])
+
+    @cached_property
+    def _is_some(self) -> npt.NDArray[np.bool_]:
+        table = np.zeros(2**self._n_bits, dtype=np.bool_)
+        table[self._hashed(self.places)] = True
+        return table
+
+    def _hashed(self, places: Places) -> npt.NDArray[np.uint64]:
+        return (places.view(np.uint64) * _FACTOR) >> np.uint64(64 - self._n_bits)
+
+    def _searched(self, place: Places, is_known: npt.NDArray[np.bool_] | None) -> Codes:
+        """Join the places that may be some key's."""
+        may_be = self._is_some.take(self._hashed(place))
+        chosen = np.flatnonzero(may_be if is_known is None else may_be & is_known)
+        keys = pl.DataFrame({"place": self.places, "code": np.arange(self.n_keys, dtype=np.uint32)})
+        wanted = pl.DataFrame({"place": place.take(chosen)})
+        found = wanted.join(keys, on="place", how="left", validate="m:1", maintain_order="left")
+        codes = np.full(len(place), self.n_keys, dtype=np.uint32)
+        codes[chosen] = found["code"].fill_null(self.n_keys).to_numpy()
+        return codes
+
+
+def make_lookup(keys: pl.DataFrame, names: Sequence[str]) -> Lookup | None:
+    """Lay out the keys in the rows of a frame, each once and without nulls; None if some ids are not small."""
+    if not keys.height or not all(isinstance(keys.schema[name], _SMALL) for name in names):
+        return None
+    ranks = _ranks(keys, names)
+    return None if ranks is None else Lookup(ranks, keys.height, _places(keys, ranks))
+
+
+def distinct(keys: pl.DataFrame) -> pl.DataFrame | None:
+    """Give the distinct keys without nulls, sorted; None if some ids are not small."""
+    keys = keys.drop_nulls()
+    if not keys.height or not all(isinstance(dtype, _SMALL) for dtype in keys.dtypes):
+        return None
+    ranks = _ranks(keys, keys.columns)
+    n_bits = keys.height.bit_length()
+    if ranks is None or math.prod(one.n_ranks for one in ranks) >= 2 ** (63 - n_bits):
+        return None
+    packed = (_places(keys, ranks) << n_bits) | np.arange(keys.height)
+    packed.sort()
+    places = packed >> n_bits
+    firsts = packed[np.flatnonzero(np.diff(places, prepend=-1))] & (2**n_bits - 1)
+    return keys[pl.Series(firsts.astype(np.uint32))]
+
+
+def _ranks(keys: pl.DataFrame, names: Sequence[str]) -> tuple[Ranks, ...] | None:
+    ranks = []
+    for name in names:
+        ids = _ids(keys[name]).to_numpy()
+        if int(ids.max()) >= MOST_IDS:
+            return None
+        is_there = np.zeros(int(ids.max()) + 2, dtype=np.bool_)
+        is_there[ids] = True
+        by_id = np.cumsum(is_there, dtype=np.uint32)
+        by_id[~is_there] = 0
+        ranks.append(Ranks(name, keys.schema[name], by_id))
+    return None if math.prod(one.n_ranks for one in ranks) >= 2**62 else tuple(ranks)
+
+
+def _places(keys: pl.DataFrame, ranks: Sequence[Ranks]) -> Places:
+    places = np.zeros(keys.height, dtype=np.int64)
+    for one in ranks:
+        places *= one.n_ranks
+        places += one.of(keys)
+    return places
+
+
+def n_distinct(column: pl.Series) -> int:
+    """Number of distinct values, null being one."""
+    if isinstance(column.dtype, _SMALL) and len(column):
+        ids = _ids(column)
+        largest = ids.max()
+        if isinstance(largest, int) and largest < MOST_IDS:
+            is_there = np.zeros(largest + 2, dtype=np.bool_)
+            is_there[ids.fill_null(largest + 1).to_numpy()] = True
+            return int(np.count_nonzero(is_there))
+    return column.n_unique()

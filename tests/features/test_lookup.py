@@ -1,0 +1,71 @@
+"""Numbers of keys looked up in arrays are those of a join, whatever the ids, nulls and unknown values."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from features import _lookup
+from features._keys import KeyIndex, index_of
+from features._lookup import distinct, n_distinct
+
+KINDS = pl.Enum(["a", "b", "c", "d"])
+SCHEMA = {"user": pl.UInt32, "kind": KINDS, "shop": pl.UInt16, "is_new": pl.Boolean}
+KEYS = [("user",), ("user", "kind"), ("shop", "kind", "is_new")]
+ids = st.none() | st.integers(0, 40)
+kinds = st.none() | st.sampled_from("abcd")
+rows = st.tuples(ids, kinds, ids, st.none() | st.booleans())
+
+
+def frame(values: list[tuple[object, ...]]) -> pl.DataFrame:
+    return pl.DataFrame(values, schema=SCHEMA, orient="row")
+
+
+def by_join(index: KeyIndex, wanted: pl.DataFrame) -> np.ndarray:
+    found = wanted.join(index.frame, on=index.key, how="left", maintain_order="left")
+    return found["code"].fill_null(index.n_keys).to_numpy()
+
+
+@pytest.mark.parametrize("most_places", [2**25, 1], ids=["table", "hashed"])
+@pytest.mark.parametrize("key", KEYS, ids="-".join)
+@settings(max_examples=25)
+@given(known=st.lists(rows, max_size=30), wanted=st.lists(rows, max_size=30))
+def test_codes_are_those_of_a_join(
+    most_places: int, key: tuple[str, ...], known: list[tuple[object, ...]], wanted: list[tuple[object, ...]]
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_lookup, "MOST_PLACES", most_places)
+        index, shown = index_of(key, [frame(known)]), frame(wanted)
+        np.testing.assert_array_equal(index.codes(shown), by_join(index, shown))
+
+
+@pytest.mark.parametrize("key", KEYS, ids="-".join)
+@settings(max_examples=25)
+@given(known=st.lists(rows, max_size=30))
+def test_keys_are_the_distinct_ones_in_order(key: tuple[str, ...], known: list[tuple[object, ...]]) -> None:
+    keys = frame(known).select(key)
+    found = distinct(keys)
+    expected = keys.drop_nulls().unique().sort(key)
+    assert (expected.is_empty() and found is None) or expected.equals(found)
+    for name in key:
+        assert n_distinct(keys[name]) == keys[name].n_unique()
+
+
+@pytest.mark.parametrize("large", [2**24, 2**32 - 1], ids=str)
+def test_large_ids_and_text_are_joined(large: int) -> None:
+    users = pl.DataFrame({"user": [3, large]}, schema={"user": pl.UInt32})
+    index = index_of(("user",), [users])
+    assert index.arrays is None
+    assert index.codes(users.reverse()).tolist() == [1, 0]
+    text = pl.DataFrame({"user": ["x", "y"]})
+    assert index_of(("user",), [text]).codes(text).tolist() == [0, 1]
+    assert n_distinct(users["user"]) == 2
+
+
+def test_rows_with_larger_ids_than_any_key_have_none() -> None:
+    index = index_of(("user",), [pl.DataFrame({"user": [3, 5]}, schema={"user": pl.UInt32})])
+    rows = pl.DataFrame({"user": [5, 6, 2**32 - 1, None, 3]}, schema={"user": pl.UInt32})
+    assert index.codes(rows).tolist() == [1, 2, 2, 2, 0]
