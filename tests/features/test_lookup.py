@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from features import _lookup
 from features._keys import KeyIndex, index_of
-from features._lookup import distinct, n_distinct
+from features._lookup import Codes, distinct, n_distinct
 
 KINDS = pl.Enum(["a", "b", "c", "d"])
 SCHEMA = {"user": pl.UInt32, "kind": KINDS, "shop": pl.UInt16, "is_new": pl.Boolean}
@@ -24,7 +24,7 @@ def frame(values: list[tuple[object, ...]]) -> pl.DataFrame:
     return pl.DataFrame(values, schema=SCHEMA, orient="row")
 
 
-def by_join(index: KeyIndex, wanted: pl.DataFrame) -> np.ndarray:
+def by_join(index: KeyIndex, wanted: pl.DataFrame) -> Codes:
     found = wanted.join(index.frame, on=index.key, how="left", maintain_order="left")
     return found["code"].fill_null(index.n_keys).to_numpy()
 
@@ -49,7 +49,7 @@ def test_keys_are_the_distinct_ones_in_order(key: tuple[str, ...], known: list[t
     keys = frame(known).select(key)
     found = distinct(keys)
     expected = keys.drop_nulls().unique().sort(key)
-    assert (expected.is_empty() and found is None) or expected.equals(found)
+    assert expected.is_empty() if found is None else expected.equals(found)
     for name in key:
         assert n_distinct(keys[name]) == keys[name].n_unique()
 
