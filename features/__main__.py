@@ -10,11 +10,15 @@ from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
+from rich.text import Text
 
 from competitions import Dataset, open_dataset, random_tables, take_in
-from engine import Settings, Store, console, out, room_app, run_room, settings_of
+from engine import Settings, Store, console, out, room_app, run_room, settings_of, write_atomically
 from features import Catalogue, FeatureError, load_catalogue
 from features._audit import Finding, audit, audit_processes
+from features._card import card_columns, card_file_name, make_cards
+from features._card_page import cards_html
+from features._card_show import show_cards
 from features._explain import plan_facts, plan_tables
 from features._show import catalogue_rows, catalogue_table, findings_table, unavailable_table
 from validation import Window, plan_folds
@@ -73,6 +77,27 @@ def audit_features(ctx: typer.Context, pattern: Pattern = "*", as_json: AsJson =
         )
     if findings:
         raise typer.Exit(1)
+
+
+@app.command()
+def card(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(help="A feature function, a column, or a pattern with * and ?.")],
+) -> None:
+    """Show what columns look like, are worth and cost, here and in reports/card_NAME.html; computes what is missing."""
+    settings = settings_of(ctx)
+    dataset = open_dataset(settings)
+    show_card(dataset, load_catalogue(dataset), name, settings)
+
+
+def show_card(dataset: Dataset, catalogue: Catalogue, name: str, settings: Settings) -> None:
+    """Compute, print and write the cards that a name stands for."""
+    folds = plan_folds(dataset, settings.folds)
+    cards = make_cards(catalogue, folds, card_columns(catalogue, name), Store(settings.store), settings)
+    show_cards(cards, out)
+    path = settings.reports / card_file_name(name)
+    write_atomically(path, cards_html(name, dataset.competition.title, cards))
+    out.print(Text(f"Card: {path}"))
 
 
 def _audit_generated(dataset: Dataset, names: list[str], settings: Settings) -> list[Finding]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from math import ceil, isnan, sqrt
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import polars as pl
@@ -14,6 +14,8 @@ from engine import Store
 from features._catalogue import Catalogue
 from features._recipes import column_recipes
 from validation import SingleFeatureScore, Window, get_metric, psi, single_feature_score
+
+Direction = Literal["higher", "lower"]
 
 
 def has_order(dtype: pl.DataType) -> bool:
@@ -26,7 +28,9 @@ def has_values(dtype: pl.DataType) -> bool:
     return has_order(dtype) or dtype == pl.String or isinstance(dtype, pl.Enum | pl.Categorical)
 
 
-def own_score(competition: Competition, rows: pl.DataFrame, column: str) -> SingleFeatureScore | None:
+def own_score(
+    competition: Competition, rows: pl.DataFrame, column: str, direction: Direction | None = None
+) -> SingleFeatureScore | None:
     """Score labelled pairs by one column alone with the competition's metric, in the better direction.
 
     One direction for all rows: the better one of each window would flatter noise. None for a column without an order
@@ -36,11 +40,15 @@ def own_score(competition: Competition, rows: pl.DataFrame, column: str) -> Sing
     ----------
     rows
         Pairs of one or more windows: ``window``, the user, ``relevance`` and the column, in any order.
+    direction
+        Score in this direction only.
     """
     metric = competition.metric
-    if not has_order(rows.schema[column]) or get_metric(metric.name).scope == "pooled":
+    if rows.is_empty() or not has_order(rows.schema[column]) or get_metric(metric.name).scope == "pooled":
         return None
-    found = single_feature_score(metric, rows, column, group=("window", competition.user))
+    found = single_feature_score(
+        metric, rows, column, group=("window", competition.user), direction=direction
+    )
     return None if isnan(found.value) else found
 
 
