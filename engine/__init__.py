@@ -10,7 +10,7 @@ from engine._measure import StageCost, measure_stage
 from engine._plain_files import import_plain_files
 from engine._progress import stage_progress
 from engine._pruning import KindSize, StoredArtifact
-from engine._recipe import Json, Recipe
+from engine._recipe import Json, Recipe, digest_json
 from engine._settings import FeatureSettings, FoldSettings, SampleSettings, Settings, load_settings
 from engine._store import Store
 from engine._tasks import Job, Task, run_jobs, run_tasks
@@ -38,6 +38,7 @@ __all__ = [
     "code_digest",
     "console",
     "did_you_mean",
+    "digest_json",
     "import_plain_files",
     "library_versions",
     "load_settings",

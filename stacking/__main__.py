@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+from typing import Annotated
+
 import typer
 
-from engine import as_typed, out, room_app, run_room, settings_of
+from engine import as_typed, console, out, room_app, run_room, settings_of
 from stacking import run_cv
+from stacking._ablate import plan_ablation
+from stacking._gain import plan_gain
+from stacking._plan import make_plan
+from stacking._refits import Cost, base_fits
 from stacking._show import blends_table, cv_table
+from stacking._show_left import (
+    ablation_facts,
+    ablation_markdown,
+    ablation_table,
+    folds_table,
+    gain_facts,
+    gain_words,
+)
+from stacking._units import By
 
 app = room_app("Out-of-fold predictions of every model, and their blends.")
 
@@ -26,6 +43,79 @@ def blends(ctx: typer.Context) -> None:
     bundle = run_cv(settings_of(ctx))
     out.print(blends_table(bundle))
     out.print(f"Chosen: {bundle.chosen}, since {bundle.about['chosen_because']}.", markup=False)
+
+
+Model = Annotated[str | None, typer.Option(help="The model to judge by; without it, the first catboost.")]
+Seeds = Annotated[int, typer.Option(min=1, help="Seeds of each fit; the mean of their values counts.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what it would cost, and stop.")]
+
+
+@app.command()
+def gain(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(help="A column, a feature, a family, or a pattern of columns.")],
+    model: Model = None,
+    seeds: Seeds = 3,
+    as_json: AsJson = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Tell what a feature adds to a model: refits with it and without it on every fold, paired over users."""
+    plan = make_plan(settings_of(ctx))
+    asked = plan_gain(plan, name, model=model, n_seeds=seeds)
+    _say(asked.costs(base_fits(plan, asked.model)))
+    if dry_run:
+        return
+    measured = asked.run()
+    if as_json:
+        typer.echo(json.dumps(gain_facts(asked, measured), indent=1))
+        return
+    out.print(folds_table(asked, measured))
+    out.print(gain_words(asked, measured), markup=False)
+
+
+@app.command()
+def ablate(
+    ctx: typer.Context,
+    by: Annotated[By, typer.Option(help="What is left out at a time.")] = "family",
+    only: Annotated[str | None, typer.Option(help="Look at this feature, family or pattern only.")] = None,
+    model: Model = None,
+    refit: Annotated[bool, typer.Option("--refit", help="Also train anew without each of them.")] = False,
+    shuffle: Annotated[bool, typer.Option(help="Shuffle the columns within the eval windows.")] = True,
+    repeats: Annotated[int, typer.Option(min=1, help="Permutations of each.")] = 5,
+    seeds: Seeds = 1,
+    as_json: AsJson = False,
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown table.")] = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Show what a model loses without each family or feature. What was done once is in the store."""
+    plan = make_plan(settings_of(ctx))
+    ablation = plan_ablation(
+        plan,
+        by=by,
+        model=model,
+        only=only,
+        shuffles=shuffle,
+        refits=refit or not shuffle,
+        n_repeats=repeats,
+        n_seeds=seeds,
+    )
+    base = base_fits(plan, ablation.model)
+    _say(ablation.costs(base))
+    if dry_run:
+        return
+    found = ablation.run(base)
+    if as_json:
+        typer.echo(json.dumps(ablation_facts(ablation, found), indent=1))
+    elif as_markdown:
+        typer.echo(ablation_markdown(ablation, found))
+    else:
+        out.print(ablation_table(ablation, found))
+
+
+def _say(costs: Sequence[Cost]) -> None:
+    for cost in costs:
+        console.print(str(cost), markup=False)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from engine import Recipe, Store, Task, TaskError, run_tasks
+from engine import Recipe, Store, Task, TaskError, digest_json, run_tasks
 from features import Catalogue
 from models import FitContext, Ranker
 from stacking._pairs import read_pairs
@@ -25,24 +25,37 @@ from validation import Fold, Window, is_test, window_pairs, window_relevance
 
 @dataclass(frozen=True)
 class Fit:
-    """One model on one fold: the recipes of its fit and of its scores, and how many iterations it is given."""
+    """One model on one fold: the recipes of its fit and of its scores, and how many iterations it is given.
+
+    ``columns``: the features that it gets. ``n_seed``: see ``Plan.n_seed``.
+    """
 
     model: str
     fold: Fold
+    columns: tuple[str, ...]
     iterations: int | None
     fit: Recipe
     scores: Recipe
+    n_seed: int = 0
 
 
-def plan_fit(plan: Plan, model: str, fold: Fold, iterations: int | None = None) -> Fit:
+def plan_fit(
+    plan: Plan,
+    model: str,
+    fold: Fold,
+    iterations: int | None = None,
+    columns: Sequence[str] | None = None,
+) -> Fit:
     """Write the recipes of a fit. Reads no frame, so it takes no time.
 
-    Names hold the window and not the fold's number: with one fold more the others stay what they are.
+    Names hold the window and not the fold's number: with one fold more the others stay what they are. A fit on
+    other ``columns`` than the model's, or under another seed, has a name of its own: it is not the model's, changed.
     """
-    columns = plan.columns[model]
+    columns = plan.columns[model] if columns is None else tuple(columns)
+    name = plan.name(f"{model}{_variant(plan, model, columns)} @ {fold.eval.name}")
     fit = Recipe(
         "fit",
-        plan.name(f"{model} @ {fold.eval.name}"),
+        name,
         {
             **plan.parts[model],
             "columns": list(columns),
@@ -56,10 +69,16 @@ def plan_fit(plan: Plan, model: str, fold: Fold, iterations: int | None = None) 
     )
     scores = Recipe(
         "scores",
-        plan.name(f"{model} @ {fold.eval.name}"),
+        name,
         {"fit": fit.key, "features": plan.frame_keys([fold.eval], columns)},
     )
-    return Fit(model, fold, iterations, fit, scores)
+    return Fit(model, fold, columns, iterations, fit, scores, plan.n_seed)
+
+
+def _variant(plan: Plan, model: str, columns: tuple[str, ...]) -> str:
+    """Words for what differs from the model of the config; none if nothing does."""
+    of_columns = "" if columns == plan.columns[model] else f" on columns {digest_json(list(columns))[:8]}"
+    return of_columns + (f" under seed {plan.settings.seed}" if plan.n_seed else "")
 
 
 def plan_cv_fits(plan: Plan) -> list[Fit]:
@@ -83,7 +102,7 @@ def run_fits(plan: Plan, fits: Sequence[Fit], title: str) -> list[Done]:
     """
     store, settings, threads = plan.store, plan.settings, plan.threads_per_fit
     sample = TrainingSample.of(settings)
-    shared = [(plan.catalogue, store.root, plan.models[f.model], plan.columns[f.model]) for f in fits]
+    shared = [(plan.catalogue, store.root, plan.models[f.model], f.columns) for f in fits]
     fit_tasks = [
         Task(
             f.fit, fit_model, (*args, f.fold.train, FitContext(settings.seed, threads, f.iterations), sample)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from math import isnan
 from typing import Any, cast
 
@@ -42,6 +42,8 @@ class Plan:
         For each model and blender what its fits depend on beside their rows (see ``made_of``).
     keys
         Key in the store of every column of every window, and of the windows' pairs, by ``NAME @ WINDOW``.
+    n_seed
+        How far the seed is from the config's: 0, unless the plan is a repeat under another seed.
     """
 
     settings: Settings
@@ -55,11 +57,24 @@ class Plan:
     parts: Mapping[str, Mapping[str, Any]]
     keys: Mapping[str, str]
     store: Store
+    n_seed: int = 0
 
     @property
     def all_columns(self) -> tuple[str, ...]:
         """Every feature column that some model or blender gets, in the order of the catalogue's selection."""
         return _union((*self.columns.values(), *self.blend_columns.values()))
+
+    def with_columns(self, columns: Iterable[str]) -> Plan:
+        """Know the keys of these columns too, such as those that the config leaves out."""
+        new = [name for name in columns if f"{name} @ {self.folds.windows[0].name}" not in self.keys]
+        keys = feature_keys(self.catalogue, self.folds.windows, new) if new else {}
+        return replace(self, keys={**self.keys, **keys})
+
+    def reseeded(self, number: int) -> Plan:
+        """Plan the same under the seed that is ``number`` above the config's; 0 = this plan."""
+        seed = (self.settings.seed + number) % 2**32
+        settings = self.settings.model_copy(update={"seed": seed})
+        return replace(self, settings=settings, n_seed=number) if number else self
 
     def frame_keys(self, windows: Iterable[Window], columns: Iterable[str]) -> dict[str, str]:
         """What a frame of windows and columns is made of, as a part of recipes."""

@@ -42,6 +42,11 @@ def fits_table(fits: Sequence[tuple[str, str, Path]]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema={**TEXTS, **numbers, "stopped_by": pl.String}, orient="row")
 
 
+def read_seconds(folder: Path) -> float:
+    """Wall seconds that a fit took."""
+    return float(_read(folder)["seconds"])
+
+
 def _read(folder: Path) -> dict[str, Any]:
     facts: dict[str, Any] = json.loads((folder / FILE).read_text(encoding="utf-8"))
     return facts

@@ -69,6 +69,16 @@ class _Sums:
 
 
 @dataclass(frozen=True)
+class _Mean:
+    """The mean of a metric over several score columns, such as those of repeats under other seeds."""
+
+    parts: tuple[_Resampled, ...]
+
+    def mean(self, counts: FloatArray) -> float:
+        return sum(part.mean(counts) for part in self.parts) / len(self.parts)
+
+
+@dataclass(frozen=True)
 class _Rows:
     """Rows of a metric that is no sum over users; ``owner`` is each row's user, Int64 ``(n_rows,)``."""
 
@@ -87,8 +97,8 @@ def paired_bootstrap(
     *,
     user: str,
     group: Sequence[str],
-    score_a: str,
-    score_b: str,
+    score_a: str | Sequence[str],
+    score_b: str | Sequence[str],
     n_resamples: int = 1000,
     level: float = 0.95,
     seed: int,
@@ -103,6 +113,8 @@ def paired_bootstrap(
     global AUC is no such sum: it is computed anew for every resample, which takes as long as ``2 * n_resamples``
     calls of ``evaluate``; resamples in which it has no value are left out of the interval.
 
+    A side may be several columns, such as those of repeats under other seeds: its value is the mean of theirs.
+
     A group belongs to one user: if ``user`` is not in ``group``, it must still be constant within each group.
     The sign is not turned for losses: there a difference below zero is the better second column.
 
@@ -115,7 +127,8 @@ def paired_bootstrap(
             f"n_resamples is {n_resamples} and level is {level}.",
             expected="n_resamples >= 1 and 0 < level < 1",
         )
-    a, b, n_users = _sides(frame, metric, user, group, (score_a, score_b), relevance)
+    sides = [[s] if isinstance(s, str) else list(s) for s in (score_a, score_b)]
+    a, b, n_users = _sides(frame, metric, user, group, sides, relevance)
     if n_users == 0:
         return Difference(float("nan"), float("nan"), float("nan"), 0)
     ones = np.ones(n_users)
@@ -142,18 +155,20 @@ def _sides(
     metric: Metric,
     user: str,
     group: Sequence[str],
-    scores: tuple[str, str],
+    scores: Sequence[Sequence[str]],
     relevance: str,
 ) -> tuple[_Resampled, _Resampled, int]:
-    """What each score column is resampled from, and the number of users to draw from."""
-    rows_a, rows_b = (scored_rows(metric, frame, relevance, score) for score in scores)
-    if rows_a.function.scope == "whole":
+    """What each side is resampled from, and the number of users to draw from."""
+    rows = [[scored_rows(metric, frame, relevance, score) for score in side] for side in scores]
+    function = rows[0][0].function
+    if function.scope == "whole":
         users, owner = np.unique(group_codes(frame, [user]), return_inverse=True)
-        return _Rows(rows_a, owner), _Rows(rows_b, owner), len(users)
-    codes, owner = _parts_of_users(frame, rows_a.function, user, group)
-    a, b = (_sums(rows, codes, owner) for rows in (rows_a, rows_b))
-    counted = (a.weight > 0) | (b.weight > 0)
-    a, b = (_Sums(s.value[counted], s.weight[counted], s.power) for s in (a, b))
+        a, b = (_Mean(tuple(_Rows(r, owner) for r in side)) for side in rows)
+        return a, b, len(users)
+    codes, owner = _parts_of_users(frame, function, user, group)
+    sums = [[_sums(r, codes, owner) for r in side] for side in rows]
+    counted = np.any([s.weight > 0 for side in sums for s in side], axis=0)
+    a, b = (_Mean(tuple(_Sums(s.value[counted], s.weight[counted], s.power) for s in side)) for side in sums)
     return a, b, int(counted.sum())
 
 

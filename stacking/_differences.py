@@ -1,0 +1,203 @@
+"""Is one set of scores better than another? Differences over all folds, each an artifact of the store."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from competitions import Competition
+from engine import DataError, Recipe, Store, Task, run_tasks
+from features import Catalogue
+from stacking._pairs import read_pairs
+from stacking._parts import FORMAT, digest, metric_parts
+from stacking._plan import Plan
+from validation import Difference, Window, evaluate, paired_bootstrap
+
+Scored = Mapping[Window, Sequence[tuple[Recipe, Path]]]
+"""Of each window the artifacts with ``scores.parquet``; several are repeats, and the mean of their values counts."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A metric with and without something, in the metric's own direction.
+
+    Attributes
+    ----------
+    change
+        Second minus first, with the interval over users, each with all their windows.
+    first, second
+        The metric of both, mean over the windows.
+    by_window
+        Change in each window, by its name.
+    """
+
+    change: Difference
+    first: float
+    second: float
+    by_window: Mapping[str, float]
+
+    def is_better(self, *, greater: bool) -> bool:
+        """Tell whether the second is surely better."""
+        return self.change.excludes_zero and (self.change.low > 0) == greater
+
+    @classmethod
+    def read(cls, folder: Path) -> Measured:
+        """Read ``difference.json``, where NaN is null."""
+        facts = json.loads((folder / "difference.json").read_text(encoding="utf-8"))
+        return cls(Difference(**facts["change"]), facts["first"], facts["second"], facts["by_window"])
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two sets of scores of the same windows' pairs. ``name`` says in words what is compared."""
+
+    name: str
+    first: Scored
+    second: Scored
+
+
+def measure(
+    plan: Plan, comparisons: Sequence[Comparison], *, n_resamples: int = 1000, level: float = 0.95
+) -> list[Measured]:
+    """Measure each comparison, or find it in the store."""
+    windows = sorted({w for c in comparisons for w in c.first})
+    labels = label_file(plan, windows) if windows else Path()
+    c = plan.dataset.competition
+    tasks = [
+        Task(
+            _recipe(plan, comparison, n_resamples, level),
+            write_difference,
+            (
+                c,
+                labels,
+                _files(comparison.first),
+                _files(comparison.second),
+                n_resamples,
+                level,
+                plan.settings.seed,
+            ),
+        )
+        for comparison in comparisons
+    ]
+    return [Measured.read(folder) for folder in run_tasks("Differences", tasks, plan.store, plan.settings)]
+
+
+def _recipe(plan: Plan, comparison: Comparison, n_resamples: int, level: float) -> Recipe:
+    def keys(scored: Scored) -> dict[str, Any]:
+        return {w.name: [recipe.key for recipe, _ in scored[w]] for w in sorted(scored)}
+
+    parts: dict[str, Any] = {
+        "first": keys(comparison.first),
+        "second": keys(comparison.second),
+        "metric": metric_parts(plan.dataset.competition.metric),
+        "code": digest(paired_bootstrap),
+        "data": plan.dataset.fingerprint,
+        "n_resamples": n_resamples,
+        "level": level,
+        "seed": plan.settings.seed,
+        "format": FORMAT,
+    }
+    return Recipe("difference", plan.name(comparison.name), parts)
+
+
+def _files(scored: Scored) -> dict[int, list[Path]]:
+    return {w.cutoff: [folder / "scores.parquet" for _, folder in scored[w]] for w in sorted(scored)}
+
+
+def label_file(plan: Plan, windows: Sequence[Window]) -> Path:
+    """Labels of windows, read from the log once: ``window``, ``pair_id``, the user, ``relevance``."""
+    names = ", ".join(w.name for w in windows)
+    parts: dict[str, Any] = {
+        "pairs": plan.frame_keys(windows, ()),
+        "data": plan.dataset.fingerprint,
+        "format": FORMAT,
+    }
+    task = Task(
+        Recipe("labels", plan.name(f"labels of {names}"), parts),
+        write_labels,
+        (plan.catalogue, tuple(windows), plan.store.root),
+    )
+    return plan.store.make(task.recipe, lambda folder: task.build(folder, *task.args)) / "labels.parquet"
+
+
+def write_labels(folder: Path, catalogue: Catalogue, windows: Sequence[Window], root: Path) -> None:
+    """Write ``labels.parquet``."""
+    pairs = read_pairs(catalogue, windows, (), Store(root), labels=True)
+    pairs.table.select("window", "pair_id", pairs.user, "relevance").write_parquet(folder / "labels.parquet")
+
+
+def write_difference(
+    folder: Path,
+    competition: Competition,
+    labels: Path,
+    first: Mapping[int, Sequence[Path]],
+    second: Mapping[int, Sequence[Path]],
+    n_resamples: int,
+    level: float,
+    seed: int,
+) -> None:
+    """Write ``difference.json``: what ``Measured`` holds. Runs in a worker."""
+    rows = pl.read_parquet(labels).filter(pl.col("window").is_in(list(first)))
+    rows, a = _joined(rows, first, "a")
+    rows, b = _joined(rows, second, "b")
+    metric, user = competition.metric, competition.user
+    group = ["window", user]
+    change = paired_bootstrap(
+        rows,
+        metric,
+        user=user,
+        group=group,
+        score_a=a,
+        score_b=b,
+        n_resamples=n_resamples,
+        level=level,
+        seed=seed,
+    )
+
+    def mean_value(part: pl.DataFrame, columns: Sequence[str]) -> float:
+        return sum(evaluate(metric, part, group=group, score=c) for c in columns) / len(columns)
+
+    parts = {str(w): rows.filter(pl.col("window") == w) for w in first}
+    values = {w: (mean_value(part, a), mean_value(part, b)) for w, part in parts.items()}
+    facts = {
+        "change": asdict(change),
+        "first": sum(v for v, _ in values.values()) / len(values),
+        "second": sum(v for _, v in values.values()) / len(values),
+        "by_window": {w: after - before for w, (before, after) in values.items()},
+    }
+    (folder / "difference.json").write_text(json.dumps(facts), encoding="utf-8")
+
+
+def _joined(
+    rows: pl.DataFrame, files: Mapping[int, Sequence[Path]], side: str
+) -> tuple[pl.DataFrame, list[str]]:
+    """Join the score columns of a side, as many as a window has repeats; every file may hold several."""
+    windows = []
+    for window, of_window in files.items():
+        tables = [pl.read_parquet(file) for file in of_window]
+        part = rows.filter(pl.col("window") == window).select("window", "pair_id")
+        n_found = 0
+        for table in tables:
+            columns = [c for c in table.columns if c != "pair_id"]
+            names = {c: f"{side}{n_found + i}" for i, c in enumerate(columns)}
+            part = part.join(
+                table.rename(names), on="pair_id", how="left", validate="1:1", maintain_order="left"
+            )
+            n_found += len(columns)
+        windows.append(part)
+    scores = pl.concat(windows)
+    added = [c for c in scores.columns if c not in ("window", "pair_id")]
+    if any(scores[c].null_count() for c in added):
+        raise DataError(
+            "Some pairs of the windows have no score.",
+            expected="one score for each pair",
+            todo="remove the scores with `python -m engine store prune` and run again",
+        )
+    return rows.join(
+        scores, on=["window", "pair_id"], how="inner", validate="1:1", maintain_order="left"
+    ), added

@@ -1,0 +1,102 @@
+"""Fits of a model on other columns than its own, over the same folds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import ceil
+from pathlib import Path
+
+from engine import Recipe
+from features import compute_features
+from stacking._differences import Scored
+from stacking._oof import Done, Fit, plan_fit, run_fits
+from stacking._plan import Plan, check_folds
+from stacking._reports import read_seconds
+from validation import Window
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What is about to be done: ``n_made`` of ``n_all`` steps are in the store, the others take so long.
+
+    ``seconds``: wall time of the rest, from measured times; None if nothing like it was ever measured.
+    """
+
+    what: str
+    n_all: int
+    n_made: int
+    seconds: float | None
+
+    def __str__(self) -> str:
+        left = self.n_all - self.n_made
+        if not left:
+            return f"{self.n_all} {self.what}: all in the store"
+        time = "their time is not known" if self.seconds is None else f"about {duration(self.seconds)}"
+        return f"{left} {self.what} to make, {self.n_made} in the store: {time}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds or minutes in words.
+
+    >>> duration(90), duration(8.2), duration(700)
+    ('1.5 min', '9 s', '12 min')
+    """
+    if seconds < 90:
+        return f"{ceil(seconds)} s"
+    minutes = seconds / 60
+    return f"{minutes:.1f} min" if minutes < 10 else f"{minutes:.0f} min"
+
+
+def fold_windows(plan: Plan) -> tuple[Window, ...]:
+    """The windows of the folds, without the test window."""
+    return tuple(sorted({w for fold in plan.folds.folds for w in (*fold.train, fold.eval)}))
+
+
+def compute_columns(plan: Plan, columns: Sequence[str]) -> None:
+    """Compute the features that fits will read, in the windows of the folds."""
+    compute_features(plan.catalogue, fold_windows(plan), columns, plan.store, plan.settings)
+
+
+def base_fits(plan: Plan, model: str) -> list[Done]:
+    """Fit the model of the config on every fold, or find the fits: their time tells that of the others."""
+    check_folds(plan)
+    compute_columns(plan, plan.columns[model])
+    return run_fits(plan, fits_on(plan, model, plan.columns[model]), model)
+
+
+def fits_on(plan: Plan, model: str, columns: Sequence[str], n_seeds: int = 1) -> list[Fit]:
+    """Plan the model on these columns, on every fold and under so many seeds from the config's on."""
+    seeded = [plan.reseeded(number) for number in range(n_seeds)]
+    return [plan_fit(p, model, fold, columns=columns) for p in seeded for fold in plan.folds.folds]
+
+
+def run_refits(plan: Plan, fits: Sequence[Fit], title: str) -> dict[str, Done]:
+    """Run fits of several seeds, or find them: key of the scores' recipe -> what is done."""
+    n_seeds = max(f.n_seed for f in fits) + 1 if fits else 0
+    done: list[Done] = []
+    for number in range(n_seeds):
+        own = [f for f in fits if f.n_seed == number]
+        done += run_fits(plan.reseeded(number), own, title)
+    return {d.fit.scores.key: d for d in done}
+
+
+def scored_by(fits: Sequence[Fit], done: Mapping[str, Done]) -> Scored:
+    """Scores of fits by window; several seeds are repeats."""
+    scored: dict[Window, list[tuple[Recipe, Path]]] = {}
+    for fit in fits:
+        scored.setdefault(fit.fold.eval, []).append((fit.scores, done[fit.scores.key].scores))
+    return scored
+
+
+def refit_cost(plan: Plan, fits: Sequence[Fit], base: Sequence[Done]) -> Cost:
+    """Estimate from the seconds that the base fits took: as long a column, as many at a time as fits run."""
+    missing = [f for f in fits if plan.store.find(f.scores) is None]
+    n_columns = max(1, len(base[0].fit.columns))
+    per_fit = sum(read_seconds(d.folder) for d in base) / len(base)
+    workers = max(1, plan.settings.threads // plan.threads_per_fit)
+    # A fit's fixed part (start of a worker, labels, groups) is about a second.
+    seconds = sum(1.0 + per_fit * max(0.1, len(f.columns) / n_columns) for f in missing)
+    name = base[0].fit.model
+    return Cost(f"fits of {name} ({per_fit:.1f} s each on all columns)", len(fits), len(fits) - len(missing),
+                seconds / min(workers, max(1, len(missing))))  # fmt: skip

@@ -1,0 +1,152 @@
+"""Gains and ablations as terminal tables, JSON and Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from competitions import Metric
+from stacking._ablate import Ablation, Left
+from stacking._differences import Measured
+from stacking._gain import GainPlan
+
+
+def gain_words(gain: GainPlan, measured: Measured) -> str:
+    """Say in a sentence what a name adds."""
+    metric = gain.plan.dataset.competition.metric
+    d = measured.change
+    what = f"{len(gain.columns)} column{'' if len(gain.columns) == 1 else 's'}"
+    state = "which the model reads" if gain.is_in_model else "which the model does not read yet"
+    return (
+        f"{gain.name} ({what}, {state}) takes {gain.model} from {measured.first:.4f} to {measured.second:.4f}: "
+        f"{d.mean:+.4f} [{d.low:+.4f}, {d.high:+.4f}] over {d.n_users} users. {_gain_verdict(measured, metric)}"
+    )
+
+
+def gain_facts(gain: GainPlan, measured: Measured) -> dict[str, Any]:
+    """Everything that is known of a gain, for JSON."""
+    return {
+        "name": gain.name,
+        "model": gain.model,
+        "metric": gain.plan.dataset.competition.metric.name,
+        "columns": list(gain.columns),
+        "is_in_model": gain.is_in_model,
+        "without": measured.first,
+        "with": measured.second,
+        **_facts(gain.plan.dataset.competition.metric, measured),
+    }
+
+
+def folds_table(gain: GainPlan, measured: Measured) -> Table:
+    """Change in each fold."""
+    table = Table("fold", "eval window", "change", title=Text(f"What {gain.name} adds to {gain.model}"))
+    for fold in gain.plan.folds.folds:
+        table.add_row(fold.name, fold.eval.name, f"{measured.by_window[str(fold.eval.cutoff)]:+.4f}")
+    return table
+
+
+def ablation_table(ablation: Ablation, found: Sequence[Left]) -> Table:
+    """A row a unit: what leaving it out changes, by each way."""
+    table = Table(title=Text(title_of(ablation)), caption=Text(_caption(ablation)), caption_justify="left")
+    for heading in _headings(ablation):
+        table.add_column(heading, justify="left" if heading in (ablation.by, "") else "right")
+    for cells in _rows(ablation, found):
+        table.add_row(*(Text(c) for c in cells))
+    return table
+
+
+def ablation_markdown(ablation: Ablation, found: Sequence[Left]) -> str:
+    """The same as a Markdown table, for documents."""
+    headings = _headings(ablation)
+    lines = [headings, ["---"] * len(headings), *_rows(ablation, found)]
+    return "\n".join(["| " + " | ".join(cells) + " |" for cells in lines] + ["", _caption(ablation)])
+
+
+def ablation_facts(ablation: Ablation, found: Sequence[Left]) -> dict[str, Any]:
+    """Everything that is known of an ablation, for JSON."""
+    metric = ablation.plan.dataset.competition.metric
+    return {
+        "model": ablation.model,
+        "metric": metric.name,
+        "by": ablation.by,
+        "shuffling": None if ablation.shuffling is None else asdict(ablation.shuffling),
+        "n_seeds": ablation.n_seeds if ablation.refits else None,
+        "units": [
+            {
+                "unit": left.unit,
+                "columns": list(left.columns),
+                "shuffled": None if left.shuffled is None else _facts(metric, left.shuffled),
+                "refitted": None if left.refitted is None else _facts(metric, left.refitted),
+            }
+            for left in found
+        ],
+    }
+
+
+def title_of(ablation: Ablation) -> str:
+    """What the table shows."""
+    c = ablation.plan.dataset.competition
+    return f"{c.name}: change of {c.metric.name} of {ablation.model} when a {ablation.by} is left out"
+
+
+def _facts(metric: Metric, measured: Measured) -> dict[str, Any]:
+    by_window = dict(measured.by_window)
+    return {**asdict(measured.change), "by_window": by_window, "verdict": _loss_verdict(metric, measured)}
+
+
+def _headings(ablation: Ablation) -> list[str]:
+    found = [ablation.by, "columns"]
+    if ablation.shuffling is not None:
+        found += ["shuffled", "95 %"]
+    if ablation.refits:
+        found += ["refitted", "95 %"]
+    return [*found, ""]
+
+
+def _rows(ablation: Ablation, found: Sequence[Left]) -> Iterator[list[str]]:
+    metric = ablation.plan.dataset.competition.metric
+    for left in found:
+        cells = [left.unit, str(len(left.columns))]
+        for is_shown, measured in ((ablation.shuffling, left.shuffled), (ablation.refits, left.refitted)):
+            if is_shown:
+                cells += ["", ""] if measured is None else _numbers(measured)
+        judge = left.refitted or left.shuffled
+        yield [*cells, "" if judge is None else _loss_verdict(metric, judge)]
+
+
+def _numbers(measured: Measured) -> list[str]:
+    d = measured.change
+    return [f"{d.mean:+.4f}", f"[{d.low:+.4f}, {d.high:+.4f}]"]
+
+
+def _loss_verdict(metric: Metric, measured: Measured) -> str:
+    if not measured.change.excludes_zero:
+        return "not shown to matter"
+    return "harms" if measured.is_better(greater=metric.greater_is_better) else "earns"
+
+
+def _gain_verdict(measured: Measured, metric: Metric) -> str:
+    if not measured.change.excludes_zero:
+        return "That is not surely different from nothing."
+    return (
+        "Surely for the better."
+        if measured.is_better(greater=metric.greater_is_better)
+        else "Surely for the worse."
+    )
+
+
+def _caption(ablation: Ablation) -> str:
+    parts = ["Score without minus score with; intervals over users, each with all their windows."]
+    if ablation.shuffling is not None:
+        parts.append(
+            f"Shuffled: all columns of a row by one permutation within the eval window, mean of "
+            f"{ablation.shuffling.n_repeats} repeats, seed {ablation.shuffling.seed}."
+        )
+    if ablation.refits:
+        seeds = "1 seed" if ablation.n_seeds == 1 else f"the mean of {ablation.n_seeds} seeds"
+        parts.append(f"Refitted: trained anew without them, {seeds}.")
+    return " ".join(parts)

@@ -1,0 +1,78 @@
+"""Which columns belong together: a family, a feature, a column."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+from typing import Literal
+
+from engine import ConfigError, did_you_mean
+from features import Catalogue
+from models import Ranker
+from stacking._plan import Plan
+
+By = Literal["family", "feature", "column"]
+Units = dict[str, tuple[str, ...]]
+
+
+def units_of(catalogue: Catalogue, columns: Iterable[str], by: By) -> Units:
+    """Put columns together: those of a file (``family``), of a function or class (``feature``), or each by itself."""
+    found: dict[str, list[str]] = {}
+    for name in columns:
+        column = catalogue.columns[name]
+        unit = {"family": column.family, "feature": column.declaration.name, "column": name}[by]
+        found.setdefault(unit, []).append(name)
+    return {unit: tuple(names) for unit, names in found.items()}
+
+
+def named_columns(catalogue: Catalogue, name: str) -> tuple[str, ...]:
+    """Model inputs that a name means: a column, a feature, a family, or a pattern of columns, in this order.
+
+    Raises ConfigError if it means none, with the nearest name and why it may be missing.
+    """
+    inputs = [n for n, c in catalogue.columns.items() if c.is_model_input]
+    if name in inputs:
+        return (name,)
+    by: tuple[By, ...] = ("feature", "family")
+    for kind in by:
+        units = units_of(catalogue, inputs, kind)
+        if name in units:
+            return units[name]
+    matching = tuple(n for n in inputs if fnmatchcase(n, name))
+    if matching:
+        return matching
+    known = [*inputs, *units_of(catalogue, inputs, "feature"), *units_of(catalogue, inputs, "family")]
+    why = f" It {catalogue.unavailable[name]}." if name in catalogue.unavailable else ""
+    is_vector = name in catalogue.columns
+    raise ConfigError(
+        f"{name!r} is no feature, column, family or pattern of model inputs here.{why}"
+        + ("" if why or is_vector else did_you_mean(name, known)),
+        expected="a number, a Boolean or an Enum, which trees can read"
+        if is_vector
+        else "a name that `python -m features list` shows",
+    )
+
+
+def main_model(plan: Plan, name: str | None) -> str:
+    """The model that features are judged by: the named one, else the first ``catboost``, else the first of all.
+
+    Only models that read all that the patterns select can tell what a feature is worth. Raises ConfigError if the
+    named one is not such a model, or if there is none.
+    """
+    readers = {n: m for n, m in plan.models.items() if not m.needs}
+    if name is None and readers:
+        return next((n for n, m in readers.items() if _is_trees(m)), next(iter(readers)))
+    if name in readers:
+        return name
+    raise ConfigError(
+        "No enabled model reads the selected features."
+        if name is None
+        else f"The model {name!r} is not enabled, or reads only columns that it names.",
+        expected="a model that reads what [features] selects: "
+        + (", ".join(readers) or "such as kind catboost"),
+        todo="" if readers else "add [models.catboost] to config.toml",
+    )
+
+
+def _is_trees(model: Ranker) -> bool:
+    return type(model).__module__.rpartition(".")[2] == "catboost"
