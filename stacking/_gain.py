@@ -60,7 +60,7 @@ class GainPlan:
 
     def run(self) -> Measured:
         """Compute and fit what is missing, and measure the difference: with it minus without it."""
-        compute_columns(self.plan, self.columns)
+        compute_columns(self.plan, self.with_it[0].columns)
         done = run_refits(self.plan, self.fits, f"Gain of {self.name}")
         sides = (scored_by(self.without, done), scored_by(self.with_it, done))
         return measure(self.plan, [Comparison(f"gain of {self.name} for {self.model}", *sides)])[0]

@@ -173,3 +173,13 @@ def test_bad_arguments() -> None:
         compare(frame, METRICS[0], b="c")
     with pytest.raises(DataError, match="1 of 50 rows have no score"):
         compare(frame.with_columns(b=pl.when(pl.int_range(pl.len()) > 0).then("b")), METRICS[0])
+
+
+def test_a_side_of_several_columns_has_the_mean_of_their_values() -> None:
+    frame, metric = scored(5).with_columns(c=pl.col("b").sin()), Metric("user_auc")
+    common = {"user": "user", "group": GROUP, "n_resamples": 50, "seed": 0}
+    several = paired_bootstrap(frame, metric, score_a="a", score_b=["b", "c"], **common)  # type: ignore[arg-type]
+    each = [evaluate(metric, frame, group=GROUP, score=s) for s in ("a", "b", "c")]
+    assert several.mean == pytest.approx((each[1] + each[2]) / 2 - each[0])
+    twice = paired_bootstrap(frame, metric, score_a=["a"], score_b=["b", "b"], **common)  # type: ignore[arg-type]
+    assert twice == compare(frame, metric, n=50)
