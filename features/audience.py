@@ -2,25 +2,64 @@
 
 import polars as pl
 
-from features import Aggregate, Log, aggregate, mean, per_pair, smoothed
+from features import Aggregate, Log, aggregate, count, mean, per_pair, smoothed, std
+from features.engagement import share_watched
+
+PLACES = ["item_id", "source_id", "main_genre"]
+WATCHED = 0.5  # of the clip, from which on it counts as watched
 
 
-@aggregate(keys=["item_id", "source_id", "main_genre"])
+@aggregate(keys=PLACES)
 def audience_age(log: Log) -> Aggregate:
     """Mean age in years of those who liked the key, pulled to that of all likes; null only without any like."""
     return smoothed(log.age.filter(log.like), strength=5)
 
 
-@aggregate(keys=["item_id"])
+@aggregate(keys=["item_id", "source_id"])
 def shunned_age(log: Log) -> Aggregate:
     """Mean age in years of those who disliked the key; null if nobody did."""
     return mean(log.age.filter(log.dislike))
 
 
-@per_pair(each=["audience_age__item_id", "audience_age__main_genre", "audience_age__source_id"])
+@aggregate(keys=["source_id", "main_genre"])
+def audience_age_spread(log: Log) -> Aggregate:
+    """Standard deviation in years of the ages of those who liked the key; null below two likes."""
+    return std(log.age.filter(log.like))
+
+
+@aggregate(keys=PLACES)
+def watcher_age(log: Log) -> Aggregate:
+    """Mean age in years of those who watched half of the clip, pulled to that of all; null only if nobody ever did."""
+    return smoothed(log.age.filter(share_watched(log) >= WATCHED), strength=5)
+
+
+@aggregate(
+    keys=["source_id", "main_genre", ("gender", "source_id"), ("gender", "main_genre")], model_input=False
+)
+def n_admirers(log: Log) -> Aggregate:
+    """Number of likes of the key by users whose gender is known; 0 if none."""
+    return count(log.like & log.gender.is_not_null())
+
+
+@aggregate(keys=["item_id", "source_id", ("gender", "source_id"), ("age_group", "item_id"),
+                 ("age_group", "source_id")], model_input=False)  # fmt: skip
+def n_watchers(log: Log) -> Aggregate:
+    """Number of exposures of which half of the clip or more was watched; 0 if none."""
+    return count(share_watched(log) >= WATCHED)
+
+
+@per_pair(each=["audience_age__item_id", "audience_age__main_genre", "audience_age__source_id",
+                "watcher_age__source_id", "shunned_age__source_id"])  # fmt: skip
 def age_distance(audience: pl.Expr, age: pl.Expr) -> pl.Expr:
-    """Age of the user minus the mean age of those who liked the key, in years; null if either is unknown."""
+    """Age of the user minus the mean age of the key's audience, in years; null if either is unknown."""
     return age.cast(pl.Float32) - audience
+
+
+@per_pair(each=[("audience_age__source_id", "audience_age_spread__source_id"),
+                ("audience_age__main_genre", "audience_age_spread__main_genre")])  # fmt: skip
+def age_strangeness(audience: pl.Expr, spread: pl.Expr, age: pl.Expr) -> pl.Expr:
+    """How many standard deviations (+ 1 year) the user is off the mean age of those who liked the key, either way."""
+    return (age.cast(pl.Float64) - audience).abs() / (spread + 1.0)
 
 
 @per_pair
@@ -30,3 +69,18 @@ def same_gender_share(
     """Share of the item's likes that came from the user's gender, pulled to one half (4 rows); null if unknown."""
     share = (n_likes__gender_x_item_id + 2.0) / (n_likes__item_id + 4.0)
     return pl.when(gender.is_not_null()).then(share)
+
+
+@per_pair(each=[("n_admirers__gender_x_source_id", "n_admirers__source_id"),
+                ("n_admirers__gender_x_main_genre", "n_admirers__main_genre"),
+                ("n_watchers__gender_x_source_id", "n_watchers__source_id")])  # fmt: skip
+def own_gender_share(own: pl.Expr, everyone: pl.Expr, gender: pl.Expr) -> pl.Expr:
+    """Share of the key's audience that is of the user's gender, pulled to one half (4 rows); null if unknown."""
+    return pl.when(gender.is_not_null()).then((own + 2.0) / (everyone + 4.0))
+
+
+@per_pair(each=[("n_watchers__age_group_x_item_id", "n_watchers__item_id"),
+                ("n_watchers__age_group_x_source_id", "n_watchers__source_id")])  # fmt: skip
+def own_age_group_share(own: pl.Expr, everyone: pl.Expr, age_group: pl.Expr) -> pl.Expr:
+    """Share of the key's audience that is of the user's age group, less with few of them; null if unknown."""
+    return pl.when(age_group.is_not_null()).then(own / (everyone + 4.0))

@@ -2,12 +2,13 @@
 
 import polars as pl
 
-from features import Aggregate, Log, aggregate, last, per_pair, smoothed
+from features import Aggregate, Log, aggregate, horizon, last, per_pair, smoothed
 
-SEGMENTS = ["age_group", "gender", "occupation", "source_id", "release_year", "main_genre"]
+SEGMENTS = ["age_group", "gender", "occupation", "source_id", "release_year", "main_genre", "duration_bucket"]
 CROSSES = [
     ("user_id", "main_genre"),
     ("user_id", "source_id"),
+    ("user_id", "duration_bucket"),
     ("gender", "item_id"),
     ("age_group", "item_id"),
     ("gender", "main_genre"),
@@ -28,22 +29,46 @@ def dislike_rate(log: Log) -> Aggregate:
     return smoothed(log.dislike, strength=10)
 
 
-@aggregate(keys=["user_id", "item_id"])
+@aggregate(
+    keys=[
+        "user_id",
+        "item_id",
+        "source_id",
+        "main_genre",
+        ("user_id", "main_genre"),
+        ("user_id", "source_id"),
+    ],
+)
 def ignore_rate(log: Log) -> Aggregate:
     """Smoothed share of exposures without a reaction; null only without any history."""
     return smoothed(log.relevance == 0, strength=10)
 
 
-@aggregate(keys=["user_id", "item_id", "release_year", ("user_id", "main_genre"), ("user_id", "source_id")])
+@aggregate(
+    keys=["user_id", "item_id", "source_id", "main_genre", "release_year", ("user_id", "main_genre"),
+          ("user_id", "source_id")],
+)  # fmt: skip
 def relevance_rate(log: Log) -> Aggregate:
     """Smoothed mean relevance of the key's exposures; null only without any history."""
     return smoothed(log.relevance, strength=5)
 
 
-@aggregate(keys=["user_id"], lookbacks=[last(20)])
+@aggregate(keys=["user_id"], lookbacks=[last(10), last(20), last(100)])
 def recent_relevance(log: Log) -> Aggregate:
     """Smoothed mean relevance of the key's last exposures; null only without any history."""
     return smoothed(log.relevance, strength=5)
+
+
+@aggregate(keys=["user_id", "item_id", "source_id", "main_genre"], lookbacks=[horizon(1)])
+def recent_like_rate(log: Log) -> Aggregate:
+    """Smoothed share of exposures that ended in a like, within the last horizon; null only if it has none at all."""
+    return smoothed(log.like, strength=10)
+
+
+@aggregate(keys=["user_id", "source_id", "main_genre"], lookbacks=[horizon(1)])
+def recent_dislike_rate(log: Log) -> Aggregate:
+    """Smoothed share of exposures that ended in a dislike, within the last horizon; null only if it has none at all."""
+    return smoothed(log.dislike, strength=10)
 
 
 @per_pair

@@ -1,0 +1,122 @@
+"""Sessions and gaps of a feed, and what else is shown in the window: against plain loops."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from itertools import pairwise
+from statistics import stdev
+
+import polars as pl
+import pytest
+
+from tests.features.feed_world import HORIZON, WINDOW, World, compare, feed_world
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    return feed_world(tmp_path_factory.mktemp("feed"))
+
+
+def clocks(world: World) -> dict[int, list[int]]:
+    """Clocks of each user's rows, ascending."""
+    grouped = world.history.group_by("user_id").agg(pl.col("clock").sort())
+    return dict(grouped.iter_rows())
+
+
+def by_user(found: Mapping[int, float | None]) -> pl.DataFrame:
+    return pl.DataFrame(
+        {"user_id": list(found), "value": list(found.values())},
+        schema={"user_id": pl.UInt32, "value": pl.Float64},
+    )
+
+
+def runs(times: list[int]) -> list[list[int]]:
+    """Cut clocks where a pause is longer than a 168th of a horizon."""
+    found: list[list[int]] = []
+    for at in times:
+        if found and at - found[-1][-1] <= HORIZON // 168:
+            found[-1].append(at)
+        else:
+            found.append([at])
+    return found
+
+
+def spread(times: list[int]) -> float | None:
+    gaps = [b - a for a, b in pairwise(times)]
+    return stdev(gaps) / (sum(gaps) / len(gaps)) if len(gaps) > 1 else None
+
+
+def test_sessions_end_with_a_pause(world: World) -> None:
+    own = clocks(world)
+    world.check("n_sessions__user_id", ["user_id"], by_user({u: len(runs(t)) for u, t in own.items()}))
+    rows = {u: len(t) / len(runs(t)) for u, t in own.items()}
+    world.check("session_rows__user_id", ["user_id"], by_user(rows))
+    last = {u: float(len(runs(t)[-1])) for u, t in own.items()}
+    world.check("last_session_rows__user_id", ["user_id"], by_user(last))
+    days = {u: len({(WINDOW.cutoff - 1 - at) // (HORIZON // 7) for at in t}) for u, t in own.items()}
+    world.check("n_days_active__user_id", ["user_id"], by_user(days))
+    world.check("gap_spread__user_id", ["user_id"], by_user({u: spread(t) for u, t in own.items()}))
+
+
+def test_recency_and_gaps_are_in_horizons(world: World) -> None:
+    own = clocks(world)
+    since = {u: (WINDOW.cutoff - t[-1]) / HORIZON for u, t in own.items()}
+    world.check("horizons_since__last_shown__user_id", ["user_id"], by_user(since))
+    gap = {u: (t[-1] - t[0]) / (len(t) - 1) / HORIZON if len(t) > 1 else None for u, t in own.items()}
+    world.check("mean_gap__first_shown__user_id", ["user_id"], by_user(gap))
+    disliked = world.history.filter(pl.col("dislike")).group_by("source_id").agg(pl.col("clock").max())
+    by_hand = disliked.select("source_id", value=(WINDOW.cutoff - pl.col("clock")) / HORIZON)
+    world.check("horizons_since__last_disliked__source_id", ["source_id"], by_hand)
+
+
+def test_overdue_counts_in_the_users_own_gaps(world: World) -> None:
+    clock, n = pl.col("clock"), pl.len()
+    overdue = (WINDOW.cutoff - clock.max()) * (n - 1) / (clock.max() - clock.min())
+    key = ["user_id", "source_id"]
+    by_hand = world.history.group_by(key).agg(value=pl.when(n > 1).then(overdue.log1p()))
+    world.check("overdue__last_shown__user_id_x_source_id", key, by_hand)
+
+
+def test_counts_of_the_windows_pairs(world: World) -> None:
+    v = world.values
+    items, sources = Counter(v["item_id"]), Counter(v["source_id"])
+    compare(v["n_pairs_of_item"], pl.Series([items[i] for i in v["item_id"]]))
+    compare(v["n_pairs_in_window__source_id"], pl.Series([sources[s] for s in v["source_id"]]))
+    before = Counter(world.history["item_id"])
+    ratio = pl.Series([(items[i] + 1) / (before[i] + 1) for i in v["item_id"]]).log()
+    compare(v["growth__n_exposures__item_id"], ratio)
+
+
+def test_what_the_user_is_shown_more_than_others(world: World) -> None:
+    v = world.values
+    own, rows = Counter(zip(v["user_id"], v["duration"], strict=True)), Counter(v["user_id"])
+    everyone = Counter(v["duration"])
+    excess = [
+        own[u, d] / rows[u] - everyone[d] / v.height for u, d in zip(v["user_id"], v["duration"], strict=True)
+    ]
+    compare(v["excess_of_user__duration"], pl.Series(excess))
+    different = {u: len(set(g["source_id"])) for (u,), g in v.group_by("user_id")}
+    compare(v["n_different__source_id"], pl.Series([different[u] for u in v["user_id"]]))
+    met = v["n_exposures__user_id_x_source_id"] > 0
+    known = {u: g["met"].mean() for (u,), g in v.with_columns(met=met).group_by("user_id")}
+    expected = pl.Series([known[u] for u in v["user_id"]], dtype=pl.Float64)
+    compare(v["familiarity_shown__n_exposures__user_id_x_source_id"], expected)
+
+
+def test_values_within_what_the_user_is_shown(world: World) -> None:
+    v, name = world.values, "approval_rate__item_id"
+    own = {u: g[name].cast(pl.Float64).to_list() for (u,), g in v.group_by("user_id")}
+    pairs = list(zip(v["user_id"], v[name].cast(pl.Float64), strict=True))
+    mean = {u: sum(x) / len(x) for u, x in own.items()}
+    compare(v[f"shown_share__{name}"], pl.Series([x / mean[u] for u, x in pairs]))
+    deviation = {u: stdev(x) if len(set(x)) > 1 else None for u, x in own.items()}
+    scores = [None if (s := deviation[u]) is None else (x - mean[u]) / s for u, x in pairs]
+    compare(v[f"shown_zscore__{name}"], pl.Series(scores, dtype=pl.Float64), 1e-3)
+
+
+def test_exposure_says_what_it_looks_at(world: World) -> None:
+    scopes = {n: c.scope for n, c in world.catalogue.columns.items() if c.family == "exposure"}
+    assert set(scopes.values()) == {"user", "window"}
+    assert scopes["growth__n_exposures__item_id"] == "window"
+    assert scopes["shown_zscore__duration"] == "user"
