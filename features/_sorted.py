@@ -20,16 +20,19 @@ import polars as pl
 from competitions import Dataset
 from features._grid import Grid
 from features._groups import Group, full_schema
+from features._lookback import Lookback
 from features._registry import Key
+from features._spans import Positions
 from features._states import State
 from features._tails import References
 from features._widths import plain_column
+from validation import Window
 
 CHUNK = 2**18  # rows whose prefix sums stay in the cache
 MOST_IDS = 2**27  # of a key's column: they are looked up in an array
 _UNSIGNED = (pl.UInt8, pl.UInt16, pl.UInt32, pl.Enum, pl.Boolean)
 
-Positions = npt.NDArray[np.int64]
+Slot = tuple[Window, Lookback]
 T = TypeVar("T")
 
 
@@ -107,7 +110,7 @@ class SortedRows:
         sums = {name: _prefix_sums(addend.take(rows)) for name, addend in self.addends.items()}
         whole = {state.name for state in self.states if state.sums_integers(self.schema)}
         edges = _edges(tile, starts, self.grid.n_cells)
-        return Chunk(self.keys[rows[starts]], self.clock.take(rows), edges, sums, whole)
+        return Chunk(self.keys[rows[starts]], self.clock.take(rows), edges, sums, whole, self.grid)
 
 
 def _edges(tile: npt.NDArray[np.uint16], starts: Positions, n_cells: int) -> list[Positions]:
@@ -132,14 +135,16 @@ class Chunk:
     edges: Sequence[Positions]
     sums: Mapping[str, Positions]
     whole: Collection[str]
+    grid: Grid
 
-    def span(self, first: int, until: int) -> tuple[Positions, Positions, Positions]:
-        """Keys with rows in a span of tiles, and where these rows begin and end."""
-        begin, end = self.edges[first], self.edges[until]
-        chosen = np.flatnonzero(end > begin)
-        return chosen, begin.take(chosen), end.take(chosen)
+    def states(self, wanted: Sequence[tuple[Slot, Positions]], asked: Mapping[str, State]) -> pl.DataFrame:
+        """Give states, by the names to give them, for some keys in each of several slots, one below the other."""
+        spans = [(self.grid.cells(*slot), keys) for slot, keys in wanted]
+        begin = np.concatenate([self.edges[first].take(keys) for (first, _), keys in spans])
+        end = np.concatenate([self.edges[until].take(keys) for (_, until), keys in spans])
+        return pl.DataFrame([self._state(state, begin, end).alias(name) for name, state in asked.items()])
 
-    def state(self, state: State, begin: Positions, end: Positions) -> pl.Series:
+    def _state(self, state: State, begin: Positions, end: Positions) -> pl.Series:
         """Give a state of the rows from ``begin`` to before ``end``."""
         if state.operation == "count":
             return pl.Series(state.name, end - begin)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -15,8 +15,6 @@ from competitions import Dataset
 from features._accumulate import Accumulator
 from features._catalogue import Catalogue
 from features._errors import FeatureError
-from features._exact import check_exact
-from features._finish import finished, guarded
 from features._grid import Grid
 from features._groups import Group, GroupName, full_schema, make_groups
 from features._key_table import KeyTable
@@ -27,10 +25,13 @@ from features._registry import Key
 from features._rollup import plan_rollups
 from features._rows import by_cell, slice_rows
 from features._scan import Scan, blamed, grid_of
+from features._shared import Slot, finishing
+from features._spans import Positions
 from features._states import State
 from features._wide import n_parts_of, sorted_groups, sorted_tables
 from validation import Window
 
+BLOCK = 2**16  # keys whose values are made together
 N_ROWS = State("count", pl.lit(1))
 
 
@@ -178,7 +179,6 @@ def _tables(
     """Merge one part of a group's keys and finish its columns for every window and lookback."""
     if not cells:
         return []
-    tables = []
     index = index_of(group.key, [part for _, part in cells])
     merged = Accumulator(group.merged, index.n_keys, grid, full_schema(dataset))
     for cell, part in cells:
@@ -187,14 +187,37 @@ def _tables(
     merged.close()
     scan = replace(everywhere, groups={**everywhere.groups, group.name: group})
     scan.merged = {**everywhere.merged, group.name: merged}
-    every = np.arange(index.n_keys, dtype=np.uint32)
-    for window in windows:
-        for one in passes:
-            n_rows = merged.read(window, one.lookback, N_ROWS, every).to_numpy()
-            codes = np.flatnonzero(n_rows).astype(np.uint32)
-            states = scan.states(one, window, codes)
-            check_exact(one, states)
-            values = guarded(states, [finished(column) for column in one.columns], one.columns)
-            found = index.frame.select(group.key)[codes].hstack(values) if group.key else values
-            tables.append(KeyTable(window, group.key, one.lookback, found))
+    plan = finishing(passes)
+    tables: list[KeyTable] = []
+    for begin in range(0, index.n_keys, BLOCK):
+        block = _Block(scan, merged, index.frame[begin : begin + BLOCK].drop("code"), begin)
+        tables += plan.tables(block, windows, grid)
     return tables
+
+
+@dataclass(frozen=True)
+class _Block:
+    """Keys of one group, from a number on, and their states by tile."""
+
+    scan: Scan
+    merged: Accumulator
+    keys: pl.DataFrame
+    begin: int
+
+    @property
+    def edges(self) -> Sequence[Positions]:
+        """By tile, the number of rows of each key before it."""
+        end = self.begin + self._n_keys
+        rows = self.merged.sums[N_ROWS.name][:, self.begin : end]
+        return [np.zeros(self._n_keys, dtype=np.int64), *rows]
+
+    def states(self, one: Pass, wanted: Sequence[tuple[Slot, Positions]]) -> pl.DataFrame:
+        """Give the states of a pass for some keys in each of several slots, one below the other."""
+        return pl.concat(
+            self.scan.states(replace(one, lookback=lookback), window, (keys + self.begin).astype(np.uint32))
+            for (window, lookback), keys in wanted
+        )
+
+    @property
+    def _n_keys(self) -> int:
+        return self.keys.height or 1  # the empty key is one

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 from polars.exceptions import PolarsError
 
 from competitions import Dataset
-from features._exact import check_exact
-from features._finish import finished, guarded
 from features._grid import Grid
 from features._groups import Group, GroupName, full_schema, physical
 from features._key_table import KeyTable
 from features._keys import index_of
+from features._lookback import EVERYTHING
 from features._partials import Partials
 from features._plan import Pass
 from features._rollup import plan_rollups
 from features._rows import slice_rows
 from features._scan import Scan, blamed
+from features._shared import Slot, finishing
 from features._sorted import Chunk, SortedRows, can_sort, sort_rows
+from features._spans import Positions
+from features._states import State
 from validation import Window
 
 PART_BYTES = 2**27  # of states that are merged at a time
@@ -64,31 +67,46 @@ def sorted_tables(
     ordered: SortedRows, passes: Sequence[Pass], windows: Sequence[Window], everywhere: Scan
 ) -> Iterator[KeyTable]:
     """Finish the columns of a wide key for every window and lookback, chunk by chunk."""
-    asked = {
-        (one.lookback, state.name): physical(one.lookback, state, everywhere.dataset)[1]
-        for one in passes
-        for state in one.states
-        if not state.everywhere
-    }
-    finishes = {one.lookback: [finished(column) for column in one.columns] for one in passes}
+    plan = finishing(passes)
+    states = [state for one in passes for state in one.states if not state.everywhere]
+    asked = {state.name: physical(EVERYTHING, state, everywhere.dataset)[1] for state in states}
 
     def tables(chunk: Chunk) -> list[KeyTable]:
-        found = []
-        for window in windows:
-            for one in passes:
-                chosen, begin, end = chunk.span(*ordered.grid.cells(window, one.lookback))
-                states = pl.DataFrame(
-                    everywhere.state(one, state, window, chosen.astype(np.uint32))
-                    if state.everywhere
-                    else chunk.state(asked[one.lookback, state.name], begin, end).alias(state.name)
-                    for state in one.states
-                )
-                check_exact(one, states)
-                values = guarded(states, finishes[one.lookback], one.columns)
-                found.append(KeyTable(window, one.key, one.lookback, chunk.keys[chosen].hstack(values)))
-        return found
+        return list(plan.tables(_ChunkPart(chunk, asked, everywhere), windows, ordered.grid))
 
     yield from ordered.in_chunks(tables)
+
+
+@dataclass(frozen=True)
+class _ChunkPart:
+    """Keys of a chunk of sorted rows; what is over all keys comes from ``everywhere``."""
+
+    chunk: Chunk
+    asked: Mapping[str, State]
+    everywhere: Scan
+
+    @property
+    def keys(self) -> pl.DataFrame:
+        """The key's columns."""
+        return self.chunk.keys
+
+    @property
+    def edges(self) -> Sequence[Positions]:
+        """By tile, where the rows of each key begin."""
+        return self.chunk.edges
+
+    def states(self, one: Pass, wanted: Sequence[tuple[Slot, Positions]]) -> pl.DataFrame:
+        """Give the states of a pass for some keys in each of several slots, one below the other."""
+        own = {state.name: self.asked[state.name] for state in one.states if not state.everywhere}
+        found = self.chunk.states(wanted, own)
+        return pl.DataFrame(
+            self._everywhere(one, state, wanted) if state.everywhere else found[state.name]
+            for state in one.states
+        )
+
+    def _everywhere(self, one: Pass, state: State, wanted: Sequence[tuple[Slot, Positions]]) -> pl.Series:
+        parts = [self.everywhere.state(one, state, slot[0], keys.astype(np.uint32)) for slot, keys in wanted]
+        return parts[0] if len(parts) == 1 else pl.concat(parts)
 
 
 def n_parts_of(dataset: Dataset, group: Group, grid: Grid, rows: pl.DataFrame) -> int:

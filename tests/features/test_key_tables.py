@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from types import FunctionType
 
 import polars as pl
 import pytest
@@ -16,14 +17,18 @@ from features import (
     KeyTable,
     Log,
     Lookback,
+    Registry,
     Window,
+    aggregate,
     aggregate_tables,
+    bind_catalogue,
     compute_windows,
     count,
     decayed,
     horizon,
     last,
     raw,
+    total,
 )
 from tests.features.small_logs import one_column
 from tests.features.tile_cases import CASES
@@ -112,6 +117,53 @@ def test_keys_that_come_in_parts_come_once(monkeypatch: pytest.MonkeyPatch, key:
     rows = rows_of(11, 120)
     blocks = [block for block in TABLED if block.key == key]
     assert check_tables(cut(whole(rows), rows, [1, 50]), rows, [window_at(5), window_at(END)], blocks) > 1
+
+
+@pytest.mark.parametrize("part_bytes", [2**11, 2**27])
+@pytest.mark.parametrize("key", [("user_id",), ("guest", "room")], ids=str)
+def test_lookbacks_and_cutoffs_share_what_is_the_same(
+    monkeypatch: pytest.MonkeyPatch, key: tuple[str, ...], part_bytes: int
+) -> None:
+    """Keys with rows in few tiles have the same rows in many spans: their values are made once and handed out."""
+    monkeypatch.setattr("features._wide.PART_BYTES", part_bytes)
+    monkeypatch.setattr("features._tables.BLOCK", 3)
+    rows = rows_of(17, 70)
+    blocks = [block for block in TABLED if block.key == key]
+    windows = [window_at(hour) for hour in (2, 5, 8, END)]
+    check_tables(cut(whole(rows), rows, [30]), rows, windows, blocks)
+
+
+def test_columns_of_one_finish_come_by_each_name_that_asks_for_them() -> None:
+    registry = Registry()
+
+    def rows(log: Log) -> Aggregate:
+        """Rows."""
+        return count()
+
+    def values(log: Log) -> Aggregate:
+        """Sum."""
+        return total(log.value)
+
+    for body, name, lookbacks in (
+        (rows, "a", [None, horizon(1)]),
+        (rows, "b", [horizon(1)]),
+        (values, "c", [None]),
+        (rows, "d", [horizon(1), horizon(2)]),
+    ):
+        named = FunctionType(body.__code__, body.__globals__, name)
+        named.__doc__ = body.__doc__
+        aggregate(keys=["user_id"], lookbacks=lookbacks, registry=registry)(named)
+    catalogue = bind_catalogue(whole(ROWS), registry)
+    tables = list(aggregate_tables(catalogue, [window_at(5), window_at(END)], list(catalogue.columns)))
+    names = {one.lookback.text: one.values.columns[1:] for one in tables}
+    assert names == {"": ["a__user_id", "c__user_id"], "h2": ["d__user_id__h2"],
+                     "h1": ["a__user_id__h1", "b__user_id__h1", "d__user_id__h1"]}  # fmt: skip
+    for one in tables:
+        counted = [name for name in one.values.columns if name[0] in "abd"]
+        alone = aggregate_tables(catalogue, [one.window], counted[-1:])
+        expected = next(t.values for t in alone if t.lookback == one.lookback).sort("user_id")
+        for name in counted:
+            assert one.values.sort("user_id")[name].to_list() == expected[counted[-1]].to_list()
 
 
 @pytest.mark.parametrize(
