@@ -20,6 +20,8 @@ from features._card import card_columns, card_file_name, make_cards
 from features._card_page import cards_html
 from features._card_show import show_cards
 from features._explain import plan_facts, plan_tables
+from features._new import import_feature, next_steps, write_feature
+from features._new_bodies import Kind
 from features._show import catalogue_rows, catalogue_table, findings_table, unavailable_table
 from validation import Window, plan_folds
 
@@ -98,6 +100,24 @@ def show_card(dataset: Dataset, catalogue: Catalogue, name: str, settings: Setti
     path = settings.reports / card_file_name(name)
     write_atomically(path, cards_html(name, dataset.competition.title, cards))
     out.print(Text(f"Card: {path}"))
+
+
+@app.command("new")
+def new_feature(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(help="Of the file and the feature, as in fresh_likes.")],
+    kind: Annotated[Kind, typer.Option(help="Which of the four ways to write it in.")] = "aggregate",
+) -> None:
+    """Write features/NAME.py with an example that runs here, compute it and show its card."""
+    settings = settings_of(ctx)
+    dataset = open_dataset(settings)
+    path = write_feature(name, kind, load_catalogue(dataset))
+    out.print(Text(f"Written: features/{path.name} (@{kind})", style="bold"))
+    import_feature(name)
+    # In this process: a worker would refuse a file that is newer than the run.
+    inline = settings.model_copy(update={"backend": "inline"})
+    show_card(dataset, load_catalogue(dataset), name, inline)
+    out.print(Text.assemble(("Next: ", "bold"), next_steps(name)))
 
 
 def _audit_generated(dataset: Dataset, names: list[str], settings: Settings) -> list[Finding]:
