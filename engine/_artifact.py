@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -97,18 +98,26 @@ def verify(folder: Path, key: str) -> Label:
 def stamps(folder: Path) -> tuple[tuple[str, Stamp], ...]:
     """Size, modification time and inode of every file: equal as long as nobody touched the folder."""
     rows = []
-    for name in _files(folder):
-        status = (folder / name).stat()
+    for name, entry in sorted(_entries(str(folder))):
+        status = entry.stat()
         rows.append((name, (status.st_size, status.st_mtime_ns, status.st_ino)))
     return tuple(rows)
 
 
 def _files(folder: Path) -> list[str]:
     """Paths of the files below a folder, without the label, sorted."""
-    found = []
-    for parent, _, names in os.walk(folder):
-        found += [str((Path(parent) / name).relative_to(folder)) for name in names]
-    return sorted(name for name in found if name != LABEL)
+    return sorted(name for name, _ in _entries(str(folder)))
+
+
+def _entries(folder: str, below: str = "") -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """Files below a folder, without the label, by their paths: thousands of artifacts are looked at in a run."""
+    with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
+        for entry in entries:
+            name = below + entry.name
+            if entry.is_dir():
+                yield from () if entry.is_symlink() else _entries(entry.path, f"{name}/")
+            elif name != LABEL:
+                yield name, entry
 
 
 def _checksum(path: Path) -> str:

@@ -218,7 +218,7 @@ class Store:
         )
 
     def _folder(self, kind: str, key: str) -> Path:
-        return self.root / "artifacts" / kind / key
+        return Path(self.root, "artifacts", kind, key)
 
     def _lock_file(self, name: str) -> Path:
         return self.root / "locks" / f"{name if name.isalnum() else digest_json(name)}.lock"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+_making = threading.Lock()  # threads share the folder of their process
 _ours: dict[tuple[int, Path], tuple[Path, FileLock]] = {}
 
 
@@ -32,17 +34,21 @@ def temporary_folder(root: Path) -> Iterator[Path]:
 def own_folder(root: Path) -> Path:
     """Folder of this process below ``temp/``; made, and those of dead processes removed, on the first use."""
     name = (os.getpid(), root.resolve())
-    if name not in _ours or not _ours[name][0].exists():
-        temp = root / "temp"
-        temp.mkdir(parents=True, exist_ok=True)
-        with FileLock(temp / "sweep.lock"):
-            _sweep(temp)
-            own = temp / f"{os.getpid()}-{uuid.uuid4().hex[:12]}"
-            own.mkdir()
-            alive = FileLock(own / "alive", thread_local=False)
-            alive.acquire()
-        _ours[name] = own, alive
-    return _ours[name][0]
+    with _making:
+        if name not in _ours or not _ours[name][0].exists():
+            _ours[name] = _made(root / "temp")
+        return _ours[name][0]
+
+
+def _made(temp: Path) -> tuple[Path, FileLock]:
+    temp.mkdir(parents=True, exist_ok=True)
+    with FileLock(temp / "sweep.lock"):
+        _sweep(temp)
+        own = temp / f"{os.getpid()}-{uuid.uuid4().hex[:12]}"
+        own.mkdir()
+        alive = FileLock(own / "alive", thread_local=False)
+        alive.acquire()
+    return own, alive
 
 
 def _sweep(temp: Path) -> None:

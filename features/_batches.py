@@ -11,7 +11,6 @@ import numpy as np
 import polars as pl
 
 from competitions import Dataset
-from engine import Store
 from features._accumulate import Gathered
 from features._column import FeatureColumn
 from features._errors import FeatureError
@@ -25,6 +24,7 @@ from features._lookup import Codes
 from features._plan import Pass
 from features._registry import Key
 from features._scan import Scan, grid_of
+from features._writing import Writer
 from validation import Window
 
 Frames = Mapping[Window, pl.DataFrame]
@@ -61,14 +61,14 @@ class Aggregated:
 class Work:
     """Aggregates to compute: the passes, and the pairs of each window joined with attributes.
 
-    ``budget_gib``: of the states that are in memory at a time. ``store``: where parts of partitions are kept, if given.
+    ``budget_gib``: of the states that are in memory at a time. ``writer``: what keeps parts of partitions, if given.
     """
 
     dataset: Dataset
     passes: tuple[Pass, ...]
     frames: Frames
     budget_gib: float = math.inf
-    store: Store | None = None
+    writer: Writer | None = None
     grid: Grid = field(init=False)
     groups: Mapping[GroupName, Group] = field(init=False)
 
@@ -121,7 +121,7 @@ def batches(work: Work) -> list[Batch]:
 
 def compute_aggregates(work: Work, after_slice: Callable[[], None] = lambda: None) -> Iterator[Aggregated]:
     """Compute the passes batch by batch, and yield their finished columns window by window."""
-    kept = None if work.store is None else Kept(work.store, work.dataset, work.grid)
+    kept = None if work.writer is None else Kept(work.writer, work.dataset, work.grid)
     for batch in batches(work):
         names = {(one.source, key) for one in batch.passes for key in (one.key, ())}
         groups = {name: group for name, group in work.groups.items() if name in names}

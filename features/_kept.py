@@ -22,6 +22,7 @@ from features._partials import Cells, Known, Partials
 from features._recipes import FORMAT
 from features._states import State
 from features._stored import StoredTable, read_table
+from features._writing import Writer
 
 ROWS = 200_000  # of a partition; fewer are grouped faster than their parts are found
 _CELL, _SIZE = "cell", "size"
@@ -31,9 +32,14 @@ _CELL, _SIZE = "cell", "size"
 class Kept:
     """Where the parts of a data set's partitions are kept, cut at the boundaries of a grid."""
 
-    store: Store
+    writer: Writer
     dataset: Dataset
     grid: Grid
+
+    @property
+    def store(self) -> Store:
+        """Where parts are found."""
+        return self.writer.store
 
     def is_for(self, piece: LogSlice, group: Group) -> bool:
         """Tell whether parts of the group in this partition may be kept, if its key has few values."""
@@ -79,7 +85,7 @@ class Kept:
                 own = own.with_columns(
                     pl.lit(partials.references[state.reference], pl.Float64).alias(state.reference)
                 )
-            self.store.put(self._recipe(piece, partials, state, before, first_cell), StoredTable(own).write)
+            self.writer.put(self._recipe(piece, partials, state, before, first_cell), StoredTable(own).write)
 
     def _first_cell(self, piece: LogSlice) -> int:
         """Cell of the grid that the partition begins in; its own are counted from there."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from itertools import count
 from pathlib import Path
 
 from engine import Job, Settings, Store, run_jobs, stage_progress
@@ -16,6 +17,7 @@ from features._memory import body_gib, pairs_gib, threads_per_job
 from features._plan import make_plan
 from features._recipes import column_recipes
 from features._stored import StoredTable, missing_columns, read_column, read_pairs
+from features._writing import Writer
 from validation import Window
 
 Missing = Mapping[Window, Sequence[str]]
@@ -107,25 +109,24 @@ def _aggregate(
         w: shown(catalogue.dataset, w, read_pairs(catalogue, w, store)).select("pair_id", *keys)
         for w in windows
     }
-    work = Work(catalogue.dataset, passes, frames, settings.memory_gib * SHARE, store)
     recipes = {window: column_recipes(catalogue, window, names) for window in windows}
-    readings = [f"reading part {n + 1}" for n in range(work.n_readings)]
     columns = [f"{name} @ {window.name}" for name in names for window in windows]
-    n_done = 0
-    with stage_progress(
-        "aggregates", [*readings, *columns], n_found=n_found, n_workers=1, n_steps=len(readings)
-    ) as stage:
+    with Writer(store) as writer:
+        work = Work(catalogue.dataset, passes, frames, settings.memory_gib * SHARE, writer)
+        readings = [f"reading part {n + 1}" for n in range(work.n_readings)]
+        steps = count()
+        with stage_progress(
+            "aggregates", [*readings, *columns], n_found=n_found, n_workers=1, n_steps=len(readings)
+        ) as stage:
 
-        def advance() -> None:
-            nonlocal n_done
-            stage.advance(n_done)
-            n_done += 1
+            def advance() -> None:
+                stage.advance(next(steps))
 
-        for window, values, seconds in by_pass(compute_aggregates(work, advance), frames):
-            for name in values.columns:
-                put = StoredTable(values.select(name)).write
-                store.put(recipes[window][name], put, seconds=seconds / values.width)
-                advance()
+            for window, values, seconds in by_pass(compute_aggregates(work, advance), frames):
+                for name in values.columns:
+                    build, each = StoredTable(values.select(name)).write, seconds / values.width
+                    writer.put(recipes[window][name], build, seconds=each, then=advance)
+            writer.finish()
     return len(columns)
 
 

@@ -37,7 +37,7 @@ class StoredTable:
         self.values = values
 
     def write(self, folder: Path) -> None:
-        self.values.write_parquet(folder / _FILE)
+        self.values.write_parquet(folder / _FILE, statistics=False)  # it is only ever read as a whole
 
 
 def read_pairs(catalogue: Catalogue, window: Window, store: Store) -> pl.DataFrame:

@@ -13,7 +13,7 @@ from features._keys import KeyIndex, index_of
 from features._lookup import Codes, distinct, n_distinct
 
 KINDS = pl.Enum(["a", "b", "c", "d"])
-SCHEMA = {"user": pl.UInt32, "kind": KINDS, "shop": pl.UInt16, "is_new": pl.Boolean}
+SCHEMA = pl.Schema({"user": pl.UInt32(), "kind": KINDS, "shop": pl.UInt16(), "is_new": pl.Boolean()})
 KEYS = [("user",), ("user", "kind"), ("shop", "kind", "is_new")]
 ids = st.none() | st.integers(0, 40)
 kinds = st.none() | st.sampled_from("abcd")
