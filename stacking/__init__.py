@@ -8,10 +8,12 @@ from stacking._cv import run_cv
 from stacking._differences import Measured
 from stacking._final import final_scores, read_final_weights
 from stacking._gain import GainPlan, plan_gain
+from stacking._inner import InnerFold, inner_folds
 from stacking._permute import Shuffling
 from stacking._plan import make_plan
 from stacking._refits import Cost, base_fits
 from stacking._sample import TrainingSample
+from stacking._select import Selected, Selection, plan_selection
 
 __all__ = [
     "Ablation",
@@ -21,10 +23,13 @@ __all__ = [
     "Cost",
     "FittedBlend",
     "GainPlan",
+    "InnerFold",
     "Left",
     "Measured",
     "ScoreFrame",
     "Scores",
+    "Selected",
+    "Selection",
     "Shuffling",
     "TrainingSample",
     "base_fits",
@@ -32,10 +37,12 @@ __all__ = [
     "blenders",
     "choose_blend",
     "final_scores",
+    "inner_folds",
     "leave_one_fold_out",
     "make_plan",
     "plan_ablation",
     "plan_gain",
+    "plan_selection",
     "read_final_weights",
     "run_cv",
 ]

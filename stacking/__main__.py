@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,9 +12,12 @@ import typer
 from engine import as_typed, console, out, room_app, run_room, settings_of
 from stacking import run_cv
 from stacking._ablate import plan_ablation
+from stacking._config_file import check_writable, patterns_of, write_config
 from stacking._gain import plan_gain
+from stacking._inner import words_of
 from stacking._plan import make_plan
 from stacking._refits import Cost, base_fits
+from stacking._select import plan_selection, selection_cost
 from stacking._show import blends_table, cv_table
 from stacking._show_left import (
     ablation_facts,
@@ -23,6 +27,7 @@ from stacking._show_left import (
     gain_facts,
     gain_words,
 )
+from stacking._show_select import selection_facts, selection_remarks, steps_table
 from stacking._units import By
 
 app = room_app("Out-of-fold predictions of every model, and their blends.")
@@ -111,6 +116,46 @@ def ablate(
         typer.echo(ablation_markdown(ablation, found))
     else:
         out.print(ablation_table(ablation, found))
+
+
+@app.command("select")
+def select_features(
+    ctx: typer.Context,
+    out_file: Annotated[Path, typer.Option("--out", help="The config file to write.")] = Path(
+        "config.selected.toml"
+    ),
+    budget: Annotated[
+        float, typer.Option(min=0, help="Minutes after which no further step is begun.")
+    ] = 30.0,
+    model: Model = None,
+    as_json: AsJson = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Propose a subset of the features, chosen on train windows only, and write it as a config file of its own."""
+    plan = make_plan(settings_of(ctx))
+    selection = plan_selection(
+        plan, model=model, budget=budget, say=lambda text: console.print(text, markup=False)
+    )
+    console.print(f"Chosen on {words_of(selection.folds)}; no eval window is looked at.", markup=False)
+    first, most = selection_cost(selection)
+    _say([first])
+    console.print(
+        f"The search forward takes {most} fits at most, the one backward a few of each feature; "
+        f"after {budget:g} min no further step is begun."
+    )
+    if dry_run:
+        return
+    check_writable(out_file)
+    found = selection.run()
+    features = patterns_of(plan.catalogue, plan.settings.features, found.columns)
+    write_config(out_file, plan.settings, features, selection_remarks(selection, found))
+    if as_json:
+        typer.echo(json.dumps({**selection_facts(selection, found), "config": str(out_file)}, indent=1))
+        return
+    out.print(steps_table(selection, found))
+    for remark in selection_remarks(selection, found):
+        out.print(remark, markup=False)
+    out.print(f"Next: {as_typed(f'-m stacking --config {out_file} cv')}", markup=False)
 
 
 def _say(costs: Sequence[Cost]) -> None:

@@ -1,0 +1,231 @@
+"""Choose a subset of the features on inner folds: forward by family, then backward by feature."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from engine import DataError
+from features import compute_features
+from stacking._differences import Comparison, Measured, Scored, measure
+from stacking._inner import InnerFold, inner_folds, inner_recipe, inner_scores
+from stacking._oof import plan_fit
+from stacking._plan import Plan
+from stacking._refits import Cost
+from stacking._units import Units, main_model, units_of
+
+ENTER = 0.95  # level of the interval by which a family comes in: surely, since the best of many is looked at
+LEAVE = 0.68  # of that by which a feature stays: one standard error, so that what is left out costs little
+_AT_A_TIME = (
+    2  # candidates that are looked at together; fixed, so that the choice does not depend on the machine
+)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One change of the chosen set: ``what`` came in or left, with the change of the metric that decided it."""
+
+    kind: str
+    what: tuple[str, ...]
+    measured: Measured
+
+
+@dataclass(frozen=True)
+class Selected:
+    """The proposal.
+
+    Attributes
+    ----------
+    columns
+        The chosen columns, in the catalogue's order.
+    steps
+        How they were chosen.
+    against_all
+        The chosen columns against all, on the inner folds (95 %).
+    is_cut_short
+        Whether the budget ended the search.
+    """
+
+    columns: tuple[str, ...]
+    steps: tuple[Step, ...]
+    against_all: Measured
+    is_cut_short: bool
+
+
+@dataclass
+class Selection:
+    """The search. Every fit is an artifact, so a search that was stopped goes on where it was.
+
+    ``say`` is told of each step; ``deadline`` is in seconds of the monotonic clock.
+    """
+
+    plan: Plan
+    model: str
+    folds: tuple[InnerFold, ...]
+    deadline: float
+    say: Callable[[str], None]
+    steps: list[Step] = field(default_factory=list)
+    is_cut_short: bool = False
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """What the model of the config reads."""
+        return self.plan.columns[self.model]
+
+    def run(self) -> Selected:
+        """Search, and compare what was found with all columns."""
+        windows = sorted({w for f in self.folds for w in (*f.train, f.eval)})
+        compute_features(self.plan.catalogue, windows, self.columns, self.plan.store, self.plan.settings)
+        families = units_of(self.plan.catalogue, self.columns, "family")
+        chosen = self.backward(self.forward(families))
+        both = [Comparison("all columns and the chosen ones", *self.scores([self.columns, chosen]))]
+        return Selected(chosen, tuple(self.steps), measure(self.plan, both)[0], self.is_cut_short)
+
+    def forward(self, families: Units) -> tuple[str, ...]:
+        """Add the family that helps most, as long as one surely helps.
+
+        Families are looked at again in the order of what they last added, and the best is taken once no other had
+        added more (lazy greedy, Minoux 1978). What adds nothing alone may add something to others: before the search
+        ends, every family left is tried on top of what was chosen.
+        """
+        chosen: tuple[str, ...] = ()
+        added: dict[str, float] = {}
+        found = self.changes(chosen, families, list(families))
+        while families.keys() - self.taken:
+            added |= {f: self.gain(m) for f, m in found.items()}
+            waiting = sorted((f for f in families if f not in self.taken), key=lambda f: -added[f])
+            stale = [f for f in waiting if f not in found]
+            if waiting[0] in found and self.enters(found[waiting[0]]):
+                best = waiting[0]
+                chosen = self.in_order([*chosen, *families[best]])
+                self.note(Step("family in", (best,), found[best]))
+                found = {}
+            elif not stale:
+                break
+            if self.is_over():
+                break
+            first = [f for f in waiting if f not in found and f not in self.taken][:_AT_A_TIME]
+            found |= self.changes(chosen, families, first)
+        if not chosen:
+            raise DataError(
+                "No family is better than a constant score on the inner folds.",
+                expected="a family whose interval lies on the better side, and 20 users that count at least",
+                todo="look at `python -m stacking ablate`, or choose by hand",
+            )
+        return chosen
+
+    def backward(self, chosen: tuple[str, ...]) -> tuple[str, ...]:
+        """Leave out features, the least important first, while nothing is lost by more than one standard error.
+
+        They are tried in blocks that are halved where they matter, always against the set that this phase began with,
+        so that small losses do not add up unseen.
+        """
+        features = units_of(self.plan.catalogue, chosen, "feature")
+        importance = self.importance(chosen)
+        order = sorted(features, key=lambda f: sum(importance.get(c, 0.0) for c in features[f]))
+        middle = (len(order) + 1) // 2
+        waiting, left_out = [order[:middle], order[middle:]], list[str]()
+        while waiting and not self.is_over():
+            block = waiting.pop(0)
+            out = {c for f in (*left_out, *block) for c in features[f]}
+            rest = tuple(c for c in chosen if c not in out)
+            if not block or not rest:
+                continue
+            names = Comparison(f"without {', '.join(block)}", *self.scores([chosen, rest]))
+            measured = measure(self.plan, [names], level=LEAVE)[0]
+            if not self.is_worse(measured):
+                left_out += block
+                self.note(Step("features out", tuple(block), measured))
+            elif len(block) > 1:
+                half = (len(block) + 1) // 2
+                waiting = [block[:half], block[half:], *waiting]
+        gone = {c for f in left_out for c in features[f]}
+        return tuple(c for c in chosen if c not in gone)
+
+    def changes(self, chosen: tuple[str, ...], families: Units, names: Sequence[str]) -> dict[str, Measured]:
+        """What each family changes when it is added."""
+        sets = [chosen, *(self.in_order([*chosen, *families[name]]) for name in names)]
+        first, *others = self.scores(sets)
+        compared = [Comparison(f"{name} added", first, o) for name, o in zip(names, others, strict=True)]
+        return dict(zip(names, measure(self.plan, compared, level=ENTER), strict=True))
+
+    def scores(self, sets: Sequence[Sequence[str]]) -> list[Scored]:
+        """Scores of the model on sets of columns."""
+        return inner_scores(self.plan, self.model, self.folds, sets, "Inner folds")
+
+    def importance(self, columns: Sequence[str]) -> Mapping[str, float]:
+        """Share of each column in the fits on these columns; empty for models that do not tell."""
+        total: dict[str, float] = {}
+        for of_window in self.scores([columns])[0].values():
+            for _, folder in of_window:
+                for name, share in json.loads(
+                    (folder / "importance.json").read_text(encoding="utf-8")
+                ).items():
+                    total[name] = total.get(name, 0.0) + share
+        return total
+
+    def in_order(self, columns: Iterable[str]) -> tuple[str, ...]:
+        """Put columns into the order in which the model of the config reads them."""
+        wanted = set(columns)
+        return tuple(c for c in self.columns if c in wanted)
+
+    @property
+    def taken(self) -> set[str]:
+        """Families that were chosen."""
+        return {name for step in self.steps if step.kind == "family in" for name in step.what}
+
+    def gain(self, measured: Measured) -> float:
+        """Change of the metric, larger is better."""
+        return measured.change.mean if self.greater else -measured.change.mean
+
+    @property
+    def greater(self) -> bool:
+        """Whether more of the metric is better."""
+        return self.plan.dataset.competition.metric.greater_is_better
+
+    def enters(self, measured: Measured) -> bool:
+        """Tell whether a family surely helps."""
+        return measured.is_better(greater=self.greater)
+
+    def is_worse(self, measured: Measured) -> bool:
+        """Tell whether something was lost by more than one standard error."""
+        return measured.is_better(greater=not self.greater)
+
+    def is_over(self) -> bool:
+        """Tell whether the budget is used up, and remember it."""
+        self.is_cut_short = self.is_cut_short or time.monotonic() > self.deadline
+        return self.is_cut_short
+
+    def note(self, step: Step) -> None:
+        """Keep a step and tell of it."""
+        self.steps.append(step)
+        d = step.measured.change
+        self.say(f"{step.kind}: {', '.join(step.what)} ({d.mean:+.4f} [{d.low:+.4f}, {d.high:+.4f}])")
+
+
+def plan_selection(
+    plan: Plan, *, model: str | None = None, budget: float, say: Callable[[str], None]
+) -> Selection:
+    """Plan the search. ``budget``: minutes after which no further step is begun."""
+    judge = main_model(plan, model)
+    return Selection(plan, judge, inner_folds(plan), time.monotonic() + 60 * budget, say)
+
+
+def selection_cost(selection: Selection) -> tuple[Cost, int]:
+    """The first round's cost, and the most fits that the search forward may take.
+
+    A fit's seconds are those of the model on all columns in the first fold, if it was ever made.
+    """
+    plan, folds = selection.plan, selection.folds
+    families = units_of(plan.catalogue, selection.columns, "family")
+    recipes = [
+        inner_recipe(plan, selection.model, f, columns) for columns in families.values() for f in folds
+    ]
+    n_made = sum(plan.store.find(recipe) is not None for recipe in recipes)
+    whole = plan.store.seconds(plan_fit(plan, selection.model, plan.folds.folds[0]).fit)
+    workers = max(1, plan.settings.threads // plan.threads_per_fit)
+    seconds = None if whole is None else (len(recipes) - n_made) * (1 + whole / 3) / workers
+    most = len(families) * (len(families) + 1) // 2 * len(folds)
+    return Cost("fits of the first round, one family each", len(recipes), n_made, seconds), most
