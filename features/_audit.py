@@ -1,146 +1,137 @@
-"""Prove that features do not know the future and are the same everywhere, or name the one that does not hold."""
+"""Prove that features do not know the future and are the same everywhere, or name the one that does not hold.
+
+``_audit_worlds`` alters the world; ``_audit_facts`` looks at the values. Here it is said on which rows.
+"""
 
 from __future__ import annotations
 
-import ast
-import inspect
-import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import polars as pl
 
-from engine import Job, Settings, run_jobs
-from features._audit_checks import ALTERATIONS, World, sampled
-from features._catalogue import Catalogue
-from features._column import FeatureColumn
-from features._compute import compute_window
-from validation import Window, window_pairs
+from competitions import Competition, random_tables, take_in
+from engine import Json, Settings, Store
+from features._audit_code import reads_by_itself
+from features._audit_facts import facts_of, rows_findings
+from features._audit_finding import Finding, at_the_root, first_of_each
+from features._audit_rows import rows_of, stored_rows
+from features._audit_small import N_PAIRS, N_ROWS, sampled_pairs, small_dataset
+from features._audit_worlds import Worlds, audit_worlds
+from features._catalogue import Catalogue, bind_catalogue
+from features._registry import Registry
+from validation import Folds, Window, plan_folds
 
-ALONE, FEW = "one pair alone", "a few pairs"
-ELSEWHERE = "in another process with one thread"
-READERS = {"open", "solution", "read_text", "read_bytes", "load", "loadtxt", "memmap"}
-READER_STEMS = ("read_", "scan_")
+N_USERS, N_ITEMS, N_GENERATED = 60, 80, 2_000  # of the generated log
 
 
 @dataclass(frozen=True)
-class Finding:
-    """One broken promise: which column, where it is written, which check, and a pair that shows it."""
+class Audit:
+    """What an audit found.
 
-    column: str
-    place: str
-    check: str
-    window: str
-    evidence: str
-    todo: str
+    Attributes
+    ----------
+    findings
+        One a column and check, defects first.
+    columns
+        What was measured of each column: ``feature`` String; ``score`` (the metric with the column alone),
+        ``null_train``, ``null_test``, ``psi``, ``auc`` Float64. Null where there is no such number.
+    about
+        On what it was run: rows, pairs, windows, how many features, the joint AUC.
+    """
+
+    findings: tuple[Finding, ...]
+    columns: pl.DataFrame
+    about: Mapping[str, Json]
+
+    @property
+    def defects(self) -> tuple[Finding, ...]:
+        """The findings that break a promise."""
+        return tuple(f for f in self.findings if f.severity == "defect")
 
 
-def audit(
-    catalogue: Catalogue, windows: Sequence[Window], names: Iterable[str], *, seed: int
-) -> list[Finding]:
-    """Compute the columns in altered worlds and compare. Returns what differs, the first finding a column and check.
+def run_audit(
+    catalogue: Catalogue,
+    folds: Folds,
+    names: Iterable[str],
+    settings: Settings,
+    *,
+    store: Store | None = None,
+    full: bool = False,
+    n_rows: int = N_ROWS,
+) -> Audit:
+    """Audit columns and all that they read.
 
-    The alterations are those of ``ALTERATIONS``, and the pairs computed in a sample and alone.
+    On a log of about ``n_rows`` rows cut from the real one and on a generated log; ``full``: on the whole log and all
+    pairs. Two windows are altered, the first and the last train window before the test. The values that are judged
+    are those in the ``store`` if all model inputs are there, otherwise those computed for the audit.
     """
     names = catalogue.closure(names)
     findings = [f for name in names for f in reads_by_itself(catalogue.columns[name])]
-    for window in windows:
-        world = World(catalogue.dataset, window, window_pairs(catalogue.dataset, window))
-        plain = _values(catalogue, world, names)
-        for check, alter in ALTERATIONS.items():
-            values = _values(catalogue, alter(world, seed), names)
-            findings += _compare(catalogue, plain, values, names, check, window)
-        findings += _check_samples(catalogue, world, plain, names, seed)
-    return _first_of_each(findings)
+    train, test = folds.final.train, folds.final.eval
+    altered = tuple(dict.fromkeys((train[0], train[-1])))
+    dataset = catalogue.dataset if full else small_dataset(catalogue.dataset, (*altered, test), n_rows)
+    n_pairs = None if full else N_PAIRS
+    pairs = {w: sampled_pairs(dataset, w, n_pairs) for w in (*altered, test)}
+    own = replace(catalogue, dataset=dataset)
+    worlds = Worlds(own, names, altered, pairs, settings.seed, settings)
+    plain, found = audit_worlds(worlds, "the whole log" if full else "a small log")
+    findings += at_the_root(catalogue, found)
+    findings += audit_generated(catalogue, names, settings)
+    rows = None if store is None else stored_rows(catalogue, (*altered, test), names, store)
+    if rows is None:
+        source = "the whole log" if full else "the small log"
+        rows = rows_of(dataset, plain.frames, pairs, source)
+    facts = facts_of(catalogue, rows, settings)
+    findings += rows_findings(catalogue, rows, facts)
+    about: dict[str, Json] = {
+        "features": len(names),
+        "log rows": dataset.log.select(pl.len()).collect(engine="streaming").item(),
+        "windows": [w.name for w in (*altered, test)],
+        "pairs": sum(frame.height for frame in pairs.values()),
+        "values from": rows.source,
+        "value pairs": rows.train.height + rows.test.height,
+        "test told from train": facts.joint.test if facts.joint else None,
+        "train windows told apart": facts.joint.train if facts.joint else None,
+        "full": full,
+    }
+    return Audit(tuple(first_of_each(findings)), facts.table, about)
 
 
-def audit_processes(
-    catalogue: Catalogue, windows: Sequence[Window], names: Iterable[str], settings: Settings
+def audit_window(
+    catalogue: Catalogue, windows: Iterable[Window], names: Iterable[str], settings: Settings
 ) -> list[Finding]:
-    """Compute the columns in worker processes with one thread each and compare with those computed here."""
-    names = catalogue.closure(names)
-    elsewhere = settings.model_copy(update={"backend": "processes", "threads": 2})
-    worlds = [World(catalogue.dataset, w, window_pairs(catalogue.dataset, w)) for w in windows]
-    jobs = [Job(f"audit {w.window.name}", _values, (catalogue, w, names)) for w in worlds]
-    jobs = jobs if len(jobs) > 1 else jobs * 2  # one job alone would run in this very process
-    there = run_jobs("audit in processes", jobs, elsewhere)
-    findings: list[Finding] = []
-    for world, values in zip(worlds, there, strict=False):
-        here = _values(catalogue, world, names)
-        findings += _compare(catalogue, here, values, names, ELSEWHERE, world.window)
-    return _first_of_each(findings)
+    """Alter the world of windows of a data set as it is, all pairs; return what does not hold there."""
+    names, windows = catalogue.closure(names), tuple(windows)
+    pairs = {w: sampled_pairs(catalogue.dataset, w, None) for w in windows}
+    worlds = Worlds(catalogue, names, windows, pairs, settings.seed, settings)
+    _, found = audit_worlds(worlds, "the log")
+    findings = [f for name in names for f in reads_by_itself(catalogue.columns[name])]
+    return first_of_each([*findings, *at_the_root(catalogue, found)])
 
 
-def _values(catalogue: Catalogue, world: World, names: Sequence[str]) -> pl.DataFrame:
-    return compute_window(replace(catalogue, dataset=world.dataset), world.window, names, world.pairs)
-
-
-def _check_samples(
-    catalogue: Catalogue, world: World, plain: pl.DataFrame, names: Sequence[str], seed: int
-) -> list[Finding]:
-    """Compute a few pairs, and one alone, of each scope with that scope kept whole."""
-    findings = []
-    for check, n in ((FEW, 100), (ALONE, 1)):
-        for scope in ("row", "user"):
-            own = [n for n in names if catalogue.columns[n].scope == scope]
-            if own:
-                few = sampled(world, scope, seed, n)
-                values = _values(catalogue, few, catalogue.closure(own))
-                findings += _compare(catalogue, plain, values, own, check, world.window)
-    return findings
-
-
-def _compare(
-    catalogue: Catalogue,
-    plain: pl.DataFrame,
-    other: pl.DataFrame,
-    names: Sequence[str],
-    check: str,
-    window: Window,
-) -> list[Finding]:
-    both = other.join(plain, on="pair_id", how="left", validate="1:1", suffix=":plain").sort("pair_id")
-    if not both.height:
-        return []
-    counts = both.select((pl.col(n).ne_missing(pl.col(f"{n}:plain"))).sum().alias(n) for n in names).row(
-        0, named=True
+def audit_generated(catalogue: Catalogue, names: Iterable[str], settings: Settings) -> list[Finding]:
+    """Alter the world of a generated log that is as awkward as real ones: ties, nulls, cold keys, keys met once."""
+    competition = _short(catalogue.dataset.competition)
+    tables = random_tables(
+        competition, n_users=N_USERS, n_items=N_ITEMS, n_rows=N_GENERATED, seed=settings.seed
     )
-    return [
-        _finding(catalogue.columns[n], both, check, window, count) for n, count in counts.items() if count
-    ]
+    declarations = {c.declaration.name: c.declaration for c in catalogue.columns.values()}
+    with TemporaryDirectory() as folder:
+        dataset = take_in(competition, tables, Path(folder), fingerprint="generated")
+        own = bind_catalogue(dataset, Registry(declarations))
+        window = plan_folds(dataset, settings.folds.model_copy(update={"horizon": None})).folds[-1].eval
+        pairs = {window: sampled_pairs(dataset, window, None)}
+        known = own.closure(n for n in names if n in own.columns)
+        worlds = Worlds(own, known, (window,), pairs, settings.seed, settings, is_brief=True)
+        _, found = audit_worlds(worlds, "a generated log")
+    marked = [replace(f, window=f"generated {f.window}") for f in found]
+    return at_the_root(own, marked)
 
 
-def _finding(column: FeatureColumn, both: pl.DataFrame, check: str, window: Window, count: int) -> Finding:
-    name = column.name
-    row = both.filter(pl.col(name).ne_missing(pl.col(f"{name}:plain"))).row(0, named=True)
-    before, after = row[f"{name}:plain"], row[name]
-    evidence = f"{count} of {both.height} pairs differ; pair {row['pair_id']}: {before} became {after}"
-    return Finding(name, str(column.declaration.place), check, window.name, evidence, _todo(check, column))
-
-
-def _todo(check: str, column: FeatureColumn) -> str:
-    if check.startswith("future") or "flipped" in check or "test window" in check:
-        return "read only the history it is given, nothing from the cutoff on"
-    if check in (ALONE, FEW):
-        return "compute each pair by itself, or declare the scope"
-    return f"sort before anything that depends on order, and seed what is random (scope {column.scope})"
-
-
-def reads_by_itself(column: FeatureColumn) -> list[Finding]:
-    """Find calls in the body that read files or the solution: what comes from there cannot be proven."""
-    try:
-        source = textwrap.dedent(inspect.getsource(column.declaration.body))
-    except (OSError, TypeError):
-        return []
-    calls = (node.func for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call))
-    names = {c.attr if isinstance(c, ast.Attribute) else getattr(c, "id", "") for c in calls}
-    found = sorted(n for n in names if n in READERS or n.startswith(READER_STEMS))
-    if not found:
-        return []
-    evidence = f"its body calls {', '.join(found)}"
-    todo = "take what it needs from the history, or make the file a table of the competition"
-    return [Finding(column.name, str(column.declaration.place), "reads files by itself", "", evidence, todo)]
-
-
-def _first_of_each(findings: Sequence[Finding]) -> list[Finding]:
-
-    return list({(f.column, f.check): f for f in reversed(findings)}.values())[::-1]
+def _short(competition: Competition) -> Competition:
+    """Give a competition whose test is a number of rows one that fits the generated log."""
+    is_rows = competition.clock.kind == "row" and isinstance(competition.horizon, int)
+    return replace(competition, horizon=N_GENERATED // 10) if is_rows else competition

@@ -12,7 +12,9 @@ from dataclasses import dataclass, replace
 import polars as pl
 
 from competitions import Dataset
-from validation import Window
+from validation import Window, window_pairs
+
+N_USERS = 10  # of a sample of pairs, about
 
 
 @dataclass(frozen=True)
@@ -97,16 +99,62 @@ ALTERATIONS: Mapping[str, Alteration] = {
 }
 
 
-def sampled(world: World, scope: str, seed: int, n: int) -> World:
-    """Keep a few pairs, with the scope kept whole: ``n`` pairs (row), or all pairs of a few users (user)."""
-    if scope == "window":
-        return world
-    if scope == "row":
-        return replace(world, pairs=world.pairs.sample(n=min(n, world.pairs.height), seed=seed))
+def nothing(world: World, seed: int) -> World:
+    """Leave the world as it is: what differs is not the same twice."""
+    return world
+
+
+def without_future(world: World, seed: int) -> World:
+    """Alter at once: the window made the test window, rows and pairs reordered."""
+    return as_test(pairs_reordered(reordered(world, seed), seed), seed)
+
+
+def other_future(world: World, seed: int) -> World:
+    """Alter at once: the window's labels flipped, rows from the cutoff on deleted and inserted."""
+    return thinned(flipped(world, seed), seed)
+
+
+TOGETHER: Mapping[str, Alteration] = {
+    "as the test window, all in another order": without_future,
+    "another future": other_future,
+}
+"""Several alterations at once. What differs here is taken through each of ``ALTERATIONS`` by itself."""
+
+SAMPLE = "computed for a sample of the pairs"
+FEW, ALONE = "a few pairs", "one pair alone"
+
+
+def of_sample(world: World, seed: int) -> World:
+    """Keep the pairs of a few users, as ``--sample-pairs`` does: the data set tells of no others."""
+    c = world.dataset.competition
+    users = world.pairs[c.user].n_unique()
+    share = min(1.0, N_USERS / max(users, 1))
+    while True:
+        dataset = replace(world.dataset, sample_pairs=share)
+        shown = window_pairs(dataset, world.window).select("pair_id")
+        pairs = world.pairs.join(shown, on="pair_id", how="semi", maintain_order="left")
+        if pairs.height or share >= 1:
+            return World(dataset, world.window, pairs)
+        share = min(1.0, share * 2)
+
+
+def few_pairs(world: World, seed: int) -> World:
+    """Keep the pairs of a few users; the data set stays."""
+    return replace(world, pairs=of_sample(world, seed).pairs)
+
+
+def one_pair(world: World, seed: int) -> World:
+    """Keep one pair of a user who has several."""
     user = world.dataset.competition.user
-    users = world.pairs[user].unique(maintain_order=True)
-    few = users.sample(n=min(max(n // 10, 1), len(users)), seed=seed)
-    return replace(world, pairs=world.pairs.filter(pl.col(user).is_in(few.implode())))
+    several = world.pairs.filter(pl.len().over(user) > 1)
+    return replace(world, pairs=(several if several.height else world.pairs).sample(n=1, seed=seed))
+
+
+def one_user(world: World, seed: int) -> World:
+    """Keep the pairs of the user whose one pair ``one_pair`` keeps."""
+    user = world.dataset.competition.user
+    chosen = one_pair(world, seed).pairs[user][0]
+    return replace(world, pairs=world.pairs.filter(pl.col(user).eq_missing(chosen)))
 
 
 def _future(window: Window) -> pl.Expr:

@@ -13,7 +13,7 @@ from engine import did_you_mean
 from features._aggregates import Aggregate, raw
 from features._errors import FeatureError, MissingColumnError
 from features._lookback import Lookback, as_lookback
-from features._registry import REGISTRY, Declaration, DType, Key, Place, Registry, Scope
+from features._registry import REGISTRY, Declaration, DType, Key, Place, Range, Registry, Scope
 from features._widths import handed_out
 from validation import Window
 
@@ -64,6 +64,7 @@ def aggregate(
     dtype: DType | None = None,
     model_input: bool = True,
     where: Callable[[Log], pl.Expr] | None = None,
+    range: Range | None = None,
     registry: Registry = REGISTRY,
 ) -> Callable[[Body], Body]:
     """Register a grid of columns: an aggregate of the history by each key and lookback.
@@ -74,13 +75,21 @@ def aggregate(
 
     ``fill`` replaces null. ``dtype`` is Float32 unless the aggregate is a count (UInt32) or a value of a column.
     ``model_input=False``: a stepping stone for other features, not offered to models. ``where`` keeps rows before
-    anything else (and before ``last(n)`` counts them).
+    anything else (and before ``last(n)`` counts them). ``range`` is what audits hold the values to, as
+    ``(low, high)``, both included, None for an open end; counts and rates of Booleans have theirs already.
     """
     grid = [(_as_key(k), as_lookback(b)) for k in keys for b in lookbacks]
     return _register(
         "aggregate",
         registry,
-        {"grid": grid, "fill": fill, "dtype": dtype, "model_input": model_input, "where": where},
+        {
+            "grid": grid,
+            "fill": fill,
+            "dtype": dtype,
+            "model_input": model_input,
+            "where": where,
+            "range": range,
+        },
     )
 
 
@@ -94,6 +103,7 @@ def per_pair(
     fill: float | str | None = None,
     dtype: DType | None = None,
     model_input: bool = True,
+    range: Range | None = None,
     registry: Registry = REGISTRY,
 ) -> Callable[[Body], Body]: ...
 def per_pair(
@@ -104,6 +114,7 @@ def per_pair(
     fill: float | str | None = None,
     dtype: DType | None = None,
     model_input: bool = True,
+    range: Range | None = None,
     registry: Registry = REGISTRY,
 ) -> Body | Callable[[Body], Body]:
     """Register an expression over the pairs; the parameters name the columns and features that it reads.
@@ -113,11 +124,11 @@ def per_pair(
     ``scope``: ``"row"`` for elementwise ones; ``"user"`` if it looks at the user's other pairs in the window
     (``.over("user_id")``), ``"window"`` if at all of them: transductive, which some competitions forbid.
     ``each``: names bound to the first parameter one after another; columns are then named ``name__bound``. A tuple of
-    names is bound to the first parameters; its first name is in the column's.
+    names is bound to the first parameters; its first name is in the column's. ``range``: as for ``aggregate``.
     """
     bound = tuple(_as_key(names) for names in each)
     options = {"scope": scope, "each": bound, "fill": fill, "dtype": dtype, "model_input": model_input}
-    decorate = _register("per_pair", registry, options)
+    decorate = _register("per_pair", registry, {**options, "range": range})
     return decorate if body is None else decorate(body)
 
 
@@ -127,6 +138,7 @@ def table(
     columns: Mapping[str, DType],
     needs: Sequence[str] = (),
     meanings: Mapping[str, str] | None = None,
+    ranges: Mapping[str, Range] | None = None,
     fill: float | str | None = None,
     model_input: bool = True,
     registry: Registry = REGISTRY,
@@ -134,12 +146,12 @@ def table(
     """Register a function ``(history, window) -> LazyFrame`` that gives the key and ``columns``, one row a key.
 
     Columns are named ``column__key``. ``needs`` names the columns of the history that it reads: it gets those, the
-    clock and the row number; without it, all of them. ``meanings`` may say more of single columns than the docstring.
+    clock and the row number; without it, all of them. ``meanings`` may say more of single columns than the docstring,
+    and ``ranges`` hold them to a range, as for ``aggregate``.
     """
     options = {"key": _as_key(key), "columns": dict(columns), "needs": tuple(needs), "fill": fill}
-    return _register(
-        "table", registry, {**options, "meanings": dict(meanings or {}), "model_input": model_input}
-    )
+    more = {"meanings": dict(meanings or {}), "ranges": dict(ranges or {}), "model_input": model_input}
+    return _register("table", registry, {**options, **more})
 
 
 def fitted(
@@ -148,6 +160,7 @@ def fitted(
     needs: Sequence[str] = (),
     variants: Mapping[str, Mapping[str, Any]] | None = None,
     meanings: Mapping[str, str] | None = None,
+    ranges: Mapping[str, Range] | None = None,
     scope: Scope = "row",
     fill: float | str | None = None,
     model_input: bool = True,
@@ -157,7 +170,7 @@ def fitted(
 
     ``variants`` maps a name to the arguments of the class: each variant is fitted by itself and its columns are named
     ``column__variant``. ``needs`` names the columns of the history that it reads, as for ``table``; ``"{name}"`` in it
-    stands for the variant's argument of that name.
+    stands for the variant's argument of that name. ``ranges``: as for ``table``.
     """
     options = {
         "columns": dict(columns),
@@ -165,11 +178,8 @@ def fitted(
         "variants": dict(variants or {}),
         "scope": scope,
     }
-    return _register(
-        "fitted",
-        registry,
-        {**options, "meanings": dict(meanings or {}), "fill": fill, "model_input": model_input},
-    )
+    more = {"meanings": dict(meanings or {}), "ranges": dict(ranges or {}), "fill": fill}
+    return _register("fitted", registry, {**options, **more, "model_input": model_input})
 
 
 def _register(kind: Any, registry: Registry, options: Mapping[str, Any]) -> Callable[[Body], Body]:
@@ -182,11 +192,28 @@ def _register(kind: Any, registry: Registry, options: Mapping[str, Any]) -> Call
                 f"Feature {name!r} ({place}) has no docstring.",
                 expected="a first line that says what the feature means, its unit and what null means",
             )
+        _check_ranges(name, place, options)
         feature = name.lower() if kind == "fitted" else name
         registry.add(Declaration(feature, kind, body, place, lines[0], dict(options)))
         return body
 
     return decorate
+
+
+def _check_ranges(name: str, place: Place, options: Mapping[str, Any]) -> None:
+    """Raise FeatureError for a range that no value can lie in, and for one of a column that is not declared."""
+    ranges = {**options.get("ranges", {}), **({"": options["range"]} if options.get("range") else {})}
+    for column, (low, high) in ranges.items():
+        if low is not None and high is not None and not low <= high:
+            raise FeatureError(
+                f"Feature {name!r} ({place}) has the range {low} to {high}.",
+                expected="the lower bound first",
+            )
+        if column and column not in options["columns"]:
+            near = did_you_mean(column, options["columns"])
+            raise FeatureError(
+                f"Feature {name!r} ({place}) has a range of {column!r}, which is none of its columns.{near}"
+            )
 
 
 def _as_key(key: str | Sequence[str]) -> Key:

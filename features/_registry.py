@@ -12,6 +12,7 @@ import polars as pl
 
 from features._errors import FeatureError
 
+Range = tuple[float | None, float | None]
 Scope = Literal["row", "user", "window"]
 Key = tuple[str, ...]
 DType = pl.DataType | type[pl.DataType]

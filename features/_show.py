@@ -1,4 +1,4 @@
-"""What ``python -m features`` shows: the catalogue and the findings of audits, as tables or as JSON."""
+"""What ``python -m features`` shows: the catalogue, as tables or as JSON."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from rich.table import Table
 from rich.text import Text
 
 from engine import Json, Store
-from features._audit import Finding
 from features._catalogue import Catalogue, dtype_name
 from features._column import FeatureColumn
 from features._recipes import column_recipes
@@ -65,15 +64,4 @@ def unavailable_table(reasons: Mapping[str, str]) -> Table:
     table.add_column("because it", overflow="fold")
     for name, reason in sorted(reasons.items()):
         table.add_row(Text(name), Text(reason))
-    return table
-
-
-def findings_table(findings: Sequence[Finding]) -> Table:
-    """Lay the findings of an audit out for the terminal."""
-    table = Table(title=f"{len(findings)} findings", title_justify="left", expand=True)
-    for heading in ("feature", "where", "check", "evidence", "to do"):
-        table.add_column(heading, overflow="fold")
-    for f in findings:
-        place = f"{f.place} {f.window}".strip()
-        table.add_row(*(Text(t) for t in (f.column, place, f.check, f.evidence, f.todo)))
     return table

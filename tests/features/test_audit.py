@@ -1,22 +1,21 @@
-"""Planted defects are caught and named; the catalogue itself is without findings."""
+"""Planted defects are caught and named, with their place; the catalogue itself is without defects."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
-from itertools import count as counter
+import inspect
+import os
 from pathlib import Path
 
 import polars as pl
 import pytest
 
-from competitions import Dataset, get_competition, open_dataset, random_tables, take_in
+from competitions import Dataset, get_competition, random_tables, take_in
 from engine import Settings
-from features import Log, Registry, Window, aggregate, bind_catalogue, fitted, mean, per_pair, table
-from features._audit import Finding, audit
+from features import Catalogue, Registry, Window, bind_catalogue, fitted, load_catalogue, per_pair
+from features._audit import Audit, audit_window, run_audit
+from features._audit_finding import Finding
+from tests.features.planted_defects import DEFECTS, WARNINGS, plant
 from validation import plan_folds
-
-Planter = Callable[[Registry, Settings], None]
 
 
 @pytest.fixture(scope="module")
@@ -30,128 +29,50 @@ def last_eval(dataset: Dataset, settings: Settings) -> Window:
     return plan_folds(dataset, settings.folds).folds[-1].eval
 
 
-def one_off(registry: Registry, settings: Settings) -> None:
-    @table(key="item_id", columns={"leaked": pl.Float32}, registry=registry)
-    def time_bound_off_by_one(history: pl.LazyFrame, window: Window) -> pl.LazyFrame:
-        """Mean rating up to and including the cutoff."""
-        log = open_dataset(settings).log.filter(pl.col("clock") <= window.cutoff)
-        return log.group_by("item_id").agg(pl.col("rating").mean().cast(pl.Float32).alias("leaked"))
-
-
-def over_the_full_log(registry: Registry, settings: Settings) -> None:
-    @table(key="item_id", columns={"leaked": pl.UInt32}, registry=registry)
-    def full_log(history: pl.LazyFrame, window: Window) -> pl.LazyFrame:
-        """Number of rows of the item, ever."""
-        return open_dataset(settings).log.group_by("item_id").agg(pl.len().cast(pl.UInt32).alias("leaked"))
-
-
-def shifted(registry: Registry, settings: Settings) -> None:
-    @table(key="user_id", columns={"leaked": pl.Float32}, registry=registry)
-    def next_rating(history: pl.LazyFrame, window: Window) -> pl.LazyFrame:
-        """Rating of the row after the user's last one."""
-        following = (
-            pl.col("rating").shift(-1).over("user_id", order_by="row").cast(pl.Float32).alias("leaked")
-        )
-        rows = open_dataset(settings).log.with_columns(following).filter(pl.col("clock") < window.cutoff)
-        return rows.group_by("user_id").agg(pl.col("leaked").sort_by("clock", "row").last())
-
-
-def fitted_on_everything(registry: Registry, settings: Settings) -> None:
-    @fitted(columns={"leaked": pl.Float64}, registry=registry)
-    class Everything:
-        """Mean rating of the whole log."""
-
-        def fit(self, history: pl.LazyFrame, window: Window) -> None:
-            self.mean = (
-                open_dataset(settings).log.select(pl.col("rating").mean()).collect(engine="in-memory").item()
-            )
-
-        def transform(self, pairs: pl.DataFrame) -> pl.DataFrame:
-            return pairs.select("pair_id", pl.lit(self.mean, pl.Float64).alias("leaked"))
-
-
-def label_of_the_pair(registry: Registry, settings: Settings) -> None:
-    @fitted(columns={"leaked": pl.Int8}, registry=registry)
-    class Label:
-        """The pair's own relevance."""
-
-        def fit(self, history: pl.LazyFrame, window: Window) -> None:
-            self.labels = (
-                open_dataset(settings)
-                .log.select(pl.col("row").alias("pair_id"), "relevance")
-                .collect(engine="in-memory")
-            )
-
-        def transform(self, pairs: pl.DataFrame) -> pl.DataFrame:
-            labelled = pairs.join(self.labels, on="pair_id", how="left", validate="1:1")
-            return labelled.select("pair_id", pl.col("relevance").alias("leaked"))
-
-
-def random_number(registry: Registry, settings: Settings) -> None:
-    numbers = counter()
-
-    @fitted(columns={"leaked": pl.Int64}, registry=registry)
-    class Unseeded:
-        """A number that is another one each time."""
-
-        def fit(self, history: pl.LazyFrame, window: Window) -> None:
-            self.number = next(numbers)
-
-        def transform(self, pairs: pl.DataFrame) -> pl.DataFrame:
-            return pairs.select("pair_id", pl.lit(self.number, pl.Int64).alias("leaked"))
-
-
-def others_in_the_sample(registry: Registry, settings: Settings) -> None:
-    @fitted(columns={"leaked": pl.UInt32}, registry=registry)
-    class Crowd:
-        """Number of pairs that are computed together."""
-
-        def fit(self, history: pl.LazyFrame, window: Window) -> None:
-            return None
-
-        def transform(self, pairs: pl.DataFrame) -> pl.DataFrame:
-            return pairs.select("pair_id", pl.lit(pairs.height, pl.UInt32).alias("leaked"))
-
-
-def order_of_rows(registry: Registry, settings: Settings) -> None:
-    @table(key="user_id", columns={"leaked": pl.UInt32}, registry=registry)
-    def physical_order(history: pl.LazyFrame, window: Window) -> pl.LazyFrame:
-        """Item of the row that lies first in the file."""
-        log = open_dataset(settings).log.filter(pl.col("clock") < window.cutoff)
-        return log.group_by("user_id").agg(pl.col("item_id").first().cast(pl.UInt32).alias("leaked"))
-
-
-@pytest.mark.parametrize(
-    ("plant", "check"),
-    [
-        (one_off, "labels of the window flipped"),
-        (over_the_full_log, "future truncated"),
-        (shifted, "future truncated"),
-        (fitted_on_everything, "future perturbed"),
-        (label_of_the_pair, "labels of the window flipped"),
-        (random_number, "future truncated"),
-        (others_in_the_sample, "one pair alone"),
-        (order_of_rows, "rows of the log reordered"),
-    ],
-)
-def test_planted_leak_is_caught_and_named(
-    plant: Planter, check: str, generated: Dataset, movielens_settings: Settings
-) -> None:
+@pytest.fixture(scope="module")
+def planted(
+    generated: Dataset, movielens_settings: Settings, tmp_path_factory: pytest.TempPathFactory
+) -> Audit:
+    """One audit of all planted defects together."""
     registry = Registry()
-    plant(registry, movielens_settings)
-
-    @aggregate(keys=["item_id"], registry=registry)
-    def honest(log: Log) -> object:
-        """Mean rating."""
-        return mean(log.rating)
-
+    plant(registry, movielens_settings, tmp_path_factory.mktemp("file") / "scores.parquet")
     catalogue = bind_catalogue(generated, registry)
-    findings = audit(catalogue, [last_eval(generated, movielens_settings)], catalogue.columns, seed=1)
-    assert check in {f.check for f in findings}
-    (name,) = {f.column for f in findings}
-    assert name.startswith("leaked")
-    assert {f.place.split(":")[0] for f in findings} == {Path(__file__).name}
-    assert all(f.evidence for f in findings)
+    folds = plan_folds(generated, movielens_settings.folds)
+    return run_audit(catalogue, folds, catalogue.columns, movielens_settings)
+
+
+def named(audit: Audit, column: str) -> dict[str, Finding]:
+    return {f.check: f for f in audit.findings if f.column == column}
+
+
+def line_of(column: str) -> int:
+    """Where the feature that gives a column is written: the line of its decorator."""
+    lines = Path(inspect.getfile(plant)).read_text(encoding="utf-8").splitlines()
+    stem = column.partition("__")[0]
+    at = next(i for i, text in enumerate(lines) if f'{{"{stem}": pl.' in text or f"def {stem}(" in text)
+    return at + 1 if lines[at].lstrip().startswith("@") else at
+
+
+@pytest.mark.parametrize(("column", "check"), DEFECTS.items())
+def test_planted_defect_is_caught_and_named(column: str, check: str, planted: Audit) -> None:
+    found = named(planted, column)
+    assert check in found, found
+    finding = found[check]
+    assert finding.severity == "defect"
+    assert finding.place == f"planted_defects.py:{line_of(column)}"
+    assert finding.evidence
+    assert finding.todo
+
+
+@pytest.mark.parametrize(("column", "check"), WARNINGS.items())
+def test_what_only_these_data_tell_is_a_warning(column: str, check: str, planted: Audit) -> None:
+    finding = named(planted, column)[check]
+    assert finding.severity == "warning"
+    assert finding.place == f"planted_defects.py:{line_of(column)}"
+
+
+def test_honest_features_beside_them_are_left_alone(planted: Audit) -> None:
+    assert {f.column for f in planted.defects} == set(DEFECTS)
 
 
 def test_scope_declared_too_narrow_is_caught(generated: Dataset, movielens_settings: Settings) -> None:
@@ -162,46 +83,58 @@ def test_scope_declared_too_narrow_is_caught(generated: Dataset, movielens_setti
         """Number of pairs of the item in the window: looks at all users, not at the one declared."""
         return item_id.len().over(item_id)
 
+    @fitted(columns={"crowd": pl.UInt32}, registry=registry)
+    class Crowd:
+        """Number of pairs that are computed together."""
+
+        def fit(self, history: pl.LazyFrame, window: Window) -> None:
+            return None
+
+        def transform(self, pairs: pl.DataFrame) -> pl.DataFrame:
+            return pairs.select("pair_id", pl.lit(pairs.height, pl.UInt32).alias("crowd"))
+
     catalogue = bind_catalogue(generated, registry)
-    findings = audit(catalogue, [last_eval(generated, movielens_settings)], catalogue.columns, seed=1)
-    assert {(f.column, f.check) for f in findings} >= {("popularity_here", "a few pairs")}
+    window = last_eval(generated, movielens_settings)
+    findings = audit_window(catalogue, [window], catalogue.columns, movielens_settings)
+    found = {(f.column, f.check) for f in findings}
+    assert found >= {
+        ("popularity_here", "a few pairs"),
+        ("crowd", "a few pairs"),
+        ("crowd", "one pair alone"),
+    }
 
 
-def test_reading_a_file_is_told(generated: Dataset, movielens_settings: Settings, tmp_path: Path) -> None:
+def test_another_value_in_another_process_is_caught(generated: Dataset, movielens_settings: Settings) -> None:
     registry = Registry()
-    file = tmp_path / "scores.parquet"
-    pl.DataFrame(
-        {"item_id": [1], "leaked": [0.5]}, schema={"item_id": pl.UInt32, "leaked": pl.Float32}
-    ).write_parquet(file)
 
-    @table(key="item_id", columns={"leaked": pl.Float32}, registry=registry)
-    def from_a_file(history: pl.LazyFrame, window: Window) -> pl.LazyFrame:
-        """Scores from somewhere."""
-        return pl.scan_parquet(file)
+    @fitted(columns={"process": pl.Int64}, registry=registry)
+    class Process:
+        """Number of the process."""
+
+        def fit(self, history: pl.LazyFrame, window: Window) -> None:
+            self.number = os.getpid()
+
+        def transform(self, pairs: pl.DataFrame) -> pl.DataFrame:
+            return pairs.select("pair_id", pl.lit(self.number, pl.Int64).alias("process"))
 
     catalogue = bind_catalogue(generated, registry)
-    findings = audit(catalogue, [last_eval(generated, movielens_settings)], catalogue.columns, seed=1)
-    assert [(f.column, f.check) for f in findings] == [("leaked__item_id", "reads files by itself")]
+    window = last_eval(generated, movielens_settings)
+    settings = movielens_settings.model_copy(update={"backend": "processes"})
+    findings = audit_window(catalogue, [window], catalogue.columns, settings)
+    assert {(f.column, f.check) for f in findings} == {("process", "in another process with one thread")}
 
 
-@pytest.fixture(scope="module")
-def findings_by_column(
-    movielens_catalogue: object, generated: Dataset, movielens_settings: Settings
-) -> dict[str, list[Finding]]:
-    """Audit every registered feature on the real log (an early and a late window) and on a generated one."""
-    from features import Catalogue, load_catalogue
-
-    assert isinstance(movielens_catalogue, Catalogue)
-    windows = plan_folds(movielens_catalogue.dataset, movielens_settings.folds).windows
-    found = audit(movielens_catalogue, [windows[0], windows[-2]], movielens_catalogue.columns, seed=3)
+def test_no_registered_feature_has_a_defect(
+    movielens_catalogue: Catalogue, generated: Dataset, movielens_settings: Settings
+) -> None:
+    """On a part of the real log and on a generated one."""
+    folds = plan_folds(movielens_catalogue.dataset, movielens_settings.folds)
+    audit = run_audit(
+        movielens_catalogue, folds, movielens_catalogue.columns, movielens_settings, n_rows=8_000
+    )
+    assert audit.defects == ()
+    assert audit.about["features"] == len(movielens_catalogue.columns)
     small = load_catalogue(generated)
     late = last_eval(generated, movielens_settings)
-    found += audit(small, [late, replace(late, cutoff=late.cutoff - 2)], small.columns, seed=3)
-    by_column: dict[str, list[Finding]] = {}
-    for finding in found:
-        by_column.setdefault(finding.column, []).append(finding)
-    return by_column
-
-
-def test_no_registered_feature_knows_the_future(findings_by_column: dict[str, list[Finding]]) -> None:
-    assert findings_by_column == {}
+    gap = Window(late.cutoff - 2, late.start, late.until)
+    assert audit_window(small, [late, gap], small.columns, movielens_settings) == []
