@@ -93,7 +93,7 @@ class Partials:
 
     def of_narrowed(self, rows: pl.DataFrame, until: int) -> pl.DataFrame:
         """Give the parts by ``code`` of what ``narrowed`` gave."""
-        if self.is_reducible and not self.watched:
+        if rows.height and self.is_reducible and not self.watched:
             return reduced(self.states, rows, self.schema, self.references)
         lazy = rows.lazy().group_by("code").agg(self._expressions(until))
         return self._within_range(lazy.collect(engine=self.engine))
