@@ -10,7 +10,7 @@ export PYTHONDONTWRITEBYTECODE ?=
 MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
-.PHONY: help setup submit test cv features audit check bench
+.PHONY: help setup submit test cv features page audit check bench
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
@@ -29,16 +29,20 @@ cv: setup ## cross-validate every model and write the report: reports/cv.html
 features: setup ## list the feature catalogue
 	@$(PY) -m features $(SET) list $(ARGS)
 
+page: setup ## write docs/features.md, the catalogue with meanings, from the feature files
+	@$(PY) -m features page
+
 audit: setup ## prove that no feature leaks
 	@$(PY) -m features $(SET) audit $(ARGS)
 
 test: setup ## run the tests
 	@$(PY) -m pytest -n 2 $(ARGS)
 
-check: setup ## lint, formatting, types
+check: setup ## lint, formatting, types, docs/features.md
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
 	@.venv/bin/mypy
+	@$(PY) -m features page --check
 
 bench: setup ## run the benchmarks, side by side with what one would use instead
 	@for file in benchmarks/[a-z]*.py; do $(PY) -m benchmarks.$$(basename $$file .py) || exit 1; done

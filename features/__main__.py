@@ -12,7 +12,7 @@ from rich.text import Text
 
 from competitions import Dataset, open_dataset
 from engine import Settings, Store, out, room_app, run_room, settings_of, write_atomically
-from features import Catalogue, FeatureError, load_catalogue
+from features import Catalogue, FeatureError, load_catalogue, load_registry
 from features._audit_show import audit_tables
 from features._audit_stored import stored_audit
 from features._card import card_columns, card_file_name, make_cards
@@ -21,6 +21,7 @@ from features._card_show import show_cards
 from features._explain import plan_facts, plan_tables
 from features._new import import_feature, next_steps, write_feature
 from features._new_bodies import Kind
+from features._page import check_page, write_page
 from features._show import catalogue_rows, catalogue_table, unavailable_table
 from validation import Window, plan_folds
 
@@ -122,6 +123,22 @@ def new_feature(
     inline = settings.model_copy(update={"backend": "inline"})
     show_card(dataset, load_catalogue(dataset), name, inline)
     out.print(Text.assemble(("Next: ", "bold"), next_steps(name)))
+
+
+@app.command("page")
+def write_catalogue_page(
+    check: Annotated[
+        bool, typer.Option("--check", help="Only say whether it is current; exit code 1 if not.")
+    ] = False,
+) -> None:
+    """Write docs/features.md, the catalogue with meanings, from the feature files. Needs no data."""
+    registry = load_registry()
+    if check:
+        check_page(registry)
+        out.print("docs/features.md is current.")
+        return
+    changed = write_page(registry)
+    out.print(f"docs/features.md: {'written' if changed else 'current already'}.")
 
 
 def _bound(ctx: typer.Context) -> tuple[Settings, Catalogue, tuple[Window, ...]]:

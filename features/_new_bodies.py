@@ -24,21 +24,20 @@ def class_name(name: str) -> str:
 
 
 def aggregate_text(name: str, catalogue: Catalogue) -> str:
-    """A smoothed mean of an outcome over the last rows of the user, the item and its source."""
+    """The mean of an outcome over the last rows of the user, the item and its source."""
     c = catalogue.dataset.competition
     keys = [key for key in (c.user, c.item, c.source) if key]
     outcome = _outcome(catalogue)
     value = f"log.{outcome}" if outcome.isidentifier() else f"log[{_quoted(outcome)}]"
     is_share = catalogue.dataset.history_schema[outcome] == pl.Boolean
-    meaning = f"Smoothed share of {outcome}" if is_share else f"Smoothed mean of {outcome}"
     return f'''{_intro(name)}
-from features import Aggregate, Log, aggregate, last, smoothed
+from features import Aggregate, Log, aggregate, last, mean
 
 
 @aggregate(keys=[{", ".join(map(_quoted, keys))}], lookbacks=[last(10), last(30)])
 def {name}(log: Log) -> Aggregate:
-    """{meaning} in the key's last exposures; null only without any history."""
-    return smoothed({value}, strength=3)
+    """{"Share" if is_share else "Mean"} of {outcome} in the key's last exposures; null if it has none."""
+    return mean({value})
 '''
 
 

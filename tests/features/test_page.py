@@ -1,0 +1,87 @@
+"""docs/features.md is what the feature files say, on any machine and without any data."""
+
+from __future__ import annotations
+
+import doctest
+from pathlib import Path
+
+import pytest
+
+from features import Aggregate, FeatureError, Log, Registry, aggregate, count, load_registry, per_pair
+from features import _page as page
+from features import _page_rows as page_rows
+
+
+@pytest.fixture(scope="module")
+def text() -> str:
+    return page.page_text(load_registry())
+
+
+def test_the_page_in_docs_is_current(text: str) -> None:
+    assert page.PAGE.read_text(encoding="utf-8") == text, (
+        "docs/features.md is not what the feature files say now: run python -m features page"
+    )
+
+
+def test_every_feature_function_has_a_row_and_every_family_a_section(text: str) -> None:
+    declared = load_registry().declarations.values()
+    lines = text.splitlines()
+    rows = [line.split("|")[1].strip() for line in lines if line.startswith("| `")]
+    assert sorted(rows) == sorted(f"`{declaration.name}`" for declaration in declared)
+    sections = [line.removeprefix("## ") for line in lines if line.startswith("## ")]
+    assert sections == sorted({declaration.place.file.stem for declaration in declared})
+    assert "Smoothed share of exposures that ended in a like; null only without any history." in text
+
+
+def test_the_same_registry_gives_the_same_page(text: str) -> None:
+    declarations = load_registry().declarations
+    other_order = Registry(dict(reversed(declarations.items())))
+    assert page.page_text(other_order) == text
+
+
+def test_a_stale_page_is_named_with_the_command_that_mends_it(
+    tmp_path: Path, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(page, "page_text", lambda registry: text)
+    stale = tmp_path / "features.md"
+    stale.write_text(text.replace("ended in a like", "ended in tears"), encoding="utf-8")
+    with pytest.raises(FeatureError, match="run python -m features page") as refused:
+        page.check_page(load_registry(), stale)
+    assert "ended in tears" in str(refused.value)
+    assert page.write_page(load_registry(), stale)
+    assert not page.write_page(load_registry(), stale)
+    page.check_page(load_registry(), stale)
+    with pytest.raises(FeatureError, match="run python -m features page"):
+        page.check_page(load_registry(), tmp_path / "missing.md")
+
+
+def test_what_a_competition_lacks_is_said(tmp_path: Path) -> None:
+    registry = Registry()
+
+    @aggregate(keys=["user_id", "source_id", "main_genre"], lookbacks=[None, "7d"], registry=registry)
+    def n_passed_on(log: Log) -> Aggregate:
+        """Number of <rows> | passed on to *others*; 0 if none."""
+        return count(log.share)
+
+    @per_pair(each=["n_passed_on__source_id"], model_input=False, registry=registry)
+    def doubled(value: object) -> object:
+        """Twice the value."""
+        return value * 2  # type: ignore[operator]
+
+    text = page.page_text(registry)
+    (row,) = (line for line in text.splitlines() if line.startswith("| `n_passed_on`"))
+    _, name, meaning, columns, kind, movielens, vk2024, _ = row.replace("\\|", "/").split("|")
+    assert meaning.strip() == r"Number of &lt;rows> / passed on to \*others\*; 0 if none."
+    assert columns.strip() == "by `user_id`, `source_id`, `main_genre`<br>over `all`, `7d`"
+    assert kind.strip() == "@aggregate<br>UInt32"
+    assert movielens.strip() == "0 of 6: needs `share`"
+    assert vk2024.strip() == "2 of 6: needs a time clock for the lookback `7d`, `main_genre`"
+    (row,) = (line for line in text.splitlines() if line.startswith("| `doubled`"))
+    assert "of `n_passed_on__source_id` | @per_pair<br>Int64<br>not offered to models" in row
+    assert row.endswith("| 0 of 1: needs `share` | 1 |")
+    assert name.strip() == "`n_passed_on`"
+
+
+def test_examples_of_docstrings_hold() -> None:
+    for module in (page, page_rows):
+        assert doctest.testmod(module).failed == 0
