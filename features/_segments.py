@@ -29,11 +29,19 @@ _SUMMED = (
 
 
 def can_reduce(states: Sequence[State], schema: pl.Schema) -> bool:
-    """Tell whether every state is a number of rows, a sum of what rows add, or an extreme of integers."""
+    """Tell whether every state is a number of rows, a sum of what rows add, or an extreme of integers.
+
+    What leaves rows out (``x.filter(...)``) has no value for each of them.
+    """
     return all(
         state.operation == "count"
-        or state.by_row(schema, 0.0) is not None
-        or (is_integer_extreme(state, schema) and is_rowwise(state.expression))
+        or (
+            state.expression.meta.is_known_length()
+            and (
+                state.by_row(schema, 0.0) is not None
+                or (is_integer_extreme(state, schema) and is_rowwise(state.expression))
+            )
+        )
         for state in states
     )
 
