@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from features import Window, codes, fitted
+from features import Window, codes, fitted, per_pair
 from features.cooccurrence import Together, Values, go_together, rows_where
 from features.covisitation import COLUMNS, MEANINGS, Lists, as_columns, lists_of, recent_rows, weighed
 from features.neighbours import chunks
@@ -63,3 +63,9 @@ def taste(pairs: pl.DataFrame, entity: str, together: Together, taken: Lists) ->
         summed[part] = np.bincount(met.pair, taken.weight[met.entry] * lift, minlength=part.stop - part.start)
     unknown = (taken.n_rows[user] == 0) | (together.of_entity[one] == 0)
     return np.where(unknown, np.nan, summed / np.maximum(taken.n_rows[user], 1.0))
+
+
+@per_pair(scope="user", each=["covisit_taste__source_watch", "covisit_lift__source_like"])
+def covisit_rank(value: pl.Expr, user_id: pl.Expr) -> pl.Expr:
+    """Rank of the value within the user's pairs as a share in (0, 1], ties averaged; null where the value is null."""
+    return value.rank("average").over(user_id) / value.count().over(user_id)

@@ -79,11 +79,16 @@ def meetings(keys: Positions, rows: Positions, lists: csr_matrix, users: Positio
     lists
         Sparse (n_users, n_entities), columns sorted and without repetitions.
     """
-    n_entries = np.diff(lists.indptr)[users].astype(np.int64)
-    first = np.cumsum(n_entries) - n_entries
-    pair = np.repeat(np.arange(len(users)), n_entries)
-    entry = np.arange(len(pair)) + np.repeat(lists.indptr[users] - first, n_entries)
+    pair, entry = entries(lists, users)
     wanted = rows[pair] * lists.shape[1] + lists.indices[entry]
     cell = np.searchsorted(keys, wanted)
     is_there = keys[np.minimum(cell, len(keys) - 1)] == wanted if len(keys) else np.zeros(len(wanted), bool)
     return Meetings(pair[is_there], cell[is_there], entry[is_there])
+
+
+def entries(lists: csr_matrix, users: Positions) -> tuple[Positions, Positions]:
+    """Lay out the lists of users (n_pairs,): the position of the pair, ascending, and that in the lists' data."""
+    n_entries = np.diff(lists.indptr)[users].astype(np.int64)
+    first = np.cumsum(n_entries) - n_entries
+    pair = np.repeat(np.arange(len(users)), n_entries)
+    return pair, np.arange(len(pair)) + np.repeat(lists.indptr[users] - first, n_entries)

@@ -1,0 +1,148 @@
+"""Content: how near the item's vector is to those of what the user liked, disliked, watched, left and took warmly.
+
+Products are taken row by row, never as one product of matrices, whose rounding depends on how many rows there are.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+from scipy.sparse import csr_matrix
+
+from features import Window, codes, fitted, per_pair
+from features.cooccurrence import Values, later_rows
+from features.covisitation import Lists, as_columns, lists_of
+from features.genres import cosine
+from features.neighbours import chunks
+from features.vectors import Vectors, as_vectors, item_vectors, lengths, unit
+from features.warmth import NEEDS, WarmRows, warm_rows
+from features.weightings import entries
+
+RECENT, NEAREST, WARM_ROWS = 50, 20, 200  # of the user's last rows: for means, for the nearest, for warmth
+WATCHED, LEFT = 0.8, 0.2  # share of the clip from which on it is watched, below which it is left
+CHUNK_ENTRIES = 400_000  # of the lists of a chunk of pairs: about 500 bytes each
+
+_LISTS = ("liked", "disliked", "watched", "ignored")
+_KNOWN = "null if either is unknown."
+_MEANINGS = {
+    **{f"content_to_{of}": f"Cosine with the mean of the user's last 50 clips {of}; {_KNOWN}" for of in _LISTS},
+    **{f"content_nearest_{of}": f"Highest cosine with one of the last 20 clips {of}; {_KNOWN}" for of in _LISTS},
+    "content_taste": "Cosine with the mean of the clips liked minus that of those disliked; null if any is unknown.",
+    "content_interest": "Cosine with the mean of the clips watched minus that of those ignored; null if unknown.",
+    "content_warmth": "Cosine with the user's last 200 clips summed by warmth (watched beyond what is usual, "
+    f"likes, less dislikes); {_KNOWN}",
+    "content_source_warmth": f"Cosine of the mean vector of the source with the same sum; {_KNOWN}",
+    "content_source_liked": f"Cosine of the mean vector of the source with the mean of the clips liked; {_KNOWN}",
+    "content_typical": f"Cosine of the item with the mean vector of its source; {_KNOWN}",
+    "content_norm": "Length of the item's content vector; null if unknown.",
+}  # fmt: skip
+
+
+@fitted(
+    columns=dict.fromkeys(_MEANINGS, pl.Float32),
+    needs=[*NEEDS, "source_id", "content"],
+    meanings=_MEANINGS,
+)
+class Content:
+    """The item's content vector against those of the user's newest rows."""
+
+    def fit(self, history: pl.LazyFrame, window: Window) -> None:
+        """Sum the vectors of each user's lists and of each source.
+
+        Bounds are those of ``warm_rows``. Ignored are clips with no opinion of which less than ``LEFT`` was watched.
+        """
+        known = item_vectors(history)
+        warm = warm_rows(history, "item_id")
+        vectors = known.vectors[codes(warm.rows.entities, known.items)]
+        self.vectors = np.vstack([vectors, np.zeros((1, vectors.shape[1]))])
+        self.units = unit(self.vectors)
+        chosen = lists_by_name(warm)
+        self.sums = {name: newest(warm, of, RECENT).cells @ self.vectors for name, of in chosen.items()}
+        self.nearest = {name: newest(warm, of, NEAREST) for name, of in chosen.items()}
+        taken = lists_of(warm.rows, warm.rows.since < WARM_ROWS, warm.warmth)
+        self.users, self.warmth = taken.users, weighted(taken) @ self.vectors
+        self.sources = known.sources.drop_nulls().unique().sort()
+        self.of_source = source_sums(codes(known.sources, self.sources), known.vectors, len(self.sources))
+
+    def transform(self, pairs: pl.DataFrame) -> pl.DataFrame:
+        """Compare each pair's item with its user's sums, and with the clips of his lists one by one."""
+        item, user = as_vectors(pairs["content"]), codes(pairs["user_id"], self.users)
+        source = self.of_source[codes(pairs["source_id"], self.sources)]
+        to = {name: cosine(item, self.sums[name][user]) for name in _LISTS}
+        units = unit(item)
+        near = {name: highest_cosine(units, user, self.nearest[name].cells, self.units) for name in _LISTS}
+        length = lengths(item)
+        return as_columns(
+            pairs,
+            {f"content_to_{name}": values for name, values in to.items()}
+            | {f"content_nearest_{name}": values for name, values in near.items()}
+            | {
+                "content_taste": to["liked"] - to["disliked"],
+                "content_interest": to["watched"] - to["ignored"],
+                "content_warmth": cosine(item, self.warmth[user]),
+                "content_source_warmth": cosine(source, self.warmth[user]),
+                "content_source_liked": cosine(source, self.sums["liked"][user]),
+                "content_typical": cosine(item, source),
+                "content_norm": np.where(length > 0, length, np.nan),
+            },
+        )
+
+
+def lists_by_name(warm: WarmRows) -> dict[str, npt.NDArray[np.bool_]]:
+    """Tell which rows (n_rows,) belong to which list."""
+    has_opinion = warm.is_liked | warm.is_disliked
+    return {
+        "liked": warm.is_liked,
+        "disliked": warm.is_disliked,
+        "watched": warm.share >= WATCHED,
+        "ignored": ~has_opinion & (warm.share < LEFT),
+    }
+
+
+def newest(warm: WarmRows, chosen: npt.NDArray[np.bool_], most: int) -> Lists:
+    """List each user's newest chosen rows, at most so many; every row weighs the same."""
+    kept = np.flatnonzero(chosen)
+    kept = kept[later_rows(warm.rows.user[kept]) < most]
+    is_kept = np.zeros(len(chosen), dtype=np.bool_)
+    is_kept[kept] = True
+    return lists_of(warm.rows, is_kept, np.ones(len(chosen)))
+
+
+def weighted(lists: Lists) -> csr_matrix:
+    """Give the lists as weights: (n_users + 1, n_entities + 1)."""
+    cells = lists.cells
+    return csr_matrix((lists.weight, cells.indices, cells.indptr), shape=cells.shape)
+
+
+def source_sums(source: npt.NDArray[np.intp], vectors: Vectors, n_sources: int) -> Vectors:
+    """Sum the vectors of each source's items (n_sources + 1, n_dimensions); the last row, of unknown ones, is zeros."""
+    cells = (np.ones(len(source)), (source, np.arange(len(source))))
+    sums: Vectors = csr_matrix(cells, shape=(n_sources + 1, len(source))) @ vectors
+    sums[n_sources] = 0.0
+    return sums
+
+
+def highest_cosine(
+    item: npt.NDArray[np.float32],
+    user: npt.NDArray[np.intp],
+    lists: csr_matrix,
+    units: npt.NDArray[np.float32],
+) -> Values:
+    """Highest cosine of each pair's item, a unit vector, with one of its user's list; NaN without any (n_pairs,)."""
+    known = np.asarray(units.any(axis=1))
+    highest = np.full(len(user), -np.inf)
+    for part in chunks(np.diff(lists.indptr)[user], CHUNK_ENTRIES):
+        pair, entry = entries(lists, user[part])
+        other = lists.indices[entry]
+        pair, other = pair[known[other]], other[known[other]]
+        products = (item[part][pair] * units[other]).sum(axis=1)
+        np.maximum.at(highest[part], pair, products.astype(np.float64))
+    highest[~item.any(axis=1)] = -np.inf
+    return np.where(np.isfinite(highest), highest, np.nan)
+
+
+@per_pair(scope="user", each=["content_warmth", "content_to_liked", "content_source_warmth"])
+def content_rank(value: pl.Expr, user_id: pl.Expr) -> pl.Expr:
+    """Rank of the value within the user's pairs as a share in (0, 1], ties averaged; null where the value is null."""
+    return value.rank("average").over(user_id) / value.count().over(user_id)
