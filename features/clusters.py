@@ -79,7 +79,7 @@ class Clusters:
 
 @fitted(
     columns=dict.fromkeys(_MEANINGS, pl.Float32),
-    needs=["user_id", "item_id", "like", "dislike", "timespent", "duration", "source_id", "content"],
+    needs=["content", "source_id", "user_id", "item_id", "like", "dislike", "timespent", "duration"],
     meanings=_MEANINGS,
 )
 class ClusterRates:
@@ -143,7 +143,7 @@ def _pulled(rate: str, key: str, towards: pl.Expr, strength: float) -> pl.Expr:
     return (total + strength * towards) / (n + strength)
 
 
-@fitted(columns={"content_cluster": pl.Int16}, needs=["item_id", "source_id", "content"], model_input=False)
+@fitted(columns={"content_cluster": pl.Int16}, needs=["content", "source_id", "item_id"], model_input=False)
 class ContentCluster:
     """Number of the item's content cluster, another one in each window: to group by; null if unknown."""
 

@@ -41,7 +41,7 @@ _MEANINGS = {
 
 @fitted(
     columns=dict.fromkeys(_MEANINGS, pl.Float32),
-    needs=[*NEEDS, "source_id", "content"],
+    needs=["content", "source_id", *NEEDS],
     meanings=_MEANINGS,
 )
 class Content:

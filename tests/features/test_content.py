@@ -1,0 +1,188 @@
+"""Content vectors against plain loops over the user's rows; vectors that are unknown; one pair alone."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import pytest
+
+from competitions import get_competition, random_tables, take_in
+from features import FeatureError, Window, content, load_catalogue
+from features._audit import audit
+from features.content import LEFT, WATCHED, Content
+from features.vectors import as_vectors, item_vectors
+from features.warmth import STRENGTH
+from tests.features.feed_logs import CONTENT, WINDOW, items, log_of, pairs_of
+
+Vector = npt.NDArray[np.float64]
+
+
+def cosine(a: Vector | None, b: Vector | None) -> float | None:
+    if a is None or b is None or not np.linalg.norm(a) * np.linalg.norm(b):
+        return None
+    return float(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
+
+
+def known(vector: list[float] | None) -> Vector | None:
+    found = None if vector is None else np.array(vector, dtype=float)
+    return found if found is not None and np.isfinite(found).all() and found.any() else None
+
+
+def total(vectors: list[Vector | None]) -> Vector | None:
+    there = [vector for vector in vectors if vector is not None]
+    return sum(there[1:], there[0]) if there else None
+
+
+def warm(log: pl.DataFrame) -> pl.DataFrame:
+    share = (pl.col("timespent") / pl.col("duration")).clip(upper_bound=1.0)
+    rows = log.sort("clock", "row").with_columns(share=share)
+    rows = rows.with_columns(rest=pl.col("share") - pl.col("share").mean().over("user_id"))
+    of_item = pl.col("rest").sum().over("item_id") / (pl.len().over("item_id") + STRENGTH)
+    opinion = pl.col("like").cast(pl.Int8) - pl.col("dislike").cast(pl.Int8)
+    return rows.with_columns(warmth=pl.col("rest") - of_item + opinion)
+
+
+CHOSEN = {
+    "liked": pl.col("like"),
+    "disliked": pl.col("dislike"),
+    "watched": pl.col("share") >= WATCHED,
+    "ignored": ~pl.col("like") & ~pl.col("dislike") & (pl.col("share") < LEFT),
+}
+
+
+def by_hand(log: pl.DataFrame, user: int, source: int, item: Vector | None) -> dict[str, float | None]:
+    """All columns of a pair, from the user's rows."""
+    rows = warm(log).filter(pl.col("user_id") == user)
+    values: dict[str, float | None] = {}
+    for name, chosen in CHOSEN.items():
+        vectors = [known(v) for v in rows.filter(chosen)["content"].to_list()]
+        values[f"content_to_{name}"] = cosine(item, total(vectors[-content.RECENT :]))
+        cosines = [cosine(item, v) for v in vectors[-content.NEAREST :]]
+        values[f"content_nearest_{name}"] = max((c for c in cosines if c is not None), default=None)
+    taken = rows.tail(content.WARM_ROWS)
+    vectors = [known(v) for v in taken["content"].to_list()]
+    warmth = total([None if v is None else v * w for v, w in zip(vectors, taken["warmth"], strict=True)])
+    of_source = log.unique("item_id").filter(pl.col("source_id") == source)["content"].to_list()
+    mean = total([known(v) for v in of_source])
+    liked = total([known(v) for v in rows.filter("like")["content"].to_list()[-content.RECENT :]])
+    return values | {
+        "content_warmth": cosine(item, warmth),
+        "content_source_warmth": cosine(mean, warmth),
+        "content_source_liked": cosine(mean, liked),
+        "content_typical": cosine(item, mean),
+        "content_norm": None if item is None else float(np.linalg.norm(item)),
+    }
+
+
+@pytest.fixture(autouse=True)
+def tight(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bounds that small logs reach."""
+    monkeypatch.setattr(content, "RECENT", 5)
+    monkeypatch.setattr(content, "NEAREST", 3)
+    monkeypatch.setattr(content, "WARM_ROWS", 12)
+    monkeypatch.setattr(content, "CHUNK_ENTRIES", 20)
+
+
+def test_cosines_are_those_of_plain_loops() -> None:
+    log = log_of(200)
+    model = Content()
+    model.fit(log.lazy(), WINDOW)
+    pairs = pairs_of(log)
+    found = pairs.join(model.transform(pairs), on="pair_id", validate="1:1").sample(60, seed=2)
+    for row in found.iter_rows(named=True):
+        expected = by_hand(log, row["user_id"], row["source_id"], known(row["content"]))
+        for name, value in expected.items():
+            assert row[name] == (None if value is None else pytest.approx(value, abs=1e-5)), name
+        for name, one, other in (("taste", "liked", "disliked"), ("interest", "watched", "ignored")):
+            both = expected[f"content_to_{one}"], expected[f"content_to_{other}"]
+            gap = None if None in both else pytest.approx(both[0] - both[1], abs=1e-5)  # type: ignore[operator]
+            assert row[f"content_{name}"] == gap
+
+
+def test_one_pair_alone_gets_what_all_get() -> None:
+    log = log_of(300)
+    pairs = pairs_of(log)
+    model = Content()
+    model.fit(log.lazy(), WINDOW)
+    values = model.transform(pairs)
+    for at in range(0, pairs.height, 17):
+        assert model.transform(pairs[at : at + 1]).equals(values[at : at + 1])
+
+
+def test_vectors_that_are_unknown_have_no_direction() -> None:
+    log = log_of(300)
+    pairs = pairs_of(log)
+    model = Content()
+    model.fit(log.lazy(), WINDOW)
+    values = pairs.join(model.transform(pairs), on="pair_id", validate="1:1")
+    odd = values.filter(pl.col("item_id").is_in([103, 104, 105, 106]))
+    for name in (
+        "content_norm",
+        "content_warmth",
+        "content_to_liked",
+        "content_nearest_liked",
+        "content_typical",
+    ):
+        assert odd[name].null_count() == odd.height
+    unseen_clip = values.filter((pl.col("item_id") == 139) & (pl.col("user_id") != 9999))
+    assert unseen_clip["content_warmth"].null_count() == 0
+    nobody = values.filter(pl.col("user_id") == 9999)
+    assert nobody["content_warmth"].null_count() == nobody.height
+    assert nobody["content_norm"].null_count() == 4
+
+
+@pytest.mark.parametrize("n_rows", [0, 1])
+def test_little_or_no_history(n_rows: int) -> None:
+    log = log_of(50)[1 : 1 + n_rows].with_columns(like=pl.lit(value=True))
+    pairs = pairs_of(log)
+    model = Content()
+    model.fit(log.lazy(), WINDOW)
+    values = pairs.join(model.transform(pairs), on="pair_id", validate="1:1")
+    assert values.height == pairs.height
+    assert values["content_norm"].null_count() == 4 * pairs["user_id"].n_unique()
+    n_known = values["content_to_liked"].len() - values["content_to_liked"].null_count()
+    assert n_known == (0 if n_rows == 0 else items().height - 4)
+
+
+def test_vectors_are_read_once_an_item() -> None:
+    log = log_of(200)
+    found = item_vectors(log.lazy())
+    assert found.items.to_list() == log["item_id"].unique().sort().to_list()
+    np.testing.assert_array_equal(
+        found.vectors, as_vectors(items().join(log, on="item_id", how="semi")["content"])
+    )
+
+
+@pytest.mark.parametrize(
+    "odd", [pl.Series([[1.0, 2.0]]), pl.Series([1.0]), pl.Series([[1, 2]], dtype=pl.Array(pl.Int64, 2))]
+)
+def test_a_column_that_holds_no_vectors_is_told(odd: pl.Series) -> None:
+    with pytest.raises(FeatureError, match="content vectors are"):
+        as_vectors(odd)
+    assert as_vectors(pl.Series([], dtype=CONTENT)).shape == (0, 4)
+
+
+def test_the_contract_holds_on_a_feed(tmp_path: Path) -> None:
+    competition = get_competition("vk2024")
+    tables = random_tables(competition, n_users=10, n_items=60, n_rows=2000, seed=3)
+    feed = take_in(competition, tables, tmp_path, fingerprint="generated feed")
+    catalogue = load_catalogue(feed)
+    families = {"covisitation", "covisitation_watched", "content", "clusters"}
+    names = [name for name, column in catalogue.columns.items() if column.family in families]
+    assert len(names) >= 55
+    window = Window(cutoff=1500, start=1500, until=1800)
+    assert audit(catalogue, [window], names, seed=1) == []
+
+
+def test_movielens_says_what_it_lacks(movielens_catalogue: object) -> None:
+    from features import Catalogue
+
+    assert isinstance(movielens_catalogue, Catalogue)
+    own = {name for name in movielens_catalogue.columns if name.startswith("covisit")}
+    of_all = itertools.product(("count", "cosine", "lift", "bm25", "near"), ("like", "dislike", "rating"))
+    assert own == {f"covisit_{weight}__item_{signal}" for weight, signal in of_all}
+    assert "needs the column 'content'" in movielens_catalogue.unavailable["content_warmth"]
