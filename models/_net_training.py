@@ -79,11 +79,16 @@ class Training:
 
 @dataclass(frozen=True)
 class Outcome:
-    """``epochs``: those that the returned net has seen. ``holdout_loss``: NaN without a hold-out."""
+    """``epochs``: those that the returned net has seen. ``holdout_loss``: NaN without a hold-out.
+
+    ``training_loss``: mean over the rows of the last of these epochs, while it was trained and so with dropout and
+    without penalties; None if no epoch was finished.
+    """
 
     epochs: int
     stopped_by: str
     holdout_loss: float = float("nan")
+    training_loss: float | None = None
 
 
 def train_net(net: ConcatNet, data: NetData, held: NetData | None, training: Training) -> Outcome:
@@ -94,10 +99,13 @@ def train_net(net: ConcatNet, data: NetData, held: NetData | None, training: Tra
     rng = np.random.default_rng(training.seed)
     step = _stepper(net, training)
     stopped_by, n_done, best_loss, best_epoch, best_state = "iterations", 0, float("inf"), 0, None
+    course: list[float] = []
     for epoch in range(1, training.epochs + 1):
-        if not _train_epoch(net, data, rng, step, training):
+        training_loss = _train_epoch(net, data, rng, step, training)
+        if training_loss is None:
             stopped_by = "time budget"
             break
+        course.append(training_loss)
         n_done = epoch
         if held is None:
             continue
@@ -108,9 +116,9 @@ def train_net(net: ConcatNet, data: NetData, held: NetData | None, training: Tra
             stopped_by = "hold-out"
             break
     if best_state is None:
-        return Outcome(max(n_done, 1), stopped_by)
+        return Outcome(max(n_done, 1), stopped_by, training_loss=course[-1] if course else None)
     net.load_state_dict(best_state)
-    return Outcome(best_epoch, stopped_by, best_loss)
+    return Outcome(best_epoch, stopped_by, best_loss, course[best_epoch - 1])
 
 
 @torch.no_grad()
@@ -130,16 +138,18 @@ def _train_epoch(
     rng: np.random.Generator,
     step: Callable[[Tensor], None],
     training: Training,
-) -> bool:
-    """Train one epoch. False if the time ran out before its end."""
+) -> float | None:
+    """Train one epoch and return the mean loss over its rows; None if the time ran out before its end."""
     net.train()
+    total, n = 0.0, 0
     for batch in data.groups.batches(training.batch_rows, training.n_opponents, rng):
         if training.until is not None and time.monotonic() > training.until:
-            return False
+            return None
         loss, embedded = data.loss(net, batch, training.loss)
         # The penalty reads the batch's rows only: decaying a whole table at each step would cost its size.
         step(loss + training.table_weight_decay * embedded.square().sum(dim=1).mean())
-    return True
+        total, n = total + float(loss.detach()) * len(batch.rows), n + len(batch.rows)
+    return total / max(n, 1)
 
 
 def _stepper(net: ConcatNet, training: Training) -> Callable[[Tensor], None]:

@@ -33,13 +33,17 @@ class FitReport:
     """What a fit tells about itself.
 
     ``stopped_by``: "converged", "hold-out", "iterations" or "time budget". ``importance``: share of each feature
-    in the model, empty if the model has none.
+    in the model, empty if the model has none. ``training_loss``: what the fit minimised, on the rows that it was
+    fitted on, without penalties (None if it has no such number), and ``loss`` which loss that is; losses of one name
+    are comparable.
     """
 
     iterations: int | None = None
     stopped_by: str = "converged"
     importance: Mapping[str, float] = field(default_factory=dict)
     notes: Mapping[str, float] = field(default_factory=dict)
+    training_loss: float | None = None
+    loss: str = ""
 
 
 class FittedRanker(Protocol):

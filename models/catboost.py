@@ -129,8 +129,15 @@ class _Fit:
             stopped_by=stopped_by,
             importance=_importance(booster, rows),
             notes={} if held is None else {"n_holdout_rows": float(held.table.height)},
+            training_loss=self.training_loss(booster),
+            loss=self.ranker.loss,
         )
         return self.fitted(booster, rows, report)
+
+    def training_loss(self, booster: catboost.CatBoost) -> float | None:
+        """Loss on the train rows after the last tree that was kept; None for YetiRank, which has no such number."""
+        course = booster.get_evals_result().get("learn", {}).get(self.ranker.loss, [])
+        return float(course[booster.tree_count_ - 1]) if 0 < booster.tree_count_ <= len(course) else None
 
     def fitted(self, booster: catboost.CatBoost | None, rows: PairFrame, report: FitReport) -> FittedCatBoost:
         """Wrap trees, or the mean relevance if there are none."""

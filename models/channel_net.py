@@ -127,7 +127,13 @@ class _Fit:
         notes: dict[str, float] = {}
         if held is not None:
             notes = {"holdout_loss": outcome.holdout_loss, "n_holdout_rows": float(held.table.height)}
-        report = FitReport(outcome.epochs, outcome.stopped_by, notes=notes)
+        report = FitReport(
+            outcome.epochs,
+            outcome.stopped_by,
+            notes=notes,
+            training_loss=outcome.training_loss,
+            loss=self.ranker.loss,
+        )
         return FittedNet(TrainedNet(net.double().eval(), encoder), report)
 
     def begin(self, rows: PairFrame) -> tuple[ConcatNet, Encoder]:

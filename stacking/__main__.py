@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.text import Text
 
 from engine import as_typed, console, out, room_app, run_room, settings_of
 from stacking import run_cv
@@ -29,6 +30,7 @@ from stacking._show_left import (
 )
 from stacking._show_select import selection_facts, selection_remarks, steps_table
 from stacking._units import By
+from validation import training_alarms
 
 app = room_app("Out-of-fold predictions of every model, and their blends.")
 
@@ -38,6 +40,8 @@ def cv(ctx: typer.Context) -> None:
     """Cross-validate every model and blend; only what is not in the store is computed."""
     bundle = run_cv(settings_of(ctx))
     out.print(cv_table(bundle))
+    for alarm in training_alarms(bundle):
+        out.print(Text(f"Alarm: {alarm}", style="red"))
     out.print(f"Chosen: {bundle.chosen}, since {bundle.about['chosen_because']}.", markup=False)
     out.print(f"Next: {as_typed('-m validation report')}", markup=False)
 

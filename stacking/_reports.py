@@ -35,11 +35,12 @@ def importance_table(fits: Sequence[tuple[str, str, Path]]) -> pl.DataFrame:
 
 
 def fits_table(fits: Sequence[tuple[str, str, Path]]) -> pl.DataFrame:
-    """Seconds, iterations and end of each fit; see ``CvBundle.fits``."""
+    """Seconds, iterations, end and training loss of each fit; see ``CvBundle.fits``."""
     facts = [(model, fold, _read(folder)) for model, fold, folder in fits]
-    rows = [(model, fold, f["seconds"], f["iterations"], f["stopped_by"]) for model, fold, f in facts]
-    numbers = {"seconds": pl.Float64, "iterations": pl.Int64}
-    return pl.DataFrame(rows, schema={**TEXTS, **numbers, "stopped_by": pl.String}, orient="row")
+    names = ("seconds", "iterations", "stopped_by", "training_loss", "loss")
+    rows = [(model, fold, *(f[name] for name in names)) for model, fold, f in facts]
+    dtypes = (pl.Float64, pl.Int64, pl.String, pl.Float64, pl.String)
+    return pl.DataFrame(rows, schema={**TEXTS, **dict(zip(names, dtypes, strict=True))}, orient="row")
 
 
 def read_seconds(folder: Path) -> float:

@@ -1,5 +1,6 @@
 """Clock windows, folds, metrics, significance, drift, and the cross-validation report."""
 
+from validation._alarms import training_alarms
 from validation._bootstrap import MIN_USERS, Difference, paired_bootstrap
 from validation._bundle import CvBundle
 from validation._chart import Chart, color_of, colors_of, finish_chart, number_of
@@ -57,6 +58,7 @@ __all__ = [
     "rmse",
     "roc_auc",
     "single_feature_score",
+    "training_alarms",
     "user_auc",
     "window_pairs",
     "window_relevance",

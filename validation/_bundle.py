@@ -29,7 +29,8 @@ class CvBundle:
         ``null_test`` Float64 (share of null), ``psi`` Float64 (train windows of the final fold against the test
         window), ``seconds`` Float64 (cost when computed).
     fits
-        ``model``, ``fold`` String, ``seconds`` Float64, ``iterations`` Int64, ``stopped_by`` String.
+        ``model``, ``fold`` String, ``seconds`` Float64, ``iterations`` Int64, ``stopped_by`` String,
+        ``training_loss`` Float64 (null if the model has none) and ``loss`` String, its name.
     models, blends
         Names, in the order of the config; the first blend is the baseline (mean of ranks).
     chosen

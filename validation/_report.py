@@ -10,6 +10,7 @@ import polars as pl
 
 from competitions import Dataset, Metric
 from engine import ConfigError, DataError
+from validation._alarms import training_alarms
 from validation._bootstrap import Difference
 from validation._bundle import CvBundle
 from validation._evaluate import evaluate
@@ -64,8 +65,8 @@ class Report:
         As in the bundle.
     best_single, chosen, reason
         Names, and why the chosen one was chosen, in a sentence.
-    facts, caveats
-        Labels and their lines; sentences the reader must know.
+    facts, alarms, caveats
+        Labels and their lines; what looks like a leak (see ``training_alarms``); sentences the reader must know.
     settings
         The settings of the run, as stored.
     """
@@ -84,6 +85,7 @@ class Report:
     chosen: str
     reason: str
     facts: tuple[Fact, ...]
+    alarms: tuple[str, ...]
     caveats: tuple[str, ...]
     settings: object
 
@@ -118,6 +120,7 @@ def build_report(bundle: CvBundle, dataset: Dataset, *, n_resamples: int = 1000)
         chosen=bundle.chosen,
         reason=choice_reason(bundle),
         facts=facts(bundle, metric),
+        alarms=training_alarms(bundle),
         caveats=caveats(bundle, dataset),
         settings=bundle.about.get("settings", {}),
     )

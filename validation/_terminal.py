@@ -21,6 +21,8 @@ def show_report(report: Report, console: Console, *, n_features: int = 15) -> No
     for table in _tables(report, n_features):
         console.print(table)
     console.print(Text.assemble(("Chosen: ", "bold"), report.reason))
+    for text in report.alarms:
+        console.print(Text.assemble(("Alarm: ", "bold"), text, style="red"))
     for text in report.caveats:
         console.print(Text.assemble(("Note: ", "bold"), text, style="yellow"))
 
@@ -115,11 +117,13 @@ def _flagged(flagged: pl.DataFrame, n_features: int) -> Table:
 
 
 def _fits(fits: pl.DataFrame) -> Table:
-    table = _table("Fits", "", "fold", "seconds", "iterations", "stopped by", left=("fold", "stopped by"))
+    left = ("fold", "stopped by")
+    table = _table("Fits", "", "fold", "seconds", "iterations", "train loss", "stopped by", left=left)
     for row in fits.iter_rows(named=True):
         stopped = row["stopped_by"] or "–"
         style = "yellow" if stopped == "time budget" else ""
-        numbers = (_number(row["seconds"], ",.1f"), _number(row["iterations"], ",d"))
+        loss = _number(row.get("training_loss"))
+        numbers = (_number(row["seconds"], ",.1f"), _number(row["iterations"], ",d"), loss)
         table.add_row(Text(row["model"]), Text(row["fold"]), *numbers, Text(stopped, style=style))
     return table
 

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from engine import TaskError
-from models import FitContext, PairFrame
+from models import FitContext, PairFrame, inner_holdout
 from models.catboost import CatBoost
 
 CONTEXT = FitContext(seed=2, iterations=20)
@@ -85,3 +85,20 @@ def test_what_catboost_refuses_is_said_in_words(small_log: SmallLog) -> None:
     nonsense = CatBoost(border_count=10**6)
     with pytest.raises(TaskError, match=r"(?s)CatBoost did not train.*config\.toml"):
         nonsense.fit(small_log.train, CONTEXT)
+
+
+@pytest.mark.parametrize("iterations", [20, None])
+def test_the_training_loss_is_that_of_its_predictions_on_the_train_rows(
+    small_log: SmallLog, iterations: int | None
+) -> None:
+    """With a hold-out, of the rows that are left."""
+    ranker = CatBoost(loss="RMSE", iterations=30, patience=5)
+    fitted = ranker.fit(small_log.train, replace(CONTEXT, iterations=iterations))
+    rows = small_log.train
+    if iterations is None:
+        split = inner_holdout(rows.in_order(), ranker.holdout, CONTEXT.seed)
+        assert split is not None
+        rows = split[0]
+    error = fitted.predict(rows) - rows.relevance
+    assert fitted.report.training_loss == pytest.approx(float(np.sqrt(np.mean(error**2))), rel=1e-5)
+    assert fitted.report.loss == "RMSE"

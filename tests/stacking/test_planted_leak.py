@@ -1,0 +1,65 @@
+"""A label that gets into a feature in one fold only: the fit's training loss gives it away."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from models import FitContext, FitReport, PairFrame, build_models
+from stacking._reports import fits_table, importance_table, write_report
+from validation import CvBundle, training_alarms
+
+KINDS: dict[str, dict[str, Any]] = {
+    "trees": {"kind": "catboost", "iterations": 150, "feature_share": 1.0},
+    "net": {"kind": "channel_net", "epochs": 40, "patience": 40, "learning_rate": 0.02, "dropout": 0.0},
+}
+
+
+def pairs(seed: int, *, is_leaking: bool) -> PairFrame:
+    """Pairs whose features know a little of the label, or all of it."""
+    rng = np.random.default_rng(seed)
+    n = 1200
+    relevance = rng.integers(-1, 2, n)
+    weak = relevance + rng.normal(size=n) * 4
+    table = pl.DataFrame(
+        {
+            "pair_id": pl.Series(range(n), dtype=pl.UInt32),
+            "window": pl.Series([seed] * n, dtype=pl.Int64),
+            "user_id": pl.Series(np.repeat(np.arange(n // 10), 10), dtype=pl.UInt32),
+            "item_id": pl.Series(rng.integers(0, 50, n), dtype=pl.UInt32),
+            "relevance": pl.Series(relevance, dtype=pl.Int8),
+            "weak": pl.Series(weak, dtype=pl.Float32),
+            "rate": pl.Series(relevance if is_leaking else rng.normal(size=n), dtype=pl.Float32),
+        }
+    )
+    return PairFrame(table, ("weak", "rate"), "user_id", "item_id")
+
+
+@pytest.mark.parametrize("name", list(KINDS))
+def test_a_leak_in_one_fold_raises_the_alarm_for_that_fit_only(name: str, tmp_path: Path) -> None:
+    ranker = build_models({name: KINDS[name]})[name]
+    facts = []
+    for number in range(3):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        fitted = ranker.fit(pairs(number, is_leaking=number == 1), FitContext(seed=0))
+        write_report(folder, fitted.report, seconds=1.0)
+        facts.append((name, f"fold{number + 1}", folder))
+    empty = pl.DataFrame()
+    bundle = CvBundle(empty, importance_table(facts), empty, fits_table(facts), (name,), (), name, {})
+    (alarm,) = training_alarms(bundle)
+    assert alarm.startswith(f"The training loss of {name} in fold2 is ")
+    assert ("It rests on rate" in alarm) == (name == "trees")
+    fair = replace(bundle, fits=bundle.fits.with_columns(training_loss=pl.lit(0.5)))
+    assert training_alarms(fair) == ()
+
+
+def test_models_without_a_loss_say_none() -> None:
+    assert FitReport().training_loss is None
+    yeti = build_models({"trees": {"kind": "catboost", "loss": "YetiRank", "iterations": 3}})["trees"]
+    assert yeti.fit(pairs(1, is_leaking=False), FitContext(seed=0)).report.training_loss is None
