@@ -11,8 +11,9 @@ import polars as pl
 import pytest
 
 from competitions import get_competition, random_tables, take_in
-from features import FeatureError, Window, content, load_catalogue
-from features._audit import audit
+from engine import Settings
+from features import Catalogue, FeatureError, Window, content, load_catalogue
+from features._audit import audit_window
 from features.content import LEFT, WATCHED, Content
 from features.vectors import as_vectors, item_vectors
 from features.warmth import STRENGTH
@@ -166,7 +167,7 @@ def test_a_column_that_holds_no_vectors_is_told(odd: pl.Series) -> None:
     assert as_vectors(pl.Series([], dtype=CONTENT)).shape == (0, 4)
 
 
-def test_the_contract_holds_on_a_feed(tmp_path: Path) -> None:
+def test_the_contract_holds_on_a_feed(tmp_path: Path, settings: Settings) -> None:
     competition = get_competition("vk2024")
     tables = random_tables(competition, n_users=10, n_items=60, n_rows=2000, seed=3)
     feed = take_in(competition, tables, tmp_path, fingerprint="generated feed")
@@ -175,13 +176,10 @@ def test_the_contract_holds_on_a_feed(tmp_path: Path) -> None:
     names = [name for name, column in catalogue.columns.items() if column.family in families]
     assert len(names) >= 55
     window = Window(cutoff=1500, start=1500, until=1800)
-    assert audit(catalogue, [window], names, seed=1) == []
+    assert audit_window(catalogue, [window], names, settings) == []
 
 
-def test_movielens_says_what_it_lacks(movielens_catalogue: object) -> None:
-    from features import Catalogue
-
-    assert isinstance(movielens_catalogue, Catalogue)
+def test_movielens_says_what_it_lacks(movielens_catalogue: Catalogue) -> None:
     own = {name for name in movielens_catalogue.columns if name.startswith("covisit")}
     of_all = itertools.product(("count", "cosine", "lift", "bm25", "near"), ("like", "dislike", "rating"))
     assert own == {f"covisit_{weight}__item_{signal}" for weight, signal in of_all}
