@@ -13,7 +13,7 @@ from features._spread import spread_columns, spreads
 
 
 def finished(column: FeatureColumn) -> pl.Expr:
-    """Express a column's value over its states or inputs, in its dtype, with its fill."""
+    """Express a column's value over its states or inputs, in its dtype; ``guarded`` fills it."""
     body = column.body
     value = (
         body.expression
@@ -22,14 +22,20 @@ def finished(column: FeatureColumn) -> pl.Expr:
         if isinstance(body, AggregateBody)
         else pl.col(column.name)
     )
-    return column.finished(value)
+    return value.cast(column.dtype).alias(column.name)
 
 
 def guarded(frame: pl.DataFrame, values: Sequence[pl.Expr], columns: Sequence[FeatureColumn]) -> pl.DataFrame:
-    """Evaluate the columns; if that fails, name the one that fails by itself."""
+    """Evaluate and fill the columns; if that fails, name the one that fails by itself."""
     frame = _with_spreads(frame, columns)
     try:
-        return frame.with_columns(values).select(column.name for column in columns)
+        found = frame.with_columns(values).select(column.name for column in columns)
+        # A second step: within one expression, to ask whether a value is finite would compute it twice.
+        return found.with_columns(
+            column.finished(pl.col(column.name))
+            for column in columns
+            if column.dtype.is_float() or column.fill is not None
+        )
     except PolarsError as error:
         for column, value in zip(columns, values, strict=True):
             try:

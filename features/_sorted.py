@@ -1,7 +1,7 @@
 """Aggregates of a wide key for all of its values: rows sorted by (key, tile, row), and prefix sums over the rows.
 
 With nearly as many keys as rows, grouping them is most of the work. Here key, tile and row are one number, sorting
-numbers is cheap, and every window and lookback is the difference of two prefix sums.
+numbers is cheap, and every window and lookback is the difference of two running sums, several in one number.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import polars as pl
 from competitions import Dataset
 from features._grid import Grid
 from features._groups import Group, full_schema
+from features._lanes import Lane, Lanes, Words, pack
 from features._lookback import Lookback
 from features._registry import Key
 from features._spans import Positions
@@ -28,7 +29,8 @@ from features._tails import References
 from features._widths import plain_column
 from validation import Window
 
-CHUNK = 2**18  # rows whose prefix sums stay in the cache
+CHUNK_CELLS = 2**23  # rows x tables of a chunk: large enough that tables are few, small enough for memory
+CHUNK_ROWS = (2**16, 2**19)  # at least and at most
 MOST_IDS = 2**27  # of a key's column: they are looked up in an array
 _UNSIGNED = (pl.UInt8, pl.UInt16, pl.UInt32, pl.Enum, pl.Boolean)
 
@@ -63,7 +65,7 @@ class SortedRows:
     """Rows of the log sorted by (key, tile, row), as one number a row.
 
     ``packed`` UInt64 (n_rows,): the key's code, the tile, and the number of the row in ``keys``, ``clock`` and
-    ``addends``, in so many bits.
+    ``addends``, in so many bits. ``whole``: states that are sums of integers.
     """
 
     packed: npt.NDArray[np.uint64]
@@ -71,20 +73,20 @@ class SortedRows:
     n_tile_bits: int
     keys: pl.DataFrame
     clock: Positions
-    addends: dict[str, npt.NDArray[Any]]
-    states: tuple[State, ...]
-    schema: pl.Schema
+    addends: Lanes
+    whole: Collection[str]
     grid: Grid
 
-    def in_chunks(self, work: Callable[[Chunk], Sequence[T]]) -> Iterator[T]:
-        """Cut at keys into chunks of about ``CHUNK`` rows, and yield what ``work`` makes of each, in their order.
+    def in_chunks(self, work: Callable[[Chunk], Sequence[T]], n_tables: int) -> Iterator[T]:
+        """Cut at keys into chunks, and yield what ``work`` makes of each, ``n_tables`` tables, in their order.
 
         It runs in as many threads as Polars has.
         """
+        chunk = min(max(CHUNK_CELLS // max(n_tables, 1), CHUNK_ROWS[0]), CHUNK_ROWS[1])
         codes, n_rows = self.packed >> np.uint64(self.n_row_bits + self.n_tile_bits), len(self.packed)
         cuts = [0]
         while cuts[-1] < n_rows:
-            end = min(cuts[-1] + CHUNK, n_rows)
+            end = min(cuts[-1] + chunk, n_rows)
             cuts.append(int(np.searchsorted(codes, codes[end - 1], side="right")))
         del codes
         spans, n_threads = list(pairwise(cuts)), pl.thread_pool_size()
@@ -107,33 +109,48 @@ class SortedRows:
         tile = (key_and_tile & np.uint64(2**self.n_tile_bits - 1)).astype(np.uint16)
         key = key_and_tile >> np.uint64(self.n_tile_bits)
         starts = np.flatnonzero(np.concatenate(([True], key[1:] != key[:-1])))
-        sums = {name: _prefix_sums(addend.take(rows)) for name, addend in self.addends.items()}
-        whole = {state.name for state in self.states if state.sums_integers(self.schema)}
+        sums = [_prefix_sums(word.take(rows)) for word in self.addends.words]
         edges = _edges(tile, starts, self.grid.n_cells)
-        return Chunk(self.keys[rows[starts]], self.clock.take(rows), edges, sums, whole, self.grid)
+        return Chunk(
+            self.keys[rows[starts]],
+            self.clock.take(rows),
+            edges,
+            sums,
+            self.addends.lanes,
+            self.whole,
+            self.grid,
+        )
 
 
 def _edges(tile: npt.NDArray[np.uint16], starts: Positions, n_cells: int) -> list[Positions]:
     """Where each key's rows of each tile begin, and where its last tile ends."""
-    ends = np.append(starts[1:], len(tile))
-    edges = [starts]
-    for cell in range(1, n_cells):
-        before = np.concatenate(([0], np.cumsum(tile < cell)))
-        edges.append(starts + before[ends] - before[starts])
-    return [*edges, ends]
+    is_first = np.empty(len(tile), dtype=np.bool_)
+    is_first[:1] = True
+    np.not_equal(tile[1:], tile[:-1], out=is_first[1:])
+    is_first[starts] = True
+    begins = np.flatnonzero(is_first)  # of the rows of one key in one tile
+    own = tile.take(begins)
+    number = np.searchsorted(starts, begins, side="right") - 1
+    edges = [np.append(starts[1:], len(tile))]
+    for cell in range(n_cells - 1, -1, -1):
+        edge, here = edges[-1].copy(), np.flatnonzero(own == cell)
+        edge[number.take(here)] = begins.take(here)
+        edges.append(edge)
+    return edges[::-1]
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """Some keys, the clock of their rows one key after the other, where their tiles begin, and prefix sums.
+    """Some keys, the clock of their rows one key after the other, where their tiles begin, and running sums.
 
-    ``whole``: states that are sums of integers.
+    ``sums``: of the words that ``lanes`` lie in. ``whole``: states that are sums of integers.
     """
 
     keys: pl.DataFrame
     clock: Positions
     edges: Sequence[Positions]
-    sums: Mapping[str, Positions]
+    sums: Sequence[Words]
+    lanes: Mapping[str, Lane]
     whole: Collection[str]
     grid: Grid
 
@@ -142,21 +159,24 @@ class Chunk:
         spans = [(self.grid.cells(*slot), keys) for slot, keys in wanted]
         begin = np.concatenate([self.edges[first].take(keys) for (first, _), keys in spans])
         end = np.concatenate([self.edges[until].take(keys) for (_, until), keys in spans])
-        return pl.DataFrame([self._state(state, begin, end).alias(name) for name, state in asked.items()])
+        words = [sums.take(end) - sums.take(begin) for sums in self.sums]
+        return pl.DataFrame(
+            [self._state(state, begin, end, words).alias(name) for name, state in asked.items()]
+        )
 
-    def _state(self, state: State, begin: Positions, end: Positions) -> pl.Series:
-        """Give a state of the rows from ``begin`` to before ``end``."""
+    def _state(self, state: State, begin: Positions, end: Positions, words: Sequence[Words]) -> pl.Series:
+        """Give a state of the rows from ``begin`` to before ``end``, over which the words sum to ``words``."""
         if state.operation == "count":
             return pl.Series(state.name, end - begin)
         if state.is_value:
             return pl.Series(state.name, self.clock.take(begin if state.operation == "smallest" else end - 1))
-        sums = self.sums[state.name]
-        part = pl.Series(state.name, sums.take(end) - sums.take(begin))
+        lane = self.lanes[state.name]
+        part = pl.Series(state.name, lane.total(words[lane.word], end - begin))
         return state.composed([part], is_whole=state.name in self.whole)
 
 
-def _prefix_sums(values: npt.NDArray[Any]) -> Positions:
-    sums = np.zeros(len(values) + 1, dtype=np.int64)
+def _prefix_sums(values: Words) -> Words:
+    sums = np.zeros(len(values) + 1, dtype=np.uint64)
     np.cumsum(values, out=sums[1:])
     return sums
 
@@ -177,10 +197,16 @@ def sort_rows(
     packed |= np.arange(rows.height, dtype=np.uint64)
     packed = packed[: int(np.searchsorted(clock, grid.bounds[-1]))]
     packed.sort()
-    return SortedRows(
-        packed, n_row_bits, n_tile_bits, rows.select(group.key), clock,
-        _addends(group, rows, schema, references), group.merged, schema, grid,
-    )  # fmt: skip
+    addends = pack(_addends(group, rows, schema, references), _most_rows(packed, n_row_bits + n_tile_bits))
+    whole = {state.name for state in group.merged if state.sums_integers(schema)}
+    return SortedRows(packed, n_row_bits, n_tile_bits, rows.select(group.key), clock, addends, whole, grid)
+
+
+def _most_rows(packed: npt.NDArray[np.uint64], n_bits: int) -> int:
+    """Give the most rows that a key has; the key is above so many bits."""
+    codes = packed >> np.uint64(n_bits)
+    ends = np.flatnonzero(codes[1:] != codes[:-1])
+    return int(np.diff(ends, prepend=-1, append=len(codes) - 1).max())
 
 
 def _codes(rows: pl.DataFrame, key: Key) -> tuple[npt.NDArray[np.uint64], int]:

@@ -74,7 +74,7 @@ def sorted_tables(
     def tables(chunk: Chunk) -> list[KeyTable]:
         return list(plan.tables(_ChunkPart(chunk, asked, everywhere), windows, ordered.grid))
 
-    yield from ordered.in_chunks(tables)
+    yield from ordered.in_chunks(tables, len(windows) * len(passes))
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from types import FunctionType
+from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import Phase, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from competitions import Dataset
@@ -30,6 +31,7 @@ from features import (
     raw,
     total,
 )
+from features._sorted import sort_rows
 from tests.features.small_logs import one_column
 from tests.features.tile_cases import CASES
 from tests.features.tile_logs import END, HOUR, PAIR_SCHEMA, cut, rows_of, whole, window_at
@@ -42,17 +44,17 @@ TABLED = [b for b in BLOCKS if b.key and b.key not in PACKED_ENUMS and b.lookbac
 Slot = tuple[Window, Block, bool]  # the last: whether it is of liked rows only
 
 
-def names_of(block: Block, is_liked: bool) -> list[str]:
-    return [block.column(name) for name in MERGED if CASES[name].where == is_liked]
+def names_of(block: Block, is_liked: bool, cases: Sequence[str]) -> list[str]:
+    return [block.column(name) for name in cases if CASES[name].where == is_liked]
 
 
-def by_slot(tables: Iterable[KeyTable]) -> dict[Slot, list[pl.DataFrame]]:
+def by_slot(tables: Iterable[KeyTable], cases: Sequence[str]) -> dict[Slot, list[pl.DataFrame]]:
     """Sort tables by what they are of; the parts of a key stay apart."""
     slots: dict[Slot, list[pl.DataFrame]] = {}
     for one in tables:
         block = Block(one.key, one.lookback.suffix)
         is_liked = one.values.columns[-1].startswith("liked")
-        assert one.values.columns == [*one.key, *names_of(block, is_liked)]
+        assert one.values.columns == [*one.key, *names_of(block, is_liked, cases)]
         slots.setdefault((one.window, block, is_liked), []).append(one.values)
     return slots
 
@@ -72,11 +74,17 @@ def pairs_of_log(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.select(pl.row_index("pair_id"), *PAIR_SCHEMA.names()[1:]).cast(PAIR_SCHEMA)
 
 
-def check_tables(dataset: Dataset, rows: pl.DataFrame, windows: list[Window], blocks: list[Block]) -> int:
+def check_tables(
+    dataset: Dataset,
+    rows: pl.DataFrame,
+    windows: list[Window],
+    blocks: list[Block],
+    cases: Sequence[str] = MERGED,
+) -> int:
     """Compare the tables with the values of pairs, one a row of the log. Returns the most parts that a key came in."""
     catalogue = catalogue_of(dataset)
-    names = [block.column(name) for block in blocks for name in MERGED]
-    slots = by_slot(aggregate_tables(catalogue, windows, names))
+    names = [block.column(name) for block in blocks for name in cases]
+    slots = by_slot(aggregate_tables(catalogue, windows, names), cases)
     pairs = pairs_of_log(rows)
     shown = dataset.with_attributes(pairs.lazy()).collect(engine="in-memory")
     bulk = compute_windows(catalogue, names, dict.fromkeys(windows, pairs))
@@ -86,7 +94,7 @@ def check_tables(dataset: Dataset, rows: pl.DataFrame, windows: list[Window], bl
         if seen.height:
             table = pl.concat(slots[slot]).sort(block.key)
             assert table.select(block.key).equals(seen), slot  # each once, and no dtype changed
-            own = shown.select(block.key).hstack(bulk[window].select(names_of(block, is_liked)))
+            own = shown.select(block.key).hstack(bulk[window].select(names_of(block, is_liked, cases)))
             own = seen.join(own.unique(block.key), on=block.key, how="left", maintain_order="left")
             assert differing(own, table) == []
         else:
@@ -129,8 +137,53 @@ def test_lookbacks_and_cutoffs_share_what_is_the_same(
     monkeypatch.setattr("features._tables.BLOCK", 3)
     rows = rows_of(17, 70)
     blocks = [block for block in TABLED if block.key == key]
-    windows = [window_at(hour) for hour in (2, 5, 8, END)]
+    windows = [window_at(hour) for hour in (5, 8, END)]
     check_tables(cut(whole(rows), rows, [30]), rows, windows, blocks)
+
+
+SUMMED = [
+    "n",
+    "n_like",
+    "sum_stars",
+    "sum_value",
+    "sum_like",
+    "mean_value",
+    "mean_like",
+    "std_stars",
+    "std_like",
+    "std_room",
+    "first_clock",
+    "pulled_like",
+    "pulled_value",
+    "liked_n",
+    "liked_mean",
+    "liked_pulled",
+]
+
+
+@settings(SEARCH, max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    seed=st.integers(0, 10**6), n=st.integers(1, 90), key=st.sampled_from([("guest", "room"), ("device",)])
+)
+def test_sorted_rows_give_what_pairs_of_each_key_get(
+    monkeypatch: pytest.MonkeyPatch, seed: int, n: int, key: tuple[str, ...]
+) -> None:
+    """Rows of wide keys are sorted instead of grouped, and several sums added up in one number."""
+    ordered: list[object] = []
+
+    def watched(*arguments: Any) -> object:
+        ordered.append(sort_rows(*arguments))
+        return ordered[-1]
+
+    monkeypatch.setattr("features._wide.PART_BYTES", 1)
+    monkeypatch.setattr("features._wide.sort_rows", watched)
+    monkeypatch.setattr("features._sorted.CHUNK_CELLS", 1)
+    monkeypatch.setattr("features._sorted.CHUNK_ROWS", (7, 7))
+    rows = rows_of(seed, n)
+    blocks = [block for block in TABLED if block.key == key]
+    windows = [window_at(hour) for hour in (3, 7, END)]
+    check_tables(cut(whole(rows), rows, [n // 3]), rows, windows, blocks, SUMMED)
+    assert any(ordered) or rows.drop_nulls(key).n_unique(key) < 2
 
 
 def test_columns_of_one_finish_come_by_each_name_that_asks_for_them() -> None:
