@@ -9,32 +9,32 @@ import polars as pl
 from features import Aggregate, Log, aggregate, count, per_pair
 from features.engagement import share_watched
 
-SEGMENTS = [("gender",), ("age_group",), ("gender", "age_group")]
-ENTITIES = ["item_id", "source_id", "main_genre", "duration_bucket"]
-CROSSES = [(*segment, entity) for segment in SEGMENTS for entity in ENTITIES]
+ITEMS = [("gender", "item_id"), ("age_group", "item_id"), ("gender", "age_group", "item_id")]
+SOURCES = [("gender", "source_id"), ("age_group", "source_id"), ("gender", "age_group", "source_id")]
+KINDS = [("gender", "age_group", "main_genre"), ("gender", "age_group", "duration_bucket")]
 PULL = 10.0  # rows that the entity's own rate counts for
 LONG = 0.8  # share of the clip, from which on it was watched for long
 
 
-@aggregate(keys=CROSSES, model_input=False)
+@aggregate(keys=[*ITEMS, *SOURCES, *KINDS], model_input=False)
 def segment_exposures(log: Log) -> Aggregate:
     """Number of exposures of the entity to the segment; 0 if none."""
     return count()
 
 
-@aggregate(keys=CROSSES, model_input=False)
+@aggregate(keys=[*ITEMS, *SOURCES, *KINDS], model_input=False)
 def segment_likes(log: Log) -> Aggregate:
     """Number of likes of the entity by the segment; 0 if none."""
     return count(log.like)
 
 
-@aggregate(keys=CROSSES, model_input=False)
+@aggregate(keys=[ITEMS[2], SOURCES[0], SOURCES[2], *KINDS], model_input=False)
 def segment_dislikes(log: Log) -> Aggregate:
     """Number of dislikes of the entity by the segment; 0 if none."""
     return count(log.dislike)
 
 
-@aggregate(keys=[*CROSSES, *ENTITIES], model_input=False)
+@aggregate(keys=[*ITEMS[:2], *SOURCES], model_input=False)
 def long_watches(log: Log) -> Aggregate:
     """Number of exposures of which four fifths of the clip or more were watched; 0 if none."""
     return count(share_watched(log) >= LONG)

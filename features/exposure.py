@@ -8,8 +8,9 @@ import polars as pl
 
 from features import per_pair
 
-STRONG = ["approval_rate__item_id", "watch_share__item_id", "approval_rate__user_id_x_source_id",
-          "faded_like_rate__item_id", "like_rate__user_id_x_main_genre"]  # fmt: skip
+STRONG = ["approval_rate__item_id", "watch_share__item_id", "like_rate__user_id_x_main_genre",
+          "backed_rate__n_likes__user_id_x_source_id", "backed_rate__clips_watched__user_id_x_source_id",
+          "backed_rate__n_likes__user_id_x_main_genre"]  # fmt: skip
 
 
 @per_pair(scope="window")
@@ -51,7 +52,7 @@ def shown_zscore(value: pl.Expr, user_id: pl.Expr) -> pl.Expr:
     return pl.when(spread > 1e-9).then((value - value.mean().over(user_id)) / spread)
 
 
-@per_pair(scope="user", each=["approval_rate__item_id", "approval_rate__user_id_x_source_id",
+@per_pair(scope="user", each=["approval_rate__item_id", "backed_rate__n_likes__user_id_x_source_id",
                               "like_rate__user_id_x_main_genre"])  # fmt: skip
 def shown_share(value: pl.Expr, user_id: pl.Expr) -> pl.Expr:
     """Share of the sum over the user's pairs, times their number: 1 is the mean; null if they sum to nothing."""

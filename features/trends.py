@@ -51,7 +51,7 @@ def faded_watch_share(log: Log) -> Aggregate:
     return faded_rate(share_watched(log))
 
 
-@aggregate(keys=ENTITIES, lookbacks=[horizon(2), horizon(3)], model_input=False)
+@aggregate(keys=["user_id", "item_id", "source_id"], lookbacks=[horizon(2), horizon(3)], model_input=False)
 def exposures_within(log: Log) -> Aggregate:
     """Number of exposures of the key within the last horizons; 0 if none."""
     return count()

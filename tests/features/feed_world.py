@@ -14,7 +14,9 @@ from validation import window_pairs
 
 WINDOW = Window(cutoff=1700, start=1700, until=2000)
 HORIZON = 300
-FAMILIES = ("counters", "rates", "trends", "affinity", "audience", "cross_counters", "rhythm", "exposure")
+FAMILIES = (
+    "counters", "rates", "trends", "affinity", "audience", "cross_counters", "backoff", "rhythm", "exposure",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,12 @@ class World:
         joined = self.values.join(known, on=key, how="inner", validate="m:1")
         assert joined.height > 10
         compare(joined[column], joined["expected"], tolerance)
+
+    def counted(self, key: list[str], x: pl.Expr) -> pl.Series:
+        """Sum of a value over the history of each pair's key; 0 without any."""
+        sums = self.history.group_by(key).agg(value=x.cast(pl.Float64).sum())
+        joined = self.values.join(sums, on=key, how="left", validate="m:1", maintain_order="left")
+        return joined["value"].fill_null(0.0)
 
     def unseen(self, key: list[str]) -> pl.DataFrame:
         """Pairs whose key the history does not have."""
