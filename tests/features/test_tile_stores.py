@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import polars as pl
@@ -70,16 +71,17 @@ def test_windows_that_lack_different_columns_end_with_the_same(store: Store, set
 def test_a_kill_loses_only_what_was_not_stored_and_other_partitions_go_on(
     monkeypatch: pytest.MonkeyPatch, store: Store, settings: Settings
 ) -> None:
-    catalogue, n_put, put = catalogue_of(sliced(50, 100)), 0, Store.put
+    catalogue, n_put, put, lock = catalogue_of(sliced(50, 100)), 0, Store.put, Lock()
 
     class KilledError(BaseException):
         """Not an error that anything would catch."""
 
     def dying(self: Store, recipe: Recipe, *arguments: Any, **options: Any) -> object:
         nonlocal n_put
-        if n_put == 40:
-            raise KilledError
-        n_put += recipe.kind == "feature"
+        with lock:
+            if n_put == 40:
+                raise KilledError
+            n_put += recipe.kind == "feature"
         return put(self, recipe, *arguments, **options)
 
     with monkeypatch.context() as patched:
@@ -105,6 +107,7 @@ def test_keys_do_not_depend_on_partitions() -> None:
 THREADED = """
 import sys
 from pathlib import Path
+from threading import Lock
 import polars as pl
 from competitions import LogSlice, SlicedLog
 from dataclasses import replace

@@ -1,0 +1,106 @@
+"""Parts of partitions that are kept in the store give the bits that rows give, for the same windows and for others."""
+
+from __future__ import annotations
+
+import pytest
+
+from competitions import Dataset, LogSlice
+from engine import Settings, Store
+from features import compute_features, compute_windows, read_features
+from features._kept import Kept
+from features._partials import Cells, Partials
+from tests.features.tile_logs import cut, rows_of, whole, window_at
+from tests.features.tile_oracle import BLOCKS, catalogue_of, differing
+from validation import Window, window_pairs
+
+CHOSEN = [block for block in BLOCKS if block.lookback != "__last2"][::8]
+MERGED = ("n", "n_like", "sum_stars", "mean_value", "std_stars", "std_value", "low_value", "high_stars",
+          "first_value", "last_device", "first_clock", "pulled_like")  # fmt: skip
+NAMES = [block.column(case) for block in CHOSEN for case in MERGED]
+ROWS = rows_of(31, 160)
+EARLY, LATE = window_at(4), window_at(10)
+
+
+@pytest.fixture(autouse=True)
+def everything_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let small partitions be kept and rolled up, and let no key be wide."""
+    monkeypatch.setattr("features._kept.ROWS", 1)
+    monkeypatch.setattr("features._scan.ROLLUP_ROWS", 1)
+    monkeypatch.setattr("features._partials.WIDE", 100.0)
+
+
+def sliced() -> Dataset:
+    return cut(whole(ROWS), ROWS, (50, 100))
+
+
+def n_parts(store: Store) -> int:
+    return sum(size.n_artifacts for size in store.size() if size.kind == "part")
+
+
+def check_stored(window: Window, names: list[str], store: Store) -> None:
+    dataset = sliced()
+    stored = read_features(catalogue_of(dataset), [window], names, store).sort("pair_id").select(names)
+    pairs = {window: window_pairs(dataset, window)}
+    fresh = compute_windows(catalogue_of(whole(ROWS)), names, pairs)[window]
+    assert stored.height > 10
+    assert differing(stored, fresh.sort("pair_id").select(names)) == []
+
+
+@pytest.fixture
+def found(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Note for each partition and key whether its parts were found."""
+    notes: list[bool] = []
+    find = Kept.find
+
+    def noting(self: Kept, piece: LogSlice, partials: Partials, first_cell: int) -> Cells | None:
+        cells = find(self, piece, partials, first_cell)
+        notes.append(cells is not None)
+        return cells
+
+    monkeypatch.setattr(Kept, "find", noting)
+    return notes
+
+
+def test_columns_are_made_of_parts_that_others_left(
+    found: list[bool], store: Store, settings: Settings
+) -> None:
+    catalogue = catalogue_of(sliced())
+    compute_features(catalogue, [EARLY, LATE], NAMES, store, settings)
+    assert n_parts(store) >= 3
+    assert not any(found)
+    store.prune(kinds=["feature"], is_dry_run=False)
+    found.clear()
+    compute_features(catalogue, [EARLY, LATE], NAMES, store, settings)
+    assert len(found) >= 6
+    assert all(found)
+    for window in (EARLY, LATE):
+        check_stored(window, NAMES, store)
+
+
+def test_other_columns_and_windows_take_what_is_there(
+    found: list[bool], store: Store, settings: Settings
+) -> None:
+    catalogue = catalogue_of(sliced())
+    compute_features(catalogue, [LATE], NAMES[::2], store, settings)
+    compute_features(catalogue, [EARLY], NAMES, store, settings)
+    compute_features(catalogue, [LATE], NAMES, store, settings)
+    store.prune(kinds=["feature"], is_dry_run=False)
+    found.clear()
+    compute_features(catalogue, [LATE], NAMES[::3], store, settings)
+    assert any(found)
+    compute_features(catalogue, [EARLY, LATE], NAMES, store, settings)
+    for window in (EARLY, LATE):
+        check_stored(window, NAMES, store)
+
+
+def test_lost_and_damaged_parts_are_made_again(store: Store, settings: Settings) -> None:
+    catalogue = catalogue_of(sliced())
+    compute_features(catalogue, [LATE], NAMES, store, settings)
+    kept = n_parts(store)
+    store.prune(kinds=["feature"], is_dry_run=False)
+    files = sorted((store.root / "artifacts" / "part").glob("*/*.parquet"))
+    files[0].write_bytes(b"damaged")
+    files[1].unlink()
+    compute_features(catalogue, [LATE], NAMES, store, settings)
+    assert n_parts(store) == kept
+    check_stored(LATE, NAMES, store)
