@@ -24,6 +24,7 @@ submit: setup ## compute what is missing and write a checked submission file
 
 cv: setup ## cross-validate every model and write the report: reports/cv.html
 	@$(PY) -m stacking $(SET) cv $(ARGS)
+	@$(PY) -m features $(SET) audit --exit-zero
 	@$(PY) -m validation $(SET) report
 
 features: setup ## list the feature catalogue
@@ -32,7 +33,7 @@ features: setup ## list the feature catalogue
 page: setup ## write docs/features.md, the catalogue with meanings, from the feature files
 	@$(PY) -m features page
 
-audit: setup ## prove that no feature leaks
+audit: setup ## prove that no feature leaks, drifts unseen or repeats another
 	@$(PY) -m features $(SET) audit $(ARGS)
 
 test: setup ## run the tests

@@ -32,7 +32,12 @@ def stored_audit(
     folder = store.find(recipe)
     if folder is None:
         made = run_audit(catalogue, folds, names, settings, store=store, full=full)
-        about = {**made.about, "created": datetime.now(UTC).isoformat(timespec="seconds")}
+        about = {
+            **made.about,
+            "fingerprint": catalogue.dataset.fingerprint,
+            "names": list(names),
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
         folder = store.put(recipe, _Written(Audit(made.findings, made.columns, about)).write)
     store.point(POINTER, recipe)
     return read_audit(folder)

@@ -116,5 +116,5 @@ def _duplicate(catalogue: Catalogue, both: pl.DataFrame, first: str, second: str
         example = f"; pair {one['pair_id']}: {one[first]} and {one[second]}"
     turned = " turned round" if alike < 0 else ""
     evidence = f"rank correlation {alike:.5f} with {first} ({known.declaration.place}): says the same{turned}{example}"
-    todo = f"keep one of the two: features.exclude = [{second!r}] in config.toml"
+    todo = "leave one of the two out: features.exclude in config.toml"
     return found_in(column, DUPLICATE, evidence, todo, severity="warning")

@@ -13,6 +13,7 @@ from engine import Settings, Store, StoreError, out, room_app, run_room, setting
 from validation import CvBundle, build_report, metrics, plan_folds
 from validation._html import report_html
 from validation._plan import plan_tables
+from validation._report_audit import read_audit_report
 from validation._terminal import show_report
 
 app = room_app("Windows, folds, metrics, and the report of the stored cross-validation.")
@@ -22,7 +23,8 @@ app = room_app("Windows, folds, metrics, and the report of the stored cross-vali
 def report(context: typer.Context) -> None:
     """Show the stored cross-validation here and write it to reports/cv.html. Runs no model."""
     settings = settings_of(context)
-    found = build_report(_stored_bundle(settings), open_dataset(settings))
+    audit = read_audit_report(Store(settings.store).pointed("audit"))
+    found = build_report(_stored_bundle(settings), open_dataset(settings), audit=audit)
     show_report(found, out)
     path = settings.reports / "cv.html"
     write_atomically(path, report_html(found))  # so that an open page is never half a report

@@ -14,6 +14,7 @@ from validation._alarms import training_alarms
 from validation._bootstrap import Difference
 from validation._bundle import CvBundle
 from validation._evaluate import evaluate
+from validation._report_audit import AuditReport, audit_alarms, audit_caveats
 from validation._report_choice import choice_reason
 from validation._report_compare import compare
 from validation._report_facts import Fact, caveats, facts, metric_of, metric_text
@@ -66,9 +67,11 @@ class Report:
     best_single, chosen, reason
         Names, and why the chosen one was chosen, in a sentence.
     facts, alarms, caveats
-        Labels and their lines; what looks like a leak (see ``training_alarms``); sentences the reader must know.
+        Labels and their lines; what looks like a leak (see ``training_alarms``, ``audit_alarms``); sentences the reader must know.
     settings
         The settings of the run, as stored.
+    audit
+        What the stored audit of the features found; None if there is none.
     """
 
     name: str
@@ -88,10 +91,13 @@ class Report:
     alarms: tuple[str, ...]
     caveats: tuple[str, ...]
     settings: object
+    audit: AuditReport | None = None
 
 
-def build_report(bundle: CvBundle, dataset: Dataset, *, n_resamples: int = 1000) -> Report:
-    """Compute every number of the report.
+def build_report(
+    bundle: CvBundle, dataset: Dataset, *, audit: AuditReport | None = None, n_resamples: int = 1000
+) -> Report:
+    """Compute every number of the report. ``audit``: the stored audit of its features, see ``read_audit_report``.
 
     Only the segments read the data set: how long the history of each user and item is at the cutoffs. Raises
     ConfigError if the bundle is another competition's, DataError if it lacks a score column.
@@ -120,10 +126,16 @@ def build_report(bundle: CvBundle, dataset: Dataset, *, n_resamples: int = 1000)
         chosen=bundle.chosen,
         reason=choice_reason(bundle),
         facts=facts(bundle, metric),
-        alarms=training_alarms(bundle),
-        caveats=caveats(bundle, dataset),
+        alarms=(*training_alarms(bundle), *audit_alarms(audit)),
+        caveats=(*caveats(bundle, dataset), *_audit_caveats(audit, bundle)),
         settings=bundle.about.get("settings", {}),
+        audit=audit,
     )
+
+
+def _audit_caveats(audit: AuditReport | None, bundle: CvBundle) -> list[str]:
+    fingerprint = bundle.about.get("fingerprint")
+    return audit_caveats(audit, bundle.features["feature"].to_list(), fingerprint)
 
 
 def _check(bundle: CvBundle, dataset: Dataset) -> None:

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from validation._report import Report
+from validation._report_audit import AuditReport
 from validation._report_features import DRIFT_LIMIT
 
 _VERDICT_STYLE = {"better": "green", "worse": "red", "no clear difference": "dim", "best single": "yellow"}
@@ -35,6 +36,8 @@ def _tables(report: Report, n_features: int) -> Iterator[Table]:
         if flagged.height:
             yield _flagged(flagged, n_features)
         yield _features(report, n_features)
+    if report.audit is not None and (report.audit.defects or report.audit.warnings):
+        yield _audit(report.audit)
     yield _segments(report)
     yield _scores(report)
     if report.scores["difference"].is_not_null().any():
@@ -113,6 +116,16 @@ def _flagged(flagged: pl.DataFrame, n_features: int) -> Table:
         table.add_row(
             Text(row["feature"]), _number(row["psi"], ".3f"), *rates, Text(row["flags"], style="yellow")
         )
+    return table
+
+
+def _audit(audit: AuditReport) -> Table:
+    """Defects one by one, warnings by their number."""
+    table = _table("Audit of the features", "", "feature", "where", left=("feature", "where"))
+    for row in audit.defects:
+        table.add_row(Text(row.check, style="red"), Text(row.feature), Text(row.place))
+    for check, rows in audit.warnings.items():
+        table.add_row(Text(check), Text(f"{len(rows)}, such as {rows[0].feature}"), Text(rows[0].place))
     return table
 
 

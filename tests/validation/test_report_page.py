@@ -99,7 +99,7 @@ def test_tables_have_captions_and_headings_are_in_order(printed_and_page: tuple[
     tags = [tag for tag, _ in Elements(printed_and_page[1]).found]
     assert tags.count("caption") == tags.count("table") == 4
     levels = [int(tag[1]) for tag in tags if re.fullmatch("h[1-6]", tag)]
-    assert levels == [1, 2, 2, 2, 2, 2]
+    assert levels == [1, 2, 2, 2, 2, 2, 2]
     assert ("html", {"lang": "en"}) in Elements(printed_and_page[1]).found
 
 

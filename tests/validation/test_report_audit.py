@@ -1,0 +1,124 @@
+"""The audit's section of the report: what the store has, escaped, and what a reader of the scores must know."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from competitions import Dataset
+from engine import Recipe, Store
+from tests.validation.conftest import EVIL
+from validation import CvBundle, build_report
+from validation._html import report_html
+from validation._report_audit import AuditReport, read_audit_report
+
+MakeBundle = Callable[..., CvBundle]
+RunReport = Callable[..., tuple[str, Path]]
+
+
+def finding(column: str, check: str, severity: str = "defect") -> dict[str, str]:
+    return {
+        "column": column,
+        "place": "rates.py:7",
+        "check": check,
+        "window": "w5-5-6",
+        "evidence": f"pair 7: {EVIL} became 3",
+        "todo": "read only the history",
+        "severity": severity,
+    }
+
+
+def stored(folder: Path, findings: list[dict[str, str]], **facts: Any) -> Path:
+    about = {
+        "features": 3,
+        "log rows": 40_000,
+        "pairs": 900,
+        "values from": "the small log",
+        "test told from train": 0.91,
+        "train windows told apart": None,
+        **facts,
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "audit.json").write_text(json.dumps({"findings": findings, "about": about}), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def audit(tmp_path: Path) -> AuditReport:
+    findings = [
+        finding(EVIL, "future truncated"),
+        finding(EVIL, "labels of the window flipped"),
+        finding("n_likes", "near-duplicate", "warning"),
+        finding("n_shares", "near-duplicate", "warning"),
+        finding("n_shares", "constant", "warning"),
+    ]
+    found = read_audit_report(stored(tmp_path / "audit", findings))
+    assert found is not None
+    return found
+
+
+def test_one_row_a_feature_with_all_its_checks(audit: AuditReport) -> None:
+    (defect,) = audit.defects
+    assert (defect.feature, defect.check, defect.others) == (
+        EVIL,
+        "future truncated",
+        ("labels of the window flipped",),
+    )
+    assert list(audit.warnings) == ["near-duplicate", "constant"]
+    assert audit.n_warnings == 3
+
+
+def test_page_shows_the_audit_and_escapes_it(
+    audit: AuditReport, make_bundle: MakeBundle, cinema: Dataset
+) -> None:
+    page = report_html(build_report(make_bundle(), cinema, audit=audit, n_resamples=20))
+    section = page[page.index('<section id="audit"') : page.index('<section id="fits"')]
+    assert EVIL not in page
+    assert escape(EVIL, quote=False)[:20] in section.replace("&#34;", '"').replace("&#39;", "'")
+    for text in (
+        "1 defect",
+        "rates.py:7 w5-5-6",
+        "also: labels of the window flipped",
+        "2 warnings: near-duplicate",
+    ):
+        assert text in section
+    assert section.count("<caption") == section.count("<table") == 3
+    assert "0.910" in section
+
+
+def test_defects_stand_beside_the_scores(
+    audit: AuditReport, make_bundle: MakeBundle, cinema: Dataset
+) -> None:
+    bundle = make_bundle()
+    report = build_report(bundle, cinema, audit=audit, n_resamples=20)
+    assert any("1 feature that cannot be trusted" in text for text in report.alarms)
+    assert any("of other data" in text for text in report.caveats)
+    assert not any("audit" in text for text in build_report(bundle, cinema, n_resamples=20).caveats)
+
+
+def test_report_reads_the_audit_that_the_store_points_to(
+    make_bundle: MakeBundle, run_report: RunReport, tmp_path: Path
+) -> None:
+    store, recipe = Store(tmp_path / "store"), Recipe("audit", "cinema: audit", {})
+    findings = [finding("n_likes", "future truncated"), finding("n_shares", "constant", "warning")]
+
+    def write(folder: Path) -> None:
+        stored(folder, findings)
+
+    store.put(recipe, write)
+    store.point("audit", recipe)
+    printed, path = run_report(make_bundle(), tmp_path)
+    assert "future truncated" in printed
+    assert "1, such as n_shares" in printed
+    assert "rates.py:7" in path.read_text(encoding="utf-8")
+
+
+def test_without_an_audit_the_page_says_so(make_bundle: MakeBundle, cinema: Dataset) -> None:
+    page = report_html(build_report(make_bundle(), cinema, n_resamples=20))
+    assert "The features were not audited" in page
+    assert read_audit_report(None) is None
