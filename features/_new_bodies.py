@@ -71,7 +71,8 @@ from features import Window, table
 def {name}(history: pl.LazyFrame, window: Window) -> pl.LazyFrame:
     """Horizons between the first exposure of {c.item} and the cutoff, as a logarithm; null if it was never seen."""
     age = (window.cutoff - pl.col("clock").min()) / window.horizon
-    return history.group_by({item}).agg(age.log1p().cast(pl.Float32).alias({_quoted(name)}))
+    column = age.log1p().cast(pl.Float32).alias({_quoted(name)})
+    return history.group_by({item}).agg(column)
 '''
 
 
