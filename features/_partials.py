@@ -93,15 +93,22 @@ class Partials:
 
     def of_narrowed(self, rows: pl.DataFrame, until: int) -> pl.DataFrame:
         """Give the parts by ``code`` of what ``narrowed`` gave."""
-        if rows.height and self.is_reducible and not self.watched:
-            return reduced(self.states, rows, self.schema, self.references)
-        lazy = rows.lazy().group_by("code").agg(self._expressions(until))
-        return self._within_range(lazy.collect(engine=self.engine))
+        if not rows.height or not self.reducible or self.watched:
+            lazy = rows.lazy().group_by("code").agg(self._expressions(until))
+            return self._within_range(lazy.collect(engine=self.engine))
+        own = {state.name for state in self.reducible}
+        found = reduced(self.reducible, rows, self.schema, self.references)
+        rest = [s for s in self.states if s.name not in own]
+        if rest:
+            parts = [part for state in rest for part in self._partial(state, until)]
+            others = rows.lazy().group_by("code").agg(parts).collect(engine=self.engine)
+            found = found.hstack(others.sort("code").drop("code"))  # both have each code once
+        return found
 
     @cached_property
-    def is_reducible(self) -> bool:
-        """Tell whether the parts of sorted rows need no group-by."""
-        return can_reduce(self.states, self.schema)
+    def reducible(self) -> tuple[State, ...]:
+        """States whose parts need no group-by where rows are sorted."""
+        return tuple(state for state in self.states if can_reduce(state, self.schema))
 
     def by_key(self, rows: pl.DataFrame, until: int) -> pl.DataFrame:
         """Give the parts of all keys, by the key's columns (``code`` 0 for the empty key)."""

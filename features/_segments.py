@@ -28,22 +28,18 @@ _SUMMED = (
 )  # as they are; others as Int64
 
 
-def can_reduce(states: Sequence[State], schema: pl.Schema) -> bool:
-    """Tell whether every state is a number of rows, a sum of what rows add, or an extreme of integers.
+def can_reduce(state: State, schema: pl.Schema) -> bool:
+    """Tell whether the state is a number of rows, a sum of what rows add, or an extreme of integers.
 
-    What leaves rows out (``x.filter(...)``) has no value for each of them.
+    What leaves rows out (``x.filter(...)``), and a constant, has no value for each of them.
     """
-    return all(
-        state.operation == "count"
-        or (
-            state.expression.meta.is_known_length()
-            and (
-                state.by_row(schema, 0.0) is not None
-                or (is_integer_extreme(state, schema) and is_rowwise(state.expression))
-            )
-        )
-        for state in states
-    )
+    x = state.expression
+    if state.operation == "count":
+        return True
+    if not x.meta.is_known_length() or not x.meta.root_names():
+        return False
+    is_extreme = is_integer_extreme(state, schema) and is_rowwise(x)
+    return is_extreme or state.by_row(schema, 0.0) is not None
 
 
 def reduced(
