@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from importlib.metadata import version
 
-LIBRARIES = ("catboost", "implicit", "numpy", "polars", "scikit-learn", "scipy", "torch")
+LIBRARIES = ("catboost", "gensim", "implicit", "numpy", "polars", "scikit-learn", "scipy", "torch")
 
 
 @cache

@@ -159,7 +159,7 @@ def _bind_python(declaration: Declaration, dataset: Dataset) -> tuple[list[Featu
     variants: Mapping[str, Any] = options.get("variants") or {"": None}
     columns, lacking = [], {}
     for variant, arguments in variants.items():
-        needs = tuple(name.format(**(arguments or {})) for name in options["needs"])
+        needs = tuple(n for name in options["needs"] for n in _spelled(name, arguments or {}))
         reason = _lacks_needed(needs, dataset)
         for output, dtype in options["columns"].items():
             name = _output_name(output, key, variant)
@@ -173,6 +173,14 @@ def _bind_python(declaration: Declaration, dataset: Dataset) -> tuple[list[Featu
                 FeatureColumn(name, declaration, body, as_dtype(dtype), shown, scope, key, columns=needs)
             )
     return columns, lacking
+
+
+def _spelled(name: str, arguments: Mapping[str, Any]) -> tuple[str, ...]:
+    """Fill a variant's arguments into a needed name; if it is but a tuple of names, give all of them."""
+    argument = arguments.get(name[1:-1]) if name.startswith("{") and name.endswith("}") else None
+    if isinstance(argument, tuple):
+        return tuple(str(part) for part in argument)
+    return (name.format(**arguments),)
 
 
 def _lacks_needed(needs: tuple[str, ...], dataset: Dataset) -> str:

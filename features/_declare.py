@@ -170,7 +170,8 @@ def fitted(
 
     ``variants`` maps a name to the arguments of the class: each variant is fitted by itself and its columns are named
     ``column__variant``. ``needs`` names the columns of the history that it reads, as for ``table``; ``"{name}"`` in it
-    stands for the variant's argument of that name. ``ranges``: as for ``table``.
+    stands for the variant's argument of that name, and for all of them if it is a tuple of names. ``ranges``: as for
+    ``table``.
     """
     options = {
         "columns": dict(columns),

@@ -1,0 +1,75 @@
+"""EASE: against a dense brute force, against a planted taste, and with nothing to learn from."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.sparse import csr_matrix
+
+from features import ease
+from features.ease import RIDGE, Ease, ease_weights
+from features.signals import reads_of, residuals
+from features.svd import certain
+from tests.features.planted_tastes import WINDOW, check_alone_and_unseen, feed, recovers, transformed
+
+
+def test_weights_are_constrained_least_squares() -> None:
+    """Each column by itself: a ridge regression on the other columns, which is what a zero diagonal means."""
+    rng = np.random.default_rng(5)
+    cells = rng.normal(size=(50, 7)) * (rng.random((50, 7)) < 0.6)
+    ridge = RIDGE * (cells**2).sum(axis=0).mean()
+    weights = ease_weights(csr_matrix(cells))
+    for entity in range(7):
+        others = [j for j in range(7) if j != entity]
+        x = cells[:, others]
+        by_hand = np.linalg.solve(x.T @ x + ridge * np.eye(6), x.T @ cells[:, entity])
+        np.testing.assert_allclose(weights[entity, others], by_hand, atol=1e-12)
+        assert weights[entity, entity] == 0.0
+
+
+def test_scores_are_rows_times_weights() -> None:
+    planted = feed()
+    pairs = planted.pairs()
+    values = transformed(Ease("source_id", "watch", reads_of("watch")), planted.log, pairs)
+    cells = certain(*residuals(planted.log.lazy(), "watch", "source_id").by_entity()).toarray()
+    weights = ease_weights(csr_matrix(cells))
+    known = (pairs["user_id"] < 999) & (pairs["item_id"] < 9999)
+    user, source = pairs.filter(known)["user_id"].to_numpy(), pairs.filter(known)["source_id"].to_numpy()
+    score = (cells @ weights.T)[user, source]
+    np.testing.assert_allclose(values.filter(known)["ease_score"].to_numpy(), score, rtol=1e-5, atol=1e-9)
+    norms = np.linalg.norm(cells, axis=1)[user] * np.linalg.norm(weights, axis=1)[source]
+    np.testing.assert_allclose(
+        values.filter(known)["ease_cosine"].to_numpy(), score / norms, rtol=1e-5, atol=1e-9
+    )
+
+
+@pytest.mark.parametrize(
+    ("entity", "signal"), [("source_id", "watch"), ("source_id", "approval"), ("item_id", "rating")]
+)
+def test_a_planted_taste_is_found(entity: str, signal: str) -> None:
+    planted = feed()
+    values = transformed(Ease(entity, signal, reads_of(signal)), planted.log, planted.pairs())
+    assert recovers(values, "ease_score", planted) > 0.97
+
+
+def test_alone_unseen_and_little() -> None:
+    check_alone_and_unseen(
+        Ease("source_id", "watch", reads_of("watch")), feed(), ["ease_score", "ease_cosine"]
+    )
+    check_alone_and_unseen(Ease("item_id", "rating", reads_of("rating")), feed(), ["ease_score"])
+
+
+def test_entities_beyond_the_bound_are_unseen(monkeypatch: pytest.MonkeyPatch) -> None:
+    planted = feed()
+    monkeypatch.setattr(ease, "MAX_ENTITIES", 5)
+    model = Ease("source_id", "watch", reads_of("watch"))
+    model.fit(planted.log.lazy(), WINDOW)
+    assert len(model.entities) == 5
+    values = model.transform(planted.pairs())
+    assert (
+        values["ease_score"].null_count()
+        == (
+            ~planted.pairs()["source_id"].is_in(model.entities.implode())
+            | (planted.pairs()["user_id"] == 999)
+        ).sum()
+    )
