@@ -16,10 +16,12 @@ from scipy.sparse import csr_matrix
 
 from features import Window, codes, fitted
 from features.factors import places
+from features.signals import reads_of, residuals
+from features.svd import as_columns, certain, cosines, dots
 
-FACTORS, ALPHA = 24, 5.0
+FACTORS, FACTORS_OF_SOURCE, ALPHA = 24, 12, 5.0
 SEED = 20_240_611
-MAX_ROWS = 20_000_000  # the newest with the signal: about 45 bytes each at the peak
+MAX_ROWS = 5_000_000  # the newest with the signal: about 45 bytes each at the peak
 MOST_STEPS, FEWEST_STEPS = 12, 4
 WORK = 24_000_000  # rows x steps: on large logs the vectors settle in fewer steps
 _SIGNALS = {
@@ -81,6 +83,51 @@ class Als:
         )
 
 
+@fitted(
+    columns={"als_source_score": pl.Float32, "als_source_cosine": pl.Float32},
+    ranges={"als_source_cosine": (-1, 1)},
+    needs=["user_id", "item_id", "source_id", "{reads}"],
+    variants={
+        "like": {"signal": "like", "reads": ("relevance",)},
+        "watch": {"signal": "watch", "reads": reads_of("watch")},
+    },
+    meanings={
+        "als_source_score": "Dot product of the ALS vectors of user and source; null if either is without the signal.",
+        "als_source_cosine": "Cosine of the ALS vectors of user and source; null if either is without the signal.",
+    },
+)
+class SourceAls:
+    """Implicit ALS over sources: those that the user likes, or watches for longer than others do."""
+
+    def __init__(self, signal: str, reads: tuple[str, ...]) -> None:
+        self.signal = signal
+
+    def fit(self, history: pl.LazyFrame, window: Window) -> None:
+        """Factorise users x sources; bounds as for items."""
+        seen = fond_of(history, self.signal, "source_id")
+        self.users, self.sources = seen.users, seen.items
+        model = AlternatingLeastSquares(
+            factors=FACTORS_OF_SOURCE,
+            regularization=1.0,
+            alpha=ALPHA,
+            iterations=n_steps(seen.cells.nnz),
+            num_threads=1,
+            random_state=SEED,
+        )
+        if seen.cells.nnz:
+            model.fit(seen.cells, show_progress=False)
+        self.user_vectors = _with_missing(model.user_factors, len(self.users), FACTORS_OF_SOURCE)
+        self.source_vectors = _with_missing(model.item_factors, len(self.sources), FACTORS_OF_SOURCE)
+
+    def transform(self, pairs: pl.DataFrame) -> pl.DataFrame:
+        """Score each pair by itself."""
+        user = self.user_vectors[codes(pairs["user_id"], self.users)]
+        source = self.source_vectors[codes(pairs["source_id"], self.sources)]
+        return as_columns(
+            pairs, {"als_source_score": dots(user, source), "als_source_cosine": cosines(user, source)}
+        )
+
+
 @dataclass(frozen=True)
 class SignalMatrix:
     """Summed signal as users x items, Float32; ``users`` and ``items`` (sorted) are those with a cell that is not 0."""
@@ -90,19 +137,41 @@ class SignalMatrix:
     cells: csr_matrix
 
 
-def signal_matrix(history: pl.LazyFrame, signal: pl.Expr) -> SignalMatrix:
-    """Read the newest rows that have the signal and sum it by (user, item).
+def fond_of(history: pl.LazyFrame, signal: str, entity: str) -> SignalMatrix:
+    """Give users x entities with a positive cell where the user is fond of the entity.
+
+    ``like``: number of likes. Other signals (``signals.SIGNALS``): what is above the usual, weighed by its certainty
+    (``svd.certain``) and scaled to a mean of 1.
+    """
+    if signal == "like":
+        return signal_matrix(history, _SIGNALS["like"], entity)
+    seen = residuals(history, signal, entity)
+    cells = certain(*seen.by_entity())
+    cells.data = np.maximum(cells.data, 0.0)
+    cells.eliminate_zeros()
+    if cells.nnz:
+        cells.data /= cells.data.mean()
+    return _narrowed(seen.users, seen.entities, cells.astype(np.float32))
+
+
+def signal_matrix(history: pl.LazyFrame, signal: pl.Expr, entity: str = "item_id") -> SignalMatrix:
+    """Read the newest rows that have the signal and sum it by (user, item), or by another entity than the item.
 
     Peak for n rows: as read 12 n bytes, positions 8 n, the matrix by coordinates 12 n and by rows 8 n. Implicit then
     holds it by rows and by columns, 16 n.
     """
-    rows = history.select("user_id", "item_id", signal.alias("weight"))
+    rows = history.select("user_id", entity, signal.alias("weight"))
     rows = rows.drop_nulls().filter(pl.col("weight") != 0).tail(MAX_ROWS)
     read = rows.collect(engine="streaming")
-    users, items = read["user_id"].unique().sort(), read["item_id"].unique().sort()
-    places_of = (places(read["user_id"], users), places(read["item_id"], items))
+    users, items = read["user_id"].unique().sort(), read[entity].unique().sort()
+    places_of = (places(read["user_id"], users), places(read[entity], items))
     cells = csr_matrix((read["weight"].to_numpy(), places_of), shape=(len(users), len(items)))
     cells.eliminate_zeros()
+    return _narrowed(users, items, cells)
+
+
+def _narrowed(users: pl.Series, items: pl.Series, cells: csr_matrix) -> SignalMatrix:
+    """Leave out users and items without a cell."""
     has_user = np.diff(cells.indptr) > 0
     has_item = np.bincount(cells.indices, minlength=len(items)) > 0
     if has_user.all() and has_item.all():
@@ -120,9 +189,9 @@ def n_steps(n_cells: int) -> int:
     return min(MOST_STEPS, max(FEWEST_STEPS, WORK // max(n_cells, 1)))
 
 
-def _with_missing(vectors: Any, n: int) -> npt.NDArray[np.float64]:
+def _with_missing(vectors: Any, n: int, n_factors: int = FACTORS) -> npt.NDArray[np.float64]:
     """Add a row of NaN behind the vectors: where unseen keys point to."""
-    table = np.full((n + 1, FACTORS), np.nan)
+    table = np.full((n + 1, n_factors), np.nan)
     if n:
         table[:n] = np.asarray(vectors)[:n]
     return table

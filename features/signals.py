@@ -13,7 +13,7 @@ import numpy.typing as npt
 import polars as pl
 from scipy.sparse import csr_matrix
 
-from features import codes
+from features.factors import places
 
 Values = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int32]
@@ -22,7 +22,6 @@ MAX_ROWS = 12_000_000  # the newest with the signal: about 90 bytes each at the 
 STRENGTH = 5.0  # rows that halve the offset of a user or an item
 STRENGTH_OF_GROUP = 20.0
 ROUNDS = 4
-_SLICE = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -112,14 +111,6 @@ def residuals(history: pl.LazyFrame, signal: str, entity: str) -> Residuals:
         series["user_id"], series["item_id"], series[entity],
         found["user_id"], found["item_id"], found[entity], rest, entity_of_item,
     )  # fmt: skip
-
-
-def places(values: pl.Series, known: pl.Series) -> Codes:
-    """Positions of the values in ``known`` as ``features.codes`` gives them, but in 4 bytes each: Int32 (n,)."""
-    found = np.empty(len(values), dtype=np.int32)
-    for start in range(0, len(values), _SLICE):
-        found[start : start + _SLICE] = codes(values.slice(start, _SLICE), known)
-    return found
 
 
 def _offset(of: Codes, values: Values, n: int, strength: float) -> Values:

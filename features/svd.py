@@ -34,6 +34,12 @@ _SLICE = 50_000
         "svd_user_norm": pl.Float32,
         "svd_item_norm": pl.Float32,
     },
+    ranges={
+        "svd_source_cosine": (-1, 1),
+        "svd_item_cosine": (-1, 1),
+        "svd_user_norm": (0, None),
+        "svd_item_norm": (0, None),
+    },
     needs=["user_id", "item_id", "source_id", "{reads}"],
     variants={name: {"signal": name, "reads": reads_of(name)} for name in ("watch", "approval")},
     meanings={
@@ -86,6 +92,7 @@ class SourceSvd:
 
 @fitted(
     columns={"svd_score": pl.Float32, "svd_cosine": pl.Float32},
+    ranges={"svd_cosine": (-1, 1)},
     needs=["user_id", "item_id", "{reads}"],
     variants={"rating": {"signal": "rating", "reads": reads_of("rating")}},
     meanings={
@@ -185,8 +192,9 @@ def dots(a: Values, b: Values) -> Values:
 def cosines(a: Values, b: Values) -> Values:
     """Row-wise cosines, NaN where a vector is zero or missing."""
     norms = np.sqrt(dots(a, a) * dots(b, b))
-    cosine: Values = np.divide(dots(a, b), norms, out=np.full(len(norms), np.nan), where=norms > 1e-12)
-    return cosine
+    cosine = np.divide(dots(a, b), norms, out=np.full(len(norms), np.nan), where=norms > 1e-12)
+    clipped: Values = np.clip(cosine, -1.0, 1.0)
+    return clipped
 
 
 def as_columns(pairs: pl.DataFrame, columns: dict[str, Values]) -> pl.DataFrame:

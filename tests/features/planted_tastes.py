@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+from threadpoolctl import threadpool_limits
 
 from features import Window
 
@@ -67,7 +68,8 @@ def feed(n_rows: int = 6000, seed: int = 1) -> Feed:
 
 def transformed(model: Any, log: pl.DataFrame, pairs: pl.DataFrame) -> pl.DataFrame:
     """Fit on the log and score the pairs."""
-    model.fit(log.lazy(), WINDOW)
+    with threadpool_limits(1):  # as the engine does
+        model.fit(log.lazy(), WINDOW)
     values: pl.DataFrame = model.transform(pairs)
     return values
 

@@ -43,6 +43,15 @@ def test_scores_are_rows_times_weights() -> None:
     )
 
 
+@pytest.mark.parametrize("factor", [0.0, 1e9])
+def test_the_gram_matrix_is_the_same_dense_and_sparse(factor: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    cells = np.random.default_rng(6).normal(size=(50, 7))
+    expected = ease_weights(csr_matrix(cells))
+    monkeypatch.setattr(ease, "DENSE_IS_FASTER", factor)
+    monkeypatch.setattr(ease, "CHUNK_CELLS", 70)
+    np.testing.assert_allclose(ease_weights(csr_matrix(cells)), expected, atol=1e-12)
+
+
 @pytest.mark.parametrize(
     ("entity", "signal"), [("source_id", "watch"), ("source_id", "approval"), ("item_id", "rating")]
 )

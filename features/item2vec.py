@@ -1,0 +1,129 @@
+"""item2vec (Barkan, Koenigstein 2016): items and sources that the same users like one after the other are near.
+
+Word2Vec of gensim over each user's history as a sentence, in one thread and with a fixed seed.
+"""
+
+from __future__ import annotations
+
+import zlib
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from features import Window, codes, fitted
+from features.signals import reads_of, residuals
+from features.svd import as_columns, cosines, with_missing
+
+Values = npt.NDArray[np.float64]
+
+FACTORS = 16
+SEED = 20_241_124
+CONTEXT, NEGATIVES = 5, 5
+FOND = 1.0  # above the usual, in the unit of the signal (log-odds of watching)
+MAX_TOKENS = 1_000_000  # the newest ones: about 100 bytes each in sentences
+WORK, MOST_EPOCHS = 1_000_000, 20  # tokens x epochs
+MOST_A_SENTENCE = 5_000  # gensim leaves out what is beyond 10,000
+N_MEAN, N_NEAREST = 50, 10  # newest tokens of a user that he is compared by
+
+
+@fitted(
+    columns={"w2v_cosine": pl.Float32, "w2v_nearest": pl.Float32},
+    ranges={"w2v_cosine": (-1, 1), "w2v_nearest": (-1, 1)},
+    needs=["user_id", "item_id", "{entity}", "{reads}"],
+    variants={
+        "item_like": {"entity": "item_id", "signal": "like", "reads": ("relevance",)},
+        "source_watch": {"entity": "source_id", "signal": "watch", "reads": reads_of("watch")},
+    },
+    meanings={
+        "w2v_cosine": "Cosine of the item's (source's) vector and the mean of the user's last 50; null if unseen.",
+        "w2v_nearest": "Cosine of the item's (source's) vector and the nearest of the user's last 10; null if unseen.",
+    },
+)
+class Item2Vec:
+    """Skip-gram vectors of what users like, or watch for longer than others do."""
+
+    def __init__(self, entity: str, signal: str, reads: tuple[str, ...]) -> None:
+        self.entity, self.signal = entity, signal
+
+    def fit(self, history: pl.LazyFrame, window: Window) -> None:
+        """Learn vectors from the newest ``MAX_TOKENS`` tokens, in at most ``WORK`` of them over all epochs."""
+        tokens = tokens_of(history, self.signal, self.entity)
+        self.users, self.entities = tokens["user"].unique().sort(), tokens["token"].unique().sort()
+        vectors = np.zeros((len(self.entities), FACTORS))
+        if tokens.height:
+            vectors = _learned(tokens, self.entities)
+        length = np.sqrt((vectors**2).sum(axis=1, keepdims=True))
+        self.vectors = with_missing(np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0))
+        self.newest = newest_places(tokens, self.users, self.entities, N_MEAN)
+
+    def transform(self, pairs: pl.DataFrame) -> pl.DataFrame:
+        """Score each pair by itself: one of the user's tokens after the other, so that other rows cannot matter."""
+        entity = self.vectors[codes(pairs[self.entity], self.entities)]
+        newest = self.newest[codes(pairs["user_id"], self.users)]
+        mean, nearest = np.zeros_like(entity), np.full(len(entity), -np.inf)
+        for back in range(N_MEAN):
+            token = self.vectors[newest[:, back]]
+            is_there = newest[:, back] < len(self.entities)
+            mean[is_there] += token[is_there]
+            if back < N_NEAREST:
+                nearest = np.fmax(nearest, cosines(entity, token))
+        nearest[~np.isfinite(nearest)] = np.nan
+        return as_columns(pairs, {"w2v_cosine": cosines(entity, mean), "w2v_nearest": nearest})
+
+
+def tokens_of(history: pl.LazyFrame, signal: str, entity: str) -> pl.DataFrame:
+    """What users were fond of, in order: columns ``user`` and ``token``, the newest ``MAX_TOKENS``.
+
+    ``like``: rows with a like. Other signals (``signals.SIGNALS``): rows ``FOND`` above what is usual for both.
+    """
+    if signal == "like":
+        liked = history.filter(pl.col("relevance") > 0).select(user="user_id", token=entity).drop_nulls()
+        return liked.tail(MAX_TOKENS).collect(engine="streaming")
+    seen = residuals(history, signal, entity)
+    fond = np.flatnonzero(seen.rest > FOND)[-MAX_TOKENS:]
+    return pl.DataFrame(
+        {"user": seen.users.gather(seen.user[fond]), "token": seen.entities.gather(seen.entity[fond])}
+    )
+
+
+def newest_places(
+    tokens: pl.DataFrame, users: pl.Series, entities: pl.Series, n: int
+) -> npt.NDArray[np.intp]:
+    """Places of each user's newest tokens, the newest first: (n_users + 1, n); ``len(entities)`` where there is none.
+
+    The last row is that of unseen users.
+    """
+    back = pl.int_range(pl.len()).reverse().over("user").alias("back")
+    kept = tokens.with_columns(back).filter(pl.col("back") < n)
+    newest = np.full((len(users) + 1, n), len(entities), dtype=np.intp)
+    newest[codes(kept["user"], users), kept["back"].to_numpy()] = codes(kept["token"], entities)
+    return newest
+
+
+def _learned(tokens: pl.DataFrame, entities: pl.Series) -> Values:
+    """Vectors of the entities, Float64 (n_entities, FACTORS)."""
+    from gensim.models.word2vec import Word2Vec  # takes a second to load: only where something is fitted
+
+    place = pl.int_range(pl.len()).over("user") // MOST_A_SENTENCE
+    words = tokens.with_columns(place.alias("part"), pl.col("token").cast(pl.String))
+    sentences = words.group_by("user", "part", maintain_order=True).agg("token")["token"].to_list()
+    model = Word2Vec(
+        sentences,
+        vector_size=FACTORS,
+        window=CONTEXT,
+        negative=NEGATIVES,
+        sg=1,
+        min_count=1,
+        workers=1,
+        seed=SEED,
+        hashfxn=_stable_hash,
+        epochs=max(1, min(MOST_EPOCHS, WORK // tokens.height)),
+    )
+    found: Values = model.wv[entities.cast(pl.String).to_list()].astype(np.float64)
+    return found
+
+
+def _stable_hash(word: str) -> int:
+    """Python's own hash of a text differs between processes."""
+    return zlib.crc32(word.encode())

@@ -1,0 +1,82 @@
+"""A user's newest rows before the cutoff as arrays, for nets that ask for them by name (``needs``).
+
+Each array has ``LENGTH`` places in the order of the clock, the newest row in the last place. Places before the user's
+first row are null; a user without rows has null instead of an array. All arrays of a user tell of the same rows: they
+may be read side by side. Trees never get them: an array is no number.
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+from features import Window, table
+
+LENGTH = 20
+
+
+@table(
+    key="user_id",
+    columns={
+        "last_items": pl.Array(pl.UInt32, LENGTH),
+        "last_relevances": pl.Array(pl.Int8, LENGTH),
+        "last_gaps": pl.Array(pl.Float32, LENGTH),
+    },
+    needs=["item_id", "relevance"],
+    meanings={
+        "last_items": "Items of the user's last 20 rows, the newest last; null before the first; null without rows.",
+        "last_relevances": "Relevance of the user's last 20 rows, the newest last; null before the first.",
+        "last_gaps": "Units of the clock from each of the last 20 rows to the next, of the newest to the cutoff; null "
+        "before the first.",
+    },
+    model_input=False,
+)
+def last_rows(history: pl.LazyFrame, window: Window) -> pl.LazyFrame:
+    """Items, relevance and gaps of the user's last 20 rows before the cutoff; null without rows."""
+    until_next = pl.col("clock").shift(-1, fill_value=window.cutoff) - pl.col("clock")
+    newest = history.group_by("user_id").agg(
+        pl.col("item_id").tail(LENGTH).alias("last_items"),
+        pl.col("relevance").tail(LENGTH).alias("last_relevances"),
+        until_next.tail(LENGTH).cast(pl.Float32).alias("last_gaps"),
+    )
+    return newest.select("user_id", padded("last_items"), padded("last_relevances"), padded("last_gaps"))
+
+
+@table(
+    key="user_id",
+    columns={
+        "last_sources": pl.Array(pl.UInt32, LENGTH),
+        "last_actions": pl.Array(pl.UInt8, LENGTH),
+        "last_watch_shares": pl.Array(pl.Float32, LENGTH),
+    },
+    needs=["source_id", "like", "dislike", "share", "bookmarks", "timespent", "duration"],
+    meanings={
+        "last_sources": "Sources of the user's last 20 rows, the newest last; null before the first and if unknown.",
+        "last_actions": "Like 1 + dislike 2 + share 4 + bookmark 8 of the user's last 20 rows; null before the first.",
+        "last_watch_shares": "Share watched, at most 1, of the user's last 20 rows; null before the first, and without "
+        "a duration.",
+    },
+    model_input=False,
+)
+def last_clips(history: pl.LazyFrame, window: Window) -> pl.LazyFrame:
+    """Sources, reactions and watch shares of the user's last 20 rows before the cutoff; null without rows."""
+    bits = {"like": 1, "dislike": 2, "share": 4, "bookmarks": 8}
+    actions = pl.sum_horizontal(
+        pl.col(name).cast(pl.UInt8) * pl.lit(bit, pl.UInt8) for name, bit in bits.items()
+    )
+    share = pl.when(pl.col("duration") > 0).then(
+        (pl.col("timespent") / pl.col("duration")).clip(upper_bound=1)
+    )
+    newest = history.group_by("user_id").agg(
+        pl.col("source_id").tail(LENGTH).alias("last_sources"),
+        actions.tail(LENGTH).cast(pl.UInt8).alias("last_actions"),
+        share.tail(LENGTH).cast(pl.Float32).alias("last_watch_shares"),
+    )
+    return newest.select(
+        "user_id", padded("last_sources"), padded("last_actions"), padded("last_watch_shares")
+    )
+
+
+def padded(name: str) -> pl.Expr:
+    """Turn lists of at most ``LENGTH`` values into arrays, with nulls in front."""
+    places = pl.lit(pl.Series([list(range(-LENGTH, 0))], dtype=pl.List(pl.Int64)))
+    return pl.col(name).list.gather(places, null_on_oob=True).list.to_array(LENGTH)

@@ -1,0 +1,112 @@
+"""Arrays of a user's newest rows: against a plain loop, stored and read as a net reads them."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from competitions import Dataset, get_competition, random_tables, take_in
+from engine import FeatureSettings, Settings, Store
+from features import Catalogue, Window, compute_features, compute_window, load_catalogue, open_features
+from features.sequences import LENGTH
+from models import PairFrame, StoredColumns
+from validation import window_pairs
+
+NAMES = ["last_items", "last_relevances", "last_gaps", "last_sources", "last_actions", "last_watch_shares"]
+COLUMNS = [f"{name}__user_id" for name in NAMES]
+WINDOW = Window(cutoff=300, start=300, until=400)
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    competition = get_competition("vk2024")
+    tables = random_tables(competition, n_users=25, n_items=40, n_rows=1000, seed=8)
+    return take_in(competition, tables, tmp_path_factory.mktemp("clips"), fingerprint="clips of sequences")
+
+
+@pytest.fixture(scope="module")
+def catalogue(clips: Dataset) -> Catalogue:
+    return load_catalogue(clips)
+
+
+def every_user(clips: Dataset) -> pl.DataFrame:
+    """One pair a user of the log, and one of a user that it lacks."""
+    users = (
+        clips.log.select("user_id", "item_id").unique("user_id").sort("user_id").collect(engine="in-memory")
+    )
+    pairs = pl.concat([users, users.head(1).with_columns(pl.lit(10**6).cast(pl.UInt32).alias("user_id"))])
+    return pairs.with_row_index("pair_id")
+
+
+def test_arrays_are_the_newest_rows_of_a_plain_loop(catalogue: Catalogue, clips: Dataset) -> None:
+    pairs = every_user(clips)
+    values = compute_window(catalogue, WINDOW, COLUMNS, pairs)
+    log = clips.with_attributes(clips.log).filter(pl.col("clock") < 300).sort("clock", "row")
+    rows: dict[int, list[dict[str, object]]] = {}
+    for row in log.collect(engine="in-memory").iter_rows(named=True):
+        rows.setdefault(row["user_id"], []).append(row)
+    by_user = dict(zip(pairs["user_id"].to_list(), values.iter_rows(named=True), strict=True))
+    assert any(len(r) > LENGTH for r in rows.values())
+    assert any(len(r) < LENGTH for r in rows.values())
+    for user, found in by_user.items():
+        own = rows.get(user, [])
+        if not own:
+            assert [found[name] for name in COLUMNS] == [None] * len(COLUMNS)
+            continue
+        clocks = [*(int(str(row["clock"])) for row in own), 300]
+        expected: dict[str, list[object]] = {
+            "last_items": [row["item_id"] for row in own],
+            "last_relevances": [row["relevance"] for row in own],
+            "last_gaps": [float(later - now) for now, later in pairwise(clocks)],
+            "last_sources": [row["source_id"] for row in own],
+            "last_actions": [_action(row) for row in own],
+            "last_watch_shares": [_share(row) for row in own],
+        }
+        for name, of_all in expected.items():
+            padding: list[object] = [None] * (LENGTH - len(of_all))
+            assert list(found[f"{name}__user_id"]) == padding + of_all[-LENGTH:], name
+
+
+def _action(row: dict[str, object]) -> int:
+    return sum(
+        bit for name, bit in (("like", 1), ("dislike", 2), ("share", 4), ("bookmarks", 8)) if row[name]
+    )
+
+
+def _share(row: dict[str, object]) -> float | None:
+    if not row["duration"]:
+        return None
+    return float(np.float32(min(int(str(row["timespent"])) / int(str(row["duration"])), 1.0)))
+
+
+def test_arrays_are_given_to_those_who_ask_by_name_only(catalogue: Catalogue) -> None:
+    everything = FeatureSettings(include=("*",))
+    assert not set(COLUMNS) & set(catalogue.select(everything))
+    assert set(COLUMNS) <= set(catalogue.select(everything, needs=COLUMNS))
+
+
+def test_a_net_reads_stored_arrays(catalogue: Catalogue, clips: Dataset, tmp_path: Path) -> None:
+    """As stacking does it: computed into the store, opened as a frame, gathered in the frame's order."""
+    settings = Settings(store=tmp_path / "store", backend="inline")
+    store = Store(settings.store)
+    windows = (WINDOW, Window(cutoff=500, start=500, until=600))
+    assert compute_features(catalogue, windows, COLUMNS, store, settings) == 2 * len(COLUMNS)
+    assert compute_features(catalogue, windows, COLUMNS, store, settings) == 0
+    opened = open_features(catalogue, windows, COLUMNS, store)
+    columns = StoredColumns(
+        opened.schema, opened.read, pl.int_range(opened.pairs.height, eager=True, dtype=pl.UInt32)
+    )
+    frame = PairFrame(
+        opened.pairs, (), user="user_id", item="item_id", source="source_id", stored=columns
+    ).in_order()
+    direct = pl.concat(compute_window(catalogue, w, COLUMNS, window_pairs(clips, w)) for w in windows)
+    for name in COLUMNS:
+        array = frame.column(name)
+        assert array.dtype == catalogue.columns[name].dtype
+        filled = array.fill_null(pl.lit([0] * LENGTH, dtype=array.dtype)).to_numpy()
+        assert filled.shape == (frame.table.height, LENGTH)
+        assert sorted(map(str, array.to_list())) == sorted(map(str, direct[name].to_list()))
