@@ -52,6 +52,7 @@ class Accumulator:
         self.states = {state.name: state for state in states}
         self.n_keys, self.grid, self.schema = n_keys, grid, schema
         self.whole = {state.name for state in states if state.sums_integers(schema)}
+        self.begun: set[int] = set()  # cells that have some parts
         shape = (grid.n_cells, n_keys + 1)
         self.sums: dict[str, Sums] = {
             part: np.zeros(shape, np.int64) for s in states if not s.is_value for part in s.parts(schema)
@@ -70,13 +71,15 @@ class Accumulator:
 
         Parts of one cell must come in the order of the clock: ``first`` and ``last`` depend on it.
         """
-        codes = partial["code"].to_numpy()
+        codes, is_first = partial["code"].to_numpy(), cell not in self.begun
+        self.begun.add(cell)
         for name, cells in self.sums.items():
-            cells[cell][codes] += partial[name].to_numpy()
+            values = partial[name].to_numpy()
+            cells[cell][codes] = values if is_first else cells[cell].take(codes) + values
         for name, cells in self.extremes.items():
             operation = self.states[name].operation
             values = partial[name].fill_null(NONE[operation]).to_numpy()
-            cells[cell][codes] = EXTREME[operation](cells[cell][codes], values)
+            cells[cell][codes] = values if is_first else EXTREME[operation](cells[cell].take(codes), values)
         if self.values:
             where = np.full(self.n_keys + 1, -1, dtype=np.int64)
             where[codes] = np.arange(len(codes))
@@ -93,7 +96,9 @@ class Accumulator:
         for state in self.states.values():
             if not state.is_value and state.operation != "decayed":
                 for part in state.parts(self.schema):
-                    np.cumsum(self.sums[part], axis=0, out=self.sums[part])
+                    cells = self.sums[part]
+                    for cell in range(1, len(cells)):  # each is contiguous
+                        cells[cell] += cells[cell - 1]
 
     def read(
         self,
