@@ -2,7 +2,9 @@
 
 import polars as pl
 
-from features import Aggregate, Log, aggregate, first, last, per_pair, raw
+from features import Aggregate, Log, Window, aggregate, first, last, per_pair, raw, table
+
+PAUSE = 3_600_000_000  # microseconds without an exposure that end a visit
 
 
 @aggregate(
@@ -49,3 +51,27 @@ def hour_of_day(timestamp: pl.Expr) -> pl.Expr:
 def exposures_per_day(n_exposures__user_id: pl.Expr, n_days__user_id: pl.Expr) -> pl.Expr:
     """Mean number of the user's exposures on a day with any; null for a user without history."""
     return n_exposures__user_id / n_days__user_id
+
+
+@table(
+    key="user_id",
+    columns={"n_visits": pl.UInt32, "visit_rows": pl.Float32, "last_visit_rows": pl.UInt32},
+    needs=["user_id", "timestamp"],
+    meanings={
+        "n_visits": "Number of the user's visits, which end with an hour without exposures; null if there are none.",
+        "visit_rows": "Mean exposures of the user in a visit; null if there are none.",
+        "last_visit_rows": "Exposures of the user in the last visit; null if there are none.",
+    },
+)
+def visits(history: pl.LazyFrame, window: Window) -> pl.LazyFrame:
+    """Visits of each user by the instants of the exposures."""
+    user, at = pl.col("user_id"), pl.col("timestamp").dt.epoch("us")
+    rows = history.select(user, at=at).drop_nulls("at").sort("user_id", "at")
+    gap = pl.when(user == user.shift(1)).then(pl.col("at") - pl.col("at").shift(1))
+    rows = rows.with_columns(is_first=gap.is_null() | (gap > PAUSE))
+    n = pl.col("is_first").sum()
+    return rows.group_by("user_id").agg(
+        n_visits=n.cast(pl.UInt32),
+        visit_rows=(pl.len() / n).cast(pl.Float32),
+        last_visit_rows=(pl.len() - pl.col("is_first").arg_true().last()).cast(pl.UInt32),
+    )

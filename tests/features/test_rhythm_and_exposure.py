@@ -10,7 +10,10 @@ from statistics import stdev
 import polars as pl
 import pytest
 
+from competitions import Dataset
+from features import Catalogue, Window, compute_window
 from tests.features.feed_world import HORIZON, WINDOW, World, compare, feed_world
+from validation import window_pairs
 
 
 @pytest.fixture(scope="module")
@@ -31,11 +34,11 @@ def by_user(found: Mapping[int, float | None]) -> pl.DataFrame:
     )
 
 
-def runs(times: list[int]) -> list[list[int]]:
-    """Cut clocks where a pause is longer than a 168th of a horizon."""
+def runs(times: list[int], pause: int = HORIZON // 168) -> list[list[int]]:
+    """Cut clocks where a pause is longer; unless said otherwise, than a 168th of a horizon."""
     found: list[list[int]] = []
     for at in times:
-        if found and at - found[-1][-1] <= HORIZON // 168:
+        if found and at - found[-1][-1] <= pause:
             found[-1].append(at)
         else:
             found.append([at])
@@ -57,6 +60,20 @@ def test_sessions_end_with_a_pause(world: World) -> None:
     days = {u: len({(WINDOW.cutoff - 1 - at) // (HORIZON // 7) for at in t}) for u, t in own.items()}
     world.check("n_days_active__user_id", ["user_id"], by_user(days))
     world.check("gap_spread__user_id", ["user_id"], by_user({u: spread(t) for u, t in own.items()}))
+
+
+def test_visits_end_with_an_hour_of_pause(movielens: Dataset, movielens_catalogue: Catalogue) -> None:
+    window = Window(cutoff=6, start=6, until=7)
+    pairs = window_pairs(movielens, window).head(300)
+    names = ["n_visits__user_id", "visit_rows__user_id", "last_visit_rows__user_id"]
+    found = compute_window(movielens_catalogue, window, names, pairs)
+    before = movielens.log.filter(pl.col("clock") < window.cutoff).sort("timestamp")
+    seconds = before.group_by("user_id", maintain_order=True).agg(pl.col("timestamp").dt.epoch("s"))
+    own = dict(seconds.collect(engine="in-memory").iter_rows())
+    cut = [runs(own[user], 3600) for user in pairs["user_id"]]
+    compare(found[names[0]], pl.Series([len(some) for some in cut]))
+    compare(found[names[1]], pl.Series([sum(map(len, some)) / len(some) for some in cut]))
+    compare(found[names[2]], pl.Series([len(some[-1]) for some in cut]))
 
 
 def test_recency_and_gaps_are_in_horizons(world: World) -> None:
