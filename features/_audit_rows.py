@@ -104,7 +104,7 @@ def stored_rows(
         whole = read_pairs(catalogue, window, store)
         share = min(1.0, N_STORED / max(whole.height, 1))
         of_users = in_share(pl.col(user), whole.schema[user], share, salt=PAIRS)
-        kept = whole.with_row_index("at").filter(of_users)["at"]
+        kept = whole.select(pl.int_range(pl.len()).filter(of_users)).to_series()
         columns = [read_column(recipes[n], n, store, whole.height)[kept] for n in own]
         pairs[window] = whole[kept]
         values[window] = pairs[window].select("pair_id").hstack(columns)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -53,12 +54,17 @@ def audit_recipe(
         "data": dataset.fingerprint,
         "features": feature_keys(catalogue, windows, names),
         "stored": list(stored_names(catalogue, windows, names, Store(settings.store)) or ()),
-        "code": code_digest(run_audit).digest,
+        "code": _code(),
         "versions": library_versions(),
         "seed": settings.seed,
         "full": full,
     }
     return Recipe("audit", f"{dataset.competition.name}: audit", parts)
+
+
+@cache
+def _code() -> str:
+    return code_digest(run_audit).digest
 
 
 def read_audit(folder: Path) -> Audit:

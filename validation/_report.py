@@ -67,7 +67,8 @@ class Report:
     best_single, chosen, reason
         Names, and why the chosen one was chosen, in a sentence.
     facts, alarms, caveats
-        Labels and their lines; what looks like a leak (see ``training_alarms``, ``audit_alarms``); sentences the reader must know.
+        Labels and their lines; what looks like a leak (see ``training_alarms``, ``audit_alarms``); sentences the
+        reader must know.
     settings
         The settings of the run, as stored.
     audit

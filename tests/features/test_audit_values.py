@@ -1,0 +1,168 @@
+"""What audits measure of values: ranges, duplicates, drift, scores; against small cases by hand and scikit-learn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import roc_auc_score
+
+from competitions import Dataset
+from engine import Settings, Store
+from features import (
+    FeatureError,
+    Log,
+    Registry,
+    aggregate,
+    bind_catalogue,
+    compute_features,
+    count,
+    mean,
+    per_pair,
+    smoothed,
+    std,
+    table,
+    total,
+)
+from features._audit_drift import adversarial_auc
+from features._audit_ranges import NOT_NEGATIVE, RATE, range_of
+from features._audit_rows import Rows, stored_rows
+from features._audit_small import sampled_pairs, small_dataset
+from features._audit_stored import stored_audit
+from features._audit_values import value_findings
+from tests.features.planting import one_aggregate, one_pair_feature
+from validation import Folds, window_pairs
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (lambda log: count(), NOT_NEGATIVE),
+        (lambda log: count(log.like), NOT_NEGATIVE),
+        (lambda log: smoothed(log.like, strength=3), RATE),
+        (lambda log: mean(log.like), RATE),
+        (lambda log: mean(log.stars), None),
+        (lambda log: total(log.value), None),
+        (lambda log: std(log.value), None),
+        (lambda log: smoothed(log.like, strength=3) - mean(log.like), None),
+    ],
+)
+def test_counts_and_rates_of_booleans_have_a_range(
+    body: Callable[[Log], Any], expected: object, timed: Dataset
+) -> None:
+    catalogue = bind_catalogue(timed, one_aggregate(body))
+    (column,) = catalogue.columns.values()
+    assert range_of(column, timed.history_schema) == expected
+
+
+def rows(frame: pl.DataFrame, names: tuple[str, ...]) -> Rows:
+    keys = {"window": pl.lit(0, pl.Int64), "relevance": pl.lit(None, pl.Int8)}
+    whole = frame.with_row_index("pair_id").with_columns(**keys, user_id=pl.lit(1, pl.UInt32))
+    return Rows(whole, whole.clear(), names, "a test")
+
+
+def test_declared_range_is_held_to(timed: Dataset) -> None:
+    registry = one_pair_feature(lambda item_id: item_id.cast(pl.Float64), range=(0, 2))
+    catalogue = bind_catalogue(timed, registry)
+    frame = pl.DataFrame({"planted": pl.Series([0.0, 2.0, 2.5, None], dtype=pl.Float32)})
+    (finding,) = value_findings(catalogue, rows(frame, ("planted",)))
+    assert (finding.check, finding.severity) == ("range", "defect")
+    assert finding.evidence == "1 of 4 values; pair 2 has 2.5, expected 0 to 2"
+
+
+def test_what_is_not_finite_in_a_vector_is_found(timed: Dataset) -> None:
+    registry = Registry()
+
+    @table(key="item_id", columns={"vector": pl.List(pl.Float64)}, registry=registry)
+    def vectors(history: pl.LazyFrame, window: object) -> pl.LazyFrame:
+        """A vector."""
+        return history.select("item_id")
+
+    catalogue = bind_catalogue(timed, registry)
+    frame = pl.DataFrame({"vector__item_id": [[1.0, 2.0], None, [float("inf")]]})
+    (finding,) = value_findings(catalogue, rows(frame, ("vector__item_id",)))
+    assert finding.check == "range"
+    assert "pair 2 has inf" in finding.evidence
+
+
+def test_wrong_ranges_are_refused() -> None:
+    registry = Registry()
+
+    def half(log: Log) -> object:
+        """Half."""
+        return count()
+
+    with pytest.raises(FeatureError, match="has the range 1 to 0"):
+        aggregate(keys=["item_id"], range=(1, 0), registry=registry)(half)
+
+    def vectors(history: pl.LazyFrame, window: object) -> pl.LazyFrame:
+        """A number."""
+        return history
+
+    with pytest.raises(FeatureError, match="a range of 'sise', which is none of its columns"):
+        table(key="item_id", columns={"size": pl.Int64}, ranges={"sise": (0, 1)}, registry=registry)(vectors)
+
+
+def test_near_duplicate_names_the_one_it_repeats(timed: Dataset) -> None:
+    registry = Registry()
+
+    @per_pair(registry=registry)
+    def first_one(item_id: pl.Expr) -> pl.Expr:
+        """A number."""
+        return item_id * 2
+
+    @per_pair(registry=registry)
+    def falling(item_id: pl.Expr) -> pl.Expr:
+        """The same the other way round."""
+        return 5 - item_id
+
+    catalogue = bind_catalogue(timed, registry)
+    x = np.arange(50)
+    frame = pl.DataFrame({"first_one": x * 2, "falling": 5 - x})
+    (finding,) = value_findings(catalogue, rows(frame, ("first_one", "falling")))
+    assert (finding.column, finding.check, finding.severity) == ("falling", "near-duplicate", "warning")
+    assert "-1.00000 with first_one (test_audit_values.py:" in finding.evidence
+
+
+NUMBERS = st.lists(st.sampled_from([None, 0.0, 1.0, 1.5, 7.0]), min_size=1, max_size=12)
+
+
+@given(NUMBERS, NUMBERS)
+def test_adversarial_auc_is_that_of_scikit_learn(train: list[float | None], test: list[float | None]) -> None:
+    values = [-1.0 if value is None else value for value in (*train, *test)]
+    auc = roc_auc_score([0] * len(train) + [1] * len(test), values)
+    found = adversarial_auc(pl.Series(train, dtype=pl.Float64), pl.Series(test, dtype=pl.Float64))
+    assert found == pytest.approx(max(auc, 1 - auc))
+
+
+def test_small_log_keeps_users_whole_and_windows_filled(timed: Dataset, folds: Folds) -> None:
+    window = folds.final.train[-1]
+    small = small_dataset(timed, [window, folds.final.eval], n_rows=150)
+    log, whole = small.log.collect(), timed.log.collect()
+    assert 0 < log.height < whole.height
+    kept = whole.join(log.select("user_id").unique(), on="user_id", how="semi")
+    assert log.sort("row").equals(kept.sort("row").select(log.columns))
+    assert window_pairs(small, window).height
+    some = sampled_pairs(timed, window, 3)
+    of_users = window_pairs(timed, window).join(some.select("user_id").unique(), on="user_id", how="semi")
+    assert some.sort("pair_id").equals(of_users.sort("pair_id"))
+
+
+def test_audit_is_stored_and_judges_stored_values(timed: Dataset, folds: Folds, settings: Settings) -> None:
+    catalogue = bind_catalogue(timed, one_aggregate(lambda log: smoothed(log.like, strength=3)))
+    windows, store = folds.windows, Store(settings.store)
+    assert stored_rows(catalogue, windows, ["planted__user_id"], store) is None
+    first = stored_audit(catalogue, folds, catalogue.columns, settings)
+    assert first.about["values from"] == "the small log"
+    compute_features(catalogue, windows, catalogue.columns, store, settings)
+    second = stored_audit(catalogue, folds, catalogue.columns, settings)
+    assert second.about["values from"] == "the stored columns of all rows"
+    again = stored_audit(catalogue, folds, catalogue.columns, settings)
+    assert again.about["created"] == second.about["created"]
+    assert again.findings == second.findings
+    assert store.pointed("audit") is not None
