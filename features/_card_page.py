@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import altair as alt
 import polars as pl
 
 from features._card import SHARES, Card
-from features._card_text import card_facts, more_of_docstring, score_words, value_text
+from features._card_text import card_facts, more_of_docstring, score_words, short_text, value_text
 from features._distribution import Distribution
 from features._meaning import split_meaning
 from validation import Chart, color_of, colors_of, finish_chart, number_of, render_page
@@ -45,12 +46,17 @@ def _shown(card: Card) -> dict[str, object]:
         "more": more_of_docstring(card),
         "facts": card_facts(card),
         "score": score_words(card),
-        "quantiles": [[value_text(value) for value in window.quantiles] for window in card.windows],
+        "quantiles": [[_cell(short_text(value)) for value in window.quantiles] for window in card.windows],
         "examples": [
-            [str(cell) if isinstance(cell, int) else value_text(cell) for cell in row]
+            [_cell(str(cell) if isinstance(cell, int) else value_text(cell)) for cell in row]
             for row in card.examples.iter_rows()
         ],
     }
+
+
+def _cell(text: str) -> str:
+    """Write a true minus sign before a number, as the page's other numbers have it."""
+    return f"−{text[1:]}" if re.match(r"-\d", text) else text
 
 
 def spread_chart(spread: Distribution) -> Chart:

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from features._card import SHARES, Card
-from features._card_text import card_facts, score_words, value_text
+from features._card_text import card_facts, score_words, short_text, value_text
 from features._meaning import split_meaning
 
 N_IN_FULL = 3
@@ -25,6 +25,9 @@ def show_cards(cards: Sequence[Card], console: Console) -> None:
         return
     for card in cards:
         for part in _parts(card):
+            if isinstance(part, Table) and part.title:
+                console.print(part.title)  # by itself: a table's own title is broken at the table's width
+                part.title = None
             console.print(part)
 
 
@@ -67,8 +70,8 @@ def _windows(card: Card) -> Table:
     table = _table("Values by window (PSI: to the test window)", "pairs", "null", "mean", *_QUANTILES, "PSI")
     places = [list(SHARES).index(name) for name in _QUANTILES]
     for window in card.windows:
-        quantiles = [_short(window.quantiles[p]) if window.quantiles else "–" for p in places]
-        mean = "–" if window.mean is None else _short(window.mean)
+        quantiles = [short_text(window.quantiles[p]) if window.quantiles else "–" for p in places]
+        mean = "–" if window.mean is None else short_text(window.mean)
         table.add_row(
             Text(window.title),
             f"{window.n_pairs:,}",
@@ -129,11 +132,6 @@ def _table(title: str, *columns: str) -> Table:
     for column in columns:
         table.add_column(Text(column), justify="right", no_wrap=True)
     return table
-
-
-def _short(value: object) -> str:
-    """Write a value in a few characters: a window has nine of them on a line of 80."""
-    return f"{value:.3g}" if isinstance(value, float) else value_text(value)
 
 
 def _number(value: float | None, text_format: str = ".4f") -> str:

@@ -83,6 +83,11 @@ def value_text(value: object) -> str:
             return str(value)
 
 
+def short_text(value: object) -> str:
+    """Write a value in a few characters: a window has many of them on a line."""
+    return f"{value:.3g}" if isinstance(value, float) else value_text(value)
+
+
 def _list_text(values: list[Any]) -> str:
     start = ", ".join(value_text(value) for value in values[:3])
     return f"[{start}{', ...' if len(values) > 3 else ''}] ({len(values)} values)"

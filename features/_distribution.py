@@ -12,6 +12,7 @@ from features._profile import bin_edges, binned_shares, has_order, has_values
 
 N_BINS = 24
 N_CATEGORIES = 15
+OTHERS = "(all others)"  # no value that a competition has
 SCHEMA = {"window": pl.String, "bin": pl.Int64, "share": pl.Float64}
 
 
@@ -24,7 +25,7 @@ class Distribution:
     shares
         ``window`` (its title), ``bin``, ``share``; empty for arrays and without any value.
     labels
-        Name of each bin: a value, ``"other"``, or for numbers with many values the range of the bin.
+        Name of each bin: a value, ``OTHERS``, or for numbers with many values the range of the bin.
     centres
         Middle of each bin, for numbers with many values; empty for dates and for bins of a value each.
     """
@@ -95,5 +96,5 @@ def _by_value(known: pl.DataFrame, titles: Mapping[int, str]) -> Distribution:
         if len(kept) < counts.height:
             shares.append(max(0.0, 1.0 - sum(shares)) if len(part) else 0.0)
         rows += [(title, number, share) for number, share in enumerate(shares)]
-    labels += ("other",) if len(kept) < counts.height else ()
+    labels += (OTHERS,) if len(kept) < counts.height else ()
     return Distribution(pl.DataFrame(rows, schema=SCHEMA, orient="row"), labels)

@@ -84,7 +84,7 @@ def _tone(verdict: str) -> str:
 _FILTERS: Mapping[str, Callable[..., str]] = {
     "score": _number(".4f"),
     "signed": _number("+.4f"),
-    "short": _number(".4g"),
+    "short": _number(".3g"),
     "percent": _number(".1%"),
     "psi": _number(".3f"),
     "seconds": _number(",.1f"),
