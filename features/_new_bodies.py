@@ -58,7 +58,7 @@ def per_pair_text(name: str, catalogue: Catalogue) -> str:
 
 
 def table_text(name: str, catalogue: Catalogue) -> str:
-    """How long the item has been around, from any Polars query over the history."""
+    """How often the item comes up, from any Polars query over the history."""
     c = catalogue.dataset.competition
     item = _quoted(c.item)
     return f'''{_intro(name)}
@@ -69,9 +69,9 @@ from features import Window, table
 
 @table(key={item}, columns={{{_quoted(name)}: pl.Float32}}, needs=[{item}])
 def {name}(history: pl.LazyFrame, window: Window) -> pl.LazyFrame:
-    """Horizons between the first exposure of {c.item} and the cutoff, as a logarithm; null if it was never seen."""
-    age = (window.cutoff - pl.col("clock").min()) / window.horizon
-    column = age.log1p().cast(pl.Float32).alias({_quoted(name)})
+    """Mean distance between two exposures of {c.item}, in horizons; null below two exposures."""
+    span = (pl.col("clock").max() - pl.col("clock").min()) / window.horizon
+    column = (span / (pl.len() - 1)).cast(pl.Float32).alias({_quoted(name)})
     return history.group_by({item}).agg(column)
 '''
 
