@@ -11,7 +11,17 @@ import pytest
 
 from competitions import Dataset, get_competition, random_tables, take_in
 from engine import FeatureSettings, Settings, Store
-from features import Catalogue, Window, compute_features, compute_window, load_catalogue, open_features
+from features import (
+    Catalogue,
+    Registry,
+    Window,
+    bind_catalogue,
+    compute_features,
+    compute_window,
+    load_catalogue,
+    open_features,
+    table,
+)
 from features.sequences import LENGTH
 from models import PairFrame, StoredColumns
 from validation import window_pairs
@@ -81,6 +91,23 @@ def _share(row: dict[str, object]) -> float | None:
     if not row["duration"]:
         return None
     return float(np.float32(min(int(str(row["timespent"])) / int(str(row["duration"])), 1.0)))
+
+
+def test_what_is_not_finite_in_an_array_becomes_null(clips: Dataset) -> None:
+    registry = Registry()
+    values = pl.Series([[1.0, float("nan")], None, [float("inf"), 2.0]], dtype=pl.Array(pl.Float64, 2))
+
+    @table(key="user_id", columns={"wild": pl.Array(pl.Float32, 2)}, registry=registry)
+    def wild_array(history: pl.LazyFrame, window: Window) -> pl.LazyFrame:
+        """Numbers of all kinds; null for other users."""
+        users = pl.Series("user_id", [1, 2, 3], dtype=pl.UInt32)
+        return pl.LazyFrame([users, values.cast(pl.Array(pl.Float32, 2)).alias("wild")])
+
+    pairs = pl.DataFrame({"pair_id": [0, 1, 2, 3], "user_id": [1, 2, 3, 4], "item_id": [1, 1, 1, 1]}).cast(
+        pl.UInt32
+    )
+    found = compute_window(bind_catalogue(clips, registry), WINDOW, ["wild__user_id"], pairs)
+    assert found["wild__user_id"].to_list() == [[1.0, None], None, [None, 2.0], None]
 
 
 def test_arrays_are_given_to_those_who_ask_by_name_only(catalogue: Catalogue) -> None:
