@@ -6,6 +6,7 @@ numbers is cheap, and every window and lookback is the difference of two running
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +21,7 @@ import polars as pl
 from competitions import Dataset
 from features._grid import Grid
 from features._groups import Group, full_schema
-from features._lanes import Lane, Lanes, Words, pack
+from features._lanes import WORD, Lane, Lanes, Words, pack
 from features._lookback import Lookback
 from features._registry import Key
 from features._spans import Positions
@@ -38,18 +39,44 @@ Slot = tuple[Window, Lookback]
 T = TypeVar("T")
 
 
-def can_sort(group: Group, dataset: Dataset, rows: pl.DataFrame) -> bool:
-    """Tell whether every state of the group is a sum of what rows add, or of the clock."""
+def can_sort(group: Group, dataset: Dataset, grid: Grid, rows: pl.DataFrame) -> bool:
+    """Tell whether every state of the group is a sum of what rows add, or of the clock, and rows fit 64 bits."""
     schema = full_schema(dataset)
-    ids = rows.select(pl.col(group.key).to_physical())
-    small = all(isinstance(rows.schema[name], _UNSIGNED) for name in group.key)
+    n_codes = math.prod(n_values(rows, group.key))
     return (
         bool(group.key)
-        and small
+        and all(_is_small(rows[name]) for name in group.key)
         and not group.carried
-        and all(int(ids[name].max() or 0) < MOST_IDS for name in group.key)  # type: ignore[arg-type]
+        and n_codes.bit_length() + sum(_n_bits(rows, grid)) <= WORD
         and all(_is_sum(state, schema) or _is_of_clock(state, schema) for state in group.merged)
     )
+
+
+def n_values(rows: pl.DataFrame, key: Key) -> list[int]:
+    """Count the values of each column of a key, null among them."""
+    return [_n_values(rows[name]) for name in key]
+
+
+def _n_values(ids: pl.Series) -> int:
+    """Count small numbers by an array, which is faster than by a hash table."""
+    return int(np.count_nonzero(_known(ids))) + ids.has_nulls() if _is_small(ids) else ids.n_unique()
+
+
+def _is_small(ids: pl.Series) -> bool:
+    return isinstance(ids.dtype, _UNSIGNED) and int(ids.to_physical().max() or 0) < MOST_IDS  # type: ignore[arg-type]
+
+
+def _known(ids: pl.Series) -> npt.NDArray[np.bool_]:
+    """Tell of every number up to the largest whether it occurs. Null counts as nothing."""
+    numbers = ids.drop_nulls().to_physical().cast(pl.UInt32).to_numpy()
+    known = np.zeros(int(numbers.max(initial=0)) + 1, dtype=np.bool_)
+    known[numbers] = True
+    return known
+
+
+def _n_bits(rows: pl.DataFrame, grid: Grid) -> tuple[int, int]:
+    """Bits that hold the number of a row, and that of a tile."""
+    return max(rows.height, 2).bit_length(), grid.n_cells.bit_length()
 
 
 def _is_sum(state: State, schema: pl.Schema) -> bool:
@@ -183,14 +210,12 @@ def _prefix_sums(values: Words) -> Words:
 
 def sort_rows(
     group: Group, dataset: Dataset, grid: Grid, rows: pl.DataFrame, references: References
-) -> SortedRows | None:
-    """Sort rows, which lie in the order of (clock, row); None if key, tile and row do not fit 64 bits."""
+) -> SortedRows:
+    """Sort rows, which lie in the order of (clock, row). ``can_sort`` tells whether they can be."""
     schema = full_schema(dataset)
+    n_row_bits, n_tile_bits = _n_bits(rows, grid)
     rows = rows.filter(pl.all_horizontal(pl.col(name).is_not_null() for name in group.key))
-    codes, n_codes = _codes(rows, group.key)
-    n_row_bits, n_tile_bits = max(rows.height, 2).bit_length(), grid.n_cells.bit_length()
-    if n_codes.bit_length() + n_row_bits + n_tile_bits > 64:
-        return None
+    codes = _codes(rows, group.key)
     clock = rows["clock"].to_numpy()
     tile = np.searchsorted(np.asarray(grid.bounds), clock, side="right").astype(np.uint64)
     packed = ((codes << np.uint64(n_tile_bits)) | tile) << np.uint64(n_row_bits)
@@ -209,17 +234,15 @@ def _most_rows(packed: npt.NDArray[np.uint64], n_bits: int) -> int:
     return int(np.diff(ends, prepend=-1, append=len(codes) - 1).max())
 
 
-def _codes(rows: pl.DataFrame, key: Key) -> tuple[npt.NDArray[np.uint64], int]:
-    """Number each row's key, column by column; and how many numbers there are."""
-    codes, n_codes = np.zeros(rows.height, dtype=np.uint64), 1
+def _codes(rows: pl.DataFrame, key: Key) -> npt.NDArray[np.uint64]:
+    """Number each row's key, column by column."""
+    codes = np.zeros(rows.height, dtype=np.uint64)
     for name in key:
-        ids = rows[name].to_physical().cast(pl.UInt32).to_numpy()
-        known = np.zeros(int(ids.max(initial=0)) + 1, dtype=np.uint64)
-        known[ids] = 1
-        n_known = int(known.sum())
-        codes = codes * np.uint64(n_known) + (np.cumsum(known) - 1)[ids]
-        n_codes *= n_known
-    return codes, n_codes
+        known = _known(rows[name])
+        numbers = (np.cumsum(known) - 1).astype(np.uint64)
+        codes *= np.uint64(np.count_nonzero(known))
+        codes += numbers.take(rows[name].to_physical().cast(pl.UInt32).to_numpy())
+    return codes
 
 
 def _addends(

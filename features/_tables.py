@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 from polars.exceptions import PolarsError
 
-from competitions import Dataset
+from competitions import Dataset, LogSlice
 from features._accumulate import Accumulator
 from features._catalogue import Catalogue
 from features._errors import FeatureError
@@ -28,7 +28,7 @@ from features._scan import Scan, blamed, grid_of
 from features._shared import Slot, finishing
 from features._spans import Positions
 from features._states import State
-from features._wide import n_parts_of, sorted_groups, sorted_tables
+from features._wide import fits, n_parts_of, sorted_groups, sorted_tables
 from validation import Window
 
 BLOCK = 2**16  # keys whose values are made together
@@ -48,9 +48,14 @@ def aggregate_tables(
     every = _counted(make_groups(passes, windows, catalogue.dataset), passes)
     _check_mergeable(every, names, passes)
     grid = grid_of(catalogue.dataset, windows, every)
-    wide = sorted_groups(catalogue.dataset, every, grid, windows)
-    groups = {name: group for name, group in every.items() if name not in wide}
-    cells = _cells(catalogue.dataset, groups, grid, windows)
+    read = _reader(catalogue.dataset, every, grid)
+    sorts = sorted_groups(catalogue.dataset, every, grid, windows, read)
+    groups = {name: group for name, group in every.items() if name not in sorts}
+    with ThreadPoolExecutor(1) as pool:  # sorting takes one thread, and grouping the others
+        sorting = {name: pool.submit(sort) for name, sort in sorts.items()}
+        cells = _cells(catalogue.dataset, groups, grid, windows, read)
+        wide = {name: rows.result() for name, rows in sorting.items()}
+    del read, sorts, sorting
     everywhere = _everywhere(catalogue.dataset, groups, grid, windows, cells)
     for name, group in groups.items():
         own = [one for one in passes if (one.source, one.key) == name]
@@ -83,17 +88,41 @@ def _check_mergeable(groups: Mapping[GroupName, Group], names: Sequence[str], pa
         )
 
 
+def _reader(
+    dataset: Dataset, groups: Mapping[GroupName, Group], grid: Grid
+) -> Callable[[LogSlice], pl.DataFrame]:
+    """Give the rows of a slice with the columns of all groups; they are read once if they fit into memory."""
+    groups, _ = plan_rollups(groups, dataset)
+    columns = {name for group in groups.values() for name in group.reads}
+    read = partial(slice_rows, dataset, columns=columns, until=grid.bounds[-1])
+    if not all(fits(dataset, group) for group in groups.values()):
+        return read
+    known: dict[str, pl.DataFrame] = {}
+
+    def once(piece: LogSlice) -> pl.DataFrame:
+        if not piece.digest:  # a table in memory
+            return read(piece)
+        if piece.digest not in known:
+            known[piece.digest] = read(piece)
+        return known[piece.digest]
+
+    return once
+
+
 def _cells(
-    dataset: Dataset, groups: Mapping[GroupName, Group], grid: Grid, windows: Sequence[Window]
+    dataset: Dataset,
+    groups: Mapping[GroupName, Group],
+    grid: Grid,
+    windows: Sequence[Window],
+    read: Callable[[LogSlice], pl.DataFrame],
 ) -> dict[GroupName, list[Cells]]:
     """Group each slice by every key and tile; wide keys in parts, so that hash tables and states stay small."""
-    until, horizon = grid.bounds[-1], windows[0].horizon
+    horizon = windows[0].horizon
     groups, rollups = plan_rollups(groups, dataset)
-    columns = {name for group in groups.values() for name in group.reads}
     found: dict[GroupName, list[Cells]] = {}
     partials: dict[GroupName, Partials] = {}
     for piece in dataset.slices:
-        rows = slice_rows(dataset, piece, columns, until)
+        rows = read(piece)
         for name, group in groups.items():
             if name not in found:
                 index = KeyIndex(group.key, rows.clear().select(*group.key, code=pl.lit(0, pl.UInt32)))

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import polars as pl
 from polars.exceptions import PolarsError
 
-from competitions import Dataset
+from competitions import Dataset, LogSlice
 from features._grid import Grid
 from features._groups import Group, GroupName, full_schema, physical
 from features._key_table import KeyTable
@@ -19,10 +20,9 @@ from features._lookback import EVERYTHING
 from features._partials import Partials
 from features._plan import Pass
 from features._rollup import plan_rollups
-from features._rows import slice_rows
 from features._scan import Scan, blamed
 from features._shared import Slot, finishing
-from features._sorted import Chunk, SortedRows, can_sort, sort_rows
+from features._sorted import Chunk, SortedRows, can_sort, n_values, sort_rows
 from features._spans import Positions
 from features._states import State
 from validation import Window
@@ -32,35 +32,38 @@ SORTED_BYTES = 2**30  # of rows that are sorted in memory
 
 
 def sorted_groups(
-    dataset: Dataset, groups: Mapping[GroupName, Group], grid: Grid, windows: Sequence[Window]
-) -> dict[GroupName, SortedRows]:
-    """Sort the rows of wide keys whose states are sums, if all of them fit into memory."""
-    n_rows = sum(piece.n_rows or 0 for piece in dataset.slices)
+    dataset: Dataset,
+    groups: Mapping[GroupName, Group],
+    grid: Grid,
+    windows: Sequence[Window],
+    read: Callable[[LogSlice], pl.DataFrame],
+) -> dict[GroupName, Callable[[], SortedRows]]:
+    """Find the wide keys whose states are sums, if all of their rows fit into memory, and how to sort them."""
     _, rollups = plan_rollups(groups, dataset)
-    found: dict[GroupName, SortedRows] = {}
+    rolled = {*rollups, *(rollup.finer for rollup in rollups.values())}
+    found: dict[GroupName, Callable[[], SortedRows]] = {}
     for name, group in groups.items():
-        is_small = n_rows * (16 + 4 * len(group.merged)) < SORTED_BYTES
-        if not group.key or not is_small or name in {*rollups, *(r.finer for r in rollups.values())}:
+        if not group.key or name in rolled or not fits(dataset, group):
+            continue
+        rows = pl.concat([read(piece).select(sorted(group.reads)) for piece in dataset.slices])
+        if n_parts_of(dataset, group, grid, rows) == 1 or not can_sort(group, dataset, grid, rows):
             continue
         partials = Partials(group, dataset, index_of((), ()), windows[0].horizon)
-        parts = []
-        for piece in dataset.slices:
-            rows = slice_rows(dataset, piece, group.reads, grid.bounds[-1])
-            try:
-                own = partials.prepared(rows)
-                partials.check([own])
-            except PolarsError as error:
-                raise blamed(group, rows, error, partials.fails_on) from error
-            parts.append(own.select(sorted(group.reads)))
-        rows = pl.concat(parts)
-        if (
-            n_parts_of(dataset, group, grid, rows) > 1
-            and not partials.watched
-            and can_sort(group, dataset, rows)
-        ):
-            ordered = sort_rows(group, dataset, grid, rows, partials.references)
-            found |= {name: ordered} if ordered is not None else {}
+        try:
+            own = partials.prepared(rows)
+            partials.check([own])
+        except PolarsError as error:
+            raise blamed(group, rows, error, partials.fails_on) from error
+        if not partials.watched:
+            kept = own.select(sorted(group.reads))
+            found[name] = partial(sort_rows, group, dataset, grid, kept, partials.references)
     return found
+
+
+def fits(dataset: Dataset, group: Group) -> bool:
+    """Tell whether all rows of the log, sorted, fit into SORTED_BYTES."""
+    n_rows = sum(piece.n_rows or 0 for piece in dataset.slices)
+    return n_rows * (16 + 4 * len(group.merged)) < SORTED_BYTES
 
 
 def sorted_tables(
@@ -114,6 +117,6 @@ def n_parts_of(dataset: Dataset, group: Group, grid: Grid, rows: pl.DataFrame) -
     if not group.key:
         return 1
     n_rows = sum(piece.n_rows or rows.height for piece in dataset.slices)
-    most = math.prod(rows.select(pl.col(group.key).n_unique()).row(0))
+    most = math.prod(n_values(rows, group.key))
     n_states = sum(len(state.parts(full_schema(dataset))) for state in group.merged)
-    return max(1, math.ceil(min(int(most), n_rows // 2) * grid.n_cells * n_states * 8 / PART_BYTES))
+    return max(1, math.ceil(min(most, n_rows // 2) * grid.n_cells * n_states * 8 / PART_BYTES))
