@@ -22,7 +22,7 @@ SEED = 20_241_124
 CONTEXT, NEGATIVES = 5, 5
 FOND = 1.0  # above the usual, in the unit of the signal (log-odds of watching)
 MAX_TOKENS = 1_000_000  # the newest ones: about 100 bytes each in sentences
-WORK, MOST_EPOCHS = 1_000_000, 20  # tokens x epochs
+WORK, MOST_EPOCHS = 500_000, 20  # tokens x epochs
 MOST_A_SENTENCE = 5_000  # gensim leaves out what is beyond 10,000
 N_MEAN, N_NEAREST = 50, 10  # newest tokens of a user that he is compared by
 
