@@ -19,13 +19,26 @@ _BYTES_OF_TEXT, _BYTES_OF_LIST = 24, 40
 
 
 def body_gib(dataset: Dataset, window: Window, columns: Sequence[FeatureColumn]) -> float:
-    """Estimate the memory of one Python body in one window: rows before the cutoff times the width of what it reads."""
+    """Estimate the memory of one Python body in one window: rows before the cutoff times the width of what it reads.
+
+    Vectors of users and items (arrays) are counted once for each, not for each row: a body takes them once.
+    """
     body = columns[0].body
     needs = set(body.needs) if isinstance(body, PythonBody) and body.needs else set(dataset.history_schema)
-    width = sum(
-        bytes_of(dtype) for name, dtype in dataset.history_schema.items() if name in {*needs, "clock", "row"}
-    )
-    return BASE_GIB + rows_before(dataset, window.cutoff) * (COPIES * width + WORK_BYTES) / 2**30
+    read = {n: d for n, d in dataset.history_schema.items() if n in {*needs, "clock", "row"}}
+    vectors = 0.0
+    for table in (dataset.users, dataset.items):
+        own = [
+            name
+            for name, dtype in table.collect_schema().items()
+            if isinstance(dtype, pl.Array) and name in read
+        ]
+        if own:
+            height = table.select(pl.len()).collect(engine="streaming").item()
+            vectors += COPIES * height * sum(bytes_of(read.pop(name)) for name in own)
+    width = sum(bytes_of(dtype) for dtype in read.values())
+    rows = rows_before(dataset, window.cutoff)
+    return BASE_GIB + (rows * (COPIES * width + WORK_BYTES) + vectors) / 2**30
 
 
 def pairs_gib(n_pairs: int, n_columns: int) -> float:
@@ -34,15 +47,19 @@ def pairs_gib(n_pairs: int, n_columns: int) -> float:
 
 
 def threads_per_job(gib: float, settings: Settings) -> int:
-    """Give each job so many threads that all that run at once fit ``memory_gib``; say so if one alone may not."""
+    """Give each job so many threads that all that run at once fit ``memory_gib``."""
+    n_at_once = max(1, min(settings.threads, int(settings.memory_gib / gib)))
+    return math.ceil(settings.threads / n_at_once)
+
+
+def tell_if_too_large(gib: float, settings: Settings) -> None:
+    """Say before it starts that one job alone may need more than ``memory_gib``."""
     if gib > settings.memory_gib:
         console.print(
             f"[yellow]One of these needs up to {gib:.1f} GiB, more than memory_gib = {settings.memory_gib:g}.[/] "
             "It is tried all the same, by itself; raise memory_gib or leave features out if it fails.",
             highlight=False,
         )
-    n_at_once = max(1, min(settings.threads, int(settings.memory_gib / gib)))
-    return math.ceil(settings.threads / n_at_once)
 
 
 def rows_before(dataset: Dataset, cutoff: int) -> int:

@@ -93,7 +93,7 @@ def next_steps(name: str) -> str:
         f"python -m features card {name}": "its values, drift, own score, cost",
         f"python -m features audit '{name}*'": "the proof that it does not know the future",
         "make cv": "what it is worth to the models",
-        "python -m features page": "docs/features.md, which the tests hold to be current",
+        "python -m features page": "docs/features.md, which `make check` holds to be current",
     }
     width = max(map(len, steps)) + 3
     return "\n".join(

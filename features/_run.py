@@ -8,12 +8,13 @@ from contextlib import ExitStack, contextmanager
 from itertools import count
 from pathlib import Path
 
+from competitions import Dataset
 from engine import Job, Settings, Store, run_jobs, stage_progress
 from features._batches import SHARE, Work, by_pass, compute_aggregates
 from features._catalogue import Catalogue
 from features._column import AggregateBody, FeatureColumn, PairBody
 from features._compute import body_values, pair_values, shown, with_given
-from features._memory import body_gib, pairs_gib, threads_per_job
+from features._memory import body_gib, pairs_gib, tell_if_too_large, threads_per_job
 from features._plan import make_plan
 from features._recipes import column_recipes
 from features._stored import StoredTable, missing_columns, read_column, read_pairs
@@ -21,6 +22,7 @@ from features._writing import Writer
 from validation import Window
 
 Missing = Mapping[Window, Sequence[str]]
+Body = tuple[Window, tuple[FeatureColumn, ...], Job]
 
 
 def compute_features(
@@ -38,20 +40,17 @@ def compute_features(
     aggregates = _of_kind(catalogue, missing, AggregateBody)
     n_computed = _run_aggregates(catalogue, aggregates, store, settings, n_found)
     n_found = 0 if aggregates else n_found  # said once, by the first stage
-    bodies = _body_jobs(catalogue, missing, store.root)
-    if bodies:
-        needs = [body_gib(catalogue.dataset, window, columns) for window, columns, _ in bodies]
-        threads = threads_per_job(max(needs), settings)
-        own = [job for *_, job in bodies]
-        n_computed += sum(
-            run_jobs("fitted features", own, settings, n_found=n_found, threads_per_job=threads)
-        )
+    for title, own, threads in _stages(
+        _body_jobs(catalogue, missing, store.root), catalogue.dataset, settings
+    ):
+        n_computed += sum(run_jobs(title, own, settings, n_found=n_found, threads_per_job=threads))
         n_found = 0
     pairs = _of_kind(catalogue, missing, PairBody)
     jobs = [Job(f"{len(own)} per pair @ {w.name}", compute_per_pair, (catalogue, w, own, store.root))
             for w, own in pairs.items()]  # fmt: skip
     if jobs:
         need = max(pairs_gib(read_pairs(catalogue, w, store).height, len(own)) for w, own in pairs.items())
+        tell_if_too_large(need, settings)
         threads = threads_per_job(need, settings)
         n_computed += sum(
             run_jobs("per-pair features", jobs, settings, n_found=n_found, threads_per_job=threads)
@@ -130,9 +129,20 @@ def _aggregate(
     return len(columns)
 
 
-def _body_jobs(
-    catalogue: Catalogue, missing: Missing, root: Path
-) -> list[tuple[Window, tuple[FeatureColumn, ...], Job]]:
+def _stages(
+    bodies: Sequence[Body], dataset: Dataset, settings: Settings
+) -> Iterator[tuple[str, list[Job], int]]:
+    """Put bodies together that can run side by side: title, jobs, threads of each. Those that need much come last."""
+    needs = [body_gib(dataset, window, columns) for window, columns, _ in bodies]
+    threads = [threads_per_job(gib, settings) for gib in needs]
+    for own in sorted(set(threads)):
+        chosen = [number for number, n in enumerate(threads) if n == own]
+        tell_if_too_large(max(needs[number] for number in chosen), settings)
+        title = "fitted features" if own == min(threads) else "large fitted features"
+        yield title, [bodies[number][2] for number in chosen], own
+
+
+def _body_jobs(catalogue: Catalogue, missing: Missing, root: Path) -> list[Body]:
     jobs = []
     for window, names in missing.items():
         for columns in make_plan(catalogue, names).bodies:
