@@ -110,15 +110,17 @@ def _add(columns: dict[str, FeatureColumn], found: Sequence[FeatureColumn], data
                 f"Feature {column.name!r} ({column.declaration.place}) has the name of a column of the competition.",
                 todo="rename the function",
             )
-        known = columns.get(column.name)
-        if known:
-            raise FeatureError(
-                f"Two features give the column {column.name!r}: {known.declaration.place} and "
-                f"{column.declaration.place}.",
-                todo="rename one of them",
-            )
+        if column.name in columns:
+            raise _twice(column.name, columns[column.name].declaration, column.declaration)
         check_fill(column)
         columns[column.name] = column
+
+
+def _twice(name: str, first: Declaration, second: Declaration) -> FeatureError:
+    return FeatureError(
+        f"Two features give the column {name!r}: {first.place} and {second.place}.",
+        todo="rename one of them; of several bound names the first one names the column",
+    )
 
 
 def _in_order(
@@ -130,6 +132,8 @@ def _in_order(
     for declaration in declarations:
         for bound in declaration.options["each"] or ((),):
             name = pair_name(declaration, bound)
+            if name in nodes:
+                raise _twice(name, nodes[name][0], declaration)
             nodes[name] = (declaration, bound)
             reads[name] = set(bound_names(declaration, bound))
     # Sorted: the order of a set of names differs between processes, and with it the order of the columns.

@@ -81,6 +81,18 @@ def test_two_features_that_give_one_column_are_refused(timed: Dataset) -> None:
     assert "planting.py" in str(refused.value)
 
 
+def test_two_bindings_of_one_name_are_refused(timed: Dataset) -> None:
+    registry = Registry()
+
+    @per_pair(each=[("age", "user_id"), ("age", "item_id")], registry=registry)
+    def ratio(above: pl.Expr, below: pl.Expr) -> pl.Expr:
+        """Planted by a test."""
+        return above / below
+
+    with pytest.raises(FeatureError, match="Two features give the column 'ratio__age'"):
+        bind_catalogue(timed, registry)
+
+
 @pytest.mark.parametrize("name", ["age", "stars", "clock", "pair_id", "relevance", "cutoff", "window"])
 def test_a_feature_named_as_a_column_of_the_competition_is_refused(timed: Dataset, name: str) -> None:
     registry = Registry()
