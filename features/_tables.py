@@ -24,7 +24,8 @@ from features._plan import Pass, make_plan
 from features._registry import Key
 from features._rollup import plan_rollups
 from features._rows import by_cell, slice_rows
-from features._scan import Scan, blamed, grid_of
+from features._running import blamed
+from features._scan import Scan, grid_of
 from features._shared import Slot, finishing
 from features._spans import Positions
 from features._states import State

@@ -20,7 +20,8 @@ from features._lookback import EVERYTHING
 from features._partials import Partials
 from features._plan import Pass
 from features._rollup import plan_rollups
-from features._scan import Scan, blamed
+from features._running import blamed
+from features._scan import Scan
 from features._shared import Slot, finishing
 from features._sorted import Chunk, SortedRows, can_sort, n_values, sort_rows
 from features._spans import Positions
