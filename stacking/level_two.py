@@ -79,7 +79,7 @@ class LevelTwo:
     feature_share: Annotated[float, Field(gt=0, le=1)] = 0.3
     most_rows: Annotated[
         int, Field(ge=1, description="Of more rows than this, a random sample of whole groups is taken.")
-    ] = 200_000
+    ] = 100_000
 
     learns: ClassVar[bool] = True
     fitted: ClassVar[type[FittedLevelTwo]] = FittedLevelTwo
