@@ -15,8 +15,8 @@ from validation import Window
 class KeyTable:
     """Finished columns of every key that has rows within the lookback of a window.
 
-    ``values``: the key's columns and the finished ones. A key with many values comes in several tables, which have no
-    key in common.
+    ``values``: the key's columns and the finished ones, each key once, in no particular order. A key with many values
+    comes in several tables, which have no key in common.
     """
 
     window: Window

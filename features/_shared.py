@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Protocol
 
-import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from features._column import AggregateBody, FeatureColumn
@@ -18,26 +17,22 @@ from features._grid import Grid
 from features._key_table import KeyTable
 from features._lookback import Lookback
 from features._plan import Pass, states_of
-from features._spans import Distinct, Positions, Span, distinct_rows
+from features._spans import MOST_TILES, Layout, Positions, Slot, Span, Tiles, blocks_of
 from features._states import serialized
 from validation import Window
 
-Slot = tuple[Window, Lookback]
+AT_ONCE = MOST_TILES // 2  # slots: each has two ends, and there are fewer tiles than ends
 
 
 class KeyPart(Protocol):
-    """Some keys of a group, of which states are known.
-
-    ``edges``: by tile and one more, how many rows of each key come before it, as ``distinct_rows`` takes them.
-    """
+    """Some keys of a group, of which states are known."""
 
     @property
     def keys(self) -> pl.DataFrame:
         """The key's columns, one row a key."""
 
-    @property
-    def edges(self) -> Sequence[Positions]:
-        """By tile, the number of rows of each key before it."""
+    def tiles(self, ends: Sequence[int]) -> Tiles:
+        """By key, bit ``i`` tells whether it has rows in some tile ``ends[i] <= tile < ends[i + 1]``."""
 
     def states(self, one: Pass, wanted: Sequence[tuple[Slot, Positions]]) -> pl.DataFrame:
         """Give the states of a pass for some keys in each of several slots, one below the other."""
@@ -69,25 +64,39 @@ class Finishing:
 
     def tables(self, part: KeyPart, windows: Sequence[Window], grid: Grid) -> Iterator[KeyTable]:
         """Give the tables of every window and lookback."""
-        slots = {(w, one.lookback): grid.cells(w, one.lookback) for w in windows for one in self.passes}
-        rows = distinct_rows(part.edges, slots.values())
-        keys: dict[Span, pl.DataFrame] = {}
-        found: dict[Slot, list[pl.DataFrame]] = {slot: [] for slot in slots}
+        slots = [(window, one.lookback) for window in windows for one in self.passes]
+        for begin in range(0, len(slots), AT_ONCE):
+            layout = _layout(part, {slot: grid.cells(*slot) for slot in slots[begin : begin + AT_ONCE]})
+            yield from self._tables(part, layout)
+
+    def _tables(self, part: KeyPart, layout: Layout) -> Iterator[KeyTable]:
+        keys = part.keys[layout.keys] if part.keys.width else part.keys
+        found = {slot: [layout.picked(keys, slot)] for slot in layout.spans}
         for common in self.commons:
-            own = {slot: span for slot, span in slots.items() if slot[1] in common.names}
-            of_common = rows if len(self.commons) == 1 else distinct_rows(part.edges, own.values())
-            for slot, values in _handed_out(common, part, own, of_common):
-                found[slot].append(values)
-        for slot, span in slots.items():
+            own = layout.only(common.names)
+            values = _made(common, part, own.wanted)
+            for slot in own.spans:
+                named = own.picked(values, slot).clone()
+                named.columns = list(common.names[slot[1]])
+                found[slot].append(named)
+        passes = {one.lookback: one for one in self.passes}
+        for slot in layout.spans:
             window, lookback = slot
             if lookback in self.others:
-                found[slot].append(_made(self.others[lookback], part, [(slot, rows.keys[span])]))
-            if span not in keys:
-                keys[span] = _picked(part.keys, rows.keys[span])
-            parts = found.pop(slot)
-            values = parts[0] if len(parts) == 1 else pl.concat(parts, how="horizontal")
-            one = next(one for one in self.passes if one.lookback == lookback)
-            yield KeyTable(window, one.key, lookback, _table(keys[span], values, one))
+                found[slot].append(_made(self.others[lookback], part, [(slot, layout.keys_in(slot))]))
+            one = passes[lookback]
+            values = pl.concat([frame for frame in found.pop(slot) if frame.width], how="horizontal")
+            ordered = values.select(*one.key, *(column.name for column in one.columns))
+            yield KeyTable(window, one.key, lookback, ordered)
+
+
+def _layout(part: KeyPart, cells: Mapping[Slot, Span]) -> Layout:
+    """Lay out the rows of a part in some slots; only tiles between the ends of spans are told apart."""
+    ends = sorted({end for span in cells.values() for end in span})
+    spans = {
+        slot: (bisect_left(ends, first), bisect_left(ends, until)) for slot, (first, until) in cells.items()
+    }
+    return Layout(spans, blocks_of(part.tiles(ends), spans.values()))
 
 
 def finishing(passes: Sequence[Pass]) -> Finishing:
@@ -137,34 +146,3 @@ def _made(common: Common, part: KeyPart, wanted: Sequence[tuple[Slot, Positions]
     states = part.states(common.one, wanted)
     check_exact(common.one, states)
     return guarded(states, common.finishes, common.one.columns)
-
-
-def _handed_out(
-    common: Common, part: KeyPart, spans: Mapping[Slot, Span], rows: Distinct
-) -> Iterator[tuple[Slot, pl.DataFrame]]:
-    """Make the distinct values, and give every slot those of its keys."""
-    slot_of = {span: slot for slot, span in spans.items()}
-    wanted = [(slot_of[span], fresh) for span, fresh in rows.fresh.items()]
-    values = _made(common, part, wanted)
-    handed: dict[Span, pl.DataFrame] = {}
-    for slot, span in spans.items():
-        if span not in handed:
-            handed[span] = _picked(values, rows.places[span])
-        own = handed[span].clone()
-        own.columns = list(common.names[slot[1]])
-        yield slot, own
-
-
-def _picked(frame: pl.DataFrame, places: npt.NDArray[np.integer[Any]]) -> pl.DataFrame:
-    """Pick rows of a frame; what lies together is not copied."""
-    if frame.width == 0 or not len(places):
-        return frame.clear()
-    begin, end = int(places[0]), int(places[-1]) + 1
-    if end - begin == len(places) and bool((np.diff(places) > 0).all()):
-        return frame[begin:end]
-    return frame[pl.Series(places.astype(np.uint32))]
-
-
-def _table(keys: pl.DataFrame, values: pl.DataFrame, one: Pass) -> pl.DataFrame:
-    own = values.select(column.name for column in one.columns)
-    return keys.hstack(own) if keys.width else own

@@ -7,36 +7,25 @@ numbers is cheap, and every window and lookback is the difference of two running
 from __future__ import annotations
 
 import math
-from collections import deque
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from itertools import pairwise
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 from competitions import Dataset
+from features._chunks import SortedRows
 from features._grid import Grid
 from features._groups import Group, full_schema
-from features._lanes import WORD, Lane, Lanes, Words, pack
-from features._lookback import Lookback
+from features._lanes import WORD, pack
 from features._registry import Key
-from features._spans import Positions
+from features._spans import MOST_TILES
 from features._states import State
 from features._tails import References
 from features._widths import plain_column
-from validation import Window
 
-CHUNK_CELLS = 2**23  # rows x tables of a chunk: large enough that tables are few, small enough for memory
-CHUNK_ROWS = (2**16, 2**19)  # at least and at most
 MOST_IDS = 2**27  # of a key's column: they are looked up in an array
 _UNSIGNED = (pl.UInt8, pl.UInt16, pl.UInt32, pl.Enum, pl.Boolean)
-
-Slot = tuple[Window, Lookback]
-T = TypeVar("T")
 
 
 def can_sort(group: Group, dataset: Dataset, grid: Grid, rows: pl.DataFrame) -> bool:
@@ -47,6 +36,7 @@ def can_sort(group: Group, dataset: Dataset, grid: Grid, rows: pl.DataFrame) -> 
         bool(group.key)
         and all(_is_small(rows[name]) for name in group.key)
         and not group.carried
+        and grid.n_cells <= MOST_TILES
         and n_codes.bit_length() + sum(_n_bits(rows, grid)) <= WORD
         and all(_is_sum(state, schema) or _is_of_clock(state, schema) for state in group.merged)
     )
@@ -85,127 +75,6 @@ def _is_sum(state: State, schema: pl.Schema) -> bool:
 
 def _is_of_clock(state: State, schema: pl.Schema) -> bool:
     return state.operation in ("smallest", "largest") and plain_column(state.expression, schema) == "clock"
-
-
-@dataclass(frozen=True)
-class SortedRows:
-    """Rows of the log sorted by (key, tile, row), as one number a row.
-
-    ``packed`` UInt64 (n_rows,): the key's code, the tile, and the number of the row in ``keys``, ``clock`` and
-    ``addends``, in so many bits. ``whole``: states that are sums of integers.
-    """
-
-    packed: npt.NDArray[np.uint64]
-    n_row_bits: int
-    n_tile_bits: int
-    keys: pl.DataFrame
-    clock: Positions
-    addends: Lanes
-    whole: Collection[str]
-    grid: Grid
-
-    def in_chunks(self, work: Callable[[Chunk], Sequence[T]], n_tables: int) -> Iterator[T]:
-        """Cut at keys into chunks, and yield what ``work`` makes of each, ``n_tables`` tables, in their order.
-
-        It runs in as many threads as Polars has.
-        """
-        chunk = min(max(CHUNK_CELLS // max(n_tables, 1), CHUNK_ROWS[0]), CHUNK_ROWS[1])
-        codes, n_rows = self.packed >> np.uint64(self.n_row_bits + self.n_tile_bits), len(self.packed)
-        cuts = [0]
-        while cuts[-1] < n_rows:
-            end = min(cuts[-1] + chunk, n_rows)
-            cuts.append(int(np.searchsorted(codes, codes[end - 1], side="right")))
-        del codes
-        spans, n_threads = list(pairwise(cuts)), pl.thread_pool_size()
-
-        def done(span: tuple[int, int]) -> Sequence[T]:
-            return work(self._chunk(*span))
-
-        with ThreadPoolExecutor(n_threads) as pool:
-            waiting = deque(pool.submit(done, span) for span in spans[:n_threads])
-            for number in range(len(spans)):
-                found = waiting.popleft().result()
-                if number + n_threads < len(spans):
-                    waiting.append(pool.submit(done, spans[number + n_threads]))
-                yield from found
-
-    def _chunk(self, begin: int, end: int) -> Chunk:
-        part = self.packed[begin:end]
-        rows = (part & np.uint64(2**self.n_row_bits - 1)).astype(np.int64)
-        key_and_tile = part >> np.uint64(self.n_row_bits)
-        tile = (key_and_tile & np.uint64(2**self.n_tile_bits - 1)).astype(np.uint16)
-        key = key_and_tile >> np.uint64(self.n_tile_bits)
-        starts = np.flatnonzero(np.concatenate(([True], key[1:] != key[:-1])))
-        sums = [_prefix_sums(word.take(rows)) for word in self.addends.words]
-        edges = _edges(tile, starts, self.grid.n_cells)
-        return Chunk(
-            self.keys[rows[starts]],
-            self.clock.take(rows),
-            edges,
-            sums,
-            self.addends.lanes,
-            self.whole,
-            self.grid,
-        )
-
-
-def _edges(tile: npt.NDArray[np.uint16], starts: Positions, n_cells: int) -> list[Positions]:
-    """Where each key's rows of each tile begin, and where its last tile ends."""
-    is_first = np.empty(len(tile), dtype=np.bool_)
-    is_first[:1] = True
-    np.not_equal(tile[1:], tile[:-1], out=is_first[1:])
-    is_first[starts] = True
-    begins = np.flatnonzero(is_first)  # of the rows of one key in one tile
-    own = tile.take(begins)
-    number = np.searchsorted(starts, begins, side="right") - 1
-    edges = [np.append(starts[1:], len(tile))]
-    for cell in range(n_cells - 1, -1, -1):
-        edge, here = edges[-1].copy(), np.flatnonzero(own == cell)
-        edge[number.take(here)] = begins.take(here)
-        edges.append(edge)
-    return edges[::-1]
-
-
-@dataclass(frozen=True)
-class Chunk:
-    """Some keys, the clock of their rows one key after the other, where their tiles begin, and running sums.
-
-    ``sums``: of the words that ``lanes`` lie in. ``whole``: states that are sums of integers.
-    """
-
-    keys: pl.DataFrame
-    clock: Positions
-    edges: Sequence[Positions]
-    sums: Sequence[Words]
-    lanes: Mapping[str, Lane]
-    whole: Collection[str]
-    grid: Grid
-
-    def states(self, wanted: Sequence[tuple[Slot, Positions]], asked: Mapping[str, State]) -> pl.DataFrame:
-        """Give states, by the names to give them, for some keys in each of several slots, one below the other."""
-        spans = [(self.grid.cells(*slot), keys) for slot, keys in wanted]
-        begin = np.concatenate([self.edges[first].take(keys) for (first, _), keys in spans])
-        end = np.concatenate([self.edges[until].take(keys) for (_, until), keys in spans])
-        words = [sums.take(end) - sums.take(begin) for sums in self.sums]
-        return pl.DataFrame(
-            [self._state(state, begin, end, words).alias(name) for name, state in asked.items()]
-        )
-
-    def _state(self, state: State, begin: Positions, end: Positions, words: Sequence[Words]) -> pl.Series:
-        """Give a state of the rows from ``begin`` to before ``end``, over which the words sum to ``words``."""
-        if state.operation == "count":
-            return pl.Series(state.name, end - begin)
-        if state.is_value:
-            return pl.Series(state.name, self.clock.take(begin if state.operation == "smallest" else end - 1))
-        lane = self.lanes[state.name]
-        part = pl.Series(state.name, lane.total(words[lane.word], end - begin))
-        return state.composed([part], is_whole=state.name in self.whole)
-
-
-def _prefix_sums(values: Words) -> Words:
-    sums = np.zeros(len(values) + 1, dtype=np.uint64)
-    np.cumsum(values, out=sums[1:])
-    return sums
 
 
 def sort_rows(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -19,6 +19,7 @@ from features._grid import Grid
 from features._groups import Group, GroupName, full_schema, make_groups
 from features._key_table import KeyTable
 from features._keys import KeyIndex, index_of
+from features._merged import N_ROWS, merged_tables
 from features._partials import Cells, Partials
 from features._plan import Pass, make_plan
 from features._registry import Key
@@ -26,14 +27,8 @@ from features._rollup import plan_rollups
 from features._rows import by_cell, slice_rows
 from features._running import blamed
 from features._scan import Scan, grid_of
-from features._shared import Slot, finishing
-from features._spans import Positions
-from features._states import State
 from features._wide import fits, n_parts_of, sorted_groups, sorted_tables
 from validation import Window
-
-BLOCK = 2**16  # keys whose values are made together
-N_ROWS = State("count", pl.lit(1))
 
 
 def aggregate_tables(
@@ -61,7 +56,7 @@ def aggregate_tables(
     for name, group in groups.items():
         own = [one for one in passes if (one.source, one.key) == name]
         if own:
-            merge = partial(_tables, catalogue.dataset, group, own, grid, windows, everywhere)
+            merge = partial(merged_tables, catalogue.dataset, group, own, grid, windows, everywhere)
             yield from _side_by_side(merge, cells.pop(name))
     for name in list(wide):
         own = [one for one in passes if (one.source, one.key) == name]
@@ -195,59 +190,3 @@ def _side_by_side(merge: Callable[[Cells], list[KeyTable]], parts: Sequence[Cell
                 waiting.append(pool.submit(merge, parts[number + n_threads]))
             yield from tables
             tables.clear()
-
-
-def _tables(
-    dataset: Dataset,
-    group: Group,
-    passes: Sequence[Pass],
-    grid: Grid,
-    windows: Sequence[Window],
-    everywhere: Scan,
-    cells: Cells,
-) -> list[KeyTable]:
-    """Merge one part of a group's keys and finish its columns for every window and lookback."""
-    if not cells:
-        return []
-    index = index_of(group.key, [part for _, part in cells])
-    merged = Accumulator(group.merged, index.n_keys, grid, full_schema(dataset))
-    for cell, part in cells:
-        merged.add(cell, part.with_columns(pl.Series("code", index.codes(part))))
-    cells.clear()
-    merged.close()
-    scan = replace(everywhere, groups={**everywhere.groups, group.name: group})
-    scan.merged = {**everywhere.merged, group.name: merged}
-    plan = finishing(passes)
-    tables: list[KeyTable] = []
-    for begin in range(0, index.n_keys, BLOCK):
-        block = _Block(scan, merged, index.frame[begin : begin + BLOCK].drop("code"), begin)
-        tables += plan.tables(block, windows, grid)
-    return tables
-
-
-@dataclass(frozen=True)
-class _Block:
-    """Keys of one group, from a number on, and their states by tile."""
-
-    scan: Scan
-    merged: Accumulator
-    keys: pl.DataFrame
-    begin: int
-
-    @property
-    def edges(self) -> Sequence[Positions]:
-        """By tile, the number of rows of each key before it."""
-        end = self.begin + self._n_keys
-        rows = self.merged.sums[N_ROWS.name][:, self.begin : end]
-        return [np.zeros(self._n_keys, dtype=np.int64), *rows]
-
-    def states(self, one: Pass, wanted: Sequence[tuple[Slot, Positions]]) -> pl.DataFrame:
-        """Give the states of a pass for some keys in each of several slots, one below the other."""
-        return pl.concat(
-            self.scan.states(replace(one, lookback=lookback), window, (keys + self.begin).astype(np.uint32))
-            for (window, lookback), keys in wanted
-        )
-
-    @property
-    def _n_keys(self) -> int:
-        return self.keys.height or 1  # the empty key is one

@@ -12,6 +12,7 @@ import polars as pl
 from polars.exceptions import PolarsError
 
 from competitions import Dataset, LogSlice
+from features._chunks import Chunk, SortedRows
 from features._grid import Grid
 from features._groups import Group, GroupName, full_schema, physical
 from features._key_table import KeyTable
@@ -22,9 +23,9 @@ from features._plan import Pass
 from features._rollup import plan_rollups
 from features._running import blamed
 from features._scan import Scan
-from features._shared import Slot, finishing
-from features._sorted import Chunk, SortedRows, can_sort, n_values, sort_rows
-from features._spans import Positions
+from features._shared import finishing
+from features._sorted import can_sort, n_values, sort_rows
+from features._spans import Positions, Slot, Tiles
 from features._states import State
 from validation import Window
 
@@ -94,10 +95,9 @@ class _ChunkPart:
         """The key's columns."""
         return self.chunk.keys
 
-    @property
-    def edges(self) -> Sequence[Positions]:
-        """By tile, where the rows of each key begin."""
-        return self.chunk.edges
+    def tiles(self, ends: Sequence[int]) -> Tiles:
+        """By key, bit ``i`` tells whether it has rows in some tile ``ends[i] <= tile < ends[i + 1]``."""
+        return self.chunk.tiles_between(ends)
 
     def states(self, one: Pass, wanted: Sequence[tuple[Slot, Positions]]) -> pl.DataFrame:
         """Give the states of a pass for some keys in each of several slots, one below the other."""

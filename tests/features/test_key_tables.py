@@ -134,7 +134,7 @@ def test_lookbacks_and_cutoffs_share_what_is_the_same(
 ) -> None:
     """Keys with rows in few tiles have the same rows in many spans: their values are made once and handed out."""
     monkeypatch.setattr("features._wide.PART_BYTES", part_bytes)
-    monkeypatch.setattr("features._tables.BLOCK", 3)
+    monkeypatch.setattr("features._merged.BLOCK", 3)
     rows = rows_of(17, 70)
     blocks = [block for block in TABLED if block.key == key]
     windows = [window_at(hour) for hour in (5, 8, END)]
@@ -177,8 +177,8 @@ def test_sorted_rows_give_what_pairs_of_each_key_get(
 
     monkeypatch.setattr("features._wide.PART_BYTES", 1)
     monkeypatch.setattr("features._wide.sort_rows", watched)
-    monkeypatch.setattr("features._sorted.CHUNK_CELLS", 1)
-    monkeypatch.setattr("features._sorted.CHUNK_ROWS", (7, 7))
+    monkeypatch.setattr("features._chunks.CHUNK_CELLS", 1)
+    monkeypatch.setattr("features._chunks.CHUNK_ROWS", (7, 7))
     rows = rows_of(seed, n)
     blocks = [block for block in TABLED if block.key == key]
     windows = [window_at(hour) for hour in (3, 7, END)]

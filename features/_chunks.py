@@ -1,0 +1,169 @@
+"""Rows of a wide key that are sorted, cut at keys into chunks: where the tiles of each key begin, and running sums."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from features._grid import Grid
+from features._lanes import Lane, Lanes, Words
+from features._spans import Positions, Slot, Tiles, narrowest
+from features._states import State
+
+CHUNK_CELLS = 2**23  # rows x tables of a chunk: large enough that tables are few, small enough for memory
+CHUNK_ROWS = (2**16, 2**19)  # at least and at most
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class SortedRows:
+    """Rows of the log sorted by (key, tile, row), as one number a row.
+
+    ``packed`` UInt64 (n_rows,): the key's code, the tile, and the number of the row in ``keys``, ``clock`` and
+    ``addends``, in so many bits. ``whole``: states that are sums of integers.
+    """
+
+    packed: Words
+    n_row_bits: int
+    n_tile_bits: int
+    keys: pl.DataFrame
+    clock: Positions
+    addends: Lanes
+    whole: Collection[str]
+    grid: Grid
+
+    def in_chunks(self, work: Callable[[Chunk], Sequence[T]], n_tables: int) -> Iterator[T]:
+        """Cut at keys into chunks, and yield what ``work`` makes of each, ``n_tables`` tables, in their order.
+
+        It runs in as many threads as Polars has.
+        """
+        most = min(max(CHUNK_CELLS // max(n_tables, 1), CHUNK_ROWS[0]), CHUNK_ROWS[1])
+        spans, n_threads = list(pairwise(self._cuts(most))), pl.thread_pool_size()
+
+        def done(span: tuple[int, int]) -> Sequence[T]:
+            return work(self._chunk(*span))
+
+        with ThreadPoolExecutor(n_threads) as pool:
+            waiting = deque(pool.submit(done, span) for span in spans[:n_threads])
+            for number in range(len(spans)):
+                found = waiting.popleft().result()
+                if number + n_threads < len(spans):
+                    waiting.append(pool.submit(done, spans[number + n_threads]))
+                yield from found
+
+    def _cuts(self, most: int) -> list[int]:
+        """Cut before the first key that begins after so many rows, again and again."""
+        n_bits = np.uint64(self.n_row_bits + self.n_tile_bits)
+        cuts, n_rows = [0], len(self.packed)
+        while cuts[-1] < n_rows:
+            code = self.packed[min(cuts[-1] + most, n_rows) - 1] >> n_bits
+            cuts.append(int(np.searchsorted(self.packed, (code + np.uint64(1)) << n_bits)))
+        return cuts
+
+    def _chunk(self, begin: int, end: int) -> Chunk:
+        part = self.packed[begin:end]
+        rows = (part & np.uint64(2**self.n_row_bits - 1)).view(np.int64)
+        key_and_tile = part >> np.uint64(self.n_row_bits)
+        starts = run_starts(key_and_tile)
+        ends = np.append(starts[1:], len(part)) - 1
+        cells = key_and_tile.take(starts)
+        first_cell = run_starts(cells >> np.uint64(self.n_tile_bits))
+        tile = cells & np.uint64(2**self.n_tile_bits - 1)
+        dtype = narrowest(self.grid.n_cells)
+        return Chunk(
+            self.keys[rows.take(starts.take(first_cell))],
+            first_cell,
+            np.bitwise_or.reduceat(dtype.type(1) << tile.astype(dtype), first_cell),
+            np.append(starts, len(part)),
+            self.clock.take(rows.take(starts)),
+            self.clock.take(rows.take(ends)),
+            [_prefix_sums(word.take(rows), ends) for word in self.addends.words],
+            self.addends.lanes,
+            self.whole,
+            self.grid,
+        )
+
+
+def run_starts(values: npt.NDArray[Any]) -> Positions:
+    """Positions where values begin that differ from the one before."""
+    is_start = np.empty(len(values), dtype=np.bool_)
+    is_start[:1] = True
+    np.not_equal(values[1:], values[:-1], out=is_start[1:])
+    return np.flatnonzero(is_start)
+
+
+def _prefix_sums(values: Words, ends: Positions) -> Words:
+    sums = np.zeros(len(ends) + 1, dtype=np.uint64)
+    np.cumsum(values, out=values).take(ends, out=sums[1:])
+    return sums
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Some keys, and the cells (key, tile) that have rows, sorted.
+
+    Of each key ``first_cell`` and the bits of its ``tiles``; of each cell the rows and the ``sums`` of words before it
+    (one more: in all), and its first and last clock. ``lanes``: where in the words a state's sum lies. ``whole``:
+    states that are sums of integers.
+    """
+
+    keys: pl.DataFrame
+    first_cell: Positions
+    tiles: Tiles
+    n_before: Positions
+    first_clock: Positions
+    last_clock: Positions
+    sums: Sequence[Words]
+    lanes: Mapping[str, Lane]
+    whole: Collection[str]
+    grid: Grid
+
+    def tiles_between(self, ends: Sequence[int]) -> Tiles:
+        """By key, bit ``i`` tells whether it has rows in some tile ``ends[i] <= tile < ends[i + 1]``."""
+        if list(ends) == list(range(self.grid.n_cells + 1)):
+            return self.tiles
+        found = np.zeros(len(self.tiles), dtype=narrowest(len(ends)))
+        for bit, (first, until) in enumerate(pairwise(ends)):
+            between = self.tiles & self.tiles.dtype.type((1 << until) - (1 << first))
+            found |= (between != 0).astype(found.dtype) << found.dtype.type(bit)
+        return found
+
+    def states(self, wanted: Sequence[tuple[Slot, Positions]], asked: Mapping[str, State]) -> pl.DataFrame:
+        """Give states, by the names to give them, for some keys in each of several slots, one below the other."""
+        spans = [(self.grid.cells(*slot), keys) for slot, keys in wanted]
+        begin = np.concatenate([self._cells_before(first, keys) for (first, _), keys in spans])
+        end = np.concatenate([self._cells_before(until, keys) for (_, until), keys in spans])
+        n_rows = self.n_before.take(end) - self.n_before.take(begin)
+        words = [sums.take(end) - sums.take(begin) for sums in self.sums]
+        found: list[pl.Series] = []
+        for name, state in asked.items():
+            if state.operation == "count":
+                values = pl.Series(name, n_rows)
+            elif state.is_value:
+                values = pl.Series(
+                    name,
+                    self.first_clock.take(begin)
+                    if state.operation == "smallest"
+                    else self.last_clock.take(end - 1),
+                )
+            else:
+                lane = self.lanes[state.name]
+                part = pl.Series(name, lane.total(words[lane.word], n_rows))
+                values = state.composed([part], is_whole=state.name in self.whole).alias(name)
+            found.append(values)
+        return pl.DataFrame(found)
+
+    def _cells_before(self, tile: int, keys: Positions) -> Positions:
+        """Count the cells before a tile of each key."""
+        below = self.tiles.take(keys) & self.tiles.dtype.type((1 << tile) - 1)
+        n_below: npt.NDArray[np.uint8] = np.bitwise_count(below)
+        return self.first_cell.take(keys) + n_below
