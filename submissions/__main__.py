@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 from rich.text import Text
 
 from competitions import open_dataset
-from engine import out, room_app, run_room, settings_of
+from engine import Screen, out, room_app, run_room, settings_of
 from submissions._basis import CvBasis
 from submissions._blend import blend_runs
 from submissions._check import check_against_runs
@@ -185,9 +185,9 @@ def _print(*parts: RenderableType) -> None:
         _screen().print(part)
 
 
-def _screen() -> Console:
+def _screen() -> Screen:
     """Where to print: the terminal; something wide where the output goes to a file, so that no name is cut."""
-    return out if out.is_terminal else Console(highlight=False, width=PIPED_WIDTH)
+    return out if out.is_terminal else Screen(highlight=False, width=PIPED_WIDTH)
 
 
 def _file_state(runs: Runs, manifest: Manifest) -> str:

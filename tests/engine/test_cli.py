@@ -175,3 +175,25 @@ def write_five_bytes(folder: Path) -> None:
 )
 def test_common_options_may_stand_anywhere(typed: list[str], meant: list[str]) -> None:
     assert common_options_first(typed) == meant
+
+
+LONG = """
+from pathlib import Path
+from engine import console, out
+for _ in range(5_000):
+    out.print("a line that nobody reads")
+    console.print("nor this one")
+Path("written").touch()
+"""
+
+
+def test_a_command_whose_reader_has_left_goes_on_to_its_end(tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", LONG], cwd=tmp_path, env=environment, stdout=writer, stderr=writer, check=False
+    )
+    os.close(writer)
+    assert done.returncode == 0
+    assert (tmp_path / "written").exists()
