@@ -11,7 +11,7 @@ from stacking._gain import GainPlan, plan_gain
 from stacking._inner import InnerFold, inner_folds
 from stacking._permute import Shuffling
 from stacking._plan import make_plan
-from stacking._refits import Cost, base_fits
+from stacking._refits import Cost, run_base
 from stacking._sample import TrainingSample
 from stacking._select import Selected, Selection, plan_selection
 
@@ -32,7 +32,6 @@ __all__ = [
     "Selection",
     "Shuffling",
     "TrainingSample",
-    "base_fits",
     "blender",
     "blenders",
     "choose_blend",
@@ -44,5 +43,6 @@ __all__ = [
     "plan_gain",
     "plan_selection",
     "read_final_weights",
+    "run_base",
     "run_cv",
 ]

@@ -17,7 +17,7 @@ from stacking._config_file import check_writable, patterns_of, write_config
 from stacking._gain import plan_gain
 from stacking._inner import words_of
 from stacking._plan import make_plan
-from stacking._refits import Cost, base_fits
+from stacking._refits import Cost, run_base
 from stacking._select import plan_selection, selection_cost
 from stacking._show import blends_table, cv_table
 from stacking._show_left import (
@@ -72,7 +72,9 @@ def gain(
     """Tell what a feature adds to a model: refits with it and without it on every fold, paired over users."""
     plan = make_plan(settings_of(ctx))
     asked = plan_gain(plan, name, model=model, n_seeds=seeds)
-    _say(asked.costs(base_fits(plan, asked.model)))
+    if not dry_run:
+        run_base(plan, asked.model)
+    _say(asked.costs())
     if dry_run:
         return
     measured = asked.run()
@@ -109,8 +111,8 @@ def ablate(
         n_repeats=repeats,
         n_seeds=seeds,
     )
-    base = base_fits(plan, ablation.model)
-    _say(ablation.costs(base))
+    base = [] if dry_run else run_base(plan, ablation.model)
+    _say(ablation.costs())
     if dry_run:
         return
     found = ablation.run(base)

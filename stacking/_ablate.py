@@ -10,7 +10,7 @@ from stacking._differences import Comparison, Measured, measure
 from stacking._oof import Done, Fit
 from stacking._permute import Shuffling, permutation_cost, permuted_scores
 from stacking._plan import Plan
-from stacking._refits import Cost, fits_on, refit_cost, run_refits, scored_by
+from stacking._refits import Cost, base_fits, column_costs, fits_on, refit_cost, run_refits, scored_by
 from stacking._units import By, Units, main_model, named_columns, units_of
 
 
@@ -64,13 +64,15 @@ class Ablation:
             else []
         )
 
-    def costs(self, base: Sequence[Done]) -> list[Cost]:
-        """What is to be made, from the times of the model's own fits and scores."""
-        sets, costs = list(self.units.values()), list[Cost]()
+    def costs(self) -> list[Cost]:
+        """What is to be made, from the times of the model's own fits and scores if they were ever made."""
+        base, costs = base_fits(self.plan, self.model), column_costs(self.plan, self.columns)
+        if not self.refits and (first := refit_cost(self.plan, base, self.model)).n_made < first.n_all:
+            costs.append(first)
         if self.shuffling is not None:
-            costs.append(permutation_cost(self.plan, base, sets, self.shuffling))
+            costs.append(permutation_cost(self.plan, base, list(self.units.values()), self.shuffling))
         if self.refits:
-            costs.append(refit_cost(self.plan, self.fits, base))
+            costs.append(refit_cost(self.plan, self.fits, self.model))
         return costs
 
     def run(self, base: Sequence[Done]) -> list[Left]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -79,19 +80,25 @@ def toml_text(values: Mapping[str, Any]) -> str:
             continue
         is_nested = bool(table) and all(isinstance(v, Mapping) for v in table.values())
         for name, inner in (
-            {f"{key}.{n}": t for n, t in table.items()} if is_nested else {key: table}
+            {f"{key}.{_key(n)}": t for n, t in table.items()} if is_nested else {key: table}
         ).items():
-            lines += ["", f"[{name}]", *(f"{k} = {_value(v)}" for k, v in inner.items() if v is not None)]
+            lines += [
+                "",
+                f"[{name}]",
+                *(f"{_key(k)} = {_value(v)}" for k, v in inner.items() if v is not None),
+            ]
     return "\n".join(lines) + "\n"
+
+
+def _key(name: str) -> str:
+    """Write a name as it is if TOML takes it so, such as that of most models, else in quotes."""
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name, ensure_ascii=False)
 
 
 def _value(value: Any) -> str:
     if isinstance(value, Mapping):
-        return (
-            "{ "
-            + ", ".join(f"{json.dumps(k)} = {_value(v)}" for k, v in value.items() if v is not None)
-            + " }"
-        )
+        inside = ", ".join(f"{_key(k)} = {_value(v)}" for k, v in value.items() if v is not None)
+        return f"{{ {inside} }}"
     if isinstance(value, list | tuple):
         inner = [_value(v) for v in value]
         return (

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from engine import ConfigError
-from features import missing_columns
 from stacking._differences import Comparison, Measured, measure
-from stacking._oof import Done, Fit
+from stacking._oof import Fit
 from stacking._plan import Plan
 from stacking._refits import (
     Cost,
+    column_costs,
     compute_columns,
     fits_on,
-    fold_windows,
     refit_cost,
     run_refits,
     scored_by,
@@ -43,20 +41,16 @@ class GainPlan:
     is_in_model: bool
     without: tuple[Fit, ...]
     with_it: tuple[Fit, ...]
-    n_missing: int
 
     @property
     def fits(self) -> tuple[Fit, ...]:
         """All of them."""
         return (*self.without, *self.with_it)
 
-    def costs(self, base: Sequence[Done]) -> list[Cost]:
-        """What is to be made, from the times of the model's own fits."""
-        refits = refit_cost(self.plan, self.fits, base)
-        if not self.n_missing:
-            return [refits]
-        every = len(self.columns) * len(fold_windows(self.plan))
-        return [Cost("feature columns of windows", every, every - self.n_missing, None), refits]
+    def costs(self) -> list[Cost]:
+        """What is to be made, from the times of the model's own fits if they were ever made."""
+        refits = refit_cost(self.plan, self.fits, self.model)
+        return [*column_costs(self.plan, self.with_it[0].columns), refits]
 
     def run(self) -> Measured:
         """Compute and fit what is missing, and measure the difference: with it minus without it."""
@@ -82,10 +76,6 @@ def plan_gain(plan: Plan, name: str, *, model: str | None = None, n_seeds: int =
             expected="a name that leaves the model a column",
         )
     union = tuple(c for c in plan.catalogue.columns if c in {*own, *columns})
-    n_missing = sum(
-        len(set(columns) & set(missing_columns(plan.catalogue, w, columns, plan.store)))
-        for w in fold_windows(plan)
-    )
     return GainPlan(
         plan=plan,
         model=judge,
@@ -94,5 +84,4 @@ def plan_gain(plan: Plan, name: str, *, model: str | None = None, n_seeds: int =
         is_in_model=any(c in own for c in columns),
         without=tuple(fits_on(plan, judge, rest, n_seeds)),
         with_it=tuple(fits_on(plan, judge, own if set(union) == set(own) else union, n_seeds)),
-        n_missing=n_missing,
     )

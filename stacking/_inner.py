@@ -42,16 +42,16 @@ class InnerFold:
 def inner_folds(plan: Plan) -> tuple[InnerFold, ...]:
     """Cut the train windows of the first fold, which come before every eval window.
 
-    Of n windows the last two (one, if there are but two) are predicted, each by the same number of windows before it
-    whose targets are known at its cutoff. A single window is cut by users.
+    A window can be predicted if the targets of another are known at its cutoff. The last two that can be are predicted
+    (or the one), each by the same number of such windows. If none can be, the last window is cut by users.
     """
     windows = sorted(plan.folds.folds[0].train)
-    evals = windows[max(1, len(windows) - N_INNER) :]
-    known = [[w for w in windows if w.until <= e.cutoff] for e in evals]
-    n_train = min((len(k) for k in known), default=0)
-    if n_train == 0:
+    known = {e: [w for w in windows if w.until <= e.cutoff] for e in windows}
+    evals = [e for e in windows if known[e]][-N_INNER:]
+    if not evals:
         return (InnerFold((windows[-1],), windows[-1], by_users=True),)
-    return tuple(InnerFold(tuple(k[-n_train:]), e, by_users=False) for e, k in zip(evals, known, strict=True))
+    n_train = min(len(known[e]) for e in evals)
+    return tuple(InnerFold(tuple(known[e][-n_train:]), e, by_users=False) for e in evals)
 
 
 def words_of(folds: Sequence[InnerFold]) -> str:

@@ -13,7 +13,7 @@ import polars as pl
 from engine import Recipe, Store, Task, run_tasks
 from features import Catalogue
 from models import PairFrame, Ranker, StoredColumns
-from stacking._oof import Done, check_scores
+from stacking._oof import Done, Fit, check_scores
 from stacking._pairs import read_pairs
 from stacking._parts import FORMAT
 from stacking._plan import Plan
@@ -39,9 +39,8 @@ class Shuffling:
         return pl.Series(rng.permutation(n_pairs).astype(np.uint32))
 
 
-def permuted_recipe(plan: Plan, done: Done, columns: Sequence[str], shuffling: Shuffling) -> Recipe:
+def permuted_recipe(plan: Plan, fit: Fit, columns: Sequence[str], shuffling: Shuffling) -> Recipe:
     """Recipe of the scores of a fold's eval window with these columns shuffled by one permutation a repeat."""
-    fit = done.fit
     parts: dict[str, Any] = {
         "scores": fit.scores.key,
         "shuffled": sorted(columns),
@@ -61,7 +60,7 @@ def permuted_scores(
     held = plan.settings.memory_gib * _HELD * 2**30 / max(1, plan.settings.threads)
     tasks = [
         Task(
-            permuted_recipe(plan, done, sets[number], shuffling),
+            permuted_recipe(plan, done.fit, sets[number], shuffling),
             write_permuted,
             (
                 plan.catalogue,
@@ -86,17 +85,18 @@ def permuted_scores(
 
 
 def permutation_cost(
-    plan: Plan, base: Sequence[Done], sets: Sequence[Sequence[str]], shuffling: Shuffling
+    plan: Plan, base: Sequence[Fit], sets: Sequence[Sequence[str]], shuffling: Shuffling
 ) -> Cost:
     """Estimate from the seconds that the base scores took, which each repeat takes at most."""
-    recipes = [(permuted_recipe(plan, done, columns, shuffling), done) for columns in sets for done in base]
-    missing = [done for recipe, done in recipes if plan.store.find(recipe) is None]
-    each = [plan.store.seconds(done.fit.scores) or 0.0 for done in missing]
+    recipes = [(permuted_recipe(plan, fit, columns, shuffling), fit) for columns in sets for fit in base]
+    missing = [fit for recipe, fit in recipes if plan.store.find(recipe) is None]
+    each = [plan.store.seconds(fit.scores) for fit in missing]
+    known = [s for s in each if s is not None]
     workers = max(1, plan.settings.threads // plan.threads_per_fit)
     # The columns are read once, which is about half of what the base scores took; the rest is repeated.
-    seconds = sum(s / 2 + shuffling.n_repeats * s / 2 for s in each) / workers
+    seconds = sum(s / 2 + shuffling.n_repeats * s / 2 for s in known) / workers
     what = f"sets of shuffled scores of {shuffling.n_repeats} repeats"
-    return Cost(what, len(recipes), len(recipes) - len(missing), seconds)
+    return Cost(what, len(recipes), len(recipes) - len(missing), seconds if len(known) == len(each) else None)
 
 
 def write_permuted(

@@ -8,7 +8,7 @@ from math import ceil
 from pathlib import Path
 
 from engine import Recipe
-from features import compute_features
+from features import compute_features, missing_columns
 from stacking._differences import Scored
 from stacking._oof import Done, Fit, plan_fit, run_fits
 from stacking._plan import Plan, check_folds
@@ -58,11 +58,16 @@ def compute_columns(plan: Plan, columns: Sequence[str]) -> None:
     compute_features(plan.catalogue, fold_windows(plan), columns, plan.store, plan.settings)
 
 
-def base_fits(plan: Plan, model: str) -> list[Done]:
-    """Fit the model of the config on every fold, or find the fits: their time tells that of the others."""
+def base_fits(plan: Plan, model: str) -> list[Fit]:
+    """Plan the model as the config has it on every fold: its time tells that of the others."""
+    return fits_on(plan, model, plan.columns[model])
+
+
+def run_base(plan: Plan, model: str) -> list[Done]:
+    """Fit the model of the config on every fold, or find the fits."""
     check_folds(plan)
     compute_columns(plan, plan.columns[model])
-    return run_fits(plan, fits_on(plan, model, plan.columns[model]), model)
+    return run_fits(plan, base_fits(plan, model), model)
 
 
 def fits_on(plan: Plan, model: str, columns: Sequence[str], n_seeds: int = 1) -> list[Fit]:
@@ -89,14 +94,35 @@ def scored_by(fits: Sequence[Fit], done: Mapping[str, Done]) -> Scored:
     return scored
 
 
-def refit_cost(plan: Plan, fits: Sequence[Fit], base: Sequence[Done]) -> Cost:
-    """Estimate from the seconds that the base fits took: as long a column, as many at a time as fits run."""
+def column_costs(plan: Plan, columns: Sequence[str]) -> list[Cost]:
+    """Columns of the folds' windows that have to be computed first; nothing if all are in the store."""
+    windows, wanted = fold_windows(plan), set(columns)
+    n_missing = sum(
+        len(wanted & set(missing_columns(plan.catalogue, w, columns, plan.store))) for w in windows
+    )
+    every = len(wanted) * len(windows)
+    return [Cost("feature columns of windows", every, every - n_missing, None)] if n_missing else []
+
+
+def refit_cost(plan: Plan, fits: Sequence[Fit], model: str) -> Cost:
+    """Estimate from the seconds that the base fits took: as long a column, as many at a time as fits run.
+
+    A fit whose scores are missing counts as a whole, also if the fit itself is in the store.
+    """
     missing = [f for f in fits if plan.store.find(f.scores) is None]
-    n_columns = max(1, len(base[0].fit.columns))
-    per_fit = sum(read_seconds(d.folder) for d in base) / len(base)
+    n_made, per_fit = len(fits) - len(missing), _seconds_of_base(plan, model)
+    if per_fit is None:
+        return Cost(f"fits of {model}", len(fits), n_made, None)
+    n_columns = max(1, len(plan.columns[model]))
     workers = max(1, plan.settings.threads // plan.threads_per_fit)
     # A fit's fixed part (start of a worker, labels, groups) is about a second.
     seconds = sum(1.0 + per_fit * max(0.1, len(f.columns) / n_columns) for f in missing)
-    name = base[0].fit.model
-    return Cost(f"fits of {name} ({per_fit:.1f} s each on all columns)", len(fits), len(fits) - len(missing),
-                seconds / min(workers, max(1, len(missing))))  # fmt: skip
+    what = f"fits of {model} ({per_fit:.1f} s each on all columns)"
+    return Cost(what, len(fits), n_made, seconds / min(workers, max(1, len(missing))))
+
+
+def _seconds_of_base(plan: Plan, model: str) -> float | None:
+    """Mean seconds of the base fits that are in the store; None if none is."""
+    folders = [plan.store.find(f.fit) for f in base_fits(plan, model)]
+    seconds = [read_seconds(folder) for folder in folders if folder is not None]
+    return sum(seconds) / len(seconds) if seconds else None

@@ -86,9 +86,9 @@ class Selection:
     def forward(self, families: Units) -> tuple[str, ...]:
         """Add the family that helps most, as long as one surely helps.
 
-        Families are looked at again in the order of what they last added, and the best is taken once no other had
-        added more (lazy greedy, Minoux 1978). What adds nothing alone may add something to others: before the search
-        ends, every family left is tried on top of what was chosen.
+        Families are looked at again in the order of what they last added, and the best that surely helps is taken once
+        no other had added more (lazy greedy, Minoux 1978). What adds nothing alone may add something to others: before
+        the search ends, every family left is tried on top of what was chosen.
         """
         chosen: tuple[str, ...] = ()
         added: dict[str, float] = {}
@@ -96,15 +96,12 @@ class Selection:
         while families.keys() - self.taken:
             added |= {f: self.gain(m) for f, m in found.items()}
             waiting = sorted((f for f in families if f not in self.taken), key=lambda f: -added[f])
-            stale = [f for f in waiting if f not in found]
-            if waiting[0] in found and self.enters(found[waiting[0]]):
-                best = waiting[0]
+            best = next((f for f in waiting if f not in found or self.enters(found[f])), None)
+            if best in found:
                 chosen = self.in_order([*chosen, *families[best]])
                 self.note(Step("family in", (best,), found[best]))
                 found = {}
-            elif not stale:
-                break
-            if self.is_over():
+            if best is None or self.is_over():
                 break
             first = [f for f in waiting if f not in found and f not in self.taken][:_AT_A_TIME]
             found |= self.changes(chosen, families, first)

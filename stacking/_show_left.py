@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Literal
 
 from rich.table import Table
 from rich.text import Text
@@ -50,12 +50,16 @@ def folds_table(gain: GainPlan, measured: Measured) -> Table:
 
 
 def ablation_table(ablation: Ablation, found: Sequence[Left]) -> Table:
-    """A row a unit: what leaving it out changes, by each way."""
+    """A row a unit: what leaving it out changes, by each way, and below it the interval, so that both can be read."""
     table = Table(title=Text(title_of(ablation)), caption=Text(_caption(ablation)), caption_justify="left")
-    for heading in _headings(ablation):
-        table.add_column(heading, justify="left" if heading in (ablation.by, "") else "right")
-    for cells in _rows(ablation, found):
-        table.add_row(*(Text(c) for c in cells))
+    name, n_columns, *ways, verdict = _headings(ablation)
+    for heading in (name, n_columns, *(f"{way}, 95 %" for way in ways[::2]), verdict):
+        is_way = heading.endswith("%")
+        justify: Literal["left", "right"] = "right" if is_way or heading == n_columns else "left"
+        table.add_column(heading, justify=justify, no_wrap=is_way, overflow="fold")
+    for unit, number, *found_by, judged in _rows(ablation, found):
+        cells = (f"{mean}\n{interval}" for mean, interval in zip(found_by[::2], found_by[1::2], strict=True))
+        table.add_row(*map(Text, (unit, number, *cells, judged)))
     return table
 
 

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from typing import Literal
 
+import polars as pl
+
 from engine import ConfigError, did_you_mean
 from features import Catalogue
 from models import Ranker
@@ -42,15 +44,23 @@ def named_columns(catalogue: Catalogue, name: str) -> tuple[str, ...]:
     if matching:
         return matching
     known = [*inputs, *units_of(catalogue, inputs, "feature"), *units_of(catalogue, inputs, "family")]
-    why = f" It {catalogue.unavailable[name]}." if name in catalogue.unavailable else ""
-    is_vector = name in catalogue.columns
     raise ConfigError(
-        f"{name!r} is no feature, column, family or pattern of model inputs here.{why}"
-        + ("" if why or is_vector else did_you_mean(name, known)),
-        expected="a number, a Boolean or an Enum, which trees can read"
-        if is_vector
-        else "a name that `python -m features list` shows",
+        f"{name!r} is no feature, column, family or pattern of model inputs here."
+        + (_why_no_input(catalogue, name) or did_you_mean(name, known)),
+        expected="a name of model inputs, as `python -m features list` shows them",
     )
+
+
+def _why_no_input(catalogue: Catalogue, name: str) -> str:
+    """Say why a name that is known means no model input; empty for a name that is not known."""
+    if name in catalogue.unavailable:
+        return f" It {catalogue.unavailable[name].rstrip('.')}."
+    columns = [c for c in catalogue.columns.values() if name in (c.name, c.declaration.name, c.family)]
+    if not columns:
+        return ""
+    if any(isinstance(c.dtype, pl.Array) for c in columns):
+        return " It has arrays, which only models that name them read."
+    return " It is a step on the way to other features, or neither number, Boolean nor Enum."
 
 
 def main_model(plan: Plan, name: str | None) -> str:

@@ -37,9 +37,10 @@ def training_alarms(bundle: CvBundle) -> tuple[str, ...]:
 
 
 def _limit(siblings: Sequence[dict[str, Any]]) -> float:
-    """Median of the siblings' losses; minus infinity if they are too few."""
+    """Median of the siblings' losses; minus infinity if they are too few, or if half of it is no better than it."""
     losses = [float(f["training_loss"]) for f in siblings]
-    return median(losses) if len(losses) + 1 >= MIN_FITS else float("-inf")
+    middle = median(losses) if len(losses) + 1 >= MIN_FITS else 0.0
+    return middle if middle > 0 else float("-inf")
 
 
 def _sentence(bundle: CvBundle, fit: dict[str, Any], middle: float) -> str:

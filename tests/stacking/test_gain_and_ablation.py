@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from competitions import Competition, Dataset, RawTables, get_competition, opened, random_tables, take_in
 from engine import ConfigError, Settings, load_settings
 from models import PairFrame, StoredColumns
-from stacking import Left, Shuffling, base_fits, make_plan, plan_ablation, plan_gain
+from stacking import Left, Shuffling, make_plan, plan_ablation, plan_gain, run_base
 from stacking.__main__ import app
 from stacking._permute import shuffled_frame
 from stacking._units import named_columns, units_of
@@ -95,7 +95,7 @@ def test_a_feature_that_the_config_leaves_out_is_added(settings: Settings) -> No
 def test_both_ways_find_the_family_that_matters(settings: Settings) -> None:
     plan = make_plan(settings)
     ablation = plan_ablation(plan, refits=True, n_repeats=3)
-    base = base_fits(plan, ablation.model)
+    base = run_base(plan, ablation.model)
     found = ablation.run(base)
     assert found[0].unit == "rates"
     left = by_unit(found)
@@ -109,7 +109,7 @@ def test_both_ways_find_the_family_that_matters(settings: Settings) -> None:
     before = artifacts(settings)
     assert ablation.run(base) == found
     assert artifacts(settings) == before
-    assert all(cost.n_made == cost.n_all for cost in ablation.costs(base))
+    assert all(cost.n_made == cost.n_all for cost in ablation.costs())
 
 
 def test_what_was_interrupted_goes_on_and_gives_the_same(settings: Settings, tmp_path: Path) -> None:
@@ -117,14 +117,14 @@ def test_what_was_interrupted_goes_on_and_gives_the_same(settings: Settings, tmp
     copy = settings.model_copy(update={"store": tmp_path})
     plan = make_plan(copy)
     ablation = plan_ablation(plan, n_repeats=2, by="column")
-    base = base_fits(plan, ablation.model)
+    base = run_base(plan, ablation.model)
     found = ablation.run(base)
     for kind in ("permuted", "difference"):
         for folder in sorted((tmp_path / "artifacts" / kind).iterdir())[::2]:
             for file in folder.iterdir():
                 file.unlink()
             folder.rmdir()
-    assert any(cost.n_made < cost.n_all for cost in ablation.costs(base))
+    assert any(cost.n_made < cost.n_all for cost in ablation.costs())
     assert ablation.run(base) == found
 
 
@@ -137,6 +137,27 @@ def test_names_mean_columns_features_families_and_patterns(settings: Settings) -
     assert set(named_columns(catalogue, "relevance_rate__*")) == set(rates)
     with pytest.raises(ConfigError, match="Did you mean 'rates'"):
         named_columns(catalogue, "ratez")
+    with pytest.raises(ConfigError, match="has arrays"):
+        named_columns(catalogue, "last_items__user_id")
+    with pytest.raises(ConfigError, match="has arrays"):
+        named_columns(catalogue, "sequences")
+    with pytest.raises(ConfigError, match="a step on the way"):
+        named_columns(catalogue, "n_rows__everything")
+    with pytest.raises(ConfigError, match="needs the column 'duration'"):
+        named_columns(catalogue, "clips_watched__user_id_x_source_id")
+
+
+def test_what_was_never_made_has_no_known_time_and_a_dry_run_makes_nothing(
+    settings: Settings, tmp_path: Path
+) -> None:
+    plan = make_plan(settings.model_copy(update={"store": tmp_path / "store"}))
+    for costs in (plan_ablation(plan, refits=True).costs(), plan_gain(plan, SIGNAL).costs()):
+        assert all(cost.n_made == 0 and cost.seconds is None for cost in costs)
+        assert all("their time is not known" in str(cost) for cost in costs)
+    CliRunner().invoke(
+        app, ["--set", f"store={tmp_path / 'new'}", "ablate", "--dry-run"], catch_exceptions=False
+    )
+    assert not any((tmp_path / "new" / "artifacts" / kind).exists() for kind in ("fit", "feature"))
 
 
 def test_questions_without_an_answer_are_refused(settings: Settings) -> None:

@@ -6,7 +6,7 @@ import json
 import shutil
 import time
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,9 +17,10 @@ from typer.testing import CliRunner
 
 from competitions import get_competition, opened, random_tables, take_in
 from engine import ConfigError, FeatureSettings, Settings, load_settings
-from stacking import inner_folds, make_plan, plan_selection
+from stacking import Measured, inner_folds, make_plan, plan_selection
 from stacking.__main__ import app
 from stacking._config_file import patterns_of, toml_text, write_config
+from validation import Difference
 
 SIGNAL = ("relevance_rate__item_id", "relevance_rate__user_id")
 NOISE = ("user_gender", "user_occupation", "n_exposures__user_id")
@@ -74,6 +75,33 @@ def test_inner_folds_lie_in_train_windows_before_every_eval_window(settings: Set
         assert all(w.until <= fold.eval.cutoff for w in fold.train)
         assert fold.eval.until <= min(e.start for e in evals)
     assert len({len(f.train) for f in folds}) == 1
+
+
+def test_with_a_gap_a_window_is_predicted_by_those_whose_targets_are_known(settings: Settings) -> None:
+    gapped = settings.folds.model_copy(update={"gap": 1})
+    (fold,) = inner_folds(make_plan(settings.model_copy(update={"folds": gapped})))
+    assert not fold.by_users
+    assert [w.until <= fold.eval.cutoff for w in fold.train] == [True]
+
+
+def test_a_family_that_is_not_sure_does_not_stand_in_the_way_of_one_that_is(settings: Settings) -> None:
+    asked = plan_selection(make_plan(settings), budget=10, say=lambda _: None)
+    families = {"noisy": asked.columns[:1], "sure": asked.columns[1:2], "useless": asked.columns[2:3]}
+    intervals = {"noisy": (0.5, -0.1), "sure": (0.3, 0.1), "useless": (-0.1, -0.2)}
+
+    def changes(chosen: tuple[str, ...], families: object, names: Sequence[str]) -> dict[str, Measured]:
+        del families
+        return {
+            n: Measured(
+                Difference(mean if not chosen else -0.1, low if not chosen else -0.2, 1.0, 99), 0, 0, {}
+            )
+            for n in names
+            for mean, low in [intervals[n]]
+        }
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(asked, "changes", changes)
+        assert asked.forward(families) == families["sure"]
 
 
 def test_a_single_train_window_is_cut_by_users(settings: Settings) -> None:
@@ -148,7 +176,10 @@ def test_settings_written_as_toml_are_read_as_the_same(tmp_path: Path) -> None:
         "competition": 'with "quotes" and \\ and ü',
         "seed": 3,
         "features": {"include": ["a__*", "b"] * 40, "exclude": [], "transductive": False},
-        "models": {"trees": {"kind": "catboost", "learning_rate": 0.1}, "popularity": {}},
+        "models": {
+            "my.trees (2)": {"kind": "catboost", "learning_rate": 0.1, "a b": {"c.d": 1}},
+            "popularity": {},
+        },
         "blenders": {"level_two": {"include": ["n_*"]}},
     }
     assert tomllib.loads(toml_text(values)) == values

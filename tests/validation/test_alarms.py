@@ -40,6 +40,7 @@ def fits(losses: Losses) -> pl.DataFrame:
         ({"catboost": ("RMSE", (0.5, 0.5, 0.5)), "als": ("logit", (0.01, 0.01, 0.01))}, []),  # other losses
         ({"catboost": ("RMSE", (None, None, 0.1))}, []),
         ({"catboost": ("RMSE", (0.0, 0.0, 0.0))}, []),
+        ({"mine": ("likelihood", (-0.9, -0.9, -0.9))}, []),  # half of it is more, not less
     ],
 )
 def test_who_is_far_below_its_siblings_is_named(
