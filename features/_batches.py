@@ -24,6 +24,7 @@ from features._lookup import Codes
 from features._plan import Pass
 from features._registry import Key
 from features._scan import Scan, grid_of
+from features._threads import in_turns
 from features._writing import Writer
 from validation import Window
 
@@ -138,20 +139,21 @@ def _finished(scan: Scan, batch: Batch, frames: Frames) -> Iterator[Aggregated]:
     for one in batch.passes:
         by_group.setdefault((one.source, one.key), []).append(one)
     positions: dict[tuple[Window, Key], _Positions] = {}
-    for name, passes in by_group.items():
+
+    def stream(name: GroupName, passes: Sequence[Pass], window: Window) -> Iterator[Aggregated]:
+        if (window, name[1]) not in positions:
+            positions[window, name[1]] = _positions(scan.indexes[name[1]], frames[window], batch)
+        where = positions[window, name[1]]
         share = scan.seconds[name] / max(len(frames), 1) / sum(len(one.columns) for one in passes)
-        finishes = {one.lookback: [finished(column) for column in one.columns] for one in passes}
-        for window, frame in frames.items():
-            if (window, name[1]) not in positions:
-                positions[window, name[1]] = _positions(scan.indexes[name[1]], frame, batch)
-            where = positions[window, name[1]]
-            gathered = Gathered(where.codes)
-            for one in sorted(passes, key=lambda one: -scan.grid.cells(window, one.lookback)[0]):
-                states = scan.states(one, window, where.codes, gathered)
-                check_exact(one, states)
-                values = guarded(states, finishes[one.lookback], one.columns)
-                values = values if where.inverse is None else values[where.inverse]
-                yield Aggregated(window, one.columns, values, where.rows, share * len(one.columns))
+        gathered = Gathered(where.codes)
+        for one in sorted(passes, key=lambda one: -scan.grid.cells(window, one.lookback)[0]):
+            states = scan.states(one, window, where.codes, gathered)
+            check_exact(one, states)
+            values = guarded(states, [finished(column) for column in one.columns], one.columns)
+            values = values if where.inverse is None else values[where.inverse]
+            yield Aggregated(window, one.columns, values, where.rows, share * len(one.columns))
+
+    return in_turns(stream(name, passes, window) for name, passes in by_group.items() for window in frames)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import polars as pl
 
@@ -49,7 +49,9 @@ def compute_windows(
     plan = make_plan(catalogue, names)
     dataset = catalogue.dataset
     with opened(dataset):
-        frames = {window: shown(dataset, window, rows) for window, rows in pairs.items()}
+        alone = not plan.bodies and not plan.levels
+        needed = {"pair_id", *(name for one in plan.passes for name in one.key)} if alone else None
+        frames = {window: shown(dataset, window, rows, needed) for window, rows in pairs.items()}
         values = {window: [frame] for window, frame in frames.items()}
         if plan.passes:
             work = Work(dataset, plan.passes, frames)
@@ -67,10 +69,14 @@ def compute_windows(
     return results
 
 
-def shown(dataset: Dataset, window: Window, pairs: pl.DataFrame) -> pl.DataFrame:
-    """Join pairs with attributes, and with cutoff and horizon of their window."""
+def shown(
+    dataset: Dataset, window: Window, pairs: pl.DataFrame, columns: Collection[str] | None = None
+) -> pl.DataFrame:
+    """Join pairs with attributes, and with cutoff and horizon of their window; all columns, or only some."""
     literals = {"cutoff": pl.lit(window.cutoff, pl.Int64), "horizon": pl.lit(window.horizon, pl.Int64)}
-    return dataset.with_attributes(pairs.lazy()).with_columns(**literals).collect(engine="in-memory")
+    found = dataset.with_attributes(pairs.lazy()).with_columns(**literals)
+    names = [name for name in found.collect_schema().names() if columns is None or name in columns]
+    return found.select(names).collect(engine="in-memory")
 
 
 def with_given(frame: pl.DataFrame, given: pl.DataFrame | None) -> pl.DataFrame:

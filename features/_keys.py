@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 import polars as pl
 
-from features._lookup import Codes, Lookup, distinct, make_lookup
+from features._lookup import Codes, Lookup, Rows, distinct, make_lookup
 from features._registry import Key
 from validation import Window
 
@@ -74,6 +74,14 @@ class KeyIndex:
         wanted = self.with_lookup(rows.select(self.key)).select(self.on)
         found = wanted.join(self.lookup, on=self.on, how="left", validate="m:1", maintain_order="left")
         return found["code"].fill_null(self.n_keys).to_numpy()
+
+    def found(self, rows: pl.DataFrame) -> tuple[Rows, Codes]:
+        """Give the positions of the rows whose key is in the index, ascending, and its number in each."""
+        if self.arrays is not None and self.arrays.fits(rows):
+            return self.arrays.found(rows)
+        codes = self.codes(rows)
+        chosen = np.flatnonzero(codes < self.n_keys)
+        return chosen, codes.take(chosen)
 
     def part(self, number: int, n_parts: int) -> KeyIndex:
         """Keep one of so many equal parts of the keys, numbered anew."""

@@ -16,7 +16,7 @@ from features._column import FeatureColumn
 from features._exact import SAFE, SAFE_PART, names_with, too_large
 from features._groups import Group, full_schema
 from features._keys import KeyIndex
-from features._lookup import n_distinct
+from features._lookup import n_distinct, n_distinct_at_most
 from features._plan import states_of
 from features._segments import can_reduce, reduced
 from features._states import State
@@ -25,6 +25,7 @@ from features._widths import dtype_of
 
 Cells = list[tuple[int, pl.DataFrame]]  # parts by cell of the grid
 
+HEAD = 2**10  # rows that references are looked for in first
 WIDE = 0.25  # of the rows: with more distinct keys than that, rows are narrowed before they are grouped
 
 
@@ -76,8 +77,9 @@ class Partials:
         if self.group.where is not None:
             rows = rows.filter(self.group.where)
         for name, first in self.group.references.items():
-            if self.references[name] is None:
-                self.references[name] = rows.select(first.alias(name)).item()
+            for some in (rows.head(HEAD), rows):
+                if self.references[name] is None:
+                    self.references[name] = some.select(first.alias(name)).item()
         return rows
 
     def narrowed(self, rows: pl.DataFrame) -> pl.DataFrame:
@@ -157,7 +159,11 @@ class Partials:
     def is_narrow(self, rows: pl.DataFrame) -> bool:
         """Tell whether so few keys are in the rows that grouping all of them is cheaper than narrowing the rows."""
         if self.is_wide is None and self.group.key:
-            self.is_wide = math.prod(n_distinct(rows[name]) for name in self.group.key) > WIDE * rows.height
+            most = WIDE * rows.height
+            self.is_wide = all(
+                math.prod(count(rows[name]) for name in self.group.key) > most
+                for count in (n_distinct_at_most, n_distinct)
+            )
         return not self.is_wide
 
     def _expressions(self, until: int) -> list[pl.Expr]:

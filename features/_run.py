@@ -103,11 +103,8 @@ def _aggregate(
     n_found: int,
 ) -> int:
     passes = make_plan(catalogue, names).passes
-    keys = list({name: None for one in passes for name in one.key})
-    frames = {
-        w: shown(catalogue.dataset, w, read_pairs(catalogue, w, store)).select("pair_id", *keys)
-        for w in windows
-    }
+    keys = {"pair_id", *(name for one in passes for name in one.key)}
+    frames = {w: shown(catalogue.dataset, w, read_pairs(catalogue, w, store), keys) for w in windows}
     recipes = {window: column_recipes(catalogue, window, names) for window in windows}
     columns = [f"{name} @ {window.name}" for name in names for window in windows]
     with Writer(store) as writer:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from functools import cached_property, partial
+from functools import partial
+from threading import Lock
 
 import polars as pl
 from polars.exceptions import PolarsError
@@ -23,16 +24,24 @@ from validation import Window
 
 
 class Piece:
-    """A slice whose rows are read when somebody asks for them, and then kept until the slice is done."""
+    """A slice whose rows are read when somebody asks for them, and then kept until the slice is done.
+
+    Groups ask in several threads.
+    """
 
     def __init__(self, dataset: Dataset, piece: LogSlice, columns: Collection[str], until: int) -> None:
         self.slice = piece
         self._read: Callable[[], pl.DataFrame] = partial(slice_rows, dataset, piece, columns, until)
+        self._lock = Lock()
+        self._rows: pl.DataFrame | None = None
 
-    @cached_property
+    @property
     def rows(self) -> pl.DataFrame:
         """All columns that some group reads, sorted by (clock, row)."""
-        return self._read()
+        with self._lock:
+            if self._rows is None:
+                self._rows = self._read()
+            return self._rows
 
     @property
     def n_rows(self) -> int:

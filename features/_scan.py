@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from time import perf_counter
 
 import numpy as np
@@ -24,6 +25,7 @@ from features._rollup import Rollup, plan_rollups
 from features._running import Piece, Running
 from features._states import State
 from features._tails import Slot
+from features._threads import all_done
 from validation import Window
 
 
@@ -56,12 +58,11 @@ class Scan:
         for name, rollup in rollups.items():
             finer = running[rollup.finer]
             finer.first_cell = min(finer.first_cell, running[name].first_cell)
-        order = sorted(running, key=lambda name: name in rollups)  # finer ones first
         columns = {name for group in groups.values() for name in group.reads}
         until = self.grid.bounds[-1]
         for piece in self.dataset.slices:
             if piece.first_clock is None or piece.first_clock < until:
-                self._read(Piece(self.dataset, piece, columns, until), running, rollups, order)
+                self._read(Piece(self.dataset, piece, columns, until), running, rollups)
             after_slice()
         for name, one in running.items():
             self._timed(name, one.close)
@@ -72,17 +73,19 @@ class Scan:
         piece: Piece,
         running: Mapping[GroupName, Running],
         rollups: Mapping[GroupName, Rollup],
-        order: Sequence[GroupName],
     ) -> None:
-        """Take one slice in: what is kept of it, what rolls up, and the rest from its rows."""
+        """Take one slice in, groups side by side: what is kept of it, what rolls up, and the rest from its rows."""
         rolled = rollups if piece.n_rows >= ROLLUP_ROWS else {}
-        finer = {rollup.finer for rollup in rolled.values()}
-        for name in order:
-            if name in rolled:
-                self._timed(name, running[name].roll_up, rolled[name], running[rolled[name].finer])
-            else:
-                kept = self.kept if self.kept and self.kept.is_for(piece.slice, running[name].group) else None
-                self._timed(name, running[name].add, piece, name in finer, kept)
+
+        def add(name: GroupName) -> None:
+            coarser = [other for other, rollup in rolled.items() if rollup.finer == name]
+            kept = self.kept if self.kept and self.kept.is_for(piece.slice, running[name].group) else None
+            self._timed(name, running[name].add, piece, bool(coarser), kept)
+            for other in coarser:
+                self._timed(other, running[other].roll_up, rolled[other], running[name])
+
+        by_width = sorted(running, key=lambda name: -len(name[1]))  # the most work for one thread first
+        all_done([partial(add, name) for name in by_width if name not in rolled])
 
     def _timed(self, name: GroupName, work: Callable[..., None], *arguments: object) -> None:
         began = perf_counter()
@@ -96,7 +99,13 @@ class Scan:
 
         ``gathered``: what other passes of the same group have gathered for these codes, if they share it.
         """
-        columns = [self.state(one, state, window, codes, gathered) for state in one.states]
+        found: dict[tuple[bool, str], pl.Series] = {}
+        columns = []
+        for state in one.states:
+            asked = state.everywhere, self._physical(one.lookback, state)[1].name
+            if asked not in found:
+                found[asked] = self.state(one, state, window, codes, gathered)
+            columns.append(found[asked].alias(state.name))
         return pl.DataFrame(columns)
 
     def state(
@@ -112,7 +121,7 @@ class Scan:
             found = self.merged[name].read(window, lookback, asked, chosen, own)
         else:
             found = self._slot(name, (window, lookback), asked, chosen)
-        if state.when_empty is not None:
+        if state.when_empty is not None and found.null_count():
             found = found.fill_null(state.when_empty)
         found = found.alias(state.name)
         return found.new_from_index(0, len(codes)) if state.everywhere else found

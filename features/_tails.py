@@ -108,10 +108,9 @@ def narrowed(rows: pl.DataFrame, index: KeyIndex) -> pl.DataFrame:
     """Keep the rows of the indexed keys, in their order, with ``code``."""
     if not index.key:
         return rows.with_columns(pl.lit(0, pl.UInt32).alias("code"))
-    codes = index.codes(rows)
-    chosen = np.flatnonzero(codes < index.n_keys)
+    chosen, codes = index.found(rows)
     if len(chosen) < rows.height:
-        rows, codes = rows[pl.Series(chosen.astype(np.uint32))], codes.take(chosen)
+        rows = rows[pl.Series(chosen.astype(np.uint32))]
     return rows.with_columns(pl.Series("code", codes, dtype=pl.UInt32))
 
 

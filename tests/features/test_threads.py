@@ -1,0 +1,67 @@
+"""Jobs and streams that go on side by side: everything is done, in the same order, and errors are told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from threading import Barrier
+
+import polars as pl
+import pytest
+
+from features._threads import all_done, in_turns
+
+
+@pytest.fixture(params=[1, 2, 3])
+def n_threads(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    number: int = request.param
+    monkeypatch.setattr(pl, "thread_pool_size", lambda: number)
+    return number
+
+
+def test_all_jobs_are_done_and_run_side_by_side(n_threads: int) -> None:
+    together, done = Barrier(n_threads), list[int]()
+
+    def job(number: int) -> None:
+        together.wait(timeout=20)
+        done.append(number)
+
+    all_done([partial(job, number) for number in range(2 * n_threads)])
+    assert sorted(done) == list(range(2 * n_threads))
+
+
+@pytest.mark.usefixtures("n_threads")
+def test_the_first_error_is_raised() -> None:
+    def fail(number: int) -> None:
+        raise ValueError(number)
+
+    with pytest.raises(ValueError, match="0"):
+        all_done([partial(fail, number) for number in range(5)])
+    all_done([])
+
+
+def counting(name: str, n: int) -> Iterator[str]:
+    for number in range(n):
+        yield f"{name}{number}"
+
+
+def test_streams_take_turns(n_threads: int) -> None:
+    """Each keeps its order; the order of all depends on the number of threads and on nothing else."""
+    expected = {
+        1: ["a0", "a1", "a2", "c0", "c1"],
+        2: ["a0", "a1", "c0", "a2", "c1"],
+        3: ["a0", "c0", "a1", "c1", "a2"],
+    }
+    for _ in range(5):
+        found = list(in_turns([counting("a", 3), counting("b", 0), counting("c", 2)]))
+        assert found == expected[n_threads]
+
+
+@pytest.mark.usefixtures("n_threads")
+def test_a_stream_that_fails_ends_all() -> None:
+    def failing() -> Iterator[str]:
+        yield "x0"
+        raise ValueError("broken")
+
+    with pytest.raises(ValueError, match="broken"):
+        list(in_turns([counting("a", 3), failing(), counting("c", 9)]))
