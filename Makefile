@@ -24,8 +24,8 @@ submit: setup ## compute what is missing and write a checked submission file
 
 cv: setup ## cross-validate every model and write the report: reports/cv.html
 	@$(PY) -m stacking $(SET) cv $(ARGS)
-	@$(PY) -m features $(SET) audit --exit-zero
-	@$(PY) -m validation $(SET) report
+	@$(PY) -m features $(SET) audit --exit-zero $(ARGS)
+	@$(PY) -m validation $(SET) report $(ARGS)
 
 features: setup ## list the feature catalogue
 	@$(PY) -m features $(SET) list $(ARGS)

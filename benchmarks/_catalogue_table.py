@@ -16,6 +16,7 @@ from validation import evaluate, paired_bootstrap
 
 BEFORE, NOW, ORACLE, CHOSEN = "before", "now", "oracle", "score"
 POPULARITY = "popularity"
+SEED = 1  # of the resamples
 HEADINGS = ("data", "scores", "before", "now", "gain", "of the way, before", "now", "more")
 
 
@@ -65,7 +66,7 @@ def compared_row(data: str, trials: Sequence[Trial], name: str) -> dict[str, Any
         return evaluate(metric, table, group=["user"], score=column) if column in table.columns else math.nan
 
     gain = paired_bootstrap(
-        table, metric, user="user", group=["user"], score_a=BEFORE, score_b=NOW, seed=len(trials)
+        table, metric, user="user", group=["user"], score_a=BEFORE, score_b=NOW, seed=SEED
     )
     way = value(ORACLE) - value(POPULARITY)
     return {

@@ -16,6 +16,7 @@ from validation import CvBundle, evaluate
 
 MODELS = {"popularity": {}, "trees": {"kind": "catboost", "iterations": 8, "depth": 3}}
 FEATURES = ("relevance_rate__item_id", "n_likes__user_id", "n_exposures__item_id", "user_gender")
+First = tuple[Settings, CvBundle]
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +38,7 @@ def settings_in(folder: Path, **changes: object) -> Settings:
 
 
 @pytest.fixture(scope="module")
-def first(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Settings, CvBundle]]:
+def first(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Iterator[First]:
     """Settings whose store holds everything, and the bundle."""
     settings = settings_in(tmp_path_factory.mktemp("store"))
     with opened(dataset):
@@ -52,9 +53,7 @@ def made(settings: Settings, *kinds: str) -> set[str]:
     return {f.name for kind in kinds or ("*",) for f in artifacts.glob(f"{kind}/*")}
 
 
-def test_the_bundle_holds_every_pair_of_every_fold_with_every_score(
-    first: tuple[Settings, CvBundle], dataset: Dataset
-) -> None:
+def test_the_bundle_holds_every_pair_of_every_fold_with_every_score(first: First, dataset: Dataset) -> None:
     _, bundle = first
     oof = bundle.oof
     assert bundle.models == ("popularity", "trees")
@@ -67,7 +66,7 @@ def test_the_bundle_holds_every_pair_of_every_fold_with_every_score(
     assert sorted(oof["pair_id"]) == sorted(expected["row"])
 
 
-def test_labels_and_scores_belong_to_their_pairs(first: tuple[Settings, CvBundle], dataset: Dataset) -> None:
+def test_labels_and_scores_belong_to_their_pairs(first: First, dataset: Dataset) -> None:
     """Joined on pair_id, never by position: the popularity score is a function of (window, item)."""
     oof = first[1].oof
     labels = dataset.log.select(pair_id="row", truth="relevance").collect(engine="in-memory")
@@ -76,7 +75,7 @@ def test_labels_and_scores_belong_to_their_pairs(first: tuple[Settings, CvBundle
     assert oof.group_by("window", "item_id").agg(pl.col("popularity").n_unique())["popularity"].max() == 1
 
 
-def test_the_scores_in_about_are_the_metric_of_the_columns(first: tuple[Settings, CvBundle]) -> None:
+def test_the_scores_in_about_are_the_metric_of_the_columns(first: First) -> None:
     bundle = first[1]
     metric = Metric(bundle.about["metric"]["name"], bundle.about["metric"]["policy"])
     for name in (*bundle.models, *bundle.blends):
@@ -87,7 +86,7 @@ def test_the_scores_in_about_are_the_metric_of_the_columns(first: tuple[Settings
         assert list(bundle.about["cv"][name].values()) == pytest.approx([*values, sum(values) / 3])
 
 
-def test_facts_of_features_and_fits(first: tuple[Settings, CvBundle]) -> None:
+def test_facts_of_features_and_fits(first: First) -> None:
     bundle = first[1]
     assert sorted(bundle.features["feature"]) == sorted(FEATURES)
     facts = {row["feature"]: row for row in bundle.features.iter_rows(named=True)}
@@ -103,7 +102,7 @@ def test_facts_of_features_and_fits(first: tuple[Settings, CvBundle]) -> None:
     assert shares["importance"].to_list() == pytest.approx([1.0] * len(shares))
 
 
-def test_a_second_run_makes_nothing_and_gives_the_same(first: tuple[Settings, CvBundle]) -> None:
+def test_a_second_run_makes_nothing_and_gives_the_same(first: First) -> None:
     settings, bundle = first
     before = made(settings)
     again = run_cv(settings)
@@ -113,16 +112,14 @@ def test_a_second_run_makes_nothing_and_gives_the_same(first: tuple[Settings, Cv
     assert Store(settings.store).pointed("cv") is not None
 
 
-def test_the_order_of_the_settings_that_do_not_matter_does_not_matter(
-    first: tuple[Settings, CvBundle],
-) -> None:
+def test_the_order_of_the_settings_that_do_not_matter_does_not_matter(first: First) -> None:
     settings, _ = first
     before = made(settings)
     run_cv(settings.model_copy(update={"reports": Path("elsewhere"), "memory_gib": 3.0}))
     assert made(settings) == before
 
 
-def test_a_changed_parameter_refits_that_model_only(first: tuple[Settings, CvBundle]) -> None:
+def test_a_changed_parameter_refits_that_model_only(first: First) -> None:
     settings, bundle = first
     before = made(settings, "fit"), made(settings, "cards", "feature", "pairs")
     models = {**MODELS, "trees": {**MODELS["trees"], "depth": 2}}
@@ -133,14 +130,14 @@ def test_a_changed_parameter_refits_that_model_only(first: tuple[Settings, CvBun
     assert not changed.oof["trees"].equals(bundle.oof["trees"])
 
 
-def test_one_fold_more_keeps_the_others_fits(first: tuple[Settings, CvBundle]) -> None:
+def test_one_fold_more_keeps_the_others_fits(first: First) -> None:
     settings, _ = first
     before = made(settings, "fit")
     run_cv(settings.model_copy(update={"folds": settings.folds.model_copy(update={"n_folds": 4})}))
     assert len(made(settings, "fit") - before) == len(MODELS)
 
 
-def test_a_fresh_store_gives_the_same_scores(first: tuple[Settings, CvBundle], tmp_path: Path) -> None:
+def test_a_fresh_store_gives_the_same_scores(first: First, tmp_path: Path) -> None:
     settings, bundle = first
     fresh = settings.model_copy(update={"store": tmp_path})
     again = run_cv(fresh)
@@ -148,9 +145,7 @@ def test_a_fresh_store_gives_the_same_scores(first: tuple[Settings, CvBundle], t
     assert final_scores(fresh, again).equals(final_scores(settings, bundle))
 
 
-def test_test_pairs_are_scored_by_every_model_and_blend(
-    first: tuple[Settings, CvBundle], dataset: Dataset
-) -> None:
+def test_test_pairs_are_scored_by_every_model_and_blend(first: First, dataset: Dataset) -> None:
     settings, bundle = first
     before = made(settings)
     table = final_scores(settings, bundle)
@@ -164,9 +159,7 @@ def test_test_pairs_are_scored_by_every_model_and_blend(
     assert weights["mean_rank"] == {"popularity": 0.5, "trees": 0.5}
 
 
-def test_the_final_fit_reuses_the_iterations_that_the_folds_found(
-    first: tuple[Settings, CvBundle],
-) -> None:
+def test_the_final_fit_reuses_the_iterations_that_the_folds_found(first: First) -> None:
     settings, bundle = first
     counts = bundle.fits.with_columns(iterations=pl.when(pl.col("model") == "trees").then(2))
     before = made(settings, "fit")
@@ -174,9 +167,7 @@ def test_the_final_fit_reuses_the_iterations_that_the_folds_found(
     assert len(made(settings, "fit") - before) == 1
 
 
-def test_with_two_folds_learned_blends_are_not_scored(
-    first: tuple[Settings, CvBundle],
-) -> None:
+def test_with_two_folds_learned_blends_are_not_scored(first: First) -> None:
     settings = first[0].model_copy(update={"folds": first[0].folds.model_copy(update={"n_folds": 2})})
     bundle = run_cv(settings)
     assert bundle.blends == ("mean_rank",)
@@ -187,7 +178,7 @@ def test_with_two_folds_learned_blends_are_not_scored(
         run_cv(settings.model_copy(update={"blender": "weights"}))
 
 
-def test_settings_force_a_blend_or_a_model(first: tuple[Settings, CvBundle]) -> None:
+def test_settings_force_a_blend_or_a_model(first: First) -> None:
     settings, _ = first
     forced = run_cv(settings.model_copy(update={"blender": "trees"}))
     assert forced.chosen == "trees"
@@ -197,15 +188,13 @@ def test_settings_force_a_blend_or_a_model(first: tuple[Settings, CvBundle]) -> 
         run_cv(settings.model_copy(update={"blender": "weight"}))
 
 
-def test_a_model_named_like_a_blender_is_refused(first: tuple[Settings, CvBundle]) -> None:
+def test_a_model_named_like_a_blender_is_refused(first: First) -> None:
     models = {"weights": {"kind": "popularity"}}
     with pytest.raises(ConfigError, match="'weights', which is the name of a blender"):
         run_cv(first[0].model_copy(update={"models": models}))
 
 
-def test_a_window_without_pairs_is_an_error(
-    first: tuple[Settings, CvBundle], dataset: Dataset, tmp_path: Path
-) -> None:
+def test_a_window_without_pairs_is_an_error(first: First, dataset: Dataset, tmp_path: Path) -> None:
     gap = dataset.log.filter(pl.col("clock") != dataset.test_start - 1)
     settings = settings_in(tmp_path)
     with (
@@ -215,7 +204,7 @@ def test_a_window_without_pairs_is_an_error(
         run_cv(settings)
 
 
-def test_what_was_pruned_or_damaged_is_made_again(first: tuple[Settings, CvBundle], tmp_path: Path) -> None:
+def test_what_was_pruned_or_damaged_is_made_again(first: First, tmp_path: Path) -> None:
     settings, bundle = first
     copy = settings.model_copy(update={"store": tmp_path / "store"})
     shutil.copytree(settings.store, copy.store)
@@ -229,17 +218,13 @@ def test_what_was_pruned_or_damaged_is_made_again(first: tuple[Settings, CvBundl
     assert run_cv(copy).oof.equals(bundle.oof)
 
 
-def test_worker_processes_give_the_same_as_one_process(
-    first: tuple[Settings, CvBundle], tmp_path: Path
-) -> None:
+def test_worker_processes_give_the_same_as_one_process(first: First, tmp_path: Path) -> None:
     settings, bundle = first
     many = run_cv(settings.model_copy(update={"backend": "processes", "store": tmp_path}))
     assert many.oof.equals(bundle.oof)
 
 
-def test_two_competitions_in_one_store_do_not_mix(
-    first: tuple[Settings, CvBundle], dataset: Dataset, tmp_path: Path
-) -> None:
+def test_two_competitions_in_one_store_do_not_mix(first: First, dataset: Dataset, tmp_path: Path) -> None:
     """Neither run makes the other's artifacts unneeded, nor is one explained by the other."""
     settings = first[0].model_copy(update={"store": tmp_path, "models": {"popularity": {}}})
     other = replace(dataset, competition=replace(dataset.competition, name="other"), fingerprint="other")

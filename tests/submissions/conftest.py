@@ -12,7 +12,18 @@ import pytest
 
 from competitions import SubmissionFormat
 from engine import FeatureSettings, FoldSettings, Settings
-from submissions import CvScore, Gate, GitFacts, MetricFacts, RunFacts, Runs, Stage
+from submissions import (
+    CvScore,
+    Gate,
+    GitFacts,
+    MetricFacts,
+    RunFacts,
+    Runs,
+    Stage,
+    scored_pairs,
+    submission_bytes,
+)
+from tests.submissions.verdicts import Write
 
 N_USERS, N_ITEMS = 6, 5
 
@@ -45,6 +56,21 @@ def scores(gate: Gate) -> pl.DataFrame:
     rng = np.random.default_rng(0)
     table = gate.pairs.with_columns(als=pl.Series(rng.normal(size=30)), trees=pl.Series(rng.normal(size=30)))
     return table.with_columns(score=pl.col("als"))
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    def write_file(content: str | bytes) -> Path:
+        path = tmp_path / "submission.csv"
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return path
+
+    return write_file
+
+
+@pytest.fixture
+def good(gate: Gate, scores: pl.DataFrame) -> str:
+    return submission_bytes(gate, scored_pairs(gate, scores)).decode()
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,31 +9,8 @@ import polars as pl
 import pytest
 
 from competitions import SubmissionFormat
-from submissions import Gate, GateError, Verdict, check_file, check_table, scored_pairs, submission_bytes
-
-Write = Callable[[str | bytes], Path]
-
-
-@pytest.fixture
-def write(tmp_path: Path) -> Write:
-    def write_file(content: str | bytes) -> Path:
-        path = tmp_path / "submission.csv"
-        path.write_bytes(content.encode() if isinstance(content, str) else content)
-        return path
-
-    return write_file
-
-
-@pytest.fixture
-def good(gate: Gate, scores: pl.DataFrame) -> str:
-    return submission_bytes(gate, scored_pairs(gate, scores)).decode()
-
-
-def refused(verdict: Verdict, rule: str, *words: str) -> None:
-    """Assert that there is one refusal, of this rule, whose text holds the words."""
-    assert [finding.rule for finding in verdict.refusals] == [rule]
-    for word in words:
-        assert word in str(verdict.refusals[0])
+from submissions import Gate, GateError, Verdict, check_file, check_table
+from tests.submissions.verdicts import Write, refused
 
 
 def test_a_right_file_is_accepted_without_a_word(gate: Gate, good: str, write: Write) -> None:
@@ -127,53 +103,6 @@ def test_keys_that_only_look_like_keys(gate: Gate, good: str, write: Write, valu
     lines = good.splitlines(keepends=True)
     lines[1] = f"{value}," + lines[1].split(",", 1)[1]
     refused(check_file(gate, write("".join(lines))), "wrong dtype", f"line 2: user_id={value!r}")
-
-
-def test_constant_scores_in_all_groups(gate: Gate, write: Write) -> None:
-    table = gate.pairs.select("user_id", "item_id", predict=pl.col("user_id") / 10)
-    refused(
-        check_file(gate, write(table.write_csv())),
-        "constant scores",
-        "all 6 groups",
-        "user_id=1: 5 pairs, all 0.1",
-    )
-
-
-def test_some_constant_groups_are_a_warning(gate: Gate, scores: pl.DataFrame, write: Write) -> None:
-    predict = pl.when(pl.col("user_id") == 2).then(0.0).otherwise("score")
-    table = scores.select("user_id", "item_id", predict=predict)
-    verdict = check_file(gate, write(table.write_csv()))
-    assert verdict.is_accepted
-    assert [w.rule for w in verdict.warnings] == ["constant groups"]
-    assert "1 of 6 groups (16.7%)" in str(verdict.warnings[0])
-
-
-@pytest.mark.parametrize("classes", [[-1, 0, 1], [0, 1], [0.2, 0.9], [1, 2, 3, 4]])
-def test_hard_classes_where_a_ranking_is_scored(gate: Gate, write: Write, classes: list[float]) -> None:
-    predict = pl.Series([classes[i % len(classes)] for i in range(30)], dtype=pl.Float64)
-    table = gate.pairs.select("user_id", "item_id", predict=predict)
-    refused(
-        check_file(gate, write(table.write_csv())), "hard classes", "10 rows" if len(classes) == 3 else "rows"
-    )
-
-
-def test_ranks_within_the_group_are_no_hard_classes(gate: Gate, write: Write) -> None:
-    predict = pl.col("item_id").rank().over("user_id")
-    table = gate.pairs.select("user_id", "item_id", predict=predict)
-    assert check_file(gate, write(table.write_csv())).is_accepted
-
-
-def test_a_loss_takes_classes_and_constants(gate: Gate, write: Write) -> None:
-    loss = replace(gate, is_ranking=False)
-    for predict in (pl.lit(0.5), pl.col("item_id") % 2):
-        assert check_file(
-            loss, write(gate.pairs.select("user_id", "item_id", predict=predict).write_csv())
-        ).is_accepted
-
-
-def test_many_ties_are_a_warning(gate: Gate, write: Write) -> None:
-    table = gate.pairs.select("user_id", "item_id", predict=pl.col("user_id") / 7 + (pl.col("item_id") % 3))
-    assert [w.rule for w in check_file(gate, write(table.write_csv())).warnings] == ["ties"]
 
 
 @pytest.mark.parametrize(
@@ -270,15 +199,6 @@ def test_a_format_without_keys_counts_rows(write: Write) -> None:
     gate = Gate(pairs, SubmissionFormat({"p": "score"}, ordered=True), group=("user",))
     assert check_file(gate, write("p\n0.5\n0.7\n0.1\n")).is_accepted
     refused(check_file(gate, write("p\n0.5\n0.7\n")), "missing rows", "2 rows, 3 pairs")
-
-
-def test_a_metric_over_all_rows_takes_one_score_a_user(gate: Gate, write: Write) -> None:
-    whole = replace(gate, group=())
-    table = gate.pairs.select("user_id", "item_id", predict=pl.col("user_id") / 10)
-    verdict = check_file(whole, write(table.write_csv()))
-    assert verdict.is_accepted
-    constant = gate.pairs.select("user_id", "item_id", predict=pl.lit(0.5))
-    refused(check_file(whole, write(constant.write_csv())), "constant scores", "all rows")
 
 
 def test_a_table_of_wrong_types_is_refused_before_it_is_written(gate: Gate, scores: pl.DataFrame) -> None:

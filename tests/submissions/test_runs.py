@@ -4,13 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime
-from pathlib import Path
 
 import polars as pl
 import pytest
@@ -18,90 +13,6 @@ import pytest
 from submissions import Entry, Gate, GateError, RunFacts, Runs, SubmissionError, is_run_id
 
 Facts = Callable[..., RunFacts]
-
-PROGRAM = """
-import sys
-from pathlib import Path
-import polars as pl
-sys.path.insert(0, {tests!r})
-import conftest
-from competitions import SubmissionFormat
-from submissions import Entry, Gate, Runs
-from datetime import datetime, UTC
-runs = Runs(Path({root!r}) / "runs", Path({root!r}) / "out")
-"""
-
-PUBLISH = """
-columns = {"user_id": "user_id", "item_id": "item_id", "predict": "score"}
-gate = Gate(conftest.make_pairs(), SubmissionFormat(columns), group=("user_id",))
-scores = gate.pairs.with_columns(score=pl.int_range(30) / 7)
-facts = conftest.make_facts()
-print("ready", flush=True)
-sys.stdin.readline()
-while True:
-    print(runs.publish(gate, scores, None, facts).run, flush=True)
-"""
-
-STUCK = """
-replace = Path.replace
-def stop_before_the_manifest(self, target):
-    if sys.argv[1:] and Path(target).name == "manifest.json":
-        print("stuck", flush=True)
-        sys.stdin.readline()
-    return replace(self, target)
-Path.replace = stop_before_the_manifest
-"""
-
-NOTES = """
-print("ready", flush=True)
-sys.stdin.readline()
-for i in range(20):
-    runs.add(sys.argv[1], Entry(kind="note", when=datetime.now(UTC), text=f"{sys.argv[2]} {i}"))
-"""
-
-
-def start(root: Path, body: str, *arguments: Sequence[str]) -> list[subprocess.Popen[str]]:
-    """Start a program of this checkout once for each arguments; return when all have imported everything."""
-    tests = Path(__file__).parent
-    program = PROGRAM.format(tests=str(tests), root=str(root)) + body
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", program, *each],
-            cwd=tests.parents[1],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for each in arguments
-    ]
-    for process in processes:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-    return processes
-
-
-def go(process: subprocess.Popen[str]) -> None:
-    """Let a started program begin."""
-    assert process.stdin is not None
-    process.stdin.write("go\n")
-    process.stdin.flush()
-
-
-def close(process: subprocess.Popen[str]) -> None:
-    process.wait(timeout=20)
-    for pipe in (process.stdin, process.stdout):
-        if pipe:
-            pipe.close()
-
-
-def assert_whole(runs: Runs) -> None:
-    """Every run in the list has a readable manifest, its scores, and the file that the manifest tells of."""
-    for run in runs.ids():
-        manifest = runs.manifest(run)
-        assert (
-            hashlib.sha256((runs.out / manifest.file.name).read_bytes()).hexdigest() == manifest.file.sha256
-        )
-        assert runs.scores(run).height == manifest.file.n_rows
 
 
 def test_publish_writes_the_file_the_scores_and_the_manifest(
@@ -114,7 +25,8 @@ def test_publish_writes_the_file_the_scores_and_the_manifest(
     assert manifest.file.name == f"{manifest.run}.csv"
     assert manifest.file.n_rows == 30
     assert manifest.cv_mean == 0.71
-    assert_whole(runs)
+    digest = hashlib.sha256((runs.out / manifest.file.name).read_bytes()).hexdigest()
+    assert digest == manifest.file.sha256
     stored = runs.scores(manifest.run)
     assert stored.columns == ["pair_id", "user_id", "item_id", "als", "trees", "score"]
     assert stored["pair_id"].to_list() == gate.pairs["pair_id"].to_list()
@@ -225,44 +137,3 @@ def test_the_last_score_counts_and_the_others_stay(
     ledger = runs.ledger(run)
     assert (ledger.score("public"), ledger.score("private"), ledger.notes) == (0.7, 0.4, ("good",))
     assert len(ledger.entries) == 4
-
-
-def test_two_processes_write_one_ledger_at_once(
-    runs: Runs, gate: Gate, scores: pl.DataFrame, facts: Facts, tmp_path: Path
-) -> None:
-    run = runs.publish(gate, scores, None, facts()).run
-    processes = start(tmp_path, NOTES, (run, "a"), (run, "b"))
-    for process in processes:
-        go(process)
-    for process in processes:
-        close(process)
-        assert process.returncode == 0
-    notes = runs.ledger(run).notes
-    for name in ("a", "b"):
-        assert [note for note in notes if note.startswith(name)] == [f"{name} {i}" for i in range(20)]
-
-
-def test_killed_in_the_middle(runs: Runs, gate: Gate, facts: Facts, tmp_path: Path) -> None:
-    stuck, waiting = start(tmp_path, STUCK + PUBLISH, ("stuck",), ())
-    go(stuck)
-    assert stuck.stdout is not None
-    assert stuck.stdout.readline() == "stuck\n"
-    (left,) = [p.name for p in runs.root.iterdir() if p.is_dir()]
-    assert (runs.out / f"{left}.csv").exists()
-    assert runs.ids() == ()
-    go(waiting)
-    stuck.send_signal(signal.SIGKILL)
-    close(stuck)
-    # A killed process keeps no turn: the other one sweeps its leftovers away and goes on.
-    assert waiting.stdout is not None
-    first = waiting.stdout.readline().strip()
-    time.sleep(0.031)
-    waiting.send_signal(signal.SIGKILL)
-    close(waiting)
-    assert_whole(runs)
-    assert left < first == runs.ids()[0]
-
-    scores = gate.pairs.with_columns(score=pl.int_range(30) / 7)
-    assert runs.publish(gate, scores, None, facts()).run == runs.ids()[-1]
-    assert sorted(p.name for p in runs.root.iterdir() if p.is_dir()) == list(runs.ids())
-    assert sorted(p.name for p in runs.out.iterdir()) == [f"{run}.csv" for run in runs.ids()]
