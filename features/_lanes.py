@@ -29,6 +29,12 @@ class Lane:
     n_bits: int
     lowest: int
 
+    def put(self, values: npt.NDArray[Any], words: Words) -> None:
+        """Put an integer addend of each row (n,) into its bits of the word, in place; they were zero."""
+        own = values.astype(np.int64)
+        own -= self.lowest
+        words |= own.view(np.uint64) << np.uint64(self.shift)
+
     def total(self, words: Words, n_rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Take the sums out of sums of the words (n,), over ``n_rows`` (n,) rows each."""
         if self.n_bits == WORD:
@@ -48,31 +54,23 @@ class Lanes:
     lanes: Mapping[str, Lane]
 
 
-def pack(addends: Mapping[str, npt.NDArray[Any]], most_rows: int) -> Lanes:
-    """Pack integer addends (n_rows,) of which at most ``most_rows`` are ever summed."""
-    sizes = {name: _size(values, most_rows) for name, values in addends.items()}
-    words: list[Words] = []
+def lay_out(ranges: Mapping[str, tuple[int, int]], most_rows: int) -> dict[str, Lane]:
+    """Give every addend a lane, by its smallest and largest value, if at most ``most_rows`` are ever summed."""
+    sizes = {name: _size(*bounds, most_rows) for name, bounds in ranges.items()}
     free: list[int] = []
     lanes: dict[str, Lane] = {}
     for name in sorted(sizes, key=lambda name: -sizes[name][0]):
         n_bits, lowest = sizes[name]
-        word = next((number for number, left in enumerate(free) if left >= n_bits), len(words))
-        own = addends[name].astype(np.int64)
-        own -= lowest
-        shift = 0
-        if word == len(words):
-            words.append(own.view(np.uint64))
-            free.append(WORD - n_bits)
-        else:
-            shift = WORD - free[word]
-            words[word] |= own.view(np.uint64) << np.uint64(shift)
-            free[word] -= n_bits
-        lanes[name] = Lane(word, shift, n_bits, lowest)
-    return Lanes(tuple(words), lanes)
+        word = next((number for number, left in enumerate(free) if left >= n_bits), len(free))
+        if word == len(free):
+            free.append(WORD)
+        lanes[name] = Lane(word, WORD - free[word], n_bits, lowest)
+        free[word] -= n_bits
+    return lanes
 
 
-def _size(values: npt.NDArray[Any], most_rows: int) -> tuple[int, int]:
+def _size(smallest: int, largest: int, most_rows: int) -> tuple[int, int]:
     """Give the width of a lane, and what is taken off its addends so that none is negative."""
-    lowest = min(0, int(values.min(initial=0)))
-    n_bits = ((int(values.max(initial=0)) - lowest) * most_rows).bit_length()
+    lowest = min(0, smallest)
+    n_bits = ((max(0, largest) - lowest) * most_rows).bit_length()
     return (max(1, n_bits), lowest) if n_bits < WORD else (WORD, 0)

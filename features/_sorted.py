@@ -7,17 +7,17 @@ numbers is cheap, and every window and lookback is the difference of two running
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 from competitions import Dataset
-from features._chunks import SortedRows
+from features._chunks import SortedRows, run_starts
 from features._grid import Grid
 from features._groups import Group, full_schema
-from features._lanes import WORD, pack
+from features._lanes import WORD, Lanes, Words, lay_out
 from features._registry import Key
 from features._spans import MOST_TILES
 from features._states import State
@@ -25,19 +25,20 @@ from features._tails import References
 from features._widths import plain_column
 
 MOST_IDS = 2**27  # of a key's column: they are looked up in an array
+BLOCK_ROWS = 2**16  # so that what is made of them stays near the processor
 _UNSIGNED = (pl.UInt8, pl.UInt16, pl.UInt32, pl.Enum, pl.Boolean)
+_NARROW = (pl.Boolean, pl.Int8, pl.UInt8, pl.Int16, pl.UInt16, pl.Int32, pl.UInt32)
 
 
 def can_sort(group: Group, dataset: Dataset, grid: Grid, rows: pl.DataFrame) -> bool:
     """Tell whether every state of the group is a sum of what rows add, or of the clock, and rows fit 64 bits."""
     schema = full_schema(dataset)
-    n_codes = math.prod(n_values(rows, group.key))
     return (
         bool(group.key)
-        and all(_is_small(rows[name]) for name in group.key)
+        and all(_most_id(rows[name]) < MOST_IDS for name in group.key)
         and not group.carried
         and grid.n_cells <= MOST_TILES
-        and n_codes.bit_length() + sum(_n_bits(rows, grid)) <= WORD
+        and math.prod(n_values(rows, group.key)).bit_length() + sum(_n_bits(rows, grid)) <= WORD
         and all(_is_sum(state, schema) or _is_of_clock(state, schema) for state in group.merged)
     )
 
@@ -47,21 +48,36 @@ def n_values(rows: pl.DataFrame, key: Key) -> list[int]:
     return [_n_values(rows[name]) for name in key]
 
 
+def most_values(rows: pl.DataFrame, key: Key) -> list[int]:
+    """Give no less than ``n_values``, at the price of finding the largest of small numbers."""
+    most = [(_most_id(rows[name]), rows.height) for name in key]
+    return [min(largest + 2, height) for largest, height in most]
+
+
 def _n_values(ids: pl.Series) -> int:
     """Count small numbers by an array, which is faster than by a hash table."""
-    return int(np.count_nonzero(_known(ids))) + ids.has_nulls() if _is_small(ids) else ids.n_unique()
+    if _most_id(ids) < MOST_IDS:
+        return int(np.count_nonzero(_known(ids))) + ids.has_nulls()
+    return ids.n_unique()
 
 
-def _is_small(ids: pl.Series) -> bool:
-    return isinstance(ids.dtype, _UNSIGNED) and int(ids.to_physical().max() or 0) < MOST_IDS  # type: ignore[arg-type]
+def _most_id(ids: pl.Series) -> int:
+    """Largest number of a column; MOST_IDS if it holds no small numbers."""
+    if not isinstance(ids.dtype, _UNSIGNED):
+        return MOST_IDS
+    return int(ids.to_physical().max() or 0)  # type: ignore[arg-type]
 
 
 def _known(ids: pl.Series) -> npt.NDArray[np.bool_]:
     """Tell of every number up to the largest whether it occurs. Null counts as nothing."""
-    numbers = ids.drop_nulls().to_physical().cast(pl.UInt32).to_numpy()
+    numbers = _numbers(ids.drop_nulls())
     known = np.zeros(int(numbers.max(initial=0)) + 1, dtype=np.bool_)
     known[numbers] = True
     return known
+
+
+def _numbers(ids: pl.Series) -> npt.NDArray[np.uint32]:
+    return ids.to_physical().cast(pl.UInt32).to_numpy()
 
 
 def _n_bits(rows: pl.DataFrame, grid: Grid) -> tuple[int, int]:
@@ -83,46 +99,92 @@ def sort_rows(
     """Sort rows, which lie in the order of (clock, row). ``can_sort`` tells whether they can be."""
     schema = full_schema(dataset)
     n_row_bits, n_tile_bits = _n_bits(rows, grid)
-    rows = rows.filter(pl.all_horizontal(pl.col(name).is_not_null() for name in group.key))
-    codes = _codes(rows, group.key)
+    if any(rows[name].has_nulls() for name in group.key):
+        rows = rows.drop_nulls(group.key)
     clock = rows["clock"].to_numpy()
-    tile = np.searchsorted(np.asarray(grid.bounds), clock, side="right").astype(np.uint64)
-    packed = ((codes << np.uint64(n_tile_bits)) | tile) << np.uint64(n_row_bits)
-    packed |= np.arange(rows.height, dtype=np.uint64)
-    packed = packed[: int(np.searchsorted(clock, grid.bounds[-1]))]
+    ends = np.searchsorted(clock, grid.bounds)
+    tiles = np.repeat(np.arange(grid.n_cells, dtype=np.uint8), np.diff(ends, prepend=0))
+    packed = _codes(rows[: len(tiles)], group.key)
+    for begin, end in _blocks(len(packed)):
+        own = packed[begin:end]
+        own <<= np.uint64(n_tile_bits)
+        own |= tiles[begin:end]
+        own <<= np.uint64(n_row_bits)
+        own |= np.arange(begin, end, dtype=np.uint64)
     packed.sort()
-    addends = pack(_addends(group, rows, schema, references), _most_rows(packed, n_row_bits + n_tile_bits))
+    addends = _addends(
+        group, rows[: len(tiles)], schema, references, _most_rows(packed, n_row_bits + n_tile_bits)
+    )
     whole = {state.name for state in group.merged if state.sums_integers(schema)}
     return SortedRows(packed, n_row_bits, n_tile_bits, rows.select(group.key), clock, addends, whole, grid)
 
 
-def _most_rows(packed: npt.NDArray[np.uint64], n_bits: int) -> int:
+def _blocks(n_rows: int) -> Iterator[tuple[int, int]]:
+    for begin in range(0, n_rows, BLOCK_ROWS):
+        yield begin, min(begin + BLOCK_ROWS, n_rows)
+
+
+def _most_rows(packed: Words, n_bits: int) -> int:
     """Give the most rows that a key has; the key is above so many bits."""
-    codes = packed >> np.uint64(n_bits)
-    ends = np.flatnonzero(codes[1:] != codes[:-1])
-    return int(np.diff(ends, prepend=-1, append=len(codes) - 1).max())
+    most, first = 0, 0
+    for begin, end in _blocks(len(packed)):
+        starts = run_starts(packed[max(begin - 1, 0) : end] >> np.uint64(n_bits)) + max(begin - 1, 0)
+        starts[0] = first  # of the key that the row before belongs to
+        most = max(most, int(np.diff(starts, append=end).max()))
+        first = int(starts[-1])
+    return most
 
 
-def _codes(rows: pl.DataFrame, key: Key) -> npt.NDArray[np.uint64]:
+def _codes(rows: pl.DataFrame, key: Key) -> Words:
     """Number each row's key, column by column."""
     codes = np.zeros(rows.height, dtype=np.uint64)
     for name in key:
-        known = _known(rows[name])
-        numbers = (np.cumsum(known) - 1).astype(np.uint64)
-        codes *= np.uint64(np.count_nonzero(known))
-        codes += numbers.take(rows[name].to_physical().cast(pl.UInt32).to_numpy())
+        known, numbers = _known(rows[name]), _numbers(rows[name])
+        n_known, ranks = np.uint64(np.count_nonzero(known)), (np.cumsum(known) - 1).astype(np.uint64)
+        for begin, end in _blocks(rows.height):
+            codes[begin:end] *= n_known
+            codes[begin:end] += ranks.take(numbers[begin:end])
     return codes
 
 
 def _addends(
-    group: Group, rows: pl.DataFrame, schema: pl.Schema, references: References
-) -> dict[str, npt.NDArray[Any]]:
-    """What each row adds to each sum, in as few bytes as hold it."""
-    found: dict[str, npt.NDArray[Any]] = {}
-    for state in group.merged:
-        added = state.by_row(schema, references.get(str(state.reference)))
-        if state.operation != "count" and added is not None:
-            values = rows.select(added.alias(state.name)).to_series()
-            values = values.cast(pl.UInt8) if values.dtype == pl.Boolean else values.shrink_dtype()
-            found[state.name] = values.fill_null(0).to_numpy()
+    group: Group, rows: pl.DataFrame, schema: pl.Schema, references: References, most_rows: int
+) -> Lanes:
+    """Pack what each row adds to each sum."""
+    states = [state for state in group.merged if state.operation != "count" and _is_sum(state, schema)]
+    added = {state.name: _added(state, schema, references) for state in states}
+    lanes = lay_out(_ranges(states, added, rows, schema), most_rows)
+    n_words = max((lane.word + 1 for lane in lanes.values()), default=0)
+    words = tuple(np.zeros(rows.height, dtype=np.uint64) for _ in range(n_words))
+    for begin, end in _blocks(rows.height):
+        block = rows[begin:end].select(added.values())
+        for name, lane in lanes.items():
+            values = block[name]
+            own = values.cast(pl.Int64).fill_null(0) if values.has_nulls() else values
+            lane.put(own.to_numpy(), words[lane.word][begin:end])
+    return Lanes(words, lanes)
+
+
+def _added(state: State, schema: pl.Schema, references: References) -> pl.Expr:
+    """Express what a row adds to a sum, an integer in as few bytes as it has."""
+    column = plain_column(state.expression, schema)
+    if column is not None and state.operation == "total" and schema[column] in _NARROW:
+        return pl.col(column).alias(state.name)
+    added = state.by_row(schema, references.get(str(state.reference)))
+    return (pl.lit(0) if added is None else added).alias(state.name)
+
+
+def _ranges(
+    states: Sequence[State], added: Mapping[str, pl.Expr], rows: pl.DataFrame, schema: pl.Schema
+) -> dict[str, tuple[int, int]]:
+    """Smallest and largest of what rows add to each sum, but for zero; 0 where nothing.
+
+    What is made of one column is farthest from zero where the column is smallest or largest.
+    """
+    ends = pl.concat([rows.select(pl.all().min()), rows.select(pl.all().max())])
+    found: dict[str, tuple[int, int]] = {}
+    for state in states:
+        of = rows if plain_column(state.expression, schema) is None else ends
+        values = of.select(added[state.name].cast(pl.Int64))[state.name]
+        found[state.name] = (int(values.min() or 0), int(values.max() or 0))  # type: ignore[arg-type]
     return found

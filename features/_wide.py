@@ -24,7 +24,7 @@ from features._rollup import plan_rollups
 from features._running import blamed
 from features._scan import Scan
 from features._shared import finishing
-from features._sorted import can_sort, n_values, sort_rows
+from features._sorted import can_sort, most_values, n_values, sort_rows
 from features._spans import Positions, Slot, Tiles
 from features._states import State
 from validation import Window
@@ -118,6 +118,9 @@ def n_parts_of(dataset: Dataset, group: Group, grid: Grid, rows: pl.DataFrame) -
     if not group.key:
         return 1
     n_rows = sum(piece.n_rows or rows.height for piece in dataset.slices)
-    most = math.prod(n_values(rows, group.key))
     n_states = sum(len(state.parts(full_schema(dataset))) for state in group.merged)
-    return max(1, math.ceil(min(most, n_rows // 2) * grid.n_cells * n_states * 8 / PART_BYTES))
+    most_keys = PART_BYTES // (grid.n_cells * n_states * 8)
+    if math.prod(most_values(rows, group.key)) <= most_keys:
+        return 1
+    n_keys = min(math.prod(n_values(rows, group.key)), n_rows // 2)
+    return max(1, math.ceil(n_keys * grid.n_cells * n_states * 8 / PART_BYTES))

@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features._lanes import pack
+from features._lanes import Words, lay_out
 
 LOW, HIGH = -(2**63), 2**63 - 1
 RANGES = [(0, 1), (0, 255), (-3, 3), (-(2**15), 2**15), (0, 2**40), (LOW, HIGH)]
@@ -29,15 +29,18 @@ def test_packed_sums_are_those_of_each_addend(
         f"a{number}": random.integers(low, high, 40, endpoint=True)
         for number, (low, high) in enumerate(bounds)
     }
-    packed = pack(addends, max(end - begin for begin, end in pairwise(ends)))
-    running = [np.append(np.zeros(1, np.uint64), np.cumsum(word)) for word in packed.words]
+    ranges = {name: (int(values.min()), int(values.max())) for name, values in addends.items()}
+    lanes = lay_out(ranges, max(end - begin for begin, end in pairwise(ends)))
+    packed: list[Words] = [np.zeros(40, np.uint64) for _ in lanes]
+    for name, lane in lanes.items():
+        lane.put(addends[name], packed[lane.word])
+    running = [np.append(np.zeros(1, np.uint64), np.cumsum(word)) for word in packed]
     for begin, end in pairwise(ends):
         for name, values in addends.items():
-            lane = packed.lanes[name]
+            lane = lanes[name]
             words = running[lane.word][[end]] - running[lane.word][[begin]]
             assert lane.total(words, np.array([end - begin]))[0] == np.add.reduce(values[begin:end])
 
 
 def test_small_addends_share_a_number() -> None:
-    flags = {name: np.array([0, 1, 1], dtype=np.uint8) for name in "abcdefgh"}
-    assert len(pack(flags, most_rows=255).words) == 1
+    assert {lane.word for lane in lay_out(dict.fromkeys("abcdefgh", (0, 1)), most_rows=255).values()} == {0}
