@@ -1,6 +1,8 @@
-"""Ranks within the group: what makes scores of different models comparable."""
+"""Ranks and distances within the group: what makes scores of different models comparable."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import polars as pl
 
@@ -20,3 +22,19 @@ def share(rank: pl.Expr, group: tuple[str, ...]) -> pl.Expr:
 def rank_shares(frame: ScoreFrame) -> pl.DataFrame:
     """Rank share of every pair by every model: Float64 columns named like the models, rows as in ``frame.table``."""
     return frame.table.select(share(rank_of(m, frame.group), frame.group).alias(m) for m in frame.models)
+
+
+def centred(frame: ScoreFrame) -> pl.DataFrame:
+    """Each model's score of a pair minus its mean in the group: Float64 columns, rows as in ``frame.table``."""
+    return frame.table.select(pl.col(m) - pl.col(m).mean().over(frame.group) for m in frame.models)
+
+
+def spreads_of(scores: pl.DataFrame) -> dict[str, float]:
+    """Standard deviation of each column; 1 where all values are equal, so that it can be divided by."""
+    found = scores.select(pl.all().std(ddof=0)).row(0, named=True)
+    return {model: spread if spread else 1.0 for model, spread in found.items()}
+
+
+def in_units(scores: pl.DataFrame, units: Mapping[str, float]) -> pl.DataFrame:
+    """Divide each column by its unit."""
+    return scores.select(pl.col(m) / units[m] for m in scores.columns)

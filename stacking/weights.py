@@ -1,72 +1,84 @@
-"""A weighted mean of ranks whose weights maximise the competition's metric itself."""
+"""A weighted mean of ranks, or of scores, whose weights maximise the competition's metric itself."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
+from pydantic import Field
 
 from competitions import Metric
 from stacking._blender import BlendContext, ScoreFrame, Scores, blender
-from stacking._ranks import rank_shares
-from stacking._simplex import Weights, maximise
+from stacking._ranks import centred, in_units, rank_shares, spreads_of
+from stacking._simplex import maximise
 from validation import evaluate
 
 
 @dataclass(frozen=True)
 class FittedWeights:
-    """Weights of the models: non-negative, sum one."""
+    """Weights of the models: non-negative, sum one. ``spreads``: units of their scores; None if ranks are mixed."""
 
     weights: Mapping[str, float]
+    spreads: Mapping[str, float] | None = None
 
     def predict(self, frame: ScoreFrame) -> Scores:
-        """Weighted mean of rank shares, (n_pairs,) in (0, 1)."""
-        return _mix(rank_shares(frame), np.array([self.weights[m] for m in frame.models]))
+        """Weighted mean, (n_pairs,): of rank shares in (0, 1), or of distances from the group's mean score."""
+        return _mix(self.mixed(frame), np.array([self.weights[m] for m in frame.models]))
+
+    def mixed(self, frame: ScoreFrame) -> pl.DataFrame:
+        """What is weighted: a Float64 column a model, rows as in ``frame.table``."""
+        return rank_shares(frame) if self.spreads is None else in_units(centred(frame), self.spreads)
 
     def save(self, folder: Path) -> None:
         """Write ``blend.json``."""
-        (folder / "blend.json").write_text(json.dumps({"weights": dict(self.weights)}), encoding="utf-8")
+        (folder / "blend.json").write_text(json.dumps(asdict(self)), encoding="utf-8")
 
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Read ``blend.json``."""
-        return cls(json.loads((folder / "blend.json").read_text(encoding="utf-8"))["weights"])
+        return cls(**json.loads((folder / "blend.json").read_text(encoding="utf-8")))
 
 
 @blender("weights")
 @dataclass(frozen=True)
-class WeightedRanks:
-    """Direct search for the weights; see ``stacking._simplex.maximise`` for the parameters.
+class Weights:
+    """Direct search for the weights; see ``stacking._simplex.maximise`` for the parameters."""
 
-    ``most_rows``: of more out-of-fold rows than this, the search looks at a random sample of whole groups. A handful of
-    weights on a grid needs no more, and the search takes as long for a long log as for a short one.
-    """
-
-    n_restarts: int = 4
-    n_units: int = 40
-    budget: int = 400
-    most_rows: int = 100_000
+    of: Annotated[
+        Literal["ranks", "scores"],
+        Field(
+            description="Rank shares, or scores: minus the group's mean, over the model's standard deviation."
+        ),
+    ] = "ranks"
+    n_restarts: Annotated[int, Field(ge=0)] = 4
+    n_units: Annotated[int, Field(ge=1)] = 40
+    budget: Annotated[int, Field(ge=1)] = 400
+    most_rows: Annotated[
+        int, Field(ge=1, description="Of more rows than this, a random sample of whole groups is taken.")
+    ] = 100_000  # a handful of weights on a grid needs no more, and the search takes as long for any log
 
     learns: ClassVar[bool] = True
     fitted: ClassVar[type[FittedWeights]] = FittedWeights
 
     def fit(self, oof: ScoreFrame, context: BlendContext) -> FittedWeights:
         """Search for the weights with which the metric over the rows of ``oof`` is best."""
-        objective = metric_of_weights(sample_of_groups(oof, self.most_rows, context.seed), context.metric)
+        blend = FittedWeights({}, None if self.of == "ranks" else spreads_of(centred(oof)))
+        some = sample_of_groups(oof, self.most_rows, context.seed)
         found = maximise(
-            objective,
+            metric_of_weights(some, blend.mixed(some), context.metric),
             len(oof.models),
             seed=context.seed,
             n_restarts=self.n_restarts,
             n_units=self.n_units,
             budget=self.budget,
         )
-        return FittedWeights(dict(zip(oof.models, found.tolist(), strict=True)))
+        return replace(blend, weights=dict(zip(oof.models, found.tolist(), strict=True)))
 
 
 def sample_of_groups(oof: ScoreFrame, most_rows: int, seed: int) -> ScoreFrame:
@@ -81,25 +93,26 @@ def sample_of_groups(oof: ScoreFrame, most_rows: int, seed: int) -> ScoreFrame:
     return oof.at(kept["position"])
 
 
-def metric_of_weights(oof: ScoreFrame, metric: Metric) -> Callable[[Weights], float]:
-    """The metric as a function of the weights, larger is better.
+def metric_of_weights(
+    oof: ScoreFrame, columns: pl.DataFrame, metric: Metric
+) -> Callable[[npt.NDArray[np.float64]], float]:
+    """Make the metric of a mix of columns a function of the weights, larger is better.
 
-    Ranks and group numbers do not depend on the weights: they are computed once.
+    Columns and group numbers do not depend on the weights: they are computed once.
     """
-    shares = rank_shares(oof)
     labels = oof.table.select(pl.struct(oof.group).rle_id().alias("group"), "relevance")
     sign = 1.0 if metric.greater_is_better else -1.0
 
-    def value(weights: Weights) -> float:
-        scored = labels.with_columns(score=pl.Series(_mix(shares, weights)))
+    def value(weights: npt.NDArray[np.float64]) -> float:
+        scored = labels.with_columns(score=pl.Series(_mix(columns, weights)))
         return sign * evaluate(metric, scored, group=["group"])
 
     return value
 
 
-def _mix(shares: pl.DataFrame, weights: Weights) -> Scores:
+def _mix(columns: pl.DataFrame, weights: npt.NDArray[np.float64]) -> Scores:
     """Weighted sum, model after model: alone equals in bulk, which a matrix product does not promise."""
-    mixed = np.zeros(shares.height)
-    for model, weight in zip(shares.columns, weights, strict=True):
-        mixed += weight * shares[model].to_numpy()
+    mixed = np.zeros(columns.height)
+    for model, weight in zip(columns.columns, weights, strict=True):
+        mixed += weight * columns[model].to_numpy()
     return mixed

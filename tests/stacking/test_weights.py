@@ -11,13 +11,14 @@ from hypothesis import strategies as st
 
 from competitions import Metric
 from stacking import BlendContext, ScoreFrame, Scores, blenders, leave_one_fold_out
-from stacking.weights import WeightedRanks, sample_of_groups
+from stacking.weights import Weights, sample_of_groups
 from validation import evaluate
 
 METRIC = Metric("user_auc")
 CONTEXT = BlendContext(METRIC, seed=3)
 
 
+OF_SCORES = {"weights": {"of": "scores"}}
 N_WINDOWS = 3
 
 
@@ -79,6 +80,41 @@ def test_the_search_meets_the_best_of_a_full_grid() -> None:
         auc(oof, oof.table.select(s=ranks[0] * k + ranks[1] * (40 - k))["s"].to_numpy()) for k in range(41)
     )
     assert auc(oof, fitted.predict(oof)) == pytest.approx(best, abs=1e-3)
+
+
+def test_scores_tell_how_sure_a_model_is_where_ranks_do_not(tmp_path: Path) -> None:
+    """A model that is silent in most groups and sure in some: its ranks are noise, its distances are not."""
+    oof = planted(good=1.0, sure=0.1)
+    silent = pl.col("user_id") % 4 > 0
+    faint = pl.when(silent).then(pl.col("pair_id").hash(1) % 97 * 1e-6).otherwise("sure")
+    oof = ScoreFrame(oof.table.with_columns(sure=faint), oof.models, oof.user)
+    of_ranks, of_scores = (blenders(table)["weights"].fit(oof, CONTEXT) for table in ({}, OF_SCORES))
+    assert auc(oof, of_scores.predict(oof)) > auc(oof, of_ranks.predict(oof)) + 0.02
+    of_scores.save(tmp_path)
+    again = type(of_scores).load(tmp_path)
+    assert again.predict(oof.without_labels()).tolist() == of_scores.predict(oof).tolist()
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.floats(1e-3, 1e3), st.floats(-1e3, 1e3), st.integers(0, 99))
+def test_a_mix_of_scores_is_blind_to_units_and_to_what_a_group_has_in_common(
+    unit: float, shift: float, seed: int
+) -> None:
+    oof = planted_for(6, {"a": 1.0, "b": 1.5})
+    own = np.random.default_rng(seed).normal(size=6)[oof.table["user_id"].to_numpy()]
+    moved = ScoreFrame(oof.table.with_columns(b=pl.col("b") * unit + shift * own), oof.models, oof.user)
+    blends = [blenders(OF_SCORES)["weights"].fit(frame, CONTEXT) for frame in (oof, moved)]
+    assert blends[0].weights == blends[1].weights
+    first, second = (blend.predict(frame) for blend, frame in zip(blends, (oof, moved), strict=True))
+    assert second == pytest.approx(first, abs=1e-6)
+
+
+def test_a_constant_score_adds_nothing_to_a_mix_of_scores() -> None:
+    oof = planted(a=1.0, b=1.0)
+    flat = ScoreFrame(oof.table.with_columns(b=pl.lit(2.5)), oof.models, oof.user)
+    fitted = blenders(OF_SCORES)["weights"].fit(flat, CONTEXT)
+    assert np.isfinite(fitted.predict(flat)).all()
+    assert auc(flat, fitted.predict(flat)) == auc(flat, flat.table["a"].to_numpy())
 
 
 @pytest.mark.parametrize("name", ["weights", "catboost_oof"])
@@ -146,6 +182,6 @@ def test_the_search_looks_at_whole_groups_up_to_a_number_of_rows(most_rows: int,
 
 def test_weights_of_a_sample_serve_all_rows() -> None:
     oof = planted_for(600, {"a": 1.0, "b": 1.0, "noise": 30.0})
-    fitted = WeightedRanks(most_rows=3000).fit(oof, CONTEXT)
-    whole = WeightedRanks().fit(oof, CONTEXT)
+    fitted = Weights(most_rows=3000).fit(oof, CONTEXT)
+    whole = Weights().fit(oof, CONTEXT)
     assert auc(oof, fitted.predict(oof)) > auc(oof, whole.predict(oof)) - 0.01  # of 3000 rows only
