@@ -11,7 +11,7 @@ import typer
 from rich.text import Text
 
 from competitions import Dataset, open_dataset
-from engine import Settings, Store, out, room_app, run_room, settings_of, write_atomically
+from engine import SamewiseError, Settings, Store, out, room_app, run_room, settings_of, write_atomically
 from features import Catalogue, FeatureError, load_catalogue, load_registry
 from features._audit_show import audit_tables
 from features._audit_stored import stored_audit
@@ -76,6 +76,11 @@ def audit_features(
     dataset = open_dataset(settings)
     catalogue = load_catalogue(dataset)
     names = _matching(catalogue, pattern)
+    if not names:
+        raise FeatureError(
+            f"No feature that matches {pattern!r} is available here: there is nothing to audit.",
+            todo=f"python -m features list '{pattern}' says what they need",
+        )
     found = stored_audit(catalogue, plan_folds(dataset, settings.folds), names, settings, full=full)
     if as_json:
         typer.echo(json.dumps([asdict(f) for f in found.findings], indent=1))
@@ -118,10 +123,16 @@ def new_feature(
     dataset = open_dataset(settings)
     path = write_feature(name, kind, load_catalogue(dataset))
     out.print(Text(f"Written: features/{path.name} (@{kind})", style="bold"))
-    import_feature(name)
     # In this process: a worker would refuse a file that is newer than the run.
     inline = settings.model_copy(update={"backend": "inline"})
-    show_card(dataset, load_catalogue(dataset), name, inline)
+    try:
+        import_feature(name)
+        show_card(dataset, load_catalogue(dataset), name, inline)
+    except SamewiseError as error:
+        raise FeatureError(
+            f"features/{path.name} is written and stays, but its card could not be made: {error}",
+            todo=f"edit it, then python -m features card {name}; or delete it",
+        ) from error
     out.print(Text.assemble(("Next: ", "bold"), next_steps(name)))
 
 

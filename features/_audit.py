@@ -18,8 +18,9 @@ from features._audit_code import reads_by_itself
 from features._audit_facts import facts_of, rows_findings
 from features._audit_finding import Finding, at_the_root, first_of_each
 from features._audit_rows import rows_of, stored_rows
+from features._audit_sights import Worlds
 from features._audit_small import N_PAIRS, N_ROWS, sampled_pairs, small_dataset
-from features._audit_worlds import Worlds, audit_worlds
+from features._audit_worlds import audit_worlds
 from features._catalogue import Catalogue, bind_catalogue
 from features._registry import Registry
 from validation import Folds, Window, plan_folds

@@ -122,6 +122,7 @@ TOGETHER: Mapping[str, Alteration] = {
 
 SAMPLE = "computed for a sample of the pairs"
 FEW, ALONE = "a few pairs", "one pair alone"
+OTHERS_GONE = "depends on users left out"
 
 
 def of_sample(world: World, seed: int) -> World:
@@ -155,6 +156,14 @@ def one_user(world: World, seed: int) -> World:
     user = world.dataset.competition.user
     chosen = one_pair(world, seed).pairs[user][0]
     return replace(world, pairs=world.pairs.filter(pl.col(user).eq_missing(chosen)))
+
+
+def others_gone(world: World, seed: int) -> World:
+    """Delete the rows of all users who have no pairs in the window, as a smaller ``--sample-users`` might."""
+    user = world.dataset.competition.user
+    shown = window_pairs(world.dataset, world.window).select(user).unique()
+    kept = world.dataset.log.join(shown.lazy(), on=user, how="semi", maintain_order="left")
+    return _with_log(world, kept)
 
 
 def _future(window: Window) -> pl.Expr:

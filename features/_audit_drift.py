@@ -16,8 +16,8 @@ from sklearn.model_selection import GroupKFold, cross_val_predict
 from features._audit_finding import Finding, found_in
 from features._audit_rows import Rows
 from features._catalogue import Catalogue
-from features._column import FeatureColumn, is_input
-from validation import psi
+from features._column import FeatureColumn
+from features._profile import has_order, train_test_psi
 
 DRIFT, NULLS, JOINT = "drifts from train to test", "null rate changes", "all features tell train from test"
 PSI_LIMIT = 0.25  # a shift, by custom
@@ -63,15 +63,13 @@ def drift_of(rows: Rows, name: str) -> Drift:
     if not len(train) or not len(test):
         return Drift(None, None, None, None)
     nulls = (train.null_count() / len(train), test.null_count() / len(test))
-    if not is_input(train.dtype):
-        return Drift(*nulls, None, None)
-    auc = None if isinstance(train.dtype, pl.Enum) else adversarial_auc(train, test)
-    return Drift(*nulls, psi(train, test), auc)
+    auc = adversarial_auc(train, test) if has_order(train.dtype) else None
+    return Drift(*nulls, train_test_psi(train, test), auc)
 
 
 def adversarial_auc(train: pl.Series, test: pl.Series) -> float:
     """Chance that a test value is above a train value, or below if that is more; ties count half, null is lowest."""
-    both = pl.concat([train.cast(pl.Float64), test.cast(pl.Float64)]).fill_null(-math.inf)
+    both = pl.concat([train, test]).to_physical().cast(pl.Float64).fill_null(-math.inf)
     ranks = both.rank("average").to_numpy()[len(train) :]
     n = len(test)
     auc = (float(ranks.sum()) - n * (n + 1) / 2) / (n * len(train))
@@ -79,11 +77,12 @@ def adversarial_auc(train: pl.Series, test: pl.Series) -> float:
 
 
 def drift_findings(catalogue: Catalogue, rows: Rows, drifts: Mapping[str, Drift], user: str) -> list[Finding]:
-    """Warn of columns that drift further than so few users would by chance.
+    """Warn of model inputs that drift further than so few users would by chance.
 
-    Pairs of one user are alike, and so are those of one age group: the noise is that of as many observations as there
-    are users or distinct values, whichever are fewer. Of PSI it is the 95 % quantile of chi-square, of AUC and null
-    rates two standard errors.
+    What no model reads may drift: instants and sums do, and what is made of them need not. Pairs of one user are
+    alike, and so are those of one age group: the noise is that of as many observations as there are users or distinct
+    values, whichever are fewer. Of PSI it is the 95 % quantile of chi-square, of AUC and null rates two standard
+    errors.
     """
     if not rows.train.height or not rows.test.height:
         return []
@@ -92,6 +91,8 @@ def drift_findings(catalogue: Catalogue, rows: Rows, drifts: Mapping[str, Drift]
     findings = []
     for name, drift in drifts.items():
         column = catalogue.columns[name]
+        if not column.is_model_input:
+            continue
         n_values = pl.concat([frame[name] for frame in parts]).n_unique() if drift.psi is not None else None
         by_values = 2 / n_values if n_values else by_users
         findings += _moves(column, drift, rows, max(by_users, by_values))
@@ -196,11 +197,18 @@ def _ranked(column: pl.Expr) -> pl.Expr:
 
 
 def joint_findings(catalogue: Catalogue, told: JointDrift | None) -> list[Finding]:
-    """Warn if the columns together tell the test window from train windows, and these not nearly as well apart."""
-    if told is None or told.test <= JOINT_LIMIT or (told.train or 0) > told.test - JOINT_MARGIN:
+    """Warn if the columns together tell the test window from train windows, and these not nearly as well apart.
+
+    With one train window there is nothing to compare with: what counts rows tells any two windows apart.
+    """
+    if told is None or told.train is None:
+        return []
+    if told.test <= JOINT_LIMIT or told.train > told.test - JOINT_MARGIN:
         return []
     top = ", ".join(f"{n} ({catalogue.columns[n].declaration.place})" for n in told.names)
-    beside = "" if told.train is None else f"; the train windows are told apart with {told.train:.3f}"
-    evidence = f"AUC {told.test:.3f} for pairs of users held out{beside}; most by {top}"
+    evidence = (
+        f"AUC {told.test:.3f} for pairs of users held out; the train windows are told apart with {told.train:.3f}; "
+        f"most by {top}"
+    )
     todo = "look at the columns named: what they tell of the test window was not so in train"
     return [Finding("(all together)", "", JOINT, "", evidence, todo, "warning")]

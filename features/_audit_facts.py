@@ -19,10 +19,10 @@ from features._audit_drift import (
 )
 from features._audit_finding import Finding
 from features._audit_rows import Rows
-from features._audit_scores import Yardstick, score_findings, score_of, yardstick
+from features._audit_scores import Yardstick, score_findings, yardstick
 from features._audit_values import value_findings
 from features._catalogue import Catalogue
-from features._column import is_input
+from features._profile import own_score
 
 COLUMNS = {
     "feature": pl.String,
@@ -60,7 +60,7 @@ def facts_of(catalogue: Catalogue, rows: Rows, settings: Settings) -> Facts:
         Job(f"{len(part)} columns", _measured, (competition, rows.of(part), stick is not None))
         for part in parts
     ]
-    inputs = tuple(n for n in rows.names if is_input(catalogue.columns[n].dtype))
+    inputs = tuple(n for n in rows.names if catalogue.columns[n].is_model_input)
     jobs.append(Job("all together", joint_drift, (rows.of(inputs), competition.user)))
     *measured, joint = run_jobs("values: scores and drift", jobs, settings)
     found = {name: pair for part in measured for name, pair in part.items()}
@@ -73,7 +73,8 @@ def facts_of(catalogue: Catalogue, rows: Rows, settings: Settings) -> Facts:
 
 
 def _measured(competition: Competition, rows: Rows, is_scored: bool) -> dict[str, tuple[Drift, float | None]]:
-    return {n: (drift_of(rows, n), score_of(competition, rows, n) if is_scored else None) for n in rows.names}
+    scores = {n: own_score(competition, rows.train, n) if is_scored else None for n in rows.names}
+    return {n: (drift_of(rows, n), score.value if score else None) for n, score in scores.items()}
 
 
 def rows_findings(catalogue: Catalogue, rows: Rows, facts: Facts) -> list[Finding]:

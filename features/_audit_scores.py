@@ -12,8 +12,7 @@ from competitions import Competition
 from features._audit_finding import Finding, found_in
 from features._audit_rows import Rows
 from features._catalogue import Catalogue
-from features._column import is_input
-from validation import evaluate, get_metric, single_feature_score
+from validation import evaluate, get_metric
 
 TOO_GOOD = "single-feature score too good"
 STANDS_OUT = "single-feature score stands out"
@@ -48,17 +47,6 @@ def yardstick(competition: Competition, rows: Rows) -> Yardstick | None:
     table = rows.train.select(*keys, "relevance", chance=noise, labels=pl.col("relevance").cast(pl.Float64))
     chance, labels = (evaluate(metric, table, group=keys, score=n) for n in ("chance", "labels"))
     return None if isnan(chance) or isnan(labels) or chance == labels else Yardstick(chance, labels)
-
-
-def score_of(competition: Competition, rows: Rows, name: str) -> float | None:
-    """Metric of the column by itself in its better direction; None for what has no order."""
-    dtype = rows.train.schema[name]
-    if not is_input(dtype) or isinstance(dtype, pl.Enum):
-        return None
-    keys = ["window", competition.user]
-    table = rows.train.select(list(dict.fromkeys([*keys, "relevance", name])))
-    value = single_feature_score(competition.metric, table, name, group=keys).value
-    return None if isnan(value) else value
 
 
 def score_findings(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import polars as pl
 
 from competitions import Dataset, in_share
 from features._errors import FeatureError
-from validation import Window, window_pairs
+from validation import Window, is_test, window_pairs
 
 N_ROWS = 40_000
 N_PAIRS = 3_000  # a window, about; users stay whole
@@ -22,12 +22,16 @@ USERS, ITEMS, PAIRS = 7, 8, 9  # salts: other users than those of the samples fo
 def small_dataset(dataset: Dataset, windows: Sequence[Window], n_rows: int = N_ROWS) -> Dataset:
     """Keep about ``n_rows`` rows of the log, in memory: those of a share of the users and, of a long log, of the items.
 
-    Clocks, row numbers and windows stay. The share grows until each window has pairs. Raises FeatureError if a window
-    has none even so.
+    Clocks, row numbers and windows stay, and so do the pairs, as far as their users and items are kept: chosen anew
+    among the rows that are left, those of train windows would be other ones than those of the test. The share grows
+    until each window has pairs. Raises FeatureError if a window has none even so.
     """
     share = min(1.0, n_rows / max(_n_rows(dataset), 1))
+    rows = [window_pairs(dataset, window)["pair_id"] for window in windows if not is_test(dataset, window)]
+    chosen = Chosen(pl.concat([pl.Series("pair_id", [], dtype=dataset.log.collect_schema()["row"]), *rows]))
+    whole = replace(dataset, competition=replace(dataset.competition, select_pairs=chosen))
     while True:
-        small = _cut(dataset, share)
+        small = _cut(whole, share)
         empty = [window.name for window in windows if not window_pairs(small, window).height]
         if not empty:
             return small
@@ -37,6 +41,17 @@ def small_dataset(dataset: Dataset, windows: Sequence[Window], n_rows: int = N_R
                 todo="set folds.horizon or folds.n_folds in config.toml so that each window has pairs",
             )
         share = min(1.0, share * 4)
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The ``select_pairs`` of a small log: target rows by their numbers."""
+
+    rows: pl.Series
+
+    def __call__(self, targets: pl.LazyFrame) -> pl.LazyFrame:
+        """Keep the chosen ones."""
+        return targets.filter(pl.col("row").is_in(self.rows.implode()))
 
 
 def sampled_pairs(dataset: Dataset, window: Window, n: int | None = N_PAIRS) -> pl.DataFrame:

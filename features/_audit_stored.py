@@ -15,6 +15,7 @@ import polars as pl
 from engine import Recipe, Settings, Store, code_digest, library_versions
 from features._audit import Audit, run_audit
 from features._audit_finding import Finding
+from features._audit_ranges import range_of
 from features._audit_rows import stored_names
 from features._catalogue import Catalogue
 from features._recipes import feature_keys
@@ -27,19 +28,19 @@ _FACTS, _COLUMNS = "audit.json", "columns.parquet"
 def stored_audit(
     catalogue: Catalogue, folds: Folds, names: Iterable[str], settings: Settings, *, full: bool = False
 ) -> Audit:
-    """Audit the columns, or read the audit that the store has of them. The pointer ``audit`` names the last one."""
+    """Audit the columns, or read the audit that the store has of them; of two runs at once one audits.
+
+    The pointer ``audit`` names the last one.
+    """
     store, names = Store(settings.store), catalogue.closure(names)
     recipe = audit_recipe(catalogue, folds, names, settings, full=full)
-    folder = store.find(recipe)
-    if folder is None:
-        made = run_audit(catalogue, folds, names, settings, store=store, full=full)
-        about = {
-            **made.about,
-            "fingerprint": catalogue.dataset.fingerprint,
-            "names": list(names),
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        }
-        folder = store.put(recipe, _Written(Audit(made.findings, made.columns, about)).write)
+
+    def build(folder: Path) -> None:
+        found = run_audit(catalogue, folds, names, settings, store=store, full=full)
+        more = {"fingerprint": catalogue.dataset.fingerprint, "names": list(names), "created": _now()}
+        _write(Audit(found.findings, found.columns, {**found.about, **more}), folder)
+
+    folder = store.make(recipe, build)
     store.point(POINTER, recipe)
     return read_audit(folder)
 
@@ -47,13 +48,21 @@ def stored_audit(
 def audit_recipe(
     catalogue: Catalogue, folds: Folds, names: Iterable[str], settings: Settings, *, full: bool
 ) -> Recipe:
-    """Recipe of an audit: every column in every window, the code, and whether values are in the store."""
+    """Recipe of an audit: every column in every window, the code, and whether values are in the store.
+
+    What no value depends on but a finding does is in it, too: where a column is written, its range, the metric.
+    """
     dataset, names = catalogue.dataset, tuple(names)
+    columns = [catalogue.columns[name] for name in names]
     windows = (*folds.final.train, folds.final.eval)
     parts: dict[str, Any] = {
         "data": dataset.fingerprint,
         "features": feature_keys(catalogue, windows, names),
         "stored": list(stored_names(catalogue, windows, names, Store(settings.store)) or ()),
+        "places": [str(column.declaration.place) for column in columns],
+        "ranges": [range_of(column, dataset.history_schema) for column in columns],
+        "metric": str(dataset.competition.metric),
+        "folds": settings.folds.model_dump(mode="json"),
         "code": _code(),
         "versions": library_versions(),
         "seed": settings.seed,
@@ -74,13 +83,11 @@ def read_audit(folder: Path) -> Audit:
     return Audit(findings, pl.read_parquet(folder / _COLUMNS, memory_map=False), facts["about"])
 
 
-class _Written:
-    """Writes an audit into the folder of its artifact."""
+def _write(audit: Audit, folder: Path) -> None:
+    facts = {"findings": [asdict(f) for f in audit.findings], "about": dict(audit.about)}
+    (folder / _FACTS).write_text(json.dumps(facts, indent=1), encoding="utf-8")
+    audit.columns.write_parquet(folder / _COLUMNS)
 
-    def __init__(self, audit: Audit) -> None:
-        self.audit = audit
 
-    def write(self, folder: Path) -> None:
-        facts = {"findings": [asdict(f) for f in self.audit.findings], "about": dict(self.audit.about)}
-        (folder / _FACTS).write_text(json.dumps(facts, indent=1), encoding="utf-8")
-        self.audit.columns.write_parquet(folder / _COLUMNS)
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -12,7 +12,8 @@ from features._audit_finding import Finding, found_in
 from features._audit_ranges import outside, range_of
 from features._audit_rows import Rows
 from features._catalogue import Catalogue
-from features._column import FeatureColumn, is_input
+from features._column import FeatureColumn
+from features._profile import has_order
 
 DTYPE, RANGE, CONSTANT, DUPLICATE = "declared dtype", "range", "constant", "near-duplicate"
 MOST_ALIKE = 0.999  # rank correlation, either way round, above which two columns say the same
@@ -72,13 +73,15 @@ def _constant(column: FeatureColumn, values: pl.Series, rows: Rows) -> list[Find
 
 
 def duplicate_findings(catalogue: Catalogue, rows: Rows) -> list[Finding]:
-    """Find columns whose ranks are those of an earlier column, by Spearman's correlation; null is the lowest value."""
+    """Find columns whose ranks are those of another one, by Spearman's correlation; null is the lowest value.
+
+    The finding is of the later one; what no model reads counts as later than all model inputs.
+    """
     both = rows.both
     if both.height > MOST_ROWS:
         both = both.gather_every(-(-both.height // MOST_ROWS))
-    names = [
-        n for n in rows.names if _has_order(catalogue.columns[n]) and both[n].n_unique() >= FEWEST_VALUES
-    ]
+    ordered = sorted(rows.names, key=lambda n: not catalogue.columns[n].is_model_input)
+    names = [n for n in ordered if has_order(both.schema[n]) and both[n].n_unique() >= FEWEST_VALUES]
     if len(names) < 2:
         return []
     alike = _correlations(both, names)
@@ -91,19 +94,16 @@ def duplicate_findings(catalogue: Catalogue, rows: Rows) -> list[Finding]:
     return findings
 
 
-def _has_order(column: FeatureColumn) -> bool:
-    return is_input(column.dtype) and not isinstance(column.dtype, pl.Enum)
-
-
 def _correlations(both: pl.DataFrame, names: Sequence[str]) -> npt.NDArray[np.float64]:
     lowest = pl.lit(-np.inf)
-    ranks = both.select(pl.col(n).cast(pl.Float64).fill_null(lowest).rank("average") for n in names)
+    ranks = both.select(
+        pl.col(n).to_physical().cast(pl.Float64).fill_null(lowest).rank("average") for n in names
+    )
     table = ranks.to_numpy()
     table = table - table.mean(axis=0)
     norms = np.sqrt((table * table).sum(axis=0))
-    alike: npt.NDArray[np.float64] = (table / np.where(norms > 0, norms, 1.0)).T @ (
-        table / np.where(norms > 0, norms, 1.0)
-    )
+    table /= np.where(norms > 0, norms, 1.0)
+    alike: npt.NDArray[np.float64] = table.T @ table
     return alike
 
 
@@ -117,4 +117,6 @@ def _duplicate(catalogue: Catalogue, both: pl.DataFrame, first: str, second: str
     turned = " turned round" if alike < 0 else ""
     evidence = f"rank correlation {alike:.5f} with {first} ({known.declaration.place}): says the same{turned}{example}"
     todo = "leave one of the two out: features.exclude in config.toml"
+    if not column.is_model_input:
+        todo = f"no model reads it: let what does read {first}"
     return found_in(column, DUPLICATE, evidence, todo, severity="warning")

@@ -12,7 +12,7 @@ OWN = [("user_id", place) for place in PLACES]
 
 @aggregate(keys=[()], model_input=False)
 def n_rows(log: Log) -> Aggregate:
-    """Number of rows of the log."""
+    """Number of rows of the log before the cutoff; never null."""
     return count()
 
 

@@ -58,7 +58,7 @@ def age_distance(audience: pl.Expr, age: pl.Expr) -> pl.Expr:
 @per_pair(each=[("audience_age__source_id", "audience_age_spread__source_id"),
                 ("audience_age__main_genre", "audience_age_spread__main_genre")])  # fmt: skip
 def age_strangeness(audience: pl.Expr, spread: pl.Expr, age: pl.Expr) -> pl.Expr:
-    """How many standard deviations (+ 1 year) the user is off the mean age of those who liked the key, either way."""
+    """Years that the user is off the mean age of those who liked the key, by their spread (+ 1); null if unknown."""
     return (age.cast(pl.Float64) - audience).abs() / (spread + 1.0)
 
 

@@ -65,7 +65,7 @@ def long_watches(log: Log) -> Aggregate:
                  "segment_exposures__gender_x_age_group_x_duration_bucket",
                  "dislike_rate__duration_bucket")])  # fmt: skip
 def cross_rate(reactions: pl.Expr, exposures: pl.Expr, rate_of_entity: pl.Expr) -> pl.Expr:
-    """Share of the segment's exposures to the entity with the reaction, pulled to everybody's (10 rows)."""
+    """Share of the segment's exposures to the entity with the reaction, pulled to everybody's; null without history."""
     return (reactions + PULL * rate_of_entity) / (exposures + PULL)
 
 

@@ -174,5 +174,5 @@ def shown_rank(value: pl.Expr, user_id: pl.Expr) -> pl.Expr:
 
 @per_pair(scope="user")
 def n_pairs_of_source(source_id: pl.Expr, user_id: pl.Expr) -> pl.Expr:
-    """Number of pairs of the item's source among those the user is shown."""
+    """Number of pairs of the item's source among those the user is shown; never null: all unknown ones are one."""
     return source_id.len().over(user_id, source_id).cast(pl.UInt32)

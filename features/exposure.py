@@ -15,32 +15,32 @@ STRONG = ["approval_rate__item_id", "watch_share__item_id", "like_rate__user_id_
 
 @per_pair(scope="window")
 def n_pairs_of_item(item_id: pl.Expr) -> pl.Expr:
-    """Number of pairs of the item in the window."""
+    """Number of pairs of the item in the window; never null."""
     return item_id.len().over(item_id).cast(pl.UInt32)
 
 
 @per_pair(scope="window", each=["source_id", "main_genre"])
 def n_pairs_in_window(place: pl.Expr) -> pl.Expr:
-    """Number of pairs of the source (genre) in the window; an unknown one counts as one of its own."""
+    """Number of pairs of the source (genre) in the window; never null: all unknown ones are one."""
     return place.len().over(place).cast(pl.UInt32)
 
 
 @per_pair(scope="window", each=[("n_exposures__item_id", "item_id"), ("n_exposures__source_id", "source_id")])
 def growth(before: pl.Expr, place: pl.Expr) -> pl.Expr:
-    """Logarithm of the key's pairs in the window (+ 1) by its exposures before (+ 1): high for what is new."""
+    """Logarithm of the key's pairs in the window (+ 1) by its exposures before (+ 1): high if new; never null."""
     return ((place.len().over(place) + 1.0) / (before + 1.0)).log()
 
 
 @per_pair(scope="window", each=["source_id", "main_genre", "duration"])
 def excess_of_user(place: pl.Expr, user_id: pl.Expr) -> pl.Expr:
-    """Share of the user's pairs that have it less the share of all pairs that do, in (-1, 1)."""
+    """Share of the user's pairs that have it less the share of all pairs that do, in (-1, 1); never null."""
     own = place.len().over(user_id, place) / place.len().over(user_id)
     return own - place.len().over(place) / place.len()
 
 
 @per_pair(scope="user", each=["source_id", "main_genre"])
 def n_different(place: pl.Expr, user_id: pl.Expr) -> pl.Expr:
-    """Number of different sources (genres) among the user's pairs."""
+    """Number of different sources (genres) among the user's pairs; never null: all unknown ones are one."""
     return place.n_unique().over(user_id).cast(pl.UInt32)
 
 
@@ -62,5 +62,5 @@ def shown_share(value: pl.Expr, user_id: pl.Expr) -> pl.Expr:
 
 @per_pair(scope="user", each=["n_exposures__user_id_x_source_id", "n_exposures__user_id_x_main_genre"])
 def familiarity_shown(seen: pl.Expr, user_id: pl.Expr) -> pl.Expr:
-    """Share of the user's pairs whose source (genre) he had met before the cutoff, in [0, 1]."""
+    """Share of the user's pairs whose source (genre) he had met before the cutoff, in [0, 1]; never null."""
     return (seen > 0).mean().over(user_id)

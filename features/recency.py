@@ -43,7 +43,7 @@ def hours_since(event: pl.Expr, timestamp: pl.Expr) -> pl.Expr:
 
 @per_pair
 def hour_of_day(timestamp: pl.Expr) -> pl.Expr:
-    """Hour of the day of the pair, 0 to 23, in the log's time zone."""
+    """Hour of the day of the pair, 0 to 23, in the log's time zone; null if the instant is unknown."""
     return timestamp.dt.hour().cast(pl.UInt8)
 
 

@@ -34,7 +34,7 @@ def first_shown(log: Log) -> Aggregate:
 @aggregate(keys=["user_id", "item_id", "source_id"], model_input=False)
 def last_disliked(log: Log) -> Aggregate:
     """Clock of the key's last dislike; null if it has none."""
-    return last(shown_at(log).filter(log.dislike))
+    return last(log.clock.filter(log.timespent.is_not_null() & log.dislike))
 
 
 @per_pair(each=["last_shown__user_id", "last_shown__item_id", "last_shown__source_id",

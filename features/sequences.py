@@ -2,7 +2,8 @@
 
 Each array has ``LENGTH`` places in the order of the clock, the newest row in the last place. Places before the user's
 first row are null; a user without rows has null instead of an array. All arrays of a user tell of the same rows: they
-may be read side by side. Trees never get them: an array is no number.
+may be read side by side. Trees never get them: an array is no number. Ids are UInt32, as in the competitions that
+come along; for one with other ids the dtypes are to be changed here.
 """
 
 from __future__ import annotations

@@ -63,7 +63,7 @@ def exposures_within(log: Log) -> Aggregate:
                 ("n_recent_exposures__user_id__h1", "exposures_within__user_id__h2",
                  "exposures_within__user_id__h3")])  # fmt: skip
 def slope(last: pl.Expr, last_two: pl.Expr, last_three: pl.Expr) -> pl.Expr:
-    """Slope of the exposures over the last three horizons, by their mean (+1): a line through the three counts."""
+    """Slope of the line through the exposures of the last three horizons, by their mean (+ 1); never null."""
     before = last_three - last_two
     return (last - before) / 2 / (last_three / 3 + 1)
 

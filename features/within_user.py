@@ -33,17 +33,17 @@ def user_zscore(value: pl.Expr, user_id: pl.Expr) -> pl.Expr:
 
 @per_pair(scope="user")
 def n_pairs(item_id: pl.Expr, user_id: pl.Expr) -> pl.Expr:
-    """Number of pairs the user is shown in the window."""
+    """Number of pairs the user is shown in the window; never null."""
     return item_id.len().over(user_id).cast(pl.UInt32)
 
 
 @per_pair(scope="user")
 def n_pairs_of_genre(main_genre: pl.Expr, user_id: pl.Expr) -> pl.Expr:
-    """Number of pairs of the item's main genre among those the user is shown; an unknown genre is one of its own."""
+    """Number of pairs of the item's main genre among those the user is shown; never null: all unknown ones are one."""
     return main_genre.len().over(user_id, main_genre).cast(pl.UInt32)
 
 
 @per_pair(scope="user")
 def position_in_time(timestamp: pl.Expr, user_id: pl.Expr) -> pl.Expr:
-    """Rank of the pair's instant within the user's pairs as a share in (0, 1], ties averaged."""
+    """Rank of the pair's instant within the user's pairs as a share in (0, 1], ties averaged; null if unknown."""
     return timestamp.rank("average").over(user_id) / timestamp.len().over(user_id)

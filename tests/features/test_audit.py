@@ -10,8 +10,20 @@ import polars as pl
 import pytest
 
 from competitions import Dataset, get_competition, open_dataset, random_tables, take_in
-from engine import Settings
-from features import Catalogue, Registry, Window, bind_catalogue, fitted, load_catalogue, per_pair, table
+from engine import SampleSettings, Settings
+from features import (
+    Catalogue,
+    Log,
+    Registry,
+    Window,
+    aggregate,
+    bind_catalogue,
+    count,
+    fitted,
+    load_catalogue,
+    per_pair,
+    table,
+)
 from features._audit import Audit, audit_generated, audit_window, run_audit
 from features._audit_finding import Finding
 from tests.features.planted_defects import DEFECTS, WARNINGS, plant
@@ -122,6 +134,31 @@ def test_another_value_in_another_process_is_caught(generated: Dataset, movielen
     settings = movielens_settings.model_copy(update={"backend": "processes"})
     findings = audit_window(catalogue, [window], catalogue.columns, settings)
     assert {(f.column, f.check) for f in findings} == {("process", "in another process with one thread")}
+
+
+def test_with_a_sample_of_users_it_is_told_what_depends_on_the_others(
+    generated: Dataset, movielens_settings: Settings
+) -> None:
+    registry = Registry()
+
+    @aggregate(keys=["user_id", "item_id"], registry=registry)
+    def n_rows(log: Log) -> object:
+        """Number of rows; 0 if none."""
+        return count()
+
+    @per_pair(registry=registry)
+    def again(n_rows__item_id: pl.Expr) -> pl.Expr:
+        """Number of rows of the item; 0 if none."""
+        return n_rows__item_id
+
+    catalogue = bind_catalogue(generated, registry)
+    window = last_eval(generated, movielens_settings)
+    some = movielens_settings.model_copy(update={"sample": SampleSettings(users=0.5)})
+    (finding,) = audit_window(catalogue, [window], catalogue.columns, some)
+    assert (finding.column, finding.check) == ("n_rows__item_id", "depends on users left out")
+    assert finding.severity == "warning"
+    assert finding.evidence.endswith("so do 1 that read it")
+    assert audit_window(catalogue, [window], catalogue.columns, movielens_settings) == []
 
 
 def test_no_registered_feature_has_a_defect(
