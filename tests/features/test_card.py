@@ -2,96 +2,19 @@
 
 from __future__ import annotations
 
-import doctest
-import re
-from collections.abc import Sequence
-from io import StringIO
 from itertools import combinations
 
 import numpy as np
 import polars as pl
 import pytest
-from rich.console import Console
-from typer.testing import CliRunner
 
-from competitions import Dataset, opened
+from competitions import Dataset
 from engine import Settings, Store
-from features import (
-    Aggregate,
-    Catalogue,
-    FeatureError,
-    Log,
-    Registry,
-    _card,
-    _card_text,
-    _meaning,
-    aggregate,
-    bind_catalogue,
-    compute_features,
-    last,
-    mean,
-    per_pair,
-    rank_correlation,
-    read_features,
-    table,
-)
-from features import __main__ as command
-from features._card import SHARES, Card, card_columns, card_file_name, make_cards
+from features import Catalogue, _card_text, bind_catalogue, compute_features, rank_correlation, read_features
+from features._card import SHARES, Card, make_cards
 from features._card_near import nearest_of
-from features._card_page import cards_html
-from features._card_show import show_cards
-from tests.features import storing
-from validation import Folds, Window, evaluate, psi
-
-EVIL = "<script>alert('x')</script> [bold]&amp;"
-NAMES = (
-    "rate__item_id",
-    "twice",
-    "gap",
-    "shown_on",
-    "is_old",
-    "last_at__user_id",
-    "vector__user_id",
-    "tenth",
-)
-
-
-def registry() -> Registry:
-    """The features of ``storing``, and one of each dtype that has no number."""
-    features = storing.registry(meaning=f"Smoothed {EVIL}; null only without any history.")
-
-    @per_pair(registry=features)
-    def shown_on(device: pl.Expr) -> pl.Expr:
-        """Device of the pair; null if unknown."""
-        return device
-
-    @per_pair(registry=features)
-    def is_old(age: pl.Expr) -> pl.Expr:
-        """Whether the user is over fifty; null if the age is unknown."""
-        return age > 50
-
-    @per_pair(registry=features)
-    def tenth(age: pl.Expr) -> pl.Expr:
-        """A tenth of the age; null if unknown."""
-        return age / 10
-
-    @aggregate(keys=["user_id"], model_input=False, registry=features)
-    def last_at(log: Log) -> Aggregate:
-        """Instant of the last row; null if there is none."""
-        return last(log.at)
-
-    @aggregate(keys=["user_id"], lookbacks=["2h"], registry=features)
-    def lately(log: Log) -> Aggregate:
-        """Mean stars of late; null if there are none."""
-        return mean(log.stars)
-
-    @table(key="user_id", columns={"vector": pl.Array(pl.Float32, 5)}, needs=["stars"], registry=features)
-    def vectors(history: pl.LazyFrame, window: Window) -> pl.LazyFrame:
-        """Five times the same number; null for a user without rows."""
-        most = history.group_by("user_id").agg(pl.col("stars").max().cast(pl.Float32))
-        return most.select("user_id", vector=pl.concat_list(["stars"] * 5).list.to_array(5))
-
-    return features
+from tests.features.carded import NAMES, registry
+from validation import Folds, evaluate, psi
 
 
 @pytest.fixture(scope="module")
@@ -226,87 +149,8 @@ def test_examples_are_pairs_of_the_last_eval_window(
     assert cards["gap"].examples["value"].drop_nulls().is_sorted()
 
 
-@pytest.mark.parametrize(
-    ("name", "found"),
-    [
-        ("rate", ["rate__user_id", "rate__item_id"]),
-        ("rate__item_id", ["rate__item_id"]),
-        ("*__item_id", ["rate__item_id", "half__item_id"]),
-        ("vectors", ["vector__user_id"]),
-        ("Constant", ["c__a", "c__b"]),
-        ("constant", ["c__a", "c__b"]),
-    ],
-)
-def test_a_name_stands_for_columns(catalogue: Catalogue, name: str, found: list[str]) -> None:
-    assert list(card_columns(catalogue, name)) == found
-
-
-def test_an_unknown_name_is_told_with_the_nearest_and_a_lacking_one_with_the_reason(timed: Dataset) -> None:
-    features = registry()
-
-    @aggregate(keys=["user_id"], registry=features)
-    def starred(log: Log) -> Aggregate:
-        """Mean rating; null if there is none."""
-        return mean(log.rating)
-
-    catalogue = bind_catalogue(timed, features)
-    with pytest.raises(FeatureError, match="Did you mean 'twice'"):
-        card_columns(catalogue, "twise")
-    for name in ("starred", "starred__user_id"):
-        with pytest.raises(FeatureError, match="is not available here: it needs the column 'rating'"):
-            card_columns(catalogue, name)
-
-
-@pytest.mark.parametrize("name", ["../../etc/passwd", "a/b", "..", "*", "", "x" * 400, "C:\\x", "né"])
-def test_the_file_of_a_card_stays_in_its_folder(name: str) -> None:
-    assert re.fullmatch(r"card_[A-Za-z0-9_-]{0,120}\.html", card_file_name(name))
-
-
-def test_a_page_escapes_what_users_write_and_is_the_same_twice(cards: dict[str, Card]) -> None:
-    page = cards_html(EVIL, EVIL, list(cards.values()))
-    assert EVIL not in page
-    assert page.count("<script") == 3  # specifications, runtime, our own
-    assert "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt; [bold]&amp;amp;" in page
-    assert cards_html(EVIL, EVIL, list(cards.values())) == page
-
-
-def printed(cards: Sequence[Card]) -> str:
-    console = Console(width=100, file=StringIO())
-    show_cards(cards, console)
-    assert isinstance(console.file, StringIO)
-    return console.file.getvalue()
-
-
-def test_the_terminal_shows_names_as_text_within_its_width(cards: dict[str, Card]) -> None:
-    for chosen in ([cards["rate__item_id"]], [cards["vector__user_id"]], list(cards.values())):
-        text = printed(chosen)
-        assert max(map(len, text.splitlines())) <= 100
-        assert all(card.column.name in text for card in chosen)
-    assert EVIL in printed([cards["rate__item_id"]])
-
-
-def test_the_command_prints_and_writes_a_card(timed: Dataset, own_settings: Settings) -> None:
-    options = [f"--set={key}={str(getattr(own_settings, key))!r}" for key in ("store", "reports")]
-    options += ["--set=backend='inline'", "--set=folds.n_folds=2", "--set=folds.n_train_windows=2"]
-    with opened(timed):
-        result = CliRunner(env={"COLUMNS": "100"}).invoke(
-            command.app, [*options, "card", "n_exposures__user_id"], catch_exceptions=False
-        )
-    assert "Number of exposures (rows of the log) of the key." in result.output
-    assert "fold2" in result.output
-    page = (own_settings.reports / "card_n_exposures__user_id.html").read_text(encoding="utf-8")
-    assert "Content-Security-Policy" in page
-    with opened(timed), pytest.raises(FeatureError, match="There is no feature 'n_exposure_'"):
-        CliRunner().invoke(command.app, [*options, "card", "n_exposure_"], catch_exceptions=False)
-
-
 def test_a_card_computes_only_what_is_missing(
     catalogue: Catalogue, folds: Folds, own_settings: Settings, cards: dict[str, Card]
 ) -> None:
     assert cards
     assert compute_features(catalogue, folds.windows, NAMES, Store(own_settings.store), own_settings) == 0
-
-
-def test_examples_of_docstrings_hold() -> None:
-    for module in (_card, _card_text, _meaning):
-        assert doctest.testmod(module).failed == 0

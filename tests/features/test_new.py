@@ -188,6 +188,25 @@ def test_the_command_refuses_before_it_writes(timed: Dataset) -> None:
     assert sorted(FOLDER.iterdir()) == before
 
 
+def test_a_file_whose_card_fails_stays_and_it_is_said_how_to_go_on(
+    timed: Dataset, catalogue: Catalogue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(name: str) -> None:
+        raise FeatureError(f"features/{name}.py cannot be imported: a reason")
+
+    def written(name: str, kind: Kind, known: Catalogue) -> Path:
+        return write_feature(name, kind, known, tmp_path)
+
+    monkeypatch.setattr(command, "write_feature", written)
+    monkeypatch.setattr(command, "import_feature", refused)
+    with opened(timed), pytest.raises(FeatureError) as caught:
+        CliRunner().invoke(command.app, ["new", "fresh", "--kind", "table"], catch_exceptions=False)
+    told = str(caught.value)
+    for words in ("features/fresh.py is written and stays", "a reason", "python -m features card fresh"):
+        assert words in told
+    assert (tmp_path / "fresh.py").exists()
+
+
 def test_it_says_what_to_do_next() -> None:
     text = next_steps("fresh")
     for words in ("features/fresh.py", "features card fresh", "features audit 'fresh*'", "features page"):

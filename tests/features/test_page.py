@@ -10,6 +10,7 @@ import pytest
 from features import Aggregate, FeatureError, Log, Registry, aggregate, count, load_registry, per_pair
 from features import _page as page
 from features import _page_rows as page_rows
+from features._meaning import split_meaning
 
 
 @pytest.fixture(scope="module")
@@ -25,6 +26,12 @@ def test_every_feature_function_has_a_row_and_every_family_a_section(text: str) 
     sections = [line.removeprefix("## ") for line in lines if line.startswith("## ")]
     assert sections == sorted({declaration.place.file.stem for declaration in declared})
     assert "Smoothed share of exposures that ended in a like; null only without any history." in text
+
+
+def test_every_meaning_says_what_stands_for_no_value() -> None:
+    for declaration in load_registry().declarations.values():
+        for output, meaning in page_rows._meanings(declaration):
+            assert split_meaning(meaning)[1], f"{declaration.place} {output}: {meaning}"
 
 
 def test_the_same_registry_gives_the_same_page(text: str) -> None:

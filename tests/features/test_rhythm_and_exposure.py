@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import pairwise
 from statistics import stdev
 
@@ -137,3 +138,17 @@ def test_exposure_says_what_it_looks_at(world: World) -> None:
     assert set(scopes.values()) == {"user", "window"}
     assert scopes["growth__n_exposures__item_id"] == "window"
     assert scopes["shown_zscore__duration"] == "user"
+
+
+def test_rows_of_unknown_seconds_are_no_exposures(world: World) -> None:
+    """Of a competition whose ``timespent`` may be null."""
+    unknown = pl.when(pl.col("row") % 2 == 0).then("timespent").alias("timespent")
+    log = world.dataset.log.with_columns(unknown).collect(engine="in-memory")
+    catalogue = replace(world.catalogue, dataset=replace(world.dataset, log=log.lazy()))
+    pairs = window_pairs(catalogue.dataset, WINDOW)
+    found = compute_window(catalogue, WINDOW, ["last_disliked__user_id", "last_shown__user_id"], pairs)
+    known = world.history.filter(pl.col("row") % 2 == 0)
+    for name, rows in (("last_shown", known), ("last_disliked", known.filter("dislike"))):
+        by_hand = rows.group_by("user_id").agg(value=pl.col("clock").max())
+        expected = pairs.join(by_hand, on="user_id", how="left", maintain_order="left")["value"]
+        compare(found[f"{name}__user_id"], expected)
