@@ -28,12 +28,14 @@ class World:
     values: pl.DataFrame
     history: pl.DataFrame
 
-    def check(self, column: str, key: list[str], by_hand: pl.DataFrame, tolerance: float = 1e-4) -> None:
+    def assert_column(
+        self, column: str, key: list[str], by_hand: pl.DataFrame, tolerance: float = 1e-4
+    ) -> None:
         """Compare a column with ``value``, one a key; pairs whose key has no row by hand are left out."""
         known = by_hand.drop_nulls(key).rename({"value": "expected"})
         joined = self.values.join(known, on=key, how="inner", validate="m:1")
         assert joined.height > 10
-        compare(joined[column], joined["expected"], tolerance)
+        assert_alike(joined[column], joined["expected"], tolerance)
 
     def counted(self, key: list[str], x: pl.Expr) -> pl.Series:
         """Sum of a value over the history of each pair's key; 0 without any."""
@@ -48,7 +50,7 @@ class World:
         return rows
 
 
-def compare(found: pl.Series, expected: pl.Series, tolerance: float = 1e-4) -> None:
+def assert_alike(found: pl.Series, expected: pl.Series, tolerance: float = 1e-4) -> None:
     """Compare two columns: nulls in the same places, values within the tolerance by size, and not all null."""
     found, expected = found.cast(pl.Float64), expected.cast(pl.Float64)
     assert found.is_null().to_list() == expected.is_null().to_list()

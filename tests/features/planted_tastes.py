@@ -89,7 +89,7 @@ def recovers(values: pl.DataFrame, column: str, planted: Feed) -> float:
     return float(right)
 
 
-def check_alone_and_unseen(model: Any, planted: Feed, columns: list[str]) -> None:
+def assert_alone_and_unseen(model: Any, planted: Feed, columns: list[str]) -> None:
     """One pair alone and any order give the same bits; unseen keys are null; histories of nothing are all null."""
     pairs = planted.pairs()
     values = transformed(model, planted.log, pairs)

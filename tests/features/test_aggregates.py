@@ -80,7 +80,7 @@ def test_every_aggregate_equals_the_oracle(
 ) -> None:
     order = data.draw(st.permutations(range(len(rows))))
     window = Window(cutoff * HOUR, cutoff * HOUR, (cutoff + 2) * HOUR)
-    check_against_oracle(compute(rows, order, window, columns_of(key, lookback)), rows, cutoff, key, lookback)
+    assert_as_oracle(compute(rows, order, window, columns_of(key, lookback)), rows, cutoff, key, lookback)
 
 
 @pytest.mark.parametrize("lookback", LOOKBACKS)
@@ -96,10 +96,10 @@ def test_every_aggregate_equals_the_oracle_on_a_longer_log(
     ]  # fmt: skip
     order = random.sample(range(60), 60)
     window = Window(5 * HOUR, 5 * HOUR, 7 * HOUR)
-    check_against_oracle(compute(rows, order, window, columns_of(key, lookback)), rows, 5, key, lookback)
+    assert_as_oracle(compute(rows, order, window, columns_of(key, lookback)), rows, 5, key, lookback)
 
 
-def check_against_oracle(
+def assert_as_oracle(
     computed: pl.DataFrame, rows: Rows, cutoff: int, key: tuple[str, ...], lookback: str
 ) -> None:
     before = [{**r, "age": cutoff - r["clock"] // HOUR} for r in rows if r["clock"] < cutoff * HOUR]

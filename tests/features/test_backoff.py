@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from tests.features.feed_world import HORIZON, World, compare, feed_world, watched, weight
+from tests.features.feed_world import HORIZON, World, assert_alike, feed_world, watched, weight
 
 LIKE, DISLIKE, ONE = pl.col("like").cast(pl.Float64), pl.col("dislike").cast(pl.Float64), pl.lit(1.0)
 SEGMENT = ["gender", "age_group", "source_id"]
@@ -32,7 +32,7 @@ def pooled(world: World, key: list[str], x: pl.Expr, wider: pl.Series, by: pl.Ex
 )
 def test_an_item_borrows_from_its_source(world: World, column: str, x: pl.Expr, wider: str) -> None:
     expected = pooled(world, ["item_id"], x, world.values[f"{wider}__source_id"])
-    compare(world.values[f"backed_rate_of_item__{column}__item_id"], expected)
+    assert_alike(world.values[f"backed_rate_of_item__{column}__item_id"], expected)
 
 
 @pytest.mark.parametrize(
@@ -53,16 +53,16 @@ def test_a_user_borrows_from_the_segment_and_that_from_all(
     world: World, own: str, segments: str, x: pl.Expr, wider: str
 ) -> None:
     of_segment = pooled(world, SEGMENT, x, world.values[f"{wider}__source_id"])
-    compare(world.values[f"{segments}__gender_x_age_group_x_source_id"], of_segment)
+    assert_alike(world.values[f"{segments}__gender_x_age_group_x_source_id"], of_segment)
     expected = pooled(world, ["user_id", "source_id"], x, of_segment)
-    compare(world.values[f"backed_rate__{own}__user_id_x_source_id"], expected)
+    assert_alike(world.values[f"backed_rate__{own}__user_id_x_source_id"], expected)
 
 
 def test_an_item_for_a_segment_borrows_from_the_source_for_it(world: World) -> None:
     key = ["gender", "age_group", "item_id"]
     wider = world.values["cross_rate__segment_likes__gender_x_age_group_x_source_id"]
     name = "backed_rate_of_item__segment_likes__gender_x_age_group_x_item_id"
-    compare(world.values[name], pooled(world, key, LIKE, wider))
+    assert_alike(world.values[name], pooled(world, key, LIKE, wider))
 
 
 @pytest.mark.parametrize(
@@ -72,11 +72,11 @@ def test_an_item_for_a_segment_borrows_from_the_source_for_it(world: World) -> N
 def test_late_rows_are_pulled_to_all_rows(world: World, column: str, x: pl.Expr, wider: str) -> None:
     ever = world.values[f"backed_rate__{wider}__user_id_x_source_id"]
     expected = pooled(world, ["user_id", "source_id"], x, ever, weight(HORIZON))
-    compare(world.values[f"backed_rate__{column}__user_id_x_source_id"], expected)
+    assert_alike(world.values[f"backed_rate__{column}__user_id_x_source_id"], expected)
 
 
 def test_whom_nobody_knows_gets_what_everybody_gets(world: World) -> None:
     strangers = world.values.filter(pl.col("gender").is_null() & pl.col("user_id").is_not_null())
     assert strangers.height
     new = strangers.join(world.history, on=["user_id", "source_id"], how="anti")
-    compare(new["backed_rate__n_likes__user_id_x_source_id"], new["like_rate__source_id"], 1e-6)
+    assert_alike(new["backed_rate__n_likes__user_id_x_source_id"], new["like_rate__source_id"], 1e-6)

@@ -10,7 +10,7 @@ from features import ease
 from features.ease import RIDGE, Ease, ease_weights
 from features.signals import reads_of, residuals
 from features.svd import certain
-from tests.features.planted_tastes import WINDOW, check_alone_and_unseen, feed, recovers, transformed
+from tests.features.planted_tastes import WINDOW, assert_alone_and_unseen, feed, recovers, transformed
 
 
 def test_weights_are_constrained_least_squares() -> None:
@@ -62,10 +62,10 @@ def test_a_planted_taste_is_found(entity: str, signal: str) -> None:
 
 
 def test_alone_unseen_and_little() -> None:
-    check_alone_and_unseen(
+    assert_alone_and_unseen(
         Ease("source_id", "watch", reads_of("watch")), feed(), ["ease_score", "ease_cosine"]
     )
-    check_alone_and_unseen(Ease("item_id", "rating", reads_of("rating")), feed(), ["ease_score"])
+    assert_alone_and_unseen(Ease("item_id", "rating", reads_of("rating")), feed(), ["ease_score"])
 
 
 def test_entities_beyond_the_bound_are_unseen(monkeypatch: pytest.MonkeyPatch) -> None:

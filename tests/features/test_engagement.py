@@ -42,7 +42,7 @@ def history(feed: Dataset) -> pl.DataFrame:
     return rows.sort("clock", "row").collect(engine="in-memory")
 
 
-def check(values: pl.DataFrame, by_hand: pl.DataFrame, key: list[str], column: str) -> None:
+def assert_column(values: pl.DataFrame, by_hand: pl.DataFrame, key: list[str], column: str) -> None:
     """Compare a column with one value a key; keys without rows have none by hand."""
     joined = values.join(by_hand.rename({"value": "expected"}), on=key, how="inner", validate="m:1")
     assert joined.height > 10
@@ -60,25 +60,25 @@ def test_watch_share_is_a_smoothed_mean_of_seconds_by_duration(
     )
     prior = history.select(watched.mean()).item()
     by_hand = history.group_by("item_id").agg(value=(watched.sum() + 10 * prior) / (watched.count() + 10))
-    check(values, by_hand, ["item_id"], "watch_share__item_id")
+    assert_column(values, by_hand, ["item_id"], "watch_share__item_id")
 
 
 def test_approval_counts_likes_shares_and_bookmarks(values: pl.DataFrame, history: pl.DataFrame) -> None:
     approved = (pl.col("like") | pl.col("share") | pl.col("bookmarks")).cast(pl.Float64)
     by_hand = history.group_by("user_id").agg(value=approved.sum())
-    check(values, by_hand, ["user_id"], "n_approvals__user_id")
+    assert_column(values, by_hand, ["user_id"], "n_approvals__user_id")
     prior = history.select(approved.mean()).item()
     last = history.group_by("user_id", maintain_order=True).tail(20)
     by_hand = last.group_by("user_id").agg(value=(approved.sum() + 10 * prior) / (pl.len() + 10))
-    check(values, by_hand, ["user_id"], "recent_approval_rate__user_id__last20")
+    assert_column(values, by_hand, ["user_id"], "recent_approval_rate__user_id__last20")
 
 
 def test_recency_counts_rows_to_the_cutoff(values: pl.DataFrame, history: pl.DataFrame) -> None:
     watched = history.filter(pl.col("timespent") > 2)
     by_hand = watched.group_by("source_id").agg(value=WINDOW.cutoff - pl.col("clock").max())
-    check(values, by_hand, ["source_id"], "clock_since__last_watched__source_id")
+    assert_column(values, by_hand, ["source_id"], "clock_since__last_watched__source_id")
     by_hand = watched.group_by("item_id").agg(value=WINDOW.cutoff - pl.col("clock").min())
-    check(values, by_hand, ["item_id"], "clock_since__first_watched__item_id")
+    assert_column(values, by_hand, ["item_id"], "clock_since__first_watched__item_id")
 
 
 def test_a_log_without_these_signals_has_none_of_the_features(movielens_catalogue: Catalogue) -> None:

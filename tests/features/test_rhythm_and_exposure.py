@@ -13,7 +13,7 @@ import pytest
 
 from competitions import Dataset
 from features import Catalogue, Window, compute_window
-from tests.features.feed_world import HORIZON, WINDOW, World, compare, feed_world
+from tests.features.feed_world import HORIZON, WINDOW, World, assert_alike, feed_world
 from validation import window_pairs
 
 
@@ -53,14 +53,16 @@ def spread(times: list[int]) -> float | None:
 
 def test_sessions_end_with_a_pause(world: World) -> None:
     own = clocks(world)
-    world.check("n_sessions__user_id", ["user_id"], by_user({u: len(runs(t)) for u, t in own.items()}))
+    world.assert_column(
+        "n_sessions__user_id", ["user_id"], by_user({u: len(runs(t)) for u, t in own.items()})
+    )
     rows = {u: len(t) / len(runs(t)) for u, t in own.items()}
-    world.check("session_rows__user_id", ["user_id"], by_user(rows))
+    world.assert_column("session_rows__user_id", ["user_id"], by_user(rows))
     last = {u: float(len(runs(t)[-1])) for u, t in own.items()}
-    world.check("last_session_rows__user_id", ["user_id"], by_user(last))
+    world.assert_column("last_session_rows__user_id", ["user_id"], by_user(last))
     days = {u: len({(WINDOW.cutoff - 1 - at) // (HORIZON // 7) for at in t}) for u, t in own.items()}
-    world.check("n_days_active__user_id", ["user_id"], by_user(days))
-    world.check("gap_spread__user_id", ["user_id"], by_user({u: spread(t) for u, t in own.items()}))
+    world.assert_column("n_days_active__user_id", ["user_id"], by_user(days))
+    world.assert_column("gap_spread__user_id", ["user_id"], by_user({u: spread(t) for u, t in own.items()}))
 
 
 def test_visits_end_with_an_hour_of_pause(movielens: Dataset, movielens_catalogue: Catalogue) -> None:
@@ -72,20 +74,20 @@ def test_visits_end_with_an_hour_of_pause(movielens: Dataset, movielens_catalogu
     seconds = before.group_by("user_id", maintain_order=True).agg(pl.col("timestamp").dt.epoch("s"))
     own = dict(seconds.collect(engine="in-memory").iter_rows())
     cut = [runs(own[user], 3600) for user in pairs["user_id"]]
-    compare(found[names[0]], pl.Series([len(some) for some in cut]))
-    compare(found[names[1]], pl.Series([sum(map(len, some)) / len(some) for some in cut]))
-    compare(found[names[2]], pl.Series([len(some[-1]) for some in cut]))
+    assert_alike(found[names[0]], pl.Series([len(some) for some in cut]))
+    assert_alike(found[names[1]], pl.Series([sum(map(len, some)) / len(some) for some in cut]))
+    assert_alike(found[names[2]], pl.Series([len(some[-1]) for some in cut]))
 
 
 def test_recency_and_gaps_are_in_horizons(world: World) -> None:
     own = clocks(world)
     since = {u: (WINDOW.cutoff - t[-1]) / HORIZON for u, t in own.items()}
-    world.check("horizons_since__last_shown__user_id", ["user_id"], by_user(since))
+    world.assert_column("horizons_since__last_shown__user_id", ["user_id"], by_user(since))
     gap = {u: (t[-1] - t[0]) / (len(t) - 1) / HORIZON if len(t) > 1 else None for u, t in own.items()}
-    world.check("mean_gap__first_shown__user_id", ["user_id"], by_user(gap))
+    world.assert_column("mean_gap__first_shown__user_id", ["user_id"], by_user(gap))
     disliked = world.history.filter(pl.col("dislike")).group_by("source_id").agg(pl.col("clock").max())
     by_hand = disliked.select("source_id", value=(WINDOW.cutoff - pl.col("clock")) / HORIZON)
-    world.check("horizons_since__last_disliked__source_id", ["source_id"], by_hand)
+    world.assert_column("horizons_since__last_disliked__source_id", ["source_id"], by_hand)
 
 
 def test_overdue_counts_in_the_users_own_gaps(world: World) -> None:
@@ -93,17 +95,17 @@ def test_overdue_counts_in_the_users_own_gaps(world: World) -> None:
     overdue = (WINDOW.cutoff - clock.max()) * (n - 1) / (clock.max() - clock.min())
     key = ["user_id", "source_id"]
     by_hand = world.history.group_by(key).agg(value=pl.when(n > 1).then(overdue.log1p()))
-    world.check("overdue__last_shown__user_id_x_source_id", key, by_hand)
+    world.assert_column("overdue__last_shown__user_id_x_source_id", key, by_hand)
 
 
 def test_counts_of_the_windows_pairs(world: World) -> None:
     v = world.values
     items, sources = Counter(v["item_id"]), Counter(v["source_id"])
-    compare(v["n_pairs_of_item"], pl.Series([items[i] for i in v["item_id"]]))
-    compare(v["n_pairs_in_window__source_id"], pl.Series([sources[s] for s in v["source_id"]]))
+    assert_alike(v["n_pairs_of_item"], pl.Series([items[i] for i in v["item_id"]]))
+    assert_alike(v["n_pairs_in_window__source_id"], pl.Series([sources[s] for s in v["source_id"]]))
     before = Counter(world.history["item_id"])
     ratio = pl.Series([(items[i] + 1) / (before[i] + 1) for i in v["item_id"]]).log()
-    compare(v["growth__n_exposures__item_id"], ratio)
+    assert_alike(v["growth__n_exposures__item_id"], ratio)
 
 
 def test_what_the_user_is_shown_more_than_others(world: World) -> None:
@@ -113,13 +115,13 @@ def test_what_the_user_is_shown_more_than_others(world: World) -> None:
     excess = [
         own[u, d] / rows[u] - everyone[d] / v.height for u, d in zip(v["user_id"], v["duration"], strict=True)
     ]
-    compare(v["excess_of_user__duration"], pl.Series(excess))
+    assert_alike(v["excess_of_user__duration"], pl.Series(excess))
     different = {u: len(set(g["source_id"])) for (u,), g in v.group_by("user_id")}
-    compare(v["n_different__source_id"], pl.Series([different[u] for u in v["user_id"]]))
+    assert_alike(v["n_different__source_id"], pl.Series([different[u] for u in v["user_id"]]))
     met = v["n_exposures__user_id_x_source_id"] > 0
     known = {u: g["met"].mean() for (u,), g in v.with_columns(met=met).group_by("user_id")}
     expected = pl.Series([known[u] for u in v["user_id"]], dtype=pl.Float64)
-    compare(v["familiarity_shown__n_exposures__user_id_x_source_id"], expected)
+    assert_alike(v["familiarity_shown__n_exposures__user_id_x_source_id"], expected)
 
 
 def test_values_within_what_the_user_is_shown(world: World) -> None:
@@ -127,10 +129,10 @@ def test_values_within_what_the_user_is_shown(world: World) -> None:
     own = {u: g[name].cast(pl.Float64).to_list() for (u,), g in v.group_by("user_id")}
     pairs = list(zip(v["user_id"], v[name].cast(pl.Float64), strict=True))
     mean = {u: sum(x) / len(x) for u, x in own.items()}
-    compare(v[f"shown_share__{name}"], pl.Series([x / mean[u] for u, x in pairs]))
+    assert_alike(v[f"shown_share__{name}"], pl.Series([x / mean[u] for u, x in pairs]))
     deviation = {u: stdev(x) if len(set(x)) > 1 else None for u, x in own.items()}
     scores = [None if (s := deviation[u]) is None else (x - mean[u]) / s for u, x in pairs]
-    compare(v[f"shown_zscore__{name}"], pl.Series(scores, dtype=pl.Float64), 1e-3)
+    assert_alike(v[f"shown_zscore__{name}"], pl.Series(scores, dtype=pl.Float64), 1e-3)
 
 
 def test_exposure_says_what_it_looks_at(world: World) -> None:
@@ -151,4 +153,4 @@ def test_rows_of_unknown_seconds_are_no_exposures(world: World) -> None:
     for name, rows in (("last_shown", known), ("last_disliked", known.filter("dislike"))):
         by_hand = rows.group_by("user_id").agg(value=pl.col("clock").max())
         expected = pairs.join(by_hand, on="user_id", how="left", maintain_order="left")["value"]
-        compare(found[f"{name}__user_id"], expected)
+        assert_alike(found[f"{name}__user_id"], expected)

@@ -9,7 +9,7 @@ from scipy.sparse import csr_matrix
 
 from features.signals import reads_of, residuals
 from features.svd import FACTORS, PULL, ItemSvd, SourceSvd, certain, drawn, user_vectors
-from tests.features.planted_tastes import check_alone_and_unseen, feed, recovers, transformed
+from tests.features.planted_tastes import assert_alone_and_unseen, feed, recovers, transformed
 
 
 def test_user_vectors_are_those_of_numpy() -> None:
@@ -78,9 +78,9 @@ def test_items_follow_a_planted_taste() -> None:
 
 def test_alone_unseen_and_little() -> None:
     source = ["svd_source_score", "svd_source_cosine", "svd_item_score", "svd_item_cosine"]
-    check_alone_and_unseen(SourceSvd("watch", reads_of("watch")), feed(), source)
-    check_alone_and_unseen(SourceSvd("approval", reads_of("approval")), feed(), source)
-    check_alone_and_unseen(ItemSvd("rating", reads_of("rating")), feed(), ["svd_score", "svd_cosine"])
+    assert_alone_and_unseen(SourceSvd("watch", reads_of("watch")), feed(), source)
+    assert_alone_and_unseen(SourceSvd("approval", reads_of("approval")), feed(), source)
+    assert_alone_and_unseen(ItemSvd("rating", reads_of("rating")), feed(), ["svd_score", "svd_cosine"])
 
 
 def test_rows_beyond_the_bound_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from features.bpr import Bpr
 from features.item2vec import Item2Vec, newest_places, tokens_of
 from features.latent import SourceAls, fond_of
 from features.signals import reads_of
-from tests.features.planted_tastes import check_alone_and_unseen, feed, recovers, transformed
+from tests.features.planted_tastes import assert_alone_and_unseen, feed, recovers, transformed
 
 WATCH, LIKE = reads_of("watch"), ("relevance",)
 MODELS: dict[str, tuple[Any, list[str]]] = {
@@ -41,7 +41,7 @@ def test_a_planted_taste_is_found(name: str) -> None:
 @pytest.mark.parametrize("name", MODELS)
 def test_alone_unseen_and_little(name: str) -> None:
     model, columns = MODELS[name]
-    check_alone_and_unseen(model, feed(2000), columns)
+    assert_alone_and_unseen(model, feed(2000), columns)
 
 
 def test_another_process_learns_the_same() -> None:
