@@ -41,8 +41,10 @@ _MARK = "# Written by `python -m stacking select`."
 
 
 def check_writable(path: Path) -> None:
-    """Refuse a file that ``write_config`` did not write: a config written by hand is never replaced."""
-    if path.exists() and not path.read_text(encoding="utf-8").startswith(_MARK):
+    """Refuse a folder, and a file that ``write_config`` did not write: a config written by hand is never replaced."""
+    if path.is_dir():
+        raise ConfigError(f"{path} is a folder.", expected="the name of a file", todo="give one by --out")
+    if path.exists() and not path.read_bytes().startswith(_MARK.encode()):
         raise ConfigError(
             f"{path} exists, and was not written by `python -m stacking select`.",
             expected="a new file, or one of its own",

@@ -47,7 +47,7 @@ class Measured:
 
     @classmethod
     def read(cls, folder: Path) -> Measured:
-        """Read ``difference.json``, where NaN is null."""
+        """Read ``difference.json``."""
         facts = json.loads((folder / "difference.json").read_text(encoding="utf-8"))
         return cls(Difference(**facts["change"]), facts["first"], facts["second"], facts["by_window"])
 

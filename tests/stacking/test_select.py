@@ -155,6 +155,8 @@ def test_the_cost_is_said_and_a_dry_run_does_nothing(settings: Settings, tmp_pat
     assert not (tmp_path / "new.toml").exists()
     with pytest.raises(ConfigError, match="was not written by"):
         CliRunner().invoke(app, ["select", "--out", "config.toml"], catch_exceptions=False)
+    with pytest.raises(ConfigError, match="is a folder"):
+        CliRunner().invoke(app, ["select", "--out", str(tmp_path)], catch_exceptions=False)
 
 
 def test_patterns_select_exactly_what_was_chosen(settings: Settings) -> None:
