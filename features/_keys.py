@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import polars as pl
 
 from features._lookup import Codes, Lookup, Rows, distinct, make_lookup
 from features._registry import Key
+from features._threads import all_done
 from validation import Window
 
 PACKED = "packed key"
@@ -114,5 +115,11 @@ def _numbered(keys: pl.DataFrame) -> pl.DataFrame:
 
 
 def index_pairs(keys: Iterable[Key], frames: Mapping[Window, pl.DataFrame]) -> dict[Key, KeyIndex]:
-    """Index the keys of the pairs of all windows."""
-    return {key: index_of(key, frames.values()) for key in dict.fromkeys(keys)}
+    """Index the keys of the pairs of all windows, side by side."""
+    found: dict[Key, KeyIndex] = dict.fromkeys(keys, KeyIndex((), pl.DataFrame()))
+
+    def index(key: Key) -> None:
+        found[key] = index_of(key, frames.values())
+
+    all_done([partial(index, key) for key in found])
+    return found

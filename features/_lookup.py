@@ -25,6 +25,7 @@ MOST_IDS = 2**24  # of a column: they are looked up in an array
 MOST_PLACES = 2**25  # of a table with the number of each place
 HASH_BITS = (16, 27)  # of a table that says where some key is; fewer and most
 _FACTOR = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio: spreads neighbours (Knuth, 6.4)
+_NUMBERS = (pl.UInt8, pl.UInt16, pl.UInt32)
 _SMALL = (pl.UInt8, pl.UInt16, pl.UInt32, pl.Enum, pl.Boolean)
 
 
@@ -125,6 +126,8 @@ def distinct(keys: pl.DataFrame) -> pl.DataFrame | None:
         return None
     ranks = _ranks(keys, keys.columns)
     n_bits = keys.height.bit_length()
+    if ranks is not None and keys.dtypes[0] in _NUMBERS and keys.width == 1:
+        return pl.DataFrame({ranks[0].name: np.flatnonzero(ranks[0].by_id)}, schema=keys.schema)
     if ranks is None or math.prod(one.n_ranks for one in ranks) >= 2 ** (63 - n_bits):
         return None
     packed = (_places(keys, ranks).astype(np.int64) << n_bits) | np.arange(keys.height)
