@@ -127,7 +127,7 @@ def build_report(
         chosen=bundle.chosen,
         reason=choice_reason(bundle),
         facts=facts(bundle, metric),
-        alarms=(*training_alarms(bundle), *audit_alarms(audit)),
+        alarms=(*training_alarms(bundle), *audit_alarms(audit, bundle.about.get("fingerprint"))),
         caveats=(*caveats(bundle, dataset), *_audit_caveats(audit, bundle)),
         settings=bundle.about.get("settings", {}),
         audit=audit,

@@ -65,9 +65,9 @@ def read_audit_report(folder: Path | None) -> AuditReport | None:
     )
 
 
-def audit_alarms(audit: AuditReport | None) -> list[str]:
-    """Name the features that the audit found at fault, in one sentence."""
-    if audit is None or not audit.defects:
+def audit_alarms(audit: AuditReport | None, fingerprint: object) -> list[str]:
+    """Name the features that the audit found at fault, in one sentence; none if it was of other data."""
+    if audit is None or not audit.defects or audit.facts.get("fingerprint") != fingerprint:
         return []
     n, names = len(audit.defects), [row.feature for row in audit.defects]
     return [

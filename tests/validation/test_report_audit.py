@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ def finding(column: str, check: str, severity: str = "defect") -> dict[str, str]
 
 def stored(folder: Path, findings: list[dict[str, str]], **facts: Any) -> Path:
     about = {
+        "fingerprint": "f" * 32,
         "features": 3,
         "log rows": 40_000,
         "pairs": 900,
@@ -97,6 +99,10 @@ def test_defects_stand_beside_the_scores(
     bundle = make_bundle()
     report = build_report(bundle, cinema, audit=audit, n_resamples=20)
     assert any("1 feature that cannot be trusted" in text for text in report.alarms)
+    assert not any("of other data" in text for text in report.caveats)
+    other = replace(audit, facts={**audit.facts, "fingerprint": "0" * 32})
+    report = build_report(bundle, cinema, audit=other, n_resamples=20)
+    assert report.alarms == ()
     assert any("of other data" in text for text in report.caveats)
     assert not any("audit" in text for text in build_report(bundle, cinema, n_resamples=20).caveats)
 
