@@ -2,74 +2,54 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 from features._grid import Grid
-from features._lanes import Lane, Lanes, Words
+from features._lanes import Lane, Words
 from features._spans import Positions, Slot, Tiles, narrowest
 from features._states import State
 
 CHUNK_CELLS = 2**23  # rows x tables of a chunk: large enough that tables are few, small enough for memory
 CHUNK_ROWS = (2**16, 2**19)  # at least and at most
 
-T = TypeVar("T")
-
 
 @dataclass(frozen=True)
 class SortedRows:
     """Rows of the log sorted by (key, tile, row), as one number a row.
 
-    ``packed`` UInt64 (n_rows,): the key's code, the tile, and the number of the row in ``keys``, ``clock`` and
-    ``addends``, in so many bits. ``whole``: states that are sums of integers.
+    ``packed`` UInt64 (n_rows,): the key's code, the tile, and the number of the row in ``keys`` and ``values``, in so
+    many bits. ``values`` (n_rows, n): the words that ``lanes`` lie in, then the clock. They lie side by side, and n is
+    a power of two, because that is gathered several times faster. ``whole``: states that are sums of integers.
     """
 
     packed: Words
     n_row_bits: int
     n_tile_bits: int
     keys: pl.DataFrame
-    clock: Positions
-    addends: Lanes
+    values: Words
+    lanes: Mapping[str, Lane]
     whole: Collection[str]
     grid: Grid
 
-    def in_chunks(self, work: Callable[[Chunk], Sequence[T]], n_tables: int) -> Iterator[T]:
-        """Cut at keys into chunks, and yield what ``work`` makes of each, ``n_tables`` tables, in their order.
-
-        It runs in as many threads as Polars has.
-        """
+    def spans(self, n_tables: int) -> Iterator[tuple[int, int]]:
+        """Cut at keys into chunks, each of which becomes so many tables."""
         most = min(max(CHUNK_CELLS // max(n_tables, 1), CHUNK_ROWS[0]), CHUNK_ROWS[1])
-        spans, n_threads = list(pairwise(self._cuts(most))), pl.thread_pool_size()
-
-        def done(span: tuple[int, int]) -> Sequence[T]:
-            return work(self._chunk(*span))
-
-        with ThreadPoolExecutor(n_threads) as pool:
-            waiting = deque(pool.submit(done, span) for span in spans[:n_threads])
-            for number in range(len(spans)):
-                found = waiting.popleft().result()
-                if number + n_threads < len(spans):
-                    waiting.append(pool.submit(done, spans[number + n_threads]))
-                yield from found
-
-    def _cuts(self, most: int) -> list[int]:
-        """Cut before the first key that begins after so many rows, again and again."""
         n_bits = np.uint64(self.n_row_bits + self.n_tile_bits)
-        cuts, n_rows = [0], len(self.packed)
-        while cuts[-1] < n_rows:
-            code = self.packed[min(cuts[-1] + most, n_rows) - 1] >> n_bits
-            cuts.append(int(np.searchsorted(self.packed, (code + np.uint64(1)) << n_bits)))
-        return cuts
+        end, n_rows = 0, len(self.packed)
+        while end < n_rows:
+            begin, code = end, self.packed[min(end + most, n_rows) - 1] >> n_bits
+            end = int(np.searchsorted(self.packed, (code + np.uint64(1)) << n_bits))
+            yield begin, end
 
-    def _chunk(self, begin: int, end: int) -> Chunk:
+    def chunk(self, begin: int, end: int) -> Chunk:
+        """Find the cells (key, tile) of some rows, and sum up before each."""
         part = self.packed[begin:end]
         rows = (part & np.uint64(2**self.n_row_bits - 1)).view(np.int64)
         key_and_tile = part >> np.uint64(self.n_row_bits)
@@ -79,15 +59,18 @@ class SortedRows:
         first_cell = run_starts(cells >> np.uint64(self.n_tile_bits))
         tile = cells & np.uint64(2**self.n_tile_bits - 1)
         dtype = narrowest(self.grid.n_cells)
+        n_words = max((lane.word + 1 for lane in self.lanes.values()), default=0)
+        values = self.values.take(rows, axis=0)
+        clock = values[:, n_words].view(np.int64)
         return Chunk(
             self.keys[rows.take(starts.take(first_cell))],
             first_cell,
             np.bitwise_or.reduceat(dtype.type(1) << tile.astype(dtype), first_cell),
             np.append(starts, len(part)),
-            self.clock.take(rows.take(starts)),
-            self.clock.take(rows.take(ends)),
-            [_prefix_sums(word.take(rows), ends) for word in self.addends.words],
-            self.addends.lanes,
+            clock.take(starts),
+            clock.take(ends),
+            [_prefix_sums(values[:, word], ends) for word in range(n_words)],
+            self.lanes,
             self.whole,
             self.grid,
         )
@@ -103,7 +86,7 @@ def run_starts(values: npt.NDArray[Any]) -> Positions:
 
 def _prefix_sums(values: Words, ends: Positions) -> Words:
     sums = np.zeros(len(ends) + 1, dtype=np.uint64)
-    np.cumsum(values, out=values).take(ends, out=sums[1:])
+    sums[1:] = np.cumsum(values).take(ends)
     return sums
 
 
@@ -144,23 +127,25 @@ class Chunk:
         end = np.concatenate([self._cells_before(until, keys) for (_, until), keys in spans])
         n_rows = self.n_before.take(end) - self.n_before.take(begin)
         words = [sums.take(end) - sums.take(begin) for sums in self.sums]
-        found: list[pl.Series] = []
-        for name, state in asked.items():
-            if state.operation == "count":
-                values = pl.Series(name, n_rows)
-            elif state.is_value:
-                values = pl.Series(
-                    name,
-                    self.first_clock.take(begin)
-                    if state.operation == "smallest"
-                    else self.last_clock.take(end - 1),
-                )
-            else:
-                lane = self.lanes[state.name]
-                part = pl.Series(name, lane.total(words[lane.word], n_rows))
-                values = state.composed([part], is_whole=state.name in self.whole).alias(name)
-            found.append(values)
-        return pl.DataFrame(found)
+        made: dict[str, pl.Series] = {}
+        for state in asked.values():
+            if state.name not in made:
+                made[state.name] = self._state(state, begin, end, words, n_rows)
+        return pl.DataFrame([made[state.name].alias(name) for name, state in asked.items()])
+
+    def _state(
+        self, state: State, begin: Positions, end: Positions, words: Sequence[Words], n_rows: Positions
+    ) -> pl.Series:
+        """Give a state of the cells from ``begin`` to before ``end``: so many rows, over which the words sum up."""
+        if state.operation == "count":
+            return pl.Series(state.name, n_rows)
+        if state.operation == "smallest":
+            return pl.Series(state.name, self.first_clock.take(begin))
+        if state.operation == "largest":
+            return pl.Series(state.name, self.last_clock.take(end - 1))
+        lane = self.lanes[state.name]
+        part = pl.Series(state.name, lane.total(words[lane.word], n_rows))
+        return state.composed([part], is_whole=state.name in self.whole)
 
     def _cells_before(self, tile: int, keys: Positions) -> Positions:
         """Count the cells before a tile of each key."""

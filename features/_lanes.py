@@ -46,14 +46,6 @@ class Lane:
         return found + n_rows * self.lowest if self.lowest else found
 
 
-@dataclass(frozen=True)
-class Lanes:
-    """Addends of rows, packed: ``words`` are (n_rows,) each, ``lanes`` tell where each addend is."""
-
-    words: tuple[Words, ...]
-    lanes: Mapping[str, Lane]
-
-
 def lay_out(ranges: Mapping[str, tuple[int, int]], most_rows: int) -> dict[str, Lane]:
     """Give every addend a lane, by its smallest and largest value, if at most ``most_rows`` are ever summed."""
     sizes = {name: _size(*bounds, most_rows) for name, bounds in ranges.items()}

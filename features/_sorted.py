@@ -17,7 +17,7 @@ from competitions import Dataset
 from features._chunks import SortedRows, run_starts
 from features._grid import Grid
 from features._groups import Group, full_schema
-from features._lanes import WORD, Lanes, Words, lay_out
+from features._lanes import WORD, Lane, Words, lay_out
 from features._registry import Key
 from features._spans import MOST_TILES
 from features._states import State
@@ -26,39 +26,39 @@ from features._widths import plain_column
 
 MOST_IDS = 2**27  # of a key's column: they are looked up in an array
 BLOCK_ROWS = 2**16  # so that what is made of them stays near the processor
+Ranks = npt.NDArray[np.uint64]  # by id
 _UNSIGNED = (pl.UInt8, pl.UInt16, pl.UInt32, pl.Enum, pl.Boolean)
 _NARROW = (pl.Boolean, pl.Int8, pl.UInt8, pl.Int16, pl.UInt16, pl.Int32, pl.UInt32)
 
 
-def can_sort(group: Group, dataset: Dataset, grid: Grid, rows: pl.DataFrame) -> bool:
+def can_sort(group: Group, dataset: Dataset, grid: Grid, n_rows: int, ranks: Sequence[Ranks]) -> bool:
     """Tell whether every state of the group is a sum of what rows add, or of the clock, and rows fit 64 bits."""
     schema = full_schema(dataset)
+    n_codes = math.prod(int(one[-1]) + 1 for one in ranks)
     return (
-        bool(group.key)
-        and all(_most_id(rows[name]) < MOST_IDS for name in group.key)
+        len(ranks) == len(group.key) > 0
         and not group.carried
         and grid.n_cells <= MOST_TILES
-        and math.prod(n_values(rows, group.key)).bit_length() + sum(_n_bits(rows, grid)) <= WORD
+        and n_codes.bit_length() + sum(_n_bits(n_rows, grid)) <= WORD
         and all(_is_sum(state, schema) or _is_of_clock(state, schema) for state in group.merged)
     )
 
 
-def n_values(rows: pl.DataFrame, key: Key) -> list[int]:
-    """Count the values of each column of a key, null among them."""
-    return [_n_values(rows[name]) for name in key]
+def ranks_of(rows: pl.DataFrame, key: Key) -> list[Ranks]:
+    """Number the ids of each column of a key; columns whose ids are no small numbers are left out."""
+    return [_ranks(_numbers(rows[name].drop_nulls())) for name in key if _most_id(rows[name]) < MOST_IDS]
 
 
-def most_values(rows: pl.DataFrame, key: Key) -> list[int]:
-    """Give no less than ``n_values``, at the price of finding the largest of small numbers."""
-    most = [(_most_id(rows[name]), rows.height) for name in key]
-    return [min(largest + 2, height) for largest, height in most]
+def _ranks(numbers: npt.NDArray[np.uint32]) -> Ranks:
+    known = np.zeros(int(numbers.max(initial=0)) + 1, dtype=np.bool_)
+    known[numbers] = True
+    return (np.cumsum(known) - 1).astype(np.uint64)
 
 
-def _n_values(ids: pl.Series) -> int:
-    """Count small numbers by an array, which is faster than by a hash table."""
-    if _most_id(ids) < MOST_IDS:
-        return int(np.count_nonzero(_known(ids))) + ids.has_nulls()
-    return ids.n_unique()
+def most_values(rows: pl.DataFrame, key: Key) -> int:
+    """Give a bound of the number of keys. Small numbers are not counted, only the largest is found."""
+    most = [(_most_id(rows[name]), rows[name]) for name in key]
+    return math.prod(largest + 2 if largest < MOST_IDS else ids.n_unique() for largest, ids in most)
 
 
 def _most_id(ids: pl.Series) -> int:
@@ -68,21 +68,13 @@ def _most_id(ids: pl.Series) -> int:
     return int(ids.to_physical().max() or 0)  # type: ignore[arg-type]
 
 
-def _known(ids: pl.Series) -> npt.NDArray[np.bool_]:
-    """Tell of every number up to the largest whether it occurs. Null counts as nothing."""
-    numbers = _numbers(ids.drop_nulls())
-    known = np.zeros(int(numbers.max(initial=0)) + 1, dtype=np.bool_)
-    known[numbers] = True
-    return known
-
-
 def _numbers(ids: pl.Series) -> npt.NDArray[np.uint32]:
     return ids.to_physical().cast(pl.UInt32).to_numpy()
 
 
-def _n_bits(rows: pl.DataFrame, grid: Grid) -> tuple[int, int]:
+def _n_bits(n_rows: int, grid: Grid) -> tuple[int, int]:
     """Bits that hold the number of a row, and that of a tile."""
-    return max(rows.height, 2).bit_length(), grid.n_cells.bit_length()
+    return max(n_rows, 2).bit_length(), grid.n_cells.bit_length()
 
 
 def _is_sum(state: State, schema: pl.Schema) -> bool:
@@ -94,29 +86,44 @@ def _is_of_clock(state: State, schema: pl.Schema) -> bool:
 
 
 def sort_rows(
-    group: Group, dataset: Dataset, grid: Grid, rows: pl.DataFrame, references: References
+    group: Group,
+    dataset: Dataset,
+    grid: Grid,
+    rows: pl.DataFrame,
+    ranks: Sequence[Ranks],
+    references: References,
 ) -> SortedRows:
     """Sort rows, which lie in the order of (clock, row). ``can_sort`` tells whether they can be."""
     schema = full_schema(dataset)
-    n_row_bits, n_tile_bits = _n_bits(rows, grid)
+    n_row_bits, n_tile_bits = _n_bits(rows.height, grid)
     if any(rows[name].has_nulls() for name in group.key):
         rows = rows.drop_nulls(group.key)
-    clock = rows["clock"].to_numpy()
-    ends = np.searchsorted(clock, grid.bounds)
+    ends = np.searchsorted(rows["clock"].to_numpy(), grid.bounds)
     tiles = np.repeat(np.arange(grid.n_cells, dtype=np.uint8), np.diff(ends, prepend=0))
-    packed = _codes(rows[: len(tiles)], group.key)
-    for begin, end in _blocks(len(packed)):
-        own = packed[begin:end]
+    rows = rows[: len(tiles)]
+    numbers = [_numbers(rows[name]) for name in group.key]
+    packed = np.empty(rows.height, dtype=np.uint64)
+    for begin, end in _blocks(rows.height):
+        own = _codes([ids[begin:end] for ids in numbers], ranks)
         own <<= np.uint64(n_tile_bits)
         own |= tiles[begin:end]
         own <<= np.uint64(n_row_bits)
         own |= np.arange(begin, end, dtype=np.uint64)
+        packed[begin:end] = own
     packed.sort()
-    addends = _addends(
-        group, rows[: len(tiles)], schema, references, _most_rows(packed, n_row_bits + n_tile_bits)
-    )
+    most_rows = _most_rows(packed, n_row_bits + n_tile_bits)
+    values, lanes = _values(group, rows, schema, references, most_rows)
     whole = {state.name for state in group.merged if state.sums_integers(schema)}
-    return SortedRows(packed, n_row_bits, n_tile_bits, rows.select(group.key), clock, addends, whole, grid)
+    return SortedRows(packed, n_row_bits, n_tile_bits, rows.select(group.key), values, lanes, whole, grid)
+
+
+def _codes(ids: Sequence[npt.NDArray[np.uint32]], ranks: Sequence[Ranks]) -> Words:
+    """Number each row's key, column by column."""
+    codes = np.zeros(len(ids[0]), dtype=np.uint64)
+    for rank, own in zip(ranks, ids, strict=True):
+        codes *= rank[-1] + np.uint64(1)
+        codes += rank.take(own)
+    return codes
 
 
 def _blocks(n_rows: int) -> Iterator[tuple[int, int]]:
@@ -135,34 +142,23 @@ def _most_rows(packed: Words, n_bits: int) -> int:
     return most
 
 
-def _codes(rows: pl.DataFrame, key: Key) -> Words:
-    """Number each row's key, column by column."""
-    codes = np.zeros(rows.height, dtype=np.uint64)
-    for name in key:
-        known, numbers = _known(rows[name]), _numbers(rows[name])
-        n_known, ranks = np.uint64(np.count_nonzero(known)), (np.cumsum(known) - 1).astype(np.uint64)
-        for begin, end in _blocks(rows.height):
-            codes[begin:end] *= n_known
-            codes[begin:end] += ranks.take(numbers[begin:end])
-    return codes
-
-
-def _addends(
+def _values(
     group: Group, rows: pl.DataFrame, schema: pl.Schema, references: References, most_rows: int
-) -> Lanes:
-    """Pack what each row adds to each sum."""
+) -> tuple[Words, dict[str, Lane]]:
+    """Pack what each row adds to each sum, and put its clock beside it."""
     states = [state for state in group.merged if state.operation != "count" and _is_sum(state, schema)]
     added = {state.name: _added(state, schema, references) for state in states}
     lanes = lay_out(_ranges(states, added, rows, schema), most_rows)
     n_words = max((lane.word + 1 for lane in lanes.values()), default=0)
-    words = tuple(np.zeros(rows.height, dtype=np.uint64) for _ in range(n_words))
+    packed = np.zeros((rows.height, 2 ** n_words.bit_length()), dtype=np.uint64)
+    packed[:, n_words] = rows["clock"].to_numpy().view(np.uint64)
     for begin, end in _blocks(rows.height):
         block = rows[begin:end].select(added.values())
         for name, lane in lanes.items():
             values = block[name]
             own = values.cast(pl.Int64).fill_null(0) if values.has_nulls() else values
-            lane.put(own.to_numpy(), words[lane.word][begin:end])
-    return Lanes(words, lanes)
+            lane.put(own.to_numpy(), packed[begin:end, lane.word])
+    return packed, lanes
 
 
 def _added(state: State, schema: pl.Schema, references: References) -> pl.Expr:

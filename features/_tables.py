@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 
@@ -11,7 +12,7 @@ import numpy as np
 import polars as pl
 from polars.exceptions import PolarsError
 
-from competitions import Dataset, LogSlice
+from competitions import Dataset
 from features._accumulate import Accumulator
 from features._catalogue import Catalogue
 from features._errors import FeatureError
@@ -30,6 +31,8 @@ from features._scan import Scan, grid_of
 from features._wide import fits, n_parts_of, sorted_groups, sorted_tables
 from validation import Window
 
+Task = Callable[[], list[KeyTable]]
+
 
 def aggregate_tables(
     catalogue: Catalogue, windows: Iterable[Window], names: Sequence[str]
@@ -44,23 +47,27 @@ def aggregate_tables(
     every = _counted(make_groups(passes, windows, catalogue.dataset), passes)
     _check_mergeable(every, names, passes)
     grid = grid_of(catalogue.dataset, windows, every)
-    read = _reader(catalogue.dataset, every, grid)
-    sorts = sorted_groups(catalogue.dataset, every, grid, windows, read)
-    groups = {name: group for name, group in every.items() if name not in sorts}
-    with ThreadPoolExecutor(1) as pool:  # sorting takes one thread, and grouping the others
-        sorting = {name: pool.submit(sort) for name, sort in sorts.items()}
+    with ThreadPoolExecutor(pl.thread_pool_size()) as pool:
+        read = _reader(catalogue.dataset, every, grid, pool)
+        sorts = sorted_groups(catalogue.dataset, every, grid, windows, read)
+        groups = {name: group for name, group in every.items() if name not in sorts}
+        sorting = {name: pool.submit(sort) for name, sort in sorts.items()}  # while the others are grouped
         cells = _cells(catalogue.dataset, groups, grid, windows, read)
-        wide = {name: rows.result() for name, rows in sorting.items()}
-    del read, sorts, sorting
-    everywhere = _everywhere(catalogue.dataset, groups, grid, windows, cells)
-    for name, group in groups.items():
-        own = [one for one in passes if (one.source, one.key) == name]
-        if own:
-            merge = partial(merged_tables, catalogue.dataset, group, own, grid, windows, everywhere)
-            yield from _side_by_side(merge, cells.pop(name))
-    for name in list(wide):
-        own = [one for one in passes if (one.source, one.key) == name]
-        yield from sorted_tables(wide.pop(name), own, windows, everywhere)
+        del read, sorts
+        everywhere = _everywhere(catalogue.dataset, groups, grid, windows, cells)
+
+        def tasks() -> Iterator[Task]:
+            for name in every:
+                own = [one for one in passes if (one.source, one.key) == name]
+                if name in sorting:
+                    yield from sorted_tables(sorting.pop(name).result(), own, windows, everywhere)
+                elif own:
+                    merge = partial(
+                        merged_tables, catalogue.dataset, groups[name], own, grid, windows, everywhere
+                    )
+                    yield from (partial(merge, part) for part in cells.pop(name))
+
+        yield from _side_by_side(pool, tasks())
 
 
 def _counted(groups: Mapping[GroupName, Group], passes: Sequence[Pass]) -> dict[GroupName, Group]:
@@ -85,24 +92,16 @@ def _check_mergeable(groups: Mapping[GroupName, Group], names: Sequence[str], pa
 
 
 def _reader(
-    dataset: Dataset, groups: Mapping[GroupName, Group], grid: Grid
-) -> Callable[[LogSlice], pl.DataFrame]:
-    """Give the rows of a slice with the columns of all groups; they are read once if they fit into memory."""
+    dataset: Dataset, groups: Mapping[GroupName, Group], grid: Grid, pool: Executor
+) -> Callable[[], Iterable[pl.DataFrame]]:
+    """Give the rows of slice after slice, with the columns of all groups; read once if they fit into memory."""
     groups, _ = plan_rollups(groups, dataset)
     columns = {name for group in groups.values() for name in group.reads}
     read = partial(slice_rows, dataset, columns=columns, until=grid.bounds[-1])
     if not all(fits(dataset, group) for group in groups.values()):
-        return read
-    known: dict[str, pl.DataFrame] = {}
-
-    def once(piece: LogSlice) -> pl.DataFrame:
-        if not piece.digest:  # a table in memory
-            return read(piece)
-        if piece.digest not in known:
-            known[piece.digest] = read(piece)
-        return known[piece.digest]
-
-    return once
+        return lambda: map(read, dataset.slices)
+    known = list(pool.map(read, dataset.slices))
+    return lambda: known
 
 
 def _cells(
@@ -110,15 +109,14 @@ def _cells(
     groups: Mapping[GroupName, Group],
     grid: Grid,
     windows: Sequence[Window],
-    read: Callable[[LogSlice], pl.DataFrame],
+    read: Callable[[], Iterable[pl.DataFrame]],
 ) -> dict[GroupName, list[Cells]]:
     """Group each slice by every key and tile; wide keys in parts, so that hash tables and states stay small."""
     horizon = windows[0].horizon
     groups, rollups = plan_rollups(groups, dataset)
     found: dict[GroupName, list[Cells]] = {}
     partials: dict[GroupName, Partials] = {}
-    for piece in dataset.slices:
-        rows = read(piece)
+    for rows in read():
         for name, group in groups.items():
             if name not in found:
                 index = KeyIndex(group.key, rows.clear().select(*group.key, code=pl.lit(0, pl.UInt32)))
@@ -179,14 +177,12 @@ def _everywhere(
     return scan
 
 
-def _side_by_side(merge: Callable[[Cells], list[KeyTable]], parts: Sequence[Cells]) -> Iterator[KeyTable]:
-    """Merge parts in as many threads as Polars has, a few ahead of who takes the tables, in their order."""
-    n_threads = pl.thread_pool_size()
-    with ThreadPoolExecutor(n_threads) as pool:
-        waiting = [pool.submit(merge, part) for part in parts[:n_threads]]
-        for number in range(len(parts)):
-            tables = waiting[number].result()
-            if number + n_threads < len(parts):
-                waiting.append(pool.submit(merge, parts[number + n_threads]))
-            yield from tables
-            tables.clear()
+def _side_by_side(pool: Executor, tasks: Iterable[Task]) -> Iterator[KeyTable]:
+    """Make tables in all threads, a few ahead of who takes them, in their order."""
+    waiting: deque[Future[list[KeyTable]]] = deque()
+    for task in tasks:
+        waiting.append(pool.submit(task))
+        if len(waiting) > pl.thread_pool_size():
+            yield from waiting.popleft().result()
+    while waiting:
+        yield from waiting.popleft().result()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -11,9 +11,9 @@ import numpy as np
 import polars as pl
 from polars.exceptions import PolarsError
 
-from competitions import Dataset, LogSlice
+from competitions import Dataset
 from features._chunks import Chunk, SortedRows
-from features._grid import Grid
+from features._grid import Grid, make_grid
 from features._groups import Group, GroupName, full_schema, physical
 from features._key_table import KeyTable
 from features._keys import index_of
@@ -24,7 +24,7 @@ from features._rollup import plan_rollups
 from features._running import blamed
 from features._scan import Scan
 from features._shared import finishing
-from features._sorted import can_sort, most_values, n_values, sort_rows
+from features._sorted import can_sort, most_values, ranks_of, sort_rows
 from features._spans import Positions, Slot, Tiles
 from features._states import State
 from validation import Window
@@ -38,7 +38,7 @@ def sorted_groups(
     groups: Mapping[GroupName, Group],
     grid: Grid,
     windows: Sequence[Window],
-    read: Callable[[LogSlice], pl.DataFrame],
+    read: Callable[[], Iterable[pl.DataFrame]],
 ) -> dict[GroupName, Callable[[], SortedRows]]:
     """Find the wide keys whose states are sums, if all of their rows fit into memory, and how to sort them."""
     _, rollups = plan_rollups(groups, dataset)
@@ -47,8 +47,12 @@ def sorted_groups(
     for name, group in groups.items():
         if not group.key or name in rolled or not fits(dataset, group):
             continue
-        rows = pl.concat([read(piece).select(sorted(group.reads)) for piece in dataset.slices])
-        if n_parts_of(dataset, group, grid, rows) == 1 or not can_sort(group, dataset, grid, rows):
+        rows = pl.concat([rows.select(sorted(group.reads)) for rows in read()])
+        if n_parts_of(dataset, group, grid, rows) == 1:
+            continue
+        own_grid = make_grid(windows, [lookback for lookback, _ in group.wanted])
+        ranks = ranks_of(rows, group.key)
+        if not can_sort(group, dataset, own_grid, rows.height, ranks):
             continue
         partials = Partials(group, dataset, index_of((), ()), windows[0].horizon)
         try:
@@ -58,7 +62,7 @@ def sorted_groups(
             raise blamed(group, rows, error, partials.fails_on) from error
         if not partials.watched:
             kept = own.select(sorted(group.reads))
-            found[name] = partial(sort_rows, group, dataset, grid, kept, partials.references)
+            found[name] = partial(sort_rows, group, dataset, own_grid, kept, ranks, partials.references)
     return found
 
 
@@ -70,16 +74,18 @@ def fits(dataset: Dataset, group: Group) -> bool:
 
 def sorted_tables(
     ordered: SortedRows, passes: Sequence[Pass], windows: Sequence[Window], everywhere: Scan
-) -> Iterator[KeyTable]:
-    """Finish the columns of a wide key for every window and lookback, chunk by chunk."""
+) -> Iterator[Callable[[], list[KeyTable]]]:
+    """Finish the columns of a wide key for every window and lookback, chunk by chunk: each can be made by itself."""
     plan = finishing(passes)
     states = [state for one in passes for state in one.states if not state.everywhere]
     asked = {state.name: physical(EVERYTHING, state, everywhere.dataset)[1] for state in states}
 
-    def tables(chunk: Chunk) -> list[KeyTable]:
-        return list(plan.tables(_ChunkPart(chunk, asked, everywhere), windows, ordered.grid))
+    def tables(begin: int, end: int) -> list[KeyTable]:
+        part = _ChunkPart(ordered.chunk(begin, end), asked, everywhere)
+        return list(plan.tables(part, windows, ordered.grid))
 
-    yield from ordered.in_chunks(tables, len(windows) * len(passes))
+    for span in ordered.spans(len(windows) * len(passes)):
+        yield partial(tables, *span)
 
 
 @dataclass(frozen=True)
@@ -118,9 +124,6 @@ def n_parts_of(dataset: Dataset, group: Group, grid: Grid, rows: pl.DataFrame) -
     if not group.key:
         return 1
     n_rows = sum(piece.n_rows or rows.height for piece in dataset.slices)
+    n_keys = min(most_values(rows, group.key), n_rows // 2)
     n_states = sum(len(state.parts(full_schema(dataset))) for state in group.merged)
-    most_keys = PART_BYTES // (grid.n_cells * n_states * 8)
-    if math.prod(most_values(rows, group.key)) <= most_keys:
-        return 1
-    n_keys = min(math.prod(n_values(rows, group.key)), n_rows // 2)
     return max(1, math.ceil(n_keys * grid.n_cells * n_states * 8 / PART_BYTES))
