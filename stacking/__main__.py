@@ -16,8 +16,9 @@ from stacking._ablate import plan_ablation
 from stacking._config_file import check_writable, patterns_of, write_config
 from stacking._gain import plan_gain
 from stacking._inner import words_of
-from stacking._plan import make_plan
-from stacking._refits import Cost, run_base
+from stacking._oof import Done
+from stacking._plan import Plan, make_plan
+from stacking._refits import Cost, base_costs, run_base
 from stacking._select import plan_selection, selection_cost
 from stacking._show import blends_table, cv_table
 from stacking._show_left import (
@@ -73,7 +74,7 @@ def gain(
     plan = make_plan(settings_of(ctx))
     asked = plan_gain(plan, name, model=model, n_seeds=seeds)
     if not dry_run:
-        run_base(plan, asked.model)
+        _base(asked.plan, asked.model)
     _say(asked.costs())
     if dry_run:
         return
@@ -111,7 +112,7 @@ def ablate(
         n_repeats=repeats,
         n_seeds=seeds,
     )
-    base = [] if dry_run else run_base(plan, ablation.model)
+    base = [] if dry_run else _base(plan, ablation.model)
     _say(ablation.costs())
     if dry_run:
         return
@@ -162,6 +163,12 @@ def select_features(
     for remark in selection_remarks(selection, found):
         out.print(remark, markup=False)
     out.print(f"Next: {as_typed(f'-m stacking --config {out_file} cv')}", markup=False)
+
+
+def _base(plan: Plan, model: str) -> list[Done]:
+    """Make the model's own fits, whose time tells that of the others; say first what they are."""
+    _say(base_costs(plan, model))
+    return run_base(plan, model)
 
 
 def _say(costs: Sequence[Cost]) -> None:

@@ -10,7 +10,16 @@ from stacking._differences import Comparison, Measured, measure
 from stacking._oof import Done, Fit
 from stacking._permute import Shuffling, permutation_cost, permuted_scores
 from stacking._plan import Plan
-from stacking._refits import Cost, base_fits, column_costs, fits_on, refit_cost, run_refits, scored_by
+from stacking._refits import (
+    Cost,
+    base_costs,
+    base_fits,
+    column_costs,
+    fits_on,
+    refit_cost,
+    run_refits,
+    scored_by,
+)
 from stacking._units import By, Units, main_model, named_columns, units_of
 
 
@@ -66,9 +75,8 @@ class Ablation:
 
     def costs(self) -> list[Cost]:
         """What is to be made, from the times of the model's own fits and scores if they were ever made."""
-        base, costs = base_fits(self.plan, self.model), column_costs(self.plan, self.columns)
-        if not self.refits and (first := refit_cost(self.plan, base, self.model)).n_made < first.n_all:
-            costs.append(first)
+        base = base_fits(self.plan, self.model)
+        costs = column_costs(self.plan, self.columns) if self.refits else base_costs(self.plan, self.model)
         if self.shuffling is not None:
             costs.append(permutation_cost(self.plan, base, list(self.units.values()), self.shuffling))
         if self.refits:

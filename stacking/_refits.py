@@ -104,6 +104,12 @@ def column_costs(plan: Plan, columns: Sequence[str]) -> list[Cost]:
     return [Cost("feature columns of windows", every, every - n_missing, None)] if n_missing else []
 
 
+def base_costs(plan: Plan, model: str) -> list[Cost]:
+    """What ``run_base`` has to make; nothing if all is in the store."""
+    fits = refit_cost(plan, base_fits(plan, model), model)
+    return [*column_costs(plan, plan.columns[model]), *([fits] if fits.n_made < fits.n_all else [])]
+
+
 def refit_cost(plan: Plan, fits: Sequence[Fit], model: str) -> Cost:
     """Estimate from the seconds that the base fits took: as long a column, as many at a time as fits run.
 
