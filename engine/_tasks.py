@@ -17,7 +17,7 @@ from engine._recipe import Recipe
 from engine._settings import Settings
 from engine._store import Store
 from engine._threads import capped_threads
-from engine._worker import STARTED, Outcome, attempt, start_worker
+from engine._worker import Outcome, attempt, loaded_at, start_worker
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def _run_in_processes(jobs: Sequence[Job], n_workers: int, n_threads: int, stage
         for number, job in enumerate(jobs):
             if has_failed:
                 return
-            yield delayed(attempt)(number, job.name, job.run, job.args, STARTED)
+            yield delayed(attempt)(number, job.name, job.run, job.args, loaded_at())
 
     parallel = Parallel(
         n_jobs=n_workers,

@@ -11,6 +11,7 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from engine._errors import SamewiseError, TaskError
@@ -21,9 +22,19 @@ _PR_SET_PDEATHSIG = 1
 _PATIENCE = 0.5  # seconds between two looks at the parent
 
 
-STARTED = time.time_ns()
-
 _looked_at: set[str] = set()  # modules of this worker that are as old as the parent's
+
+
+@cache
+def loaded_at() -> int:
+    """When this process began to load its code, in nanoseconds since 1970.
+
+    Not a constant: digests of code hold constants by their values, and would be others in every process.
+    """
+    return time.time_ns()
+
+
+loaded_at()
 
 
 @dataclass(frozen=True)

@@ -211,7 +211,7 @@ def fine():
     return 1
 
 if __name__ == "__main__":
-    _tasks.STARTED = 0  # every file is younger than this run
+    _tasks.loaded_at = lambda: 0  # every file is younger than this run
     run_jobs("stage", [Job("a", fine), Job("b", fine)], Settings(threads=2))
 """
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +22,7 @@ from features import (
     FeatureError,
     Log,
     Registry,
+    _audit_stored,
     aggregate,
     bind_catalogue,
     compute_features,
@@ -29,7 +34,7 @@ from features import (
     table,
     total,
 )
-from features._audit_drift import adversarial_auc
+from features._audit_drift import JointDrift, adversarial_auc, drift_findings, drift_of, joint_findings
 from features._audit_ranges import NOT_NEGATIVE, RATE, range_of
 from features._audit_rows import Rows, stored_rows
 from features._audit_small import sampled_pairs, small_dataset
@@ -37,6 +42,8 @@ from features._audit_stored import stored_audit
 from features._audit_values import value_findings
 from tests.features.planting import one_aggregate, one_pair_feature
 from validation import Folds, window_pairs
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(
@@ -166,3 +173,95 @@ def test_audit_is_stored_and_judges_stored_values(timed: Dataset, folds: Folds, 
     assert again.about["created"] == second.about["created"]
     assert again.findings == second.findings
     assert store.pointed("audit") is not None
+
+
+def test_another_process_finds_the_stored_audit() -> None:
+    script = "from features._audit_stored import _code; print(_code())"
+    ran = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == _audit_stored._code()
+
+
+def test_an_audit_is_made_anew_where_its_findings_would_be_others(
+    timed: Dataset, folds: Folds, settings: Settings
+) -> None:
+    def key(**options: Any) -> str:
+        registry = one_pair_feature(lambda item_id: item_id.cast(pl.Float64), **options)
+        catalogue = bind_catalogue(timed, registry)
+        return _audit_stored.audit_recipe(catalogue, folds, catalogue.columns, settings, full=False).key
+
+    assert key() == key()
+    assert key(range=(0, 2)) != key()
+
+
+def test_the_small_log_has_the_pairs_of_the_real_one(timed: Dataset, folds: Folds) -> None:
+    window = folds.final.train[-1]
+    competition = replace(timed.competition, select_pairs=_first_of_each_user)
+    dataset = replace(timed, competition=competition)
+    small = small_dataset(dataset, [window, folds.final.eval], n_rows=40)
+    rows = small.log.select("row").collect()
+    whole = window_pairs(dataset, window)
+    found = window_pairs(small, window)
+    assert found.height < whole.height
+    assert found.equals(whole.join(rows, left_on="pair_id", right_on="row", how="semi"))
+
+
+def _first_of_each_user(targets: pl.LazyFrame) -> pl.LazyFrame:
+    return targets.filter(pl.col("row") == pl.col("row").min().over("user_id"))
+
+
+def drifting(n: int = 400) -> Rows:
+    """Train and test rows of many users: ``moves`` is far higher in the test, ``stays`` is not."""
+    table = pl.DataFrame({"pair_id": range(2 * n), "user_id": range(2 * n), "window": [0] * n + [1] * n})
+    noise = pl.int_range(pl.len()).shuffle(seed=5).cast(pl.Float32)
+    later = pl.when(pl.col("window") == 1).then(10.0 * n).otherwise(0.0)
+    table = table.with_columns(relevance=pl.lit(None, pl.Int8), stays=noise, moves=(noise + later))
+    return Rows(table.filter(window=0), table.filter(window=1), ("stays", "moves"), "a test")
+
+
+@pytest.mark.parametrize("is_input", [True, False])
+def test_only_what_models_read_is_warned_of_for_its_drift(is_input: bool, timed: Dataset) -> None:
+    registry = Registry()
+
+    @per_pair(registry=registry)
+    def stays(item_id: pl.Expr) -> pl.Expr:
+        """A number."""
+        return item_id
+
+    @per_pair(model_input=is_input, registry=registry)
+    def moves(item_id: pl.Expr) -> pl.Expr:
+        """A number."""
+        return item_id
+
+    catalogue, found = bind_catalogue(timed, registry), drifting()
+    drifts = {name: drift_of(found, name) for name in found.names}
+    named = [(f.column, f.check) for f in drift_findings(catalogue, found, drifts, "user_id")]
+    assert named == ([("moves", "drifts from train to test")] if is_input else [])
+
+
+@pytest.mark.parametrize(("train", "n_warnings"), [(0.6, 1), (0.94, 0), (None, 0)])
+def test_all_together_are_warned_of_only_against_train_windows(
+    train: float | None, n_warnings: int, timed: Dataset
+) -> None:
+    catalogue = bind_catalogue(timed, one_pair_feature(lambda item_id: item_id * 2))
+    found = joint_findings(catalogue, JointDrift(0.95, train, ("planted",)))
+    assert [f.severity for f in found] == ["warning"] * n_warnings
+
+
+def test_what_no_model_reads_is_told_to_repeat_what_models_read(timed: Dataset) -> None:
+    registry = Registry()
+
+    @per_pair(model_input=False, registry=registry)
+    def a_stone(item_id: pl.Expr) -> pl.Expr:
+        """A number."""
+        return item_id * 2
+
+    @per_pair(registry=registry)
+    def read_by_models(item_id: pl.Expr) -> pl.Expr:
+        """The same."""
+        return item_id * 2
+
+    catalogue, x = bind_catalogue(timed, registry), np.arange(50)
+    frame = pl.DataFrame({"a_stone": x * 2, "read_by_models": x * 2})
+    (finding,) = value_findings(catalogue, rows(frame, ("a_stone", "read_by_models")))
+    assert finding.column == "a_stone"
+    assert finding.todo == "no model reads it: read read_by_models in its place"
