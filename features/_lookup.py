@@ -44,9 +44,12 @@ class Ranks:
 
     def of(self, rows: pl.DataFrame) -> npt.NDArray[np.uint32]:
         """Rank of the id in each row; 0 where it is null or in no key."""
-        beyond = len(self.by_id) - 1
-        ids = _ids(rows[self.name]).fill_null(beyond).to_numpy()
-        return self.by_id.take(ids, mode="clip")
+        return _taken(self.by_id, rows[self.name])
+
+
+def _taken(by_id: npt.NDArray[np.uint32], ids: pl.Series) -> npt.NDArray[np.uint32]:
+    """Look ids up; the last entry is for what is null or lies beyond."""
+    return by_id.take(_ids(ids).fill_null(len(by_id) - 1).to_numpy(), mode="clip")
 
 
 def _ids(column: pl.Series) -> pl.Series:
@@ -68,7 +71,7 @@ class Lookup:
     def codes(self, rows: pl.DataFrame) -> Codes:
         """Number of each row's key."""
         if len(self.ranks) == 1:
-            return self._table.take(self.ranks[0].of(rows))
+            return _taken(self._by_id, rows[self.ranks[0].name])
         codes = np.full(rows.height, self.n_keys, dtype=np.uint32)
         chosen, own = self.found(rows)
         codes[chosen] = own
@@ -76,6 +79,10 @@ class Lookup:
 
     def found(self, rows: pl.DataFrame) -> tuple[Rows, Codes]:
         """Give the positions of the rows that have some key, ascending, and its number in each."""
+        if len(self.ranks) == 1:
+            codes = self.codes(rows)
+            chosen = np.flatnonzero(codes < self.n_keys)
+            return chosen, codes.take(chosen)
         place = _places(rows, self.ranks)
         if self._n_places <= MOST_PLACES:
             chosen = np.flatnonzero(self._is_some.take(place))
@@ -95,6 +102,11 @@ class Lookup:
         table = np.full(self._n_places, self.n_keys, dtype=np.uint32)
         table[self.places] = np.arange(self.n_keys, dtype=np.uint32)
         return table
+
+    @cached_property
+    def _by_id(self) -> Codes:
+        """Number of each id of the only column."""
+        return self._table.take(self.ranks[0].by_id)
 
     @cached_property
     def _n_bits(self) -> int:

@@ -93,6 +93,22 @@ def test_other_columns_and_windows_take_what_is_there(
         check_stored(window, NAMES, store)
 
 
+def test_parts_that_were_cut_more_finely_serve_as_well(
+    found: list[bool], store: Store, settings: Settings
+) -> None:
+    """But for decayed sums, which are weighed from where their tile ends."""
+    cases = [case for case in MERGED if not case.startswith("pulled_")]
+    names = [block.column(case) for block in BLOCKS if not block.lookback for case in cases]
+    catalogue = catalogue_of(sliced())
+    compute_features(catalogue, [EARLY, LATE], names, store, settings)
+    store.prune(kinds=["feature"], is_dry_run=False)
+    found.clear()
+    compute_features(catalogue, [LATE], names, store, settings)
+    assert len(found) >= 6
+    assert all(found)
+    check_stored(LATE, names, store)
+
+
 def test_lost_and_damaged_parts_are_made_again(store: Store, settings: Settings) -> None:
     catalogue = catalogue_of(sliced())
     compute_features(catalogue, [LATE], NAMES, store, settings)
