@@ -12,9 +12,6 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from sklearn.metrics import roc_auc_score
 
 from competitions import Dataset
 from engine import Settings, Store
@@ -34,7 +31,6 @@ from features import (
     table,
     total,
 )
-from features._audit_drift import JointDrift, adversarial_auc, drift_findings, drift_of, joint_findings
 from features._audit_ranges import NOT_NEGATIVE, RATE, range_of
 from features._audit_rows import Rows, stored_rows
 from features._audit_small import sampled_pairs, small_dataset
@@ -136,17 +132,6 @@ def test_near_duplicate_names_the_one_it_repeats(timed: Dataset) -> None:
     assert "-1.00000 with first_one (test_audit_values.py:" in finding.evidence
 
 
-NUMBERS = st.lists(st.sampled_from([None, 0.0, 1.0, 1.5, 7.0]), min_size=1, max_size=12)
-
-
-@given(NUMBERS, NUMBERS)
-def test_adversarial_auc_is_that_of_scikit_learn(train: list[float | None], test: list[float | None]) -> None:
-    values = [-1.0 if value is None else value for value in (*train, *test)]
-    auc = roc_auc_score([0] * len(train) + [1] * len(test), values)
-    found = adversarial_auc(pl.Series(train, dtype=pl.Float64), pl.Series(test, dtype=pl.Float64))
-    assert found == pytest.approx(max(auc, 1 - auc))
-
-
 def test_small_log_keeps_users_whole_and_windows_filled(timed: Dataset, folds: Folds) -> None:
     window = folds.final.train[-1]
     small = small_dataset(timed, [window, folds.final.eval], n_rows=150)
@@ -207,44 +192,6 @@ def test_the_small_log_has_the_pairs_of_the_real_one(timed: Dataset, folds: Fold
 
 def _first_of_each_user(targets: pl.LazyFrame) -> pl.LazyFrame:
     return targets.filter(pl.col("row") == pl.col("row").min().over("user_id"))
-
-
-def drifting(n: int = 400) -> Rows:
-    """Train and test rows of many users: ``moves`` is far higher in the test, ``stays`` is not."""
-    table = pl.DataFrame({"pair_id": range(2 * n), "user_id": range(2 * n), "window": [0] * n + [1] * n})
-    noise = pl.int_range(pl.len()).shuffle(seed=5).cast(pl.Float32)
-    later = pl.when(pl.col("window") == 1).then(10.0 * n).otherwise(0.0)
-    table = table.with_columns(relevance=pl.lit(None, pl.Int8), stays=noise, moves=(noise + later))
-    return Rows(table.filter(window=0), table.filter(window=1), ("stays", "moves"), "a test")
-
-
-@pytest.mark.parametrize("is_input", [True, False])
-def test_only_what_models_read_is_warned_of_for_its_drift(is_input: bool, timed: Dataset) -> None:
-    registry = Registry()
-
-    @per_pair(registry=registry)
-    def stays(item_id: pl.Expr) -> pl.Expr:
-        """A number."""
-        return item_id
-
-    @per_pair(model_input=is_input, registry=registry)
-    def moves(item_id: pl.Expr) -> pl.Expr:
-        """A number."""
-        return item_id
-
-    catalogue, found = bind_catalogue(timed, registry), drifting()
-    drifts = {name: drift_of(found, name) for name in found.names}
-    named = [(f.column, f.check) for f in drift_findings(catalogue, found, drifts, "user_id")]
-    assert named == ([("moves", "drifts from train to test")] if is_input else [])
-
-
-@pytest.mark.parametrize(("train", "n_warnings"), [(0.6, 1), (0.94, 0), (None, 0)])
-def test_all_together_are_warned_of_only_against_train_windows(
-    train: float | None, n_warnings: int, timed: Dataset
-) -> None:
-    catalogue = bind_catalogue(timed, one_pair_feature(lambda item_id: item_id * 2))
-    found = joint_findings(catalogue, JointDrift(0.95, train, ("planted",)))
-    assert [f.severity for f in found] == ["warning"] * n_warnings
 
 
 def test_what_no_model_reads_is_told_to_repeat_what_models_read(timed: Dataset) -> None:
