@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import polars as pl
 
@@ -51,3 +53,10 @@ def pairs_of(log: pl.DataFrame) -> pl.DataFrame:
     """Every user with every clip, and a user whom the log does not have."""
     users = pl.DataFrame({"user_id": [*log["user_id"].unique().sort(), 9999]}, schema={"user_id": pl.UInt32})
     return users.join(items(), how="cross").with_row_index("pair_id")
+
+
+def assert_alone_as_in_bulk(fitted: Any, pairs: pl.DataFrame, step: int) -> None:
+    """Every ``step``-th pair alone gives the bits that it gives among all."""
+    values = fitted.transform(pairs)
+    for at in range(0, pairs.height, step):
+        assert fitted.transform(pairs[at : at + 1]).equals(values[at : at + 1])

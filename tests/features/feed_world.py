@@ -16,6 +16,7 @@ WINDOW = Window(cutoff=1700, start=1700, until=2000)
 HORIZON = 300
 FAMILIES = (
     "counters", "rates", "trends", "affinity", "audience", "cross_counters", "backoff", "rhythm", "exposure",
+    "engagement",
 )  # fmt: skip
 
 

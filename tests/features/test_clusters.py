@@ -9,7 +9,7 @@ import pytest
 from features import clusters
 from features.clusters import STRENGTH, STRENGTH_OF_USER, ClusterRates, Clusters, ContentCluster
 from features.vectors import as_vectors, item_vectors, unit
-from tests.features.feed_logs import WINDOW, items, log_of, pairs_of
+from tests.features.feed_logs import WINDOW, assert_alone_as_in_bulk, items, log_of, pairs_of
 
 
 @pytest.fixture(autouse=True)
@@ -66,12 +66,9 @@ def test_rates_are_pulled_to_those_of_all_and_of_the_user() -> None:
 
 def test_one_pair_alone_gets_what_all_get() -> None:
     log = log_of(300)
-    pairs = pairs_of(log)
     for model in (ClusterRates(), ContentCluster()):
         model.fit(log.lazy(), WINDOW)
-        values = model.transform(pairs)
-        for at in range(0, pairs.height, 29):
-            assert model.transform(pairs[at : at + 1]).equals(values[at : at + 1])
+        assert_alone_as_in_bulk(model, pairs_of(log), step=29)
 
 
 @pytest.mark.parametrize("n_rows", [0, 1])

@@ -17,7 +17,7 @@ from features._audit import audit_window
 from features.content import LEFT, WATCHED, Content
 from features.vectors import as_vectors, item_vectors
 from features.warmth import STRENGTH
-from tests.features.feed_logs import CONTENT, WINDOW, items, log_of, pairs_of
+from tests.features.feed_logs import CONTENT, WINDOW, assert_alone_as_in_bulk, items, log_of, pairs_of
 
 Vector = npt.NDArray[np.float64]
 
@@ -105,13 +105,9 @@ def test_cosines_are_those_of_plain_loops() -> None:
 
 
 def test_one_pair_alone_gets_what_all_get() -> None:
-    log = log_of(300)
-    pairs = pairs_of(log)
-    model = Content()
+    log, model = log_of(300), Content()
     model.fit(log.lazy(), WINDOW)
-    values = model.transform(pairs)
-    for at in range(0, pairs.height, 17):
-        assert model.transform(pairs[at : at + 1]).equals(values[at : at + 1])
+    assert_alone_as_in_bulk(model, pairs_of(log), step=17)
 
 
 def test_vectors_that_are_unknown_have_no_direction() -> None:

@@ -19,6 +19,7 @@ from features.covisitation import FADING, Covisits
 from features.covisitation_watched import WATCHED, WatchedCovisits
 from features.warmth import STRENGTH
 from features.weightings import K1, SMOOTHING, B
+from tests.features.feed_logs import assert_alone_as_in_bulk
 
 WINDOW = Window(cutoff=400, start=400, until=500)
 Cells = dict[tuple[int, int], float]
@@ -165,12 +166,9 @@ def test_watched_clips_are_weighted_by_warmth() -> None:
 
 def test_one_pair_alone_gets_what_all_get() -> None:
     log = log_of(300)
-    pairs = pairs_of(log)
     for model in (Covisits("item_id", "like"), WatchedCovisits("source_id"), WatchedCovisits("item_id")):
         model.fit(log.lazy(), WINDOW)
-        values = model.transform(pairs)
-        for at in range(0, pairs.height, 41):
-            assert model.transform(pairs[at : at + 1]).equals(values[at : at + 1])
+        assert_alone_as_in_bulk(model, pairs_of(log), step=41)
 
 
 def test_unseen_users_and_items_are_null() -> None:
