@@ -34,7 +34,8 @@ class FittedLevelTwo:
         found = self.fitted.report.importance
         shares = {m: sum(found.get(f"{PREFIX}{m}__{c}", 0.0) for c in ("share", "z")) for m in self.models}
         total = sum(shares.values())
-        return {m: v / total if total else 1 / len(shares) for m, v in shares.items()}
+        # Of trees that never change a prediction, such as those of groups of one pair, the importance is NaN.
+        return {m: v / total if total > 0 else 1 / len(shares) for m, v in shares.items()}
 
     def predict(self, frame: ScoreFrame) -> Scores:
         """Raw scores of the trees, (n_pairs,)."""

@@ -93,6 +93,13 @@ def test_labels_of_one_class_give_a_constant() -> None:
     assert fitted.weights == {"a": 0.5, "b": 0.5}
 
 
+def test_groups_of_one_pair_teach_nothing_and_the_weights_say_so() -> None:
+    oof = planted(30, n_pairs=1)
+    fitted = SMALL.fit(oof, CONTEXT)
+    assert np.isfinite(fitted.predict(oof.without_labels())).all()
+    assert fitted.weights == {"a": 0.5, "b": 0.5}
+
+
 def test_a_feature_with_the_name_of_a_score_column_is_refused() -> None:
     oof = planted(6)
     stored = StoredColumns({"oof__a__share": pl.Float32()}, lambda _: oof.table["a"], oof.table["pair_id"])
