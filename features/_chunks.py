@@ -63,7 +63,7 @@ class SortedRows:
         values = self.values.take(rows, axis=0)
         clock = values[:, n_words].view(np.int64)
         return Chunk(
-            self.keys[rows.take(starts.take(first_cell))],
+            self.keys[pl.Series(rows.take(starts.take(first_cell)).astype(np.uint32))],
             first_cell,
             np.bitwise_or.reduceat(dtype.type(1) << tile.astype(dtype), first_cell),
             np.append(starts, len(part)),
@@ -122,9 +122,8 @@ class Chunk:
 
     def states(self, wanted: Sequence[tuple[Slot, Positions]], asked: Mapping[str, State]) -> pl.DataFrame:
         """Give states, by the names to give them, for some keys in each of several slots, one below the other."""
-        spans = [(self.grid.cells(*slot), keys) for slot, keys in wanted]
-        begin = np.concatenate([self._cells_before(first, keys) for (first, _), keys in spans])
-        end = np.concatenate([self._cells_before(until, keys) for (_, until), keys in spans])
+        spans = [self._cells(*self.grid.cells(*slot), keys) for slot, keys in wanted]
+        begin, end = (np.concatenate(ends) for ends in zip(*spans, strict=True))
         n_rows = self.n_before.take(end) - self.n_before.take(begin)
         words = [sums.take(end) - sums.take(begin) for sums in self.sums]
         made: dict[str, pl.Series] = {}
@@ -147,8 +146,9 @@ class Chunk:
         part = pl.Series(state.name, lane.total(words[lane.word], n_rows))
         return state.composed([part], is_whole=state.name in self.whole)
 
-    def _cells_before(self, tile: int, keys: Positions) -> Positions:
-        """Count the cells before a tile of each key."""
-        below = self.tiles.take(keys) & self.tiles.dtype.type((1 << tile) - 1)
-        n_below: npt.NDArray[np.uint8] = np.bitwise_count(below)
-        return self.first_cell.take(keys) + n_below
+    def _cells(self, first: int, until: int, keys: Positions) -> tuple[Positions, Positions]:
+        """Give the cells of some tiles of each key: from which, to before which."""
+        begin, tiles = self.first_cell.take(keys), self.tiles.take(keys)
+        ends = (tiles & self.tiles.dtype.type((1 << tile) - 1) for tile in (first, until))
+        n_before_first, n_before_until = (np.bitwise_count(below) for below in ends)
+        return begin + n_before_first, begin + n_before_until

@@ -30,11 +30,12 @@ def guarded(frame: pl.DataFrame, values: Sequence[pl.Expr], columns: Sequence[Fe
     frame = _with_spreads(frame, columns)
     try:
         found = frame.with_columns(values).select(column.name for column in columns)
+        strange = _not_finite(found, columns)
         # A second step: within one expression, to ask whether a value is finite would compute it twice.
         return found.with_columns(
             column.finished(pl.col(column.name))
             for column in columns
-            if column.dtype.is_float() or column.fill is not None
+            if column.name in strange or column.fill is not None
         )
     except PolarsError as error:
         for column, value in zip(columns, values, strict=True):
@@ -46,6 +47,13 @@ def guarded(frame: pl.DataFrame, values: Sequence[pl.Expr], columns: Sequence[Fe
                     todo="mend the expression, or declare another dtype",
                 ) from its_own
         raise FeatureError(f"Features {[c.name for c in columns]} failed together: {error}") from error
+
+
+def _not_finite(values: pl.DataFrame, columns: Sequence[FeatureColumn]) -> set[str]:
+    """Name the columns that have some value, not null, that is no finite number: they are few."""
+    names = [column.name for column in columns if column.dtype.is_float()]
+    is_finite = values.select(pl.col(name).is_finite().all() for name in names)
+    return {name for name in names if not is_finite[name].item()}
 
 
 def _with_spreads(frame: pl.DataFrame, columns: Sequence[FeatureColumn]) -> pl.DataFrame:

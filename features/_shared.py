@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+import numpy as np
 import polars as pl
 
 from features._column import AggregateBody, FeatureColumn
@@ -70,7 +71,7 @@ class Finishing:
             yield from self._tables(part, layout)
 
     def _tables(self, part: KeyPart, layout: Layout) -> Iterator[KeyTable]:
-        keys = part.keys[layout.keys] if part.keys.width else part.keys
+        keys = part.keys[pl.Series(layout.keys.astype(np.uint32))] if part.keys.width else part.keys
         found = {slot: [layout.picked(keys, slot)] for slot in layout.spans}
         for common in self.commons:
             own = layout.only(common.names)

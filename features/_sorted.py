@@ -151,8 +151,9 @@ def _values(
     lanes = lay_out(_ranges(states, added, rows, schema), most_rows)
     n_words = max((lane.word + 1 for lane in lanes.values()), default=0)
     packed = np.zeros((rows.height, 2 ** n_words.bit_length()), dtype=np.uint64)
-    packed[:, n_words] = rows["clock"].to_numpy().view(np.uint64)
+    clock = rows["clock"].to_numpy().view(np.uint64)
     for begin, end in _blocks(rows.height):
+        packed[begin:end, n_words] = clock[begin:end]
         block = rows[begin:end].select(added.values())
         for name, lane in lanes.items():
             values = block[name]
