@@ -85,7 +85,7 @@ def _windows(card: Card) -> Table:
 
 def _bars(card: Card) -> Table:
     labels = card.distribution.labels
-    table = _table(f"Distribution, from {labels[0]} to {labels[-1]}", "", "most in")
+    table = _table(f"Distribution: {labels[0]} ... {labels[-1]}", "", "most in")
     table.columns[1].justify = "left"
     for window in card.windows:
         shares = card.distribution.of(window.title)

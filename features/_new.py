@@ -71,7 +71,7 @@ def _taken_by(name: str, kind: Kind, catalogue: Catalogue, folder: Path) -> str:
         return "a column that every feature may read"
     files = {path.stem.lower() for path in folder.iterdir()}
     if name in files:
-        return f"{folder / name} or a file of that name exists"
+        return f"the folder {folder.name} has a file of that name"
     # A file of this name would stand where the package's own name was: features/mean.py hides features.mean.
     if hasattr(features, name) or find_spec(name) is not None:
         return "a package, a module or a name of `features`"
