@@ -82,12 +82,17 @@ class Weights:
 
 
 def sample_of_groups(oof: ScoreFrame, most_rows: int, seed: int) -> ScoreFrame:
-    """Draw whole groups, in a random order, until they have ``most_rows`` rows; all of them if they have no more."""
+    """Draw whole groups, in a random order, until they have ``most_rows`` rows, or one if it has more.
+
+    All of them if they have no more rows.
+    """
     if oof.table.height <= most_rows:
         return oof
     sizes = oof.table.group_by(oof.group).len().sort(oof.group)
     order = np.random.default_rng(seed).permutation(sizes.height)
-    drawn = order[np.cumsum(sizes["len"].to_numpy()[order]) <= most_rows]
+    fits = np.cumsum(sizes["len"].to_numpy()[order]) <= most_rows
+    fits[0] = True
+    drawn = order[fits]
     rows = oof.table.select(pl.int_range(pl.len(), dtype=pl.UInt32).alias("position"), *oof.group)
     kept = rows.join(sizes[np.sort(drawn)], on=oof.group, how="semi", maintain_order="left")
     return oof.at(kept["position"])

@@ -111,8 +111,8 @@ def _cv_part(manifest: Manifest) -> Iterator[RenderableType]:
 
 
 def _chosen_line(manifest: Manifest) -> Text:
-    weights = " + ".join(f"{weight:.2f} {name}" for name, weight in manifest.weights.items() if weight > 0)
-    what = f"  {manifest.chosen}" + (f" = {weights}" if weights else "")
+    shares = ", ".join(f"{share:.2f} {name}" for name, share in manifest.weights.items() if share > 0)
+    what = f"  {manifest.chosen}" + (f": {shares}" if shares else "")
     return Text.assemble((cv_words(manifest.chosen_cv), "bold"), (what, "dim"))
 
 

@@ -174,10 +174,10 @@ def test_the_search_looks_at_whole_groups_up_to_a_number_of_rows(most_rows: int,
     if most_rows >= oof.table.height:
         assert some is oof
         return
-    assert some.table.height <= most_rows
+    assert some.table.height <= max(most_rows, 8)  # one group at least
     assert set(some.table.group_by(oof.group).len()["len"]) <= {8}
     assert some.table.equals(oof.table.filter(pl.col("pair_id").is_in(some.table["pair_id"].implode())))
-    assert some.table.height > most_rows - 8
+    assert some.table.height > max(most_rows - 8, 0)
 
 
 def test_weights_of_a_sample_serve_all_rows() -> None:
