@@ -127,14 +127,15 @@ def test_keys_that_come_in_parts_come_once(monkeypatch: pytest.MonkeyPatch, key:
     assert check_tables(cut(whole(rows), rows, [1, 50]), rows, [window_at(5), window_at(END)], blocks) > 1
 
 
-@pytest.mark.parametrize("part_bytes", [2**11, 2**27])
+@pytest.mark.parametrize(("part_bytes", "at_once"), [(2**11, 32), (2**27, 32), (2**27, 2)])
 @pytest.mark.parametrize("key", [("user_id",), ("guest", "room")], ids=str)
 def test_lookbacks_and_cutoffs_share_what_is_the_same(
-    monkeypatch: pytest.MonkeyPatch, key: tuple[str, ...], part_bytes: int
+    monkeypatch: pytest.MonkeyPatch, key: tuple[str, ...], part_bytes: int, at_once: int
 ) -> None:
     """Keys with rows in few tiles have the same rows in many spans: their values are made once and handed out."""
     monkeypatch.setattr("features._wide.PART_BYTES", part_bytes)
     monkeypatch.setattr("features._merged.BLOCK", 3)
+    monkeypatch.setattr("features._shared.AT_ONCE", at_once)
     rows = rows_of(17, 70)
     blocks = [block for block in TABLED if block.key == key]
     windows = [window_at(hour) for hour in (5, 8, END)]
@@ -163,10 +164,13 @@ SUMMED = [
 
 @settings(SEARCH, max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    seed=st.integers(0, 10**6), n=st.integers(1, 90), key=st.sampled_from([("guest", "room"), ("device",)])
+    seed=st.integers(0, 10**6),
+    n=st.integers(1, 90),
+    key=st.sampled_from([("guest", "room"), ("device",)]),
+    at_once=st.sampled_from([2, 32]),
 )
 def test_sorted_rows_give_what_pairs_of_each_key_get(
-    monkeypatch: pytest.MonkeyPatch, seed: int, n: int, key: tuple[str, ...]
+    monkeypatch: pytest.MonkeyPatch, seed: int, n: int, key: tuple[str, ...], at_once: int
 ) -> None:
     """Rows of wide keys are sorted instead of grouped, and several sums added up in one number."""
     ordered: list[object] = []
@@ -177,6 +181,7 @@ def test_sorted_rows_give_what_pairs_of_each_key_get(
 
     monkeypatch.setattr("features._wide.PART_BYTES", 1)
     monkeypatch.setattr("features._wide.sort_rows", watched)
+    monkeypatch.setattr("features._shared.AT_ONCE", at_once)
     monkeypatch.setattr("features._chunks.CHUNK_CELLS", 1)
     monkeypatch.setattr("features._chunks.CHUNK_ROWS", (7, 7))
     rows = rows_of(seed, n)
