@@ -118,5 +118,5 @@ def _duplicate(catalogue: Catalogue, both: pl.DataFrame, first: str, second: str
     evidence = f"rank correlation {alike:.5f} with {first} ({known.declaration.place}): says the same{turned}{example}"
     todo = "leave one of the two out: features.exclude in config.toml"
     if not column.is_model_input:
-        todo = f"no model reads it: read {first} in its place"
+        todo = f"no model reads it: if it is the same number, read {first} in its place"
     return found_in(column, DUPLICATE, evidence, todo, severity="warning")

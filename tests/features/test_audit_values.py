@@ -211,4 +211,4 @@ def test_what_no_model_reads_is_told_to_repeat_what_models_read(timed: Dataset) 
     frame = pl.DataFrame({"a_stone": x * 2, "read_by_models": x * 2})
     (finding,) = value_findings(catalogue, rows(frame, ("a_stone", "read_by_models")))
     assert finding.column == "a_stone"
-    assert finding.todo == "no model reads it: read read_by_models in its place"
+    assert finding.todo == "no model reads it: if it is the same number, read read_by_models in its place"
