@@ -67,8 +67,8 @@ def _head(families: Mapping[Path, Sequence[Declaration]], catalogues: Mapping[st
     return [
         "# The feature catalogue",
         "",
-        f"Written by `{COMMAND}` from the files in `features/`; the tests hold it to be current. Edit the docstrings",
-        "there, not this page. `python -m features list` shows the columns of the competition at hand,",
+        f"Written by `{COMMAND}` from the files in `features/`; `make check` holds it to be current. Edit the",
+        "docstrings there, not this page. `python -m features list` shows the columns of the competition at hand,",
         "`python -m features card NAME` what one is worth, `python -m features new NAME` begins another.",
         "",
         "A feature function gives one column for each key and lookback, output and variant, or bound name. A lookback",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from types import FunctionType
 from typing import Any
 
@@ -14,10 +14,8 @@ from hypothesis import strategies as st
 from competitions import Dataset
 from features import (
     Aggregate,
-    FeatureError,
     KeyTable,
     Log,
-    Lookback,
     Registry,
     Window,
     aggregate,
@@ -25,14 +23,10 @@ from features import (
     bind_catalogue,
     compute_windows,
     count,
-    decayed,
     horizon,
-    last,
-    raw,
     total,
 )
 from features._sorted import sort_rows
-from tests.features.small_logs import one_column
 from tests.features.tile_cases import CASES
 from tests.features.tile_logs import END, HOUR, PAIR_SCHEMA, cut, rows_of, whole, window_at
 from tests.features.tile_oracle import BLOCKS, SPANS, Block, catalogue_of, differing
@@ -211,7 +205,7 @@ def test_columns_of_one_finish_come_by_each_name_that_asks_for_them() -> None:
         named = FunctionType(body.__code__, body.__globals__, name)
         named.__doc__ = body.__doc__
         aggregate(keys=["user_id"], lookbacks=lookbacks, registry=registry)(named)
-    catalogue = bind_catalogue(whole(ROWS), registry)
+    catalogue = bind_catalogue(whole(rows_of(3, 40)), registry)
     tables = list(aggregate_tables(catalogue, [window_at(5), window_at(END)], list(catalogue.columns)))
     names = {one.lookback.text: one.values.columns[1:] for one in tables}
     assert names == {"": ["a__user_id", "c__user_id"], "h2": ["d__user_id__h2"],
@@ -235,38 +229,3 @@ def test_packed_keys_come_back_as_they_were(key: tuple[str, ...]) -> None:
     ends = {name: pl.col(name).max() for name in ("user_id", "item_id", "room")}
     assert rows.select(**ends).row(0) == (2**32 - 1, 2**32 - 1, 2**16 - 1)
     check_tables(cut(whole(rows), rows, [80]), rows, [window_at(END)], [Block(key, ""), Block(key, "__h1")])
-
-
-ROWS = rows_of(3, 40)
-
-
-@pytest.mark.parametrize(
-    ("body", "lookback"),
-    [
-        (lambda log: count(), last(3)),
-        (lambda log: raw(log.value.median()), None),
-        (lambda log: raw(log.value.median()), horizon(1)),
-    ],
-    ids=["last rows", "plain", "plain in a lookback"],
-)
-def test_what_does_not_merge_is_refused(body: Callable[[Log], Aggregate], lookback: Lookback | None) -> None:
-    catalogue = one_column(whole(ROWS), body, lookbacks=[lookback])
-    with pytest.raises(FeatureError, match=r"value_of__user_id.* cannot be computed for all keys"):
-        list(aggregate_tables(catalogue, [window_at(END)], list(catalogue.columns)))
-
-
-def test_half_lives_in_horizons_need_windows_of_one_horizon() -> None:
-    catalogue = one_column(whole(ROWS), lambda log: decayed(log.value, horizon(1)))
-    names = list(catalogue.columns)
-    assert list(aggregate_tables(catalogue, [window_at(5), window_at(8)], names))
-    with pytest.raises(FeatureError, match="cannot be computed for all keys"):
-        list(aggregate_tables(catalogue, [window_at(5), window_at(8, horizon=1)], names))
-
-
-def test_the_empty_key_has_a_table_of_one_row_or_is_refused() -> None:
-    catalogue = one_column(whole(ROWS), lambda log: count(), keys=[()])
-    try:
-        (table,) = aggregate_tables(catalogue, [window_at(END)], list(catalogue.columns))
-    except FeatureError:
-        return
-    assert table.values.row(0) == (40,)
