@@ -147,8 +147,8 @@ def test_a_file_that_is_no_text_or_not_there_is_a_message() -> None:
 
 def test_the_config_of_the_repository_is_valid_and_says_the_defaults() -> None:
     settings = load_settings(Path(__file__).parents[2] / "config.toml")
-    without_models = settings.model_copy(update={"models": {}})
-    assert without_models == Settings()
+    without_tables = settings.model_copy(update={"models": {}, "blenders": {}})
+    assert without_tables == Settings()
     assert {"popularity", "als", "channel_net", "catboost"} <= set(settings.models)
 
 
