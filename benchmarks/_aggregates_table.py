@@ -17,7 +17,7 @@ WANTED = {
     ("all", "fused polars"): 0.25,
     ("pairs", "duckdb per window"): 0.25,
 }
-MANY_TO_ONE = {"all": 2.5}  # by mode: 15 (cutoff, lookback) pairs against one
+MANY_TO_ONE = 2.5  # 15 (cutoff, lookback) pairs against one
 PEAK_GIB = 3.0
 FUSED = ("polars streaming", "polars in-memory")
 
@@ -73,18 +73,16 @@ def _own(mode: str, result: Results, ours: float) -> list[str]:
     one, more = result.median("samewise, one window"), result.median("samewise, 30 windows")
     floor = result.median("floor")
     if one is not None:
-        lines.append(_judged(f"{mode}: 15 (cutoff, lookback) pairs / one", ours / one, MANY_TO_ONE.get(mode)))
+        lines.append(_judged(f"{mode}: 15 (cutoff, lookback) pairs / one", ours / one, MANY_TO_ONE))
     if more is not None:
         lines.append(
             f"{mode}: 15 more (cutoff, lookback) pairs on the same grid cost {more - ours:.2f} s more"
         )
     if floor is not None:
-        lines.append(_judged(f"{mode}: ours / floor", ours / floor, None))
+        lines.append(f"{mode}: ours / floor is {ours / floor:.2f}")
     peak = max(run["peak_mib"] for run in result.runs["samewise"]) / 1024
     return [*lines, _judged(f"{mode}: peak memory in GiB", peak, PEAK_GIB)]
 
 
-def _judged(what: str, value: float, limit: float | None) -> str:
-    if limit is None:
-        return f"{what} is {value:.2f}"
+def _judged(what: str, value: float, limit: float) -> str:
     return f"{what} is {value:.2f}, at most {limit:.2f} is wanted: {'kept' if value <= limit else 'MISSED'}"
