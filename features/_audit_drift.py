@@ -197,18 +197,13 @@ def _ranked(column: pl.Expr) -> pl.Expr:
 
 
 def joint_findings(catalogue: Catalogue, told: JointDrift | None) -> list[Finding]:
-    """Warn if the columns together tell the test window from train windows, and these not nearly as well apart.
-
-    With one train window there is nothing to compare with: what counts rows tells any two windows apart.
-    """
-    if told is None or told.train is None:
-        return []
-    if told.test <= JOINT_LIMIT or told.train > told.test - JOINT_MARGIN:
+    """Warn if the columns together tell the test window from train windows, and these not nearly as well apart."""
+    if told is None or told.test <= JOINT_LIMIT or (told.train or 0) > told.test - JOINT_MARGIN:
         return []
     top = ", ".join(f"{n} ({catalogue.columns[n].declaration.place})" for n in told.names)
-    evidence = (
-        f"AUC {told.test:.3f} for pairs of users held out; the train windows are told apart with {told.train:.3f}; "
-        f"most by {top}"
-    )
+    beside = "there is one train window, so nothing to compare with"
+    if told.train is not None:
+        beside = f"the train windows are told apart with {told.train:.3f}"
+    evidence = f"AUC {told.test:.3f} for pairs of users held out; {beside}; most by {top}"
     todo = "look at the columns named: what they tell of the test window was not so in train"
     return [Finding("(all together)", "", JOINT, "", evidence, todo, "warning")]

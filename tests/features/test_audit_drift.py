@@ -54,8 +54,8 @@ def test_only_what_models_read_is_warned_of_for_its_drift(is_input: bool, timed:
     assert named == ([("moves", "drifts from train to test")] if is_input else [])
 
 
-@pytest.mark.parametrize(("train", "n_warnings"), [(0.6, 1), (0.94, 0), (None, 0)])
-def test_all_together_are_warned_of_only_against_train_windows(
+@pytest.mark.parametrize(("train", "n_warnings"), [(0.6, 1), (0.94, 0), (None, 1)])
+def test_all_together_are_warned_of_unless_train_windows_are_told_apart_as_well(
     train: float | None, n_warnings: int, timed: Dataset
 ) -> None:
     catalogue = bind_catalogue(timed, one_pair_feature(lambda item_id: item_id * 2))

@@ -11,7 +11,7 @@ from competitions import Dataset
 from features import Catalogue, KeyTable, Window, aggregate_tables, compute_windows
 from features._rollup import Rollup
 from tests.features.tile_logs import END, cut, pairs_of, rows_of, whole, window_at
-from tests.features.tile_oracle import BLOCKS, catalogue_of, check, differing
+from tests.features.tile_oracle import BLOCKS, assert_like_plain_query, catalogue_of, differing
 
 PAIRS = pairs_of(24)
 WINDOWS = [window_at(hour) for hour in (3, END)]
@@ -70,7 +70,7 @@ def test_rolled_up_columns_equal_the_plain_queries(monkeypatch: pytest.MonkeyPat
     blocks = [b for b in BLOCKS if b.lookback == "__h1" and b.key in ((), ("item_id",), ("kind",))]
     found = bulk(catalogue_of(dataset), [name for block in blocks for name in block.columns])
     for block in blocks:
-        check(dataset, WINDOWS[1], block, found[WINDOWS[1]], PAIRS)
+        assert_like_plain_query(dataset, WINDOWS[1], block, found[WINDOWS[1]], PAIRS)
 
 
 @pytest.mark.parametrize("least", [0, MOST], ids=["rolled", "grouped"])

@@ -12,7 +12,7 @@ from competitions import Dataset
 from features import Window, compute_windows
 from tests.features.tile_cases import CASES
 from tests.features.tile_logs import END, cut, pairs_of, rows_of, whole, window_at
-from tests.features.tile_oracle import BLOCKS, Block, catalogue_of, check, differing
+from tests.features.tile_oracle import BLOCKS, Block, assert_like_plain_query, catalogue_of, differing
 
 # No shrinking: an example costs half a second, and the message names the column and the window.
 SEARCH = settings(deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate))
@@ -49,7 +49,7 @@ def test_any_slices_and_windows_give_what_one_query_gives(
     extra = [window_at(hour, horizon) for hour in cutoffs for horizon in horizons if horizon != 2]
     found = compute(dataset, [*windows, *extra], block.columns, PAIRS)
     for window in windows:
-        check(dataset, window, block, found[window], PAIRS)
+        assert_like_plain_query(dataset, window, block, found[window], PAIRS)
 
 
 def test_many_columns_of_a_longer_log_are_what_one_query_gives() -> None:
@@ -61,7 +61,7 @@ def test_many_columns_of_a_longer_log_are_what_one_query_gives() -> None:
     found = compute(dataset, [window_at(hour) for hour in (5, END)], names, PAIRS)
     for number, block in enumerate(blocks):
         window = window_at((5, END)[number % 2])
-        check(dataset, window, block, found[window], PAIRS)
+        assert_like_plain_query(dataset, window, block, found[window], PAIRS)
 
 
 @settings(SEARCH, max_examples=5)

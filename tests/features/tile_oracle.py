@@ -131,7 +131,7 @@ def _queried(seen: Seen, block: Block, cases: Mapping[str, Case], asked: pl.Data
     )
 
 
-def check(
+def assert_like_plain_query(
     dataset: Dataset, window: Window, block: Block, computed: pl.DataFrame, pairs: pl.DataFrame
 ) -> None:
     """Compare computed columns with the plain queries: equal bits, or within the stated bound."""
