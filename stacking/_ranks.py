@@ -24,9 +24,25 @@ def rank_shares(frame: ScoreFrame) -> pl.DataFrame:
     return frame.table.select(share(rank_of(m, frame.group), frame.group).alias(m) for m in frame.models)
 
 
+def distance(model: str, group: tuple[str, ...]) -> pl.Expr:
+    """Score of a pair minus its mean in the group; 0 where all scores of the group are equal."""
+    return _unless_equal(model, group, pl.col(model) - pl.col(model).mean().over(group))
+
+
+def z_score(model: str, group: tuple[str, ...]) -> pl.Expr:
+    """Distance from the mean of the group in its standard deviations; 0 where all scores of the group are equal."""
+    return _unless_equal(model, group, distance(model, group) / pl.col(model).std(ddof=0).over(group))
+
+
+def _unless_equal(model: str, group: tuple[str, ...], value: pl.Expr) -> pl.Expr:
+    # The mean of equal scores may be a rounding error off, which must not be blown up to a unit.
+    noise = 1e-9 * pl.col(model).abs().max().over(group)
+    return pl.when(pl.col(model).std(ddof=0).over(group) > noise).then(value).otherwise(0.0)
+
+
 def centred(frame: ScoreFrame) -> pl.DataFrame:
-    """Each model's score of a pair minus its mean in the group: Float64 columns, rows as in ``frame.table``."""
-    return frame.table.select(pl.col(m) - pl.col(m).mean().over(frame.group) for m in frame.models)
+    """Distance of every pair by every model: Float64 columns named like the models, rows as in ``frame.table``."""
+    return frame.table.select(distance(m, frame.group).alias(m) for m in frame.models)
 
 
 def spreads_of(scores: pl.DataFrame) -> dict[str, float]:

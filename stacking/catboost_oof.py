@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import polars as pl
 
 from stacking._blender import BlendContext, ScoreFrame, Scores, blender
-from stacking._ranks import rank_of, share
+from stacking._ranks import rank_of, share, z_score
 
 if TYPE_CHECKING:
     from catboost import CatBoost
@@ -122,19 +122,11 @@ def level_two(frame: ScoreFrame) -> pl.DataFrame:
     shares = [share(rank_of(m, group), group) for m in models]
     return frame.table.select(
         *(s.alias(f"{m}__share") for m, s in zip(models, shares, strict=True)),
-        *(_z_score(m, group).alias(f"{m}__z") for m in models),
+        *(z_score(m, group).alias(f"{m}__z") for m in models),
         mean=pl.mean_horizontal(shares),
         spread=pl.max_horizontal(shares) - pl.min_horizontal(shares),
         n_pairs=pl.len().over(group),
     ).cast(pl.Float32)
-
-
-def _z_score(model: str, group: tuple[str, ...]) -> pl.Expr:
-    centred = pl.col(model) - pl.col(model).mean().over(group)
-    spread = pl.col(model).std(ddof=0).over(group)
-    # Equal scores may leave a spread of rounding errors, which must not be blown up to z-scores of +-1.
-    noise = 1e-9 * pl.col(model).abs().max().over(group)
-    return pl.when(spread > noise).then(centred / spread).otherwise(0.0)
 
 
 def _pool(frame: ScoreFrame, models: tuple[str, ...], *, labels: bool) -> Any:

@@ -61,7 +61,7 @@ class Weights:
     budget: Annotated[int, Field(ge=1)] = 400
     most_rows: Annotated[
         int, Field(ge=1, description="Of more rows than this, a random sample of whole groups is taken.")
-    ] = 400_000  # of fewer rows the weights of poor models are noise; of more, they hardly change
+    ] = 400_000  # the search takes as long for any longer log
 
     learns: ClassVar[bool] = True
     fitted: ClassVar[type[FittedWeights]] = FittedWeights

@@ -109,10 +109,14 @@ def test_a_mix_of_scores_is_blind_to_units_and_to_what_a_group_has_in_common(
     assert second == pytest.approx(first, abs=1e-6)
 
 
-def test_a_constant_score_adds_nothing_to_a_mix_of_scores() -> None:
+@pytest.mark.parametrize("constant", [2.5, 0.1 + 0.2, 1e300, 0.0])
+def test_a_constant_score_adds_nothing_to_a_mix_of_scores(constant: float) -> None:
+    """Also where its mean is a rounding error off it: the error must not become a unit."""
     oof = planted(a=1.0, b=1.0)
-    flat = ScoreFrame(oof.table.with_columns(b=pl.lit(2.5)), oof.models, oof.user)
+    flat = ScoreFrame(oof.table.with_columns(b=pl.lit(constant)), oof.models, oof.user)
     fitted = blenders(OF_SCORES)["weights"].fit(flat, CONTEXT)
+    assert fitted.spreads is not None
+    assert fitted.spreads["b"] == 1.0
     assert np.isfinite(fitted.predict(flat)).all()
     assert auc(flat, fitted.predict(flat)) == auc(flat, flat.table["a"].to_numpy())
 
