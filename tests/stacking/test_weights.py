@@ -114,7 +114,7 @@ def test_a_constant_score_adds_nothing_to_a_mix_of_scores(constant: float) -> No
     """Also where its mean is a rounding error off it: the error must not become a unit."""
     oof = planted(a=1.0, b=1.0)
     flat = ScoreFrame(oof.table.with_columns(b=pl.lit(constant)), oof.models, oof.user)
-    fitted = blenders(OF_SCORES)["weights"].fit(flat, CONTEXT)
+    fitted = Weights(of="scores").fit(flat, CONTEXT)
     assert fitted.spreads is not None
     assert fitted.spreads["b"] == 1.0
     assert np.isfinite(fitted.predict(flat)).all()
