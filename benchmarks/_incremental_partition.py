@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 
@@ -16,6 +17,8 @@ from engine import Settings, Store
 from features import bind_catalogue, compute_features
 from validation import Window, plan_folds
 
+WIDE = "user_id_x_source_id"
+
 
 def one_more_partition(
     data: Path, folder: Path, threads: int, repeats: int, lookbacks: Lookbacks = LOOKBACKS
@@ -23,7 +26,9 @@ def one_more_partition(
     """Hold the last file of the log back, fill a store, give the file, and compute the new test window.
 
     ``plain`` is what the same columns of the same pairs take where the log is the new rows only: a pass over them, and
-    the end of every column, which is merged with nothing. Each round has stores of its own.
+    the end of every column, which is merged with nothing. ``merge`` is what merging the kept parts of the earlier
+    partitions takes: the columns of a log of these less the columns of the new rows, where all parts are in the store,
+    so that both do nothing else but to end the columns. Each round has stores of its own.
     """
     rounds = Rounds()
     files = sorted(data.glob("train_interactions*.parquet"), key=lambda path: path.stem)
@@ -36,15 +41,20 @@ def one_more_partition(
     for number in range(repeats):
         place = folder / f"growing-{number}"
         settings = settings_for(place / "data", place / "store", threads)
+        ask = partial(_seconds, settings=settings, lookbacks=lookbacks)
+        store, of_new = Store(settings.store), Store(place / "of new rows")
         _give(data, settings.data, but=files[-1].name)
-        earlier = open_dataset(settings)
-        _seconds(earlier, _test_window(earlier, settings), settings, Store(settings.store), lookbacks)
+        shorter = open_dataset(settings)
+        ask(shorter, store, _test_window(shorter, settings))
         _give(data, settings.data)
         grown = open_dataset(settings)
         window = _test_window(grown, settings)
-        rounds.ours.append(_seconds(grown, window, settings, Store(settings.store), lookbacks))
-        alone = _only_since(grown, grown.test_start - n_new)
-        rounds.plain.append(_seconds(alone, window, settings, Store(place / "alone"), lookbacks))
+        new, earlier = (_only(grown, grown.test_start - n_new, is_new=is_new) for is_new in (True, False))
+        rounds.ours.append(ask(grown, store, window))
+        rounds.plain.append(ask(new, of_new, window))
+        again = replace(new, fingerprint=f"{new.fingerprint}, again")
+        of_all = ask(earlier, store, window, is_kept=True)
+        rounds.merge.append(of_all - ask(again, of_new, window, is_kept=True))
     return rounds
 
 
@@ -62,19 +72,30 @@ def _test_window(dataset: Dataset, settings: Settings) -> Window:
 
 
 def _seconds(
-    dataset: Dataset, window: Window, settings: Settings, store: Store, lookbacks: Lookbacks
+    dataset: Dataset,
+    store: Store,
+    window: Window,
+    settings: Settings,
+    lookbacks: Lookbacks,
+    *,
+    is_kept: bool = False,
 ) -> float:
-    """Compute the columns of a window; seconds without the intake and the binding."""
+    """Compute the columns of a window; seconds without the intake and the binding.
+
+    ``is_kept``: only those by keys of whose states parts are kept, which are not the wide ones.
+    """
     catalogue = bind_catalogue(dataset, declared(lookbacks))
+    names = [name for name in catalogue.columns if not (is_kept and WIDE in name)]
     began = perf_counter()
-    compute_features(catalogue, [window], tuple(catalogue.columns), store, settings)
+    compute_features(catalogue, [window], names, store, settings)
     return perf_counter() - began
 
 
-def _only_since(dataset: Dataset, clock: int) -> Dataset:
-    """Leave only the partitions of a log whose rows all come at or after a clock."""
-    slices = tuple(s for s in dataset.slices if s.first_clock is not None and s.first_clock >= clock)
-    log = pl.concat([piece.rows for piece in slices])
-    return replace(
-        dataset, log=log, sliced=SlicedLog(log, slices), fingerprint=f"{dataset.fingerprint}-since"
+def _only(dataset: Dataset, clock: int, *, is_new: bool) -> Dataset:
+    """Leave only the partitions of a log whose rows come at or after a clock, or only those that come before it."""
+    slices = tuple(
+        s for s in dataset.slices if s.first_clock is not None and (s.first_clock >= clock) == is_new
     )
+    log = pl.concat([piece.rows for piece in slices])
+    own = f"{dataset.fingerprint}, {'new' if is_new else 'earlier'} rows"
+    return replace(dataset, log=log, sliced=SlicedLog(log, slices), fingerprint=own)

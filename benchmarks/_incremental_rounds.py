@@ -37,27 +37,29 @@ TOLERANCE = 1e-6
 
 @dataclass
 class Rounds:
-    """Seconds of ours and of what it is compared with, by round, and what went wrong."""
+    """Seconds of ours and of what it is compared with (``plain`` and, if any, ``merge``), and what went wrong."""
 
     ours: list[float] = field(default_factory=list)
     plain: list[float] = field(default_factory=list)
+    merge: list[float] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
     def ratio(self) -> float:
-        """Ratio of the medians."""
-        return median(self.ours) / median(self.plain)
+        """Median of ours over that of what it is compared with."""
+        return median(self.ours) / (median(self.plain) + (median(self.merge) if self.merge else 0.0))
 
     def in_words(self, wanted: float) -> str:
         """Both medians, their ratio, and whether it is as wanted."""
         verdict = "kept" if self.ratio() <= wanted else "MISSED"
+        merge = f" and a merge of {spread(self.merge)}" if self.merge else ""
         return (
-            f"{spread(self.ours)}, compared with {spread(self.plain)}: ratio {self.ratio():.2f}, "
+            f"{spread(self.ours)}, compared with {spread(self.plain)}{merge}: ratio {self.ratio():.2f}, "
             f"at most {wanted:.2f} is wanted: {verdict}"
         )
 
     def figures(self) -> dict[str, object]:
         """For the JSON."""
-        return {"ours": self.ours, "plain": self.plain, "ratio": self.ratio()}
+        return {"ours": self.ours, "plain": self.plain, "merge": self.merge, "ratio": self.ratio()}
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -102,8 +102,8 @@ class Partials:
         found = reduced(self.reducible, rows, self.schema, self.references)
         rest = [s for s in self.states if s.name not in own]
         if rest:
-            parts = [part for state in rest for part in self._partial(state, until)]
-            others = rows.lazy().group_by("code").agg(parts).collect(engine=self.engine)
+            lazy = rows.lazy().group_by("code").agg(self._parts(rest, until))
+            others = lazy.collect(engine=self.engine)
             found = found.hstack(others.sort("code").drop("code"))  # both have each code once
         return found
 
@@ -112,12 +112,16 @@ class Partials:
         """States whose parts need no group-by where rows are sorted."""
         return tuple(state for state in self.states if can_reduce(state, self.schema))
 
-    def by_key(self, rows: pl.DataFrame, until: int) -> pl.DataFrame:
-        """Give the parts of all keys, by the key's columns (``code`` 0 for the empty key)."""
+    def by_key(self, rows: pl.DataFrame, until: int, only: Sequence[State] | None = None) -> pl.DataFrame:
+        """Give the parts of all keys, by the key's columns (``code`` 0 for the empty key).
+
+        ``only``: of these states of a key, while nothing is watched.
+        """
         if not self.group.key:
             return self.of(rows, until)
         on, key = self.index.on, self.group.key
-        lazy = self._known(self.index.with_lookup(rows)).group_by(on).agg(self._expressions(until))
+        parts = self._expressions(until) if only is None else self._parts(only, until)
+        lazy = self._known(self.index.with_lookup(rows)).group_by(on).agg(parts)
         found = self._within_range(lazy.collect(engine=self.engine))
         return self.index.unpacked(found) if on != list(key) else found
 
@@ -169,10 +173,12 @@ class Partials:
     def _expressions(self, until: int) -> list[pl.Expr]:
         own = (until if self.half_lives else 0, tuple(self.references.values()), len(self.watched))
         if own not in self.expressions:
-            self.expressions[own] = [
-                part for state in self.states for part in self._partial(state, until)
-            ] + [self.addends[name].sum().alias(_size_of(name)) for name in sorted(self.watched)]
+            watched = [self.addends[name].sum().alias(_size_of(name)) for name in sorted(self.watched)]
+            self.expressions[own] = self._parts(self.states, until) + watched
         return self.expressions[own]
+
+    def _parts(self, states: Iterable[State], until: int) -> list[pl.Expr]:
+        return [part for state in states for part in self._partial(state, until)]
 
     def _partial(self, state: State, until: int) -> list[pl.Expr]:
         if state.operation == "total" and dtype_of(state.expression, self.schema) == pl.Boolean:

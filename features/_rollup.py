@@ -10,6 +10,7 @@ import polars as pl
 from competitions import Dataset
 from features._groups import Group, GroupName, full_schema
 from features._registry import Key
+from features._rows import Attributes
 from features._states import State
 
 ROWS = 200_000  # of a slice, from which on a second grouping of few rows is cheaper than one of all
@@ -23,12 +24,14 @@ class Rollup:
     finer: GroupName
     key: Key
     states: tuple[State, ...]
-    attributes: pl.DataFrame | None
+    attributes: Attributes | pl.DataFrame | None
     schema: pl.Schema
 
     def of(self, partial: pl.DataFrame) -> pl.DataFrame:
         """Give the parts by the coarse key's columns (``code`` 0 for the empty key) from those of the finer key."""
-        if self.attributes is not None:
+        if isinstance(self.attributes, Attributes):
+            partial = self.attributes.given_to(partial)
+        elif self.attributes is not None:
             on = list(self.finer[1])
             partial = partial.join(self.attributes, on=on, how="left", validate="m:1")
         parts = [
@@ -76,11 +79,12 @@ def _finer(group: Group, groups: Mapping[GroupName, Group], dataset: Dataset) ->
     return None
 
 
-def _attributes(finer: Key, key: Key, dataset: Dataset) -> pl.DataFrame | None:
+def _attributes(finer: Key, key: Key, dataset: Dataset) -> Attributes | pl.DataFrame | None:
     if not key:
         return None
     table = dataset.users if finer == (dataset.competition.user,) else dataset.items
-    return table.select(*finer, *key).collect(engine="in-memory")
+    found = Attributes.of(table, finer[0], key)
+    return found if found is not None else table.select(*finer, *key).collect(engine="in-memory")
 
 
 def _new(group: Group, states: Sequence[State]) -> tuple[State, ...]:

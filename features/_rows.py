@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import polars as pl
@@ -24,20 +25,36 @@ def history_rows(dataset: Dataset, rows: pl.LazyFrame, columns: Collection[str])
     return rows.select(n for n in dataset.history_schema.names() if n in columns)
 
 
-def slice_rows(dataset: Dataset, piece: LogSlice, columns: Collection[str], until: int) -> pl.DataFrame:
-    """Collect the columns of a slice's rows before a clock, in the order of (clock, row)."""
-    c, tables = dataset.competition, []
-    for table, key in ((dataset.users, c.user), (dataset.items, c.item)):
-        attributes = Attributes.of(table, key, columns)
-        if attributes is None:
-            return history_rows(dataset, _before(piece, until), columns).collect(engine="in-memory")
-        tables.append(attributes)
-    own = {*columns, *(one.key for one in tables if one.values.width)}
-    known = [name for name in piece.rows.collect_schema().names() if name in own]
-    rows = _collected(dataset, piece, known, until)
-    for one in tables:
-        rows = one.given_to(rows)
-    return rows.select(n for n in dataset.history_schema.names() if n in columns)
+@dataclass(frozen=True)
+class SliceReader:
+    """Reads columns of the history, before a clock, slice by slice. ``columns``: of the log and of the attributes."""
+
+    dataset: Dataset
+    columns: frozenset[str]
+    until: int
+
+    def rows(self, piece: LogSlice) -> pl.DataFrame:
+        """Collect the columns of a slice's rows before the clock, in the order of (clock, row)."""
+        if self._attributes is None:
+            joined = history_rows(self.dataset, _before(piece, self.until), self.columns)
+            return joined.collect(engine="in-memory")
+        own = {*self.columns, *(one.key for one in self._attributes if one.values.width)}
+        known = [name for name in piece.rows.collect_schema().names() if name in own]
+        rows = _collected(self.dataset, piece, known, self.until)
+        for one in self._attributes:
+            rows = one.given_to(rows)
+        return rows.select(n for n in self.dataset.history_schema.names() if n in self.columns)
+
+    @cached_property
+    def _attributes(self) -> tuple[Attributes, ...] | None:
+        """Attributes of users and items, laid out once for all slices; None if some have to be joined."""
+        c, tables = self.dataset.competition, []
+        for table, key in ((self.dataset.users, c.user), (self.dataset.items, c.item)):
+            attributes = Attributes.of(table, key, self.columns)
+            if attributes is None:
+                return None
+            tables.append(attributes)
+        return tuple(tables)
 
 
 def _collected(dataset: Dataset, piece: LogSlice, names: Sequence[str], until: int) -> pl.DataFrame:

@@ -2,55 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from functools import partial
-from threading import Lock
+from collections.abc import Callable, Sequence
 
 import polars as pl
 from polars.exceptions import PolarsError
 
-from competitions import Dataset, LogSlice
+from competitions import Dataset
 from features._accumulate import Accumulator
 from features._errors import FeatureError
 from features._grid import Grid
 from features._groups import Group, full_schema
-from features._kept import Kept
+from features._kept import Found, Kept
 from features._keys import KeyIndex
 from features._partials import Cells, Partials
+from features._pieces import Piece
+from features._recut import recut
 from features._rollup import Rollup
-from features._rows import by_cell, slice_rows
+from features._rows import by_cell
 from features._tails import Direct, Slot, Tails
 from validation import Window
 
 
-class Piece:
-    """A slice whose rows are read when somebody asks for them, and then kept until the slice is done.
-
-    Groups ask in several threads.
-    """
-
-    def __init__(self, dataset: Dataset, piece: LogSlice, columns: Collection[str], until: int) -> None:
-        self.slice = piece
-        self._read: Callable[[], pl.DataFrame] = partial(slice_rows, dataset, piece, columns, until)
-        self._lock = Lock()
-        self._rows: pl.DataFrame | None = None
-
-    @property
-    def rows(self) -> pl.DataFrame:
-        """All columns that some group reads, sorted by (clock, row)."""
-        with self._lock:
-            if self._rows is None:
-                self._rows = self._read()
-            return self._rows
-
-    @property
-    def n_rows(self) -> int:
-        """Number of rows of the slice, as its partition tells, or as they are."""
-        return self.rows.height if self.slice.n_rows is None else self.slice.n_rows
-
-
 class Running:
-    """One group while the log goes by. ``cells``: the parts of all keys in the last slice, for coarser ones."""
+    """One group while the log goes by.
+
+    ``cells``: the parts of all keys in the last slice, for coarser ones. ``waiting``: narrowed rows by cell, of one
+    slice or several, that are not grouped and merged yet.
+    """
 
     def __init__(
         self, group: Group, dataset: Dataset, windows: Sequence[Window], index: KeyIndex, grid: Grid
@@ -64,26 +42,30 @@ class Running:
         self.direct = Direct(group, index, schema, known) if group.direct else None
         self.slots: dict[Slot, pl.DataFrame] = {}
         self.cells: Cells = []
+        self.waiting: dict[int, list[pl.DataFrame]] = {}
         self.first_cell = group.first_cell(grid, windows)
 
     def add(self, piece: Piece, is_finer: bool, kept: Kept | None) -> None:
         """Take in a slice: its parts from the store if they are there, else its rows."""
-        found = None if kept is None else kept.find(piece.slice, self.partials, self.first_cell)
-        if found is not None:
-            self.cells = found
-            for cell, part in found:
-                self.merged.add(cell, self.partials.coded(part))
+        kept = None if self.partials.is_wide else kept
+        found = Found() if kept is None else kept.find(piece.slice, self.partials, self.first_cell)
+        if found.cells is not None:
+            self.cells = found.cells
+            self._merge_cells()
             return
         before = self.partials.known()
         try:
-            by_key = self._add(piece.rows, is_finer, is_kept=kept is not None)
+            by_key = self._add(piece.rows, is_finer, found.sums, is_kept=kept is not None)
         except PolarsError as error:
             raise blamed(self.group, piece.rows, error, self.partials.fails_on) from error
         if kept is not None and by_key and not self.partials.is_wide:
             kept.put(piece.slice, self.partials, before, self.cells, self.first_cell)
 
-    def _add(self, rows: pl.DataFrame, is_finer: bool, *, is_kept: bool) -> bool:
-        """Take in rows: all columns, sorted by (clock, row). Tell whether ``cells`` has the parts of all keys now."""
+    def _add(self, rows: pl.DataFrame, is_finer: bool, sums: pl.DataFrame | None, *, is_kept: bool) -> bool:
+        """Take in rows: all columns, sorted by (clock, row). Tell whether ``cells`` has the parts of all keys now.
+
+        ``sums``: those over all of the rows, as far as they are kept.
+        """
         if self.group.is_whole and self.direct is not None:
             self.direct.add(rows.select(sorted(self.group.reads)))
             return False
@@ -93,43 +75,63 @@ class Running:
         is_narrow = not rows.height or self.partials.is_narrow(rows)
         by_key = is_finer or (is_kept and bool(rows.height) and is_narrow)
         if self.group.merged and (by_key or is_narrow):
-            self._add_all(rows, is_kept=by_key)
+            self._add_all(rows, sums, is_kept=by_key)
         is_merged_narrowed = self.group.merged and not (by_key or is_narrow)
         if is_merged_narrowed or self.tails is not None or self.direct is not None:
             self._add_narrowed(rows, is_merged=bool(is_merged_narrowed))
         return by_key
 
-    def _add_all(self, rows: pl.DataFrame, *, is_kept: bool) -> None:
+    def _add_all(self, rows: pl.DataFrame, sums: pl.DataFrame | None, *, is_kept: bool) -> None:
         """Merge the parts of all keys by tile; ``is_kept``: also keep them in ``cells``."""
-        for cell, part in by_cell(rows, self.grid):
-            until = self.grid.bounds[cell]
-            if cell < self.first_cell:
-                pass  # before every lookback
-            elif is_kept:
-                self.cells.append((cell, self.partials.by_key(part, until)))
-                self.merged.add(cell, self.partials.coded(self.cells[-1][1]))
-            else:
-                self.merged.add(cell, self.partials.of(part, until))
+        own = [(cell, part) for cell, part in by_cell(rows, self.grid) if cell >= self.first_cell]
+        if not is_kept:
+            self.settle()
+            for cell, part in own:
+                self.merged.add(cell, self.partials.of(part, self.grid.bounds[cell]))
+            return
+        if sums is not None and own and not self.partials.watched:
+            self.cells = recut(self.partials, own, self.grid, sums)
+        else:
+            self.cells = [(cell, self.partials.by_key(part, self.grid.bounds[cell])) for cell, part in own]
+        self._merge_cells()
+
+    def _merge_cells(self) -> None:
+        self.settle()
+        for cell, part in self.cells:
+            self.merged.add(cell, self.partials.coded(part))
 
     def _add_narrowed(self, rows: pl.DataFrame, *, is_merged: bool) -> None:
         """Narrow the rows to the keys of the pairs first: for wide keys, and for what looks at single rows."""
         if self.first_cell and self.tails is None and self.direct is None:
             rows = rows.filter(pl.col("clock") >= self.grid.bounds[self.first_cell - 1])
         for cell, part in by_cell(self.partials.narrowed(rows), self.grid):
-            until = self.grid.bounds[cell]
             if is_merged and cell >= self.first_cell:
-                self.merged.add(cell, self.partials.of_narrowed(part, until))
+                self.waiting.setdefault(cell, []).append(part)
             if self.tails is not None:
                 if cell:
                     self.tails.pass_by(self.grid.bounds[cell - 1])
                 self.tails.add(part)
             if self.direct is not None:
                 self.direct.add(part)
+        if self.partials.watched:
+            self.settle()
+
+    def settle(self) -> None:
+        """Merge the narrowed rows that wait, in the order of the clock."""
+        waiting, self.waiting = self.waiting, {}
+        for cell, parts in waiting.items():
+            rows = pl.concat(parts)
+            try:
+                found = self.partials.of_narrowed(rows, self.grid.bounds[cell])
+            except PolarsError as error:
+                raise blamed(self.group, rows, error, self.partials.fails_on) from error
+            self.merged.add(cell, found)
 
     def roll_up(self, rollup: Rollup, finer: Running) -> None:
         """Take in a slice from the parts of a finer key."""
         known = finer.partials.references
         self.partials.references.update({name: known[name] for name in self.partials.references})
+        self.settle()
         for cell, fine in finer.cells:
             self.merged.add(cell, self.partials.coded(rollup.of(fine)))
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from time import perf_counter
 
 import numpy as np
@@ -18,14 +17,16 @@ from features._kept import Kept
 from features._keys import KeyIndex
 from features._lookback import Lookback
 from features._lookup import Codes
+from features._pieces import Piece, together
 from features._plan import Pass
 from features._registry import Key
 from features._rollup import ROWS as ROLLUP_ROWS
 from features._rollup import Rollup, plan_rollups
-from features._running import Piece, Running
+from features._rows import SliceReader
+from features._running import Running
 from features._states import State
 from features._tails import Slot
-from features._threads import all_done
+from features._threads import all_gone_on
 from validation import Window
 
 
@@ -58,34 +59,44 @@ class Scan:
         for name, rollup in rollups.items():
             finer = running[rollup.finer]
             finer.first_cell = min(finer.first_cell, running[name].first_cell)
-        columns = {name for group in groups.values() for name in group.reads}
-        until = self.grid.bounds[-1]
-        for piece in self.dataset.slices:
-            if piece.first_clock is None or piece.first_clock < until:
-                self._read(Piece(self.dataset, piece, columns, until), running, rollups)
-            after_slice()
+        columns = frozenset(name for group in groups.values() for name in group.reads)
+        reader = SliceReader(self.dataset, columns, self.grid.bounds[-1])
+        by_width = sorted(running, key=lambda name: -len(name[1]))  # the most work for one thread first
+        for slices in together(self.dataset.slices):
+            pieces = [
+                Piece(s, reader) for s in slices if s.first_clock is None or s.first_clock < reader.until
+            ]
+            chains = [name for name in by_width if name not in rollups]
+            all_gone_on([self._take_in(name, pieces, running, rollups) for name in chains])
+            for _ in slices:
+                after_slice()
         for name, one in running.items():
             self._timed(name, one.close)
             self.merged[name], self.slots[name] = one.merged, one.slots
 
-    def _read(
+    def _take_in(
         self,
-        piece: Piece,
+        name: GroupName,
+        pieces: Sequence[Piece],
         running: Mapping[GroupName, Running],
         rollups: Mapping[GroupName, Rollup],
-    ) -> None:
-        """Take one slice in, groups side by side: what is kept of it, what rolls up, and the rest from its rows."""
-        rolled = rollups if piece.n_rows >= ROLLUP_ROWS else {}
-
-        def add(name: GroupName) -> None:
-            coarser = [other for other, rollup in rolled.items() if rollup.finer == name]
-            kept = self.kept if self.kept and self.kept.is_for(piece.slice, running[name].group) else None
-            self._timed(name, running[name].add, piece, bool(coarser), kept)
+    ) -> Iterator[None]:
+        """Take slices, step by step, into a group and what rolls up from it, which takes the rows of small ones."""
+        coarser = [other for other, rollup in rollups.items() if rollup.finer == name]
+        for piece in pieces:
+            is_finer = bool(coarser) and piece.n_rows >= ROLLUP_ROWS
+            self._timed(name, running[name].add, piece, is_finer, self._kept(piece, name))
             for other in coarser:
-                self._timed(other, running[other].roll_up, rolled[other], running[name])
+                if is_finer:
+                    self._timed(other, running[other].roll_up, rollups[other], running[name])
+                else:
+                    self._timed(other, running[other].add, piece, False, self._kept(piece, other))
+            yield
+        for one in (name, *coarser):
+            self._timed(one, running[one].settle)
 
-        by_width = sorted(running, key=lambda name: -len(name[1]))  # the most work for one thread first
-        all_done([partial(add, name) for name in by_width if name not in rolled])
+    def _kept(self, piece: Piece, name: GroupName) -> Kept | None:
+        return self.kept if self.kept and self.kept.is_for(piece.slice, self.groups[name]) else None
 
     def _timed(self, name: GroupName, work: Callable[..., None], *arguments: object) -> None:
         began = perf_counter()

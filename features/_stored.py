@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
-from engine import Recipe, Store, StoreError
+from engine import Json, Recipe, Store, StoreError
 from features._catalogue import Catalogue
 from features._recipes import column_recipes, pairs_recipe
 from validation import Window, is_test, window_pairs, window_relevance
 
 _FILE = "column.parquet"
+_FACTS = "facts"
 
 
 def missing_columns(
@@ -31,13 +34,19 @@ def missing_columns(
 
 
 class StoredTable:
-    """Writes one table (of one column, of pairs, of parts) as Parquet into the folder of its artifact."""
+    """Writes one table (of one column, of pairs, of parts) as Parquet into the folder of its artifact.
 
-    def __init__(self, values: pl.DataFrame) -> None:
-        self.values = values
+    ``facts``: what is known of the table as a whole, as JSON in the file's own metadata.
+    """
+
+    def __init__(self, values: pl.DataFrame, facts: Mapping[str, Json] | None = None) -> None:
+        self.values, self.facts = values, facts
 
     def write(self, folder: Path) -> None:
-        self.values.write_parquet(folder / _FILE, statistics=False)  # it is only ever read as a whole
+        metadata = None if self.facts is None else {_FACTS: json.dumps(self.facts)}
+        self.values.write_parquet(
+            folder / _FILE, statistics=False, metadata=metadata
+        )  # it is read as a whole
 
 
 def read_pairs(catalogue: Catalogue, window: Window, store: Store) -> pl.DataFrame:
@@ -52,6 +61,12 @@ def read_pairs(catalogue: Catalogue, window: Window, store: Store) -> pl.DataFra
 def read_table(folder: Path) -> pl.DataFrame:
     """Read what ``StoredTable`` wrote. Not mapped: the artifact may be pruned while it is in use."""
     return pl.read_parquet(folder / _FILE, memory_map=False)
+
+
+def read_facts(folder: Path) -> dict[str, Any]:
+    """Read the facts that ``StoredTable`` wrote beside a table."""
+    facts: dict[str, Any] = json.loads(pl.read_parquet_metadata(folder / _FILE)[_FACTS])
+    return facts
 
 
 def read_column(recipe: Recipe, name: str, store: Store, height: int) -> pl.Series:

@@ -25,7 +25,7 @@ from features._partials import Cells, Partials
 from features._plan import Pass, make_plan
 from features._registry import Key
 from features._rollup import plan_rollups
-from features._rows import by_cell, slice_rows
+from features._rows import SliceReader, by_cell
 from features._running import blamed
 from features._scan import Scan, grid_of
 from features._wide import fits, n_parts_of, sorted_groups, sorted_tables
@@ -96,8 +96,8 @@ def _reader(
 ) -> Callable[[], Iterable[pl.DataFrame]]:
     """Give the rows of slice after slice, with the columns of all groups; read once if they fit into memory."""
     groups, _ = plan_rollups(groups, dataset)
-    columns = {name for group in groups.values() for name in group.reads}
-    read = partial(slice_rows, dataset, columns=columns, until=grid.bounds[-1])
+    columns = frozenset(name for group in groups.values() for name in group.reads)
+    read = SliceReader(dataset, columns, grid.bounds[-1]).rows
     if not all(fits(dataset, group) for group in groups.values()):
         return lambda: map(read, dataset.slices)
     known = list(pool.map(read, dataset.slices))

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import islice
+from threading import Event
 from typing import TypeVar
 
 import polars as pl
@@ -24,6 +25,32 @@ def all_done(jobs: Sequence[Callable[[], None]]) -> None:
     with _pool(n_threads) as pool:
         for started in [pool.submit(job) for job in jobs]:
             started.result()
+
+
+def all_gone_on(chains: Sequence[Iterator[None]]) -> None:
+    """Exhaust all chains: each step in any thread, but the steps of a chain one after the other.
+
+    The chains take turns, so that they end at about the same time. Raises the error of a step that failed; then no
+    chain goes on.
+    """
+    waiting, failed = deque(chains), Event()
+
+    def work() -> None:
+        while waiting and not failed.is_set():
+            try:
+                chain = waiting.popleft()
+            except (
+                IndexError
+            ):  # another thread was faster; every chain that is left is in the hands of some thread
+                return
+            try:
+                if list(islice(chain, 1)):
+                    waiting.append(chain)
+            except BaseException:
+                failed.set()
+                raise
+
+    all_done([work] * len(chains))
 
 
 def in_turns(streams: Iterable[Iterator[T]]) -> Iterator[T]:

@@ -7,8 +7,8 @@ import pytest
 from competitions import Dataset, LogSlice
 from engine import Settings, Store
 from features import compute_features, compute_windows, read_features
-from features._kept import Kept
-from features._partials import Cells, Partials
+from features._kept import Found, Kept
+from features._partials import Partials
 from tests.features.tile_logs import cut, rows_of, whole, window_at
 from tests.features.tile_oracle import BLOCKS, catalogue_of, differing
 from validation import Window, window_pairs
@@ -52,10 +52,10 @@ def found(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     notes: list[bool] = []
     find = Kept.find
 
-    def noting(self: Kept, piece: LogSlice, partials: Partials, first_cell: int) -> Cells | None:
-        cells = find(self, piece, partials, first_cell)
-        notes.append(cells is not None)
-        return cells
+    def noting(self: Kept, piece: LogSlice, partials: Partials, first_cell: int) -> Found:
+        there = find(self, piece, partials, first_cell)
+        notes.append(there.cells is not None)
+        return there
 
     monkeypatch.setattr(Kept, "find", noting)
     return notes

@@ -10,7 +10,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from competitions import ClockKind, Dataset
-from features._rows import slice_rows
+from features._rows import SliceReader
 from tests.features.tile_logs import cut
 
 COLUMNS = ["row", "clock", "user_id", "stars", "age", "kind"]
@@ -27,9 +27,10 @@ def test_rows_are_those_before_the_clock(
     rows = rows.filter(pl.int_range(pl.len()) % 7 != 3) if has_gaps else rows
     dataset = cut(whole, rows, (90,))
     joined = whole.with_attributes(rows.lazy()).collect()
-    for piece in dataset.slices:
-        for until in (rows["clock"][40], rows["clock"][120], rows["clock"][-1] + 1):
-            found = slice_rows(dataset, piece, set(names), until)
+    for until in (rows["clock"][40], rows["clock"][120], rows["clock"][-1] + 1):
+        reader = SliceReader(dataset, frozenset(names), until)
+        for piece in dataset.slices:
+            found = reader.rows(piece)
             own = piece.rows.select("row").collect()["row"].implode()
             expected = joined.filter(pl.col("row").is_in(own) & (pl.col("clock") < until))
             in_order = expected.sort("clock", "row").select(found.columns)
