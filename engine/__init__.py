@@ -2,7 +2,7 @@
 
 from engine._atomic import sync_folder, write_atomically
 from engine._cli import as_typed, room_app, run_room, settings_of
-from engine._console import Screen, console, out
+from engine._console import console, out
 from engine._errors import ConfigError, DataError, SamewiseError, StoreError, TaskError, did_you_mean
 from engine._fingerprint import CodeDigest, code_digest
 from engine._libraries import library_versions
@@ -27,7 +27,6 @@ __all__ = [
     "Recipe",
     "SamewiseError",
     "SampleSettings",
-    "Screen",
     "Settings",
     "StageCost",
     "Store",

@@ -14,7 +14,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from competitions import open_dataset
-from engine import Screen, out, room_app, run_room, settings_of
+from engine import out, room_app, run_room, settings_of
 from submissions._basis import CvBasis
 from submissions._blend import blend_runs
 from submissions._check import check_against_runs
@@ -36,7 +36,6 @@ app = room_app("Make, check, blend, record and show submissions.")
 Run = Annotated[str, typer.Argument(metavar="RUN", help="A run, the start of its name, or 'latest'.")]
 Note = Annotated[str, typer.Option("--note", help="A note for the new run's ledger: what you tried.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead.")]
-PIPED_WIDTH = 160
 
 
 @app.command()
@@ -95,7 +94,7 @@ def list_runs(ctx: typer.Context, as_json: AsJson = False) -> None:
     elif not lines:
         out.print("No run yet. Make one with: [bold cyan]make submit[/bold cyan]")
     else:
-        _print(list_table(lines, datetime.now(UTC), _screen().width))
+        _print(list_table(lines, datetime.now(UTC), out.width))
         if words := agreement_words(lines):
             out.print(Text(words, style="dim"))
 
@@ -182,12 +181,7 @@ def _finish(runs: Runs, manifest: Manifest, text: str) -> None:
 
 def _print(*parts: RenderableType) -> None:
     for part in parts:
-        _screen().print(part)
-
-
-def _screen() -> Screen:
-    """Where to print: the terminal; something wide where the output goes to a file, so that no name is cut."""
-    return out if out.is_terminal else Screen(highlight=False, width=PIPED_WIDTH)
+        out.print(part)
 
 
 def _file_state(runs: Runs, manifest: Manifest) -> str:

@@ -12,7 +12,8 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
-from engine import Settings
+from engine import Settings, out
+from engine._console import PIPED_WIDTH
 from submissions import Gate, GitFacts, Parent, RunFacts, Runs, SubmissionError
 from submissions.__main__ import app
 
@@ -22,8 +23,9 @@ CHECKOUT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def call(tmp_path: Path) -> Call:
-    """Call a command in a folder of its own; errors are raised."""
+def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call:
+    """Call a command in a folder of its own, as if its output went to a file; errors are raised."""
+    monkeypatch.setattr(out, "width", PIPED_WIDTH)
     config = tmp_path / "config.toml"
     config.write_text(f'runs = "{tmp_path}/runs"\nout = "{tmp_path}/out"\nstore = "{tmp_path}/store"\n')
 
