@@ -17,8 +17,6 @@ from engine import Settings, Store
 from features import bind_catalogue, compute_features
 from validation import Window, plan_folds
 
-WIDE = "user_id_x_source_id"
-
 
 def one_more_partition(
     data: Path, folder: Path, threads: int, repeats: int, lookbacks: Lookbacks = LOOKBACKS
@@ -26,7 +24,7 @@ def one_more_partition(
     """Hold the last file of the log back, fill a store, give the file, and compute the new test window.
 
     ``plain`` is what the same columns of the same pairs take where the log is the new rows only: a pass over them, and
-    the end of every column, which is merged with nothing. ``merge`` is what merging the kept parts of the earlier
+    the end of every column, which is merged with nothing. ``merge`` is what merging the parts of the earlier
     partitions takes: the columns of a log of these less the columns of the new rows, where all parts are in the store,
     so that both do nothing else but to end the columns. Each round has stores of its own.
     """
@@ -53,8 +51,7 @@ def one_more_partition(
         rounds.ours.append(ask(grown, store, window))
         rounds.plain.append(ask(new, of_new, window))
         again = replace(new, fingerprint=f"{new.fingerprint}, again")
-        of_all = ask(earlier, store, window, is_kept=True)
-        rounds.merge.append(of_all - ask(again, of_new, window, is_kept=True))
+        rounds.merge.append(ask(earlier, store, window) - ask(again, of_new, window))
     return rounds
 
 
@@ -77,17 +74,11 @@ def _seconds(
     window: Window,
     settings: Settings,
     lookbacks: Lookbacks,
-    *,
-    is_kept: bool = False,
 ) -> float:
-    """Compute the columns of a window; seconds without the intake and the binding.
-
-    ``is_kept``: only those by keys of whose states parts are kept, which are not the wide ones.
-    """
+    """Compute the columns of a window; seconds without the intake and the binding."""
     catalogue = bind_catalogue(dataset, declared(lookbacks))
-    names = [name for name in catalogue.columns if not (is_kept and WIDE in name)]
     began = perf_counter()
-    compute_features(catalogue, [window], names, store, settings)
+    compute_features(catalogue, [window], tuple(catalogue.columns), store, settings)
     return perf_counter() - began
 
 

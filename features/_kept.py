@@ -2,8 +2,8 @@
 
 What is computed together is one artifact a partition and key, and pointers lead to it from each state. It is cut where
 the grid is, and serves every grid that has no other boundaries within the partition; to others it gives its sums.
-Only keys with few values are kept: their parts are small beside the log. What is over the last rows of a key, and what
-cannot be merged, is made of rows and not kept.
+Parts are kept if they are small beside the log: those of keys with few values, and of wide keys those that the pairs of
+the windows have. What is over the last rows of a key, and what cannot be merged, is made of rows and not kept.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from features._recut import is_sum
 from features._stored import StoredTable, read_facts, read_table
 from features._writing import Writer
 
+MOST = 0.1  # parts of the pairs' keys a row: with more, they are hardly smaller than the rows
 ROWS = 200_000  # of a partition; fewer are grouped faster than their parts are found
 _SINCE = "since"  # clock that a part begins at: that of the partition, or a boundary within
 _CUTS, _SIZES, _REFERENCES = "cut at", "sizes", "references"
@@ -56,16 +57,22 @@ class Kept:
         return self.writer.store
 
     def is_for(self, piece: LogSlice, group: Group) -> bool:
-        """Tell whether parts of the group in this partition may be kept, if its key has few values."""
+        """Tell whether parts of the group in this partition may be kept, if they are few."""
         large = bool(piece.digest) and (piece.n_rows or 0) >= ROWS
         return large and bool(group.merged) and not group.tails and not group.direct
 
-    def find(self, piece: LogSlice, partials: Partials, first_cell: int) -> Found:
-        """Look for the parts of all keys of a partition, by cell from ``first_cell`` on, or else for sums over it."""
-        names = PartNames(piece, partials, self.grid, first_cell, self.attributes)
-        folders = self._folders(names)
+    def names(
+        self, piece: LogSlice, partials: Partials, first_cell: int, *, is_narrowed: bool = False
+    ) -> PartNames:
+        """Name the parts of a group in a partition, from a cell on: of all keys, or of those of the pairs."""
+        return PartNames(piece, partials, self.grid, first_cell, self.attributes, is_narrowed)
+
+    def find(self, names: PartNames) -> Found:
+        """Look for parts by cell, or else for sums over the partition, if they are of all keys."""
+        partials, folders = names.partials, self._folders(names)
         cells = self._cells(names, folders) if len(folders) == len(partials.states) else None
-        return Found(cells, _sums(partials, folders) if cells is None else None)
+        needs_sums = cells is None and not names.is_narrowed
+        return Found(cells, _sums(partials, folders) if needs_sums else None)
 
     def _folders(self, names: PartNames) -> dict[str, Path]:
         """Find where parts of states are, by name: those of just these states and cuts, or the last ones of each."""
@@ -94,20 +101,20 @@ class Kept:
         partials.references.update({name: one[_REFERENCES][name] for name, one in references.items() if name})
         tables = {folder: read_table(folder) for folder in facts}
         states = [tables[folders[s.name]].select(s.parts(partials.schema)) for s in partials.states]
-        keys = next(iter(tables.values())).select(_SINCE, *partials.group.key)
+        keys = next(iter(tables.values())).select(_SINCE, *names.key)
         parts = pl.concat([keys, *states], how="horizontal").partition_by(_SINCE, maintain_order=True)
         return [(bisect_right(self.grid.bounds, part[_SINCE][0]), part.drop(_SINCE)) for part in parts]
 
-    def put(self, piece: LogSlice, partials: Partials, before: Known, cells: Cells, first_cell: int) -> None:
-        """Keep what ``Partials.by_key`` gave for each cell. ``before``: what was known before this partition."""
-        if not any(part.height for _, part in cells):
+    def put(self, names: PartNames, before: Known, cells: Cells) -> None:
+        """Keep the parts of each cell. ``before``: what was known before this partition."""
+        partials, height = names.partials, sum(part.height for _, part in cells)
+        if not height or (names.is_narrowed and height > MOST * (names.piece.n_rows or 0)):
             return
-        names = PartNames(piece, partials, self.grid, first_cell, self.attributes)
-        begins, first = [piece.first_clock or 0, *names.cuts], names.begin_cell
+        begins, first = [names.piece.first_clock or 0, *names.cuts], names.begin_cell
         since = [
             part.with_columns(pl.lit(begins[cell - first], pl.Int64).alias(_SINCE)) for cell, part in cells
         ]
-        together = pl.concat(since).sort(_SINCE, *partials.group.key)
+        together = pl.concat(since).sort(_SINCE, *names.key)
         facts = {_CUTS: [*names.cuts], **_facts(partials, before)}
         recipe = names.recipe(self.dataset.competition.name, before)
 

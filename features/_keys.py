@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
+from io import BytesIO
 
 import numpy as np
 import polars as pl
@@ -29,6 +31,13 @@ class KeyIndex:
     def n_keys(self) -> int:
         """Number of keys."""
         return self.frame.height
+
+    @cached_property
+    def digest(self) -> str:
+        """Digest of the keys and their numbers."""
+        as_bytes = BytesIO()
+        self.frame.write_ipc(as_bytes)
+        return hashlib.blake2b(as_bytes.getbuffer(), digest_size=16).hexdigest()
 
     @cached_property
     def lookup(self) -> pl.DataFrame:

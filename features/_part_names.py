@@ -23,7 +23,8 @@ LAYOUT = 2  # of the files; raise it when they hold something else
 class PartNames:
     """Names the parts of one group in one partition. ``attributes``: digest of those of users and items.
 
-    ``first_cell``: the parts begin there. ``before`` of the methods: what was known of the log before the partition.
+    ``first_cell``: the parts begin there. ``is_narrowed``: they are by ``code`` and of the pairs' keys, not of all.
+    ``before`` of the methods: what was known of the log before the partition.
     """
 
     piece: LogSlice
@@ -31,6 +32,12 @@ class PartNames:
     grid: Grid
     first_cell: int
     attributes: str
+    is_narrowed: bool = False
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """Columns that tell whose a part is."""
+        return ("code",) if self.is_narrowed else self.partials.group.key
 
     @cached_property
     def cuts(self) -> Sequence[int]:
@@ -78,6 +85,7 @@ class PartNames:
         return {
             "partition": self.piece.digest,
             "key": list(group.key),
+            "keys": self.partials.index.digest if self.is_narrowed else None,
             "where": hashlib.blake2b(group.source.encode(), digest_size=16).hexdigest(),
             "from": max(first, bounds[self.first_cell - 1]) if self.first_cell else first,
             "until": min(bounds[-1], last + 1),

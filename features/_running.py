@@ -26,8 +26,8 @@ from validation import Window
 class Running:
     """One group while the log goes by.
 
-    ``cells``: the parts of all keys in the last slice, for coarser ones. ``waiting``: narrowed rows by cell, of one
-    slice or several, that are not grouped and merged yet.
+    ``cells``: the parts of all keys in the last slice, for coarser ones. ``narrowed``: those of the pairs' keys in it,
+    by ``code``, if it was narrowed first.
     """
 
     def __init__(
@@ -42,24 +42,44 @@ class Running:
         self.direct = Direct(group, index, schema, known) if group.direct else None
         self.slots: dict[Slot, pl.DataFrame] = {}
         self.cells: Cells = []
-        self.waiting: dict[int, list[pl.DataFrame]] = {}
+        self.narrowed: Cells = []
         self.first_cell = group.first_cell(grid, windows)
 
     def add(self, piece: Piece, is_finer: bool, kept: Kept | None) -> None:
         """Take in a slice: its parts from the store if they are there, else its rows."""
-        kept = None if self.partials.is_wide else kept
-        found = Found() if kept is None else kept.find(piece.slice, self.partials, self.first_cell)
+        if kept is None:
+            self._add_rows(piece, is_finer, None, is_kept=False)
+            return
+        names = kept.names(piece.slice, self.partials, self.first_cell)
+        of_pairs = kept.names(piece.slice, self.partials, self.first_cell, is_narrowed=True)
+        found = Found() if self.partials.is_wide else kept.find(names)
         if found.cells is not None:
             self.cells = found.cells
             self._merge_cells()
-            return
-        before = self.partials.known()
+        elif (
+            not is_finer
+            and self.partials.is_wide is not False
+            and self._add_narrowed_parts(kept.find(of_pairs))
+        ):
+            self.partials.is_wide = True
+        else:
+            before = self.partials.known()
+            by_key = self._add_rows(piece, is_finer, found.sums, is_kept=True)
+            if by_key and not self.partials.is_wide:
+                kept.put(names, before, self.cells)
+            elif not by_key:
+                kept.put(of_pairs, before, self.narrowed)
+
+    def _add_narrowed_parts(self, found: Found) -> bool:
+        for cell, part in found.cells or ():
+            self.merged.add(cell, part)
+        return found.cells is not None
+
+    def _add_rows(self, piece: Piece, is_finer: bool, sums: pl.DataFrame | None, *, is_kept: bool) -> bool:
         try:
-            by_key = self._add(piece.rows, is_finer, found.sums, is_kept=kept is not None)
+            return self._add(piece.rows, is_finer, sums, is_kept=is_kept)
         except PolarsError as error:
             raise blamed(self.group, piece.rows, error, self.partials.fails_on) from error
-        if kept is not None and by_key and not self.partials.is_wide:
-            kept.put(piece.slice, self.partials, before, self.cells, self.first_cell)
 
     def _add(self, rows: pl.DataFrame, is_finer: bool, sums: pl.DataFrame | None, *, is_kept: bool) -> bool:
         """Take in rows: all columns, sorted by (clock, row). Tell whether ``cells`` has the parts of all keys now.
@@ -71,7 +91,7 @@ class Running:
             return False
         rows = self.partials.prepared(rows)
         self.partials.check(part for cell, part in by_cell(rows, self.grid) if cell >= self.first_cell)
-        self.cells = []
+        self.cells, self.narrowed = [], []
         is_narrow = not rows.height or self.partials.is_narrow(rows)
         by_key = is_finer or (is_kept and bool(rows.height) and is_narrow)
         if self.group.merged and (by_key or is_narrow):
@@ -85,7 +105,6 @@ class Running:
         """Merge the parts of all keys by tile; ``is_kept``: also keep them in ``cells``."""
         own = [(cell, part) for cell, part in by_cell(rows, self.grid) if cell >= self.first_cell]
         if not is_kept:
-            self.settle()
             for cell, part in own:
                 self.merged.add(cell, self.partials.of(part, self.grid.bounds[cell]))
             return
@@ -96,7 +115,6 @@ class Running:
         self._merge_cells()
 
     def _merge_cells(self) -> None:
-        self.settle()
         for cell, part in self.cells:
             self.merged.add(cell, self.partials.coded(part))
 
@@ -106,32 +124,19 @@ class Running:
             rows = rows.filter(pl.col("clock") >= self.grid.bounds[self.first_cell - 1])
         for cell, part in by_cell(self.partials.narrowed(rows), self.grid):
             if is_merged and cell >= self.first_cell:
-                self.waiting.setdefault(cell, []).append(part)
+                self.narrowed.append((cell, self.partials.of_narrowed(part, self.grid.bounds[cell])))
+                self.merged.add(cell, self.narrowed[-1][1])
             if self.tails is not None:
                 if cell:
                     self.tails.pass_by(self.grid.bounds[cell - 1])
                 self.tails.add(part)
             if self.direct is not None:
                 self.direct.add(part)
-        if self.partials.watched:
-            self.settle()
-
-    def settle(self) -> None:
-        """Merge the narrowed rows that wait, in the order of the clock."""
-        waiting, self.waiting = self.waiting, {}
-        for cell, parts in waiting.items():
-            rows = pl.concat(parts)
-            try:
-                found = self.partials.of_narrowed(rows, self.grid.bounds[cell])
-            except PolarsError as error:
-                raise blamed(self.group, rows, error, self.partials.fails_on) from error
-            self.merged.add(cell, found)
 
     def roll_up(self, rollup: Rollup, finer: Running) -> None:
         """Take in a slice from the parts of a finer key."""
         known = finer.partials.references
         self.partials.references.update({name: known[name] for name in self.partials.references})
-        self.settle()
         for cell, fine in finer.cells:
             self.merged.add(cell, self.partials.coded(rollup.of(fine)))
 

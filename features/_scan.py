@@ -92,8 +92,6 @@ class Scan:
                 else:
                     self._timed(other, running[other].add, piece, False, self._kept(piece, other))
             yield
-        for one in (name, *coarser):
-            self._timed(one, running[one].settle)
 
     def _kept(self, piece: Piece, name: GroupName) -> Kept | None:
         return self.kept if self.kept and self.kept.is_for(piece.slice, self.groups[name]) else None

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import polars as pl
 import pytest
 
-from competitions import Dataset, LogSlice
+from competitions import Dataset
 from engine import Settings, Store
 from features import compute_features, compute_windows, read_features
-from features._kept import Found, Kept
-from features._partials import Partials
+from features._kept import Kept
+from features._part_names import PartNames
+from features._partials import Cells
+from features._pieces import Piece
+from features._running import Running
 from tests.features.tile_logs import cut, rows_of, whole, window_at
 from tests.features.tile_oracle import BLOCKS, catalogue_of, differing
 from validation import Window, window_pairs
@@ -21,12 +27,13 @@ ROWS = rows_of(31, 160)
 EARLY, LATE = window_at(4), window_at(10)
 
 
-@pytest.fixture(autouse=True)
-def everything_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let small partitions be kept and rolled up, and let no key be wide."""
+@pytest.fixture(autouse=True, params=[100.0, 0.0], ids=["of all keys", "of the pairs' keys"])
+def everything_is_large(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """Let small partitions be kept and rolled up, and let no key be wide, or every one."""
     monkeypatch.setattr("features._kept.ROWS", 1)
-    monkeypatch.setattr("features._scan.ROLLUP_ROWS", 1)
-    monkeypatch.setattr("features._partials.WIDE", 100.0)
+    monkeypatch.setattr("features._kept.MOST", 1.0)
+    monkeypatch.setattr("features._scan.ROLLUP_ROWS", 1 if request.param else 10**6)
+    monkeypatch.setattr("features._partials.WIDE", request.param)
 
 
 def sliced() -> Dataset:
@@ -48,16 +55,25 @@ def check_stored(window: Window, names: list[str], store: Store) -> None:
 
 @pytest.fixture
 def found(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
-    """Note for each partition and key whether its parts were found."""
+    """Note for each partition and key whether its parts were found, or rows were read."""
     notes: list[bool] = []
-    find = Kept.find
+    cells, add_rows = Kept._cells, Running._add_rows
 
-    def noting(self: Kept, piece: LogSlice, partials: Partials, first_cell: int) -> Found:
-        there = find(self, piece, partials, first_cell)
-        notes.append(there.cells is not None)
+    def noting_cells(self: Kept, names: PartNames, folders: dict[str, Path]) -> Cells | None:
+        there = cells(self, names, folders)
+        if there is not None:
+            notes.append(True)
         return there
 
-    monkeypatch.setattr(Kept, "find", noting)
+    def noting_rows(
+        self: Running, piece: Piece, is_finer: bool, sums: pl.DataFrame | None, *, is_kept: bool
+    ) -> bool:
+        if is_kept:
+            notes.append(False)
+        return add_rows(self, piece, is_finer, sums, is_kept=is_kept)
+
+    monkeypatch.setattr(Kept, "_cells", noting_cells)
+    monkeypatch.setattr(Running, "_add_rows", noting_rows)
     return notes
 
 
@@ -93,10 +109,11 @@ def test_other_columns_and_windows_take_what_is_there(
         check_stored(window, NAMES, store)
 
 
+@pytest.mark.parametrize("everything_is_large", [100.0], indirect=True)
 def test_parts_that_were_cut_more_finely_serve_as_well(
     found: list[bool], store: Store, settings: Settings
 ) -> None:
-    """But for decayed sums, which are weighed from where their tile ends."""
+    """But for decayed sums, which are weighed from where their tile ends, and for keys of other pairs."""
     cases = [case for case in MERGED if not case.startswith("pulled_")]
     names = [block.column(case) for block in BLOCKS if not block.lookback for case in cases]
     catalogue = catalogue_of(sliced())
