@@ -24,16 +24,13 @@ class Rollup:
     finer: GroupName
     key: Key
     states: tuple[State, ...]
-    attributes: Attributes | pl.DataFrame | None
+    attributes: Attributes | None
     schema: pl.Schema
 
     def of(self, partial: pl.DataFrame) -> pl.DataFrame:
         """Give the parts by the coarse key's columns (``code`` 0 for the empty key) from those of the finer key."""
-        if isinstance(self.attributes, Attributes):
+        if self.attributes is not None:
             partial = self.attributes.given_to(partial)
-        elif self.attributes is not None:
-            on = list(self.finer[1])
-            partial = partial.join(self.attributes, on=on, how="left", validate="m:1")
         parts = [
             _MERGED_BY.get(state.operation, pl.Expr.sum)(pl.col(name))
             for state in self.states
@@ -79,12 +76,11 @@ def _finer(group: Group, groups: Mapping[GroupName, Group], dataset: Dataset) ->
     return None
 
 
-def _attributes(finer: Key, key: Key, dataset: Dataset) -> Attributes | pl.DataFrame | None:
+def _attributes(finer: Key, key: Key, dataset: Dataset) -> Attributes | None:
     if not key:
         return None
     table = dataset.users if finer == (dataset.competition.user,) else dataset.items
-    found = Attributes.of(table, finer[0], key)
-    return found if found is not None else table.select(*finer, *key).collect(engine="in-memory")
+    return Attributes.of(table, finer[0], key)
 
 
 def _new(group: Group, states: Sequence[State]) -> tuple[State, ...]:

@@ -35,10 +35,7 @@ class SliceReader:
 
     def rows(self, piece: LogSlice) -> pl.DataFrame:
         """Collect the columns of a slice's rows before the clock, in the order of (clock, row)."""
-        if self._attributes is None:
-            joined = history_rows(self.dataset, _before(piece, self.until), self.columns)
-            return joined.collect(engine="in-memory")
-        own = {*self.columns, *(one.key for one in self._attributes if one.values.width)}
+        own = {*self.columns, *(one.key for one in self._attributes if one.names)}
         known = [name for name in piece.rows.collect_schema().names() if name in own]
         rows = _collected(self.dataset, piece, known, self.until)
         for one in self._attributes:
@@ -46,15 +43,11 @@ class SliceReader:
         return rows.select(n for n in self.dataset.history_schema.names() if n in self.columns)
 
     @cached_property
-    def _attributes(self) -> tuple[Attributes, ...] | None:
-        """Attributes of users and items, laid out once for all slices; None if some have to be joined."""
-        c, tables = self.dataset.competition, []
-        for table, key in ((self.dataset.users, c.user), (self.dataset.items, c.item)):
-            attributes = Attributes.of(table, key, self.columns)
-            if attributes is None:
-                return None
-            tables.append(attributes)
-        return tuple(tables)
+    def _attributes(self) -> tuple[Attributes, ...]:
+        """Attributes of users and items, laid out once for all slices."""
+        c = self.dataset.competition
+        tables = ((self.dataset.users, c.user), (self.dataset.items, c.item))
+        return tuple(Attributes.of(table, key, self.columns) for table, key in tables)
 
 
 def _collected(dataset: Dataset, piece: LogSlice, names: Sequence[str], until: int) -> pl.DataFrame:
@@ -82,28 +75,35 @@ def _before(piece: LogSlice, until: int) -> pl.LazyFrame:
 
 @dataclass(frozen=True)
 class Attributes:
-    """Columns of the users or items, and where each small id has its row: read off much faster than joined."""
+    """Columns of the users or items (``table``: with the key), and where each small id has its row, if all are small.
+
+    Reading them off is much faster than a join.
+    """
 
     key: str
-    values: pl.DataFrame
+    table: pl.DataFrame
     lookup: Lookup | None
 
     @staticmethod
-    def of(table: pl.LazyFrame, key: str, columns: Collection[str]) -> Attributes | None:
-        """Collect what is wanted of a table; None if its ids cannot be looked up in an array."""
-        wanted = [name for name in table.collect_schema().names() if name in columns and name != key]
-        if not wanted:
-            return Attributes(key, pl.DataFrame(), None)
-        known = table.select(key, *wanted).collect(engine="in-memory")
-        is_plain = not known[key].null_count() and known[key].n_unique() == known.height
-        lookup = make_lookup(known, [key]) if is_plain else None
-        return None if lookup is None else Attributes(key, known.select(wanted), lookup)
+    def of(table: pl.LazyFrame, key: str, columns: Collection[str]) -> Attributes:
+        """Collect what is wanted of a table."""
+        names = [name for name in table.collect_schema().names() if name in columns and name != key]
+        known = table.select(key, *names).collect(engine="in-memory") if names else pl.DataFrame()
+        is_plain = bool(names) and not known[key].null_count() and known[key].n_unique() == known.height
+        return Attributes(key, known, make_lookup(known, [key]) if is_plain else None)
+
+    @property
+    def names(self) -> list[str]:
+        """Columns that rows are given."""
+        return [name for name in self.table.columns if name != self.key]
 
     def given_to(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Give rows the attributes of their id; null where it is unknown. Ids have the table's dtype."""
-        if self.lookup is None:
+        if not self.names:
             return rows
-        where, values = self.lookup.codes(rows), self.values
+        if self.lookup is None:
+            return rows.join(self.table, on=self.key, how="left", validate="m:1", maintain_order="left")
+        where, values = self.lookup.codes(rows), self.table.select(self.names)
         if where.max(initial=0) == self.lookup.n_keys:
             values = pl.concat([values, values.clear(1)])
         return rows.hstack(values[pl.Series(where, dtype=pl.UInt32)])

@@ -27,7 +27,7 @@ class Running:
     """One group while the log goes by.
 
     ``cells``: the parts of all keys in the last slice, for coarser ones. ``narrowed``: those of the pairs' keys in it,
-    by ``code``, if it was narrowed first.
+    by ``code``, until they are stored.
     """
 
     def __init__(
@@ -69,6 +69,7 @@ class Running:
                 kept.put(names, before, self.cells)
             elif not by_key:
                 kept.put(of_pairs, before, self.narrowed)
+                self.narrowed = []
 
     def _add_narrowed_parts(self, found: Found) -> bool:
         for cell, part in found.cells or ():
@@ -98,7 +99,7 @@ class Running:
             self._add_all(rows, sums, is_kept=by_key)
         is_merged_narrowed = self.group.merged and not (by_key or is_narrow)
         if is_merged_narrowed or self.tails is not None or self.direct is not None:
-            self._add_narrowed(rows, is_merged=bool(is_merged_narrowed))
+            self._add_narrowed(rows, is_merged=bool(is_merged_narrowed), is_kept=is_kept)
         return by_key
 
     def _add_all(self, rows: pl.DataFrame, sums: pl.DataFrame | None, *, is_kept: bool) -> None:
@@ -118,14 +119,19 @@ class Running:
         for cell, part in self.cells:
             self.merged.add(cell, self.partials.coded(part))
 
-    def _add_narrowed(self, rows: pl.DataFrame, *, is_merged: bool) -> None:
-        """Narrow the rows to the keys of the pairs first: for wide keys, and for what looks at single rows."""
+    def _add_narrowed(self, rows: pl.DataFrame, *, is_merged: bool, is_kept: bool) -> None:
+        """Narrow the rows to the keys of the pairs first: for wide keys, and for what looks at single rows.
+
+        ``is_kept``: also keep the parts that are merged in ``narrowed``.
+        """
         if self.first_cell and self.tails is None and self.direct is None:
             rows = rows.filter(pl.col("clock") >= self.grid.bounds[self.first_cell - 1])
         for cell, part in by_cell(self.partials.narrowed(rows), self.grid):
             if is_merged and cell >= self.first_cell:
-                self.narrowed.append((cell, self.partials.of_narrowed(part, self.grid.bounds[cell])))
-                self.merged.add(cell, self.narrowed[-1][1])
+                found = self.partials.of_narrowed(part, self.grid.bounds[cell])
+                self.merged.add(cell, found)
+                if is_kept:
+                    self.narrowed.append((cell, found))
             if self.tails is not None:
                 if cell:
                     self.tails.pass_by(self.grid.bounds[cell - 1])

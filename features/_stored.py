@@ -44,9 +44,8 @@ class StoredTable:
 
     def write(self, folder: Path) -> None:
         metadata = None if self.facts is None else {_FACTS: json.dumps(self.facts)}
-        self.values.write_parquet(
-            folder / _FILE, statistics=False, metadata=metadata
-        )  # it is read as a whole
+        # No statistics: it is only ever read as a whole.
+        self.values.write_parquet(folder / _FILE, statistics=False, metadata=metadata)
 
 
 def read_pairs(catalogue: Catalogue, window: Window, store: Store) -> pl.DataFrame:

@@ -39,9 +39,7 @@ def all_gone_on(chains: Sequence[Iterator[None]]) -> None:
         while waiting and not failed.is_set():
             try:
                 chain = waiting.popleft()
-            except (
-                IndexError
-            ):  # another thread was faster; every chain that is left is in the hands of some thread
+            except IndexError:  # every chain that is left is in the hands of some other thread
                 return
             try:
                 if list(islice(chain, 1)):

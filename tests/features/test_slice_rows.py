@@ -19,9 +19,17 @@ COLUMNS = ["row", "clock", "user_id", "stars", "age", "kind"]
 @pytest.mark.parametrize("kind", get_args(ClockKind))
 @pytest.mark.parametrize("has_gaps", [False, True])
 @pytest.mark.parametrize("names", [COLUMNS, ["clock"], ["stars"]], ids="-".join)
+@pytest.mark.parametrize("joins", [False, True], ids=["looks up", "joins"])
 def test_rows_are_those_before_the_clock(
-    small: Callable[[ClockKind], Dataset], kind: ClockKind, has_gaps: bool, names: list[str]
+    small: Callable[[ClockKind], Dataset],
+    kind: ClockKind,
+    has_gaps: bool,
+    names: list[str],
+    joins: bool,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    if joins:  # as where ids are no small numbers
+        monkeypatch.setattr("features._rows.make_lookup", lambda keys, names: None)
     whole = small(kind)
     rows = whole.log.collect().sort("clock", "row")
     rows = rows.filter(pl.int_range(pl.len()) % 7 != 3) if has_gaps else rows
