@@ -39,7 +39,7 @@ class Catalogue:
     made_of: dict[str, Mapping[str, Any]] = field(default_factory=dict, repr=False, compare=False)
 
     def select(self, patterns: FeatureSettings, needs: Iterable[str] = ()) -> tuple[str, ...]:
-        """Name the model inputs that the patterns keep, and ``needs``, in the catalogue's order.
+        """Name the model inputs that the patterns keep, and ``needs``, by name: what models give depends on the order.
 
         Raises ConfigError when a pattern matches nothing or a needed column does not exist here.
         """
@@ -52,7 +52,7 @@ class Catalogue:
             ):
                 near = did_you_mean(pattern, self.columns)
                 raise ConfigError(f"The feature pattern {pattern!r} matches no feature.{near}")
-        return tuple(n for n, c in self.columns.items() if n in needed or _keeps(patterns, c))
+        return tuple(sorted(n for n, c in self.columns.items() if n in needed or _keeps(patterns, c)))
 
     def closure(self, names: Iterable[str]) -> tuple[str, ...]:
         """Name the columns and all that they read, each after what it reads."""
