@@ -40,10 +40,9 @@ def connect(job: Job) -> Any:
         f"LEFT JOIN (SELECT item_id, source_id, duration FROM '{job.inputs}/items.parquet') USING (item_id)"
     )
     connection.execute(f"CREATE VIEW log AS SELECT * FROM {log} {'' if job.is_joined else items}")
-    if job.mode == "pairs":
-        for cutoff in job.cutoffs:
-            file = job.pairs_file(cutoff)
-            connection.execute(f"CREATE TEMP TABLE pairs_{cutoff} AS FROM read_parquet('{file}')")
+    for cutoff in job.cutoffs:
+        file = job.pairs_file(cutoff)
+        connection.execute(f"CREATE TEMP TABLE pairs_{cutoff} AS FROM read_parquet('{file}')")
     return connection
 
 
@@ -53,18 +52,16 @@ def per_window(job: Job) -> Iterator[ResultTable]:
     for cutoff, lookback, first in job.spans():
         for key in KEYS:
             names = ", ".join(key)
-            narrowed = f"SEMI JOIN pairs_{cutoff} USING ({names})" if job.mode == "pairs" else ""
             grouped = f"""SELECT {names}, {_SUMS}, stddev_samp(timespent) AS timespent_std
-                FROM log {narrowed} WHERE clock < {cutoff} AND clock >= {first} GROUP BY {names}"""
-            values = delivered(connection, job, cutoff, key, f"SELECT {_FINISH} FROM ({grouped})")
+                FROM log SEMI JOIN pairs_{cutoff} USING ({names})
+                WHERE clock < {cutoff} AND clock >= {first} GROUP BY {names}"""
+            values = delivered(connection, cutoff, key, f"SELECT {_FINISH} FROM ({grouped})")
             yield ResultTable(key, cutoff, lookback, values)
     connection.close()
 
 
-def delivered(connection: Any, job: Job, cutoff: int, key: Key, query: str) -> pl.DataFrame:
-    """Run the query and hand its result over by Arrow; in pairs mode one row a pair."""
-    if job.mode == "all":
-        return pl.DataFrame(connection.sql(f"SELECT {', '.join((*key, *VALUES))} FROM ({query})"))
+def delivered(connection: Any, cutoff: int, key: Key, query: str) -> pl.DataFrame:
+    """Run the query and hand its result over by Arrow, one row a pair."""
     joined = f"FROM pairs_{cutoff} LEFT JOIN ({query}) USING ({', '.join(key)})"
     return pl.DataFrame(connection.sql(f"SELECT pair_id, {', '.join(VALUES)} {joined}"))
 
@@ -82,26 +79,23 @@ def tiled(job: Job) -> Iterator[ResultTable]:
         for cutoff, lookback, first in job.spans():
             low, high = (sum(edge <= clock for edge in edges) for clock in (first, cutoff))
             names = ", ".join(key)
-            rows = f"FROM tiles WHERE tile >= {low} AND tile < {high}"
-            if job.mode == "pairs":
-                rows = f"FROM tiles SEMI JOIN pairs_{cutoff} USING ({names}) WHERE tile >= {low} AND tile < {high}"
+            rows = (
+                f"FROM tiles SEMI JOIN pairs_{cutoff} USING ({names}) WHERE tile >= {low} AND tile < {high}"
+            )
             merged = f"SELECT {names}, {_MERGED} {rows} GROUP BY {names}"
             query = f"SELECT {_FINISH}, {_STD} FROM ({f'SELECT * {rows}' if high - low == 1 else merged})"
-            yield ResultTable(key, cutoff, lookback, delivered(connection, job, cutoff, key, query))
+            yield ResultTable(key, cutoff, lookback, delivered(connection, cutoff, key, query))
     connection.close()
 
 
 def make_tiles(connection: Any, job: Job, key: Key, edges: list[int]) -> None:
-    """Make table ``tiles`` of a key: one row per (key, tile), in pairs mode only of keys of some window's pairs."""
+    """Make table ``tiles`` of a key: one row per (key, tile), of keys of some window's pairs."""
     names = ", ".join(key)
     tile = " + ".join(f"(clock >= {edge})::UTINYINT" for edge in edges) or "0"
-    narrowed = ""
-    if job.mode == "pairs":
-        every = " UNION ".join(f"SELECT {names} FROM pairs_{cutoff}" for cutoff in job.cutoffs)
-        narrowed = f"SEMI JOIN ({every}) USING ({names})"
+    every = " UNION ".join(f"SELECT {names} FROM pairs_{cutoff}" for cutoff in job.cutoffs)
     connection.execute(
         f"""CREATE OR REPLACE TEMP TABLE tiles AS SELECT {names}, {tile} AS tile, {_TILE_SUMS}
-            FROM log {narrowed} WHERE clock < {max(job.cutoffs)} GROUP BY ALL"""
+            FROM log SEMI JOIN ({every}) USING ({names}) WHERE clock < {max(job.cutoffs)} GROUP BY ALL"""
     )
 
 

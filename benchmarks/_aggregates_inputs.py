@@ -42,9 +42,7 @@ def prepared(data: Path, cache: Path, threads: int, sample_users: float = 1.0) -
             write(dataset, windows, fresh)
             fresh.rename(inputs)
     cutoffs = tuple(window.cutoff for window in windows)
-    job = Job(
-        inputs, data, store, dataset.horizon, cutoffs, LOOKBACKS, "all", threads, sample_users=sample_users
-    )
+    job = Job(inputs, data, store, dataset.horizon, cutoffs, LOOKBACKS, threads, sample_users=sample_users)
     return Inputs(job, *_sizes(job))
 
 

@@ -1,7 +1,7 @@
 """What every engine of the aggregates benchmark is asked: keys, aggregates, cutoffs, lookbacks, files.
 
 15 aggregates: number of rows; sum and mean of five outcomes; last and first clock; standard deviation of the time
-spent; watch share (time spent over duration). Means, deviations and shares are null for a key without rows.
+spent; watch share (time spent over duration). Means, deviations and shares are null for a pair whose key has no rows.
 """
 
 from __future__ import annotations
@@ -10,19 +10,18 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import polars as pl
 
 from engine import Settings
 
-Mode = Literal["all", "pairs"]
 Key: TypeAlias = tuple[str, ...]
 
 KEYS: tuple[Key, ...] = (("user_id",), ("item_id",), ("source_id",), ("user_id", "source_id"))
 FLAGS = ("like", "dislike", "share", "bookmarks")
 OUTCOMES = (*FLAGS, "timespent")
-COUNTED = ("n", *(f"{name}_sum" for name in OUTCOMES))  # zero for a key without rows
+COUNTED = ("n", *(f"{name}_sum" for name in OUTCOMES))  # zero for a pair whose key has no rows
 CLOCKS = ("last_clock", "first_clock")
 SHARES = (*(f"{name}_mean" for name in OUTCOMES), "timespent_std", "watch_share")
 VALUES = (*COUNTED, *CLOCKS, *SHARES)
@@ -43,8 +42,6 @@ class Job:
         Folders of the competition's files and of our store: what our engine reads.
     cutoffs, lookbacks
         In clock units and in horizons (None = everything). Every cutoff meets every lookback.
-    mode
-        ``all``: a table of every key with rows. ``pairs``: a row a pair of the window.
     is_joined
         The engines other than ours read ``joined/`` and are spared the join with the items.
     sample_users
@@ -57,7 +54,6 @@ class Job:
     horizon: int
     cutoffs: tuple[int, ...]
     lookbacks: tuple[int | None, ...]
-    mode: Mode
     threads: int = 2
     is_joined: bool = True
     sample_users: float = 1.0
@@ -91,9 +87,9 @@ class Job:
 
 @dataclass(frozen=True)
 class ResultTable:
-    """What an engine delivers for one (key, cutoff, lookback): the key columns or ``pair_id``, then ``VALUES``.
+    """What an engine delivers for one (key, cutoff, lookback): a row a pair of the window, ``pair_id`` and ``VALUES``.
 
-    It may come in parts, of other keys or other columns.
+    It may come in several tables, of other columns each.
     """
 
     key: Key

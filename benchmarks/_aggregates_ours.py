@@ -16,7 +16,6 @@ from features import (
     Lookback,
     Registry,
     aggregate,
-    aggregate_tables,
     bind_catalogue,
     compute_windows,
     count,
@@ -33,7 +32,7 @@ Body: TypeAlias = Callable[[Log], Aggregate]
 
 
 def declared(lookbacks: tuple[int | None, ...]) -> Registry:
-    """Declare the 15 aggregates by all keys and the lookbacks."""
+    """Declare the 15 aggregates by every key and lookback."""
     registry = Registry()
     grid: tuple[Lookback | None, ...] = tuple(None if n is None else horizon(n) for n in lookbacks)
     keys = [key[0] if len(key) == 1 else key for key in KEYS]
@@ -82,19 +81,10 @@ def deliver(job: Job) -> Iterator[ResultTable]:
     """Open the data set and bind the declarations; the first row is read when the first table is asked for."""
     catalogue = bind_catalogue(open_dataset(job.settings()), declared(job.lookbacks))
     windows = [Window(cutoff, cutoff, cutoff + job.horizon) for cutoff in job.cutoffs]
-    return _all_keys(catalogue, windows) if job.mode == "all" else _pairs(job, catalogue, windows)
+    return _values(job, catalogue, windows)
 
 
-def _all_keys(catalogue: Catalogue, windows: list[Window]) -> Iterator[ResultTable]:
-    names = tuple(catalogue.columns)
-    for table in aggregate_tables(catalogue, windows, names):
-        lookback = table.lookback.size if table.lookback.kind == "horizon" else None
-        columns = {name: _column(name, table.key, lookback) for name in VALUES}
-        values = table.values.select(*table.key, **{name: pl.col(old) for name, old in columns.items()})
-        yield ResultTable(table.key, table.window.cutoff, lookback, values)
-
-
-def _pairs(job: Job, catalogue: Catalogue, windows: list[Window]) -> Iterator[ResultTable]:
+def _values(job: Job, catalogue: Catalogue, windows: list[Window]) -> Iterator[ResultTable]:
     shown = {window: _shown_pairs(job, catalogue.dataset, window.cutoff) for window in windows}
     for window, values in compute_windows(catalogue, tuple(catalogue.columns), shown).items():
         for key in KEYS:

@@ -70,11 +70,8 @@ def delivered(
     finishing: list[pl.Expr],
     engine: CollectEngine,
 ) -> pl.DataFrame:
-    """Group the rows by the key; in pairs mode only the keys of the window's pairs, then one row a pair."""
+    """Group the rows of the pairs' keys, then give one row a pair."""
     columns = [name for name in VALUES if name in sums or name in {e.meta.output_name() for e in finishing}]
-    if job.mode == "all":
-        found = rows.group_by(key).agg(**sums).with_columns(finishing).select(*key, *columns)
-        return found.collect(engine=engine)
     pairs = pl.read_parquet(job.pairs_file(cutoff), columns=["pair_id", *key])
     wanted = pairs.lazy().select(key).unique()
     found = rows.join(wanted, on=key, how="semi").group_by(key).agg(**sums).with_columns(finishing)
@@ -98,8 +95,7 @@ def per_feature(job: Job) -> Iterator[ResultTable]:
             for name in VALUES:
                 sums, finishing = alone[name]
                 values = delivered(job, cutoff, key, rows, sums, finishing, "streaming")
-                on = [c for c in values.columns if c not in VALUES]
-                yield ResultTable(key, cutoff, lookback, values.select(*on, name))
+                yield ResultTable(key, cutoff, lookback, values.select("pair_id", name))
 
 
 def floor(job: Job) -> Iterator[ResultTable]:

@@ -85,7 +85,7 @@ def compete(contestants: Sequence[Contestant], repeats: int, packages: Path | No
                     run = _run(one, folder, packages)
                     results.runs.setdefault(one.name, []).append(run)
                     out.print(
-                        f"{one.job.mode} {number + 1}/{repeats} {one.name}: {run['seconds']:.2f} s "
+                        f"{number + 1}/{repeats} {one.name}: {run['seconds']:.2f} s "
                         f"({run['cpu_seconds']:.1f} s of CPU, load {os.getloadavg()[0]:.1f})",
                         highlight=False,
                     )

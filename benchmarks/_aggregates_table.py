@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from rich.table import Table
 
 from benchmarks._aggregates_rounds import Results
 from benchmarks._figures import spread
 from engine import out
 
-# What ours may cost at most, as a share of the peer's time, by mode and peer.
-WANTED = {
-    ("all", "duckdb per window"): 0.35,
-    ("all", "duckdb with tiles"): 0.65,
-    ("all", "fused polars"): 0.25,
-    ("pairs", "duckdb per window"): 0.25,
-}
+WANTED = {"duckdb per window": 0.25}  # what ours may cost at most, as a share of the peer's time
 MANY_TO_ONE = 2.5  # 15 (cutoff, lookback) pairs against one
 PEAK_GIB = 3.0
-FUSED = ("polars streaming", "polars in-memory")
 
 
-def print_results(mode: str, results: Results) -> None:
+def print_results(title: str, results: Results) -> None:
     """Print one line per contestant."""
-    table = Table(title=f"mode {mode}: seconds of the median run")
+    table = Table(title=f"{title}: seconds of the median run")
     for heading in ("engine", "seconds", "CPU", "peak MiB", "ours / theirs", "at most"):
         table.add_column(heading)
     ours = results.median("samewise")
@@ -34,7 +25,7 @@ def print_results(mode: str, results: Results) -> None:
         multiplied = f" (one window x {results.times[name]})" if results.times[name] > 1 else ""
         cpu = sorted(run["cpu_seconds"] for run in runs)[len(runs) // 2] * results.times[name]
         peak = max(run["peak_mib"] for run in runs)
-        limit = WANTED.get((mode, "fused polars" if name == _fused(results) else name))
+        limit = WANTED.get(name)
         table.add_row(
             name,
             spread(results.seconds(name)) + multiplied,
@@ -46,42 +37,26 @@ def print_results(mode: str, results: Results) -> None:
     out.print(table)
 
 
-def _fused(results: Results) -> str | None:
-    """Name the faster of the two ways to run fused Polars."""
-    there = [(seconds, name) for name in FUSED if (seconds := results.median(name)) is not None]
-    return min(there)[1] if there else None
-
-
-def findings(results: Mapping[str, Results]) -> list[str]:
+def findings(results: Results) -> list[str]:
     """Say for each thing that was wanted whether it was kept; silent on what was not measured."""
-    lines = []
-    for mode, result in results.items():
-        ours = result.median("samewise")
-        if ours is None:
-            continue
-        for (of_mode, peer), limit in WANTED.items():
-            name = _fused(result) if peer == "fused polars" else peer
-            theirs = result.median(name) if name else None
-            if of_mode == mode and theirs is not None:
-                lines.append(_judged(f"{mode}: ours / {name}", ours / theirs, limit))
-        lines += _own(mode, result, ours)
-    return lines
-
-
-def _own(mode: str, result: Results, ours: float) -> list[str]:
-    lines = []
-    one, more = result.median("samewise, one window"), result.median("samewise, 30 windows")
-    floor = result.median("floor")
+    ours = results.median("samewise")
+    if ours is None:
+        return []
+    lines = [
+        _judged(f"ours / {peer}", ours / theirs, limit)
+        for peer, limit in WANTED.items()
+        if (theirs := results.median(peer)) is not None
+    ]
+    one, more = results.median("samewise, one window"), results.median("samewise, 30 windows")
+    floor = results.median("floor")
     if one is not None:
-        lines.append(_judged(f"{mode}: 15 (cutoff, lookback) pairs / one", ours / one, MANY_TO_ONE))
+        lines.append(_judged("15 (cutoff, lookback) pairs / one", ours / one, MANY_TO_ONE))
     if more is not None:
-        lines.append(
-            f"{mode}: 15 more (cutoff, lookback) pairs on the same grid cost {more - ours:.2f} s more"
-        )
+        lines.append(f"15 more (cutoff, lookback) pairs on the same grid cost {more - ours:.2f} s more")
     if floor is not None:
-        lines.append(f"{mode}: ours / floor is {ours / floor:.2f}")
-    peak = max(run["peak_mib"] for run in result.runs["samewise"]) / 1024
-    return [*lines, _judged(f"{mode}: peak memory in GiB", peak, PEAK_GIB)]
+        lines.append(f"ours / floor is {ours / floor:.2f}")
+    peak = max(run["peak_mib"] for run in results.runs["samewise"]) / 1024
+    return [*lines, _judged("peak memory in GiB", peak, PEAK_GIB)]
 
 
 def _judged(what: str, value: float, limit: float) -> str:

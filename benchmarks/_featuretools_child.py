@@ -3,8 +3,8 @@
     python benchmarks/_featuretools_child.py JOB.json RESULT.json [ROWS]
 
 Imports nothing of this repository. The clock (a row number) becomes seconds after an epoch, since featuretools cuts by
-time; timed is the computation of the feature matrices, not the building of the entity set. With ``ROWS`` one key in
-``ONE_IN`` of each table is kept there as Parquet.
+time; timed is the computation of the feature matrices and their join with the pairs, not the building of the entity
+set. With ``ROWS`` one pair in ``ONE_IN`` of each table is kept there as Parquet.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 KEYS = (("user_id",), ("item_id",), ("source_id",), ("user_id", "source_id"))
 OUTCOMES = ("like", "dislike", "share", "bookmarks", "timespent")
 EPOCH = "2000-01-01"
-ONE_IN = 97  # as in _aggregates_run: keys whose rows are kept
+ONE_IN = 97  # as in _aggregates_run: pairs whose rows are kept
 
 
 def main() -> None:
@@ -32,6 +32,10 @@ def main() -> None:
     pandas, featuretools = importlib.import_module("pandas"), importlib.import_module("featuretools")
     log = pandas.read_parquet(Path(job["inputs"], "joined"))
     entities = entity_set(pandas, featuretools, log)
+    pairs = {
+        cutoff: pairs_of(pandas, Path(job["inputs"], "pairs", f"{cutoff}.parquet"))
+        for cutoff in job["cutoffs"]
+    }
     sums, began, before = {}, time.perf_counter(), sum(os.times()[:2])
     for key in KEYS:
         features = defined(featuretools, entities, key)
@@ -47,10 +51,13 @@ def main() -> None:
                 )
                 matrix.columns = list(features)
                 matrix = matrix[matrix["n"] > 0]
+                values = pairs[cutoff].merge(matrix, how="left", left_on="_x_".join(key), right_index=True)
+                values = values[["pair_id", *features]]
                 name = f"{'_x_'.join(key)}-{cutoff}-{lookback or 'all'}"
-                sums[name] = {"rows": len(matrix), **{k: float(v) for k, v in matrix.sum().items()}}
+                sums[name] = {"rows": len(values), **{k: float(values[k].sum()) for k in features}}
                 if rows is not None:
-                    keep(pandas, matrix, key, rows / f"{name}.parquet")
+                    some = values[values["pair_id"] % ONE_IN == 0].sort_values("pair_id")
+                    some.to_parquet(rows / f"{name}.parquet", index=False)
     figures = {
         "seconds": time.perf_counter() - began,
         "cpu_seconds": sum(os.times()[:2]) - before,
@@ -65,7 +72,7 @@ def entity_set(pandas: Any, featuretools: Any, log: Any) -> Any:
     log = log.astype(dict.fromkeys((*OUTCOMES, "duration", "clock"), "float64"))
     log["at"] = pandas.Timestamp(EPOCH) + pandas.to_timedelta(log["clock"], unit="s")
     log["row"] = range(len(log))
-    log["user_id_x_source_id"] = log["user_id"].astype("int64") * 2**32 + log["source_id"]
+    log["user_id_x_source_id"] = packed(log)
     entities = featuretools.EntitySet()
     entities.add_dataframe(dataframe_name="log", dataframe=log, index="row", time_index="at")
     for key in KEYS:
@@ -74,6 +81,17 @@ def entity_set(pandas: Any, featuretools: Any, log: Any) -> Any:
         entities.add_dataframe(dataframe_name=f"of_{name}", dataframe=parents, index=name)
         entities.add_relationship(f"of_{name}", name, "log", name)
     return entities
+
+
+def pairs_of(pandas: Any, file: Path) -> Any:
+    """Read the pairs of a window, with a column for each key."""
+    pairs = pandas.read_parquet(file)
+    return pairs.assign(user_id_x_source_id=packed(pairs))
+
+
+def packed(rows: Any) -> Any:
+    """Give user and source as one number."""
+    return rows["user_id"].astype("int64") * 2**32 + rows["source_id"]
 
 
 def defined(featuretools: Any, entities: Any, key: tuple[str, ...]) -> dict[str, Any]:
@@ -97,17 +115,6 @@ def defined(featuretools: Any, entities: Any, key: tuple[str, ...]) -> dict[str,
         [features["timespent_sum"], of("duration", primitives.Sum)], primitive=primitives.DivideNumeric
     )
     return features
-
-
-def keep(pandas: Any, matrix: Any, key: tuple[str, ...], path: Path) -> None:
-    """Write one key in ``ONE_IN`` of a table, its key in columns of its own, sorted by them."""
-    table = matrix.reset_index()
-    if len(key) == 2:
-        packed = table.pop("user_id_x_source_id").astype("int64")
-        table.insert(0, key[0], packed // 2**32)
-        table.insert(1, key[1], packed % 2**32)
-    some = table[table[list(key)].sum(axis=1) % ONE_IN == 0]
-    pandas.DataFrame(some).sort_values(list(key)).to_parquet(path, index=False)
 
 
 def peak_mib() -> float:

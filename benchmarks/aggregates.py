@@ -5,11 +5,11 @@ instead: fused Polars and DuckDB per (key, window, lookback), DuckDB rewritten w
 (timed on the middle window and multiplied by the number of windows), featuretools (``--featuretools``: on a slice, in
 an environment of its own), and the floor: one streaming pass over each key, no windows.
 
-Two modes, each the same for all. ``all``: every engine delivers a frame of all keys per (key, cutoff, lookback).
-``pairs``: one row per pair of the window. A frame is consumed (the sum of each column) and dropped. Every run is a
-process of its own with ``--threads`` threads; engines take turns, and the ratios are those of medians. The first round
-warms up and is not timed: its values are compared, and the benchmark fails if they differ. All but ours read a log that
-was joined with the items beforehand; ours does that join itself (``--peers-join``: the others too).
+Every engine delivers a frame per (key, cutoff, lookback), one row per pair of the window. A frame is consumed (the sum
+of each column) and dropped. Every run is a process of its own with ``--threads`` threads; engines take turns, and the
+ratios are those of medians. The first round warms up and is not timed: its values are compared, and the benchmark fails
+if they differ. All but ours read a log that was joined with the items beforehand; ours does that join itself
+(``--peers-join``: the others too).
 """
 
 from __future__ import annotations
@@ -41,15 +41,13 @@ def main() -> int:
         f"{found.n_rows:,} rows, keys: {keys} ({per_row:.2f} a row); {found.n_pairs:,} pairs in all windows"
     )
     packages = None if "duckdb" in asked.without else package_folder(asked.cache)
-    results: dict[str, Results] = {}
-    for mode in asked.modes:
-        job = replace(found.job, mode=mode, is_joined=not asked.peers_join)
-        results[mode] = compete(contestants(job, asked), asked.repeats, packages)
-        print_results(mode, results[mode])
+    job = replace(found.job, is_joined=not asked.peers_join)
+    results = {"all rows": compete(contestants(job, asked), asked.repeats, packages)}
+    print_results("all rows", results["all rows"])
     if asked.featuretools:
         results["slice"] = on_a_slice(found, asked.slice_rows, asked.repeats, asked.cache)
         print_results("slice", results["slice"])
-    lines = findings(results)
+    lines = findings(results["all rows"])
     out.print("\n".join(lines), highlight=False)
     keep(
         "aggregates",
@@ -60,7 +58,7 @@ def main() -> int:
             "peers_join": asked.peers_join,
             "threads": asked.threads,
             "findings": lines,
-            "modes": {mode: result.figures() for mode, result in results.items()},
+            "engines": {name: result.figures() for name, result in results.items()},
         },
         asked.out,
     )
@@ -76,7 +74,6 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--data", type=Path, help="folder with the files of vk2024, real or simulated")
     parser.add_argument("--rows", type=int, default=10_000_000, help="simulated rows, without --data")
-    parser.add_argument("--modes", nargs="+", choices=("all", "pairs"), default=["all", "pairs"])
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument(
@@ -91,7 +88,7 @@ def arguments() -> argparse.Namespace:
 
 
 def on_a_slice(whole: inputs.Inputs, n_rows: int, repeats: int, cache: Path) -> Results:
-    """Let featuretools, fused Polars and ours compete on the rows of some of the users, all keys."""
+    """Let featuretools, fused Polars and ours compete on the rows and pairs of some of the users."""
     job = whole.job
     share = min(1.0, n_rows / whole.n_rows)
     part = inputs.prepared(job.data, cache, job.threads, sample_users=share)
@@ -107,7 +104,7 @@ def on_a_slice(whole: inputs.Inputs, n_rows: int, repeats: int, cache: Path) -> 
 
 
 def contestants(job: Job, asked: argparse.Namespace) -> list[Contestant]:
-    """Who takes part in a mode, ours first."""
+    """Who takes part, ours first."""
     middle = (sorted(job.cutoffs)[len(job.cutoffs) // 2],)
     every = [
         Contestant("samewise", "samewise", job),

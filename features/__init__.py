@@ -24,7 +24,6 @@ from features._compute import compute_window, compute_windows
 from features._declare import Log, aggregate, fitted, per_pair, table
 from features._discover import load_catalogue, load_registry
 from features._errors import FeatureError
-from features._key_table import KeyTable
 from features._lookback import Lookback, horizon
 from features._profile import own_score, quantile_values, rank_correlation, stored_seconds, train_test_psi
 from features._reading import StoredPairs, open_features
@@ -32,7 +31,6 @@ from features._recipes import column_recipes, feature_keys
 from features._registry import Registry
 from features._run import compute_features
 from features._stored import missing_columns, read_features
-from features._tables import aggregate_tables
 from validation import Window
 
 __all__ = [
@@ -40,14 +38,12 @@ __all__ = [
     "Catalogue",
     "FeatureColumn",
     "FeatureError",
-    "KeyTable",
     "Log",
     "Lookback",
     "Registry",
     "StoredPairs",
     "Window",
     "aggregate",
-    "aggregate_tables",
     "bind_catalogue",
     "codes",
     "column_recipes",

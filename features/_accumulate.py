@@ -100,23 +100,15 @@ class Accumulator:
                     for cell in range(1, len(cells)):  # each is contiguous
                         cells[cell] += cells[cell - 1]
 
-    def read(
-        self,
-        window: Window,
-        lookback: Lookback,
-        state: State,
-        codes: Codes,
-        gathered: Gathered | None = None,
-    ) -> pl.Series:
+    def read(self, window: Window, lookback: Lookback, state: State, gathered: Gathered) -> pl.Series:
         """Give the state of each code over the span of a lookback, named by the state."""
         first, until = self.grid.cells(window, lookback)
-        gathered = Gathered(codes) if gathered is None else gathered
         if state.name in self.extremes:
             return self._extreme(state, first, until, gathered)
         if state.is_value:
-            return self._value(state, first, until, codes)
+            return self._value(state, first, until, gathered.codes)
         if state.operation == "decayed":
-            return self._decayed(state, window, first, until, codes)
+            return self._decayed(state, window, first, until, gathered.codes)
         parts = [
             pl.Series(part, self._span(part, first, until, gathered)) for part in state.parts(self.schema)
         ]

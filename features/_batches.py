@@ -147,7 +147,7 @@ def _finished(scan: Scan, batch: Batch, frames: Frames) -> Iterator[Aggregated]:
         share = scan.seconds[name] / max(len(frames), 1) / sum(len(one.columns) for one in passes)
         gathered = Gathered(where.codes)
         for one in sorted(passes, key=lambda one: -scan.grid.cells(window, one.lookback)[0]):
-            states = scan.states(one, window, where.codes, gathered)
+            states = scan.states(one, window, gathered)
             check_exact(one, states)
             values = guarded(states, [finished(column) for column in one.columns], one.columns)
             values = values if where.inverse is None else values[where.inverse]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import polars as pl
 from polars.exceptions import PolarsError
@@ -80,7 +80,7 @@ class Running:
         try:
             return self._add(piece.rows, is_finer, sums, is_kept=is_kept)
         except PolarsError as error:
-            raise blamed(self.group, piece.rows, error, self.partials.fails_on) from error
+            raise _blamed(self.partials, piece.rows, error) from error
 
     def _add(self, rows: pl.DataFrame, is_finer: bool, sums: pl.DataFrame | None, *, is_kept: bool) -> bool:
         """Take in rows: all columns, sorted by (clock, row). Tell whether ``cells`` has the parts of all keys now.
@@ -156,16 +156,14 @@ class Running:
             self.slots |= self.direct.close(self.windows)
 
 
-def blamed(
-    group: Group, rows: pl.DataFrame, error: PolarsError, fails_on: Callable[..., PolarsError | None]
-) -> FeatureError:
+def _blamed(partials: Partials, rows: pl.DataFrame, error: PolarsError) -> FeatureError:
     """Name the column whose states fail by themselves."""
-    for column in group.columns:
-        its_own = fails_on(rows, column)
+    for column in partials.group.columns:
+        its_own = partials.fails_on(rows, column)
         if its_own is not None:
             return FeatureError(
                 f"Feature {column.name!r} ({column.declaration.place}) failed on the log: {its_own}",
                 expected="an expression that fits the log; sums take finite values below 8.6e9",
                 todo="mend the expression, or divide the column by a constant inside the aggregate",
             )
-    return FeatureError(f"Features {[c.name for c in group.columns]} failed together: {error}")
+    return FeatureError(f"Features {[c.name for c in partials.group.columns]} failed together: {error}")

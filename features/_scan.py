@@ -101,39 +101,32 @@ class Scan:
         work(*arguments)
         self.seconds[name] = self.seconds.get(name, 0.0) + perf_counter() - began
 
-    def states(
-        self, one: Pass, window: Window, codes: Codes, gathered: Gathered | None = None
-    ) -> pl.DataFrame:
+    def states(self, one: Pass, window: Window, gathered: Gathered) -> pl.DataFrame:
         """Give the states of a pass for keys by number, one row a code; those over all keys repeat.
 
-        ``gathered``: what other passes of the same group have gathered for these codes, if they share it.
+        ``gathered``: the codes, and what other passes of the same group have gathered for them.
         """
         found: dict[tuple[bool, str], pl.Series] = {}
         columns = []
         for state in one.states:
             asked = state.everywhere, self._physical(one.lookback, state)[1].name
             if asked not in found:
-                found[asked] = self.state(one, state, window, codes, gathered)
+                found[asked] = self._state(one, state, window, gathered)
             columns.append(found[asked].alias(state.name))
         return pl.DataFrame(columns)
 
-    def state(
-        self, one: Pass, state: State, window: Window, codes: Codes, gathered: Gathered | None = None
-    ) -> pl.Series:
-        """Give one state of a pass for keys by number."""
+    def _state(self, one: Pass, state: State, window: Window, gathered: Gathered) -> pl.Series:
         lookback, asked = self._physical(one.lookback, state)
         name = (one.source, () if state.everywhere else one.key)
-        chosen = np.zeros(1, dtype=np.uint32) if state.everywhere else codes
-        group = self.groups[name]
-        if group.merges(lookback, asked):
-            own = None if state.everywhere else gathered
-            found = self.merged[name].read(window, lookback, asked, chosen, own)
+        own = Gathered(np.zeros(1, dtype=np.uint32)) if state.everywhere else gathered
+        if self.groups[name].merges(lookback, asked):
+            found = self.merged[name].read(window, lookback, asked, own)
         else:
-            found = self._slot(name, (window, lookback), asked, chosen)
+            found = self._slot(name, (window, lookback), asked, own.codes)
         if state.when_empty is not None and found.null_count():
             found = found.fill_null(state.when_empty)
         found = found.alias(state.name)
-        return found.new_from_index(0, len(codes)) if state.everywhere else found
+        return found.new_from_index(0, len(gathered.codes)) if state.everywhere else found
 
     def _physical(self, lookback: Lookback, state: State) -> Wanted:
         key = (lookback, state.name)

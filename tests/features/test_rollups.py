@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import polars as pl
 import pytest
 
 from competitions import Dataset
-from features import Catalogue, KeyTable, Window, aggregate_tables, compute_windows
+from features import Catalogue, Window, compute_windows
 from features._rollup import Rollup
 from tests.features.tile_logs import END, cut, pairs_of, rows_of, whole, window_at
-from tests.features.tile_oracle import BLOCKS, assert_like_plain_query, catalogue_of, differing
+from tests.features.tile_oracle import BLOCKS, KEYS, assert_like_plain_query, catalogue_of, differing
 
 PAIRS = pairs_of(24)
 WINDOWS = [window_at(hour) for hour in (3, END)]
@@ -77,9 +75,13 @@ def test_rolled_up_columns_equal_the_plain_queries(monkeypatch: pytest.MonkeyPat
 def test_narrowing_before_or_after_grouping_changes_no_bit(
     monkeypatch: pytest.MonkeyPatch, least: int
 ) -> None:
+    """Two small keys are packed into one number of 64 bits to be grouped: at its ends, Enums and Booleans too."""
+    ends = {name: pl.col(name).max() for name in ("user_id", "item_id", "room")}
+    for shown in (rows_of(4, 150), PAIRS):
+        assert shown.select(**ends).row(0) == (2**32 - 1, 2**32 - 1, 2**16 - 1)
     monkeypatch.setattr("features._scan.ROLLUP_ROWS", least)
     catalogue = catalogue_of(sliced(4, 150, 60, 100))
-    keys = ((), ("item_id",), ("device", "user_id"))
+    keys = ((), ("item_id",), *(key for key in KEYS if len(key) == 2))
     rows = [block for block in BLOCKS if block.key in keys and block.lookback in ("__3h", "__last2")]
     names = [name for block in rows for name in block.columns]
     found = []
@@ -89,19 +91,15 @@ def test_narrowing_before_or_after_grouping_changes_no_bit(
     assert [differing(found[0][window], found[1][window]) for window in WINDOWS] == [[], []]
 
 
-def test_tables_of_keys_are_rolled_up_too(rolled: list[tuple[str, ...]]) -> None:
-    """A key in a table has the value that it has by itself, without a finer key to be rolled up from."""
+def test_a_coarse_key_by_itself_has_the_values_it_has_beside_finer_ones(
+    monkeypatch: pytest.MonkeyPatch, rolled: list[tuple[str, ...]]
+) -> None:
+    monkeypatch.setattr("features._scan.ROLLUP_ROWS", 0)
     catalogue = catalogue_of(sliced(6, 150, 60, 100))
     coarse = [name for name in TILED if "__kind" in name or "__age" in name]
-    alone = _by_slot(aggregate_tables(catalogue, WINDOWS, coarse))
+    alone = bulk(catalogue, coarse)
     assert not rolled
-    together = _by_slot(aggregate_tables(catalogue, WINDOWS, TILED))
+    together = bulk(catalogue, TILED)
     assert set(rolled) == {(), ("kind",), ("age",)}
-    assert alone.keys() < together.keys()
-    for slot, values in alone.items():
-        assert differing(values, together[slot]) == [], slot
-
-
-def _by_slot(tables: Iterable[KeyTable]) -> dict[tuple[Window, str, str], pl.DataFrame]:
-    """Put tables by window and columns, sorted by key."""
-    return {(t.window, t.lookback.text, str(t.values.columns)): t.values.sort(t.key) for t in tables}
+    for window, values in alone.items():
+        assert differing(values, together[window]) == []

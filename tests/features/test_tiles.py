@@ -3,16 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import FunctionType
 
 import polars as pl
+import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from competitions import Dataset
-from features import Window, compute_windows
+from features import (
+    Aggregate,
+    Log,
+    Lookback,
+    Registry,
+    Window,
+    aggregate,
+    bind_catalogue,
+    compute_windows,
+    count,
+    horizon,
+)
 from tests.features.tile_cases import CASES
-from tests.features.tile_logs import END, cut, pairs_of, rows_of, whole, window_at
-from tests.features.tile_oracle import BLOCKS, Block, assert_like_plain_query, catalogue_of, differing
+from tests.features.tile_logs import END, cut, pairs_of, pairs_of_log, rows_of, whole, window_at
+from tests.features.tile_oracle import (
+    BLOCKS,
+    KEYS,
+    Block,
+    Key,
+    assert_like_plain_query,
+    catalogue_of,
+    differing,
+)
 
 # No shrinking: an example costs half a second, and the message names the column and the window.
 SEARCH = settings(deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate))
@@ -62,6 +83,18 @@ def test_many_columns_of_a_longer_log_are_what_one_query_gives() -> None:
     for number, block in enumerate(blocks):
         window = window_at((5, END)[number % 2])
         assert_like_plain_query(dataset, window, block, found[window], PAIRS)
+
+
+@pytest.mark.parametrize("key", KEYS, ids=str)
+def test_lookbacks_and_cutoffs_of_every_key_of_the_log_are_what_one_query_gives(key: Key) -> None:
+    """Lookbacks of a key share what was gathered for its pairs, and begin within one another."""
+    rows, windows = rows_of(17, 70), [window_at(hour) for hour in (5, 8, END)]
+    dataset, pairs = cut(whole(rows), rows, [30]), pairs_of_log(rows)
+    blocks = [block for block in BLOCKS if block.key == key]
+    found = compute(dataset, windows, [name for block in blocks for name in block.columns], pairs)
+    for block in blocks:
+        for window in windows:
+            assert_like_plain_query(dataset, window, block, found[window], pairs)
 
 
 @settings(SEARCH, max_examples=5)
@@ -122,3 +155,29 @@ def test_a_pair_has_the_same_value_in_bulk_in_a_sample_and_alone(
     sample = PAIRS[sorted(chosen)]
     assert differing(compute(dataset, [window], block.columns, sample)[window], bulk) == []
     assert differing(compute(dataset, [window], block.columns, sample[:1])[window], bulk[:1]) == []
+
+
+def test_columns_of_one_finish_come_by_each_name_that_asks_for_them() -> None:
+    registry = Registry()
+
+    def rows(log: Log) -> Aggregate:
+        """Rows."""
+        return count()
+
+    asking: dict[str, list[Lookback | None]] = {
+        "a": [None, horizon(1)],
+        "b": [horizon(1)],
+        "c": [horizon(1), horizon(2)],
+    }
+    for name, lookbacks in asking.items():
+        named = FunctionType(rows.__code__, rows.__globals__, name)
+        named.__doc__ = rows.__doc__
+        aggregate(keys=["user_id"], lookbacks=lookbacks, registry=registry)(named)
+    catalogue = bind_catalogue(whole(rows_of(3, 40)), registry)
+    pairs = dict.fromkeys([window_at(5), window_at(END)], PAIRS)
+    for window, found in compute_windows(catalogue, list(catalogue.columns), pairs).items():
+        for suffix, names in {"": "a", "__h1": "abc", "__h2": "c"}.items():
+            asked = [f"{name}__user_id{suffix}" for name in names]
+            alone = compute_windows(catalogue, asked[-1:], {window: PAIRS})[window][asked[-1]]
+            assert alone.sum() > 0
+            assert all(found[name].equals(alone, check_names=False) for name in asked)

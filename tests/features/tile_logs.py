@@ -156,6 +156,11 @@ def pairs_of(n_pairs: int, seed: int = 0) -> pl.DataFrame:
     return pl.DataFrame(columns, schema_overrides=PAIR_SCHEMA, strict=False).cast(PAIR_SCHEMA)
 
 
+def pairs_of_log(rows: pl.DataFrame) -> pl.DataFrame:
+    """Give a pair for every row of the log: every key is asked for."""
+    return rows.select(pl.row_index("pair_id"), *PAIR_SCHEMA.names()[1:]).cast(PAIR_SCHEMA)
+
+
 USERS = pl.DataFrame(
     {"user_id": [1, 2, 3, 4, 2**32 - 1], "age": [30, 30, None, 7, 255]},
     schema={"user_id": pl.UInt32(), "age": pl.UInt8()},
