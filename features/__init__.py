@@ -3,34 +3,56 @@
 A feature is a function of the history before a cutoff and of what can be seen of the pairs to score.
 """
 
-from features._aggregates import (
+from features._catalogue import (
+    Catalogue,
+    FeatureColumn,
+    bind_catalogue,
+    dtype_name,
+    load_catalogue,
+    load_registry,
+)
+from features._compute import (
+    compute_features,
+    compute_window,
+    compute_windows,
+    own_score,
+    quantile_values,
+    rank_correlation,
+    stored_seconds,
+    train_test_psi,
+)
+from features._declare import (
     Aggregate,
+    FeatureError,
+    Log,
+    Lookback,
+    Registry,
+    aggregate,
     count,
     decayed,
     first,
+    fitted,
+    horizon,
     largest,
     last,
     mean,
+    per_pair,
     raw,
     smallest,
     smoothed,
     std,
+    table,
     total,
 )
-from features._catalogue import Catalogue, bind_catalogue, dtype_name
-from features._codes import codes
-from features._column import FeatureColumn
-from features._compute import compute_window, compute_windows
-from features._declare import Log, aggregate, fitted, per_pair, table
-from features._discover import load_catalogue, load_registry
-from features._errors import FeatureError
-from features._lookback import Lookback, horizon
-from features._profile import own_score, quantile_values, rank_correlation, stored_seconds, train_test_psi
-from features._reading import StoredPairs, open_features
-from features._recipes import column_recipes, feature_keys
-from features._registry import Registry
-from features._run import compute_features
-from features._stored import missing_columns, read_features
+from features._storage import (
+    StoredPairs,
+    column_recipes,
+    feature_keys,
+    missing_columns,
+    open_features,
+    read_features,
+)
+from features.toolkit import codes
 from validation import Window
 
 __all__ = [

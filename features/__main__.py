@@ -13,16 +13,25 @@ from rich.text import Text
 from competitions import Dataset, open_dataset
 from engine import SamewiseError, Settings, Store, out, room_app, run_room, settings_of, write_atomically
 from features import Catalogue, FeatureError, load_catalogue, load_registry
-from features._audit_show import audit_tables
-from features._audit_stored import stored_audit
-from features._card import card_columns, card_file_name, make_cards
-from features._card_page import cards_html
-from features._card_show import show_cards
-from features._explain import plan_facts, plan_tables
-from features._new import import_feature, next_steps, write_feature
-from features._new_bodies import Kind
-from features._page import check_page, write_page
-from features._show import catalogue_rows, catalogue_table, unavailable_table
+from features._audit import audit_tables, stored_audit
+from features._cards import (
+    Kind,
+    card_columns,
+    card_file_name,
+    cards_html,
+    catalogue_rows,
+    catalogue_table,
+    check_page,
+    import_feature,
+    make_cards,
+    next_steps,
+    plan_facts,
+    plan_tables,
+    show_cards,
+    unavailable_table,
+    write_feature,
+    write_page,
+)
 from validation import Window, plan_folds
 
 app = room_app("The feature catalogue: what there is, what it takes, and whether it can be trusted.")

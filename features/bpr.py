@@ -10,9 +10,9 @@ import polars as pl
 from implicit.cpu.bpr import BayesianPersonalizedRanking
 
 from features import Window, codes, fitted
-from features.latent import fond_of
-from features.signals import reads_of
+from features.als import fond_of
 from features.svd import as_columns, cosines, dots, with_missing
+from features.toolkit import reads_of
 
 FACTORS = 12
 SEED = 20_241_123

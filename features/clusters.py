@@ -12,7 +12,7 @@ import polars.selectors as cs
 from sklearn.cluster import KMeans
 
 from features import Window, codes, fitted, per_pair
-from features.vectors import ItemVectors, as_vectors, item_vectors, unit
+from features.toolkit import ItemVectors, as_vectors, item_vectors, unit
 
 N_CLUSTERS = 64  # at most
 ITEMS_OF_CLUSTER = 20  # different vectors that there have to be for each

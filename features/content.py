@@ -11,13 +11,22 @@ import polars as pl
 from scipy.sparse import csr_matrix
 
 from features import Window, codes, fitted, per_pair
-from features.cooccurrence import Values, later_rows
 from features.covisitation import Lists, as_columns, lists_of
 from features.genres import cosine
 from features.neighbours import chunks
-from features.vectors import Vectors, as_vectors, item_vectors, lengths, unit
-from features.warmth import NEEDS, WarmRows, warm_rows
-from features.weightings import entries
+from features.toolkit import (
+    NEEDS,
+    Values,
+    Vectors,
+    WarmRows,
+    as_vectors,
+    entries,
+    item_vectors,
+    later_rows,
+    lengths,
+    unit,
+    warm_rows,
+)
 
 RECENT, NEAREST, WARM_ROWS = 50, 20, 200  # of the user's last rows: for means, for the nearest, for warmth
 WATCHED, LEFT = 0.8, 0.2  # share of the clip from which on it is watched, below which it is left

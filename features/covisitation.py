@@ -16,9 +16,19 @@ import polars as pl
 from scipy.sparse import csr_matrix
 
 from features import Window, codes, fitted
-from features.cooccurrence import Rows, Together, go_together, signal_rows
 from features.neighbours import chunks
-from features.weightings import Positions, Values, bm25, cosine, log_lift, meetings
+from features.toolkit import (
+    Positions,
+    Rows,
+    Together,
+    Values,
+    bm25,
+    cosine,
+    go_together,
+    log_lift,
+    meetings,
+    signal_rows,
+)
 
 RECENT = 50  # rows of the user with the signal: his list
 FADING = 10.0  # rows of the list in which a row's weight halves

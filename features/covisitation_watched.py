@@ -6,11 +6,9 @@ import numpy as np
 import polars as pl
 
 from features import Window, codes, fitted, per_pair
-from features.cooccurrence import Together, Values, go_together, rows_where
 from features.covisitation import COLUMNS, MEANINGS, Lists, as_columns, lists_of, recent_rows, weighed
 from features.neighbours import chunks
-from features.warmth import NEEDS, warm_rows
-from features.weightings import log_lift, meetings
+from features.toolkit import NEEDS, Together, Values, go_together, log_lift, meetings, rows_where, warm_rows
 
 WATCHED = 0.8  # share of the clip from which on it is watched
 TASTE_ROWS = 200  # the user's last ones, watched or not

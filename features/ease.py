@@ -10,8 +10,8 @@ from scipy.sparse import csr_matrix
 
 from features import Window, codes, fitted
 from features.neighbours import chunks
-from features.signals import reads_of, residuals
 from features.svd import as_columns, certain
+from features.toolkit import reads_of, residuals
 
 Values = npt.NDArray[np.float64]
 

@@ -12,8 +12,8 @@ import numpy.typing as npt
 import polars as pl
 
 from features import Window, codes, fitted
-from features.signals import reads_of, residuals
 from features.svd import as_columns, cosines, with_missing
+from features.toolkit import reads_of, residuals
 
 Values = npt.NDArray[np.float64]
 

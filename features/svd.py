@@ -13,7 +13,7 @@ from scipy.sparse import csr_matrix, diags
 from sklearn.utils.extmath import randomized_svd
 
 from features import Window, codes, fitted
-from features.signals import Residuals, reads_of, residuals
+from features.toolkit import Residuals, reads_of, residuals
 
 Values = npt.NDArray[np.float64]
 

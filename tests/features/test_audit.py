@@ -24,8 +24,7 @@ from features import (
     per_pair,
     table,
 )
-from features._audit import Audit, audit_generated, audit_window, run_audit
-from features._audit_finding import Finding
+from features._audit import Audit, Finding, audit_generated, audit_window, run_audit
 from tests.features.planted_defects import DEFECTS, WARNINGS, plant
 from validation import plan_folds
 

@@ -12,8 +12,7 @@ import polars as pl
 
 from competitions import Dataset
 from features import Registry, Window, bind_catalogue, table
-from features._audit_code import reads_by_itself
-from features._audit_finding import Finding
+from features._audit import Finding, reads_by_itself
 
 CSV = "item_id,score\n1,0.5\n"
 SCORES = pl.read_csv(StringIO(CSV))

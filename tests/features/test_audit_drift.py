@@ -10,8 +10,7 @@ from sklearn.metrics import roc_auc_score
 
 from competitions import Dataset
 from features import Registry, bind_catalogue, per_pair
-from features._audit_drift import JointDrift, adversarial_auc, drift_findings, drift_of, joint_findings
-from features._audit_rows import Rows
+from features._audit import JointDrift, Rows, adversarial_auc, drift_findings, drift_of, joint_findings
 from tests.features.planting import one_pair_feature
 
 NUMBERS = st.lists(st.sampled_from([None, 0.0, 1.0, 1.5, 7.0]), min_size=1, max_size=12)

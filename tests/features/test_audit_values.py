@@ -19,7 +19,6 @@ from features import (
     FeatureError,
     Log,
     Registry,
-    _audit_stored,
     aggregate,
     bind_catalogue,
     compute_features,
@@ -31,11 +30,18 @@ from features import (
     table,
     total,
 )
-from features._audit_ranges import NOT_NEGATIVE, RATE, range_of
-from features._audit_rows import Rows, stored_rows
-from features._audit_small import sampled_pairs, small_dataset
-from features._audit_stored import stored_audit
-from features._audit_values import value_findings
+from features._audit import (
+    NOT_NEGATIVE,
+    RATE,
+    Rows,
+    range_of,
+    sampled_pairs,
+    small_dataset,
+    stored_audit,
+    stored_rows,
+    value_findings,
+)
+from features._audit import audit as _audit_stored
 from tests.features.planting import one_aggregate, one_pair_feature
 from validation import Folds, window_pairs
 

@@ -10,9 +10,8 @@ import pytest
 from competitions import Dataset
 from engine import Settings, Store
 from features import Window, compute_features, compute_windows, read_features
-from features._batches import Work, batches, by_pass, compute_aggregates
+from features._aggregation import Work, batches, by_pass, compute_aggregates, make_plan
 from features._compute import shown
-from features._plan import make_plan
 from tests.features.tile_logs import END, cut, pairs_of, rows_of, whole, window_at
 from tests.features.tile_oracle import BLOCKS, Block, catalogue_of, differing
 
@@ -107,7 +106,7 @@ def test_a_budget_changes_neither_keys_in_the_store_nor_what_is_there(
         (whole(rows), 0.3, settings.store),
         (cut(whole(rows), rows, [10, 70]), 1e-6, tmp_path_factory.mktemp("other")),
     ):
-        monkeypatch.setattr("features._run.SHARE", share)
+        monkeypatch.setattr("features._compute.missing.SHARE", share)
         catalogue, own = catalogue_of(dataset), Store(root)
         assert compute_features(catalogue, STORED, names, own, settings) == 2 * len(names)
         stored.append(read_features(catalogue, STORED, names, own))

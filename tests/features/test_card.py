@@ -10,9 +10,9 @@ import pytest
 
 from competitions import Dataset
 from engine import Settings, Store
-from features import Catalogue, _card_text, bind_catalogue, compute_features, rank_correlation, read_features
-from features._card import SHARES, Card, make_cards
-from features._card_near import nearest_of
+from features import Catalogue, bind_catalogue, compute_features, rank_correlation, read_features
+from features._cards import SHARES, Card, make_cards, nearest_of
+from features._cards import words as _card_text
 from tests.features.carded import NAMES, registry
 from validation import Folds, evaluate, psi
 

@@ -13,22 +13,12 @@ from typer.testing import CliRunner
 
 from competitions import Dataset, opened
 from engine import Settings, Store
-from features import (
-    Aggregate,
-    Catalogue,
-    FeatureError,
-    Log,
-    _card,
-    _card_text,
-    _meaning,
-    aggregate,
-    bind_catalogue,
-    mean,
-)
+from features import Aggregate, Catalogue, FeatureError, Log, aggregate, bind_catalogue, mean
 from features import __main__ as command
-from features._card import Card, card_columns, card_file_name, make_cards
-from features._card_page import cards_html
-from features._card_show import show_cards
+from features._cards import Card, card_columns, card_file_name, cards_html, make_cards, show_cards
+from features._cards import card as _card
+from features._cards import words as _card_text
+from features._cards import words as _meaning
 from tests.features.carded import EVIL, NAMES, registry
 from validation import Folds
 

@@ -8,7 +8,7 @@ import pytest
 
 from features import clusters
 from features.clusters import STRENGTH, STRENGTH_OF_USER, ClusterRates, Clusters, ContentCluster
-from features.vectors import as_vectors, item_vectors, unit
+from features.toolkit import as_vectors, item_vectors, unit
 from tests.features.feed_logs import WINDOW, assert_alone_as_in_bulk, items, log_of, pairs_of
 
 

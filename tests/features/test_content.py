@@ -15,8 +15,7 @@ from engine import Settings
 from features import Catalogue, FeatureError, Window, content, load_catalogue
 from features._audit import audit_window
 from features.content import LEFT, WATCHED, Content
-from features.vectors import as_vectors, item_vectors
-from features.warmth import STRENGTH
+from features.toolkit import STRENGTH, as_vectors, item_vectors
 from tests.features.feed_logs import CONTENT, WINDOW, assert_alone_as_in_bulk, items, log_of, pairs_of
 
 Vector = npt.NDArray[np.float64]

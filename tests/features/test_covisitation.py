@@ -13,12 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features import Window, cooccurrence, covisitation, covisitation_watched
-from features.cooccurrence import HALF_LIFE, go_together, rows_of_user, signal_rows
+from features import Window, covisitation, covisitation_watched
 from features.covisitation import FADING, Covisits
 from features.covisitation_watched import WATCHED, WatchedCovisits
-from features.warmth import STRENGTH
-from features.weightings import K1, SMOOTHING, B
+from features.toolkit import HALF_LIFE, K1, SMOOTHING, STRENGTH, B, go_together, rows_of_user, signal_rows
+from features.toolkit import cooccurrence as cooccurrence
 from tests.features.feed_logs import assert_alone_as_in_bulk
 
 WINDOW = Window(cutoff=400, start=400, until=500)

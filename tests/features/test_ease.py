@@ -8,8 +8,8 @@ from scipy.sparse import csr_matrix
 
 from features import ease
 from features.ease import RIDGE, Ease, ease_weights
-from features.signals import reads_of, residuals
 from features.svd import certain
+from features.toolkit import reads_of, residuals
 from tests.features.planted_tastes import WINDOW, assert_alone_and_unseen, feed, recovers, transformed
 
 

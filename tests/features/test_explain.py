@@ -24,7 +24,7 @@ from features import (
     raw,
 )
 from features import __main__ as command
-from features._explain import plan_facts, plan_tables
+from features._cards import plan_facts, plan_tables
 from tests.features import storing
 from validation import Folds
 

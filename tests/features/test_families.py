@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
 from competitions import Dataset
-from features import Catalogue, Window, compute_window, latent, neighbours
+from features import Catalogue, Window, compute_window, neighbours
+from features import als as latent
 from features import factors as factorisation
 from features.neighbours import SHRINK, feasible_users, similarities
 from validation import window_pairs

@@ -10,11 +10,7 @@ import pytest
 from competitions import Dataset
 from engine import Settings, Store
 from features import compute_features, compute_windows, read_features
-from features._kept import Kept
-from features._part_names import PartNames
-from features._partials import Cells
-from features._pieces import Piece
-from features._running import Running
+from features._aggregation import Cells, Kept, PartNames, Piece, Running
 from tests.features.tile_logs import cut, rows_of, whole, window_at
 from tests.features.tile_oracle import BLOCKS, catalogue_of, differing
 from validation import Window, window_pairs
@@ -30,10 +26,10 @@ EARLY, LATE = window_at(4), window_at(10)
 @pytest.fixture(autouse=True, params=[100.0, 0.0], ids=["of all keys", "of the pairs' keys"])
 def everything_is_large(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     """Let small partitions be kept and rolled up, and let no key be wide, or every one."""
-    monkeypatch.setattr("features._kept.ROWS", 1)
-    monkeypatch.setattr("features._kept.MOST", 1.0)
-    monkeypatch.setattr("features._scan.ROLLUP_ROWS", 1 if request.param else 10**6)
-    monkeypatch.setattr("features._partials.WIDE", request.param)
+    monkeypatch.setattr("features._aggregation.partition_cache.ROWS", 1)
+    monkeypatch.setattr("features._aggregation.partition_cache.MOST", 1.0)
+    monkeypatch.setattr("features._aggregation.scan.ROLLUP_ROWS", 1 if request.param else 10**6)
+    monkeypatch.setattr("features._aggregation.tile_sums.WIDE", request.param)
 
 
 def sliced() -> Dataset:

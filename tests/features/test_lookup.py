@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features import _lookup
-from features._keys import KeyIndex, index_of
-from features._lookup import Codes, distinct, n_distinct, n_distinct_at_most
+from features._aggregation import Codes, KeyIndex, distinct, index_of, n_distinct, n_distinct_at_most
+from features._aggregation import keys as _lookup
 
 KINDS = pl.Enum(["a", "b", "c", "d"])
 SCHEMA = pl.Schema({"user": pl.UInt32(), "kind": KINDS, "shop": pl.UInt16(), "is_new": pl.Boolean()})

@@ -10,9 +10,9 @@ import pytest
 
 from competitions import Dataset
 from engine import Settings, console
-from features._column import FeatureColumn, PythonBody
-from features._memory import COPIES, body_gib, rows_before, tell_if_too_large, threads_per_job
-from features._registry import Declaration, Place
+from features._catalogue import FeatureColumn, PythonBody
+from features._compute import COPIES, body_gib, rows_before, tell_if_too_large, threads_per_job
+from features._declare import Declaration, Place
 from validation import Folds
 
 

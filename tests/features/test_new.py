@@ -15,9 +15,8 @@ from typer.testing import CliRunner
 from competitions import Dataset, opened
 from features import Catalogue, FeatureError, load_catalogue
 from features import __main__ as command
-from features import _new_bodies as bodies
-from features._new import FOLDER, next_steps, write_feature
-from features._new_bodies import BODIES, Kind
+from features._cards import BODIES, FOLDER, Kind, next_steps, write_feature
+from features._cards import new as bodies
 
 ROOT = Path(__file__).parents[2]
 KINDS: tuple[Kind, ...] = ("aggregate", "per_pair", "table", "fitted")

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from features import Aggregate, FeatureError, Log, Registry, aggregate, count, load_registry, per_pair
-from features import _page as page
-from features import _page_rows as page_rows
-from features._meaning import split_meaning
+from features._cards import catalogue_page as page
+from features._cards import catalogue_page as page_rows
+from features._cards import split_meaning
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import pytest
 
 from competitions import LogSlice
 from features import compute_windows
-from features._pieces import TOGETHER, together
+from features._aggregation import TOGETHER, together
 from tests.features.tile_logs import END, cut, pairs_of, rows_of, whole, window_at
 from tests.features.tile_oracle import BLOCKS, catalogue_of, differing
 
@@ -32,14 +32,14 @@ def test_small_slices_go_together_in_their_order() -> None:
 @pytest.mark.parametrize("wide", [0.0, 100.0], ids=["narrowed", "grouped"])
 def test_how_many_go_together_changes_no_bit(monkeypatch: pytest.MonkeyPatch, wide: float) -> None:
     """Keys are rolled up in large slices and read in small ones, in the same run."""
-    monkeypatch.setattr("features._partials.WIDE", wide)
-    monkeypatch.setattr("features._scan.ROLLUP_ROWS", 40)
+    monkeypatch.setattr("features._aggregation.tile_sums.WIDE", wide)
+    monkeypatch.setattr("features._aggregation.scan.ROLLUP_ROWS", 40)
     rows, pairs = rows_of(9, 240), dict.fromkeys(WINDOWS, pairs_of(30))
     catalogue = catalogue_of(cut(whole(rows), rows, (50, 60, 61, 120, 200)))
     names = [name for block in BLOCKS[::3] for name in block.columns]
     found = []
     for most in (1, 100, 10**6):
-        monkeypatch.setattr("features._pieces.TOGETHER", most)
+        monkeypatch.setattr("features._aggregation.log_rows.TOGETHER", most)
         found.append(compute_windows(catalogue, names, pairs))
     for other in found[1:]:
         assert [differing(found[0][window], other[window]) for window in WINDOWS] == [[], []]

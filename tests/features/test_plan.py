@@ -25,7 +25,7 @@ from features import (
     std,
     table,
 )
-from features._plan import Plan, make_plan
+from features._aggregation import Plan, make_plan
 from validation import Folds, window_pairs
 
 

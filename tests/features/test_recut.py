@@ -7,9 +7,7 @@ import pytest
 
 from engine import Settings, Store
 from features import compute_features, compute_windows, read_features
-from features._grid import Grid
-from features._partials import Cells, Partials
-from features._recut import recut
+from features._aggregation import Cells, Grid, Partials, recut
 from tests.features.tile_logs import cut, rows_of, whole, window_at
 from tests.features.tile_oracle import BLOCKS, catalogue_of, differing
 from validation import window_pairs
@@ -23,16 +21,16 @@ ROWS = rows_of(41, 200)
 @pytest.fixture
 def cells(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Let small partitions be kept and no key be wide; note how many cells partitions are cut into anew."""
-    monkeypatch.setattr("features._kept.ROWS", 1)
-    monkeypatch.setattr("features._scan.ROLLUP_ROWS", 1)
-    monkeypatch.setattr("features._partials.WIDE", 100.0)
+    monkeypatch.setattr("features._aggregation.partition_cache.ROWS", 1)
+    monkeypatch.setattr("features._aggregation.scan.ROLLUP_ROWS", 1)
+    monkeypatch.setattr("features._aggregation.tile_sums.WIDE", 100.0)
     notes: list[int] = []
 
     def noting(partials: Partials, rows: Cells, grid: Grid, sums: pl.DataFrame) -> Cells:
         notes.append(len(rows))
         return recut(partials, rows, grid, sums)
 
-    monkeypatch.setattr("features._running.recut", noting)
+    monkeypatch.setattr("features._aggregation.scan.recut", noting)
     return notes
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from competitions import Dataset
 from features import Catalogue, Window, compute_windows
-from features._rollup import Rollup
+from features._aggregation import Rollup
 from tests.features.tile_logs import END, cut, pairs_of, rows_of, whole, window_at
 from tests.features.tile_oracle import BLOCKS, KEYS, assert_like_plain_query, catalogue_of, differing
 
@@ -53,7 +53,7 @@ def test_roll_ups_change_no_bit(monkeypatch: pytest.MonkeyPatch, rolled: list[tu
     catalogue = catalogue_of(sliced(1, 200, 30, 31, 90, 170))
     found = []
     for least in (MOST, 0, 50):
-        monkeypatch.setattr("features._scan.ROLLUP_ROWS", least)
+        monkeypatch.setattr("features._aggregation.scan.ROLLUP_ROWS", least)
         rolled.clear()
         found.append(bulk(catalogue, TILED))
         assert set(rolled) == (set() if least == MOST else {(), ("kind",), ("age",)})
@@ -63,7 +63,7 @@ def test_roll_ups_change_no_bit(monkeypatch: pytest.MonkeyPatch, rolled: list[tu
 
 def test_rolled_up_columns_equal_the_plain_queries(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keys that cannot be rolled up, beside those that can."""
-    monkeypatch.setattr("features._scan.ROLLUP_ROWS", 0)
+    monkeypatch.setattr("features._aggregation.scan.ROLLUP_ROWS", 0)
     dataset = sliced(5, 120, 40, 80)
     blocks = [b for b in BLOCKS if b.lookback == "__h1" and b.key in ((), ("item_id",), ("kind",))]
     found = bulk(catalogue_of(dataset), [name for block in blocks for name in block.columns])
@@ -79,14 +79,14 @@ def test_narrowing_before_or_after_grouping_changes_no_bit(
     ends = {name: pl.col(name).max() for name in ("user_id", "item_id", "room")}
     for shown in (rows_of(4, 150), PAIRS):
         assert shown.select(**ends).row(0) == (2**32 - 1, 2**32 - 1, 2**16 - 1)
-    monkeypatch.setattr("features._scan.ROLLUP_ROWS", least)
+    monkeypatch.setattr("features._aggregation.scan.ROLLUP_ROWS", least)
     catalogue = catalogue_of(sliced(4, 150, 60, 100))
     keys = ((), ("item_id",), *(key for key in KEYS if len(key) == 2))
     rows = [block for block in BLOCKS if block.key in keys and block.lookback in ("__3h", "__last2")]
     names = [name for block in rows for name in block.columns]
     found = []
     for wide in (0.0, float("inf")):
-        monkeypatch.setattr("features._partials.WIDE", wide)
+        monkeypatch.setattr("features._aggregation.tile_sums.WIDE", wide)
         found.append(bulk(catalogue, names))
     assert [differing(found[0][window], found[1][window]) for window in WINDOWS] == [[], []]
 
@@ -94,7 +94,7 @@ def test_narrowing_before_or_after_grouping_changes_no_bit(
 def test_a_coarse_key_by_itself_has_the_values_it_has_beside_finer_ones(
     monkeypatch: pytest.MonkeyPatch, rolled: list[tuple[str, ...]]
 ) -> None:
-    monkeypatch.setattr("features._scan.ROLLUP_ROWS", 0)
+    monkeypatch.setattr("features._aggregation.scan.ROLLUP_ROWS", 0)
     catalogue = catalogue_of(sliced(6, 150, 60, 100))
     coarse = [name for name in TILED if "__kind" in name or "__age" in name]
     alone = bulk(catalogue, coarse)

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features._segments import can_reduce, reduced
-from features._states import Operation, State
+from features._aggregation import can_reduce, reduced
+from features._arithmetic import Operation, State
 
 SCHEMA = pl.Schema(
     {

@@ -10,7 +10,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from competitions import ClockKind, Dataset
-from features._rows import SliceReader
+from features._aggregation import SliceReader
 from tests.features.tile_logs import cut
 
 COLUMNS = ["row", "clock", "user_id", "stars", "age", "kind"]
@@ -29,7 +29,7 @@ def test_rows_are_those_before_the_clock(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     if joins:  # as where ids are no small numbers
-        monkeypatch.setattr("features._rows.make_lookup", lambda keys, names: None)
+        monkeypatch.setattr("features._aggregation.log_rows.make_lookup", lambda keys, names: None)
     whole = small(kind)
     rows = whole.log.collect().sort("clock", "row")
     rows = rows.filter(pl.int_range(pl.len()) % 7 != 3) if has_gaps else rows

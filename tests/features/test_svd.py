@@ -7,8 +7,8 @@ import polars as pl
 import pytest
 from scipy.sparse import csr_matrix
 
-from features.signals import reads_of, residuals
 from features.svd import FACTORS, PULL, ItemSvd, SourceSvd, certain, drawn, user_vectors
+from features.toolkit import reads_of, residuals
 from tests.features.planted_tastes import assert_alone_and_unseen, feed, recovers, transformed
 
 
@@ -84,7 +84,7 @@ def test_alone_unseen_and_little() -> None:
 
 
 def test_rows_beyond_the_bound_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    from features import signals
+    from features.toolkit import signals as signals
 
     log = feed().log
     newest = residuals(log.tail(900).lazy(), "watch", "source_id")

@@ -9,7 +9,7 @@ from threading import Barrier
 import polars as pl
 import pytest
 
-from features._threads import all_done, all_gone_on, in_turns
+from features._aggregation import all_done, all_gone_on, in_turns
 
 
 @pytest.fixture(params=[1, 2, 3])

@@ -12,10 +12,10 @@ from typing import Any
 import polars as pl
 import pytest
 
+from features.als import SourceAls, fond_of
 from features.bpr import Bpr
 from features.item2vec import Item2Vec, newest_places, tokens_of
-from features.latent import SourceAls, fond_of
-from features.signals import reads_of
+from features.toolkit import reads_of
 from tests.features.planted_tastes import assert_alone_and_unseen, feed, recovers, transformed
 
 WATCH, LIKE = reads_of("watch"), ("relevance",)

@@ -1,0 +1,33 @@
+"""Exact sums, states of aggregates, and the expressions that they are made of."""
+
+from features._arithmetic.exact_sums import EXACT_SQUARES, EXACT_STEPS, GRID, STEPS, spread_columns, spreads
+from features._arithmetic.expressions import (
+    dtype_of,
+    handed_out,
+    is_filter,
+    is_rowwise,
+    narrow_arithmetic,
+    plain_column,
+    runs_python,
+)
+from features._arithmetic.states import Operation, State, reads_window, serialized
+
+__all__ = [
+    "EXACT_SQUARES",
+    "EXACT_STEPS",
+    "GRID",
+    "STEPS",
+    "Operation",
+    "State",
+    "dtype_of",
+    "handed_out",
+    "is_filter",
+    "is_rowwise",
+    "narrow_arithmetic",
+    "plain_column",
+    "reads_window",
+    "runs_python",
+    "serialized",
+    "spread_columns",
+    "spreads",
+]

@@ -1,0 +1,95 @@
+"""Polars expressions of features: their dtypes, narrow integers as Int64, and what they look at."""
+
+from __future__ import annotations
+
+import json
+
+import polars as pl
+from polars.exceptions import PolarsError
+
+_WRAPPING = ("Plus", "Minus", "Multiply")
+_NARROW = (pl.Int8, pl.Int16, pl.Int32, pl.UInt8, pl.UInt16, pl.UInt32)
+
+
+def handed_out(name: str, dtype: pl.DataType) -> pl.Expr:
+    """Give the column to a body: an integer narrower than 64 bits as Int64, anything else as it is."""
+    return widened(pl.col(name), dtype)
+
+
+def widened(expression: pl.Expr, dtype: pl.DataType) -> pl.Expr:
+    """Cast to Int64 if the dtype is a narrower integer."""
+    return expression.cast(pl.Int64) if dtype in _NARROW else expression
+
+
+def plain_column(expression: pl.Expr, schema: pl.Schema) -> str | None:
+    """Name of the column that the expression is, as it is handed out; None if it is anything else."""
+    names = expression.meta.root_names()
+    if len(names) == 1 and names[0] in schema and expression.meta.eq(handed_out(names[0], schema[names[0]])):
+        return names[0]
+    return None
+
+
+def dtype_of(expression: pl.Expr, schema: pl.Schema) -> pl.DataType:
+    """Dtype of an expression over columns; of a column as it is handed out, the column's own.
+
+    Raises PolarsError if the expression does not fit the columns.
+    """
+    column = plain_column(expression, schema)
+    if column is not None:
+        return schema[column]
+    return pl.LazyFrame(schema=schema).select(expression.alias("x")).collect_schema()["x"]
+
+
+def narrow_arithmetic(expression: pl.Expr, schema: pl.Schema) -> pl.Expr | None:
+    """Find a sum, difference or product of narrow integers within an expression; None if there is none.
+
+    Columns are handed out wide, but ``at.dt.hour()`` is Int8 (23 * 60 = 100) and a count UInt32 (1 - 2 = 2^32 - 1).
+    """
+    text = str(expression.meta.serialize(format="json"))
+    node = json.loads(text)
+    is_arithmetic = isinstance(node, dict) and node.get("BinaryExpr", {}).get("op") in _WRAPPING
+    if is_arithmetic and (expression.meta.root_names() or '"Len"' in text):  # not between constants
+        try:
+            if dtype_of(expression, schema) in _NARROW:
+                return expression
+        except PolarsError:  # a part of something that gives its columns meaning, such as list.eval
+            pass
+    parts = (narrow_arithmetic(part, schema) for part in expression.meta.pop())
+    return next((part for part in parts if part is not None), None)
+
+
+def is_rowwise(expression: pl.Expr) -> bool:
+    """Tell whether no part of the expression looks at other rows.
+
+    Every sub-expression is asked: Polars calls ``x - x.mean()`` separable by rows, since only its part ``x.mean()`` is
+    not. What works inside of a list (``x.list.eval(...)``) stays within the row.
+    """
+    parts = expression.meta.pop()
+    if _node(expression).startswith('{"Eval"'):
+        return is_rowwise(parts[-1])
+    try:
+        alone = expression.meta.is_row_separable()
+    except PolarsError:  # it depends on the dtypes of what is below
+        alone = True
+    return alone and all(is_rowwise(part) for part in parts)
+
+
+def is_filter(expression: pl.Expr) -> bool:
+    """Tell whether the expression is ``x.filter(condition)``."""
+    return _node(expression).startswith('{"Filter"')
+
+
+def is_by_parts(expression: pl.Expr) -> bool:
+    """Tell whether rows can be taken in parts: each gives its own values, or is left out by what is in it alone."""
+    if is_filter(expression):
+        return all(is_rowwise(part) for part in expression.meta.pop())
+    return is_rowwise(expression)
+
+
+def runs_python(expression: pl.Expr) -> bool:
+    """Tell whether a Python function hides in the expression (``map_batches``, ``map_elements``)."""
+    return '{"AnonymousFunction":' in _node(expression)
+
+
+def _node(expression: pl.Expr) -> str:
+    return str(expression.meta.serialize(format="json"))

@@ -1,0 +1,251 @@
+"""The states of aggregates: one number or value a group of rows, named by what it is made of.
+
+All but ``raw`` are mergeable: what a group has is made of what its parts have. ``partial`` gives a part as Int64 sums
+or as values, ``composed`` the state of the merged parts.
+
+Float addends are rounded to the grid of 2^-20 and summed as Int64 grid steps, so neither the order of rows nor
+threads can change a sum, not even where large addends cancel. A sum is exact as long as it stays below 2^53 grid
+steps (8.6e9); beyond, it is refused. Deviations and their squares are integers, in steps or in units of one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import polars as pl
+
+from features._arithmetic.exact_sums import (
+    GRID,
+    SMALL,
+    Spread,
+    deviation,
+    exact_sum,
+    grid_sum,
+    in_limbs,
+    is_small,
+    is_whole,
+    of_limbs,
+    square,
+    steps,
+)
+from features._arithmetic.expressions import dtype_of, is_by_parts, is_rowwise, widened
+
+Operation = Literal[
+    "count",
+    "valid",
+    "total",
+    "decayed",
+    "deviation",
+    "squares",
+    "smallest",
+    "largest",
+    "first",
+    "last",
+    "raw",
+]
+_VALUES = {"smallest", "largest", "first", "last", "raw"}
+_ZERO_WHEN_EMPTY = {"count", "valid", "total", "decayed", "deviation", "squares"}
+_NEVER_WRAPS = (*SMALL, pl.Int32, pl.UInt32)
+_OF_WINDOW = {"cutoff", "horizon"}
+
+
+def serialized(expression: pl.Expr) -> str:
+    """Text of an expression that changes when any constant in it changes. It differs between Polars versions.
+
+    Made from the binary form: the JSON form writes infinities and NaN alike, as null.
+    """
+    return expression.meta.serialize(format="binary").hex()
+
+
+def reads_window(expression: pl.Expr) -> bool:
+    """Tell whether the expression depends on the window that it is computed for."""
+    return not _OF_WINDOW.isdisjoint(expression.meta.root_names())
+
+
+@dataclass(frozen=True)
+class State:
+    """One number (or value) a group: ``operation`` over ``expression``.
+
+    ``everywhere``: over all keys at once. ``needs_time``: the expression counts in microseconds of a time clock.
+    ``half_life``: of ``decayed``, in clock units; it may read ``horizon``.
+    """
+
+    operation: Operation
+    expression: pl.Expr
+    everywhere: bool = False
+    needs_time: bool = False
+    half_life: pl.Expr | None = None
+
+    @cached_property
+    def name(self) -> str:
+        """Column that holds the state: the operation and a hash of all it is made of."""
+        made_of = f"{self.operation}|{self.everywhere}|{serialized(self.expression)}"
+        if self.half_life is not None:
+            made_of += f"|{serialized(self.half_life)}"
+        return f"{self.operation}_{hashlib.blake2b(made_of.encode(), digest_size=10).hexdigest()}"
+
+    @property
+    def is_value(self) -> bool:
+        """Tell whether it is one of the values (or ``raw``), and not a count or sum."""
+        return self.operation in _VALUES
+
+    @cached_property
+    def is_mergeable(self) -> bool:
+        """Tell whether parts of a group can be merged, whatever window they are part of."""
+        if self.operation in ("raw", "count"):
+            return self.operation == "count"
+        return not reads_window(self.expression) and is_by_parts(self.expression)
+
+    @property
+    def reference(self) -> str | None:
+        """Column with the first value of the history that deviations are taken from, if the operation needs it."""
+        if self.operation not in ("deviation", "squares"):
+            return None
+        digest = hashlib.blake2b(serialized(self.expression).encode(), digest_size=10).hexdigest()
+        return f"reference_{digest}"
+
+    @property
+    def when_empty(self) -> int | None:
+        """Value for a key without rows: 0 for counts and sums, null otherwise."""
+        return 0 if self.operation in _ZERO_WHEN_EMPTY else None
+
+    def value_dtype(self, schema: pl.Schema) -> pl.DataType | None:
+        """Dtype of the values that the state is one of; None for counts and sums."""
+        return dtype_of(self.expression, schema) if self.operation in _VALUES else None
+
+    def within_group(self, schema: pl.Schema) -> pl.Expr:
+        """Express the state within a group of rows that are sorted by (clock, row)."""
+        dtype = self.value_dtype(schema)
+        state = self._expressed(schema)
+        return (state if dtype is None else widened(state, dtype)).alias(self.name)
+
+    def _expressed(self, schema: pl.Schema) -> pl.Expr:
+        x = self.expression
+        match self.operation:
+            case "count":
+                return pl.len().cast(pl.Int64)
+            case "valid":
+                return x.count().cast(pl.Int64)
+            case "total":
+                return exact_sum(x, schema)
+            case "decayed":
+                return grid_sum(x.cast(pl.Float64) * self.weight(pl.col("cutoff"), self._half_life()))
+            case "deviation":
+                return deviation(x, self._first(), small=self.is_small(schema)).sum()
+            case "squares":
+                return square(x, self._first(), small=self.is_small(schema)).sum()
+            case "smallest":
+                return x.min()
+            case "largest":
+                return x.max()
+            case "first":
+                return x.drop_nulls().first()
+            case "last":
+                return x.drop_nulls().last()
+            case "raw":
+                return x
+
+    def weight(self, until: pl.Expr, half_life: pl.Expr) -> pl.Expr:
+        """Weight of a row of a decayed sum as seen from a clock: ``2^(-(until - clock) / half_life)``."""
+        age = (until - pl.col("clock")).cast(pl.Float64)
+        return (-age / half_life * math.log(2)).exp()
+
+    def _half_life(self) -> pl.Expr:
+        return pl.lit(1.0) if self.half_life is None else self.half_life
+
+    def clock_units(self, horizon: int) -> float:
+        """Half-life of a decayed sum in clock units, for windows of that horizon."""
+        frame = pl.DataFrame({"horizon": [horizon]}, schema={"horizon": pl.Int64})
+        return float(frame.select(self._half_life().cast(pl.Float64)).item())
+
+    def partial(
+        self, schema: pl.Schema, until: int, half_life: float, reference: float | None
+    ) -> list[pl.Expr]:
+        """Express a part of the state within a group: Int64 sums, or one value. Columns as ``parts`` names them.
+
+        ``until`` and ``half_life``: where and how a decayed sum is weighed from. ``reference``: what deviations are
+        taken from.
+        """
+        x, first = self.expression, pl.lit(reference, pl.Float64)
+        match self.operation:
+            case "total" if not is_whole(x, schema):
+                return [steps(x).sum().alias(self.name)]
+            case "decayed":
+                addend = x.cast(pl.Float64) * self.weight(pl.lit(until, pl.Int64), pl.lit(half_life))
+                return [steps(addend).sum().alias(self.name)]
+            case "deviation":
+                return [deviation(x, first, small=self.is_small(schema)).sum().alias(self.name)]
+            case "squares":
+                total = square(x, first, small=self.is_small(schema)).sum()
+                return (
+                    [total.alias(self.name)] if self.is_small(schema) else in_limbs(total, self.parts(schema))
+                )
+            case _:
+                return [self.within_group(schema)]
+
+    def by_row(self, schema: pl.Schema, reference: float | None) -> pl.Expr | None:
+        """Express what each row adds to the one part of the state, null where nothing; None if rows cannot tell it.
+
+        The sum over the rows is what ``partial`` gives.
+        """
+        x, first = self.expression, pl.lit(reference, pl.Float64)
+        if not is_rowwise(x):
+            return None
+        match self.operation:
+            case "valid":
+                return x.is_not_null()
+            case "total":
+                return x if is_whole(x, schema) else steps(x)
+            case "deviation":
+                return deviation(x, first, small=self.is_small(schema))
+            case "squares" if self.is_small(schema):
+                return square(x, first, small=True)
+            case _:
+                return None
+
+    def addend(self, schema: pl.Schema) -> pl.Expr | None:
+        """Size of what is added up in Int64, as Float64; None if so many rows cannot leave its range."""
+        x = self.expression
+        if self.operation not in ("total", "decayed", "deviation"):
+            return None
+        if dtype_of(x, schema) in _NEVER_WRAPS:
+            return None
+        size = x.cast(pl.Float64).abs()
+        return size if self.operation == "total" and is_whole(x, schema) else size / GRID
+
+    def parts(self, schema: pl.Schema) -> tuple[str, ...]:
+        """Names of the columns of ``partial``."""
+        if self.operation == "squares" and not self.is_small(schema):
+            return (f"{self.name}_high", f"{self.name}_low")
+        return (self.name,)
+
+    def composed(self, parts: Sequence[pl.Series], *, is_whole: bool) -> pl.Series:
+        """Give the state from the merged columns of ``partial``. ``is_whole``: as ``sums_integers`` tells."""
+        if self.operation == "squares" and not is_whole:
+            return of_limbs(*parts).alias(self.name)
+        return parts[0] * GRID if self.operation == "total" and not is_whole else parts[0]
+
+    def sums_integers(self, schema: pl.Schema) -> bool:
+        """Tell whether the parts are sums of whole numbers; others are summed in steps of the grid."""
+        return self.is_small(schema) or (self.operation == "total" and is_whole(self.expression, schema))
+
+    def is_small(self, schema: pl.Schema) -> bool:
+        """Tell whether deviations are in units of one: those of integers of 16 bits at most."""
+        return self.operation in ("deviation", "squares") and is_small(self.expression, schema)
+
+    @cached_property
+    def spread(self) -> Spread | None:
+        """What the squares are for."""
+        if self.operation != "squares":
+            return None
+        rows, deviations = State("valid", self.expression), State("deviation", self.expression)
+        return Spread(rows.name, deviations.name, self.name)
+
+    def _first(self) -> pl.Expr:
+        # first(): the reference is one number, however many rows a filter in the expression leaves.
+        return pl.col(str(self.reference)).first()

@@ -1,0 +1,216 @@
+"""Prove that features do not know the future and are the same everywhere, or name the one that does not hold.
+
+``_audit_worlds`` alters the world; ``_audit_facts`` looks at the values. Here it is said on which rows.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import polars as pl
+
+from competitions import Competition, random_tables, take_in
+from engine import Json, Recipe, Settings, Store, code_digest, library_versions
+from features._audit.facts import facts_of, rows_findings
+from features._audit.findings import Finding, at_the_root, first_of_each
+from features._audit.leaks import audit_worlds
+from features._audit.ranges import range_of
+from features._audit.rows import rows_of, stored_names, stored_rows
+from features._audit.small_log import N_PAIRS, N_ROWS, sampled_pairs, small_dataset
+from features._audit.source_code import reads_by_itself
+from features._audit.worlds import Worlds
+from features._catalogue import Catalogue, bind_catalogue
+from features._declare import Registry
+from features._storage import feature_keys
+from validation import Folds, Window, plan_folds
+
+N_USERS, N_ITEMS, N_GENERATED = 60, 80, 2_000  # of the generated log
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What an audit found.
+
+    Attributes
+    ----------
+    findings
+        One a column and check, defects first.
+    columns
+        What was measured of each column: ``feature`` String; ``score`` (the metric with the column alone),
+        ``null_train``, ``null_test``, ``psi``, ``auc`` Float64. Null where there is no such number.
+    about
+        On what it was run: rows, pairs, windows, how many features, the joint AUC.
+    """
+
+    findings: tuple[Finding, ...]
+    columns: pl.DataFrame
+    about: Mapping[str, Json]
+
+    @property
+    def defects(self) -> tuple[Finding, ...]:
+        """The findings that break a promise."""
+        return tuple(f for f in self.findings if f.severity == "defect")
+
+
+def run_audit(
+    catalogue: Catalogue,
+    folds: Folds,
+    names: Iterable[str],
+    settings: Settings,
+    *,
+    store: Store | None = None,
+    full: bool = False,
+    n_rows: int = N_ROWS,
+) -> Audit:
+    """Audit columns and all that they read.
+
+    On a log of about ``n_rows`` rows cut from the real one and on a generated log; ``full``: on the whole log and all
+    pairs. Two windows are altered, the first and the last train window before the test. The values that are judged
+    are those in the ``store`` if all model inputs are there, otherwise those computed for the audit.
+    """
+    names = catalogue.closure(names)
+    findings = [f for name in names for f in reads_by_itself(catalogue.columns[name])]
+    train, test = folds.final.train, folds.final.eval
+    altered = tuple(dict.fromkeys((train[0], train[-1])))
+    dataset = catalogue.dataset if full else small_dataset(catalogue.dataset, (*altered, test), n_rows)
+    n_pairs = None if full else N_PAIRS
+    pairs = {w: sampled_pairs(dataset, w, n_pairs) for w in (*altered, test)}
+    own = replace(catalogue, dataset=dataset)
+    worlds = Worlds(own, names, altered, pairs, settings.seed, settings)
+    plain, found = audit_worlds(worlds, "the whole log" if full else "a small log")
+    findings += at_the_root(catalogue, found)
+    findings += audit_generated(catalogue, names, settings)
+    rows = None if store is None else stored_rows(catalogue, (*altered, test), names, store)
+    if rows is None:
+        source = "the whole log" if full else "the small log"
+        rows = rows_of(dataset, plain.frames, pairs, source)
+    facts = facts_of(catalogue, rows, settings)
+    findings += rows_findings(catalogue, rows, facts)
+    about: dict[str, Json] = {
+        "features": len(names),
+        "log rows": dataset.log.select(pl.len()).collect(engine="streaming").item(),
+        "windows": [w.name for w in (*altered, test)],
+        "pairs": sum(frame.height for frame in pairs.values()),
+        "values from": rows.source,
+        "value pairs": rows.train.height + rows.test.height,
+        "test told from train": facts.joint.test if facts.joint else None,
+        "train windows told apart": facts.joint.train if facts.joint else None,
+        "full": full,
+    }
+    return Audit(tuple(first_of_each(findings)), facts.table, about)
+
+
+def audit_window(
+    catalogue: Catalogue, windows: Iterable[Window], names: Iterable[str], settings: Settings
+) -> list[Finding]:
+    """Alter the world of windows of a data set as it is, all pairs; return what does not hold there."""
+    names, windows = catalogue.closure(names), tuple(windows)
+    pairs = {w: sampled_pairs(catalogue.dataset, w, None) for w in windows}
+    worlds = Worlds(catalogue, names, windows, pairs, settings.seed, settings)
+    _, found = audit_worlds(worlds, "the log")
+    findings = [f for name in names for f in reads_by_itself(catalogue.columns[name])]
+    return first_of_each([*findings, *at_the_root(catalogue, found)])
+
+
+def audit_generated(catalogue: Catalogue, names: Iterable[str], settings: Settings) -> list[Finding]:
+    """Alter the world of a generated log that is as awkward as real ones: ties, nulls, cold keys, keys met once."""
+    competition = _short(catalogue.dataset.competition)
+    tables = random_tables(
+        competition, n_users=N_USERS, n_items=N_ITEMS, n_rows=N_GENERATED, seed=settings.seed
+    )
+    declarations = {c.declaration.name: c.declaration for c in catalogue.columns.values()}
+    with TemporaryDirectory() as folder:
+        dataset = take_in(competition, tables, Path(folder), fingerprint="generated")
+        own = bind_catalogue(dataset, Registry(declarations))
+        window = plan_folds(dataset, settings.folds.model_copy(update={"horizon": None})).folds[-1].eval
+        pairs = {window: sampled_pairs(dataset, window, None)}
+        known = own.closure(n for n in names if n in own.columns)
+        worlds = Worlds(own, known, (window,), pairs, settings.seed, settings, is_brief=True)
+        _, found = audit_worlds(worlds, "a generated log")
+    marked = [replace(f, window=f"generated {f.window}") for f in found]
+    return at_the_root(own, marked)
+
+
+def _short(competition: Competition) -> Competition:
+    """Give a competition whose test is a number of rows one that fits the generated log."""
+    is_rows = competition.clock.kind == "row" and isinstance(competition.horizon, int)
+    return replace(competition, horizon=N_GENERATED // 10) if is_rows else competition
+
+
+POINTER = "audit"
+_FACTS, _COLUMNS = "audit.json", "columns.parquet"
+
+
+def stored_audit(
+    catalogue: Catalogue, folds: Folds, names: Iterable[str], settings: Settings, *, full: bool = False
+) -> Audit:
+    """Audit the columns, or read the audit that the store has of them; of two runs at once one audits.
+
+    The pointer ``audit`` names the last one.
+    """
+    store, names = Store(settings.store), catalogue.closure(names)
+    recipe = audit_recipe(catalogue, folds, names, settings, full=full)
+
+    def build(folder: Path) -> None:
+        found = run_audit(catalogue, folds, names, settings, store=store, full=full)
+        more = {"fingerprint": catalogue.dataset.fingerprint, "names": list(names), "created": _now()}
+        _write(Audit(found.findings, found.columns, {**found.about, **more}), folder)
+
+    folder = store.make(recipe, build)
+    store.point(POINTER, recipe)
+    return read_audit(folder)
+
+
+def audit_recipe(
+    catalogue: Catalogue, folds: Folds, names: Iterable[str], settings: Settings, *, full: bool
+) -> Recipe:
+    """Recipe of an audit: every column in every window, the code, and whether values are in the store.
+
+    What no value depends on but a finding does is in it, too: where a column is written, its range, the metric.
+    """
+    dataset, names = catalogue.dataset, tuple(names)
+    columns = [catalogue.columns[name] for name in names]
+    windows = (*folds.final.train, folds.final.eval)
+    parts: dict[str, Any] = {
+        "data": dataset.fingerprint,
+        "features": feature_keys(catalogue, windows, names),
+        "stored": list(stored_names(catalogue, windows, names, Store(settings.store)) or ()),
+        "places": [str(column.declaration.place) for column in columns],
+        "ranges": [range_of(column, dataset.history_schema) for column in columns],
+        "metric": str(dataset.competition.metric),
+        "folds": settings.folds.model_dump(mode="json"),
+        "code": _code(),
+        "versions": library_versions(),
+        "seed": settings.seed,
+        "full": full,
+    }
+    return Recipe("audit", f"{dataset.competition.name}: audit", parts)
+
+
+@cache
+def _code() -> str:
+    return code_digest(run_audit).digest
+
+
+def read_audit(folder: Path) -> Audit:
+    """Read what ``stored_audit`` wrote."""
+    facts = json.loads((folder / _FACTS).read_text(encoding="utf-8"))
+    findings = tuple(Finding(**finding) for finding in facts["findings"])
+    return Audit(findings, pl.read_parquet(folder / _COLUMNS, memory_map=False), facts["about"])
+
+
+def _write(audit: Audit, folder: Path) -> None:
+    facts = {"findings": [asdict(f) for f in audit.findings], "about": dict(audit.about)}
+    (folder / _FACTS).write_text(json.dumps(facts, indent=1), encoding="utf-8")
+    audit.columns.write_parquet(folder / _COLUMNS)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,338 @@
+"""The card of a feature column: what it is, what its values look like, what it is worth, what it costs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from itertools import pairwise
+from typing import Any
+
+import polars as pl
+
+from competitions import Competition
+from engine import Settings, Store, did_you_mean
+from features._cards.nearest import Near, nearest
+from features._catalogue import Catalogue, FeatureColumn
+from features._compute import (
+    bin_edges,
+    binned_shares,
+    compute_features,
+    has_order,
+    has_values,
+    own_score,
+    quantile_values,
+    stored_seconds,
+    train_test_psi,
+)
+from features._declare import FeatureError
+from features._storage import open_features
+from validation import Folds, SingleFeatureScore
+
+N_BINS = 24
+N_CATEGORIES = 15
+OTHERS = "(all others)"  # no value that a competition has
+SCHEMA = {"window": pl.String, "bin": pl.Int64, "share": pl.Float64}
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """Shares of the known values by window and bin.
+
+    Attributes
+    ----------
+    shares
+        ``window`` (its title), ``bin``, ``share``; empty for arrays and without any value.
+    labels
+        Name of each bin: a value, ``OTHERS``, or for numbers with many values the range of the bin.
+    centres
+        Middle of each bin, for numbers with many values; empty for dates and for bins of a value each.
+    """
+
+    shares: pl.DataFrame
+    labels: tuple[str, ...]
+    centres: tuple[float, ...] = ()
+
+    def of(self, title: str) -> list[float]:
+        """Shares of the bins in one window."""
+        return self.shares.filter(pl.col("window") == title).sort("bin")["share"].to_list()
+
+
+def distribution(rows: pl.DataFrame, titles: Mapping[int, str]) -> Distribution:
+    """Spread the column ``value`` of rows with ``window`` (the cutoff) over bins.
+
+    Numbers with more than ``N_BINS`` distinct values get bins of one width over the middle 98 %, the outermost taking
+    the rest; other columns a bin a value, the ``N_CATEGORIES`` most frequent ones where there is no order.
+    """
+    known = rows.filter(pl.col("value").is_not_null()).select("window", "value")
+    dtype = rows.schema["value"]
+    if not has_values(dtype) or known.is_empty():
+        return Distribution(pl.DataFrame(schema=SCHEMA), ())
+    if has_order(dtype) and known["value"].n_unique() > N_BINS:
+        return _binned(known, titles)
+    return _by_value(known, titles)
+
+
+def _binned(known: pl.DataFrame, titles: Mapping[int, str]) -> Distribution:
+    values = known["value"].to_physical().cast(pl.Float64)
+    edges = bin_edges(values, N_BINS)
+    numbers = known.with_columns(value=values)
+    shares = [
+        (title, number, share)
+        for cutoff, title in titles.items()
+        for number, share in enumerate(
+            binned_shares(numbers.filter(pl.col("window") == cutoff)["value"], edges)
+        )
+    ]
+    frame = pl.DataFrame(shares, schema=SCHEMA, orient="row")
+    if not edges:
+        return Distribution(frame, (f"{values[0]:.4g}",))
+    width = edges[1] - edges[0]
+    labels = _ranges(edges, known.schema["value"])
+    if known.schema["value"].is_temporal():
+        return Distribution(frame, labels)
+    return Distribution(frame, labels, tuple(edges[0] + width * (n - 0.5) for n in range(len(edges) + 1)))
+
+
+def _ranges(edges: list[float], dtype: pl.DataType) -> tuple[str, ...]:
+    texts = [f"{edge:.4g}" for edge in edges]
+    if dtype.is_temporal():
+        texts = [str(value) for value in pl.Series(edges).cast(pl.Int64).cast(dtype)]
+    return (f"up to {texts[0]}", *(f"{low} to {high}" for low, high in pairwise(texts)), f"above {texts[-1]}")
+
+
+def _by_value(known: pl.DataFrame, titles: Mapping[int, str]) -> Distribution:
+    counts = known.group_by("value").len().sort("len", "value", descending=[True, False])
+    kept = counts["value"].head(N_CATEGORIES if not has_order(known.schema["value"]) else N_BINS)
+    values = kept.sort()
+    place = {value: number for number, value in enumerate(values.to_list())}
+    labels = tuple(str(value) for value in place)
+    rows = []
+    for cutoff, title in titles.items():
+        part = known.filter(pl.col("window") == cutoff)["value"]
+        found = dict(part.value_counts().iter_rows())
+        shares = [found.get(value, 0) / max(len(part), 1) for value in place]
+        if len(kept) < counts.height:
+            shares.append(max(0.0, 1.0 - sum(shares)) if len(part) else 0.0)
+        rows += [(title, number, share) for number, share in enumerate(shares)]
+    labels += (OTHERS,) if len(kept) < counts.height else ()
+    return Distribution(pl.DataFrame(rows, schema=SCHEMA, orient="row"), labels)
+
+
+SHARES = {"min": 0.0, "5 %": 0.05, "25 %": 0.25, "median": 0.5, "75 %": 0.75, "95 %": 0.95, "max": 1.0}
+N_FREQUENT, N_ARRAYS = 5, 3
+
+
+@dataclass(frozen=True)
+class WindowProfile:
+    """A column in one window.
+
+    Attributes
+    ----------
+    name, title
+        Of the window; what it serves as: ``train1``, ``fold2``, ``test``.
+    null_share, n_distinct
+        Share of null among the pairs; number of distinct known values (None for arrays).
+    mean, std
+        Of the known numbers (ddof 1); None for others.
+    quantiles
+        At ``SHARES``; empty without an order or a value.
+    psi
+        Population stability index from this window to the test window.
+    """
+
+    name: str
+    title: str
+    n_pairs: int
+    null_share: float
+    n_distinct: int | None
+    mean: float | None
+    std: float | None
+    quantiles: tuple[Any, ...]
+    psi: float | None
+
+
+@dataclass(frozen=True)
+class Card:
+    """All that is known of a column without a model.
+
+    Attributes
+    ----------
+    read_by
+        Features that read it.
+    windows, distribution
+        Earliest window first, the test window last.
+    score, fold_scores, chance
+        Metric of the column alone over all eval windows, in the better direction; by fold in that direction (None
+        where no group counts); of a constant. None and empty without an order, or for metrics of predictions.
+    psi
+        From the train windows of the final fold to the test window.
+    seconds
+        Cost over all windows when it was made last.
+    nearest, n_compared, n_not_stored
+        Columns that rank the pairs most alike; how many were compared; how many are not in the store.
+    examples
+        Pairs of the last eval window: user, item, ``value``, ``relevance``.
+    """
+
+    column: FeatureColumn
+    read_by: tuple[str, ...]
+    windows: tuple[WindowProfile, ...]
+    distribution: Distribution
+    score: SingleFeatureScore | None
+    fold_scores: Mapping[str, float | None]
+    chance: float | None
+    psi: float | None
+    seconds: float | None
+    nearest: tuple[Near, ...]
+    n_compared: int
+    n_not_stored: int
+    examples: pl.DataFrame
+
+
+def card_columns(catalogue: Catalogue, name: str) -> tuple[str, ...]:
+    """Name the columns of a feature function, or those that a name or pattern of columns matches.
+
+    Raises FeatureError if there is none, with the reason or the nearest name.
+    """
+    found = [
+        column.name
+        for column in catalogue.columns.values()
+        if any(
+            fnmatchcase(known, name)
+            for known in (column.name, column.declaration.name, column.declaration.body.__name__)
+        )
+    ]
+    if found:
+        return tuple(found)
+    lacking = [n for n in catalogue.unavailable if fnmatchcase(n, name) or n.partition("__")[0] == name]
+    if lacking:
+        reason = catalogue.unavailable[lacking[0]].rstrip(".")
+        raise FeatureError(
+            f"{lacking[0]!r} is not available here: it {reason}.", todo="python -m features list"
+        )
+    functions = {column.declaration.name for column in catalogue.columns.values()}
+    near = did_you_mean(name, [*catalogue.columns, *sorted(functions)])
+    raise FeatureError(f"There is no feature {name!r}.{near}", todo="python -m features list")
+
+
+def card_file_name(name: str) -> str:
+    """Name the HTML file of a card: letters, digits and underscores of the name, so that it stays in its folder.
+
+    >>> card_file_name("like_rate__*"), card_file_name("../a/b")
+    ('card_like_rate__-.html', 'card_-a-b.html')
+    """
+    return f"card_{re.sub(r'[^A-Za-z0-9_]+', '-', name)[:120]}.html"
+
+
+def make_cards(
+    catalogue: Catalogue, folds: Folds, names: Sequence[str], store: Store, settings: Settings
+) -> list[Card]:
+    """Compute what is missing in the store, and the card of each column."""
+    compute_features(catalogue, folds.windows, names, store, settings)
+    stored = open_features(catalogue, folds.windows, names, store)
+    near, n_compared, n_not_stored = nearest(catalogue, folds.folds[-1].eval, names, store)
+    seconds = stored_seconds(catalogue, folds.windows, names, store)
+    chance = _chance(catalogue.dataset.competition, stored.pairs, folds)
+    cards = []
+    for name in names:
+        rows = stored.pairs.with_columns(stored.read(name).alias("value"))
+        score, fold_scores = _scores(catalogue.dataset.competition, rows, folds)
+        cards.append(
+            Card(
+                column=catalogue.columns[name],
+                read_by=tuple(c.name for c in catalogue.columns.values() if name in c.reads),
+                windows=_windows(rows, folds),
+                distribution=distribution(rows, window_titles(folds)),
+                score=score,
+                fold_scores=fold_scores,
+                chance=chance if score else None,
+                psi=_final_psi(rows, folds),
+                seconds=seconds[name],
+                nearest=near.get(name, ()),
+                n_compared=n_compared,
+                n_not_stored=n_not_stored,
+                examples=_examples(rows, folds, catalogue.dataset.competition),
+            )
+        )
+    return cards
+
+
+def window_titles(folds: Folds) -> dict[int, str]:
+    """What each window serves as, by its cutoff: train windows by number, eval windows by their fold, the test."""
+    titles = {fold.eval.cutoff: fold.name for fold in folds.folds} | {folds.final.eval.cutoff: "test"}
+    rest = [window.cutoff for window in folds.windows if window.cutoff not in titles]
+    titles |= {cutoff: f"train{number}" for number, cutoff in enumerate(rest, 1)}
+    return {window.cutoff: titles[window.cutoff] for window in folds.windows}
+
+
+def _windows(rows: pl.DataFrame, folds: Folds) -> tuple[WindowProfile, ...]:
+    titles = window_titles(folds)
+    test = _of(rows, folds.final.eval.cutoff)
+    return tuple(
+        _profile(_of(rows, window.cutoff), window.name, titles[window.cutoff], test)
+        for window in folds.windows
+    )
+
+
+def _of(rows: pl.DataFrame, cutoff: int) -> pl.Series:
+    return rows.filter(pl.col("window") == cutoff)["value"]
+
+
+def _profile(values: pl.Series, name: str, title: str, test: pl.Series) -> WindowProfile:
+    known = values.drop_nulls()
+    is_number = known.dtype.is_numeric() or known.dtype == pl.Boolean
+    numbers = known.cast(pl.Float64) if is_number else pl.Series([], dtype=pl.Float64)
+    mean: Any = numbers.mean()
+    std: Any = numbers.std()
+    return WindowProfile(
+        name=name,
+        title=title,
+        n_pairs=len(values),
+        null_share=values.null_count() / max(len(values), 1),
+        n_distinct=known.n_unique() if has_values(known.dtype) else None,
+        mean=mean,
+        std=std,
+        quantiles=quantile_values(known, list(SHARES.values())),
+        psi=None if title == "test" else train_test_psi(values, test),
+    )
+
+
+def _final_psi(rows: pl.DataFrame, folds: Folds) -> float | None:
+    train = rows.filter(pl.col("window").is_in([w.cutoff for w in folds.final.train]))["value"]
+    return train_test_psi(train, _of(rows, folds.final.eval.cutoff))
+
+
+def _scores(
+    competition: Competition, rows: pl.DataFrame, folds: Folds
+) -> tuple[SingleFeatureScore | None, dict[str, float | None]]:
+    evals = {fold.name: rows.filter(pl.col("window") == fold.eval.cutoff) for fold in folds.folds}
+    score = own_score(competition, pl.concat(evals.values()), "value")
+    if score is None:
+        return None, {}
+    found = {name: own_score(competition, part, "value", score.direction) for name, part in evals.items()}
+    return score, {name: one.value if one else None for name, one in found.items()}
+
+
+def _chance(competition: Competition, pairs: pl.DataFrame, folds: Folds) -> float | None:
+    rows = pairs.filter(pl.col("window").is_in([fold.eval.cutoff for fold in folds.folds]))
+    found = own_score(competition, rows.with_columns(value=pl.lit(0.0)), "value")
+    return found.value if found else None
+
+
+def _examples(rows: pl.DataFrame, folds: Folds, competition: Competition) -> pl.DataFrame:
+    """Pairs at quantiles of the values, or with the most frequent ones; and one without a value."""
+    shown = [competition.user, competition.item, "value", "relevance"]
+    last = rows.filter(pl.col("window") == folds.folds[-1].eval.cutoff).with_row_index("at")
+    known = last.filter(pl.col("value").is_not_null())
+    unknown = last.filter(pl.col("value").is_null()).head(1)
+    if not has_values(rows.schema["value"]):
+        return pl.concat([known.head(N_ARRAYS), unknown]).select(shown)
+    if has_order(rows.schema["value"]) and known.height:
+        known = known.sort("value", "at")
+        places = [round(share * (known.height - 1)) for share in (0, 0.25, 0.5, 0.75, 1)]
+        return pl.concat([known[sorted(set(places))], unknown]).select(shown)
+    frequent = known.with_columns(n=pl.len().over("value")).sort("n", "at", descending=[True, False])
+    first = frequent.unique("value", keep="first", maintain_order=True).head(N_FREQUENT).drop("n")
+    return pl.concat([first, unknown]).select(shown)

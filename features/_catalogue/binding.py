@@ -1,0 +1,296 @@
+"""Bind declarations to a data set: which columns a feature has here, their dtypes, what they read; or why not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import polars as pl
+from polars.exceptions import PolarsError
+
+from competitions import Dataset
+from engine import did_you_mean
+from features._arithmetic import dtype_of, handed_out, is_rowwise, spreads
+from features._catalogue.column import (
+    WINDOW_COLUMNS,
+    AggregateBody,
+    FeatureColumn,
+    PairBody,
+    PythonBody,
+    as_dtype,
+    call_body,
+    check_expression,
+    is_input,
+)
+from features._declare import (
+    Aggregate,
+    Declaration,
+    FeatureError,
+    Key,
+    Log,
+    Lookback,
+    MissingColumnError,
+    Scope,
+    aggregate_of,
+)
+
+
+def bind_history_feature(
+    declaration: Declaration, dataset: Dataset
+) -> tuple[list[FeatureColumn], dict[str, str]]:
+    """Bind an aggregate, table or fitted declaration: its columns, and what is not available with the reason."""
+    try:
+        if declaration.kind == "aggregate":
+            return _bind_aggregate(declaration, dataset)
+        return _bind_python(declaration, dataset)
+    except MissingColumnError as missing:
+        return [], dict.fromkeys(declared_names(declaration), missing.found)
+
+
+def declared_names(declaration: Declaration) -> list[str]:
+    """Names of all columns of an aggregate, table or fitted declaration, be they available or not."""
+    options = declaration.options
+    if declaration.kind == "aggregate":
+        return [_grid_name(declaration, key, lookback) for key, lookback in options["grid"]]
+    variants = options.get("variants") or {"": None}
+    return [_output_name(o, options.get("key", ()), v) for v in variants for o in options["columns"]]
+
+
+def _grid_name(declaration: Declaration, key: Key, lookback: Lookback) -> str:
+    return f"{declaration.name}__{'_x_'.join(key) or 'everything'}{lookback.suffix}"
+
+
+def _output_name(output: str, key: Key, variant: str) -> str:
+    return "__".join(part for part in (output, "_x_".join(key), variant) if part)
+
+
+def _bind_aggregate(declaration: Declaration, dataset: Dataset) -> tuple[list[FeatureColumn], dict[str, str]]:
+    options = declaration.options
+    schema = pl.Schema({**dataset.history_schema, **WINDOW_COLUMNS})
+    log = Log(schema)
+    aggregate = aggregate_of(call_body(declaration, log), declaration)
+    where = _where_of(declaration, log)
+    parts = [*(s.expression for s in aggregate.states.values()), *([] if where is None else [where])]
+    _check_parts(declaration, aggregate, parts, dataset)
+    used = {name for part in parts for name in part.meta.root_names()}
+    dtype = options["dtype"] or _aggregate_dtype(declaration, aggregate, schema)
+    columns, lacking = [], {}
+    for key, lookback in options["grid"]:
+        name = _grid_name(declaration, key, lookback)
+        reason = _lacks(key, lookback, dataset)
+        if reason:
+            lacking[name] = reason
+            continue
+        body = AggregateBody(aggregate, key, lookback, where)
+        plain = tuple(sorted({*used, *key} - WINDOW_COLUMNS.keys()))
+        shown = options["model_input"] and is_input(dtype)
+        columns.append(
+            FeatureColumn(
+                name, declaration, body, as_dtype(dtype), shown, "row", key, lookback, columns=plain
+            )
+        )
+    return columns, lacking
+
+
+def _where_of(declaration: Declaration, log: Log) -> pl.Expr | None:
+    condition = declaration.options["where"]
+    if condition is None:
+        return None
+    where = call_body(replace(declaration, body=condition), log)
+    if not isinstance(where, pl.Expr):
+        raise FeatureError(
+            f"The where= of feature {declaration.name!r} ({declaration.place}) returned {type(where).__name__}.",
+            expected="a condition on columns of the log, such as log.like",
+        )
+    return where
+
+
+def _check_parts(
+    declaration: Declaration, aggregate: Aggregate, parts: Sequence[pl.Expr], dataset: Dataset
+) -> None:
+    schema = pl.Schema({**dataset.history_schema, **WINDOW_COLUMNS})
+    for part in (*parts, aggregate.finish):
+        check_expression(declaration, part, schema)
+    kind = dataset.competition.clock.kind
+    if kind != "time" and any(s.needs_time for s in aggregate.states.values()):
+        raise MissingColumnError(f"needs a time clock for its half-life; here it is {kind!r}")
+
+
+def _lacks(key: Key, lookback: Lookback, dataset: Dataset) -> str:
+    for name in key:
+        if name not in dataset.pair_schema or name not in dataset.history_schema:
+            role = dataset.competition.roles.get(name)
+            known = (
+                "which is an outcome, unknown for the pairs to score"
+                if role == "outcome"
+                else "which it lacks"
+            )
+            return f"needs the key column {name!r}, {known}.{did_you_mean(name, dataset.pair_schema.names())}"
+        if dataset.pair_schema[name].is_nested():
+            return (
+                f"needs the key column {name!r} to hold single values, but it is {dataset.pair_schema[name]}"
+            )
+    if lookback.kind == "span" and dataset.competition.clock.kind != "time":
+        return f"needs a time clock for the lookback {lookback.text!r}; here it is {dataset.competition.clock.kind!r}"
+    return ""
+
+
+def _aggregate_dtype(declaration: Declaration, aggregate: Aggregate, schema: pl.Schema) -> pl.DataType:
+    """Find the dtype of the finish; floats become Float32."""
+    if aggregate.dtype is not None:
+        return aggregate.dtype
+    states = list(aggregate.states.values())
+    references = {s.reference: pl.Float64() for s in states if s.reference}
+    frame = pl.LazyFrame(schema={**schema, **references}).group_by(pl.lit(1).alias("key"))
+    try:
+        grouped = frame.agg(*(s.within_group(schema) for s in states))
+        grouped = grouped.with_columns(one.expressed(unit=1, in_64_bits=False) for one in spreads(states))
+        dtype = grouped.select(aggregate.finish.alias("x")).collect_schema()["x"]
+        is_value = len(states) == 1 and aggregate.finish.meta.eq(pl.col(states[0].name))
+        dtype = (states[0].value_dtype(schema) if is_value else None) or dtype
+    except PolarsError as error:
+        raise FeatureError(
+            f"Feature {declaration.name!r} ({declaration.place}) does not fit the log: {error}"
+        ) from error
+    return pl.Float32() if dtype == pl.Float64 else dtype
+
+
+def _bind_python(declaration: Declaration, dataset: Dataset) -> tuple[list[FeatureColumn], dict[str, str]]:
+    options = declaration.options
+    key: Key = options.get("key", ())
+    for name in key:
+        if name not in dataset.pair_schema:
+            near = did_you_mean(name, dataset.pair_schema.names())
+            raise MissingColumnError(f"needs the key column {name!r}, which the pairs lack.{near}")
+    variants: Mapping[str, Any] = options.get("variants") or {"": None}
+    columns, lacking = [], {}
+    for variant, arguments in variants.items():
+        needs = tuple(n for name in options["needs"] for n in _spelled(name, arguments or {}))
+        reason = _lacks_needed(needs, dataset)
+        for output, dtype in options["columns"].items():
+            name = _output_name(output, key, variant)
+            if reason:
+                lacking[name] = reason
+                continue
+            body = PythonBody(output, key, needs, variant, arguments)
+            shown = options["model_input"] and is_input(dtype)
+            scope = options.get("scope", "row")
+            columns.append(
+                FeatureColumn(name, declaration, body, as_dtype(dtype), shown, scope, key, columns=needs)
+            )
+    return columns, lacking
+
+
+def _spelled(name: str, arguments: Mapping[str, Any]) -> tuple[str, ...]:
+    """Fill a variant's arguments into a needed name; if it is but a tuple of names, give all of them."""
+    argument = arguments.get(name[1:-1]) if name.startswith("{") and name.endswith("}") else None
+    if isinstance(argument, tuple):
+        return tuple(str(part) for part in argument)
+    return (name.format(**arguments),)
+
+
+def _lacks_needed(needs: tuple[str, ...], dataset: Dataset) -> str:
+    for name in needs:
+        if name not in dataset.history_schema:
+            near = did_you_mean(name, dataset.history_schema.names())
+            return f"needs the column {name!r} in the log.{near}"
+    return ""
+
+
+def bind_pair_feature(
+    declaration: Declaration,
+    bound: Sequence[str],
+    dataset: Dataset,
+    known: Mapping[str, FeatureColumn],
+    unavailable: Mapping[str, str],
+) -> FeatureColumn:
+    """Bind a per-pair declaration; ``bound`` is what its first parameters stand for, if ``each`` is used."""
+    options = declaration.options
+    names = bound_names(declaration, bound)
+    for name in names:
+        _check_readable(name, declaration, dataset, known, unavailable)
+    dtypes: dict[str, pl.DataType] = {**dataset.pair_schema, **WINDOW_COLUMNS}
+    dtypes |= {n: known[n].dtype for n in names if n in known}
+    expression = call_body(declaration, *(handed_out(n, dtypes[n]) for n in names))
+    if not isinstance(expression, pl.Expr):
+        raise FeatureError(
+            f"Feature {declaration.name!r} ({declaration.place}) returned {type(expression).__name__}.",
+            expected="a Polars expression over its parameters",
+        )
+    check_expression(declaration, expression, pl.Schema(dtypes))
+    _check_reads(expression, names, declaration)
+    if options["scope"] == "row" and not is_rowwise(expression):
+        raise FeatureError(
+            f"Feature {declaration.name!r} ({declaration.place}) looks at other pairs than its own.",
+            expected="an elementwise expression",
+            todo="declare @per_pair(scope='user') for .over(user), or scope='window'",
+        )
+    dtype = options["dtype"] or _pair_dtype(declaration, expression, pl.Schema(dtypes))
+    name = pair_name(declaration, bound)
+    reads = tuple(n for n in names if n in known)
+    scope = _widest([options["scope"], *(known[n].scope for n in reads)])
+    plain = tuple(n for n in names if n not in known and n not in WINDOW_COLUMNS)
+    shown = options["model_input"] and is_input(dtype)
+    return FeatureColumn(
+        name, declaration, PairBody(expression), as_dtype(dtype), shown, scope, reads=reads, columns=plain
+    )
+
+
+def pair_name(declaration: Declaration, bound: Sequence[str]) -> str:
+    """Name the column of a per-pair declaration: the first of what is bound is part of it."""
+    return "__".join([declaration.name, *bound[:1]])
+
+
+def bound_names(declaration: Declaration, bound: Sequence[str]) -> list[str]:
+    """Name what each parameter stands for."""
+    return [*bound, *declaration.parameters[len(bound) :]]
+
+
+def _check_reads(expression: pl.Expr, names: Sequence[str], declaration: Declaration) -> None:
+    """Refuse columns that are no parameters: they would be there or not depending on what else is computed."""
+    others = sorted(set(expression.meta.root_names()) - set(names))
+    if others or expression.meta.has_multiple_outputs():
+        raise FeatureError(
+            f"Feature {declaration.name!r} ({declaration.place}) reads {others or 'columns by a selector'}, "
+            "which its parameters do not name.",
+            expected="each column and feature that it reads as a parameter",
+            todo="add the parameter and use it in place of pl.col(...)",
+        )
+
+
+def _check_readable(
+    name: str,
+    declaration: Declaration,
+    dataset: Dataset,
+    known: Mapping[str, FeatureColumn],
+    unavailable: Mapping[str, str],
+) -> None:
+    if name in known or name in WINDOW_COLUMNS or name in dataset.pair_schema:
+        return
+    if name in dataset.history_schema:
+        raise FeatureError(
+            f"Feature {declaration.name!r} ({declaration.place}) reads {name!r} from the pairs, but that is an "
+            "outcome: it is not known when the pair is scored.",
+            expected="keys, observed columns, attributes or features",
+            todo="read it from the history with @aggregate",
+        )
+    if name in unavailable:
+        raise MissingColumnError(f"needs {name!r}, which {unavailable[name]}")
+    near = did_you_mean(name, [*known, *dataset.pair_schema.names()])
+    raise MissingColumnError(f"needs {name!r}, which is neither a column of the pairs nor a feature.{near}")
+
+
+def _pair_dtype(declaration: Declaration, expression: pl.Expr, schema: pl.Schema) -> pl.DataType:
+    try:
+        dtype = dtype_of(expression, schema)
+    except PolarsError as error:
+        raise FeatureError(
+            f"Feature {declaration.name!r} ({declaration.place}) does not fit its inputs: {error}"
+        ) from error
+    return pl.Float32() if dtype == pl.Float64 else dtype
+
+
+def _widest(scopes: Sequence[Scope]) -> Scope:
+    order: tuple[Scope, ...] = ("row", "user", "window")
+    return max(scopes, key=order.index)

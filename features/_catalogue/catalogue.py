@@ -1,0 +1,151 @@
+"""The registry bound to a data set: which columns exist here, what they are made of, what is not available."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from graphlib import CycleError, TopologicalSorter
+from typing import Any
+
+import polars as pl
+
+from competitions import Dataset
+from engine import ConfigError, FeatureSettings, did_you_mean
+from features._catalogue.binding import bind_history_feature, bind_pair_feature, bound_names, pair_name
+from features._catalogue.column import WINDOW_COLUMNS, FeatureColumn, check_fill
+from features._declare import Declaration, FeatureError, Key, MissingColumnError, Registry
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """What can be computed on a data set.
+
+    Attributes
+    ----------
+    columns
+        Every column by name, each after the ones it reads.
+    unavailable
+        Name of a feature or column -> why the competition does not have it.
+    made_of
+        Notes of what columns' bodies are made of, filled as recipes are written; nothing else depends on it.
+    """
+
+    dataset: Dataset
+    columns: Mapping[str, FeatureColumn]
+    unavailable: Mapping[str, str]
+    made_of: dict[str, Mapping[str, Any]] = field(default_factory=dict, repr=False, compare=False)
+
+    def select(self, patterns: FeatureSettings, needs: Iterable[str] = ()) -> tuple[str, ...]:
+        """Name the model inputs that the patterns keep, and ``needs``, by name: what models give depends on the order.
+
+        Raises ConfigError when a pattern matches nothing or a needed column does not exist here.
+        """
+        needed = set(needs)
+        for name in sorted(needed - set(self.columns)):
+            raise ConfigError(self._missing(name), todo="drop the model that needs it, or add the feature")
+        for pattern in (*patterns.include, *patterns.exclude):
+            if pattern != "*" and not any(
+                fnmatchcase(n, pattern) for n in (*self.columns, *self.unavailable)
+            ):
+                near = did_you_mean(pattern, self.columns)
+                raise ConfigError(f"The feature pattern {pattern!r} matches no feature.{near}")
+        return tuple(sorted(n for n, c in self.columns.items() if n in needed or _keeps(patterns, c)))
+
+    def closure(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Name the columns and all that they read, each after what it reads."""
+        wanted: set[str] = set()
+        waiting = list(names)
+        while waiting:
+            name = waiting.pop()
+            if name not in self.columns:
+                raise FeatureError(self._missing(name))
+            if name not in wanted:
+                wanted.add(name)
+                waiting.extend(self.columns[name].reads)
+        return tuple(n for n in self.columns if n in wanted)
+
+    def _missing(self, name: str) -> str:
+        if name in self.unavailable:
+            reason = self.unavailable[name].rstrip(".")
+            return f"The feature {name!r} is not available here: it {reason}{'' if reason.endswith('?') else '.'}"
+        return f"There is no feature {name!r}.{did_you_mean(name, self.columns)}"
+
+
+def _keeps(patterns: FeatureSettings, column: FeatureColumn) -> bool:
+    if not column.is_model_input or (column.scope != "row" and not patterns.transductive):
+        return False
+    included = any(fnmatchcase(column.name, p) for p in patterns.include)
+    return included and not any(fnmatchcase(column.name, p) for p in patterns.exclude)
+
+
+def bind_catalogue(dataset: Dataset, registry: Registry) -> Catalogue:
+    """Bind every declaration to the data set.
+
+    Raises FeatureError for what no competition could make right: duplicate columns, cycles, outcomes read from
+    pairs, wrong dtypes. What only this competition lacks is listed as unavailable with the reason.
+    """
+    columns: dict[str, FeatureColumn] = {}
+    unavailable: dict[str, str] = {}
+    declarations = registry.declarations.values()
+    for declaration in (d for d in declarations if d.kind != "per_pair"):
+        found, lacking = bind_history_feature(declaration, dataset)
+        unavailable.update(lacking)
+        _add(columns, found, dataset)
+    for declaration, bound in _in_order([d for d in declarations if d.kind == "per_pair"]):
+        try:
+            _add(columns, [bind_pair_feature(declaration, bound, dataset, columns, unavailable)], dataset)
+        except MissingColumnError as missing:
+            unavailable[pair_name(declaration, bound)] = missing.found
+    return Catalogue(dataset, columns, unavailable)
+
+
+def _add(columns: dict[str, FeatureColumn], found: Sequence[FeatureColumn], dataset: Dataset) -> None:
+    taken = {*dataset.history_schema, *dataset.pair_schema, *WINDOW_COLUMNS, "window", "weight"}
+    for column in found:
+        if column.name in taken:
+            raise FeatureError(
+                f"Feature {column.name!r} ({column.declaration.place}) has the name of a column of the competition.",
+                todo="rename the function",
+            )
+        if column.name in columns:
+            raise _twice(column.name, columns[column.name].declaration, column.declaration)
+        check_fill(column)
+        columns[column.name] = column
+
+
+def _twice(name: str, first: Declaration, second: Declaration) -> FeatureError:
+    return FeatureError(
+        f"Two features give the column {name!r}: {first.place} and {second.place}.",
+        todo="rename one of them; of several bound names the first one names the column",
+    )
+
+
+def _in_order(
+    declarations: Sequence[Declaration],
+) -> Iterable[tuple[Declaration, Key]]:
+    """Sort per-pair columns so that each comes after what it reads; ``each`` is spread out."""
+    nodes: dict[str, tuple[Declaration, Key]] = {}
+    reads: dict[str, set[str]] = {}
+    for declaration in declarations:
+        for bound in declaration.options["each"] or ((),):
+            name = pair_name(declaration, bound)
+            if name in nodes:
+                raise _twice(name, nodes[name][0], declaration)
+            nodes[name] = (declaration, bound)
+            reads[name] = set(bound_names(declaration, bound))
+    # Sorted: the order of a set of names differs between processes, and with it the order of the columns.
+    order = TopologicalSorter({n: sorted(reads[n] & nodes.keys()) for n in nodes})
+    try:
+        return [nodes[name] for name in order.static_order()]
+    except CycleError as error:
+        circle = " -> ".join(error.args[1])
+        places = ", ".join(sorted({str(nodes[n][0].place) for n in error.args[1]}))
+        raise FeatureError(
+            f"Features read each other in a circle: {circle} ({places}).", todo="break it"
+        ) from error
+
+
+def dtype_name(dtype: pl.DataType) -> str:
+    """Short text of a dtype for listings."""
+    return f"Enum({len(dtype.categories)})" if isinstance(dtype, pl.Enum) else str(dtype)

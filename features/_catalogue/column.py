@@ -1,0 +1,187 @@
+"""One column of the catalogue: what it is called, made of and reads."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+from polars.exceptions import PolarsError
+
+from features._arithmetic import dtype_of, narrow_arithmetic, runs_python
+from features._declare import (
+    EVERYTHING,
+    Aggregate,
+    Declaration,
+    DType,
+    FeatureError,
+    Key,
+    Lookback,
+    MissingColumnError,
+    Scope,
+)
+
+WINDOW_COLUMNS = {"cutoff": pl.Int64(), "horizon": pl.Int64()}
+
+
+@dataclass(frozen=True)
+class AggregateBody:
+    """States by key over the history and the finish over them."""
+
+    aggregate: Aggregate
+    key: Key
+    lookback: Lookback
+    where: pl.Expr | None
+
+
+@dataclass(frozen=True)
+class PairBody:
+    """An expression over the pairs' columns and other features."""
+
+    expression: pl.Expr
+
+
+@dataclass(frozen=True)
+class PythonBody:
+    """One column of a ``@table`` or ``@fitted`` body; ``arguments`` are those of the variant."""
+
+    output: str
+    key: Key
+    needs: tuple[str, ...]
+    variant: str = ""
+    arguments: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class FeatureColumn:
+    """One column of the catalogue.
+
+    Attributes
+    ----------
+    key, lookback
+        What an aggregate groups by and how far it looks back; empty for the others.
+    scope
+        Which other pairs shown can change the value: none (``row``), the user's, or the whole window's.
+    reads
+        Names of the features it reads (not of plain columns).
+    """
+
+    name: str
+    declaration: Declaration
+    body: AggregateBody | PairBody | PythonBody
+    dtype: pl.DataType
+    is_model_input: bool
+    scope: Scope = "row"
+    key: Key = ()
+    lookback: Lookback = EVERYTHING
+    reads: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+
+    @property
+    def meaning(self) -> str:
+        """What the column means: said of it by itself, or the first line of the docstring."""
+        meanings: Mapping[str, str] = self.declaration.options.get("meanings", {})
+        output = self.body.output if isinstance(self.body, PythonBody) else ""
+        return meanings.get(output, self.declaration.meaning)
+
+    @property
+    def kind(self) -> str:
+        """Which of the four ways it is written in."""
+        return self.declaration.kind
+
+    @property
+    def family(self) -> str:
+        """The file it is written in, without its ending."""
+        return self.declaration.place.file.stem
+
+    @property
+    def fill(self) -> float | str | None:
+        """What replaces null, if anything."""
+        fill: float | str | None = self.declaration.options["fill"]
+        return fill
+
+    def finished(self, value: pl.Expr) -> pl.Expr:
+        """Give a value the column's name, dtype and fill.
+
+        What is not a finite number (NaN, x / 0, beyond Float32) becomes null, which ``fill`` then replaces; within an
+        array it becomes null and stays so.
+        """
+        value = value.cast(self.dtype)
+        if self.dtype.is_float():
+            value = pl.when(value.is_finite()).then(value)
+        elif isinstance(self.dtype, pl.Array) and self.dtype.inner.is_float():
+            value = value.arr.eval(pl.when(pl.element().is_finite()).then(pl.element()))
+        if self.fill is not None:
+            value = value.fill_null(pl.lit(self.fill, dtype=self.dtype))
+        return value.alias(self.name)
+
+
+def check_fill(column: FeatureColumn) -> None:
+    """Raise FeatureError if the fill is no value of the column's dtype: it would change the dtype."""
+    fill, dtype = column.fill, column.dtype
+    if fill is None:
+        return
+    try:
+        kept = pl.select(pl.lit(fill, dtype=dtype)).item()
+    except (PolarsError, TypeError, OverflowError):
+        kept = None
+    if (
+        kept is None
+        or (not dtype.is_float() and kept != fill)
+        or (dtype.is_float() and not math.isfinite(kept))
+    ):
+        raise FeatureError(
+            f"Feature {column.name!r} ({column.declaration.place}) is filled with {fill!r}.",
+            expected=f"a finite value of its dtype {dtype}",
+            todo="choose another fill, or declare another dtype",
+        )
+
+
+def check_expression(declaration: Declaration, expression: pl.Expr, schema: pl.Schema) -> None:
+    """Raise FeatureError for what would go wrong without a word: Python functions and narrow integers."""
+    if runs_python(expression):
+        raise FeatureError(
+            f"Feature {declaration.name!r} ({declaration.place}) calls a Python function within an expression.",
+            expected="Polars expressions only: they are stored by what they are made of",
+            todo="write it with Polars functions, or as @table or @fitted",
+        )
+    narrow = narrow_arithmetic(expression, schema)
+    if narrow is not None:
+        raise FeatureError(
+            f"Feature {declaration.name!r} ({declaration.place}) computes {narrow} in {dtype_of(narrow, schema)}, "
+            "which wraps around without a word.",
+            expected="arithmetic in Int64 or floats",
+            todo="cast first: at.dt.hour().cast(pl.Int64) * 60",
+        )
+
+
+def call_body(declaration: Declaration, *arguments: object) -> object:
+    """Call a declaring body; what it raises becomes a FeatureError that names the feature and its place."""
+    try:
+        return declaration.body(*arguments)
+    except MissingColumnError:
+        raise
+    except FeatureError as error:
+        raise FeatureError(
+            f"Feature {declaration.name!r} ({declaration.place}): {error.found}",
+            expected=error.expected,
+            todo=error.todo,
+        ) from error
+    except Exception as error:
+        raise FeatureError(
+            f"Feature {declaration.name!r} ({declaration.place}) failed while it was read: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+
+
+def as_dtype(dtype: DType) -> pl.DataType:
+    """Give the instance of a dtype that may be written as a class."""
+    return dtype if isinstance(dtype, pl.DataType) else dtype()
+
+
+def is_input(dtype: DType) -> bool:
+    """Tell whether models can read the dtype: a number, a Boolean or an Enum."""
+    kind = as_dtype(dtype)
+    return kind.is_numeric() or isinstance(kind, pl.Boolean | pl.Enum)

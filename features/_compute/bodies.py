@@ -1,0 +1,113 @@
+"""Run ``@table`` and ``@fitted`` bodies and check what they give back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import polars as pl
+from threadpoolctl import threadpool_limits
+
+from features._catalogue import FeatureColumn, PythonBody
+from features._declare import FeatureError
+from validation import Window
+
+
+def run_body(
+    columns: Sequence[FeatureColumn], history: pl.LazyFrame, window: Window, pairs: pl.DataFrame
+) -> pl.DataFrame:
+    """Run the body that the columns share; return ``pair_id`` and the columns by their full names."""
+    column = columns[0]
+    declaration = column.declaration
+    kept = history.select(_needed(column, history))
+    try:
+        with threadpool_limits(1):
+            if declaration.kind == "table":
+                values = _run_table(column, kept, window, pairs)
+            else:
+                values = _run_fitted(column, kept, window, pairs)
+        return _checked(values, columns, pairs)
+    except FeatureError:
+        raise
+    except (Exception, SystemExit) as error:  # libraries with a command line end the process
+        raise FeatureError(
+            f"Feature {declaration.name!r} ({declaration.place}) failed in window {window.name}: "
+            f"{type(error).__name__}: {error}",
+            todo="mend it; run with --debug to see the traceback",
+        ) from error
+
+
+def _body(column: FeatureColumn) -> PythonBody:
+    if not isinstance(column.body, PythonBody):
+        raise FeatureError(f"Feature {column.name!r} has no Python body.")
+    return column.body
+
+
+def _needed(column: FeatureColumn, history: pl.LazyFrame) -> list[str]:
+    needs = _body(column).needs
+    if not needs:
+        return history.collect_schema().names()
+    return list(dict.fromkeys(("row", "clock", *_body(column).key, *needs)))
+
+
+def _run_table(
+    column: FeatureColumn, history: pl.LazyFrame, window: Window, pairs: pl.DataFrame
+) -> pl.DataFrame:
+    key = list(_body(column).key)
+    result = column.declaration.body(history, window)
+    if not isinstance(result, pl.LazyFrame):
+        raise FeatureError(
+            f"{_where(column)} returned {type(result).__name__}.", expected="a polars LazyFrame"
+        )
+    values = result.collect(engine="in-memory")
+    lacking = [name for name in key if name not in values.columns]
+    if lacking:
+        raise FeatureError(
+            f"{_where(column)} gave no key column {lacking}.",
+            expected=f"the columns {key} and the declared ones",
+        )
+    doubled = values.filter(values.select(key).is_duplicated())
+    if doubled.height:
+        raise FeatureError(
+            f"{_where(column)} gave {doubled.height} rows with a repeated key, such as {doubled.row(0, named=True)}.",
+            expected="one row a key",
+        )
+    return pairs.select("pair_id", *key).join(
+        values, on=key, how="left", validate="m:1", maintain_order="left"
+    )
+
+
+def _run_fitted(
+    column: FeatureColumn, history: pl.LazyFrame, window: Window, pairs: pl.DataFrame
+) -> pl.DataFrame:
+    model = column.declaration.body(**(_body(column).arguments or {}))
+    model.fit(history, window)
+    values = model.transform(pairs.sort("pair_id"))
+    if not isinstance(values, pl.DataFrame) or "pair_id" not in values.columns:
+        raise FeatureError(
+            f"{_where(column)} gave no pair_id.", expected="a DataFrame of pair_id and the columns"
+        )
+    return values
+
+
+def _checked(values: pl.DataFrame, columns: Sequence[FeatureColumn], pairs: pl.DataFrame) -> pl.DataFrame:
+    """Check columns, dtypes and that every pair has exactly one row; name the columns in full."""
+    column = columns[0]
+    for one in columns:
+        output = _body(one).output
+        if output not in values.columns:
+            raise FeatureError(f"{_where(one)} did not give the column {output!r} that it declares.")
+        if values.schema[output] != one.dtype:
+            raise FeatureError(
+                f"{_where(one)} gave {output!r} as {values.schema[output]}.",
+                expected=f"{one.dtype}, as declared",
+            )
+    if values.height != pairs.height or not values["pair_id"].sort().equals(pairs["pair_id"].sort()):
+        raise FeatureError(
+            f"{_where(column)} gave {values.height} rows for {pairs.height} pairs.",
+            expected="each pair_id exactly once",
+        )
+    return values.select("pair_id", *(one.finished(pl.col(_body(one).output)) for one in columns))
+
+
+def _where(column: FeatureColumn) -> str:
+    return f"Feature {column.declaration.name!r} ({column.declaration.place})"

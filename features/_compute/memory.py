@@ -1,0 +1,86 @@
+"""Estimate the memory of work before it starts: how much may run at the same time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import polars as pl
+
+from competitions import Dataset
+from engine import Settings, console
+from features._catalogue import FeatureColumn, PythonBody
+from validation import Window
+
+COPIES = 3.0  # of what a body reads at its peak: as read, sorted or coded, and what it makes of it
+WORK_BYTES = 24  # a row, of codes, weights and matrices that bodies make
+BASE_GIB = 0.5  # of a worker with its libraries loaded
+_BYTES_OF_TEXT, _BYTES_OF_LIST = 24, 40
+
+
+def body_gib(dataset: Dataset, window: Window, columns: Sequence[FeatureColumn]) -> float:
+    """Estimate the memory of one Python body in one window: rows before the cutoff times the width of what it reads.
+
+    Vectors of users and items (arrays) are counted once for each, not for each row: a body takes them once.
+    """
+    body = columns[0].body
+    needs = set(body.needs) if isinstance(body, PythonBody) and body.needs else set(dataset.history_schema)
+    read = {n: d for n, d in dataset.history_schema.items() if n in {*needs, "clock", "row"}}
+    vectors = 0.0
+    for table in (dataset.users, dataset.items):
+        own = [
+            name
+            for name, dtype in table.collect_schema().items()
+            if isinstance(dtype, pl.Array) and name in read
+        ]
+        if own:
+            height = table.select(pl.len()).collect(engine="streaming").item()
+            vectors += COPIES * height * sum(bytes_of(read.pop(name)) for name in own)
+    width = sum(bytes_of(dtype) for dtype in read.values())
+    rows = rows_before(dataset, window.cutoff)
+    return BASE_GIB + (rows * (COPIES * width + WORK_BYTES) + vectors) / 2**30
+
+
+def pairs_gib(n_pairs: int, n_columns: int) -> float:
+    """Estimate the memory of per-pair columns of one window: what they read and what they make, as Float64."""
+    return BASE_GIB + n_pairs * n_columns * COPIES * 8 / 2**30
+
+
+def threads_per_job(gib: float, settings: Settings) -> int:
+    """Give each job so many threads that all that run at once fit ``memory_gib``."""
+    n_at_once = max(1, min(settings.threads, int(settings.memory_gib / gib)))
+    return math.ceil(settings.threads / n_at_once)
+
+
+def tell_if_too_large(gib: float, settings: Settings) -> None:
+    """Say before it starts that one job alone may need more than ``memory_gib``."""
+    if gib > settings.memory_gib:
+        console.print(
+            f"[yellow]One of these needs up to {gib:.1f} GiB, more than memory_gib = {settings.memory_gib:g}.[/] "
+            "It is tried all the same, by itself; raise memory_gib or leave features out if it fails.",
+            highlight=False,
+        )
+
+
+def rows_before(dataset: Dataset, cutoff: int) -> int:
+    """Count the rows of the log before a clock; partitions tell theirs without being read."""
+    n_rows = 0
+    for piece in dataset.slices:
+        if piece.n_rows is not None and piece.last_clock is not None and piece.last_clock < cutoff:
+            n_rows += piece.n_rows
+        elif piece.first_clock is None or piece.first_clock < cutoff:
+            before = piece.rows.filter(pl.col("clock") < cutoff)
+            n_rows += before.select(pl.len()).collect(engine="streaming").item()
+    return n_rows
+
+
+def bytes_of(dtype: pl.DataType) -> int:
+    """Bytes of a value in memory, about."""
+    if isinstance(dtype, pl.Array):
+        return dtype.size * bytes_of(dtype.inner if isinstance(dtype.inner, pl.DataType) else dtype.inner())
+    if dtype.is_nested():
+        return _BYTES_OF_LIST
+    if dtype == pl.String:
+        return _BYTES_OF_TEXT
+    return {pl.Int8: 1, pl.UInt8: 1, pl.Boolean: 1, pl.Int16: 2, pl.UInt16: 2, pl.Int32: 4, pl.UInt32: 4,
+            pl.Float32: 4}.get(type(dtype), 8)  # fmt: skip

@@ -1,0 +1,233 @@
+"""The four ways to write a feature."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol, TypeVar, overload
+
+import polars as pl
+
+from engine import did_you_mean
+from features._arithmetic import handed_out
+from features._declare.aggregates import Aggregate, raw
+from features._declare.errors import FeatureError, MissingColumnError
+from features._declare.lookback import Lookback, as_lookback
+from features._declare.registry import REGISTRY, Declaration, DType, Key, Place, Range, Registry, Scope
+from validation import Window
+
+Body = TypeVar("Body", bound=Callable[..., Any])
+
+
+class Fittable(Protocol):
+    """A class behind ``@fitted``: fitted once a window, on its history."""
+
+    def fit(self, history: pl.LazyFrame, window: Window) -> None:
+        """Learn from the history (sorted by clock and row)."""
+        ...
+
+    def transform(self, pairs: pl.DataFrame) -> pl.DataFrame:
+        """Give ``pair_id`` and the declared columns for each pair. Row by row: other pairs must not matter."""
+        ...
+
+
+Fitted = TypeVar("Fitted", bound=Fittable)
+
+
+class Log:
+    """Hands out columns of the history, joined with attributes, as Polars expressions; narrow integers as Int64.
+
+    ``log.like`` and ``log["like"]`` are the same. ``log.clock`` is the row's clock, ``log.cutoff`` the window's.
+    """
+
+    def __init__(self, schema: pl.Schema) -> None:
+        self._schema = schema
+
+    def __getitem__(self, name: str) -> pl.Expr:
+        if name not in self._schema:
+            near = did_you_mean(name, self._schema.names())
+            raise MissingColumnError(f"needs the column {name!r} in the log.{near}")
+        return handed_out(name, self._schema[name])
+
+    def __getattr__(self, name: str) -> pl.Expr:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return self[name]
+
+
+def aggregate(
+    *,
+    keys: Sequence[str | Sequence[str]],
+    lookbacks: Sequence[str | Lookback | None] = (None,),
+    fill: float | str | None = None,
+    dtype: DType | None = None,
+    model_input: bool = True,
+    where: Callable[[Log], pl.Expr] | None = None,
+    range: Range | None = None,
+    registry: Registry = REGISTRY,
+) -> Callable[[Body], Body]:
+    """Register a grid of columns: an aggregate of the history by each key and lookback.
+
+    The function takes the ``log`` and returns an aggregate (``smoothed(log.like, strength=20)``), arithmetic
+    between aggregates, or a plain Polars aggregation. Columns are named ``name__key[__lookback]``. Keys must be
+    columns of the pairs; a tuple is a cross; ``()`` is everything. A null key is an unseen key.
+
+    ``fill`` replaces null. ``dtype`` is Float32 unless the aggregate is a count (UInt32) or a value of a column.
+    ``model_input=False``: a stepping stone for other features, not offered to models. ``where`` keeps rows before
+    anything else (and before ``last(n)`` counts them). ``range`` is what audits hold the values to, as
+    ``(low, high)``, both included, None for an open end; counts and rates of Booleans have theirs already.
+    """
+    grid = [(_as_key(k), as_lookback(b)) for k in keys for b in lookbacks]
+    return _register(
+        "aggregate",
+        registry,
+        {
+            "grid": grid,
+            "fill": fill,
+            "dtype": dtype,
+            "model_input": model_input,
+            "where": where,
+            "range": range,
+        },
+    )
+
+
+@overload
+def per_pair(body: Body) -> Body: ...
+@overload
+def per_pair(
+    *,
+    scope: Scope = "row",
+    each: Sequence[str | Sequence[str]] = (),
+    fill: float | str | None = None,
+    dtype: DType | None = None,
+    model_input: bool = True,
+    range: Range | None = None,
+    registry: Registry = REGISTRY,
+) -> Callable[[Body], Body]: ...
+def per_pair(
+    body: Body | None = None,
+    *,
+    scope: Scope = "row",
+    each: Sequence[str | Sequence[str]] = (),
+    fill: float | str | None = None,
+    dtype: DType | None = None,
+    model_input: bool = True,
+    range: Range | None = None,
+    registry: Registry = REGISTRY,
+) -> Body | Callable[[Body], Body]:
+    """Register an expression over the pairs; the parameters name the columns and features that it reads.
+
+    Integers come as Int64, whatever their width. What else is read (``pl.col``), and Python functions, are refused.
+
+    ``scope``: ``"row"`` for elementwise ones; ``"user"`` if it looks at the user's other pairs in the window
+    (``.over("user_id")``), ``"window"`` if at all of them: transductive, which some competitions forbid.
+    ``each``: names bound to the first parameter one after another; columns are then named ``name__bound``. A tuple of
+    names is bound to the first parameters; its first name is in the column's. ``range``: as for ``aggregate``.
+    """
+    bound = tuple(_as_key(names) for names in each)
+    options = {"scope": scope, "each": bound, "fill": fill, "dtype": dtype, "model_input": model_input}
+    decorate = _register("per_pair", registry, {**options, "range": range})
+    return decorate if body is None else decorate(body)
+
+
+def table(
+    *,
+    key: str | Sequence[str],
+    columns: Mapping[str, DType],
+    needs: Sequence[str] = (),
+    meanings: Mapping[str, str] | None = None,
+    ranges: Mapping[str, Range] | None = None,
+    fill: float | str | None = None,
+    model_input: bool = True,
+    registry: Registry = REGISTRY,
+) -> Callable[[Body], Body]:
+    """Register a function ``(history, window) -> LazyFrame`` that gives the key and ``columns``, one row a key.
+
+    Columns are named ``column__key``. ``needs`` names the columns of the history that it reads: it gets those, the
+    clock and the row number; without it, all of them. ``meanings`` may say more of single columns than the docstring,
+    and ``ranges`` hold them to a range, as for ``aggregate``.
+    """
+    options = {"key": _as_key(key), "columns": dict(columns), "needs": tuple(needs), "fill": fill}
+    more = {"meanings": dict(meanings or {}), "ranges": dict(ranges or {}), "model_input": model_input}
+    return _register("table", registry, {**options, **more})
+
+
+def fitted(
+    *,
+    columns: Mapping[str, DType],
+    needs: Sequence[str] = (),
+    variants: Mapping[str, Mapping[str, Any]] | None = None,
+    meanings: Mapping[str, str] | None = None,
+    ranges: Mapping[str, Range] | None = None,
+    scope: Scope = "row",
+    fill: float | str | None = None,
+    model_input: bool = True,
+    registry: Registry = REGISTRY,
+) -> Callable[[type[Fitted]], type[Fitted]]:
+    """Register a class with ``fit(history, window)`` and ``transform(pairs)``, fitted once a window.
+
+    ``variants`` maps a name to the arguments of the class: each variant is fitted by itself and its columns are named
+    ``column__variant``. ``needs`` names the columns of the history that it reads, as for ``table``; ``"{name}"`` in it
+    stands for the variant's argument of that name, and for all of them if it is a tuple of names. ``ranges``: as for
+    ``table``.
+    """
+    options = {
+        "columns": dict(columns),
+        "needs": tuple(needs),
+        "variants": dict(variants or {}),
+        "scope": scope,
+    }
+    more = {"meanings": dict(meanings or {}), "ranges": dict(ranges or {}), "fill": fill}
+    return _register("fitted", registry, {**options, **more, "model_input": model_input})
+
+
+def _register(kind: Any, registry: Registry, options: Mapping[str, Any]) -> Callable[[Body], Body]:
+    def decorate(body: Body) -> Body:
+        lines = (inspect.getdoc(body) or "").strip().splitlines()
+        place = Place(Path(inspect.getsourcefile(body) or "?"), inspect.getsourcelines(body)[1])
+        name = str(body.__name__)
+        if not lines:
+            raise FeatureError(
+                f"Feature {name!r} ({place}) has no docstring.",
+                expected="a first line that says what the feature means, its unit and what null means",
+            )
+        _check_ranges(name, place, options)
+        feature = name.lower() if kind == "fitted" else name
+        registry.add(Declaration(feature, kind, body, place, lines[0], dict(options)))
+        return body
+
+    return decorate
+
+
+def _check_ranges(name: str, place: Place, options: Mapping[str, Any]) -> None:
+    """Raise FeatureError for a range that no value can lie in, and for one of a column that is not declared."""
+    ranges = {**options.get("ranges", {}), **({"": options["range"]} if options.get("range") else {})}
+    for column, (low, high) in ranges.items():
+        if low is not None and high is not None and not low <= high:
+            raise FeatureError(
+                f"Feature {name!r} ({place}) has the range {low} to {high}.",
+                expected="the lower bound first",
+            )
+        if column and column not in options["columns"]:
+            near = did_you_mean(column, options["columns"])
+            raise FeatureError(
+                f"Feature {name!r} ({place}) has a range of {column!r}, which is none of its columns.{near}"
+            )
+
+
+def _as_key(key: str | Sequence[str]) -> Key:
+    return (key,) if isinstance(key, str) else tuple(key)
+
+
+def aggregate_of(result: object, declaration: Declaration) -> Aggregate:
+    """Read what an ``@aggregate`` body returned."""
+    if isinstance(result, Aggregate):
+        return result
+    if isinstance(result, pl.Expr):
+        return raw(result)
+    raise FeatureError(
+        f"Feature {declaration.name!r} ({declaration.place}) returned {type(result).__name__}.",
+        expected="an aggregate such as smoothed(log.like, strength=20), or a Polars aggregation",
+    )

@@ -1,0 +1,31 @@
+"""Columns in the store: recipes that name them, reading, writing."""
+
+from features._storage.columns import (
+    StoredPairs,
+    StoredTable,
+    missing_columns,
+    open_features,
+    read_column,
+    read_facts,
+    read_features,
+    read_pairs,
+    read_table,
+)
+from features._storage.recipes import FORMAT, column_recipes, feature_keys
+from features._storage.writer import Writer
+
+__all__ = [
+    "FORMAT",
+    "StoredPairs",
+    "StoredTable",
+    "Writer",
+    "column_recipes",
+    "feature_keys",
+    "missing_columns",
+    "open_features",
+    "read_column",
+    "read_facts",
+    "read_features",
+    "read_pairs",
+    "read_table",
+]

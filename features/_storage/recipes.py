@@ -1,0 +1,106 @@
+"""What a stored column is made of: its key in the store, and with it the promise that nothing is computed twice."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
+from typing import Any
+
+import polars as pl
+
+from competitions import Dataset
+from engine import Json, Recipe, code_digest, library_versions
+from features._arithmetic import serialized
+from features._catalogue import AggregateBody, Catalogue, FeatureColumn, PairBody, PythonBody
+from validation import Window
+
+FORMAT = 1  # of the stored columns; raise it when the engine computes something differently
+
+
+def pairs_recipe(dataset: Dataset, window: Window) -> Recipe:
+    """Recipe of a window's pairs: ids, keys and observed columns, sorted by pair_id."""
+    parts: dict[str, Json] = {
+        "data": dataset.fingerprint,
+        "selection": _code(dataset.competition.select_pairs),
+        "window": window.name,
+        "polars": pl.__version__,
+        "format": FORMAT,
+    }
+    if dataset.sample_pairs < 1:
+        parts["sample"] = dataset.sample_pairs
+    return Recipe("pairs", f"{dataset.competition.name}: pairs @ {window.name}", parts)
+
+
+def column_recipes(catalogue: Catalogue, window: Window, names: Iterable[str]) -> dict[str, Recipe]:
+    """Recipes of columns and of all that they read, by name."""
+    recipes: dict[str, Recipe] = {}
+    pairs = pairs_recipe(catalogue.dataset, window).key
+    for name in catalogue.closure(names):
+        column = catalogue.columns[name]
+        upstream = {f"feature {n}": recipes[n].key for n in column.reads}
+        parts: dict[str, Any] = {
+            "pairs": pairs,
+            "dtype": str(column.dtype),
+            "fill": column.fill,
+            "format": FORMAT,
+        }
+        parts |= {
+            "data": catalogue.dataset.fingerprint,
+            "window": window.name,
+            **upstream,
+            **_made_of(catalogue, column),
+        }
+        title = f"{catalogue.dataset.competition.name}: {name} @ {window.name}"
+        recipes[name] = Recipe("feature", title, parts)
+    return recipes
+
+
+def feature_keys(catalogue: Catalogue, windows: Iterable[Window], names: Iterable[str]) -> dict[str, str]:
+    """Every key that a frame of these windows and columns is made of, for the recipes of what is fitted on it.
+
+    Named ``COLUMN @ WINDOW``, and ``pairs @ WINDOW``.
+    """
+    names = tuple(names)
+    keys: dict[str, str] = {}
+    for window in windows:
+        recipes = column_recipes(catalogue, window, names)
+        keys[f"pairs @ {window.name}"] = pairs_recipe(catalogue.dataset, window).key
+        keys |= {f"{name} @ {window.name}": recipes[name].key for name in names}
+    return keys
+
+
+def _made_of(catalogue: Catalogue, column: FeatureColumn) -> Mapping[str, Any]:
+    """Parts of the body, which are the same in every window: digested once a catalogue."""
+    if column.name not in catalogue.made_of:
+        catalogue.made_of[column.name] = _body_parts(column)
+    return catalogue.made_of[column.name]
+
+
+def _body_parts(column: FeatureColumn) -> Mapping[str, Any]:
+    body = column.body
+    match body:
+        case AggregateBody():
+            states = sorted(body.aggregate.states)
+            finish = _digest(serialized(body.aggregate.finish))
+            where = "" if body.where is None else _digest(serialized(body.where))
+            lookback = [body.lookback.kind, body.lookback.size]
+            return {"code": [*states, finish], "key": list(body.key), "lookback": lookback, "where": where,
+                    "polars": pl.__version__}  # fmt: skip
+        case PairBody():
+            return {"code": _digest(serialized(body.expression)), "polars": pl.__version__}
+        case PythonBody():
+            body_code = _code(column.declaration.body)
+            arguments = code_digest(dict(body.arguments or {})).digest
+            return {"code": body_code, "arguments": arguments, "needs": list(body.needs), "output": body.output,
+                    "key": list(body.key), "libraries": library_versions()}  # fmt: skip
+
+
+@cache
+def _code(body: Callable[..., object]) -> str:
+    """Digest of a function or class and of all that it reaches; taken once a process, since it costs a while."""
+    return code_digest(body).digest
+
+
+def _digest(text: str) -> str:
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
