@@ -23,6 +23,8 @@ from features._compute import (
 )
 from features._declare import (
     Aggregate,
+    Column,
+    Feature,
     FeatureError,
     Log,
     Lookback,
@@ -35,6 +37,7 @@ from features._declare import (
     horizon,
     largest,
     last,
+    last_n,
     mean,
     per_pair,
     raw,
@@ -58,6 +61,8 @@ from validation import Window
 __all__ = [
     "Aggregate",
     "Catalogue",
+    "Column",
+    "Feature",
     "FeatureColumn",
     "FeatureError",
     "Log",
@@ -81,6 +86,7 @@ __all__ = [
     "horizon",
     "largest",
     "last",
+    "last_n",
     "load_catalogue",
     "load_registry",
     "mean",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from features import Aggregate, Log, Window, aggregate, count, fitted, per_pair, total
+from features import Aggregate, Column, Log, Window, aggregate, count, fitted, per_pair, total
 
 PLACES = ["source_id", "main_genre", "duration_bucket"]
 OWN = [("user_id", place) for place in PLACES]
@@ -64,21 +64,24 @@ def above_own(here: pl.Expr, everywhere: pl.Expr) -> pl.Expr:
 
 @fitted(
     columns={
-        "n_places": pl.UInt32,
-        "concentration": pl.Float32,
-        "like_concentration": pl.Float32,
-        "rows_a_user": pl.Float32,
-        "n_users": pl.UInt32,
+        "n_places": Column(
+            pl.UInt32, "Number of distinct sources (genres) that the user was shown; 0 if none."
+        ),
+        "concentration": Column(
+            pl.Float32,
+            "Chance that two of the user's exposures are of one source (genre), in (0, 1]; null if none.",
+        ),
+        "like_concentration": Column(
+            pl.Float32,
+            "Chance that two of the user's likes are of one source (genre), in (0, 1]; null if none.",
+        ),
+        "rows_a_user": Column(
+            pl.Float32, "Mean exposures of the source (genre) to those who met it; null if nobody did."
+        ),
+        "n_users": Column(pl.UInt32, "Number of distinct users who met the source (genre); 0 if none."),
     },
     variants={"source": {"place": "source_id"}, "genre": {"place": "main_genre"}},
-    needs=["user_id", "{place}", "like"],
-    meanings={
-        "n_places": "Number of distinct sources (genres) that the user was shown; 0 if none.",
-        "concentration": "Chance that two of the user's exposures are of one source (genre), in (0, 1]; null if none.",
-        "like_concentration": "Chance that two of the user's likes are of one source (genre), in (0, 1]; null if none.",
-        "rows_a_user": "Mean exposures of the source (genre) to those who met it; null if nobody did.",
-        "n_users": "Number of distinct users who met the source (genre); 0 if none.",
-    },
+    needs=lambda place: ["user_id", place, "like"],
 )
 class Concentration:
     """How widely a user looks around, and how widely a source is seen (Herfindahl-Hirschman index of the shares)."""

@@ -3,7 +3,7 @@
 import polars as pl
 
 from features import Aggregate, Log, aggregate, count, mean, per_pair, smoothed, std
-from features.engagement import share_watched
+from features.toolkit import share_watched
 
 PLACES = ["item_id", "source_id", "main_genre"]
 WATCHED = 0.5  # of the clip, from which on it counts as watched

@@ -7,7 +7,7 @@ there; a clip's to its source's. Ten rows of one's own weigh as much as the rest
 import polars as pl
 
 from features import Aggregate, Log, aggregate, count, decayed, horizon, per_pair, total
-from features.engagement import is_positive, share_watched
+from features.toolkit import is_positive, share_watched
 
 PULL = 10.0  # rows that the next wider group counts for
 OF_SOURCE = [("user_id", "source_id"), ("gender", "age_group", "source_id")]

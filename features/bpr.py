@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -9,10 +10,8 @@ import numpy.typing as npt
 import polars as pl
 from implicit.cpu.bpr import BayesianPersonalizedRanking
 
-from features import Window, codes, fitted
-from features.als import fond_of
-from features.svd import as_columns, cosines, dots, with_missing
-from features.toolkit import reads_of
+from features import Column, Window, fitted
+from features.toolkit import Values, codes, cosines, dots, fond_of, reads_of, with_missing
 
 FACTORS = 12
 SEED = 20_241_123
@@ -21,22 +20,27 @@ WORK, MOST_STEPS, FEWEST_STEPS = 6_000_000, 40, 2  # drawn pairs; rounds over th
 
 
 @fitted(
-    columns={"bpr_score": pl.Float32, "bpr_cosine": pl.Float32},
-    ranges={"bpr_cosine": (-1, 1)},
-    needs=["user_id", "item_id", "{entity}", "{reads}"],
-    variants={
-        "item_like": {"entity": "item_id", "signal": "like", "reads": ("relevance",)},
-        "source_watch": {"entity": "source_id", "signal": "watch", "reads": reads_of("watch")},
+    columns={
+        "bpr_score": Column(
+            pl.Float32,
+            "BPR score of user and item (source); null if either has nothing that the user is fond of.",
+        ),
+        "bpr_cosine": Column(
+            pl.Float32,
+            "Cosine of the BPR vectors of user and item (source), without its offset; null as the score.",
+            range=(-1, 1),
+        ),
     },
-    meanings={
-        "bpr_score": "BPR score of user and item (source); null if either has nothing that the user is fond of.",
-        "bpr_cosine": "Cosine of the BPR vectors of user and item (source), without its offset; null as the score.",
+    needs=lambda entity, signal: ["user_id", "item_id", entity, *reads_of(signal)],
+    variants={
+        "item_like": {"entity": "item_id", "signal": "like"},
+        "source_watch": {"entity": "source_id", "signal": "watch"},
     },
 )
 class Bpr:
     """BPR by stochastic gradient steps, in one thread and with a fixed seed, so that it repeats exactly."""
 
-    def __init__(self, entity: str, signal: str, reads: tuple[str, ...]) -> None:
+    def __init__(self, entity: str, signal: str) -> None:
         self.entity, self.signal = entity, signal
 
     def fit(self, history: pl.LazyFrame, window: Window) -> None:
@@ -57,13 +61,11 @@ class Bpr:
         self.user_vectors = with_missing(_table(model.user_factors, len(self.users)))
         self.entity_vectors = with_missing(_table(model.item_factors, len(self.entities)))
 
-    def transform(self, pairs: pl.DataFrame) -> pl.DataFrame:
+    def transform(self, pairs: pl.DataFrame) -> Mapping[str, Values]:
         """Score each pair by itself."""
         user = self.user_vectors[codes(pairs["user_id"], self.users)]
         entity = self.entity_vectors[codes(pairs[self.entity], self.entities)]
-        return as_columns(
-            pairs, {"bpr_score": dots(user, entity), "bpr_cosine": cosines(user[:, :-1], entity[:, :-1])}
-        )
+        return {"bpr_score": dots(user, entity), "bpr_cosine": cosines(user[:, :-1], entity[:, :-1])}
 
 
 def _table(vectors: Any, n: int) -> npt.NDArray[np.float64]:

@@ -11,8 +11,8 @@ import polars as pl
 import polars.selectors as cs
 from sklearn.cluster import KMeans
 
-from features import Window, codes, fitted, per_pair
-from features.toolkit import ItemVectors, as_vectors, item_vectors, unit
+from features import Column, Window, fitted, per_pair
+from features.toolkit import ItemVectors, as_vectors, codes, item_vectors, unit
 
 N_CLUSTERS = 64  # at most
 ITEMS_OF_CLUSTER = 20  # different vectors that there have to be for each
@@ -78,9 +78,8 @@ class Clusters:
 
 
 @fitted(
-    columns=dict.fromkeys(_MEANINGS, pl.Float32),
+    columns={name: Column(pl.Float32, meaning) for name, meaning in (_MEANINGS).items()},
     needs=["content", "source_id", "user_id", "item_id", "like", "dislike", "timespent", "duration"],
-    meanings=_MEANINGS,
 )
 class ClusterRates:
     """Rates of the item's cluster, with everybody and with the user."""
@@ -143,7 +142,13 @@ def _pulled(rate: str, key: str, towards: pl.Expr, strength: float) -> pl.Expr:
     return (total + strength * towards) / (n + strength)
 
 
-@fitted(columns={"content_cluster": pl.Int16}, needs=["content", "source_id", "item_id"], model_input=False)
+@fitted(
+    columns={
+        "content_cluster": pl.Int16,
+    },
+    needs=["content", "source_id", "item_id"],
+    model_input=False,
+)
 class ContentCluster:
     """Number of the item's content cluster, another one in each window: to group by; null if unknown."""
 

@@ -5,25 +5,30 @@ Products are taken row by row, never as one product of matrices, whose rounding 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 from scipy.sparse import csr_matrix
 
-from features import Window, codes, fitted, per_pair
-from features.covisitation import Lists, as_columns, lists_of
-from features.genres import cosine
-from features.neighbours import chunks
+from features import Column, Window, fitted, per_pair
 from features.toolkit import (
     NEEDS,
+    Lists,
     Values,
     Vectors,
     WarmRows,
     as_vectors,
+    chunks,
+    codes,
+    cosines,
     entries,
     item_vectors,
     later_rows,
     lengths,
+    lists_of,
+    rank_within,
     unit,
     warm_rows,
 )
@@ -49,9 +54,8 @@ _MEANINGS = {
 
 
 @fitted(
-    columns=dict.fromkeys(_MEANINGS, pl.Float32),
+    columns={name: Column(pl.Float32, meaning) for name, meaning in (_MEANINGS).items()},
     needs=["content", "source_id", *NEEDS],
-    meanings=_MEANINGS,
 )
 class Content:
     """The item's content vector against those of the user's newest rows."""
@@ -74,27 +78,26 @@ class Content:
         self.sources = known.sources.drop_nulls().unique().sort()
         self.of_source = source_sums(codes(known.sources, self.sources), known.vectors, len(self.sources))
 
-    def transform(self, pairs: pl.DataFrame) -> pl.DataFrame:
+    def transform(self, pairs: pl.DataFrame) -> Mapping[str, Values]:
         """Compare each pair's item with its user's sums, and with the clips of his lists one by one."""
         item, user = as_vectors(pairs["content"]), codes(pairs["user_id"], self.users)
         source = self.of_source[codes(pairs["source_id"], self.sources)]
-        to = {name: cosine(item, self.sums[name][user]) for name in _LISTS}
+        to = {name: cosines(item, self.sums[name][user]) for name in _LISTS}
         units = unit(item)
         near = {name: highest_cosine(units, user, self.nearest[name].cells, self.units) for name in _LISTS}
         length = lengths(item)
-        return as_columns(
-            pairs,
+        return (
             {f"content_to_{name}": values for name, values in to.items()}
             | {f"content_nearest_{name}": values for name, values in near.items()}
             | {
                 "content_taste": to["liked"] - to["disliked"],
                 "content_interest": to["watched"] - to["ignored"],
-                "content_warmth": cosine(item, self.warmth[user]),
-                "content_source_warmth": cosine(source, self.warmth[user]),
-                "content_source_liked": cosine(source, self.sums["liked"][user]),
-                "content_typical": cosine(item, source),
+                "content_warmth": cosines(item, self.warmth[user]),
+                "content_source_warmth": cosines(source, self.warmth[user]),
+                "content_source_liked": cosines(source, self.sums["liked"][user]),
+                "content_typical": cosines(item, source),
                 "content_norm": np.where(length > 0, length, np.nan),
-            },
+            }
         )
 
 
@@ -154,4 +157,4 @@ def highest_cosine(
 @per_pair(scope="user", each=["content_warmth", "content_to_liked", "content_source_warmth"])
 def content_rank(value: pl.Expr, user_id: pl.Expr) -> pl.Expr:
     """Rank of the value within the user's pairs as a share in (0, 1], ties averaged; null where the value is null."""
-    return value.rank("average").over(user_id) / value.count().over(user_id)
+    return rank_within(value, user_id)

@@ -8,26 +8,30 @@ has of a pair's item and of the items in the user's list is weighed in several w
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
-from scipy.sparse import csr_matrix
 
-from features import Window, codes, fitted
-from features.neighbours import chunks
+from features import Column, Window, fitted, per_pair
 from features.toolkit import (
+    NEEDS,
+    Lists,
     Positions,
     Rows,
     Together,
     Values,
     bm25,
-    cosine,
+    chunks,
+    codes,
     go_together,
+    lists_of,
     log_lift,
     meetings,
+    rank_within,
+    rows_where,
+    salton_cosine,
     signal_rows,
+    warm_rows,
 )
 
 RECENT = 50  # rows of the user with the signal: his list
@@ -50,14 +54,13 @@ MEANINGS = {
 
 
 @fitted(
-    columns=dict.fromkeys(COLUMNS, pl.Float32),
-    needs=["user_id", "{entity}", "{signal}"],
+    columns={name: Column(pl.Float32, meaning) for name, meaning in (MEANINGS).items()},
+    needs=lambda entity, signal: ["user_id", entity, signal],
     variants={
         f"{of}_{signal}": {"entity": f"{of}_id", "signal": signal}
         for of in ("item", "source")
         for signal in _SIGNALS
     },
-    meanings=MEANINGS,
 )
 class Covisits:
     """How well the item or source goes together with those of the user's last 50 rows with a signal."""
@@ -70,41 +73,9 @@ class Covisits:
         rows = signal_rows(history, self.entity, _SIGNALS[self.signal])
         self.together, self.recent = go_together(rows, window), recent_rows(rows)
 
-    def transform(self, pairs: pl.DataFrame) -> pl.DataFrame:
+    def transform(self, pairs: pl.DataFrame) -> Mapping[str, Values]:
         """Weigh each pair by itself."""
-        return as_columns(pairs, weighed(pairs, self.entity, self.together, self.recent))
-
-
-@dataclass(frozen=True)
-class Lists:
-    """A list of entities for each user: sparse (n_users + 1, n_entities + 1), the last of each without any.
-
-    ``cells`` counts the rows of an entity in the list; ``weight`` (n_cells,) is what they weigh; ``n_rows`` and
-    ``total_weight`` (n_users + 1,) are sums over the list.
-    """
-
-    users: pl.Series
-    cells: csr_matrix
-    weight: Values
-    n_rows: Values
-    total_weight: Values
-
-    @property
-    def n_entries(self) -> npt.NDArray[np.int64]:
-        """Number of entities in each user's list (n_users + 1,)."""
-        counts: npt.NDArray[np.int64] = np.diff(self.cells.indptr).astype(np.int64)
-        return counts
-
-
-def lists_of(rows: Rows, kept: npt.NDArray[np.bool_], weight: Values) -> Lists:
-    """Make the lists of the rows that are kept (n_rows,), each with its weight (n_rows,)."""
-    user, entity, weight = rows.user[kept], rows.entity[kept], weight[kept]
-    n_users, shape = len(rows.users) + 1, (len(rows.users) + 1, len(rows.entities) + 1)
-    counted, summed = (
-        csr_matrix((data, (user, entity)), shape=shape) for data in (np.ones(len(user)), weight)
-    )
-    n_rows, total = (np.bincount(user, data, minlength=n_users) for data in (None, np.abs(weight)))
-    return Lists(rows.users, counted, summed.data, n_rows.astype(np.float64), total.astype(np.float64))
+        return weighed(pairs, self.entity, self.together, self.recent)
 
 
 def recent_rows(rows: Rows) -> Lists:
@@ -139,7 +110,7 @@ def _weighed(one: Positions, user: Positions, together: Together, recent: Lists)
 
     n_rows, total = np.maximum(recent.n_rows[user], 1.0), recent.total_weight[user]
     highest = np.zeros(len(one))
-    np.maximum.at(highest, met.pair, cosine(count, sums[first], sums[other]))
+    np.maximum.at(highest, met.pair, salton_cosine(count, sums[first], sums[other]))
     return {
         "covisit_count": summed(rows * count),
         "covisit_cosine": highest,
@@ -149,9 +120,58 @@ def _weighed(one: Positions, user: Positions, together: Together, recent: Lists)
     }
 
 
-def as_columns(pairs: pl.DataFrame, values: Mapping[str, Values]) -> pl.DataFrame:
-    """Give ``pair_id`` and the values as Float32, NaN as null."""
-    columns = (
-        pl.Series(name, of, dtype=pl.Float64).fill_nan(None).cast(pl.Float32) for name, of in values.items()
-    )
-    return pairs.select("pair_id").with_columns(columns)
+WATCHED = 0.8  # share of the clip from which on it is watched
+TASTE_ROWS = 200  # the user's last ones, watched or not
+_TASTE = (
+    "Mean over the user's last 200 rows of log lift times warmth (watched beyond what is usual, likes, less "
+    "dislikes); null for a user without rows and for an entity that goes with none."
+)
+
+
+@fitted(
+    columns={
+        name: Column(pl.Float32, meaning) for name, meaning in {**MEANINGS, "covisit_taste": _TASTE}.items()
+    },
+    needs=lambda entity: [*NEEDS, entity],
+    variants={f"{of}_watch": {"entity": f"{of}_id"} for of in ("item", "source")},
+)
+class WatchedCovisits:
+    """How well the item or source goes together with those that the user watched, or took warmly, of late."""
+
+    def __init__(self, entity: str) -> None:
+        self.entity = entity
+
+    def fit(self, history: pl.LazyFrame, window: Window) -> None:
+        """Count what goes together among the clips of which ``WATCHED`` was watched; bounds as in ``cooccurrence``."""
+        warm = warm_rows(history, self.entity)
+        watched = rows_where(warm.rows, warm.share >= WATCHED)
+        self.together, self.recent = go_together(watched, window), recent_rows(watched)
+        self.taken = lists_of(warm.rows, warm.rows.since < TASTE_ROWS, warm.warmth)
+
+    def transform(self, pairs: pl.DataFrame) -> Mapping[str, Values]:
+        """Weigh each pair by itself."""
+        columns = weighed(pairs, self.entity, self.together, self.recent)
+        return {**columns, "covisit_taste": taste(pairs, self.entity, self.together, self.taken)}
+
+
+def taste(pairs: pl.DataFrame, entity: str, together: Together, taken: Lists) -> Values:
+    """Give the mean of warmth times log lift over the user's list, (n_pairs,); NaN where either is not known."""
+    user, one = codes(pairs["user_id"], taken.users), codes(pairs[entity], together.entities)
+    total = together.of_entity.sum()
+    summed = np.zeros(len(user))
+    for part in chunks(taken.n_entries[user], CHUNK_ENTRIES):
+        met = meetings(together.keys, one[part], taken.cells, user[part])
+        of_one, of_other = (
+            together.of_entity[one[part]][met.pair],
+            together.of_entity[taken.cells.indices[met.entry]],
+        )
+        lift = log_lift(together.count[met.cell].astype(np.float64), of_one, of_other, total)
+        summed[part] = np.bincount(met.pair, taken.weight[met.entry] * lift, minlength=part.stop - part.start)
+    unknown = (taken.n_rows[user] == 0) | (together.of_entity[one] == 0)
+    return np.where(unknown, np.nan, summed / np.maximum(taken.n_rows[user], 1.0))
+
+
+@per_pair(scope="user", each=["covisit_taste__source_watch", "covisit_lift__source_like"])
+def covisit_rank(value: pl.Expr, user_id: pl.Expr) -> pl.Expr:
+    """Rank of the value within the user's pairs as a share in (0, 1], ties averaged; null where the value is null."""
+    return rank_within(value, user_id)

@@ -7,7 +7,7 @@ how often q is shown. Here p is gender, age group and both; the user himself as 
 import polars as pl
 
 from features import Aggregate, Log, aggregate, count, per_pair
-from features.engagement import share_watched
+from features.toolkit import share_watched
 
 ITEMS = [("gender", "item_id"), ("age_group", "item_id"), ("gender", "age_group", "item_id")]
 SOURCES = [("gender", "source_id"), ("age_group", "source_id"), ("gender", "age_group", "source_id")]

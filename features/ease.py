@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 from scipy.linalg import cho_factor, cho_solve
 from scipy.sparse import csr_matrix
 
-from features import Window, codes, fitted
-from features.neighbours import chunks
-from features.svd import as_columns, certain
-from features.toolkit import reads_of, residuals
+from features import Column, Window, fitted
+from features.toolkit import certain, chunks, codes, reads_of, residuals
 
 Values = npt.NDArray[np.float64]
 
@@ -24,22 +24,27 @@ CHUNK_CELLS = 4_000_000  # of the rows of users that a chunk of pairs reads: 100
 
 
 @fitted(
-    columns={"ease_score": pl.Float32, "ease_cosine": pl.Float32},
-    ranges={"ease_cosine": (-1, 1)},
-    needs=["user_id", "item_id", "{entity}", "{reads}"],
-    variants={
-        "source_watch": {"entity": "source_id", "signal": "watch", "reads": reads_of("watch")},
-        "item_rating": {"entity": "item_id", "signal": "rating", "reads": reads_of("rating")},
+    columns={
+        "ease_score": Column(
+            pl.Float32,
+            "What the user's other sources (items) say of this one, by EASE; null if either is unseen.",
+        ),
+        "ease_cosine": Column(
+            pl.Float32,
+            "The same over the lengths of the user's row and of the weights; null if one of them is 0.",
+            range=(-1, 1),
+        ),
     },
-    meanings={
-        "ease_score": "What the user's other sources (items) say of this one, by EASE; null if either is unseen.",
-        "ease_cosine": "The same over the lengths of the user's row and of the weights; null if one of them is 0.",
+    needs=lambda entity, signal: ["user_id", "item_id", entity, *reads_of(signal)],
+    variants={
+        "source_watch": {"entity": "source_id", "signal": "watch"},
+        "item_rating": {"entity": "item_id", "signal": "rating"},
     },
 )
 class Ease:
     """EASE on certainty-weighted residuals of one signal."""
 
-    def __init__(self, entity: str, signal: str, reads: tuple[str, ...]) -> None:
+    def __init__(self, entity: str, signal: str) -> None:
         self.entity, self.signal = entity, signal
 
     def fit(self, history: pl.LazyFrame, window: Window) -> None:
@@ -66,7 +71,7 @@ class Ease:
         )
         self.weights = ease_weights(cells)
 
-    def transform(self, pairs: pl.DataFrame) -> pl.DataFrame:
+    def transform(self, pairs: pl.DataFrame) -> Mapping[str, Values]:
         """Score each pair by itself: the user's row times the weights of the entity."""
         user, entity = codes(pairs["user_id"], self.users), codes(pairs[self.entity], self.entities)
         score = np.full(len(user), np.nan)
@@ -84,7 +89,7 @@ class Ease:
         wide = np.append(np.sqrt((self.weights**2).sum(axis=1)), 0.0)
         norms = lengths[user] * wide[entity]
         cosine = np.divide(score, norms, out=np.full(len(user), np.nan), where=norms > 1e-12)
-        return as_columns(pairs, {"ease_score": score, "ease_cosine": np.clip(cosine, -1.0, 1.0)})
+        return {"ease_score": score, "ease_cosine": np.clip(cosine, -1.0, 1.0)}
 
 
 def ease_weights(cells: csr_matrix) -> Values:

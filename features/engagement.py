@@ -6,21 +6,25 @@ counted in units of the clock: rows of the log.
 
 import polars as pl
 
-from features import Aggregate, Log, aggregate, count, first, horizon, last, mean, per_pair, smoothed, std
+from features import (
+    Aggregate,
+    Log,
+    aggregate,
+    count,
+    first,
+    horizon,
+    last,
+    last_n,
+    mean,
+    per_pair,
+    smoothed,
+    std,
+)
+from features.toolkit import is_positive, rank_within, share_watched
 
 ENTITIES = ["user_id", "item_id", "source_id"]
 CROSSES = [("user_id", "source_id"), ("gender", "item_id"), ("age", "source_id")]
 GLANCE = 2  # seconds: who stays less has swiped on
-
-
-def share_watched(log: Log) -> pl.Expr:
-    """Seconds watched by seconds of the clip, at most 1 (clips repeat); null without a duration."""
-    return pl.when(log.duration > 0).then((log.timespent / log.duration).clip(upper_bound=1.0))
-
-
-def is_positive(log: Log) -> pl.Expr:
-    """Any sign of approval: a like, a share or a bookmark."""
-    return log.like | log.share | log.bookmarks
 
 
 @aggregate(keys=[*ENTITIES, *CROSSES, "duration"])
@@ -29,7 +33,7 @@ def watch_share(log: Log) -> Aggregate:
     return smoothed(share_watched(log), strength=10)
 
 
-@aggregate(keys=ENTITIES, lookbacks=[horizon(1), last(20)])
+@aggregate(keys=ENTITIES, lookbacks=[horizon(1), last_n(20)])
 def recent_watch_share(log: Log) -> Aggregate:
     """Smoothed mean share of the clip that was watched, of late; null only without any history."""
     return smoothed(share_watched(log), strength=10)
@@ -41,7 +45,7 @@ def approval_rate(log: Log) -> Aggregate:
     return smoothed(is_positive(log), strength=10)
 
 
-@aggregate(keys=ENTITIES, lookbacks=[horizon(1), last(20)])
+@aggregate(keys=ENTITIES, lookbacks=[horizon(1), last_n(20)])
 def recent_approval_rate(log: Log) -> Aggregate:
     """Smoothed share of exposures that were liked, shared or bookmarked, of late; null only without any history."""
     return smoothed(is_positive(log), strength=10)
@@ -89,7 +93,7 @@ def timespent_spread(log: Log) -> Aggregate:
     return std(log.timespent)
 
 
-@aggregate(keys=["user_id"], lookbacks=[horizon(1), last(20)])
+@aggregate(keys=["user_id"], lookbacks=[horizon(1), last_n(20)])
 def recent_timespent(log: Log) -> Aggregate:
     """Mean seconds that the user's clips were watched of late; null if there were none."""
     return mean(log.timespent)
@@ -169,7 +173,7 @@ def duration_distance(duration: pl.Expr, approved_duration__user_id: pl.Expr) ->
                               "watch_share__user_id_x_source_id"])  # fmt: skip
 def shown_rank(value: pl.Expr, user_id: pl.Expr) -> pl.Expr:
     """Rank of the value within the user's pairs as a share in (0, 1], ties averaged; null where the value is null."""
-    return value.rank("average").over(user_id) / value.count().over(user_id)
+    return rank_within(value, user_id)
 
 
 @per_pair(scope="user")

@@ -7,6 +7,7 @@ Which pairs there are is known when they are scored, but not every competition a
 import polars as pl
 
 from features import per_pair
+from features.toolkit import zscore_within
 
 STRONG = ["approval_rate__item_id", "watch_share__item_id", "like_rate__user_id_x_main_genre",
           "backed_rate__n_likes__user_id_x_source_id", "backed_rate__clips_watched__user_id_x_source_id",
@@ -47,9 +48,7 @@ def n_different(place: pl.Expr, user_id: pl.Expr) -> pl.Expr:
 @per_pair(scope="user", each=["duration", *STRONG])
 def shown_zscore(value: pl.Expr, user_id: pl.Expr) -> pl.Expr:
     """Distance from the mean over the user's pairs in standard deviations; null for one pair or a constant."""
-    value = value.cast(pl.Float64)
-    spread = value.std().over(user_id)
-    return pl.when(spread > 1e-9).then((value - value.mean().over(user_id)) / spread)
+    return zscore_within(value, user_id)
 
 
 @per_pair(scope="user", each=["approval_rate__item_id", "backed_rate__n_likes__user_id_x_source_id",

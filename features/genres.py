@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from features import Window, codes, fitted
+from features import Column, Window, fitted
+from features.toolkit import Values, codes, cosines
 
 Vectors = npt.NDArray[np.float64]
 
 
 @fitted(
     columns={
-        "genre_cosine_liked": pl.Float32,
-        "genre_cosine_disliked": pl.Float32,
-        "genre_taste": pl.Float32,
+        "genre_cosine_liked": Column(
+            pl.Float32, "Cosine of the item's genres with those the user liked; null if either is unknown."
+        ),
+        "genre_cosine_disliked": Column(
+            pl.Float32, "Cosine of the item's genres with those the user disliked; null if either is unknown."
+        ),
+        "genre_taste": Column(
+            pl.Float32,
+            "Cosine with the liked genres minus cosine with the disliked ones; null if any is unknown.",
+        ),
     },
     needs=["user_id", "genres", "like", "dislike"],
-    meanings={
-        "genre_cosine_liked": "Cosine of the item's genres with those the user liked; null if either is unknown.",
-        "genre_cosine_disliked": "Cosine of the item's genres with those the user disliked; null if either is unknown.",
-        "genre_taste": "Cosine with the liked genres minus cosine with the disliked ones; null if any is unknown.",
-    },
 )
 class GenreTaste:
     """Genres of the item against those the user liked and disliked."""
@@ -36,21 +40,17 @@ class GenreTaste:
             _profiles(history.filter(which), dtype) for which in (pl.col("like"), pl.col("dislike"))
         )
 
-    def transform(self, pairs: pl.DataFrame) -> pl.DataFrame:
+    def transform(self, pairs: pl.DataFrame) -> Mapping[str, Values]:
         """Compare each pair's item with the profile of its user."""
         vectors = genre_vectors(pairs["genres"])
         liked, disliked = (
-            cosine(vectors, profiles.of(pairs["user_id"])) for profiles in (self.liked, self.disliked)
+            cosines(vectors, profiles.of(pairs["user_id"])) for profiles in (self.liked, self.disliked)
         )
-        columns = {
+        return {
             "genre_cosine_liked": liked,
             "genre_cosine_disliked": disliked,
             "genre_taste": liked - disliked,
         }
-        return pairs.select("pair_id").with_columns(
-            pl.Series(name, values, dtype=pl.Float64).fill_nan(None).cast(pl.Float32)
-            for name, values in columns.items()
-        )
 
 
 @dataclass(frozen=True)
@@ -82,11 +82,3 @@ def genre_vectors(genres: pl.Series) -> Vectors:
     vectors = np.zeros((len(genres), n_genres))
     vectors[exploded["at"].to_numpy(), exploded["genres"].to_physical().to_numpy()] = 1.0
     return vectors
-
-
-def cosine(a: Vectors, b: Vectors) -> npt.NDArray[np.float64]:
-    """Cosine of the rows of two (n, d) arrays, row by row; NaN where either is all zeros."""
-    norms: Vectors = np.sqrt((a * a).sum(axis=1) * (b * b).sum(axis=1))
-    cosines: Vectors = np.full(len(a), np.nan)
-    np.divide((a * b).sum(axis=1), norms, out=cosines, where=norms > 0)
-    return cosines

@@ -6,14 +6,14 @@ Word2Vec of gensim over each user's history as a sentence, in one thread and wit
 from __future__ import annotations
 
 import zlib
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from features import Window, codes, fitted
-from features.svd import as_columns, cosines, with_missing
-from features.toolkit import reads_of, residuals
+from features import Column, Window, fitted
+from features.toolkit import codes, cosines, reads_of, residuals, with_missing
 
 Values = npt.NDArray[np.float64]
 
@@ -28,22 +28,28 @@ N_MEAN, N_NEAREST = 50, 10  # newest tokens of a user that he is compared by
 
 
 @fitted(
-    columns={"w2v_cosine": pl.Float32, "w2v_nearest": pl.Float32},
-    ranges={"w2v_cosine": (-1, 1), "w2v_nearest": (-1, 1)},
-    needs=["user_id", "item_id", "{entity}", "{reads}"],
-    variants={
-        "item_like": {"entity": "item_id", "signal": "like", "reads": ("relevance",)},
-        "source_watch": {"entity": "source_id", "signal": "watch", "reads": reads_of("watch")},
+    columns={
+        "w2v_cosine": Column(
+            pl.Float32,
+            "Cosine of the item's (source's) vector and the mean of the user's last 50; null if unseen.",
+            range=(-1, 1),
+        ),
+        "w2v_nearest": Column(
+            pl.Float32,
+            "Cosine of the item's (source's) vector and the nearest of the user's last 10; null if unseen.",
+            range=(-1, 1),
+        ),
     },
-    meanings={
-        "w2v_cosine": "Cosine of the item's (source's) vector and the mean of the user's last 50; null if unseen.",
-        "w2v_nearest": "Cosine of the item's (source's) vector and the nearest of the user's last 10; null if unseen.",
+    needs=lambda entity, signal: ["user_id", "item_id", entity, *reads_of(signal)],
+    variants={
+        "item_like": {"entity": "item_id", "signal": "like"},
+        "source_watch": {"entity": "source_id", "signal": "watch"},
     },
 )
 class Item2Vec:
     """Skip-gram vectors of what users like, or watch for longer than others do."""
 
-    def __init__(self, entity: str, signal: str, reads: tuple[str, ...]) -> None:
+    def __init__(self, entity: str, signal: str) -> None:
         self.entity, self.signal = entity, signal
 
     def fit(self, history: pl.LazyFrame, window: Window) -> None:
@@ -57,7 +63,7 @@ class Item2Vec:
         self.vectors = with_missing(np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0))
         self.newest = newest_places(tokens, self.users, self.entities, N_MEAN)
 
-    def transform(self, pairs: pl.DataFrame) -> pl.DataFrame:
+    def transform(self, pairs: pl.DataFrame) -> Mapping[str, Values]:
         """Score each pair by itself: one of the user's tokens after the other, so that other rows cannot matter."""
         entity = self.vectors[codes(pairs[self.entity], self.entities)]
         newest = self.newest[codes(pairs["user_id"], self.users)]
@@ -69,7 +75,7 @@ class Item2Vec:
             if back < N_NEAREST:
                 nearest = np.fmax(nearest, cosines(entity, token))
         nearest[~np.isfinite(nearest)] = np.nan
-        return as_columns(pairs, {"w2v_cosine": cosines(entity, mean), "w2v_nearest": nearest})
+        return {"w2v_cosine": cosines(entity, mean), "w2v_nearest": nearest}
 
 
 def tokens_of(history: pl.LazyFrame, signal: str, entity: str) -> pl.DataFrame:

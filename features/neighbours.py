@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 from scipy.sparse import csr_matrix, vstack
 
-from features import Window, codes, fitted
-from features.factors import opinions
+from features import Column, Window, fitted
+from features.toolkit import Values, chunks, codes, opinions
 
 N_NEIGHBOURS = 200  # kept an item
 SHRINK = 50.0  # common users that halve a correlation
@@ -23,14 +23,20 @@ CHUNK_ROWS = 20_000_000  # of the histories of a chunk of pairs: 240 MB
 
 
 @fitted(
-    columns={"knn_score": pl.Float32, "knn_taste": pl.Float32, "knn_support": pl.Float32},
-    needs=["user_id", "item_id", "{signal}"],
-    variants={"rating": {"signal": "rating"}, "relevance": {"signal": "relevance"}},
-    meanings={
-        "knn_score": "Item offset plus the user's opinion of its neighbours; null for an unseen item.",
-        "knn_taste": "Weighted mean of what offsets leave of the user's opinions of the item's neighbours; 0 if none.",
-        "knn_support": "Summed similarity of the item's neighbours that the user has seen; 0 if none.",
+    columns={
+        "knn_score": Column(
+            pl.Float32, "Item offset plus the user's opinion of its neighbours; null for an unseen item."
+        ),
+        "knn_taste": Column(
+            pl.Float32,
+            "Weighted mean of what offsets leave of the user's opinions of the item's neighbours; 0 if none.",
+        ),
+        "knn_support": Column(
+            pl.Float32, "Summed similarity of the item's neighbours that the user has seen; 0 if none."
+        ),
     },
+    needs=lambda signal: ["user_id", "item_id", signal],
+    variants={"rating": {"signal": "rating"}, "relevance": {"signal": "relevance"}},
 )
 class Neighbours:
     """Item neighbourhood by shrunken correlation of what offsets leave (Koren 2008, section 2.2)."""
@@ -50,7 +56,7 @@ class Neighbours:
         self.shown.data[:] = 1.0
         self.similarity = similarities(self.rest, self.shown)
 
-    def transform(self, pairs: pl.DataFrame) -> pl.DataFrame:
+    def transform(self, pairs: pl.DataFrame) -> Mapping[str, Values]:
         """Score each pair by itself: a row of similarities times the user's row."""
         user, item = codes(pairs["user_id"], self.seen.users), codes(pairs["item_id"], self.seen.items)
         support, total = np.zeros(len(user)), np.zeros(len(user))
@@ -61,10 +67,7 @@ class Neighbours:
             total[part] = row_sums(near.multiply(self.rest[user[part]]))
         taste = total / (support + PULL)
         score = np.where(item == len(self.seen.items), np.nan, self.seen.item_offset[item] + taste)
-        columns = {"knn_score": score, "knn_taste": taste, "knn_support": support}
-        return pairs.select("pair_id").with_columns(
-            pl.Series(name, values).fill_nan(None).cast(pl.Float32) for name, values in columns.items()
-        )
+        return {"knn_score": score, "knn_taste": taste, "knn_support": support}
 
 
 def similarities(rest: csr_matrix, shown: csr_matrix) -> csr_matrix:
@@ -96,21 +99,6 @@ def feasible_users(n_rows: npt.NDArray[np.integer]) -> npt.NDArray[np.intp]:
     order = np.random.default_rng(SEED).permutation(len(n_rows))
     total = np.cumsum(n_rows[order].astype(np.float64) ** 2)
     return np.sort(order[total <= MAX_PRODUCTS])
-
-
-def chunks(counts: npt.NDArray[np.integer], most: int) -> Iterator[slice]:
-    """Cut entries that cost so much each into runs that cost at most ``most``, but of at least one entry.
-
-    >>> [(s.start, s.stop) for s in chunks(np.array([2, 2, 9, 1]), 4)]
-    [(0, 2), (2, 3), (3, 4)]
-    """
-    ends = np.cumsum(counts)
-    first = 0
-    while first < len(counts):
-        spent = ends[first - 1] if first else 0
-        last = max(int(np.searchsorted(ends, spent + most, side="right")), first + 1)
-        yield slice(first, last)
-        first = last
 
 
 def _strongest(rest: csr_matrix, shown: csr_matrix, squares: csr_matrix, part: slice) -> csr_matrix:

@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from features import Aggregate, Log, aggregate, horizon, last, per_pair, smoothed
+from features import Aggregate, Log, aggregate, horizon, last_n, mean, per_pair, smoothed, std
 
 SEGMENTS = ["age_group", "gender", "occupation", "source_id", "release_year", "main_genre", "duration_bucket"]
 CROSSES = [
@@ -53,7 +53,7 @@ def relevance_rate(log: Log) -> Aggregate:
     return smoothed(log.relevance, strength=5)
 
 
-@aggregate(keys=["user_id"], lookbacks=[last(10), last(20), last(100)])
+@aggregate(keys=["user_id"], lookbacks=[last_n(10), last_n(20), last_n(100)])
 def recent_relevance(log: Log) -> Aggregate:
     """Smoothed mean relevance of the key's last exposures; null only without any history."""
     return smoothed(log.relevance, strength=5)
@@ -89,3 +89,34 @@ def genre_affinity(
 def item_lift(relevance_rate__item_id: pl.Expr, relevance_rate__release_year: pl.Expr) -> pl.Expr:
     """How much better the item is liked than others of its year; null only without any history."""
     return relevance_rate__item_id - relevance_rate__release_year
+
+
+@aggregate(keys=["user_id", "item_id", "main_genre", ("user_id", "main_genre"), ("age_group", "item_id"),
+                 ("gender", "item_id")])  # fmt: skip
+def rating_mean(log: Log) -> Aggregate:
+    """Smoothed mean rating of the key; null only without any history."""
+    return smoothed(log.rating, strength=5)
+
+
+@aggregate(keys=["user_id", "item_id"])
+def rating_spread(log: Log) -> Aggregate:
+    """Standard deviation of the key's ratings; null below two ratings."""
+    return std(log.rating)
+
+
+@aggregate(keys=["user_id", "item_id"], lookbacks=[last_n(10)])
+def rating_recent(log: Log) -> Aggregate:
+    """Mean of the key's last ratings; null if it has none."""
+    return mean(log.rating)
+
+
+@aggregate(keys=["item_id"])
+def rating_median(log: Log) -> pl.Expr:
+    """Median rating of the key; null if it has none."""
+    return log.rating.median()
+
+
+@per_pair
+def rating_trend(rating_recent__item_id__last10: pl.Expr, rating_mean__item_id: pl.Expr) -> pl.Expr:
+    """Mean of the item's last 10 ratings minus its mean; null for an item without ratings."""
+    return rating_recent__item_id__last10 - rating_mean__item_id

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from features import Window, table
+from features import Column, Window, table
 
 LENGTH = 20
 
@@ -18,17 +18,21 @@ LENGTH = 20
 @table(
     key="user_id",
     columns={
-        "last_items": pl.Array(pl.UInt32, LENGTH),
-        "last_relevances": pl.Array(pl.Int8, LENGTH),
-        "last_gaps": pl.Array(pl.Float32, LENGTH),
+        "last_items": Column(
+            pl.Array(pl.UInt32, LENGTH),
+            "Items of the user's last 20 rows, the newest last; null before the first; null without rows.",
+        ),
+        "last_relevances": Column(
+            pl.Array(pl.Int8, LENGTH),
+            "Relevance of the user's last 20 rows, the newest last; null before the first.",
+        ),
+        "last_gaps": Column(
+            pl.Array(pl.Float32, LENGTH),
+            "Units of the clock from each of the last 20 rows to the next, of the newest to the cutoff; null "
+            "before the first.",
+        ),
     },
     needs=["item_id", "relevance"],
-    meanings={
-        "last_items": "Items of the user's last 20 rows, the newest last; null before the first; null without rows.",
-        "last_relevances": "Relevance of the user's last 20 rows, the newest last; null before the first.",
-        "last_gaps": "Units of the clock from each of the last 20 rows to the next, of the newest to the cutoff; null "
-        "before the first.",
-    },
     model_input=False,
 )
 def last_rows(history: pl.LazyFrame, window: Window) -> pl.LazyFrame:
@@ -45,17 +49,21 @@ def last_rows(history: pl.LazyFrame, window: Window) -> pl.LazyFrame:
 @table(
     key="user_id",
     columns={
-        "last_sources": pl.Array(pl.UInt32, LENGTH),
-        "last_actions": pl.Array(pl.UInt8, LENGTH),
-        "last_watch_shares": pl.Array(pl.Float32, LENGTH),
+        "last_sources": Column(
+            pl.Array(pl.UInt32, LENGTH),
+            "Sources of the user's last 20 rows, the newest last; null before the first and if unknown.",
+        ),
+        "last_actions": Column(
+            pl.Array(pl.UInt8, LENGTH),
+            "Like 1 + dislike 2 + share 4 + bookmark 8 of the user's last 20 rows; null before the first.",
+        ),
+        "last_watch_shares": Column(
+            pl.Array(pl.Float32, LENGTH),
+            "Share watched, at most 1, of the user's last 20 rows; null before the first, and without "
+            "a duration.",
+        ),
     },
     needs=["source_id", "like", "dislike", "share", "bookmarks", "timespent", "duration"],
-    meanings={
-        "last_sources": "Sources of the user's last 20 rows, the newest last; null before the first and if unknown.",
-        "last_actions": "Like 1 + dislike 2 + share 4 + bookmark 8 of the user's last 20 rows; null before the first.",
-        "last_watch_shares": "Share watched, at most 1, of the user's last 20 rows; null before the first, and without "
-        "a duration.",
-    },
     model_input=False,
 )
 def last_clips(history: pl.LazyFrame, window: Window) -> pl.LazyFrame:

@@ -6,14 +6,16 @@ different spaces, so only dot products, cosines and lengths leave this file.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-from scipy.sparse import csr_matrix, diags
+from scipy.sparse import csr_matrix
 from sklearn.utils.extmath import randomized_svd
 
-from features import Window, codes, fitted
-from features.toolkit import Residuals, reads_of, residuals
+from features import Column, Window, fitted
+from features.toolkit import Residuals, certain, codes, cosines, dots, reads_of, residuals, with_missing
 
 Values = npt.NDArray[np.float64]
 
@@ -21,40 +23,43 @@ FACTORS = 12
 POWER_STEPS = 4
 SEED = 20_241_122
 PULL = 300.0  # rows that halve an item's way from its source's vector
-ROWS_OF_USER, ROWS_OF_ENTITY = 20.0, 50.0
 _SLICE = 50_000
 
 
 @fitted(
     columns={
-        "svd_source_score": pl.Float32,
-        "svd_source_cosine": pl.Float32,
-        "svd_item_score": pl.Float32,
-        "svd_item_cosine": pl.Float32,
-        "svd_user_norm": pl.Float32,
-        "svd_item_norm": pl.Float32,
+        "svd_source_score": Column(
+            pl.Float32,
+            "What the user makes of the source beyond the usual, by SVD; null if either is unseen.",
+        ),
+        "svd_source_cosine": Column(
+            pl.Float32,
+            "Cosine of the SVD vectors of user and source; null if either is unseen.",
+            range=(-1, 1),
+        ),
+        "svd_item_score": Column(
+            pl.Float32,
+            "The same of the item, drawn to its source; an unseen item is its source; null if unseen.",
+        ),
+        "svd_item_cosine": Column(
+            pl.Float32, "Cosine of the SVD vectors of user and item; null if either is unseen.", range=(-1, 1)
+        ),
+        "svd_user_norm": Column(
+            pl.Float32, "Length of the user's SVD vector; null for an unseen user.", range=(0, None)
+        ),
+        "svd_item_norm": Column(
+            pl.Float32,
+            "Length of the item's SVD vector; null for an unseen item of an unseen source.",
+            range=(0, None),
+        ),
     },
-    ranges={
-        "svd_source_cosine": (-1, 1),
-        "svd_item_cosine": (-1, 1),
-        "svd_user_norm": (0, None),
-        "svd_item_norm": (0, None),
-    },
-    needs=["user_id", "item_id", "source_id", "{reads}"],
-    variants={name: {"signal": name, "reads": reads_of(name)} for name in ("watch", "approval")},
-    meanings={
-        "svd_source_score": "What the user makes of the source beyond the usual, by SVD; null if either is unseen.",
-        "svd_source_cosine": "Cosine of the SVD vectors of user and source; null if either is unseen.",
-        "svd_item_score": "The same of the item, drawn to its source; an unseen item is its source; null if unseen.",
-        "svd_item_cosine": "Cosine of the SVD vectors of user and item; null if either is unseen.",
-        "svd_user_norm": "Length of the user's SVD vector; null for an unseen user.",
-        "svd_item_norm": "Length of the item's SVD vector; null for an unseen item of an unseen source.",
-    },
+    needs=lambda signal: ["user_id", "item_id", "source_id", *reads_of(signal)],
+    variants={name: {"signal": name} for name in ("watch", "approval")},
 )
 class SourceSvd:
     """SVD of one signal over users x sources; an item's vector is its source's until its own rows say otherwise."""
 
-    def __init__(self, signal: str, reads: tuple[str, ...]) -> None:
+    def __init__(self, signal: str) -> None:
         self.signal = signal
 
     def fit(self, history: pl.LazyFrame, window: Window) -> None:
@@ -71,7 +76,7 @@ class SourceSvd:
         self.user_vectors, self.source_vectors = with_missing(vectors), with_missing(source)
         self.item_vectors = item
 
-    def transform(self, pairs: pl.DataFrame) -> pl.DataFrame:
+    def transform(self, pairs: pl.DataFrame) -> Mapping[str, Values]:
         """Score each pair by itself: a row-wise product, so that one pair gives what all give."""
         user = self.user_vectors[codes(pairs["user_id"], self.users)]
         source = self.source_vectors[codes(pairs["source_id"], self.sources)]
@@ -79,7 +84,7 @@ class SourceSvd:
         item = source.copy()
         is_seen = place < len(self.items)
         item[is_seen] = self.item_vectors[place[is_seen]]
-        columns = {
+        return {
             "svd_source_score": dots(user, source),
             "svd_source_cosine": cosines(user, source),
             "svd_item_score": dots(user, item),
@@ -87,23 +92,24 @@ class SourceSvd:
             "svd_user_norm": np.sqrt(dots(user, user)),
             "svd_item_norm": np.sqrt(dots(item, item)),
         }
-        return as_columns(pairs, columns)
 
 
 @fitted(
-    columns={"svd_score": pl.Float32, "svd_cosine": pl.Float32},
-    ranges={"svd_cosine": (-1, 1)},
-    needs=["user_id", "item_id", "{reads}"],
-    variants={"rating": {"signal": "rating", "reads": reads_of("rating")}},
-    meanings={
-        "svd_score": "What the user makes of the item beyond the usual, by SVD; null if either is unseen.",
-        "svd_cosine": "Cosine of the SVD vectors of user and item; null if either is unseen.",
+    columns={
+        "svd_score": Column(
+            pl.Float32, "What the user makes of the item beyond the usual, by SVD; null if either is unseen."
+        ),
+        "svd_cosine": Column(
+            pl.Float32, "Cosine of the SVD vectors of user and item; null if either is unseen.", range=(-1, 1)
+        ),
     },
+    needs=lambda signal: ["user_id", "item_id", *reads_of(signal)],
+    variants={"rating": {"signal": "rating"}},
 )
 class ItemSvd:
     """SVD of one signal over users x items, for logs whose items are rated often."""
 
-    def __init__(self, signal: str, reads: tuple[str, ...]) -> None:
+    def __init__(self, signal: str) -> None:
         self.signal = signal
 
     def fit(self, history: pl.LazyFrame, window: Window) -> None:
@@ -116,25 +122,11 @@ class ItemSvd:
         self.users, self.items = seen.users, seen.items
         self.user_vectors, self.item_vectors = with_missing(vectors), with_missing(item)
 
-    def transform(self, pairs: pl.DataFrame) -> pl.DataFrame:
+    def transform(self, pairs: pl.DataFrame) -> Mapping[str, Values]:
         """Score each pair by itself."""
         user = self.user_vectors[codes(pairs["user_id"], self.users)]
         item = self.item_vectors[codes(pairs["item_id"], self.items)]
-        return as_columns(pairs, {"svd_score": dots(user, item), "svd_cosine": cosines(user, item)})
-
-
-def certain(total: csr_matrix, count: csr_matrix) -> csr_matrix:
-    """Weigh summed residuals by how certain they are: by the root of the rows of the cell, the user and the entity.
-
-    ``total``, ``count``: users x entities, the same cells. A user with many rows counts less than by his rows, and
-    so does a frequent entity: neither alone decides the factors.
-    """
-    of_user = np.asarray(count.sum(axis=1), dtype=np.float64).ravel()
-    of_entity = np.asarray(count.sum(axis=0), dtype=np.float64).ravel()
-    cells = total.copy()
-    cells.data = total.data / np.sqrt(count.data + 1.0)
-    weighed = diags((of_user + ROWS_OF_USER) ** -0.5) @ cells @ diags((of_entity + ROWS_OF_ENTITY) ** -0.5)
-    return csr_matrix(weighed)
+        return {"svd_score": dots(user, item), "svd_cosine": cosines(user, item)}
 
 
 def user_vectors(total: csr_matrix, count: csr_matrix) -> Values:
@@ -176,30 +168,3 @@ def drawn(total: csr_matrix, count: csr_matrix, users: Values, towards: Values, 
         right = total[part] @ users + pull * towards[part]
         solved[part] = np.linalg.solve(left, right[:, :, None])[:, :, 0]
     return solved
-
-
-def with_missing(vectors: Values) -> Values:
-    """Add a row of NaN behind the vectors: where unseen keys point to."""
-    return np.vstack([vectors, np.full((1, vectors.shape[1]), np.nan)])
-
-
-def dots(a: Values, b: Values) -> Values:
-    """Row-wise dot products of (n, n_factors) each: Float64 (n,), no matrix product, so other rows cannot matter."""
-    product: Values = (a * b).sum(axis=1)
-    return product
-
-
-def cosines(a: Values, b: Values) -> Values:
-    """Row-wise cosines, NaN where a vector is zero or missing."""
-    norms = np.sqrt(dots(a, a) * dots(b, b))
-    cosine = np.divide(dots(a, b), norms, out=np.full(len(norms), np.nan), where=norms > 1e-12)
-    clipped: Values = np.clip(cosine, -1.0, 1.0)
-    return clipped
-
-
-def as_columns(pairs: pl.DataFrame, columns: dict[str, Values]) -> pl.DataFrame:
-    """Put columns (n_pairs,) beside ``pair_id`` as Float32; NaN becomes null."""
-    return pairs.select("pair_id").with_columns(
-        pl.Series(name, values, dtype=pl.Float64).fill_nan(None).cast(pl.Float32)
-        for name, values in columns.items()
-    )

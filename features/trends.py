@@ -7,7 +7,7 @@ rate over all its history, and that one to the rate over all keys: a key with li
 import polars as pl
 
 from features import Aggregate, Log, aggregate, count, decayed, horizon, per_pair, smoothed
-from features.engagement import share_watched
+from features.toolkit import share_watched
 
 THINGS = ["item_id", "source_id", "main_genre"]
 ENTITIES = ["user_id", *THINGS]

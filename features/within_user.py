@@ -3,6 +3,7 @@
 import polars as pl
 
 from features import per_pair
+from features.toolkit import rank_within, zscore_within
 
 STRONG = [
     "relevance_rate__item_id",
@@ -20,15 +21,13 @@ STRONG = [
 @per_pair(scope="user", each=STRONG)
 def user_rank(value: pl.Expr, user_id: pl.Expr) -> pl.Expr:
     """Rank of the value within the user's pairs as a share in (0, 1], ties averaged; null where the value is null."""
-    return value.rank("average").over(user_id) / value.count().over(user_id)
+    return rank_within(value, user_id)
 
 
 @per_pair(scope="user", each=["relevance_rate__item_id", "als_score__like", "knn_score__rating"])
 def user_zscore(value: pl.Expr, user_id: pl.Expr) -> pl.Expr:
     """Distance from the mean over the user's pairs in standard deviations; null for one pair or a constant."""
-    spread = value.cast(pl.Float64).std().over(user_id)
-    centred = value.cast(pl.Float64) - value.cast(pl.Float64).mean().over(user_id)
-    return pl.when(spread > 1e-9).then(centred / spread)
+    return zscore_within(value, user_id)
 
 
 @per_pair(scope="user")
@@ -47,3 +46,22 @@ def n_pairs_of_genre(main_genre: pl.Expr, user_id: pl.Expr) -> pl.Expr:
 def position_in_time(timestamp: pl.Expr, user_id: pl.Expr) -> pl.Expr:
     """Rank of the pair's instant within the user's pairs as a share in (0, 1], ties averaged; null if unknown."""
     return timestamp.rank("average").over(user_id) / timestamp.len().over(user_id)
+
+
+SCORES = [
+    "svd_source_cosine__watch",
+    "svd_item_score__watch",
+    "svd_item_score__approval",
+    "svd_score__rating",
+    "ease_score__source_watch",
+    "ease_score__item_rating",
+    "als_source_score__watch",
+    "bpr_cosine__source_watch",
+    "w2v_cosine__source_watch",
+]
+
+
+@per_pair(scope="user", each=SCORES)
+def latent_rank(value: pl.Expr, user_id: pl.Expr) -> pl.Expr:
+    """Rank of the score within the user's pairs as a share in (0, 1], ties averaged; null where the score is null."""
+    return rank_within(value, user_id)

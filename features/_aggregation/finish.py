@@ -1,4 +1,4 @@
-"""From states and inputs to a column's values, in its dtype, with its fill; sums that would not be exact are refused."""
+"""From states and inputs to a column's values, in its dtype, with its fill; inexact sums are refused."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """The keys of the pairs, numbered: what aggregates are narrowed to.
 
-Small ids are looked up in arrays, which is several times faster than a join. Each column's ids get ranks. The ranks of all
-columns are one number, the *place*; a table over all places has the key's number. Where that table would be too large, a
-table of bits over hashed places sorts most of the other rows out, and what is left is joined.
+Small ids are looked up in arrays, which is several times faster than a join. Each column's ids get ranks. The ranks
+of all columns are one number, the *place*; a table over all places has the key's number. Where that table would be
+too large, a table of bits over hashed places sorts most of the other rows out, and what is left is joined.
 """
 
 from __future__ import annotations

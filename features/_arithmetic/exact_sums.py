@@ -1,8 +1,8 @@
 """Sums that are the same in any order: addends in steps of a grid, and the deviations of a spread.
 
-Floats are rounded to the grid of 2^-20 and summed as integers. The squares of integers of 16 bits at most are integers that
-add up in Int64, in units of one. Others are in steps of the grid, their squares summed as Int128 and carried as two Int64:
-whole multiples of ``LIMB``, and the rest.
+Floats are rounded to the grid of 2^-20 and summed as integers. The squares of integers of 16 bits at most are
+integers that add up in Int64, in units of one. Others are in steps of the grid, their squares summed as Int128 and
+carried as two Int64: whole multiples of ``LIMB``, and the rest.
 """
 
 from __future__ import annotations

@@ -8,21 +8,13 @@ from dataclasses import replace
 import polars as pl
 
 from engine import Job, Settings, run_jobs
-from features._audit.alterations import (
-    ALONE,
-    FEW,
-    OTHERS_GONE,
-    SAMPLE,
-    TOGETHER,
-    busy,
-    nothing,
-    overflow_findings,
-)
+from features._audit.alterations import ALONE, FEW, OTHERS_GONE, SAMPLE, TOGETHER, nothing
+from features._audit.computed import Computed
 from features._audit.findings import Finding, found_in
+from features._audit.overflow import busy, overflow_findings
 from features._audit.worlds import (
     AGAIN,
     TOGETHER_AGAIN,
-    Computed,
     Sight,
     Worlds,
     first_sights,

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 import polars as pl
 
 from features._arithmetic import dtype_of
-from features._catalogue import WINDOW_COLUMNS, AggregateBody, FeatureColumn, PythonBody
+from features._catalogue import WINDOW_COLUMNS, AggregateBody, FeatureColumn
 from features._declare import Aggregate, Range
 
 RATE: Range = (0.0, 1.0)
@@ -24,13 +21,8 @@ def range_of(column: FeatureColumn, schema: pl.Schema) -> Range | None:
     Counts and sums of Booleans are not negative. What is in [0, 1] for whatever shares of a Boolean there are, such
     as ``smoothed(log.like, strength=20)``, is a rate. ``schema``: of the history.
     """
-    options: Mapping[str, Any] = column.declaration.options
-    body = column.body
-    declared: Range | None = options.get("range")
-    if isinstance(body, PythonBody):
-        declared = options.get("ranges", {}).get(body.output)
-    if declared is not None:
-        return declared
+    if column.range is not None:
+        return column.range
     return _implied(column.body.aggregate, schema) if isinstance(column.body, AggregateBody) else None
 
 

@@ -78,11 +78,12 @@ def _top_level(module: str) -> dict[str, tuple[str, ast.stmt | None]]:
 
 
 def _is_own(module: str, own: str) -> bool:
-    room, _, file = module.rpartition(".")
-    return module == own or (room == "features" and not file.startswith("_"))
+    room, *inner = module.split(".")
+    return module == own or (room == "features" and bool(inner) and not any(n.startswith("_") for n in inner))
 
 
 def _functions(value: object) -> list[FunctionType]:
+    value = getattr(value, "__wrapped__", value)  # of a feature
     if isinstance(value, FunctionType):
         return [value]
     return [v for v in vars(value).values() if isinstance(v, FunctionType)] if isinstance(value, type) else []

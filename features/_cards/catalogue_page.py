@@ -19,11 +19,9 @@ from features._catalogue import (
     FeatureColumn,
     as_dtype,
     bind_catalogue,
-    declared_names,
     dtype_name,
-    pair_name,
 )
-from features._declare import Declaration, FeatureError, Registry
+from features._declare import Column, Declaration, FeatureError, Registry
 
 SHIPPED = ("movielens", "vk2024")
 _SCOPES = {
@@ -96,15 +94,8 @@ def page_row(declaration: Declaration, catalogues: Mapping[str, Catalogue]) -> P
     )
 
 
-def all_names(declaration: Declaration) -> list[str]:
-    """Names of all columns of a declaration, be they available or not."""
-    if declaration.kind != "per_pair":
-        return declared_names(declaration)
-    return [pair_name(declaration, bound) for bound in declaration.options["each"] or ((),)]
-
-
 def _availability(declaration: Declaration, catalogue: Catalogue) -> tuple[int, int, tuple[str, ...]]:
-    names = all_names(declaration)
+    names = declaration.names
     reasons = [root_reason(catalogue.unavailable[name]) for name in names if name in catalogue.unavailable]
     return sum(name in catalogue.columns for name in names), len(names), tuple(dict.fromkeys(reasons))
 
@@ -129,11 +120,10 @@ def root_reason(reason: str) -> str:
 
 
 def _meanings(declaration: Declaration) -> tuple[tuple[str, str], ...]:
-    told: Mapping[str, str] = declaration.options.get("meanings") or {}
-    if not told:
+    columns: Mapping[str, Column] = declaration.options.get("columns", {})
+    if not any(said.meaning for said in columns.values()):
         return (("", declaration.meaning),)
-    outputs = declaration.options["columns"]
-    return tuple((output, told.get(output, declaration.meaning)) for output in outputs)
+    return tuple((output, said.meaning or declaration.meaning) for output, said in columns.items())
 
 
 def _columns(declaration: Declaration) -> tuple[str, ...]:
@@ -161,7 +151,7 @@ def _columns(declaration: Declaration) -> tuple[str, ...]:
 def _notes(declaration: Declaration, found: Sequence[FeatureColumn]) -> tuple[str, ...]:
     dtypes = [_plain(column.dtype) for column in found]
     if not found and declaration.kind in ("table", "fitted"):
-        dtypes = [_plain(as_dtype(dtype)) for dtype in declaration.options["columns"].values()]
+        dtypes = [_plain(as_dtype(said.dtype)) for said in declaration.options["columns"].values()]
     scope = _SCOPES[declaration.options.get("scope", "row")]
     is_stone = not declaration.options.get("model_input", True)
     notes = [", ".join(dict.fromkeys(dtypes)), scope, "not offered to models" if is_stone else ""]
@@ -176,7 +166,7 @@ def _codes(names: Sequence[str] | Mapping[str, object]) -> str:
     return ", ".join(f"`{name}`" for name in names)
 
 
-PAGE = Path(__file__).parent.parent / "docs" / "features.md"
+PAGE = Path(__file__).parents[2] / "docs" / "features.md"
 COMMAND = "python -m features page"
 
 

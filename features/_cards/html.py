@@ -41,7 +41,7 @@ def cards_html(name: str, competition: str, cards: Sequence[Card]) -> str:
         "folds": list(dict.fromkeys(fold for card in cards for fold in card.fold_scores)),
         "quantiles": list(SHARES),
     }
-    return render_page(Path(__file__).parent / "_card.html.jinja", charts, values)
+    return render_page(Path(__file__).parent / "card.html.jinja", charts, values)
 
 
 def _shown(card: Card) -> dict[str, object]:

@@ -38,10 +38,10 @@ def aggregate_text(name: str, catalogue: Catalogue) -> str:
     value = f"log.{outcome}" if outcome.isidentifier() else f"log[{_quoted(outcome)}]"
     is_share = catalogue.dataset.history_schema[outcome] == pl.Boolean
     return f'''{_intro(name)}
-from features import Aggregate, Log, aggregate, last, mean
+from features import Aggregate, Log, aggregate, last_n, mean
 
 
-@aggregate(keys=[{", ".join(map(_quoted, keys))}], lookbacks=[last(10), last(30)])
+@aggregate(keys=[{", ".join(map(_quoted, keys))}], lookbacks=[last_n(10), last_n(30)])
 def {name}(log: Log) -> Aggregate:
     """{"Share" if is_share else "Mean"} of {outcome} in the key's last exposures; null if it has none."""
     return mean({value})
@@ -197,7 +197,7 @@ def _quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
-FOLDER = Path(__file__).parent
+FOLDER = Path(__file__).parents[1]
 LONGEST = 40  # keys and lookbacks are added to it
 _TODO = "choose another name: python -m features list shows the taken ones"
 

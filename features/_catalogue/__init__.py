@@ -1,6 +1,5 @@
 """The registry bound to a data set: which columns exist here, what they are made of, what is not available."""
 
-from features._catalogue.binding import declared_names, pair_name
 from features._catalogue.catalogue import Catalogue, bind_catalogue, dtype_name
 from features._catalogue.column import (
     WINDOW_COLUMNS,
@@ -21,9 +20,7 @@ __all__ = [
     "PythonBody",
     "as_dtype",
     "bind_catalogue",
-    "declared_names",
     "dtype_name",
     "load_catalogue",
     "load_registry",
-    "pair_name",
 ]

@@ -45,24 +45,7 @@ def bind_history_feature(
             return _bind_aggregate(declaration, dataset)
         return _bind_python(declaration, dataset)
     except MissingColumnError as missing:
-        return [], dict.fromkeys(declared_names(declaration), missing.found)
-
-
-def declared_names(declaration: Declaration) -> list[str]:
-    """Names of all columns of an aggregate, table or fitted declaration, be they available or not."""
-    options = declaration.options
-    if declaration.kind == "aggregate":
-        return [_grid_name(declaration, key, lookback) for key, lookback in options["grid"]]
-    variants = options.get("variants") or {"": None}
-    return [_output_name(o, options.get("key", ()), v) for v in variants for o in options["columns"]]
-
-
-def _grid_name(declaration: Declaration, key: Key, lookback: Lookback) -> str:
-    return f"{declaration.name}__{'_x_'.join(key) or 'everything'}{lookback.suffix}"
-
-
-def _output_name(output: str, key: Key, variant: str) -> str:
-    return "__".join(part for part in (output, "_x_".join(key), variant) if part)
+        return [], dict.fromkeys(declaration.names, missing.found)
 
 
 def _bind_aggregate(declaration: Declaration, dataset: Dataset) -> tuple[list[FeatureColumn], dict[str, str]]:
@@ -77,7 +60,7 @@ def _bind_aggregate(declaration: Declaration, dataset: Dataset) -> tuple[list[Fe
     dtype = options["dtype"] or _aggregate_dtype(declaration, aggregate, schema)
     columns, lacking = [], {}
     for key, lookback in options["grid"]:
-        name = _grid_name(declaration, key, lookback)
+        name = declaration.grid_name(key, lookback)
         reason = _lacks(key, lookback, dataset)
         if reason:
             lacking[name] = reason
@@ -166,28 +149,34 @@ def _bind_python(declaration: Declaration, dataset: Dataset) -> tuple[list[Featu
     variants: Mapping[str, Any] = options.get("variants") or {"": None}
     columns, lacking = [], {}
     for variant, arguments in variants.items():
-        needs = tuple(n for name in options["needs"] for n in _spelled(name, arguments or {}))
+        needs = _needs(declaration, arguments or {})
         reason = _lacks_needed(needs, dataset)
-        for output, dtype in options["columns"].items():
-            name = _output_name(output, key, variant)
+        for output, said in options["columns"].items():
+            name = declaration.output_name(output, variant)
             if reason:
                 lacking[name] = reason
                 continue
             body = PythonBody(output, key, needs, variant, arguments)
-            shown = options["model_input"] and is_input(dtype)
+            shown = options["model_input"] and is_input(said.dtype)
             scope = options.get("scope", "row")
             columns.append(
-                FeatureColumn(name, declaration, body, as_dtype(dtype), shown, scope, key, columns=needs)
+                FeatureColumn(name, declaration, body, as_dtype(said.dtype), shown, scope, key, columns=needs)
             )
     return columns, lacking
 
 
-def _spelled(name: str, arguments: Mapping[str, Any]) -> tuple[str, ...]:
-    """Fill a variant's arguments into a needed name; if it is but a tuple of names, give all of them."""
-    argument = arguments.get(name[1:-1]) if name.startswith("{") and name.endswith("}") else None
-    if isinstance(argument, tuple):
-        return tuple(str(part) for part in argument)
-    return (name.format(**arguments),)
+def _needs(declaration: Declaration, arguments: Mapping[str, Any]) -> tuple[str, ...]:
+    """Name the columns of the history that a variant reads."""
+    needs = declaration.options["needs"]
+    if not callable(needs):
+        return tuple(needs)
+    found = call_body(replace(declaration, body=lambda: needs(**arguments)))
+    if isinstance(found, str) or not isinstance(found, Sequence):
+        raise FeatureError(
+            f"The needs= of feature {declaration.name!r} ({declaration.place}) returned {found!r}.",
+            expected="a list of names of columns of the log",
+        )
+    return tuple(dict.fromkeys(str(name) for name in found))
 
 
 def _lacks_needed(needs: tuple[str, ...], dataset: Dataset) -> str:
@@ -227,7 +216,7 @@ def bind_pair_feature(
             todo="declare @per_pair(scope='user') for .over(user), or scope='window'",
         )
     dtype = options["dtype"] or _pair_dtype(declaration, expression, pl.Schema(dtypes))
-    name = pair_name(declaration, bound)
+    name = declaration.pair_name(bound)
     reads = tuple(n for n in names if n in known)
     scope = _widest([options["scope"], *(known[n].scope for n in reads)])
     plain = tuple(n for n in names if n not in known and n not in WINDOW_COLUMNS)
@@ -235,11 +224,6 @@ def bind_pair_feature(
     return FeatureColumn(
         name, declaration, PairBody(expression), as_dtype(dtype), shown, scope, reads=reads, columns=plain
     )
-
-
-def pair_name(declaration: Declaration, bound: Sequence[str]) -> str:
-    """Name the column of a per-pair declaration: the first of what is bound is part of it."""
-    return "__".join([declaration.name, *bound[:1]])
 
 
 def bound_names(declaration: Declaration, bound: Sequence[str]) -> list[str]:

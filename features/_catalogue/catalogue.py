@@ -12,7 +12,7 @@ import polars as pl
 
 from competitions import Dataset
 from engine import ConfigError, FeatureSettings, did_you_mean
-from features._catalogue.binding import bind_history_feature, bind_pair_feature, bound_names, pair_name
+from features._catalogue.binding import bind_history_feature, bind_pair_feature, bound_names
 from features._catalogue.column import WINDOW_COLUMNS, FeatureColumn, check_fill
 from features._declare import Declaration, FeatureError, Key, MissingColumnError, Registry
 
@@ -96,7 +96,7 @@ def bind_catalogue(dataset: Dataset, registry: Registry) -> Catalogue:
         try:
             _add(columns, [bind_pair_feature(declaration, bound, dataset, columns, unavailable)], dataset)
         except MissingColumnError as missing:
-            unavailable[pair_name(declaration, bound)] = missing.found
+            unavailable[declaration.pair_name(bound)] = missing.found
     return Catalogue(dataset, columns, unavailable)
 
 
@@ -129,7 +129,7 @@ def _in_order(
     reads: dict[str, set[str]] = {}
     for declaration in declarations:
         for bound in declaration.options["each"] or ((),):
-            name = pair_name(declaration, bound)
+            name = declaration.pair_name(bound)
             if name in nodes:
                 raise _twice(name, nodes[name][0], declaration)
             nodes[name] = (declaration, bound)

@@ -14,12 +14,14 @@ from features._arithmetic import dtype_of, narrow_arithmetic, runs_python
 from features._declare import (
     EVERYTHING,
     Aggregate,
+    Column,
     Declaration,
     DType,
     FeatureError,
     Key,
     Lookback,
     MissingColumnError,
+    Range,
     Scope,
 )
 
@@ -80,11 +82,24 @@ class FeatureColumn:
     columns: tuple[str, ...] = ()
 
     @property
+    def said(self) -> Column | None:
+        """What a table or fitted feature says of this column; None for the others."""
+        return (
+            self.declaration.options["columns"][self.body.output]
+            if isinstance(self.body, PythonBody)
+            else None
+        )
+
+    @property
     def meaning(self) -> str:
         """What the column means: said of it by itself, or the first line of the docstring."""
-        meanings: Mapping[str, str] = self.declaration.options.get("meanings", {})
-        output = self.body.output if isinstance(self.body, PythonBody) else ""
-        return meanings.get(output, self.declaration.meaning)
+        return (self.said.meaning if self.said else "") or self.declaration.meaning
+
+    @property
+    def range(self) -> Range | None:
+        """The range that is declared for its values, if any."""
+        declared: Range | None = self.said.range if self.said else self.declaration.options.get("range")
+        return declared
 
     @property
     def kind(self) -> str:

@@ -14,7 +14,7 @@ from features._declare import REGISTRY, FeatureError, Registry
 @cache
 def load_registry() -> Registry:
     """Import every plain file of the room (those without a leading underscore) and return the registry."""
-    import_plain_files([Path(__file__).parent], "features", error=FeatureError)
+    import_plain_files([Path(__file__).parents[1]], "features", error=FeatureError)
     return REGISTRY
 
 

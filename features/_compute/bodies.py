@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import polars as pl
 from threadpoolctl import threadpool_limits
@@ -81,32 +81,65 @@ def _run_fitted(
 ) -> pl.DataFrame:
     model = column.declaration.body(**(_body(column).arguments or {}))
     model.fit(history, window)
-    values = model.transform(pairs.sort("pair_id"))
-    if not isinstance(values, pl.DataFrame) or "pair_id" not in values.columns:
+    ordered = pairs.sort("pair_id")
+    return _as_frame(column, model.transform(ordered), ordered["pair_id"])
+
+
+def _as_frame(column: FeatureColumn, values: object, pair_ids: pl.Series) -> pl.DataFrame:
+    """Read what ``transform`` gave: arrays by name, or a frame; without ``pair_id`` in the order of the pairs."""
+    if isinstance(values, Mapping):
+        wrong = {str(name): len(of) for name, of in values.items() if len(of) != len(pair_ids)}
+        if wrong:
+            raise FeatureError(
+                f"{_where(column)} gave arrays of {wrong} values for {len(pair_ids)} pairs.",
+                expected="one value a pair, in the order of the pairs",
+            )
+        values = pl.DataFrame([pl.Series(str(name), of) for name, of in values.items()])
+    if not isinstance(values, pl.DataFrame):
         raise FeatureError(
-            f"{_where(column)} gave no pair_id.", expected="a DataFrame of pair_id and the columns"
+            f"{_where(column)} gave {type(values).__name__}.",
+            expected="a mapping of column names to arrays, or a polars DataFrame, one row a pair",
         )
-    return values
+    if "pair_id" in values.columns:
+        return values
+    if values.height != len(pair_ids):
+        raise FeatureError(
+            f"{_where(column)} gave {values.height} rows for {len(pair_ids)} pairs.",
+            expected="one row a pair in their order, or a column pair_id with each exactly once",
+        )
+    return values.with_columns(pair_ids)
 
 
 def _checked(values: pl.DataFrame, columns: Sequence[FeatureColumn], pairs: pl.DataFrame) -> pl.DataFrame:
     """Check columns, dtypes and that every pair has exactly one row; name the columns in full."""
     column = columns[0]
-    for one in columns:
-        output = _body(one).output
-        if output not in values.columns:
-            raise FeatureError(f"{_where(one)} did not give the column {output!r} that it declares.")
-        if values.schema[output] != one.dtype:
-            raise FeatureError(
-                f"{_where(one)} gave {output!r} as {values.schema[output]}.",
-                expected=f"{one.dtype}, as declared",
-            )
     if values.height != pairs.height or not values["pair_id"].sort().equals(pairs["pair_id"].sort()):
         raise FeatureError(
             f"{_where(column)} gave {values.height} rows for {pairs.height} pairs.",
             expected="each pair_id exactly once",
         )
-    return values.select("pair_id", *(one.finished(pl.col(_body(one).output)) for one in columns))
+    return values.select("pair_id", *(_cast(one, values) for one in columns))
+
+
+def _cast(column: FeatureColumn, values: pl.DataFrame) -> pl.Expr:
+    """Give a column its declared dtype and name; what it does not fit into without loss of meaning is refused."""
+    output = _body(column).output
+    if output not in values.columns:
+        raise FeatureError(f"{_where(column)} did not give the column {output!r} that it declares.")
+    given = values.schema[output]
+    if not _fits(given, column.dtype):
+        raise FeatureError(
+            f"{_where(column)} gave {output!r} as {given}.", expected=f"{column.dtype}, as declared"
+        )
+    value = pl.col(output).fill_nan(None) if given.is_float() else pl.col(output)
+    return column.finished(value)
+
+
+def _fits(given: pl.DataType, declared: pl.DataType) -> bool:
+    """Tell whether values are cast: numbers to floats, integers to integers; anything else must be as declared."""
+    if given.is_integer() or given == pl.Boolean:
+        return declared.is_float() or (declared.is_integer() and given.is_integer()) or given == declared
+    return given == declared or given == pl.Null or (given.is_float() and declared.is_float())
 
 
 def _where(column: FeatureColumn) -> str:

@@ -16,15 +16,28 @@ from features._declare.aggregates import (
 )
 from features._declare.decorators import Log, aggregate, aggregate_of, fitted, per_pair, table
 from features._declare.errors import FeatureError, MissingColumnError
-from features._declare.lookback import EVERYTHING, Lookback, horizon
-from features._declare.registry import REGISTRY, Declaration, DType, Key, Place, Range, Registry, Scope
+from features._declare.handle import Feature
+from features._declare.lookback import EVERYTHING, Lookback, horizon, last_n
+from features._declare.registry import (
+    REGISTRY,
+    Column,
+    Declaration,
+    DType,
+    Key,
+    Place,
+    Range,
+    Registry,
+    Scope,
+)
 
 __all__ = [
     "EVERYTHING",
     "REGISTRY",
     "Aggregate",
+    "Column",
     "DType",
     "Declaration",
+    "Feature",
     "FeatureError",
     "Key",
     "Log",
@@ -43,6 +56,7 @@ __all__ = [
     "horizon",
     "largest",
     "last",
+    "last_n",
     "mean",
     "per_pair",
     "raw",

@@ -10,13 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import overload
 
 import polars as pl
 
 from features._arithmetic import GRID, Operation, State, is_rowwise, spreads
 from features._declare.errors import FeatureError
-from features._declare.lookback import Lookback, as_lookback, last_rows
+from features._declare.lookback import Lookback, as_lookback
 
 
 @dataclass(frozen=True)
@@ -139,16 +138,15 @@ def first(x: pl.Expr) -> Aggregate:
     return _one("first", x)
 
 
-@overload
-def last(what: pl.Expr) -> Aggregate: ...
-@overload
-def last(what: int) -> Lookback: ...
-def last(what: pl.Expr | int) -> Aggregate | Lookback:
-    """Take the last non-null value by (clock, row); of a number: the lookback of the last so many rows of the key.
-
-    Null for a key without any value.
-    """
-    return last_rows(what) if isinstance(what, int) else _one("last", what)
+def last(x: pl.Expr) -> Aggregate:
+    """Last non-null value by (clock, row). Null for a key without any."""
+    if not isinstance(x, pl.Expr):
+        raise FeatureError(
+            f"last() was given {x!r}.",
+            expected="a column of the log, such as last(log.rating)",
+            todo="write the lookback of the last rows of a key as last_n(10)",
+        )
+    return _one("last", x)
 
 
 def decayed(x: pl.Expr, half_life: float | str | Lookback) -> Aggregate:

@@ -7,17 +7,32 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, overload
 
+import numpy.typing as npt
 import polars as pl
 
 from engine import did_you_mean
 from features._arithmetic import handed_out
 from features._declare.aggregates import Aggregate, raw
 from features._declare.errors import FeatureError, MissingColumnError
+from features._declare.handle import Body, Feature, as_key
 from features._declare.lookback import Lookback, as_lookback
-from features._declare.registry import REGISTRY, Declaration, DType, Key, Place, Range, Registry, Scope
+from features._declare.registry import (
+    REGISTRY,
+    Column,
+    Declaration,
+    DType,
+    Kind,
+    Place,
+    Range,
+    Registry,
+    Scope,
+)
 from validation import Window
 
-Body = TypeVar("Body", bound=Callable[..., Any])
+Bound = str | Feature[Any] | Sequence[str | Feature[Any]]
+
+
+Transformed = Mapping[str, npt.NDArray[Any]] | Mapping[str, pl.Series] | pl.DataFrame
 
 
 class Fittable(Protocol):
@@ -27,12 +42,16 @@ class Fittable(Protocol):
         """Learn from the history (sorted by clock and row)."""
         ...
 
-    def transform(self, pairs: pl.DataFrame) -> pl.DataFrame:
-        """Give ``pair_id`` and the declared columns for each pair. Row by row: other pairs must not matter."""
+    def transform(self, pairs: pl.DataFrame) -> Transformed:
+        """Give the declared columns for each pair, in the order of the pairs: arrays by name, or a frame.
+
+        Row by row: other pairs must not matter. Numbers are cast to the declared dtypes, and NaN is null. A frame with
+        ``pair_id`` may be in any order.
+        """
         ...
 
 
-Fitted = TypeVar("Fitted", bound=Fittable)
+Class = TypeVar("Class", bound=type[Fittable])
 
 
 class Log:
@@ -66,7 +85,7 @@ def aggregate(
     where: Callable[[Log], pl.Expr] | None = None,
     range: Range | None = None,
     registry: Registry = REGISTRY,
-) -> Callable[[Body], Body]:
+) -> Callable[[Body], Feature[Body]]:
     """Register a grid of columns: an aggregate of the history by each key and lookback.
 
     The function takes the ``log`` and returns an aggregate (``smoothed(log.like, strength=20)``), arithmetic
@@ -75,10 +94,11 @@ def aggregate(
 
     ``fill`` replaces null. ``dtype`` is Float32 unless the aggregate is a count (UInt32) or a value of a column.
     ``model_input=False``: a stepping stone for other features, not offered to models. ``where`` keeps rows before
-    anything else (and before ``last(n)`` counts them). ``range`` is what audits hold the values to, as
+    anything else (and before ``last_n(n)`` counts them). ``range`` is what audits hold the values to, as
     ``(low, high)``, both included, None for an open end; counts and rates of Booleans have theirs already.
     """
-    grid = [(_as_key(k), as_lookback(b)) for k in keys for b in lookbacks]
+    _refuse_text(keys, "keys")
+    grid = [(as_key(k), as_lookback(b)) for k in keys for b in lookbacks]
     return _register(
         "aggregate",
         registry,
@@ -94,30 +114,32 @@ def aggregate(
 
 
 @overload
-def per_pair(body: Body) -> Body: ...
+def per_pair(body: Body) -> Feature[Body]: ...
 @overload
 def per_pair(
     *,
     scope: Scope = "row",
-    each: Sequence[str | Sequence[str]] = (),
+    each: Sequence[Bound] = (),
     fill: float | str | None = None,
     dtype: DType | None = None,
     model_input: bool = True,
     range: Range | None = None,
     registry: Registry = REGISTRY,
-) -> Callable[[Body], Body]: ...
+) -> Callable[[Body], Feature[Body]]: ...
 def per_pair(
     body: Body | None = None,
     *,
     scope: Scope = "row",
-    each: Sequence[str | Sequence[str]] = (),
+    each: Sequence[Bound] = (),
     fill: float | str | None = None,
     dtype: DType | None = None,
     model_input: bool = True,
     range: Range | None = None,
     registry: Registry = REGISTRY,
-) -> Body | Callable[[Body], Body]:
+) -> Feature[Body] | Callable[[Body], Feature[Body]]:
     """Register an expression over the pairs; the parameters name the columns and features that it reads.
+
+    A parameter of another name says by its default what it reads: ``own: pl.Expr = like_rate["user_id"]``.
 
     Integers come as Int64, whatever their width. What else is read (``pl.col``), and Python functions, are refused.
 
@@ -126,7 +148,8 @@ def per_pair(
     ``each``: names bound to the first parameter one after another; columns are then named ``name__bound``. A tuple of
     names is bound to the first parameters; its first name is in the column's. ``range``: as for ``aggregate``.
     """
-    bound = tuple(_as_key(names) for names in each)
+    _refuse_text(each, "each")
+    bound = tuple(as_key(names) for names in each)
     options = {"scope": scope, "each": bound, "fill": fill, "dtype": dtype, "model_input": model_input}
     decorate = _register("per_pair", registry, {**options, "range": range})
     return decorate if body is None else decorate(body)
@@ -135,56 +158,48 @@ def per_pair(
 def table(
     *,
     key: str | Sequence[str],
-    columns: Mapping[str, DType],
+    columns: Mapping[str, DType | Column],
     needs: Sequence[str] = (),
-    meanings: Mapping[str, str] | None = None,
-    ranges: Mapping[str, Range] | None = None,
     fill: float | str | None = None,
     model_input: bool = True,
     registry: Registry = REGISTRY,
-) -> Callable[[Body], Body]:
+) -> Callable[[Body], Feature[Body]]:
     """Register a function ``(history, window) -> LazyFrame`` that gives the key and ``columns``, one row a key.
 
-    Columns are named ``column__key``. ``needs`` names the columns of the history that it reads: it gets those, the
-    clock and the row number; without it, all of them. ``meanings`` may say more of single columns than the docstring,
-    and ``ranges`` hold them to a range, as for ``aggregate``.
+    Columns are named ``column__key``; each is a dtype, or ``Column(dtype, meaning, range)``. ``needs`` names the
+    columns of the history that it reads: it gets those, the clock and the row number; without it, all of them.
     """
-    options = {"key": _as_key(key), "columns": dict(columns), "needs": tuple(needs), "fill": fill}
-    more = {"meanings": dict(meanings or {}), "ranges": dict(ranges or {}), "model_input": model_input}
-    return _register("table", registry, {**options, **more})
+    options = {"key": as_key(key), "columns": _as_columns(columns), "needs": _as_names(needs, "needs")}
+    return _register("table", registry, {**options, "fill": fill, "model_input": model_input})
 
 
 def fitted(
     *,
-    columns: Mapping[str, DType],
-    needs: Sequence[str] = (),
+    columns: Mapping[str, DType | Column],
+    needs: Sequence[str] | Callable[..., Sequence[str]] = (),
     variants: Mapping[str, Mapping[str, Any]] | None = None,
-    meanings: Mapping[str, str] | None = None,
-    ranges: Mapping[str, Range] | None = None,
     scope: Scope = "row",
     fill: float | str | None = None,
     model_input: bool = True,
     registry: Registry = REGISTRY,
-) -> Callable[[type[Fitted]], type[Fitted]]:
+) -> Callable[[Class], Feature[Class]]:
     """Register a class with ``fit(history, window)`` and ``transform(pairs)``, fitted once a window.
 
     ``variants`` maps a name to the arguments of the class: each variant is fitted by itself and its columns are named
-    ``column__variant``. ``needs`` names the columns of the history that it reads, as for ``table``; ``"{name}"`` in it
-    stands for the variant's argument of that name, and for all of them if it is a tuple of names. ``ranges``: as for
-    ``table``.
+    ``column__variant``. ``columns`` and ``needs``: as for ``table``; ``needs`` may be a function of the variant's
+    arguments.
     """
     options = {
-        "columns": dict(columns),
-        "needs": tuple(needs),
+        "columns": _as_columns(columns),
+        "needs": needs if callable(needs) else _as_names(needs, "needs"),
         "variants": dict(variants or {}),
         "scope": scope,
     }
-    more = {"meanings": dict(meanings or {}), "ranges": dict(ranges or {}), "fill": fill}
-    return _register("fitted", registry, {**options, **more, "model_input": model_input})
+    return _register("fitted", registry, {**options, "fill": fill, "model_input": model_input})
 
 
-def _register(kind: Any, registry: Registry, options: Mapping[str, Any]) -> Callable[[Body], Body]:
-    def decorate(body: Body) -> Body:
+def _register(kind: Kind, registry: Registry, options: Mapping[str, Any]) -> Callable[[Body], Feature[Body]]:
+    def decorate(body: Body) -> Feature[Body]:
         lines = (inspect.getdoc(body) or "").strip().splitlines()
         place = Place(Path(inspect.getsourcefile(body) or "?"), inspect.getsourcelines(body)[1])
         name = str(body.__name__)
@@ -195,30 +210,39 @@ def _register(kind: Any, registry: Registry, options: Mapping[str, Any]) -> Call
             )
         _check_ranges(name, place, options)
         feature = name.lower() if kind == "fitted" else name
-        registry.add(Declaration(feature, kind, body, place, lines[0], dict(options)))
-        return body
+        declaration = Declaration(feature, kind, body, place, lines[0], dict(options))
+        registry.add(declaration)
+        return Feature(declaration)
 
     return decorate
 
 
 def _check_ranges(name: str, place: Place, options: Mapping[str, Any]) -> None:
-    """Raise FeatureError for a range that no value can lie in, and for one of a column that is not declared."""
-    ranges = {**options.get("ranges", {}), **({"": options["range"]} if options.get("range") else {})}
-    for column, (low, high) in ranges.items():
+    """Raise FeatureError for a range that no value can lie in."""
+    ranges = [options.get("range"), *(column.range for column in options.get("columns", {}).values())]
+    for low, high in (span for span in ranges if span is not None):
         if low is not None and high is not None and not low <= high:
             raise FeatureError(
                 f"Feature {name!r} ({place}) has the range {low} to {high}.",
                 expected="the lower bound first",
             )
-        if column and column not in options["columns"]:
-            near = did_you_mean(column, options["columns"])
-            raise FeatureError(
-                f"Feature {name!r} ({place}) has a range of {column!r}, which is none of its columns.{near}"
-            )
 
 
-def _as_key(key: str | Sequence[str]) -> Key:
-    return (key,) if isinstance(key, str) else tuple(key)
+def _as_columns(columns: Mapping[str, DType | Column]) -> dict[str, Column]:
+    return {name: said if isinstance(said, Column) else Column(said) for name, said in columns.items()}
+
+
+def _as_names(names: Sequence[str], option: str) -> tuple[str, ...]:
+    _refuse_text(names, option)
+    return tuple(str(name) for name in names)
+
+
+def _refuse_text(names: Sequence[object], option: str) -> None:
+    """Raise FeatureError for a text where a list is wanted: it would be taken apart into its letters."""
+    if isinstance(names, str):
+        raise FeatureError(
+            f"{option}={names!r} is a text.", expected="a list", todo=f"write {option}=[{names!r}]"
+        )
 
 
 def aggregate_of(result: object, declaration: Declaration) -> Aggregate:

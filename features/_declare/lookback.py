@@ -42,10 +42,10 @@ def horizon(n: int) -> Lookback:
     return Lookback("horizon", _positive(n), f"h{n}")
 
 
-def last_rows(n: int) -> Lookback:
+def last_n(n: int) -> Lookback:
     """Look back over the last ``n`` rows of the key, ties on the clock broken by row number.
 
-    >>> last_rows(20).suffix
+    >>> last_n(20).suffix
     '__last20'
     """
     return Lookback("last", _positive(n), f"last{n}")
@@ -65,7 +65,7 @@ def as_lookback(value: str | Lookback | None) -> Lookback:
     if not match:
         raise FeatureError(
             f"{value!r} is not a lookback.",
-            expected="a duration such as '12h', '7d' or '4w', horizon(n), last(n) or None for everything",
+            expected="a duration such as '12h', '7d' or '4w', horizon(n), last_n(n) or None for everything",
         )
     return Lookback("span", _positive(int(match[1])) * _UNITS[match[2]] * MICROSECONDS, value)
 

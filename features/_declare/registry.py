@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
 import polars as pl
 
 from features._declare.errors import FeatureError
+from features._declare.lookback import Lookback
 
 Range = tuple[float | None, float | None]
+Kind = Literal["aggregate", "per_pair", "table", "fitted"]
 Scope = Literal["row", "user", "window"]
 Key = tuple[str, ...]
 DType = pl.DataType | type[pl.DataType]
@@ -30,20 +34,75 @@ class Place:
 
 
 @dataclass(frozen=True)
+class Column:
+    """What is said of one column of a ``@table`` or ``@fitted`` feature.
+
+    ``meaning``: of this column; without it, the first line of the docstring. ``range``: what audits hold the values to,
+    as ``(low, high)``, both included, None for an open end.
+    """
+
+    dtype: DType
+    meaning: str = ""
+    range: Range | None = None
+
+
+@dataclass(frozen=True)
 class Declaration:
-    """One decorated function or class, before it meets a competition."""
+    """One decorated function or class, before it meets a competition. ``options``: what the decorator was given."""
 
     name: str
-    kind: Literal["aggregate", "per_pair", "table", "fitted"]
+    kind: Kind
     body: Callable[..., Any]
     place: Place
     meaning: str
     options: Mapping[str, Any] = field(default_factory=dict)
 
+    def __reduce__(self) -> tuple[Callable[..., Declaration], tuple[Any, ...]]:
+        """Go to another process by name: the function stands behind the feature that its decorator returned."""
+        module, name = self.body.__module__, self.body.__name__
+        feature = getattr(sys.modules.get(module), name, None)
+        if module != "__main__" and getattr(feature, "declaration", None) is self:
+            return _declared, (module, name)
+        return Declaration, (self.name, self.kind, self.body, self.place, self.meaning, self.options)
+
     @property
     def parameters(self) -> tuple[str, ...]:
-        """Names of the body's parameters."""
-        return tuple(inspect.signature(self.body).parameters)
+        """What the body's parameters stand for: their defaults, which name columns, or else their own names."""
+        parameters = inspect.signature(self.body).parameters.values()
+        return tuple(p.name if p.default is p.empty else str(p.default) for p in parameters)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of all its columns, available in a competition or not."""
+        options = self.options
+        match self.kind:
+            case "aggregate":
+                return tuple(self.grid_name(key, lookback) for key, lookback in options["grid"])
+            case "per_pair":
+                return tuple(self.pair_name(bound) for bound in options["each"] or ((),))
+            case _:
+                return tuple(
+                    self.output_name(output, variant)
+                    for variant in options.get("variants") or ("",)
+                    for output in options["columns"]
+                )
+
+    def grid_name(self, key: Key, lookback: Lookback) -> str:
+        """Name the column of an aggregate: ``like_rate__user_id_x_source_id__h2``."""
+        return f"{self.name}__{'_x_'.join(key) or 'everything'}{lookback.suffix}"
+
+    def pair_name(self, bound: Sequence[str]) -> str:
+        """Name the column of a per-pair feature: the first of what is bound is part of it."""
+        return "__".join([self.name, *bound[:1]])
+
+    def output_name(self, output: str, variant: str = "") -> str:
+        """Name the column of a table or fitted feature: output, key and variant."""
+        return "__".join(part for part in (output, "_x_".join(self.options.get("key", ())), variant) if part)
+
+
+def _declared(module: str, name: str) -> Declaration:
+    found: Declaration = getattr(import_module(module), name).declaration
+    return found
 
 
 @dataclass

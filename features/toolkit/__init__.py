@@ -1,30 +1,65 @@
-"""What family files share: codes, signals, co-occurrence, vectors, weightings."""
+"""What family files share: codes, signals, co-occurrence, vectors, weightings, expressions."""
 
-from features.toolkit.codes import codes
+from features.toolkit.codes import chunks, codes
 from features.toolkit.cooccurrence import (
     HALF_LIFE,
+    Lists,
     Rows,
     Together,
     Values,
     go_together,
     later_rows,
+    lists_of,
     rows_of_user,
     rows_where,
     signal_rows,
 )
-from features.toolkit.signals import Residuals, reads_of, residuals
-from features.toolkit.vectors import ItemVectors, Vectors, as_vectors, item_vectors, lengths, unit
-from features.toolkit.warmth import NEEDS, STRENGTH, WarmRows, warm_rows
-from features.toolkit.weightings import K1, SMOOTHING, B, Positions, bm25, cosine, entries, log_lift, meetings
+from features.toolkit.expressions import is_positive, rank_within, share_watched, zscore_within
+from features.toolkit.signals import (
+    LIKES,
+    STRENGTH,
+    Residuals,
+    certain,
+    fond_of,
+    opinions,
+    reads_of,
+    residuals,
+    signal_matrix,
+)
+from features.toolkit.vectors import (
+    ItemVectors,
+    Vectors,
+    as_vectors,
+    cosines,
+    dots,
+    item_vectors,
+    lengths,
+    unit,
+    with_missing,
+)
+from features.toolkit.warmth import NEEDS, WarmRows, warm_rows
+from features.toolkit.weightings import (
+    K1,
+    SMOOTHING,
+    B,
+    Positions,
+    bm25,
+    entries,
+    log_lift,
+    meetings,
+    salton_cosine,
+)
 
 __all__ = [
-    "B",
     "HALF_LIFE",
     "K1",
+    "LIKES",
     "NEEDS",
     "SMOOTHING",
     "STRENGTH",
+    "B",
     "ItemVectors",
+    "Lists",
     "Positions",
     "Residuals",
     "Rows",
@@ -34,20 +69,33 @@ __all__ = [
     "WarmRows",
     "as_vectors",
     "bm25",
+    "certain",
+    "chunks",
     "codes",
-    "cosine",
+    "cosines",
+    "dots",
     "entries",
+    "fond_of",
     "go_together",
+    "is_positive",
     "item_vectors",
     "later_rows",
     "lengths",
+    "lists_of",
     "log_lift",
     "meetings",
+    "opinions",
+    "rank_within",
     "reads_of",
     "residuals",
     "rows_of_user",
     "rows_where",
+    "salton_cosine",
+    "share_watched",
+    "signal_matrix",
     "signal_rows",
     "unit",
     "warm_rows",
+    "with_missing",
+    "zscore_within",
 ]

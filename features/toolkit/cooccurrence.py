@@ -9,9 +9,8 @@ import numpy.typing as npt
 import polars as pl
 from scipy.sparse import csr_matrix, vstack
 
-from features import Window
-from features.factors import places
-from features.neighbours import chunks
+from features.toolkit.codes import chunks, places
+from validation import Window
 
 Values = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int32]
@@ -189,3 +188,35 @@ def _pairs_of(
 
 def _ends(counts: npt.NDArray[np.integer]) -> npt.NDArray[np.int64]:
     return np.concatenate([[0], np.cumsum(counts)])
+
+
+@dataclass(frozen=True)
+class Lists:
+    """A list of entities for each user: sparse (n_users + 1, n_entities + 1), the last of each without any.
+
+    ``cells`` counts the rows of an entity in the list; ``weight`` (n_cells,) is what they weigh; ``n_rows`` and
+    ``total_weight`` (n_users + 1,) are sums over the list.
+    """
+
+    users: pl.Series
+    cells: csr_matrix
+    weight: Values
+    n_rows: Values
+    total_weight: Values
+
+    @property
+    def n_entries(self) -> npt.NDArray[np.int64]:
+        """Number of entities in each user's list (n_users + 1,)."""
+        counts: npt.NDArray[np.int64] = np.diff(self.cells.indptr).astype(np.int64)
+        return counts
+
+
+def lists_of(rows: Rows, kept: npt.NDArray[np.bool_], weight: Values) -> Lists:
+    """Make the lists of the rows that are kept (n_rows,), each with its weight (n_rows,)."""
+    user, entity, weight = rows.user[kept], rows.entity[kept], weight[kept]
+    n_users, shape = len(rows.users) + 1, (len(rows.users) + 1, len(rows.entities) + 1)
+    counted, summed = (
+        csr_matrix((data, (user, entity)), shape=shape) for data in (np.ones(len(user)), weight)
+    )
+    n_rows, total = (np.bincount(user, data, minlength=n_users) for data in (None, np.abs(weight)))
+    return Lists(rows.users, counted, summed.data, n_rows.astype(np.float64), total.astype(np.float64))

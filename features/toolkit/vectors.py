@@ -1,4 +1,7 @@
-"""Content vectors of items as arrays: read from the history and from pairs, compared row by row."""
+"""Vectors: content vectors of items read from the history and from pairs, and vectors compared row by row.
+
+Products are taken row by row, not as one product of matrices, whose rounding depends on how many rows there are.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from features import FeatureError
+from features._declare import FeatureError
 
 Vectors = npt.NDArray[np.float64]
 
@@ -68,3 +71,22 @@ def unit(vectors: Vectors) -> npt.NDArray[np.float32]:
     """Rows of length 1 as Float32; zeros stay zeros."""
     length = lengths(vectors)[:, None]
     return np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0).astype(np.float32)
+
+
+def with_missing(vectors: Vectors) -> Vectors:
+    """Add a row of NaN behind the vectors: where unseen keys point to."""
+    return np.vstack([vectors, np.full((1, vectors.shape[1]), np.nan)])
+
+
+def dots(a: Vectors, b: Vectors) -> Vectors:
+    """Row-wise dot products of (n, n_factors) each: Float64 (n,), no matrix product, so other rows cannot matter."""
+    product: Vectors = (a * b).sum(axis=1)
+    return product
+
+
+def cosines(a: Vectors, b: Vectors) -> Vectors:
+    """Row-wise cosines, NaN where a vector is zero or missing."""
+    norms = np.sqrt(dots(a, a) * dots(b, b))
+    cosine = np.divide(dots(a, b), norms, out=np.full(len(norms), np.nan), where=norms > 1e-12)
+    clipped: Vectors = np.clip(cosine, -1.0, 1.0)
+    return clipped

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from features.factors import places
+from features.toolkit.codes import places
 from features.toolkit.cooccurrence import MAX_ROWS, Codes, Rows, Values, rows_of
 
 NEEDS = ("user_id", "item_id", "timespent", "duration", "like", "dislike")

@@ -15,10 +15,10 @@ SMOOTHING = 5.0  # pairs that are added to the observed and to the expected numb
 K1, B = 1.2, 0.75  # of BM25
 
 
-def cosine(together: Values, of_one: Values, of_other: Values) -> Values:
+def salton_cosine(together: Values, of_one: Values, of_other: Values) -> Values:
     """Salton's cosine of two entities, ``n_ij / sqrt(n_i n_j)`` (Deshpande and Karypis 2004, section 4.1).
 
-    >>> float(cosine(np.array([2.0]), np.array([4.0]), np.array([16.0]))[0])
+    >>> float(salton_cosine(np.array([2.0]), np.array([4.0]), np.array([16.0]))[0])
     0.25
     """
     weighed: Values = together / np.sqrt(of_one * of_other)

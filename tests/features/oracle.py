@@ -20,6 +20,7 @@ from features import (
     horizon,
     largest,
     last,
+    last_n,
     mean,
     raw,
     smallest,
@@ -174,7 +175,7 @@ CASES: dict[str, Case] = {
 }
 
 KEYS: tuple[tuple[str, ...], ...] = (("user_id",), ("device",), ("user_id", "device"), ())
-LOOKBACKS = {"": None, "__last2": last(2), "__h1": horizon(1), "__3h": "3h"}
+LOOKBACKS = {"": None, "__last2": last_n(2), "__h1": horizon(1), "__3h": "3h"}
 
 
 def looking_back(rows: Rows, key: tuple[str, ...], lookback: str) -> tuple[dict[Any, list[Row]], list[Row]]:

@@ -19,7 +19,7 @@ from features import (
     compute_window,
     count,
     decayed,
-    last,
+    last_n,
     smoothed,
 )
 from tests.features.oracle import (
@@ -92,7 +92,7 @@ def test_half_life_in_days_needs_a_time_clock(small: Callable[[ClockKind], Datas
     assert one_column(small("row"), lambda log: decayed(log.value, 500.0)).columns
 
 
-@pytest.mark.parametrize("half_life", [0, -1.0, math.inf, last(3), "7 days"])
+@pytest.mark.parametrize("half_life", [0, -1.0, math.inf, last_n(3), "7 days"])
 def test_what_is_no_half_life_is_refused(timed: Dataset, half_life: Any) -> None:
     with pytest.raises(FeatureError, match=r"half-life|not a lookback"):
         one_column(timed, lambda log: decayed(log.value, half_life))

@@ -16,6 +16,7 @@ import pytest
 from competitions import Dataset
 from engine import Settings, Store
 from features import (
+    Column,
     FeatureError,
     Log,
     Registry,
@@ -113,8 +114,8 @@ def test_wrong_ranges_are_refused() -> None:
         """A number."""
         return history
 
-    with pytest.raises(FeatureError, match="a range of 'sise', which is none of its columns"):
-        table(key="item_id", columns={"size": pl.Int64}, ranges={"sise": (0, 1)}, registry=registry)(vectors)
+    with pytest.raises(FeatureError, match="has the range 1 to 0"):
+        table(key="item_id", columns={"size": Column(pl.Int64, range=(1, 0))}, registry=registry)(vectors)
 
 
 def test_near_duplicate_names_the_one_it_repeats(timed: Dataset) -> None:
@@ -167,7 +168,7 @@ def test_audit_is_stored_and_judges_stored_values(timed: Dataset, folds: Folds, 
 
 
 def test_another_process_finds_the_stored_audit() -> None:
-    script = "from features._audit_stored import _code; print(_code())"
+    script = "from features._audit.audit import _code; print(_code())"
     ran = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == _audit_stored._code()
 

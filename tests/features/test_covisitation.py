@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from features.covisitation_watched import WATCHED, WatchedCovisits
 from hypothesis import given
 from hypothesis import strategies as st
 
 from features import Window, covisitation, covisitation_watched
 from features.covisitation import FADING, Covisits
-from features.covisitation_watched import WATCHED, WatchedCovisits
 from features.toolkit import HALF_LIFE, K1, SMOOTHING, STRENGTH, B, go_together, rows_of_user, signal_rows
 from features.toolkit import cooccurrence as cooccurrence
 from tests.features.feed_logs import assert_alone_as_in_bulk

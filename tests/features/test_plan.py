@@ -18,7 +18,7 @@ from features import (
     count,
     fitted,
     horizon,
-    last,
+    last_n,
     mean,
     per_pair,
     smoothed,
@@ -38,7 +38,7 @@ def catalogue(timed: Dataset) -> Catalogue:
         """Number of plays."""
         return count()
 
-    @aggregate(keys=["user_id", ("user_id", "kind")], lookbacks=[None, "4h", last(3)], registry=registry)
+    @aggregate(keys=["user_id", ("user_id", "kind")], lookbacks=[None, "4h", last_n(3)], registry=registry)
     def mean_stars(log: Log) -> object:
         """Mean of the stars."""
         return mean(log.stars)

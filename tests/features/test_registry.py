@@ -21,7 +21,7 @@ from features import (
     aggregate,
     bind_catalogue,
     count,
-    last,
+    last_n,
     per_pair,
 )
 from tests.features.planting import (
@@ -136,7 +136,7 @@ def test_the_meaning_is_the_first_line_of_the_docstring(timed: Dataset) -> None:
 
 def test_columns_are_named_by_feature_key_and_lookback(timed: Dataset) -> None:
     registry = one_aggregate(
-        lambda log: count(), ["user_id", ("user_id", "kind"), ()], lookbacks=["2h", last(5), None]
+        lambda log: count(), ["user_id", ("user_id", "kind"), ()], lookbacks=["2h", last_n(5), None]
     )
     assert list(bind_catalogue(timed, registry).columns) == [
         f"planted__{key}{lookback}"

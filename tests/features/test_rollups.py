@@ -14,7 +14,7 @@ from tests.features.tile_oracle import BLOCKS, KEYS, assert_like_plain_query, ca
 PAIRS = pairs_of(24)
 WINDOWS = [window_at(hour) for hour in (3, END)]
 MOST = 10**12
-# What is rolled up only where nothing of the key needs rows: first and last values, last(n) and plain aggregations.
+# What is rolled up only where nothing of the key needs rows: first and last values, last_n(n) and plain aggregations.
 PLAIN = ("first_", "last_", "n_notes", "middle", "liked_first", "liked_middle")
 TILED = [
     block.column(case)

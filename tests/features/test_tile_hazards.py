@@ -20,6 +20,7 @@ from features import (
     horizon,
     largest,
     last,
+    last_n,
     mean,
     smallest,
     std,
@@ -100,7 +101,7 @@ def test_an_aggregate_may_read_the_window(how: Callable[[pl.Expr], Aggregate]) -
         assert found.to_list() == pytest.approx(expected.to_list(), abs=1e-5, nan_ok=True)
 
 
-@pytest.mark.parametrize("lookback", [None, last(50)], ids=["all", "last"])
+@pytest.mark.parametrize("lookback", [None, last_n(50)], ids=["all", "last"])
 def test_a_plain_aggregation_may_read_the_window(lookback: Lookback | None) -> None:
     expected = by_user(ROWS, (END * HOUR - clock).median() / HOUR)
     body: Body = lambda log: (log.cutoff - log.clock).median() / HOUR  # noqa: E731

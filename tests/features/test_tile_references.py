@@ -14,7 +14,7 @@ from features import (
     Lookback,
     compute_window,
     compute_windows,
-    last,
+    last_n,
     std,
     total,
 )
@@ -37,7 +37,7 @@ def valued(rows: pl.DataFrame, ends: tuple[int, ...], body: Body, **options: obj
 
 @pytest.mark.parametrize(
     "lookback",
-    [last(60), None],
+    [last_n(60), None],
     ids=["last rows", "all"],
 )
 def test_a_column_that_begins_after_the_first_slice_has_its_spread(lookback: Lookback | None) -> None:

@@ -20,7 +20,7 @@ from features import (
     aggregate,
     bind_catalogue,
     horizon,
-    last,
+    last_n,
 )
 from tests.features.tile_cases import CASES, Case, Seen
 from tests.features.tile_logs import HOUR, rows_of, whole
@@ -38,7 +38,12 @@ KEYS: tuple[Key, ...] = (
     ("guest", "room"),
     ("user_id", "item_id"),
 )
-LOOKBACKS: dict[str, Lookback | str | None] = {"": None, "__3h": "3h", "__h1": horizon(1), "__last2": last(2)}
+LOOKBACKS: dict[str, Lookback | str | None] = {
+    "": None,
+    "__3h": "3h",
+    "__h1": horizon(1),
+    "__last2": last_n(2),
+}
 SPANS = {"__3h": 3 * HOUR, "__h1": 2 * HOUR}
 
 
