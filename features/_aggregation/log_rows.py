@@ -10,7 +10,7 @@ from threading import Lock
 import numpy as np
 import polars as pl
 
-from competitions import Dataset, LogSlice
+from competitions import Dataset, Partition
 from features._aggregation.grid import Grid
 from features._aggregation.keys import Lookup, make_lookup
 
@@ -34,7 +34,7 @@ class SliceReader:
     columns: frozenset[str]
     until: int
 
-    def rows(self, piece: LogSlice) -> pl.DataFrame:
+    def rows(self, piece: Partition) -> pl.DataFrame:
         """Collect the columns of a slice's rows before the clock, in the order of (clock, row)."""
         own = {*self.columns, *(one.key for one in self._attributes if one.names)}
         known = [name for name in piece.rows.collect_schema().names() if name in own]
@@ -51,7 +51,7 @@ class SliceReader:
         return tuple(Attributes.of(table, key, self.columns) for table, key in tables)
 
 
-def _collected(dataset: Dataset, piece: LogSlice, names: Sequence[str], until: int) -> pl.DataFrame:
+def _collected(dataset: Dataset, piece: Partition, names: Sequence[str], until: int) -> pl.DataFrame:
     """Collect some columns of a slice's rows before a clock.
 
     A clock that counts the rows of a partition one by one is counted and not read: it is the widest column.
@@ -65,7 +65,7 @@ def _collected(dataset: Dataset, piece: LogSlice, names: Sequence[str], until: i
     return pl.DataFrame([clock, *others.get_columns()]).select(names)
 
 
-def _before(piece: LogSlice, until: int) -> pl.LazyFrame:
+def _before(piece: Partition, until: int) -> pl.LazyFrame:
     rows = piece.rows
     if piece.last_clock is None or piece.last_clock >= until:
         rows = rows.filter(pl.col("clock") < until)
@@ -129,7 +129,7 @@ class Piece:
     Groups ask in several threads.
     """
 
-    def __init__(self, piece: LogSlice, reader: SliceReader) -> None:
+    def __init__(self, piece: Partition, reader: SliceReader) -> None:
         self.slice, self._reader = piece, reader
         self._lock = Lock()
         self._rows: pl.DataFrame | None = None
@@ -148,9 +148,9 @@ class Piece:
         return self.rows.height if self.slice.n_rows is None else self.slice.n_rows
 
 
-def together(slices: Iterable[LogSlice]) -> Iterator[list[LogSlice]]:
+def together(slices: Iterable[Partition]) -> Iterator[list[Partition]]:
     """Put slices together that come one after the other and have no more rows than TOGETHER."""
-    together: list[LogSlice] = []
+    together: list[Partition] = []
     for piece in slices:
         if together and sum(s.n_rows or TOGETHER for s in [*together, piece]) > TOGETHER:
             yield together

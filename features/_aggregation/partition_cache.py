@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from competitions import Dataset, LogSlice
+from competitions import Dataset, Partition
 from engine import Json, Recipe, Store, digest_json
 from features._aggregation.finish import SAFE
 from features._aggregation.grid import Grid
@@ -112,7 +112,7 @@ class PartNames:
     ``before`` of the methods: what was known of the log before the partition.
     """
 
-    piece: LogSlice
+    piece: Partition
     partials: Partials
     grid: Grid
     first_cell: int
@@ -207,13 +207,13 @@ class Kept:
         """Where parts are found."""
         return self.writer.store
 
-    def is_for(self, piece: LogSlice, group: Group) -> bool:
+    def is_for(self, piece: Partition, group: Group) -> bool:
         """Tell whether parts of the group in this partition may be kept, if they are few."""
         large = bool(piece.digest) and (piece.n_rows or 0) >= ROWS
         return large and bool(group.merged) and not group.tails and not group.direct
 
     def names(
-        self, piece: LogSlice, partials: Partials, first_cell: int, *, is_narrowed: bool = False
+        self, piece: Partition, partials: Partials, first_cell: int, *, is_narrowed: bool = False
     ) -> PartNames:
         """Name the parts of a group in a partition, from a cell on: of all keys, or of those of the pairs."""
         return PartNames(piece, partials, self.grid, first_cell, self.attributes, is_narrowed)
