@@ -16,7 +16,7 @@ from features._declare.aggregates import (
 )
 from features._declare.decorators import Log, aggregate, aggregate_of, fitted, per_pair, table
 from features._declare.errors import FeatureError, MissingColumnError
-from features._declare.handle import Feature
+from features._declare.handle import Feature, column_of
 from features._declare.lookback import EVERYTHING, Lookback, horizon, last_n
 from features._declare.registry import (
     REGISTRY,
@@ -49,6 +49,7 @@ __all__ = [
     "Scope",
     "aggregate",
     "aggregate_of",
+    "column_of",
     "count",
     "decayed",
     "first",

@@ -101,3 +101,12 @@ class Feature(Generic[Body]):
                 expected="a subscript that says which: " + ", ".join(self.declaration.names),
             )
         return self.declaration.names[0]
+
+
+def column_of(feature: object, output: str, *, variant: str = "") -> Any:
+    """Name a column of a fitted feature: type checkers do not see that its class became a ``Feature``."""
+    if not isinstance(feature, Feature):
+        raise FeatureError(
+            f"{feature!r} is no feature.", expected="what a decorator such as @fitted returned"
+        )
+    return feature.column(output, variant=variant)
