@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import re
 from pathlib import Path
 
 import pytest
@@ -91,3 +92,131 @@ def test_no_pickle_on_disk() -> None:
 
 def test_tests_have_no_init_files() -> None:
     assert list((ROOT / "tests").rglob("__init__.py")) == []
+
+
+FLOORS = 10  # of the longest chain of imports
+PACKAGES, ENTRIES = 10, 45  # of features/
+
+
+def packages() -> list[Path]:
+    """Folders with a face within the rooms."""
+    return sorted(face.parent for room in ROOMS for face in (ROOT / room).glob("*/__init__.py"))
+
+
+def package_of(module: str) -> str | None:
+    """The package that a module lies in or is the face of: ``features._audit.drift`` -> ``features._audit``."""
+    name = ".".join(module.split(".")[:2])
+    return name if (ROOT / name.replace(".", "/") / "__init__.py").is_file() else None
+
+
+def module_of(file: Path) -> str:
+    name = ".".join(file.relative_to(ROOT).with_suffix("").parts)
+    return name.removesuffix(".__init__")
+
+
+def modules_imported(file: Path) -> set[str]:
+    """Modules of the repository that a file imports; ``from package import module`` is one of the module."""
+    found = set()
+    for module, names in imported(file):
+        for name in (f"{module}.{n}" for n in names):
+            path = ROOT / name.replace(".", "/")
+            found.add(name if path.with_suffix(".py").is_file() or path.is_dir() else module)
+        if not names:
+            found.add(module)
+    return {m for m in found if m.split(".")[0] in ROOMS}
+
+
+def longest_chain(graph: dict[str, set[str]]) -> list[str]:
+    """The longest chain of imports; a circle is an AssertionError."""
+    known: dict[str, list[str]] = {}
+
+    def below(node: str, above: tuple[str, ...]) -> list[str]:
+        assert node not in above, f"imports go in a circle: {' -> '.join((*above, node))}"
+        if node not in known:
+            chains = [below(other, (*above, node)) for other in sorted(graph.get(node, ()))]
+            known[node] = [node, *max(chains, key=len, default=[])]
+        return known[node]
+
+    return max((below(node, ()) for node in sorted(graph)), key=len)
+
+
+def face_names(room: str) -> dict[str, str]:
+    """Names of a room's face, and the module that each comes from."""
+    return {name: m for m, names in imported(ROOT / room / "__init__.py") for name in names}
+
+
+def place_in_features(module: str) -> str:
+    """The entry of ``features/`` that a module belongs to: a family, a package, the commands."""
+    return ".".join(module.split(".")[:2])
+
+
+def test_features_have_few_floors_from_entry_to_entry() -> None:
+    """Entries of features/ are families and packages; what a file takes from the room's face is of the package below."""
+    face = face_names("features")
+    graph: dict[str, set[str]] = {}
+    for file in files_of("features"):
+        own = place_in_features(module_of(file))
+        if own == "features":
+            continue
+        taken = {face[n] for m, names in imported(file) if m == "features" for n in names if n in face}
+        others = {m for m in modules_imported(file) if m.startswith("features.")} | taken
+        places = {place_in_features(m) for m in others if m.startswith("features.")}
+        graph.setdefault(own, set()).update(places - {own})
+    chain = longest_chain(graph)
+    assert len(chain) <= FLOORS, chain
+
+
+@pytest.mark.parametrize("package", packages(), ids=module_of)
+def test_packages_have_few_floors_inside(package: Path) -> None:
+    name = module_of(package / "__init__.py")
+    files = [file for file in package.glob("*.py") if file.name != "__init__.py"]
+    graph = {module_of(f): {m for m in modules_imported(f) if m.startswith(f"{name}.")} for f in files}
+    chain = longest_chain(graph)
+    assert len(chain) <= FLOORS, chain
+
+
+def test_features_hold_families_and_a_few_packages() -> None:
+    names = [e.name for e in (ROOT / "features").iterdir() if e.name != "__pycache__" and e.suffix != ".pyc"]
+    assert [
+        name for name in names if name.startswith("_") and name.endswith(".py") and "__" not in name
+    ] == []
+    assert sum(place.parent.name == "features" for place in packages()) <= PACKAGES
+    assert len(names) <= ENTRIES
+
+
+@pytest.mark.parametrize("package", packages(), ids=module_of)
+def test_a_package_is_entered_by_its_face(package: Path) -> None:
+    """From outside nothing is imported but through the package's ``__init__``, and inside there is no underscore."""
+    name = module_of(package / "__init__.py")
+    places = [ROOT / folder for folder in (*ROOMS, "tests", "benchmarks")]
+    files = [f for place in places for f in place.rglob("*.py") if package not in f.parents]
+    past = [
+        (str(f.relative_to(ROOT)), m) for f in files for m in modules_imported(f) if m.startswith(f"{name}.")
+    ]
+    assert past == []
+    assert [f.name for f in package.rglob("*.py") if f.name.startswith("_") and "__" not in f.name] == []
+
+
+def user_facing() -> list[Path]:
+    """Files that users read and add: plain ones of the rooms that have them."""
+    rooms = ("competitions", "validation", "features", "models", "stacking")
+    return [f for room in rooms for f in sorted((ROOT / room).glob("[a-z]*.py"))]
+
+
+@pytest.mark.parametrize("file", user_facing(), ids=module_of)
+def test_files_that_users_copy_import_nothing_private(file: Path) -> None:
+    private = [m for m in modules_imported(file) if any(step.startswith("_") for step in m.split("."))]
+    assert private == []
+
+
+def test_examples_of_the_documents_import_nothing_private() -> None:
+    code = [
+        block
+        for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+        for block in re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.S)
+    ]
+    lines = [
+        line for block in code for line in block.splitlines() if re.match(r"\s*(from|import) .*\b_\w", line)
+    ]
+    assert code
+    assert lines == []
