@@ -1,14 +1,21 @@
 """Clock windows, folds, metrics, significance, drift, and the cross-validation report."""
 
-from validation._alarms import training_alarms
 from validation._bootstrap import MIN_USERS, Difference, paired_bootstrap
-from validation._bundle import CvBundle
-from validation._chart import Chart, color_of, colors_of, finish_chart, number_of
 from validation._drift import SingleFeatureScore, psi, single_feature_score
 from validation._evaluate import evaluate, evaluate_by_group
 from validation._metric import GroupValues, MetricFunction, get_metric, metric, metrics
-from validation._page import render_page
-from validation._report import Report, build_report
+from validation._report import (
+    Chart,
+    CvBundle,
+    Report,
+    build_report,
+    color_of,
+    colors_of,
+    finish_chart,
+    number_of,
+    render_page,
+    training_alarms,
+)
 from validation._windows import Fold, Folds, Window, is_test, plan_folds, window_pairs, window_relevance
 from validation.hit_rate_at_k import hit_rate_at_k
 from validation.log_loss import log_loss

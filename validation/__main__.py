@@ -11,10 +11,8 @@ from rich.text import Text
 from competitions import open_dataset
 from engine import Settings, Store, StoreError, out, room_app, run_room, settings_of, write_atomically
 from validation import CvBundle, build_report, metrics, plan_folds
-from validation._html import report_html
 from validation._plan import plan_tables
-from validation._report_audit import read_audit_report
-from validation._terminal import show_report
+from validation._report import read_audit_report, report_html, show_report
 
 app = room_app("Windows, folds, metrics, and the report of the stored cross-validation.")
 

@@ -15,8 +15,7 @@ from competitions import Dataset
 from engine import Recipe, Store
 from tests.validation.conftest import EVIL
 from validation import CvBundle, build_report
-from validation._html import report_html
-from validation._report_audit import AuditReport, read_audit_report
+from validation._report import AuditReport, read_audit_report, report_html
 
 MakeBundle = Callable[..., CvBundle]
 RunReport = Callable[..., tuple[str, Path]]

@@ -13,13 +13,13 @@ import vl_convert
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from validation._chart import Chart
+from validation._report.chart import Chart
 
 _HERE = Path(__file__).parent
 
 
 def render_page(template: Path, charts: Mapping[str, Chart], values: Mapping[str, object]) -> str:
-    """Fill a template that extends ``_page.html.jinja``: one file that needs no network.
+    """Fill a template that extends ``skeleton.html.jinja``: one file that needs no network.
 
     Text in ``values`` is escaped by the template; the charts get it as JSON in which no ``<`` is left.
     """
@@ -39,8 +39,8 @@ def _parts(charts: Mapping[str, Chart]) -> dict[str, object]:
     return {
         "charts": charts,
         "specs": _script_json({name: chart.spec for name, chart in charts.items()}),
-        "style": Markup((_HERE / "_report.css").read_text(encoding="utf-8")),
-        "script": Markup((_HERE / "_report.js").read_text(encoding="utf-8")),
+        "style": Markup((_HERE / "page.css").read_text(encoding="utf-8")),
+        "script": Markup((_HERE / "page.js").read_text(encoding="utf-8")),
         "runtime": _runtime(),
     }
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import polars as pl
 
-from validation._bundle import CvBundle
+from validation._report.bundle import CvBundle
 
 FAR_BELOW = 0.5  # of the median of the siblings
 MIN_FITS = 3  # that are compared, the fit itself among them: of two it cannot be told which one is odd

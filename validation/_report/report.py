@@ -10,16 +10,16 @@ import polars as pl
 
 from competitions import Dataset, Metric
 from engine import ConfigError, DataError
-from validation._alarms import training_alarms
 from validation._bootstrap import Difference
-from validation._bundle import CvBundle
 from validation._evaluate import evaluate
-from validation._report_audit import AuditReport, audit_alarms, audit_caveats
-from validation._report_choice import choice_reason
-from validation._report_compare import compare
-from validation._report_facts import Fact, caveats, facts, metric_of, metric_text
-from validation._report_features import feature_table, mean_importance
-from validation._report_segments import segment_scores
+from validation._report.alarms import training_alarms
+from validation._report.audit import AuditReport, audit_alarms, audit_caveats
+from validation._report.bundle import CvBundle
+from validation._report.choice import choice_reason
+from validation._report.compare import compare
+from validation._report.facts import Fact, caveats, facts, metric_of, metric_text
+from validation._report.features import feature_table, mean_importance
+from validation._report.segments import segment_scores
 
 SCORES = {
     "name": pl.String,

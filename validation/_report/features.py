@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from validation._bundle import CvBundle
+from validation._report.bundle import CvBundle
 
 DRIFT_LIMIT = 0.2
 """PSI above which a feature is flagged. By the usual reading, below 0.1 is stable and above 0.2 is a real shift."""

@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from validation._report import Report
-from validation._report_audit import AuditReport
-from validation._report_features import DRIFT_LIMIT
+from validation._report.audit import AuditReport
+from validation._report.features import DRIFT_LIMIT
+from validation._report.report import Report
 
 _VERDICT_STYLE = {"better": "green", "worse": "red", "no clear difference": "dim", "best single": "yellow"}
 

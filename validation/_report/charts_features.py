@@ -5,7 +5,7 @@ from __future__ import annotations
 import altair as alt
 import polars as pl
 
-from validation._chart import (
+from validation._report.chart import (
     BLUE,
     GREEN,
     GREY,
@@ -18,7 +18,7 @@ from validation._chart import (
     finish_chart,
     number_of,
 )
-from validation._report_features import DRIFT_LIMIT
+from validation._report.features import DRIFT_LIMIT
 
 _DRIFT = {"drifts": RED, "stable": GREY}
 _PARTS = {"train": BLUE, "eval": ORANGE, "test": GREEN}

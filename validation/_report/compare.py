@@ -8,8 +8,8 @@ import polars as pl
 
 from competitions import Metric
 from validation._bootstrap import Difference, paired_bootstrap
-from validation._bundle import CvBundle
 from validation._metric import get_metric
+from validation._report.bundle import CvBundle
 
 _MIN_ANEW, _MAX_ANEW, _ROWS_ANEW = 50, 200, 100_000_000
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from competitions import Dataset, Metric
-from validation._bundle import CvBundle
+from validation._report.bundle import CvBundle
 
 _FIRST = ("competition", "created", "seed", "clock", "folds")
 _ELSEWHERE = ("metric", "settings", "cv", "chosen_because", "differences_to_baseline", "not_scored")

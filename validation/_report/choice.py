@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from validation._bundle import CvBundle
+from validation._report.bundle import CvBundle
 
 
 def choice_reason(bundle: CvBundle) -> str:

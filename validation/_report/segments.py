@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import polars as pl
 
 from competitions import Dataset, Metric
-from validation._bundle import CvBundle
 from validation._evaluate import evaluate
+from validation._report.bundle import CvBundle
 
 _LENGTHS = (1, 10, 30, 100, 300, 1000)
 _LENGTH_BANDS = ("0 (cold)", "1–9", "10–29", "30–99", "100–299", "300–999", "1,000 and more")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import altair as alt
 import polars as pl
 
-from validation._chart import (
+from validation._report.chart import (
     BLUE,
     GREEN,
     GREY,
@@ -19,9 +19,9 @@ from validation._chart import (
     finish_chart,
     number_of,
 )
-from validation._charts_features import feature_charts
-from validation._report import Report
-from validation._report_segments import CHARTED
+from validation._report.charts_features import feature_charts
+from validation._report.report import Report
+from validation._report.segments import CHARTED
 
 _ROLES = {"chosen": BLUE, "best single": ORANGE, "other": GREY}
 _VERDICTS = {"better": GREEN, "no clear difference": GREY, "worse": RED}

@@ -9,11 +9,11 @@ from typing import Any
 
 import polars as pl
 
-from validation._charts import contenders, report_charts
-from validation._page import render_page
-from validation._report import Report
-from validation._report_features import DRIFT_LIMIT
-from validation._report_segments import CHARTED
+from validation._report.charts import contenders, report_charts
+from validation._report.features import DRIFT_LIMIT
+from validation._report.page import render_page
+from validation._report.report import Report
+from validation._report.segments import CHARTED
 
 _N_SHOWN = 20
 Row = Mapping[str, Any]
@@ -46,7 +46,7 @@ def report_html(report: Report) -> str:
         "n_shown": _N_SHOWN,
         "settings": json.dumps(report.settings, indent=2, ensure_ascii=False, default=str),
     }
-    return render_page(Path(__file__).parent / "_report.html.jinja", report_charts(report), values)
+    return render_page(Path(__file__).parent / "report.html.jinja", report_charts(report), values)
 
 
 def _fold_values(report: Report) -> dict[str, dict[str, float | None]]:
