@@ -171,7 +171,7 @@ def _check_policy(function: Callable[..., object], policy: Mapping[str, Any]) ->
 @cache
 def _policy_types(function: Callable[..., object]) -> Mapping[str, TypeAdapter[Any]]:
     """Policy keys of a metric and what checks their values; an unannotated parameter takes anything."""
-    hints = get_type_hints(function)
+    hints = get_type_hints(function, include_extras=True)
     parameters = inspect.signature(function).parameters.values()
     return {p.name: TypeAdapter(hints.get(p.name, Any)) for p in parameters if p.kind is p.KEYWORD_ONLY}
 
