@@ -65,9 +65,9 @@ class MetricFunction:
     compute
         ``compute(group, relevance, score, **policy) -> GroupValues``.
     scope
-        ``group``: the overall value is the weighted mean of the groups' values. ``pooled``: all rows are one group,
-        and its value is the (power) mean of the parts' values, weighted by their rows, however it is cut into
-        parts. ``whole``: all rows are one group and nothing less gives the value.
+        ``group``: the overall value is the weighted mean of the groups' values. ``pooled``: all rows are one group.
+        However they are cut into groups, its value is the (power) mean of the groups' values, weighted by their rows.
+        ``whole``: all rows are one group and nothing less gives the value.
     power
         2 for a root mean square, else 1: ``overall = (sum(w * v**power) / sum(w)) ** (1 / power)``.
     """
@@ -125,7 +125,7 @@ def metric(
 
 def metrics() -> Mapping[str, MetricFunction]:
     """Every metric by name: those of all files of this room that do not start with an underscore."""
-    _import_metric_files()
+    _import_metric_files(tuple(import_module("validation").__path__))
     return dict(sorted(_registry.items()))
 
 
@@ -142,9 +142,8 @@ def get_metric(name: str) -> MetricFunction:
 
 
 @cache
-def _import_metric_files() -> None:
-    package = import_module(__package__ or "validation")
-    import_plain_files(package.__path__, package.__name__)
+def _import_metric_files(folders: tuple[str, ...]) -> None:
+    import_plain_files(folders, "validation")
 
 
 def _check_policy(function: Callable[..., object], policy: Mapping[str, Any]) -> None:
