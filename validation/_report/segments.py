@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import polars as pl
 
@@ -21,7 +22,7 @@ _MIX = "Class mix (share of the user's pairs with the highest relevance)"
 CHARTED = (_USERS, _ITEMS, _MIX)
 """Segmentations worth a chart: the bands of cold and warm keys are among them."""
 
-SEGMENTS = {
+_SCHEMA = {
     "segment": pl.String,
     "band": pl.String,
     "position": pl.Int64,
@@ -33,7 +34,7 @@ SEGMENTS = {
 
 
 @dataclass(frozen=True)
-class Segmentation:
+class _Cut:
     """One way to cut the pairs: the column that holds the number of the band, and the bands' names in order."""
 
     title: str
@@ -41,12 +42,12 @@ class Segmentation:
     bands: tuple[str, ...]
 
 
-_SEGMENTATIONS = (
-    Segmentation(_USERS, "_user_band", _LENGTH_BANDS),
-    Segmentation(_ITEMS, "_item_band", _LENGTH_BANDS),
-    Segmentation("Cold and warm users", "_user_warm", ("cold user", "warm user")),
-    Segmentation("Cold and warm items", "_item_warm", ("cold item", "warm item")),
-    Segmentation(_MIX, "_mix_band", _MIX_BANDS),
+_CUTS = (
+    _Cut(_USERS, "_user_band", _LENGTH_BANDS),
+    _Cut(_ITEMS, "_item_band", _LENGTH_BANDS),
+    _Cut("Cold and warm users", "_user_warm", ("cold user", "warm user")),
+    _Cut("Cold and warm items", "_item_warm", ("cold item", "warm item")),
+    _Cut(_MIX, "_mix_band", _MIX_BANDS),
 )
 
 
@@ -66,17 +67,35 @@ def segment_scores(bundle: CvBundle, dataset: Dataset, metric: Metric, names: Se
     pairs = _with_bands(bundle.oof, dataset)
     group = ("window", dataset.competition.user)
     rows = []
-    for cut in _SEGMENTATIONS:
+    for cut in _CUTS:
         for position, band in enumerate(cut.bands):
-            part = pairs.filter(pl.col(cut.column) == position)
-            if part.is_empty():
+            inside = pairs.filter(pl.col(cut.column) == position)
+            if inside.is_empty():
                 continue
-            n_groups = part.select(pl.struct(group).n_unique()).item()
+            counts = (inside.height, inside.select(pl.struct(group).n_unique()).item())
             rows += [
-                (cut.title, band, position, name, _value(metric, part, group, name), part.height, n_groups)
+                (cut.title, band, position, name, _value(metric, inside, group, name), *counts)
                 for name in names
             ]
-    return pl.DataFrame(rows, schema=SEGMENTS, orient="row")
+    return pl.DataFrame(rows, schema=_SCHEMA, orient="row")
+
+
+def bands_of_segments(
+    segments: pl.DataFrame, best: Callable[[Sequence[float]], float] = max
+) -> dict[str, list[dict[str, Any]]]:
+    """Rows to show of each segment: ``band``, ``n_pairs``, ``n_groups``, ``values`` by name, and the ``best`` of them.
+
+    ``best`` is None where fewer than two names have a value.
+    """
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    for row in segments.to_dicts():
+        bands = found.setdefault(row["segment"], {})
+        bands.setdefault(row["band"], {**row, "values": {}})["values"][row["name"]] = row["value"]
+    for bands in found.values():
+        for band in bands.values():
+            known = [value for value in band["values"].values() if value is not None]
+            band["best"] = best(known) if len(known) > 1 else None
+    return {title: list(bands.values()) for title, bands in found.items()}
 
 
 def _with_bands(oof: pl.DataFrame, dataset: Dataset) -> pl.DataFrame:
@@ -100,7 +119,7 @@ def _with_bands(oof: pl.DataFrame, dataset: Dataset) -> pl.DataFrame:
 
 def _history_lengths(dataset: Dataset, key: str, cutoffs: Sequence[int], name: str) -> pl.DataFrame:
     """Rows of each key before each cutoff: ``window`` Int64, the key, the count. Absent = none."""
-    parts = [
+    lengths = [
         dataset.log.filter(pl.col("clock") < cutoff)
         .group_by(key)
         .agg(pl.len().alias(name))
@@ -108,7 +127,7 @@ def _history_lengths(dataset: Dataset, key: str, cutoffs: Sequence[int], name: s
         .collect(engine="streaming")
         for cutoff in cutoffs
     ]
-    return pl.concat(parts)
+    return pl.concat(lengths)
 
 
 def _band(count: pl.Expr) -> pl.Expr:
@@ -130,8 +149,8 @@ def _mix_band(share: pl.Expr) -> pl.Expr:
     )
 
 
-def _value(metric: Metric, part: pl.DataFrame, group: tuple[str, ...], name: str) -> float | None:
-    scored = part.filter(pl.col(name).is_not_null())
+def _value(metric: Metric, pairs: pl.DataFrame, group: tuple[str, ...], name: str) -> float | None:
+    scored = pairs.filter(pl.col(name).is_not_null())
     if scored.is_empty():
         return None
     value = evaluate(metric, scored, group=group, score=name)
