@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, wraps
 from importlib import import_module
-from typing import Any, Concatenate, Literal, ParamSpec, get_args, get_origin, get_type_hints
+from typing import Any, Concatenate, Literal, ParamSpec, get_type_hints
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -160,10 +161,10 @@ def _check_policy(function: Callable[..., object], policy: Mapping[str, Any]) ->
         try:
             known[key].validate_python(value, strict=True)
         except ValidationError as wrong:
-            near = did_you_mean(value, _choices(function, key)) if isinstance(value, str) else ""
+            expected = wrong.errors()[0]["msg"].removeprefix("Input should be ")
+            near = did_you_mean(value, re.findall(r"'(\w+)'", expected)) if isinstance(value, str) else ""
             raise ConfigError(
-                f"Metric {function.__name__} cannot take {key}={value!r}.{near}",
-                expected=wrong.errors()[0]["msg"].removeprefix("Input should be "),
+                f"Metric {function.__name__} cannot take {key}={value!r}.{near}", expected=expected
             ) from wrong
 
 
@@ -173,12 +174,6 @@ def _policy_types(function: Callable[..., object]) -> Mapping[str, TypeAdapter[A
     hints = get_type_hints(function, include_extras=True)
     parameters = inspect.signature(function).parameters.values()
     return {p.name: TypeAdapter(hints.get(p.name, Any)) for p in parameters if p.kind is p.KEYWORD_ONLY}
-
-
-def _choices(function: Callable[..., object], key: str) -> list[str]:
-    """Return the texts that a ``Literal`` parameter allows; none for other parameters."""
-    hint = get_type_hints(function).get(key)
-    return [c for c in get_args(hint) if isinstance(c, str)] if get_origin(hint) is Literal else []
 
 
 def _without_uncounted(found: GroupValues) -> GroupValues:

@@ -48,13 +48,8 @@ def report_charts(report: Report) -> dict[str, Chart]:
 
 
 def _scores(report: Report) -> Chart:
-    role = (
-        pl.when("is_chosen")
-        .then(pl.lit("chosen"))
-        .when("is_best_single")
-        .then(pl.lit("best single"))
-        .otherwise(pl.lit("other"))
-    )
+    single = pl.when("is_best_single").then(pl.lit("best single"))
+    role = pl.coalesce(pl.when("is_chosen").then(pl.lit("chosen")), single, pl.lit("other"))
     means = report.scores.with_columns(role=role).drop_nulls("mean")
     folds = report.fold_scores.join(
         means.select("name", "role", "mean"), on="name", validate="m:1"

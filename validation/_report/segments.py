@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
@@ -33,22 +32,23 @@ _SCHEMA = {
 }
 
 
-@dataclass(frozen=True)
-class _Cut:
-    """One way to cut the pairs: the column that holds the number of the band, and the bands' names in order."""
-
-    title: str
-    column: str
-    bands: tuple[str, ...]
+def _n_true(*conditions: pl.Expr) -> pl.Expr:
+    return pl.sum_horizontal([condition.cast(pl.Int32) for condition in conditions])
 
 
-_CUTS = (
-    _Cut(_USERS, "_user_band", _LENGTH_BANDS),
-    _Cut(_ITEMS, "_item_band", _LENGTH_BANDS),
-    _Cut("Cold and warm users", "_user_warm", ("cold user", "warm user")),
-    _Cut("Cold and warm items", "_item_warm", ("cold item", "warm item")),
-    _Cut(_MIX, "_mix_band", _MIX_BANDS),
+_USER_ROWS, _ITEM_ROWS, _SHARE = (
+    pl.col("_user_rows").fill_null(0),
+    pl.col("_item_rows").fill_null(0),
+    pl.col("_share"),
 )
+_SEGMENTATIONS = (
+    (_USERS, _LENGTH_BANDS, _n_true(*(limit <= _USER_ROWS for limit in _LENGTHS))),
+    (_ITEMS, _LENGTH_BANDS, _n_true(*(limit <= _ITEM_ROWS for limit in _LENGTHS))),
+    ("Cold and warm users", ("cold user", "warm user"), _n_true(_USER_ROWS > 0)),
+    ("Cold and warm items", ("cold item", "warm item"), _n_true(_ITEM_ROWS > 0)),
+    (_MIX, _MIX_BANDS, _n_true(_SHARE > 0, _SHARE > 1 / 3, _SHARE > 2 / 3, _SHARE == 1)),
+)
+"""Ways to cut the pairs: title, the bands' names in order, and the number of a pair's band."""
 
 
 def segment_scores(bundle: CvBundle, dataset: Dataset, metric: Metric, names: Sequence[str]) -> pl.DataFrame:
@@ -64,18 +64,17 @@ def segment_scores(bundle: CvBundle, dataset: Dataset, metric: Metric, names: Se
         ``segment``, ``band``, ``position`` (order of the band), ``name``, ``value`` (null: not scored, or no group
         of the band counts), ``n_pairs``, ``n_groups`` (window, user). Empty bands are left out.
     """
-    pairs = _with_bands(bundle.oof, dataset)
+    pairs = _with_lengths(bundle.oof, dataset)
     group = ("window", dataset.competition.user)
     rows = []
-    for cut in _CUTS:
-        for position, band in enumerate(cut.bands):
-            inside = pairs.filter(pl.col(cut.column) == position)
+    for title, bands, number in _SEGMENTATIONS:
+        for position, band in enumerate(bands):
+            inside = pairs.filter(number == position)
             if inside.is_empty():
                 continue
             counts = (inside.height, inside.select(pl.struct(group).n_unique()).item())
             rows += [
-                (cut.title, band, position, name, _value(metric, inside, group, name), *counts)
-                for name in names
+                (title, band, position, name, _value(metric, inside, group, name), *counts) for name in names
             ]
     return pl.DataFrame(rows, schema=_SCHEMA, orient="row")
 
@@ -98,23 +97,16 @@ def bands_of_segments(
     return {title: list(bands.values()) for title, bands in found.items()}
 
 
-def _with_bands(oof: pl.DataFrame, dataset: Dataset) -> pl.DataFrame:
+def _with_lengths(oof: pl.DataFrame, dataset: Dataset) -> pl.DataFrame:
+    """Add what pairs are cut by: rows of the user and of the item before the cutoff, and the share of the class mix."""
     user, item = dataset.competition.user, dataset.competition.item
     cutoffs = oof["window"].unique().sort().to_list()
     counted = oof
     for key, name in ((user, "_user_rows"), (item, "_item_rows")):
-        counted = counted.join(
-            _history_lengths(dataset, key, cutoffs, name), on=["window", key], how="left", validate="m:1"
-        )
+        lengths = _history_lengths(dataset, key, cutoffs, name)
+        counted = counted.join(lengths, on=["window", key], how="left", validate="m:1")
     share = (pl.col("relevance") == pl.col("relevance").max()).mean().over("window", user)
-    with_share = counted.with_columns(_share=share)
-    return with_share.with_columns(
-        _user_band=_band(pl.col("_user_rows")),
-        _item_band=_band(pl.col("_item_rows")),
-        _user_warm=(pl.col("_user_rows").fill_null(0) > 0).cast(pl.Int32),
-        _item_warm=(pl.col("_item_rows").fill_null(0) > 0).cast(pl.Int32),
-        _mix_band=_mix_band(pl.col("_share")),
-    )
+    return counted.with_columns(_share=share)
 
 
 def _history_lengths(dataset: Dataset, key: str, cutoffs: Sequence[int], name: str) -> pl.DataFrame:
@@ -128,25 +120,6 @@ def _history_lengths(dataset: Dataset, key: str, cutoffs: Sequence[int], name: s
         for cutoff in cutoffs
     ]
     return pl.concat(lengths)
-
-
-def _band(count: pl.Expr) -> pl.Expr:
-    """Number of limits that the count reaches: 0 for a cold key."""
-    return pl.sum_horizontal([(count.fill_null(0) >= limit).cast(pl.Int32) for limit in _LENGTHS])
-
-
-def _mix_band(share: pl.Expr) -> pl.Expr:
-    return (
-        pl.when(share == 0.0)
-        .then(0)
-        .when(share == 1.0)
-        .then(4)
-        .when(share <= 1 / 3)
-        .then(1)
-        .when(share <= 2 / 3)
-        .then(2)
-        .otherwise(3)
-    )
 
 
 def _value(metric: Metric, pairs: pl.DataFrame, group: tuple[str, ...], name: str) -> float | None:
