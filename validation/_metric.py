@@ -19,8 +19,6 @@ from engine import ConfigError, DataError, did_you_mean, import_plain_files
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
 Scope = Literal["group", "pooled", "whole"]
-P = ParamSpec("P")
-
 _registry: dict[str, MetricFunction] = {}
 
 
@@ -53,6 +51,11 @@ class GroupValues:
         if total == 0:
             return float("nan")
         return float(((self.weight[counted] * self.value[counted] ** power).sum() / total) ** (1 / power))
+
+
+P = ParamSpec("P")
+_Plain = Callable[Concatenate[IntArray, FloatArray, FloatArray, P], GroupValues]
+_Checked = Callable[Concatenate[ArrayLike, ArrayLike, ArrayLike, P], GroupValues]
 
 
 @dataclass(frozen=True)
@@ -88,12 +91,7 @@ class MetricFunction:
         }
 
 
-def metric(
-    scope: Scope = "group", *, power: int = 1
-) -> Callable[
-    [Callable[Concatenate[IntArray, FloatArray, FloatArray, P], GroupValues]],
-    Callable[Concatenate[ArrayLike, ArrayLike, ArrayLike, P], GroupValues],
-]:
+def metric(scope: Scope = "group", *, power: int = 1) -> Callable[[_Plain[P]], _Checked[P]]:
     """Register a function as a metric under its own name; its keyword-only parameters are the policy.
 
     The function gets three arrays of shape ``(n_rows,)`` in any row order: group codes Int64, relevance Float64
@@ -101,9 +99,7 @@ def metric(
     ``GroupValues``; a group with the value NaN or the weight 0 is left out.
     """
 
-    def register(
-        function: Callable[Concatenate[IntArray, FloatArray, FloatArray, P], GroupValues],
-    ) -> Callable[Concatenate[ArrayLike, ArrayLike, ArrayLike, P], GroupValues]:
+    def register(function: _Plain[P]) -> _Checked[P]:
         @wraps(function)
         def checked(
             group: ArrayLike, relevance: ArrayLike, score: ArrayLike, /, *args: P.args, **policy: P.kwargs

@@ -26,11 +26,8 @@ _ROLES = {"chosen": BLUE, "best single": ORANGE, "other": GREY}
 _VERDICTS = {"better": GREEN, "no clear difference": GREY, "worse": RED}
 _DRIFT = {"drifts": RED, "stable": GREY}
 _WINDOWS = {"train": BLUE, "eval": ORANGE, "test": GREEN}
-_SHAPES = [
-    "circle",
-    "cross",
-    "triangle-up",
-]  # train and eval often lie on each other: hollow shapes show both
+# Train and eval often lie on each other: hollow shapes show both.
+_SHAPES = ["circle", "cross", "triangle-up"]
 _ONE_ROW = alt.InlineData(values=[{}])  # of a layer that draws one fixed line
 _N_TOP, _N_DRIFT = 30, 15
 
@@ -73,13 +70,8 @@ def _differences(report: Report) -> Chart:
     rows = report.scores.drop_nulls("difference")
     y = alt.Y("name:N", sort=rows["name"].to_list(), title=None)
     color = color_of("verdict", _VERDICTS)
-    tooltip: list[str | alt.Tooltip] = [
-        "name:N",
-        number_of("difference", "+.4f"),
-        number_of("low", "+.4f"),
-        number_of("high", "+.4f"),
-        "verdict:N",
-    ]
+    numbers = [number_of(field, "+.4f") for field in ("difference", "low", "high")]
+    tooltip: list[str | alt.Tooltip] = ["name:N", *numbers, "verdict:N"]
     base = alt.Chart(rows).encode(y=y, color=color, tooltip=tooltip)
     zero = alt.Chart(_ONE_ROW).mark_rule(strokeDash=[4, 4]).encode(x=alt.datum(0))
     chart = alt.layer(
@@ -101,6 +93,7 @@ def contenders(report: Report) -> Colors:
 def _segment(report: Report, bands: pl.DataFrame) -> Chart:
     names = contenders(report)
     rows = bands.filter(pl.col("name").is_in(list(names))).sort("position")
+    counts = [number_of(field, ",d") for field in ("n_pairs", "n_groups")]
     order = rows["band"].unique(maintain_order=True).to_list()
     chart = (
         alt.Chart(rows)
@@ -110,13 +103,7 @@ def _segment(report: Report, bands: pl.DataFrame) -> Chart:
             y=alt.Y("band:N", sort=order, title=None),
             color=color_of("name", names),
             size=alt.Size("n_groups:Q", scale=alt.Scale(range=[30, 170]), legend=None),
-            tooltip=[
-                "name:N",
-                "band:N",
-                number_of("value"),
-                number_of("n_pairs", ",d"),
-                number_of("n_groups", ",d"),
-            ],
+            tooltip=["name:N", "band:N", number_of("value"), *counts],
         )
     )
     return finish_chart(chart, len(order), {})  # the page has one legend for all segments

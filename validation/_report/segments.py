@@ -32,25 +32,6 @@ _SCHEMA = {
 }
 
 
-def _n_true(*conditions: pl.Expr) -> pl.Expr:
-    return pl.sum_horizontal([condition.cast(pl.Int32) for condition in conditions])
-
-
-_USER_ROWS, _ITEM_ROWS, _SHARE = (
-    pl.col("_user_rows").fill_null(0),
-    pl.col("_item_rows").fill_null(0),
-    pl.col("_share"),
-)
-_SEGMENTATIONS = (
-    (_USERS, _LENGTH_BANDS, _n_true(*(limit <= _USER_ROWS for limit in _LENGTHS))),
-    (_ITEMS, _LENGTH_BANDS, _n_true(*(limit <= _ITEM_ROWS for limit in _LENGTHS))),
-    ("Cold and warm users", ("cold user", "warm user"), _n_true(_USER_ROWS > 0)),
-    ("Cold and warm items", ("cold item", "warm item"), _n_true(_ITEM_ROWS > 0)),
-    (_MIX, _MIX_BANDS, _n_true(_SHARE > 0, _SHARE > 1 / 3, _SHARE > 2 / 3, _SHARE == 1)),
-)
-"""Ways to cut the pairs: title, the bands' names in order, and the number of a pair's band."""
-
-
 def segment_scores(bundle: CvBundle, dataset: Dataset, metric: Metric, names: Sequence[str]) -> pl.DataFrame:
     """Metric of every name within every segment, over all folds together.
 
@@ -67,7 +48,7 @@ def segment_scores(bundle: CvBundle, dataset: Dataset, metric: Metric, names: Se
     pairs = _with_lengths(bundle.oof, dataset)
     group = ("window", dataset.competition.user)
     rows = []
-    for title, bands, number in _SEGMENTATIONS:
+    for title, bands, number in _segmentations():
         for position, band in enumerate(bands):
             inside = pairs.filter(number == position)
             if inside.is_empty():
@@ -77,6 +58,22 @@ def segment_scores(bundle: CvBundle, dataset: Dataset, metric: Metric, names: Se
                 (title, band, position, name, _value(metric, inside, group, name), *counts) for name in names
             ]
     return pl.DataFrame(rows, schema=_SCHEMA, orient="row")
+
+
+def _segmentations() -> tuple[tuple[str, tuple[str, ...], pl.Expr], ...]:
+    """Ways to cut the pairs: title, the bands' names in order, and the number of a pair's band."""
+    users, items, share = (pl.col(name) for name in ("_user_rows", "_item_rows", "_share"))
+    return (
+        (_USERS, _LENGTH_BANDS, _n_true(*(users >= limit for limit in _LENGTHS))),
+        (_ITEMS, _LENGTH_BANDS, _n_true(*(items >= limit for limit in _LENGTHS))),
+        ("Cold and warm users", ("cold user", "warm user"), _n_true(users > 0)),
+        ("Cold and warm items", ("cold item", "warm item"), _n_true(items > 0)),
+        (_MIX, _MIX_BANDS, _n_true(share > 0, share > 1 / 3, share > 2 / 3, share == 1)),
+    )
+
+
+def _n_true(*conditions: pl.Expr) -> pl.Expr:
+    return pl.sum_horizontal([condition.cast(pl.Int32) for condition in conditions])
 
 
 def bands_of_segments(
@@ -105,6 +102,7 @@ def _with_lengths(oof: pl.DataFrame, dataset: Dataset) -> pl.DataFrame:
     for key, name in ((user, "_user_rows"), (item, "_item_rows")):
         lengths = _history_lengths(dataset, key, cutoffs, name)
         counted = counted.join(lengths, on=["window", key], how="left", validate="m:1")
+        counted = counted.with_columns(pl.col(name).fill_null(0))
     share = (pl.col("relevance") == pl.col("relevance").max()).mean().over("window", user)
     return counted.with_columns(_share=share)
 
