@@ -39,12 +39,7 @@ class Difference:
     @property
     def excludes_zero(self) -> bool:
         """Whether zero lies outside the interval, and enough users stand behind it to believe that."""
-        return self.has_enough_users and (self.low > 0 or self.high < 0)
-
-    @property
-    def has_enough_users(self) -> bool:
-        """Whether at least ``MIN_USERS`` users count."""
-        return self.n_users >= MIN_USERS
+        return self.n_users >= MIN_USERS and (self.low > 0 or self.high < 0)
 
 
 @dataclass(frozen=True)
