@@ -151,7 +151,7 @@ def place_in_features(module: str) -> str:
 
 
 def test_features_have_few_floors_from_entry_to_entry() -> None:
-    """Entries of features/ are families and packages; what a file takes from the room's face is of the package below."""
+    """Entries are families and packages; what a file takes from the face of the room is of the package below."""
     face = face_names("features")
     graph: dict[str, set[str]] = {}
     for file in files_of("features"):

@@ -1,22 +1,25 @@
 """Clock windows, folds, metrics, significance, drift, and the cross-validation report."""
 
-from validation._alarms import training_alarms
 from validation._bootstrap import MIN_USERS, Difference, paired_bootstrap
-from validation._bundle import CvBundle
-from validation._chart import Chart, color_of, colors_of, finish_chart, number_of
 from validation._drift import SingleFeatureScore, psi, single_feature_score
 from validation._evaluate import evaluate, evaluate_by_group
-from validation._metric import GroupValues, MetricFunction, get_metric, metric, metrics
-from validation._page import render_page
-from validation._report import Report, build_report
+from validation._metric import FloatArray, GroupValues, IntArray, MetricFunction, get_metric, metric, metrics
+from validation._order import Groups, Ranked, Ties, by_group_and_score, concordant_pairs, rank_rows, row_means
+from validation._report import (
+    Chart,
+    CvBundle,
+    Report,
+    build_report,
+    color_of,
+    colors_of,
+    finish_chart,
+    number_of,
+    render_page,
+    training_alarms,
+)
 from validation._windows import Fold, Folds, Window, is_test, plan_folds, window_pairs, window_relevance
-from validation.hit_rate_at_k import hit_rate_at_k
 from validation.log_loss import log_loss
-from validation.map_at_k import map_at_k
-from validation.mrr_at_k import mrr_at_k
-from validation.ndcg_at_k import ndcg_at_k
-from validation.precision_at_k import precision_at_k
-from validation.recall_at_k import recall_at_k
+from validation.ranking import hit_rate_at_k, map_at_k, mrr_at_k, ndcg_at_k, precision_at_k, recall_at_k
 from validation.rmse import rmse
 from validation.roc_auc import roc_auc
 from validation.user_auc import user_auc
@@ -26,16 +29,23 @@ __all__ = [
     "Chart",
     "CvBundle",
     "Difference",
+    "FloatArray",
     "Fold",
     "Folds",
     "GroupValues",
+    "Groups",
+    "IntArray",
     "MetricFunction",
+    "Ranked",
     "Report",
     "SingleFeatureScore",
+    "Ties",
     "Window",
     "build_report",
+    "by_group_and_score",
     "color_of",
     "colors_of",
+    "concordant_pairs",
     "evaluate",
     "evaluate_by_group",
     "finish_chart",
@@ -53,10 +63,12 @@ __all__ = [
     "plan_folds",
     "precision_at_k",
     "psi",
+    "rank_rows",
     "recall_at_k",
     "render_page",
     "rmse",
     "roc_auc",
+    "row_means",
     "single_feature_score",
     "training_alarms",
     "user_auc",

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import inspect
 
+import polars as pl
 import typer
 from rich.table import Table
 from rich.text import Text
 
-from competitions import open_dataset
+from competitions import Dataset, open_dataset
 from engine import Settings, Store, StoreError, out, room_app, run_room, settings_of, write_atomically
-from validation import CvBundle, build_report, metrics, plan_folds
-from validation._html import report_html
-from validation._plan import plan_tables
-from validation._report_audit import read_audit_report
-from validation._terminal import show_report
+from validation import CvBundle, Folds, Window, build_report, is_test, metrics, plan_folds, window_pairs
+from validation._report import read_audit_report, report_html, show_report
 
 app = room_app("Windows, folds, metrics, and the report of the stored cross-validation.")
 
@@ -36,7 +34,7 @@ def folds(context: typer.Context) -> None:
     """Show the windows and folds that the settings give, with rows, pairs and users of each window."""
     settings = settings_of(context)
     dataset = open_dataset(settings)
-    for table in plan_tables(dataset, plan_folds(dataset, settings.folds)):
+    for table in _plan_tables(dataset, plan_folds(dataset, settings.folds)):
         out.print(table)
 
 
@@ -60,6 +58,42 @@ def _stored_bundle(settings: Settings) -> CvBundle:
             todo="run `make cv`, or `python -m stacking cv`",
         )
     return CvBundle.read(folder)
+
+
+def _plan_tables(dataset: Dataset, folds: Folds) -> tuple[Table, Table]:
+    """Lay out the folds (which windows they train on and predict) and the windows with their sizes."""
+    by_fold = Table(
+        "fold", "train windows", "eval window", title="Folds", title_justify="left", header_style="dim"
+    )
+    for fold in (*folds.folds, folds.final):
+        by_fold.add_row(Text(fold.name), Text(", ".join(w.name for w in fold.train)), Text(fold.eval.name))
+    columns = ("history rows", "pairs", "users", "items")
+    title = Text(f"Windows [cutoff-start-until], clock {dataset.competition.clock.kind}, half-open")
+    by_window = Table("window", "serves", title=title, title_justify="left", header_style="dim")
+    for column in columns:
+        by_window.add_column(column, justify="right")
+    for window in folds.windows:
+        sizes = _window_sizes(dataset, window)
+        by_window.add_row(
+            Text(window.name), _serves(dataset, folds, window), *[f"{size:,}" for size in sizes]
+        )
+    return by_fold, by_window
+
+
+def _window_sizes(dataset: Dataset, window: Window) -> tuple[int, int, int, int]:
+    """Count a window's history rows, pairs, and the users and items of its pairs."""
+    n_rows = window.history(dataset.log).select(pl.len()).collect(engine="streaming").item()
+    pairs = window_pairs(dataset, window)
+    competition = dataset.competition
+    return n_rows, pairs.height, pairs[competition.user].n_unique(), pairs[competition.item].n_unique()
+
+
+def _serves(dataset: Dataset, folds: Folds, window: Window) -> str:
+    if is_test(dataset, window):
+        return "test"
+    is_train = any(window in fold.train for fold in (*folds.folds, folds.final))
+    is_eval = any(window == fold.eval for fold in folds.folds)
+    return " and ".join(text for text, does in (("train", is_train), ("eval", is_eval)) if does)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import polars as pl
@@ -40,19 +39,7 @@ class Difference:
     @property
     def excludes_zero(self) -> bool:
         """Whether zero lies outside the interval, and enough users stand behind it to believe that."""
-        return self.has_enough_users and (self.low > 0 or self.high < 0)
-
-    @property
-    def has_enough_users(self) -> bool:
-        """Whether at least ``MIN_USERS`` users count."""
-        return self.n_users >= MIN_USERS
-
-
-class _Resampled(Protocol):
-    """A metric of one score column, of a resample of the users."""
-
-    def mean(self, counts: FloatArray) -> float:
-        """Value when the i-th user is taken ``counts[i]`` times; NaN if nothing in it counts."""
+        return self.n_users >= MIN_USERS and (self.low > 0 or self.high < 0)
 
 
 @dataclass(frozen=True)
@@ -64,18 +51,9 @@ class _Sums:
     power: int
 
     def mean(self, counts: FloatArray) -> float:
+        """Value when the i-th user is taken ``counts[i]`` times; NaN if nothing in it counts."""
         # Not BLAS: its sums depend on the number of threads.
         return float(((counts * self.value).sum() / (counts * self.weight).sum()) ** (1 / self.power))
-
-
-@dataclass(frozen=True)
-class _Mean:
-    """The mean of a metric over several score columns, such as those of repeats under other seeds."""
-
-    parts: tuple[_Resampled, ...]
-
-    def mean(self, counts: FloatArray) -> float:
-        return sum(part.mean(counts) for part in self.parts) / len(self.parts)
 
 
 @dataclass(frozen=True)
@@ -86,9 +64,13 @@ class _Rows:
     owner: IntArray
 
     def mean(self, counts: FloatArray) -> float:
+        """Value when the i-th user is taken ``counts[i]`` times; NaN if nothing in it counts."""
         times = counts.astype(np.int64)[self.owner]
         rows = np.repeat(np.arange(len(times)), times)
         return self.rows.values(np.zeros(len(rows), dtype=np.int64), rows).mean(self.rows.function.power)
+
+
+_Side = Sequence[_Sums | _Rows]
 
 
 def paired_bootstrap(
@@ -131,23 +113,21 @@ def paired_bootstrap(
     a, b, n_users = _sides(frame, metric, user, group, sides, relevance)
     if n_users == 0:
         return Difference(float("nan"), float("nan"), float("nan"), 0)
-    ones = np.ones(n_users)
-    drawn = _resample(a, b, n_users, n_resamples, np.random.default_rng(seed))
-    drawn = drawn[~np.isnan(drawn)]
-    tails = [(1 - level) / 2, (1 + level) / 2]
-    low, high = np.quantile(drawn, tails) if len(drawn) else (np.nan, np.nan)
-    return Difference(b.mean(ones) - a.mean(ones), float(low), float(high), n_users)
-
-
-def _resample(
-    a: _Resampled, b: _Resampled, n_users: int, n_resamples: int, rng: np.random.Generator
-) -> FloatArray:
+    rng = np.random.default_rng(seed)
     drawn = np.empty(n_resamples)
     for i in range(n_resamples):
         users = rng.integers(0, n_users, n_users, dtype=np.int32)
-        counts = np.bincount(users, minlength=n_users).astype(np.float64)
-        drawn[i] = b.mean(counts) - a.mean(counts)
-    return drawn
+        drawn[i] = _difference(a, b, np.bincount(users, minlength=n_users).astype(np.float64))
+    drawn = drawn[~np.isnan(drawn)]
+    tails = [(1 - level) / 2, (1 + level) / 2]
+    low, high = np.quantile(drawn, tails) if len(drawn) else (np.nan, np.nan)
+    return Difference(_difference(a, b, np.ones(n_users)), float(low), float(high), n_users)
+
+
+def _difference(a: _Side, b: _Side, counts: FloatArray) -> float:
+    """Mean of the columns of the second side minus that of the first."""
+    first, second = (sum(column.mean(counts) for column in side) / len(side) for side in (a, b))
+    return second - first
 
 
 def _sides(
@@ -157,39 +137,39 @@ def _sides(
     group: Sequence[str],
     scores: Sequence[Sequence[str]],
     relevance: str,
-) -> tuple[_Resampled, _Resampled, int]:
+) -> tuple[_Side, _Side, int]:
     """What each side is resampled from, and the number of users to draw from."""
     rows = [[scored_rows(metric, frame, relevance, score) for score in side] for side in scores]
     function = rows[0][0].function
     if function.scope == "whole":
         users, owner = np.unique(group_codes(frame, [user]), return_inverse=True)
-        a, b = (_Mean(tuple(_Rows(r, owner) for r in side)) for side in rows)
+        a, b = ([_Rows(r, owner) for r in side] for side in rows)
         return a, b, len(users)
-    codes, owner = _parts_of_users(frame, function, user, group)
+    codes, owner = _units_of_users(frame, function, user, group)
     sums = [[_sums(r, codes, owner) for r in side] for side in rows]
     counted = np.any([s.weight > 0 for side in sums for s in side], axis=0)
-    a, b = (_Mean(tuple(_Sums(s.value[counted], s.weight[counted], s.power) for s in side)) for side in sums)
-    return a, b, int(counted.sum())
+    first, second = ([_Sums(s.value[counted], s.weight[counted], s.power) for s in side] for side in sums)
+    return first, second, int(counted.sum())
 
 
-def _parts_of_users(
+def _units_of_users(
     frame: pl.DataFrame, function: MetricFunction, user: str, group: Sequence[str]
 ) -> tuple[IntArray, IntArray]:
-    """Cut the rows into the parts that a metric's sums are made of, each of which belongs to one user.
+    """Cut the rows into the units that a metric's sums are made of: groups, or whole users where it is pooled.
 
-    Returns the part's code of each row, and the number of the owner (from 0 up) of each part, in ascending order of
-    the codes.
+    Returns the unit's code of each row, and the user (from 0 up) that each unit belongs to, in ascending order of the
+    codes.
     """
     users = group_codes(frame, [user])
     codes = users if function.scope == "pooled" else group_codes(frame, group)
-    parts = pl.DataFrame({"code": codes, "user": users}).unique().sort("code")
-    if parts["code"].n_unique() < len(parts):
+    units = pl.DataFrame({"code": codes, "user": users}).unique().sort("code")
+    if units["code"].n_unique() < len(units):
         raise DataError(
             f"A group of {', '.join(group)} holds rows of several values of {user!r}.",
             expected="groups that belong to one user each",
             todo=f"add {user!r} to the group columns",
         )
-    return codes, np.unique(parts["user"].to_numpy(), return_inverse=True)[1]
+    return codes, np.unique(units["user"].to_numpy(), return_inverse=True)[1]
 
 
 def _sums(rows: ScoredRows, codes: IntArray, owner: IntArray) -> _Sums:

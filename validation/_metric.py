@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, wraps
 from importlib import import_module
-from typing import Any, Concatenate, Literal, ParamSpec, get_args, get_origin, get_type_hints
+from typing import Any, Concatenate, Literal, ParamSpec, get_type_hints
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,8 +19,6 @@ from engine import ConfigError, DataError, did_you_mean, import_plain_files
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
 Scope = Literal["group", "pooled", "whole"]
-P = ParamSpec("P")
-
 _registry: dict[str, MetricFunction] = {}
 
 
@@ -54,6 +53,11 @@ class GroupValues:
         return float(((self.weight[counted] * self.value[counted] ** power).sum() / total) ** (1 / power))
 
 
+P = ParamSpec("P")
+_Plain = Callable[Concatenate[IntArray, FloatArray, FloatArray, P], GroupValues]
+_Checked = Callable[Concatenate[ArrayLike, ArrayLike, ArrayLike, P], GroupValues]
+
+
 @dataclass(frozen=True)
 class MetricFunction:
     """A registered metric.
@@ -65,9 +69,9 @@ class MetricFunction:
     compute
         ``compute(group, relevance, score, **policy) -> GroupValues``.
     scope
-        ``group``: the overall value is the weighted mean of the groups' values. ``pooled``: all rows are one group,
-        and its value is the (power) mean of the parts' values, weighted by their rows, however it is cut into
-        parts. ``whole``: all rows are one group and nothing less gives the value.
+        ``group``: the overall value is the weighted mean of the groups' values. ``pooled``: all rows are one group.
+        However they are cut into groups, its value is the (power) mean of the groups' values, weighted by their rows.
+        ``whole``: all rows are one group and nothing less gives the value.
     power
         2 for a root mean square, else 1: ``overall = (sum(w * v**power) / sum(w)) ** (1 / power)``.
     """
@@ -87,12 +91,7 @@ class MetricFunction:
         }
 
 
-def metric(
-    scope: Scope = "group", *, power: int = 1
-) -> Callable[
-    [Callable[Concatenate[IntArray, FloatArray, FloatArray, P], GroupValues]],
-    Callable[Concatenate[ArrayLike, ArrayLike, ArrayLike, P], GroupValues],
-]:
+def metric(scope: Scope = "group", *, power: int = 1) -> Callable[[_Plain[P]], _Checked[P]]:
     """Register a function as a metric under its own name; its keyword-only parameters are the policy.
 
     The function gets three arrays of shape ``(n_rows,)`` in any row order: group codes Int64, relevance Float64
@@ -100,9 +99,7 @@ def metric(
     ``GroupValues``; a group with the value NaN or the weight 0 is left out.
     """
 
-    def register(
-        function: Callable[Concatenate[IntArray, FloatArray, FloatArray, P], GroupValues],
-    ) -> Callable[Concatenate[ArrayLike, ArrayLike, ArrayLike, P], GroupValues]:
+    def register(function: _Plain[P]) -> _Checked[P]:
         @wraps(function)
         def checked(
             group: ArrayLike, relevance: ArrayLike, score: ArrayLike, /, *args: P.args, **policy: P.kwargs
@@ -125,7 +122,7 @@ def metric(
 
 def metrics() -> Mapping[str, MetricFunction]:
     """Every metric by name: those of all files of this room that do not start with an underscore."""
-    _import_metric_files()
+    _import_metric_files(tuple(import_module("validation").__path__))
     return dict(sorted(_registry.items()))
 
 
@@ -142,9 +139,8 @@ def get_metric(name: str) -> MetricFunction:
 
 
 @cache
-def _import_metric_files() -> None:
-    package = import_module(__package__ or "validation")
-    import_plain_files(package.__path__, package.__name__)
+def _import_metric_files(folders: tuple[str, ...]) -> None:
+    import_plain_files(folders, "validation")
 
 
 def _check_policy(function: Callable[..., object], policy: Mapping[str, Any]) -> None:
@@ -161,25 +157,19 @@ def _check_policy(function: Callable[..., object], policy: Mapping[str, Any]) ->
         try:
             known[key].validate_python(value, strict=True)
         except ValidationError as wrong:
-            near = did_you_mean(value, _choices(function, key)) if isinstance(value, str) else ""
+            expected = wrong.errors()[0]["msg"].removeprefix("Input should be ")
+            near = did_you_mean(value, re.findall(r"'(\w+)'", expected)) if isinstance(value, str) else ""
             raise ConfigError(
-                f"Metric {function.__name__} cannot take {key}={value!r}.{near}",
-                expected=wrong.errors()[0]["msg"].removeprefix("Input should be "),
+                f"Metric {function.__name__} cannot take {key}={value!r}.{near}", expected=expected
             ) from wrong
 
 
 @cache
 def _policy_types(function: Callable[..., object]) -> Mapping[str, TypeAdapter[Any]]:
     """Policy keys of a metric and what checks their values; an unannotated parameter takes anything."""
-    hints = get_type_hints(function)
+    hints = get_type_hints(function, include_extras=True)
     parameters = inspect.signature(function).parameters.values()
     return {p.name: TypeAdapter(hints.get(p.name, Any)) for p in parameters if p.kind is p.KEYWORD_ONLY}
-
-
-def _choices(function: Callable[..., object], key: str) -> list[str]:
-    """Return the texts that a ``Literal`` parameter allows; none for other parameters."""
-    hint = get_type_hints(function).get(key)
-    return [c for c in get_args(hint) if isinstance(c, str)] if get_origin(hint) is Literal else []
 
 
 def _without_uncounted(found: GroupValues) -> GroupValues:

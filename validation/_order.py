@@ -1,13 +1,16 @@
-"""Orders of rows within groups, and the counts over them that the ranking metrics are made of."""
+"""Orders of rows within groups, and what metrics are made of: means, ranks, pairs of rows in the right order."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from validation._metric import FloatArray, IntArray
+from validation._metric import FloatArray, GroupValues, IntArray
+
+Ties = Literal["worst", "order", "average"]
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,58 @@ def stable_argsort(codes: IntArray) -> IntArray:
     return packed
 
 
+def row_means(group: IntArray, values: FloatArray) -> GroupValues:
+    """Mean of ``values`` over the rows of each group, which weighs as many as it has: a pooled metric is made of it.
+
+    >>> row_means(np.array([7, 8, 7]), np.array([1.0, 2.0, 4.0])).value.tolist()
+    [2.5, 2.0]
+    """
+    order = stable_argsort(group)
+    groups = Groups.of(group[order])
+    return GroupValues(groups.code, groups.sums(values[order]) / groups.size, groups.size.astype(np.float64))
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """Rows sorted by (group, rank).
+
+    ``rank``: from 1 within the group, Int64 ``(n_rows,)``. ``gain``: what the row is worth, Float64 ``(n_rows,)``.
+    """
+
+    groups: Groups
+    rank: IntArray
+    gain: FloatArray
+
+    def within(self, k: int | None) -> NDArray[np.bool_]:
+        """Tell which rows are among the first k of their group; all of them if k is None."""
+        return self.rank <= (len(self.rank) if k is None else k)
+
+    def hits(self, k: int | None) -> FloatArray:
+        """Sum of gains among the first k rows of each group, Float64 ``(n_groups,)``."""
+        return self.groups.sums(np.where(self.within(k), self.gain, 0.0))
+
+
+def rank_rows(group: IntArray, gain: FloatArray, score: FloatArray, ties: Ties) -> Ranked:
+    """Rank the rows of each group by falling score.
+
+    Rows that tie on the score: ``worst`` puts the smaller gain first, so that a constant score earns nothing by
+    luck and the order of the rows does not matter; ``order`` keeps the order of the rows; ``average`` gives each of
+    them the mean gain of the tied rows, which is the mean over all their orders for a metric that is linear in the
+    gains (McSherry and Najork 2008, "Computing information retrieval performance measures efficiently in the
+    presence of tied scores").
+    """
+    order = np.arange(len(group)) if ties == "order" else np.argsort(gain)
+    order = order[np.argsort(-score[order], kind="stable")]
+    order = order[stable_argsort(group[order])]
+    group, gain, score = group[order], gain[order], score[order]
+    groups = Groups.of(group)
+    if ties == "average":
+        blocks = Groups.of(np.cumsum(run_starts(group, score)))
+        gain = np.repeat(blocks.sums(gain) / blocks.size, blocks.size)
+    rank = np.arange(len(group)) - np.repeat(groups.start, groups.size) + 1
+    return Ranked(groups, rank, gain)
+
+
 def by_group_and_score(group: IntArray, score: FloatArray) -> IntArray:
     """Row numbers sorted by (group, score) ascending; ties in any order."""
     order = np.argsort(score)
@@ -92,7 +147,7 @@ def concordant_pairs(
         concordant += np.bincount(node_group, right, len(groups.code))
         n_pairs += np.bincount(node_group, every, len(groups.code))
         if bit:
-            order, starts = _partition(starts, is_upper)
+            order, starts = _split_nodes(starts, is_upper)
             level, score = level[order], score[order]
     return concordant, n_pairs
 
@@ -118,7 +173,9 @@ def _two_class_pairs(
     return twice / 2, (n_lower * n_upper).astype(np.float64)
 
 
-def _partition(starts: NDArray[np.bool_], is_upper: NDArray[np.bool_]) -> tuple[IntArray, NDArray[np.bool_]]:
+def _split_nodes(
+    starts: NDArray[np.bool_], is_upper: NDArray[np.bool_]
+) -> tuple[IntArray, NDArray[np.bool_]]:
     """Split each node into its lower rows and its upper rows, keeping their order: new order, new starts."""
     side = 2 * np.cumsum(starts) + is_upper
     order = stable_argsort(side)

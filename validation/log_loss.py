@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from engine import DataError
-from validation._metric import FloatArray, GroupValues, IntArray, metric
-from validation._order import Groups, stable_argsort
+from validation import FloatArray, GroupValues, IntArray, metric, row_means
 
 
 @metric("pooled")
@@ -39,9 +38,5 @@ def log_loss(
             expected="probabilities",
             todo="calibrate the scores, or choose a metric of their order",
         )
-    order = stable_argsort(group)
-    groups = Groups.of(group[order])
     likelihood = np.clip(np.where(relevance >= min_relevance, score, 1 - score), clip, 1 - clip)
-    return GroupValues(
-        groups.code, groups.sums(-np.log(likelihood[order])) / groups.size, groups.size.astype(np.float64)
-    )
+    return row_means(group, -np.log(likelihood))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from engine import DataError
-from validation._metric import FloatArray, GroupValues, IntArray, metric
-from validation._order import Groups, stable_argsort
+from validation import FloatArray, GroupValues, IntArray, metric, row_means
 
 
 @metric("pooled", power=2)
@@ -20,8 +21,5 @@ def rmse(group: IntArray, relevance: FloatArray, score: FloatArray) -> GroupValu
     """
     if not (np.isfinite(score).all() and np.isfinite(relevance).all()):
         raise DataError("A score or a relevance is infinite.", expected="finite numbers")
-    error = score - relevance
-    order = stable_argsort(group)
-    groups = Groups.of(group[order])
-    squares = groups.sums(error[order] ** 2) / groups.size
-    return GroupValues(groups.code, np.sqrt(squares), groups.size.astype(np.float64))
+    squares = row_means(group, (score - relevance) ** 2)
+    return replace(squares, value=np.sqrt(squares.value))

@@ -1,11 +1,10 @@
-"""ROC AUC over all rows, whoever they belong to."""
+"""ROC AUC over all rows, of all groups together."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from validation._metric import FloatArray, GroupValues, IntArray, metric
-from validation._order import Groups, by_group_and_score, concordant_pairs
+from validation import FloatArray, Groups, GroupValues, IntArray, by_group_and_score, concordant_pairs, metric
 
 
 @metric("whole")

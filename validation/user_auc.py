@@ -8,8 +8,7 @@ from typing import Literal
 import numpy as np
 
 from engine import ConfigError
-from validation._metric import FloatArray, GroupValues, IntArray, metric
-from validation._order import Groups, by_group_and_score, concordant_pairs
+from validation import FloatArray, Groups, GroupValues, IntArray, by_group_and_score, concordant_pairs, metric
 
 ONE_CLASS = {"skip": np.nan, "zero": 0.0, "half": 0.5}
 
@@ -63,14 +62,11 @@ def user_auc(
         concordant, n_pairs = concordant - out_concordant, n_pairs - n_out
     value = np.full(len(groups.code), ONE_CLASS[one_class])
     np.divide(concordant, n_pairs, out=value, where=n_pairs > 0)
-    if weight == "equal":
-        weights = np.ones(len(groups.code))
-    else:
-        weights = (
-            groups.sums(relevance >= min_relevance)
-            if weight == "positives"
-            else groups.size.astype(np.float64)
-        )
+    weights = np.ones(len(groups.code))
+    if weight == "positives":
+        weights = groups.sums(relevance >= min_relevance)
+    elif weight == "rows":
+        weights = groups.size.astype(np.float64)
     return GroupValues(groups.code, value, weights)
 
 

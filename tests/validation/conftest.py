@@ -21,6 +21,7 @@ EVIL = "<script>alert('x')</script>"
 CUTOFFS = (7, 8, 9)
 N_USERS, N_ITEMS = 60, 40
 MakeBundle = Callable[..., CvBundle]
+RunReport = Callable[..., tuple[str, Path]]
 
 
 class Log(dy.Schema):
@@ -222,7 +223,7 @@ def _fits(models: Sequence[str]) -> pl.DataFrame:
 
 
 @pytest.fixture(scope="session")
-def run_report(cinema: Dataset) -> Callable[..., tuple[str, Path]]:
+def run_report(cinema: Dataset) -> RunReport:
     """Store a bundle in a folder and run ``python -m validation report`` on it: what it printed, and its page."""
 
     def run(bundle: CvBundle, folder: Path, dataset: Dataset = cinema) -> tuple[str, Path]:

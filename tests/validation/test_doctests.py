@@ -8,7 +8,11 @@ import pytest
 
 import validation
 
-MODULES = [f"validation.{m.name}" for m in pkgutil.iter_modules(validation.__path__) if m.name != "__main__"]
+MODULES = [
+    m.name
+    for m in pkgutil.walk_packages(validation.__path__, "validation.")
+    if not m.name.endswith("__main__")
+]
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -161,22 +161,17 @@ def test_wrong_names_are_refused_with_the_nearest_right_one() -> None:
 
 
 @pytest.fixture
-def room_with_new_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Let the room look for metric files in a second folder too, and forget what came from it."""
-    from validation import _metric
-
+def new_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A metric file to be written, in a second folder in which the room looks too."""
     monkeypatch.setattr(validation, "__path__", [*validation.__path__, str(tmp_path)])
-    monkeypatch.setattr(_metric, "_registry", dict(_metric._registry))
-    _metric._import_metric_files.cache_clear()
-    yield tmp_path
-    _metric._import_metric_files.cache_clear()
+    yield tmp_path / "mine.py"
     sys.modules.pop("validation.mine", None)
     if hasattr(validation, "mine"):
         delattr(validation, "mine")
 
 
-def test_a_new_metric_is_one_new_file(room_with_new_file: Path) -> None:
-    (room_with_new_file / "mine.py").write_text(
+def test_a_new_metric_is_one_new_file(new_file: Path) -> None:
+    new_file.write_text(
         "import numpy as np\n"
         "from validation import GroupValues, metric\n\n"
         "@metric()\n"
@@ -191,8 +186,8 @@ def test_a_new_metric_is_one_new_file(room_with_new_file: Path) -> None:
         evaluate(Metric("group_size", {"facto": 2.0}), FRAME, group=["user"])
 
 
-def test_two_metrics_of_one_name_are_refused(room_with_new_file: Path) -> None:
-    (room_with_new_file / "mine.py").write_text(
+def test_two_metrics_of_one_name_are_refused(new_file: Path) -> None:
+    new_file.write_text(
         "from validation import metric\n\n@metric()\ndef rmse(group, relevance, score):\n    return None\n",
         encoding="utf-8",
     )
@@ -203,7 +198,7 @@ def test_two_metrics_of_one_name_are_refused(room_with_new_file: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"), [("def broken(:\n", "SyntaxError"), ("1 / 0\n", "ZeroDivisionError")]
 )
-def test_a_broken_metric_file_is_named(room_with_new_file: Path, text: str, reason: str) -> None:
-    (room_with_new_file / "mine.py").write_text(text, encoding="utf-8")
+def test_a_broken_metric_file_is_named(new_file: Path, text: str, reason: str) -> None:
+    new_file.write_text(text, encoding="utf-8")
     with pytest.raises(ConfigError, match=rf"validation/mine\.py cannot be imported: {reason}"):
         metrics()

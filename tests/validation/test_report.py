@@ -1,4 +1,4 @@
-"""Numbers of the report, against the same thing computed by hand."""
+"""Numbers of the report, against the same thing computed by hand, segments against counts made row by row."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ from sklearn.metrics import roc_auc_score
 
 from competitions import Dataset, Metric
 from engine import ConfigError, DataError
+from tests.validation.conftest import MakeBundle
 from validation import CvBundle, Report, build_report
-
-MakeBundle = Callable[..., CvBundle]
 
 
 @pytest.fixture(scope="module")
@@ -25,6 +24,14 @@ def bundle(make_bundle: MakeBundle) -> CvBundle:
 @pytest.fixture(scope="module")
 def report(bundle: CvBundle, cinema: Dataset) -> Report:
     return build_report(bundle, cinema, n_resamples=300)
+
+
+@pytest.fixture(scope="module")
+def rebuilt(bundle: CvBundle, cinema: Dataset) -> Callable[..., Report]:
+    """Build the report of the bundle with other fields."""
+    return lambda n_resamples=10, **fields: build_report(
+        replace(bundle, **fields), cinema, n_resamples=n_resamples
+    )
 
 
 def row_of(report: Report, name: str) -> dict[str, object]:
@@ -81,24 +88,22 @@ def test_differences_are_signed_towards_the_named_one(bundle: CvBundle, report: 
     assert better["n_users"] == bundle.oof["user_id"].n_unique() - 1
 
 
-def test_a_lower_loss_is_better(bundle: CvBundle, cinema: Dataset) -> None:
+def test_a_lower_loss_is_better(bundle: CvBundle, rebuilt: Callable[..., Report]) -> None:
     names = (*bundle.models, *bundle.blends)
     # "als" predicts the relevance itself, the others are far off.
     scores = [pl.col("relevance").cast(pl.Float64).alias(n) + (0.0 if n == "als" else 3.0) for n in names]
     about = {**bundle.about, "metric": {"name": "rmse", "policy": {}, "greater_is_better": False}}
-    report = build_report(
-        replace(bundle, oof=bundle.oof.with_columns(scores), about=about), cinema, n_resamples=50
-    )
+    report = rebuilt(50, oof=bundle.oof.with_columns(scores), about=about)
     assert report.best_single == "als"
     assert report.scores["mean"].is_sorted()
     assert set(report.scores.filter(pl.col("name") != "als")["verdict"]) == {"worse"}
 
 
 def test_the_same_scores_are_no_clear_difference_and_ties_go_to_the_first(
-    bundle: CvBundle, cinema: Dataset
+    bundle: CvBundle, rebuilt: Callable[..., Report]
 ) -> None:
     same = [pl.col("als").alias(name) for name in (*bundle.models, *bundle.blends)]
-    report = build_report(replace(bundle, oof=bundle.oof.with_columns(same)), cinema, n_resamples=50)
+    report = rebuilt(50, oof=bundle.oof.with_columns(same))
     assert report.best_single == bundle.models[0]
     assert report.scores["name"].to_list() == [*bundle.models, *bundle.blends]
     others = report.scores.filter(pl.col("name") != bundle.models[0])
@@ -106,27 +111,29 @@ def test_the_same_scores_are_no_clear_difference_and_ties_go_to_the_first(
     assert others["difference"].to_list() == [0.0] * others.height
 
 
-def test_a_blend_without_scores_is_said_to_be_not_scored(bundle: CvBundle, cinema: Dataset) -> None:
+def test_a_blend_without_scores_is_said_to_be_not_scored(
+    bundle: CvBundle, rebuilt: Callable[..., Report]
+) -> None:
     oof = bundle.oof.with_columns(weights=pl.lit(None, pl.Float64))
     about = {**bundle.about, "not_scored": ["weights"]}
-    report = build_report(replace(bundle, oof=oof, about=about), cinema, n_resamples=50)
+    report = rebuilt(50, oof=oof, about=about)
     assert row_of(report, "weights")["verdict"] == "not scored"
     assert report.scores["name"][-1] == "weights"
     assert report.segments.filter(pl.col("name") == "weights")["value"].null_count() > 0
     assert any("weights" in text for text in report.caveats)
 
 
-def test_a_metric_over_all_rows_is_compared_too(bundle: CvBundle, cinema: Dataset) -> None:
+def test_a_metric_over_all_rows_is_compared_too(bundle: CvBundle, rebuilt: Callable[..., Report]) -> None:
     about = {**bundle.about, "metric": {"name": "roc_auc", "policy": {}, "greater_is_better": True}}
-    report = build_report(replace(binary(bundle), about=about), cinema, n_resamples=10)
+    report = rebuilt(oof=binary(bundle).oof, about=about)
     assert report.metric == Metric("roc_auc", {})
     assert row_of(report, "weights")["verdict"] == "better"
     assert row_of(report, "popularity")["verdict"] == "worse"
 
 
-def test_labels_of_one_class_leave_nothing_to_score(bundle: CvBundle, cinema: Dataset) -> None:
+def test_labels_of_one_class_leave_nothing_to_score(bundle: CvBundle, rebuilt: Callable[..., Report]) -> None:
     oof = bundle.oof.with_columns(relevance=pl.lit(1, pl.Int8))
-    report = build_report(replace(bundle, oof=oof), cinema)
+    report = rebuilt(oof=oof)
     assert set(report.scores["verdict"]) == {"best single", "not scored"}
     assert report.scores["mean"].null_count() == report.scores.height
     assert report.segments["value"].null_count() == report.segments.height
@@ -168,7 +175,7 @@ def test_importance_is_the_mean_over_folds_and_models(bundle: CvBundle, report: 
     assert report.features.filter(pl.col("feature") == "empty__user_id")["importance"].item() == 0.0
 
 
-def test_a_feature_that_one_fold_does_not_use_counts_as_zero_there(bundle: CvBundle, cinema: Dataset) -> None:
+def test_a_feature_that_one_fold_does_not_use_counts_as_zero_there(rebuilt: Callable[..., Report]) -> None:
     importance = pl.DataFrame(
         {
             "model": ["m"] * 3,
@@ -177,12 +184,12 @@ def test_a_feature_that_one_fold_does_not_use_counts_as_zero_there(bundle: CvBun
             "importance": [0.4, 0.6, 1.0],
         }
     )
-    report = build_report(replace(bundle, importance=importance), cinema, n_resamples=10)
+    report = rebuilt(importance=importance)
     assert report.importance.rows() == [("m", "x", pytest.approx(0.7)), ("m", "y", pytest.approx(0.3))]
 
 
 def test_a_model_of_one_feature_does_not_hide_the_importance_of_the_others(
-    bundle: CvBundle, cinema: Dataset
+    rebuilt: Callable[..., Report],
 ) -> None:
     rows = [
         ("als", "als_score", 1.0),
@@ -192,10 +199,10 @@ def test_a_model_of_one_feature_does_not_hide_the_importance_of_the_others(
     ]
     schema = {"model": pl.String, "feature": pl.String, "importance": pl.Float64}
     importance = pl.DataFrame(rows, schema=schema, orient="row").with_columns(fold=pl.lit("fold1"))
-    both = build_report(replace(bundle, importance=importance), cinema, n_resamples=10)
+    both = rebuilt(importance=importance)
     assert both.importance["model"].unique().to_list() == ["boosted"]
-    alone = replace(bundle, importance=importance.filter(pl.col("model") == "als"))
-    assert build_report(alone, cinema, n_resamples=10).importance.rows() == [("als", "als_score", 1.0)]
+    alone = rebuilt(importance=importance.filter(pl.col("model") == "als"))
+    assert alone.importance.rows() == [("als", "als_score", 1.0)]
 
 
 def test_flags_say_what_to_look_at(report: Report) -> None:
@@ -217,22 +224,77 @@ def test_caveats_tell_of_the_clock_the_budget_and_changed_data(bundle: CvBundle,
     assert any("changed" in text for text in build_report(bundle, later, n_resamples=10).caveats)
 
 
-def test_another_competition_s_bundle_is_refused(bundle: CvBundle, cinema: Dataset) -> None:
-    stored = replace(bundle, about={**bundle.about, "competition": "opera"})
+def test_another_competition_s_bundle_is_refused(
+    bundle: CvBundle, cinema: Dataset, rebuilt: Callable[..., Report]
+) -> None:
     with pytest.raises(ConfigError, match=r"'opera'.*'cinema'"):
-        build_report(stored, cinema)
+        rebuilt(about={**bundle.about, "competition": "opera"})
 
 
-def test_a_bundle_without_a_score_column_is_refused(bundle: CvBundle, cinema: Dataset) -> None:
+def test_a_bundle_without_a_score_column_is_refused(bundle: CvBundle, rebuilt: Callable[..., Report]) -> None:
     with pytest.raises(DataError, match="no scores of als"):
-        build_report(replace(bundle, oof=bundle.oof.drop("als")), cinema)
+        rebuilt(oof=bundle.oof.drop("als"))
 
 
-def test_a_sample_is_told_where_the_scores_are(bundle: CvBundle, cinema: Dataset) -> None:
+def test_a_sample_is_told_where_the_scores_are(bundle: CvBundle, rebuilt: Callable[..., Report]) -> None:
     def caveats(sample: dict[str, float]) -> str:
         about = {**bundle.about, "settings": {"seed": 1, "sample": sample}}
-        return " ".join(build_report(replace(bundle, about=about), cinema, n_resamples=10).caveats)
+        return " ".join(rebuilt(about=about).caveats)
 
     assert "A quick look, at 0.05 of the pairs: the scores" in caveats({"users": 1.0, "pairs": 0.05})
     assert "at 0.1 of the users and 0.5 of the pairs" in caveats({"users": 0.1, "pairs": 0.5})
     assert "quick look" not in caveats({"users": 1.0, "pairs": 1.0})
+
+
+def test_segments_split_the_pairs_and_cold_means_no_row_before_the_cutoff(
+    bundle: CvBundle, cinema: Dataset, report: Report
+) -> None:
+    log = cinema.log.collect()
+    pairs = bundle.oof.to_dicts()
+    history = {
+        (window, key): set(log.filter(pl.col("clock") < window)[key])
+        for window in bundle.oof["window"].unique()
+        for key in ("user_id", "item_id")
+    }
+    for key, segment, cold in (
+        ("user_id", "Cold and warm users", "cold user"),
+        ("item_id", "Cold and warm items", "cold item"),
+    ):
+        rows = report.segments.filter((pl.col("segment") == segment) & (pl.col("name") == "als"))
+        assert rows["n_pairs"].sum() == len(pairs)
+        n_cold = sum(pair[key] not in history[pair["window"], key] for pair in pairs)
+        assert n_cold > 0
+        assert rows.filter(pl.col("band") == cold)["n_pairs"].item() == n_cold
+
+
+def test_segments_by_length_of_history(
+    bundle: CvBundle, cinema: Dataset, report: Report, rebuilt: Callable[..., Report]
+) -> None:
+    log = cinema.log.collect()
+    lengths = {
+        (window, user): log.filter((pl.col("clock") < window) & (pl.col("user_id") == user)).height
+        for window, user in bundle.oof.select("window", "user_id").unique().iter_rows()
+    }
+    long = [group for group, length in lengths.items() if 100 <= length < 300]
+    rows = bundle.oof.filter(
+        pl.struct("window", "user_id").map_elements(
+            lambda r: (r["window"], r["user_id"]) in long, return_dtype=pl.Boolean
+        )
+    )
+    found = report.segments.filter(
+        pl.col("segment").str.starts_with("User history")
+        & (pl.col("band") == "100–299")
+        & (pl.col("name") == "als")
+    )
+    assert (found["n_groups"].item(), found["n_pairs"].item()) == (len(long), rows.height)
+    alone = rebuilt(oof=rows)
+    warm = alone.segments.filter((pl.col("band") == "warm user") & (pl.col("name") == "als"))
+    assert found["value"].item() == pytest.approx(warm["value"].item())
+
+
+def test_segments_by_class_mix(report: Report) -> None:
+    rows = report.segments.filter(pl.col("segment").str.starts_with("Class mix") & (pl.col("name") == "als"))
+    # User 5 has the highest class only, in each of the three windows: counted, but without a value.
+    everything = rows.filter(pl.col("band") == "all").row(0, named=True)
+    assert (everything["n_groups"], everything["n_pairs"], everything["value"]) == (3, 36, None)
+    assert rows["position"].is_sorted()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,11 +13,9 @@ import polars as pl
 import pytest
 
 from tests.validation.chromium import SECONDS, Browser
-from validation import CvBundle
+from tests.validation.conftest import MakeBundle, RunReport
 
 PHONE, DESKTOP = 360, 1280
-MakeBundle = Callable[..., CvBundle]
-RunReport = Callable[..., tuple[str, Path]]
 
 CHARTS = {
     "scores",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -13,12 +12,8 @@ from typer.testing import CliRunner
 
 from competitions import Dataset, opened
 from engine import StoreError
-from validation import CvBundle
+from tests.validation.conftest import EVIL, MakeBundle, RunReport
 from validation.__main__ import app
-
-MakeBundle = Callable[..., CvBundle]
-RunReport = Callable[..., tuple[str, Path]]
-EVIL = "<script>alert('x')</script>"
 
 
 class Elements(HTMLParser):

@@ -1,4 +1,7 @@
-"""Windows are half-open, folds alike, and no train label is later than the cutoff of what is predicted."""
+"""Windows are half-open, folds alike, and no train label is later than the cutoff of what is predicted.
+
+A sample of the pairs holds whole users, and each of its pairs is what it is in full.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from competitions import Clock, Dataset, get_competition, random_tables, take_in
-from engine import ConfigError, FoldSettings
+from competitions import Clock, Dataset, get_competition, open_dataset, random_tables, take_in
+from engine import ConfigError, FoldSettings, SampleSettings, Settings
 from validation import Window, is_test, plan_folds, window_pairs, window_relevance
 
 STEPS = 400
@@ -104,3 +107,52 @@ def test_the_test_window_has_given_pairs_and_no_labels(dataset: Dataset) -> None
     assert window_pairs(dataset, window).equals(given_pairs)
     with pytest.raises(ConfigError, match="test window"):
         window_relevance(dataset, window)
+
+
+@pytest.fixture(scope="module", params=["movielens", "vk2024"])
+def sampled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    competition = get_competition(request.param)
+    tables = random_tables(competition, n_users=60, n_items=80, n_rows=2_000, seed=4)
+    return take_in(competition, tables, tmp_path_factory.mktemp("sampled"), fingerprint="sampled")
+
+
+def test_whole_users_the_same_in_every_window(sampled: Dataset) -> None:
+    few, user = replace(sampled, sample_pairs=0.4), sampled.competition.user
+    taken, left = set[int](), set[int]()
+    for window in plan_folds(sampled, FoldSettings()).windows:
+        every, some = window_pairs(sampled, window), window_pairs(few, window)
+        users = some[user].unique()
+        assert some.equals(every.filter(pl.col(user).is_in(users.implode())))
+        taken |= set(users)
+        left |= set(every[user]) - set(users)
+    assert taken
+    assert left
+    assert not taken & left
+
+
+def test_labels_are_those_of_the_pairs(sampled: Dataset) -> None:
+    few = replace(sampled, sample_pairs=0.4)
+    for window in plan_folds(sampled, FoldSettings()).windows[:-1]:
+        labels = window_relevance(few, window)
+        assert labels["pair_id"].equals(window_pairs(few, window)["pair_id"])
+        assert labels.equals(
+            window_relevance(sampled, window).filter(pl.col("pair_id").is_in(labels["pair_id"].implode()))
+        )
+
+
+def test_the_windows_do_not_change(sampled: Dataset) -> None:
+    few = replace(sampled, sample_pairs=0.4)
+    assert plan_folds(few, FoldSettings()) == plan_folds(sampled, FoldSettings())
+    assert (few.fingerprint, few.slices) == (sampled.fingerprint, sampled.slices)
+
+
+def test_the_settings_set_it(tmp_path: Path) -> None:
+    (tmp_path / "users.dat").write_text("".join(f"{u}::M::25::17::85711\n" for u in range(1, 9)))
+    (tmp_path / "movies.dat").write_text("".join(f"{i}::A film (1980)::Drama\n" for i in range(1, 21)))
+    rows = [f"{u}::{i}::{1 + i % 5}::{i}\n" for u in range(1, 9) for i in range(1, 21)]
+    (tmp_path / "ratings.dat").write_text("".join(rows))
+    settings = Settings(data=tmp_path, store=tmp_path / ".store", sample=SampleSettings(pairs=0.25))
+    whole = open_dataset(settings.model_copy(update={"sample": SampleSettings()}))
+    few = open_dataset(settings)
+    assert (whole.sample_pairs, few.sample_pairs) == (1.0, 0.25)
+    assert few.fingerprint == whole.fingerprint

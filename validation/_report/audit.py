@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-AUDIT_FILE = "audit.json"
+from validation._report.bundle import CvBundle
 
 
 @dataclass(frozen=True)
@@ -41,17 +41,12 @@ class AuditReport:
     warnings: Mapping[str, tuple[AuditRow, ...]]
     facts: Mapping[str, Any] = field(default_factory=dict)
 
-    @property
-    def n_warnings(self) -> int:
-        """Number of warnings of all checks."""
-        return sum(len(rows) for rows in self.warnings.values())
-
 
 def read_audit_report(folder: Path | None) -> AuditReport | None:
     """Read a stored audit; None if there is none."""
     if folder is None:
         return None
-    stored = json.loads((folder / AUDIT_FILE).read_text(encoding="utf-8"))
+    stored = json.loads((folder / "audit.json").read_text(encoding="utf-8"))
     findings: list[dict[str, str]] = stored["findings"]
     by_check: dict[str, list[AuditRow]] = {}
     for finding in findings:
@@ -65,9 +60,9 @@ def read_audit_report(folder: Path | None) -> AuditReport | None:
     )
 
 
-def audit_alarms(audit: AuditReport | None, fingerprint: object) -> list[str]:
+def audit_alarms(audit: AuditReport | None, bundle: CvBundle) -> list[str]:
     """Name the features that the audit found at fault, in one sentence; none if it was of other data."""
-    if audit is None or not audit.defects or audit.facts.get("fingerprint") != fingerprint:
+    if audit is None or not audit.defects or _is_of_other_data(audit, bundle):
         return []
     n, names = len(audit.defects), [row.feature for row in audit.defects]
     return [
@@ -76,13 +71,14 @@ def audit_alarms(audit: AuditReport | None, fingerprint: object) -> list[str]:
     ]
 
 
-def audit_caveats(audit: AuditReport | None, features: Sequence[str], fingerprint: object) -> list[str]:
+def audit_caveats(audit: AuditReport | None, bundle: CvBundle) -> list[str]:
     """Sentences on the audit that a reader of the scores must know."""
     if audit is None:
         return []
     texts = []
-    if audit.facts.get("fingerprint") != fingerprint:
+    if _is_of_other_data(audit, bundle):
         texts.append("The stored audit is of other data than this cross-validation: run make cv again.")
+    features = bundle.features["feature"].to_list()
     missing = sorted(set(features) - set(audit.facts.get("names", features)))
     if missing:
         texts.append(
@@ -91,15 +87,16 @@ def audit_caveats(audit: AuditReport | None, features: Sequence[str], fingerprin
     return texts
 
 
+def _is_of_other_data(audit: AuditReport, bundle: CvBundle) -> bool:
+    return bool(audit.facts.get("fingerprint") != bundle.about.get("fingerprint"))
+
+
 def _by_feature(findings: Sequence[Mapping[str, str]]) -> tuple[AuditRow, ...]:
     found: dict[str, AuditRow] = {}
     for finding in findings:
         first = found.setdefault(finding["column"], _row(finding))
         if finding["check"] != first.check:
-            others = (*first.others, finding["check"])
-            found[first.feature] = AuditRow(
-                first.feature, first.place, first.check, first.evidence, first.todo, others
-            )
+            found[first.feature] = replace(first, others=(*first.others, finding["check"]))
     return tuple(found.values())
 
 

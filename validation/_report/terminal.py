@@ -10,9 +10,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from validation._report import Report
-from validation._report_audit import AuditReport
-from validation._report_features import DRIFT_LIMIT
+from validation._report.audit import AuditReport
+from validation._report.features import DRIFT_LIMIT
+from validation._report.page import number_text
+from validation._report.report import Report
+from validation._report.segments import bands_of_segments
 
 _VERDICT_STYLE = {"better": "green", "worse": "red", "no clear difference": "dim", "best single": "yellow"}
 
@@ -59,13 +61,11 @@ def _table(title: str, *columns: str, left: tuple[str, ...] = ()) -> Table:
 
 
 def _scores(report: Report) -> Table:
-    folds = report.fold_scores["fold"].unique(maintain_order=True).to_list()
-    table = _table(f"{report.title}\n{report.metric_text}", "", "mean", "±", *folds)
+    table = _table(f"{report.title}\n{report.metric_text}", "", "mean", "±", *report.folds)
     for name, mean, std, is_chosen in report.scores.select("name", "mean", "std", "is_chosen").iter_rows():
-        by_fold = dict(report.fold_scores.filter(pl.col("name") == name).select("fold", "value").iter_rows())
-        values = [_number(value) for value in (mean, std, *(by_fold[fold] for fold in folds))]
+        values = (mean, std, *(report.fold_values[name][fold] for fold in report.folds))
         label = Text(f"{name} (chosen)" if is_chosen else name)
-        table.add_row(label, *values, style="bold" if is_chosen else "")
+        table.add_row(label, *map(number_text, values), style="bold" if is_chosen else "")
     return table
 
 
@@ -73,7 +73,7 @@ def _differences(report: Report) -> Table:
     title = f"Difference to {report.best_single} (95 % interval over users)"
     table = _table(title, "", "mean", "low", "high", "verdict", left=("verdict",))
     for row in report.scores.filter(~pl.col("is_best_single")).iter_rows(named=True):
-        numbers = [_number(row[column], "+.4f") for column in ("difference", "low", "high")]
+        numbers = [number_text(row[column], "+.4f") for column in ("difference", "low", "high")]
         verdict = Text(row["verdict"], style=_VERDICT_STYLE.get(row["verdict"], ""))
         table.add_row(Text(row["name"]), *numbers, verdict)
     return table
@@ -82,16 +82,11 @@ def _differences(report: Report) -> Table:
 def _segments(report: Report) -> Table:
     names = list(dict.fromkeys([report.chosen, report.best_single]))
     table = _table("Segments (all folds)", "", "pairs", "groups", *names)
-    wide = report.segments.pivot(
-        "name", index=["segment", "position", "band", "n_pairs", "n_groups"], values="value"
-    )
-    title = ""
-    for row in wide.iter_rows(named=True):
-        if row["segment"] != title:
-            title = row["segment"]
-            table.add_row(Text(title.partition(" (")[0], style="dim"))
-        counts = (f"{row['n_pairs']:,}", f"{row['n_groups']:,}")
-        table.add_row(Text(f"  {row['band']}"), *counts, *[_number(row[name]) for name in names])
+    for title, bands in bands_of_segments(report.segments).items():
+        table.add_row(Text(title.partition(" (")[0], style="dim"))
+        for row in bands:
+            counts = (f"{row['n_pairs']:,}", f"{row['n_groups']:,}")
+            table.add_row(Text(f"  {row['band']}"), *counts, *[number_text(row["values"][n]) for n in names])
     return table
 
 
@@ -100,10 +95,10 @@ def _features(report: Report, n_features: int) -> Table:
     title = f"Top {top.height} of {report.features.height} features (null: train/eval/test)"
     table = _table(title, "", "import.", "alone", "PSI", "null")
     for row in top.iter_rows(named=True):
-        nulls = "/".join(_number(row[f"null_{part}"], ".0%") for part in ("train", "eval", "test"))
-        psi = Text(_number(row["psi"], ".3f"), style="red" if row["is_drifting"] else "")
+        nulls = "/".join(number_text(row[f"null_{window}"], ".0%") for window in ("train", "eval", "test"))
+        psi = Text(number_text(row["psi"], ".3f"), style="red" if row["is_drifting"] else "")
         table.add_row(
-            Text(row["feature"]), _number(row["importance"], ".1%"), _number(row["score"]), psi, nulls
+            Text(row["feature"]), number_text(row["importance"], ".1%"), number_text(row["score"]), psi, nulls
         )
     return table
 
@@ -112,9 +107,9 @@ def _flagged(flagged: pl.DataFrame, n_features: int) -> Table:
     title = f"Flagged features: {flagged.height} (PSI above {DRIFT_LIMIT}, null rates)"
     table = _table(title, "", "PSI", "null train", "null test", "flags", left=("flags",))
     for row in flagged.head(n_features).iter_rows(named=True):
-        rates = (_number(row["null_train"], ".1%"), _number(row["null_test"], ".1%"))
+        rates = (number_text(row["null_train"], ".1%"), number_text(row["null_test"], ".1%"))
         table.add_row(
-            Text(row["feature"]), _number(row["psi"], ".3f"), *rates, Text(row["flags"], style="yellow")
+            Text(row["feature"]), number_text(row["psi"], ".3f"), *rates, Text(row["flags"], style="yellow")
         )
     return table
 
@@ -135,11 +130,7 @@ def _fits(fits: pl.DataFrame) -> Table:
     for row in fits.iter_rows(named=True):
         stopped = row["stopped_by"] or "–"
         style = "yellow" if stopped == "time budget" else ""
-        loss = _number(row.get("training_loss"))
-        numbers = (_number(row["seconds"], ",.1f"), _number(row["iterations"], ",d"), loss)
+        loss = number_text(row.get("training_loss"))
+        numbers = (number_text(row["seconds"], ",.1f"), number_text(row["iterations"], ",d"), loss)
         table.add_row(Text(row["model"]), Text(row["fold"]), *numbers, Text(stopped, style=style))
     return table
-
-
-def _number(value: float | None, text_format: str = ".4f") -> str:
-    return "–" if value is None else format(value, text_format)

@@ -10,18 +10,24 @@ import polars as pl
 
 from competitions import Dataset, Metric
 from engine import ConfigError, DataError
-from validation._alarms import training_alarms
-from validation._bootstrap import Difference
-from validation._bundle import CvBundle
+from validation._bootstrap import Difference, paired_bootstrap
 from validation._evaluate import evaluate
-from validation._report_audit import AuditReport, audit_alarms, audit_caveats
-from validation._report_choice import choice_reason
-from validation._report_compare import compare
-from validation._report_facts import Fact, caveats, facts, metric_of, metric_text
-from validation._report_features import feature_table, mean_importance
-from validation._report_segments import segment_scores
+from validation._metric import get_metric
+from validation._report.audit import AuditReport, audit_alarms, audit_caveats
+from validation._report.bundle import CvBundle
+from validation._report.facts import (
+    Fact,
+    caveats,
+    choice_reason,
+    facts,
+    metric_of,
+    metric_text,
+    training_alarms,
+)
+from validation._report.features import feature_table, mean_importance
+from validation._report.segments import segment_scores
 
-SCORES = {
+_SCORES = {
     "name": pl.String,
     "kind": pl.String,
     "mean": pl.Float64,
@@ -35,7 +41,13 @@ SCORES = {
     "is_best_single": pl.Boolean,
     "is_chosen": pl.Boolean,
 }
-FOLD_SCORES = {"name": pl.String, "fold": pl.String, "value": pl.Float64}
+_FOLD_SCORES = {"name": pl.String, "fold": pl.String, "value": pl.Float64}
+
+_MIN_ANEW, _MAX_ANEW, _ROWS_ANEW = (
+    50,
+    200,
+    100_000_000,
+)  # resamples of a metric that is no sum; rows of them all
 
 
 @dataclass(frozen=True)
@@ -94,6 +106,20 @@ class Report:
     settings: object
     audit: AuditReport | None = None
 
+    @property
+    def folds(self) -> list[str]:
+        """Names of the folds, in the order of ``fold_scores``."""
+        names: list[str] = self.fold_scores["fold"].unique(maintain_order=True).to_list()
+        return names
+
+    @property
+    def fold_values(self) -> dict[str, dict[str, float | None]]:
+        """The values of ``fold_scores``, by name and fold."""
+        values: dict[str, dict[str, float | None]] = {}
+        for name, fold, value in self.fold_scores.select("name", "fold", "value").iter_rows():
+            values.setdefault(name, {})[fold] = value
+        return values
+
 
 def build_report(
     bundle: CvBundle, dataset: Dataset, *, audit: AuditReport | None = None, n_resamples: int = 1000
@@ -127,16 +153,11 @@ def build_report(
         chosen=bundle.chosen,
         reason=choice_reason(bundle),
         facts=facts(bundle, metric),
-        alarms=(*training_alarms(bundle), *audit_alarms(audit, bundle.about.get("fingerprint"))),
-        caveats=(*caveats(bundle, dataset), *_audit_caveats(audit, bundle)),
+        alarms=(*training_alarms(bundle), *audit_alarms(audit, bundle)),
+        caveats=(*caveats(bundle, dataset), *audit_caveats(audit, bundle)),
         settings=bundle.about.get("settings", {}),
         audit=audit,
     )
-
-
-def _audit_caveats(audit: AuditReport | None, bundle: CvBundle) -> list[str]:
-    fingerprint = bundle.about.get("fingerprint")
-    return audit_caveats(audit, bundle.features["feature"].to_list(), fingerprint)
 
 
 def _check(bundle: CvBundle, dataset: Dataset) -> None:
@@ -164,7 +185,7 @@ def _fold_scores(bundle: CvBundle, metric: Metric, user: str) -> pl.DataFrame:
             has_score = bool(frame[name].is_not_null().any())
             value = evaluate(metric, frame, group=("window", user), score=name) if has_score else math.nan
             rows.append((name, fold, None if math.isnan(value) else value))
-    return pl.DataFrame(rows, schema=FOLD_SCORES, orient="row")
+    return pl.DataFrame(rows, schema=_FOLD_SCORES, orient="row")
 
 
 def _folds(oof: pl.DataFrame) -> list[tuple[str, pl.DataFrame]]:
@@ -193,13 +214,41 @@ def _scores(
         mean = statistics.fmean(values) if values else None
         std = statistics.stdev(values) if len(values) > 1 else None
         kind = "model" if name in bundle.models else "blend"
-        found = compare(bundle, metric, user, name, best, n_resamples) if values and name != best else None
+        found = (
+            _difference(bundle, metric, user, name, best, n_resamples) if values and name != best else None
+        )
         gap = (found.mean, found.low, found.high, found.n_users) if found else (None,) * 4
         verdict = _verdict(found, metric) if found else "best single" if name == best else "not scored"
         rows.append((name, kind, mean, std, len(values), *gap, verdict, name == best, name == bundle.chosen))
-    return pl.DataFrame(rows, schema=SCORES, orient="row").sort(
+    return pl.DataFrame(rows, schema=_SCORES, orient="row").sort(
         "mean", descending=metric.greater_is_better, nulls_last=True, maintain_order=True
     )
+
+
+def _difference(
+    bundle: CvBundle, metric: Metric, user: str, name: str, other: str, n_resamples: int
+) -> Difference | None:
+    """Bootstrap the metric of ``name`` minus that of ``other`` over users, each with all windows (95 % interval).
+
+    A metric that must be computed anew for each resample (global AUC) gets fewer of them, the fewer the longer the
+    table. None if no row is scored by both, or no group counts. The seed is the run's, so a report repeats exactly.
+    """
+    both = bundle.oof.filter(pl.col(name).is_not_null() & pl.col(other).is_not_null())
+    if both.is_empty():
+        return None
+    if get_metric(metric.name).scope == "whole":
+        n_resamples = max(_MIN_ANEW, min(n_resamples, _MAX_ANEW, _ROWS_ANEW // both.height))
+    found = paired_bootstrap(
+        both,
+        metric,
+        user=user,
+        group=("window", user),
+        score_a=other,
+        score_b=name,
+        n_resamples=n_resamples,
+        seed=int(bundle.about.get("seed", 0)),
+    )
+    return None if math.isnan(found.mean) else found
 
 
 def _verdict(found: Difference, metric: Metric) -> str:

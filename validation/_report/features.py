@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from validation._bundle import CvBundle
+from validation._report.bundle import CvBundle
 
 DRIFT_LIMIT = 0.2
 """PSI above which a feature is flagged. By the usual reading, below 0.1 is stable and above 0.2 is a real shift."""
@@ -40,18 +40,14 @@ def feature_table(bundle: CvBundle, importance: pl.DataFrame) -> pl.DataFrame:
         The bundle's ``features`` and ``importance`` Float64 (mean over the models that tell theirs; null if none
         does), ``is_drifting`` (PSI above the limit), ``flags`` String: what to look at, in words, or empty.
     """
-    overall = _overall_importance(importance)
+    n_models = max(importance["model"].n_unique(), 1)
+    overall = importance.group_by("feature").agg(pl.col("importance").sum() / n_models)
     joined = bundle.features.join(overall, on="feature", how="left", validate="m:1")
     if overall.height:
         joined = joined.with_columns(pl.col("importance").fill_null(0.0))
     return joined.with_columns(
         is_drifting=(pl.col("psi") > DRIFT_LIMIT).fill_null(False), flags=_flags()
     ).sort("importance", "score", "feature", descending=[True, True, False], nulls_last=True)
-
-
-def _overall_importance(importance: pl.DataFrame) -> pl.DataFrame:
-    n_models = max(importance["model"].n_unique(), 1)
-    return importance.group_by("feature").agg(pl.col("importance").sum() / n_models)
 
 
 def _flags() -> pl.Expr:

@@ -1,0 +1,26 @@
+"""The report of a stored cross-validation: its numbers, laid out for the terminal and as an offline page."""
+
+from validation._report.audit import AuditReport, read_audit_report
+from validation._report.bundle import CvBundle
+from validation._report.facts import training_alarms
+from validation._report.html import report_html
+from validation._report.page import Chart, color_of, colors_of, finish_chart, number_of, render_page
+from validation._report.report import Report, build_report
+from validation._report.terminal import show_report
+
+__all__ = [
+    "AuditReport",
+    "Chart",
+    "CvBundle",
+    "Report",
+    "build_report",
+    "color_of",
+    "colors_of",
+    "finish_chart",
+    "number_of",
+    "read_audit_report",
+    "render_page",
+    "report_html",
+    "show_report",
+    "training_alarms",
+]

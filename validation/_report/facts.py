@@ -1,0 +1,177 @@
+"""What stands beside the numbers: what was run, why one was chosen, what looks like a leak, what a reader must know."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+import polars as pl
+
+from competitions import Dataset, Metric
+from validation._report.bundle import CvBundle
+
+_FIRST = ("competition", "created", "seed", "clock", "folds")
+_ELSEWHERE = ("metric", "settings", "cv", "chosen_because", "differences_to_baseline", "not_scored")
+_FAR_BELOW = 0.5  # of the median of the siblings
+_MIN_FITS = 3  # that are compared, the fit itself among them: of two, no one can tell which is odd
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A label and its lines, to be shown as they are (and so to be escaped)."""
+
+    label: str
+    lines: tuple[str, ...]
+
+
+def metric_of(bundle: CvBundle, dataset: Dataset) -> Metric:
+    """Return the metric that the cross-validation used; the competition's if the bundle does not say."""
+    stored = bundle.about.get("metric")
+    if not isinstance(stored, Mapping) or "name" not in stored:
+        return dataset.competition.metric
+    return Metric(
+        name=str(stored["name"]),
+        policy=dict(stored.get("policy", {})),
+        greater_is_better=bool(stored.get("greater_is_better", True)),
+    )
+
+
+def metric_text(metric: Metric) -> str:
+    """Write the metric with its policy.
+
+    >>> metric_text(Metric("user_auc", {"one_class": "skip"}))
+    'user_auc (one_class = skip; higher is better)'
+    """
+    policy = [f"{name} = {_text(value)}" for name, value in metric.policy.items()]
+    direction = "higher is better" if metric.greater_is_better else "lower is better"
+    return f"{metric.name} ({'; '.join([', '.join(policy), direction] if policy else [direction])})"
+
+
+def facts(bundle: CvBundle, metric: Metric) -> tuple[Fact, ...]:
+    """List what the bundle says about itself, the most asked first."""
+    about = bundle.about
+    names = [n for n in _FIRST if n in about] + [n for n in about if n not in (*_FIRST, *_ELSEWHERE)]
+    rows = [Fact(name.replace("_", " ").capitalize(), _lines(about[name])) for name in names]
+    return (Fact("Metric", (metric_text(metric),)), *rows)
+
+
+def _lines(value: object) -> tuple[str, ...]:
+    """Write a value, a mapping with a line for each entry."""
+    if isinstance(value, Mapping):
+        return tuple(f"{name}: {_text(entry)}" for name, entry in value.items())
+    return (_text(value),)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, list | tuple) and all(isinstance(entry, str | int | float) for entry in value):
+        return ", ".join(str(entry) for entry in value)
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def choice_reason(bundle: CvBundle) -> str:
+    """Say why ``bundle.chosen`` was chosen: the reason that the stack gave, and the learned blends' differences.
+
+    The differences (to the baseline blend, larger is better, 95 % interval) are the ones the stack decided by.
+    """
+    because = bundle.about.get("chosen_because")
+    if not because and len((*bundle.models, *bundle.blends)) == 1:
+        return f"{bundle.chosen} is the only model."
+    sentence = f"{bundle.chosen}: {because}." if because else f"{bundle.chosen}: the stack gave no reason."
+    differences = bundle.about.get("differences_to_baseline")
+    if not isinstance(differences, Mapping) or not differences or not bundle.blends:
+        return sentence
+    gaps = "; ".join(f"{name} {_interval_text(found)}" for name, found in differences.items())
+    return f"{sentence} Difference to {bundle.blends[0]}: {gaps}."
+
+
+def _interval_text(found: Mapping[str, float]) -> str:
+    text = f"{found['mean']:+.4f} [{found['low']:+.4f}, {found['high']:+.4f}]"
+    return text.replace("-", "−")
+
+
+def training_alarms(bundle: CvBundle) -> tuple[str, ...]:
+    """Sentences about the fits whose training loss is below half of the median of their siblings.
+
+    Siblings are the same model on the other folds, or all other fits with a loss of the same name; either is enough for
+    an alarm, if it is of two siblings at least. A leak that all fits share makes no difference between them: that is
+    for ``python -m features audit``. A bundle of an older version, without training losses, gives none.
+    """
+    if "training_loss" not in bundle.fits.columns:
+        return ()
+    fits = bundle.fits.filter(pl.col("training_loss").is_not_null()).to_dicts()
+    found = []
+    for fit in fits:
+        others = [f for f in fits if f is not fit and f["loss"] == fit["loss"]]
+        own = [f for f in others if f["model"] == fit["model"]]
+        middle = next(
+            (m for m in (_limit(own), _limit(others)) if fit["training_loss"] < _FAR_BELOW * m), None
+        )
+        if middle is not None:
+            found.append(_sentence(bundle, fit, middle))
+    return tuple(found)
+
+
+def _limit(siblings: Sequence[dict[str, Any]]) -> float:
+    """Median of the siblings' losses; minus infinity if they are too few, or if half of it is no better than it."""
+    losses = [float(f["training_loss"]) for f in siblings]
+    middle = median(losses) if len(losses) + 1 >= _MIN_FITS else 0.0
+    return middle if middle > 0 else float("-inf")
+
+
+def _sentence(bundle: CvBundle, fit: dict[str, Any], middle: float) -> str:
+    own = bundle.importance.filter((pl.col("model") == fit["model"]) & (pl.col("fold") == fit["fold"]))
+    top = own.sort("importance", descending=True).head(1)
+    which = ""
+    if top.height:
+        name, share = top.select("feature", "importance").row(0)
+        which = f" It rests on {name} with {share:.0%}."
+    return (
+        f"The training loss of {fit['model']} in {fit['fold']} is {fit['training_loss']:.4f} ({fit['loss']}), below "
+        f"half of the median {middle:.4f} of its siblings. So it looks when labels got into the features.{which} Run "
+        "`python -m features audit` before you believe its scores."
+    )
+
+
+def caveats(bundle: CvBundle, dataset: Dataset) -> tuple[str, ...]:
+    """Sentences that a reader of the scores must know."""
+    n_folds = bundle.oof["fold"].n_unique()
+    texts = []
+    if dataset.competition.clock.kind == "per_user":
+        texts.append(
+            "The clock is per user: “before” means earlier in each user's own history. By the calendar, the history "
+            "of an item may hold later rows, so these scores can be a little kinder than a split by date would be."
+        )
+    if n_folds < 3:
+        texts.append(
+            f"There {'is' if n_folds == 1 else 'are'} only {n_folds} fold{'' if n_folds == 1 else 's'}: the spread "
+            "says little."
+        )
+    cut = bundle.fits.filter(pl.col("stopped_by") == "time budget")
+    if cut.height:
+        names = ", ".join(cut["model"].unique(maintain_order=True).to_list())
+        texts.append(
+            f"{cut.height} of {bundle.fits.height} fits were cut short by their time budget ({names}): with more time "
+            "they may score higher, and another machine may score otherwise."
+        )
+    if bundle.about.get("not_scored"):
+        texts.append(f"Not scored, for want of eval windows: {_text(bundle.about['not_scored'])}.")
+    if shares := _sampled(bundle):
+        of = " and ".join(f"{share:.3g} of the {name}" for name, share in shares.items())
+        texts.append(f"A quick look, at {of}: the scores are not those of the whole data.")
+    stored = bundle.about.get("fingerprint")
+    if isinstance(stored, str) and stored != dataset.fingerprint:
+        texts.append(
+            "The data, or the code that reads it, has changed since this cross-validation: run make cv again."
+        )
+    return tuple(texts)
+
+
+def _sampled(bundle: CvBundle) -> dict[str, float]:
+    """Shares below 1 that the cross-validation was run with, by what they are of."""
+    settings = bundle.about.get("settings")
+    sample = settings.get("sample") if isinstance(settings, Mapping) else None
+    shares = sample.items() if isinstance(sample, Mapping) else ()
+    return {str(name): float(share) for name, share in shares if float(share) < 1}
