@@ -143,7 +143,7 @@ def test_labels_are_those_of_the_pairs(sampled: Dataset) -> None:
 def test_the_windows_do_not_change(sampled: Dataset) -> None:
     few = replace(sampled, sample_pairs=0.4)
     assert plan_folds(few, FoldSettings()) == plan_folds(sampled, FoldSettings())
-    assert (few.fingerprint, few.slices) == (sampled.fingerprint, sampled.slices)
+    assert (few.fingerprint, few.partitions) == (sampled.fingerprint, sampled.partitions)
 
 
 def test_the_settings_set_it(tmp_path: Path) -> None:
