@@ -6,7 +6,16 @@ from submissions._blend import blend_runs
 from submissions._check import check_against_runs
 from submissions._compare import Change, Comparison, compare_runs
 from submissions._errors import GateError, SubmissionError
-from submissions._gate import Gate, check_bytes, check_file, check_table
+from submissions._gate import (
+    Finding,
+    Gate,
+    Verdict,
+    check_bytes,
+    check_file,
+    check_table,
+    scored_pairs,
+    submission_bytes,
+)
 from submissions._ledger import Entry, Ledger
 from submissions._make import make_submission
 from submissions._manifest import CvScore, FileFacts, GitFacts, Manifest, MetricFacts, Parent, RunFacts, Stage
@@ -14,8 +23,6 @@ from submissions._provenance import git_facts
 from submissions._run_id import is_run_id, new_run_id, resolve_run
 from submissions._runs import Runs
 from submissions._score import score_run
-from submissions._table import scored_pairs, submission_bytes
-from submissions._verdict import Finding, Verdict
 
 __all__ = [
     "Agreement",

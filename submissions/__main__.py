@@ -25,11 +25,11 @@ from submissions._ledger import Entry, EntryKind
 from submissions._make import make_submission
 from submissions._manifest import Manifest
 from submissions._render_compare import comparison_lines
-from submissions._render_list import agreement_words, lines_of, list_table
-from submissions._render_run import all_of, last_lines
 from submissions._render_score import score_lines
 from submissions._runs import Runs
 from submissions._score import score_run
+from submissions._show_run import all_of, last_lines
+from submissions._show_runs import agreement_words, lines_of, list_table
 
 app = room_app("Make, check, blend, record and show submissions.")
 

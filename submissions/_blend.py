@@ -12,12 +12,11 @@ from submissions._agreement import within
 from submissions._basis import CvBasis
 from submissions._cv import OOF_KEYS, cv_score, same_rows
 from submissions._errors import SubmissionError
-from submissions._gate import Gate
+from submissions._gate import Gate, scored_pairs
 from submissions._make import about_run
 from submissions._manifest import CvScore, Manifest, Parent, RunFacts
 from submissions._previous import previous_best
 from submissions._runs import Runs
-from submissions._table import scored_pairs
 
 BLEND = "blend"
 _SPREAD_RATIO = 10.0

@@ -7,11 +7,9 @@ from pathlib import Path
 import polars as pl
 
 from submissions._basis import CvBasis
-from submissions._gate import Gate, check_bytes, typed_table
-from submissions._gate_file import read_bytes, read_text_table
+from submissions._gate import Finding, Gate, Verdict, check_bytes, read_bytes, read_text_table, typed_table
 from submissions._previous import previous_best
 from submissions._runs import Runs
-from submissions._verdict import Finding, Verdict
 
 
 def check_against_runs(runs: Runs, gate: Gate, basis: CvBasis, path: Path) -> Verdict:

@@ -16,12 +16,11 @@ from models import build_models
 from stacking import final_scores, read_final_weights, run_cv
 from submissions._basis import CvBasis, metric_facts
 from submissions._cv import chosen_oof, cv_scores
-from submissions._gate import Gate
+from submissions._gate import Gate, scored_pairs
 from submissions._manifest import Manifest, RunFacts, Stage
 from submissions._previous import previous_best
 from submissions._provenance import git_facts, installed_versions, machine_words
 from submissions._runs import Runs
-from submissions._table import scored_pairs
 from validation import CvBundle, plan_folds
 
 

@@ -7,11 +7,9 @@ import polars as pl
 from submissions._agreement import rank_agreement
 from submissions._basis import CvBasis
 from submissions._errors import SubmissionError
-from submissions._gate import Gate
+from submissions._gate import Finding, Gate, Verdict, scored_pairs
 from submissions._manifest import Manifest
 from submissions._runs import Runs
-from submissions._table import scored_pairs
-from submissions._verdict import Finding, Verdict
 
 LOW_AGREEMENT = 0.3
 """Mean rank correlation below which the gate warns."""

@@ -18,11 +18,10 @@ from pydantic import BaseModel, ValidationError
 
 from engine import Settings, measure_stage, sync_folder, write_atomically
 from submissions._errors import SubmissionError
-from submissions._gate import Gate, check_bytes
+from submissions._gate import Gate, check_bytes, scored_pairs, submission_bytes
 from submissions._ledger import Entry, Ledger
 from submissions._manifest import FileFacts, Manifest, RunFacts, Stage
 from submissions._run_id import is_run_id, new_run_id, resolve_run
-from submissions._table import scored_pairs, submission_bytes
 
 Model = TypeVar("Model", bound=BaseModel)
 

@@ -10,11 +10,10 @@ import polars as pl
 from competitions import Competition, open_dataset, oracle, solution
 from engine import Settings
 from submissions._errors import SubmissionError
-from submissions._gate import Gate
+from submissions._gate import Gate, scored_pairs
 from submissions._ledger import Entry, Lead
 from submissions._manifest import CvScore, Manifest
 from submissions._runs import Runs
-from submissions._table import scored_pairs
 from validation import evaluate, paired_bootstrap
 
 ORACLE = "__oracle"

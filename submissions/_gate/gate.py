@@ -9,10 +9,10 @@ import polars as pl
 
 from competitions import Dataset, SubmissionFormat
 from submissions._errors import SubmissionError
-from submissions._gate_file import read_bytes, read_text_table
-from submissions._gate_keys import key_findings
-from submissions._gate_scores import score_verdict
-from submissions._verdict import Finding, Verdict
+from submissions._gate.file import read_bytes, read_text_table
+from submissions._gate.keys import key_findings
+from submissions._gate.scores import score_verdict
+from submissions._gate.verdict import Finding, Verdict
 from validation import metrics
 
 SCORE = "score"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import polars as pl
 
-from submissions._verdict import Finding
+from submissions._gate.verdict import Finding
 
 SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe", " ": "space", ":": "colon"}
 _BYTE_ORDER_MARKS = {b"\xef\xbb\xbf": "UTF-8", b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}

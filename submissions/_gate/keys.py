@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from submissions._verdict import Finding
+from submissions._gate.verdict import Finding
 
 
 def key_findings(

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import polars as pl
 
 from submissions._errors import SubmissionError
-from submissions._gate import SCORE, Gate
+from submissions._gate.gate import SCORE, Gate
 
 
 def scored_pairs(gate: Gate, scores: pl.DataFrame, on: Sequence[str] = ("pair_id",)) -> pl.DataFrame:
