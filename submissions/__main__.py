@@ -15,21 +15,18 @@ from rich.text import Text
 
 from competitions import open_dataset
 from engine import out, room_app, run_room, settings_of
-from submissions._basis import CvBasis
 from submissions._blend import blend_runs
-from submissions._check import check_against_runs
-from submissions._compare import compare_runs
+from submissions._compare import check_against_runs, compare_runs
+from submissions._cv import CvBasis
 from submissions._errors import SubmissionError
 from submissions._gate import Gate
 from submissions._ledger import Entry, EntryKind
 from submissions._make import make_submission
 from submissions._manifest import Manifest
-from submissions._render_compare import comparison_lines
-from submissions._render_score import score_lines
 from submissions._runs import Runs
 from submissions._score import score_run
-from submissions._show_run import all_of, last_lines
-from submissions._show_runs import agreement_words, lines_of, list_table
+from submissions._show_run import all_of, last_lines, score_lines
+from submissions._show_runs import agreement_words, comparison_lines, lines_of, list_table
 
 app = room_app("Make, check, blend, record and show submissions.")
 

@@ -8,14 +8,12 @@ import polars as pl
 
 from competitions import open_dataset
 from engine import Settings
-from submissions._agreement import within
-from submissions._basis import CvBasis
-from submissions._cv import OOF_KEYS, cv_score, same_rows
+from submissions._compare import previous_best, within
+from submissions._cv import OOF_KEYS, CvBasis, cv_score, same_rows
 from submissions._errors import SubmissionError
 from submissions._gate import Gate, scored_pairs
 from submissions._make import about_run
 from submissions._manifest import CvScore, Manifest, Parent, RunFacts
-from submissions._previous import previous_best
 from submissions._runs import Runs
 
 BLEND = "blend"

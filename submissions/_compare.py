@@ -1,19 +1,29 @@
-"""What differs between two runs, and whether it matters."""
+"""How runs compare: two with each other, a new submission with the best run so far."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from competitions import Metric
 from engine import ConfigError
-from submissions._agreement import Agreement, rank_agreement
-from submissions._cv import OOF_KEYS, same_rows
+from submissions._cv import OOF_KEYS, CvBasis, same_rows
 from submissions._errors import SubmissionError
+from submissions._gate import (
+    Finding,
+    Gate,
+    Verdict,
+    check_bytes,
+    read_bytes,
+    read_text_table,
+    scored_pairs,
+    typed_table,
+)
 from submissions._manifest import Manifest
 from submissions._runs import Runs
 from validation import Difference, paired_bootstrap
@@ -145,3 +155,131 @@ def changes(left: Mapping[str, str], right: Mapping[str, str]) -> tuple[Change, 
     """Names whose values differ, in the order of ``left``, then those that only ``right`` has."""
     names = [*left, *(name for name in right if name not in left)]
     return tuple(Change(n, left.get(n), right.get(n)) for n in names if left.get(n) != right.get(n))
+
+
+LOW_AGREEMENT = 0.3
+"""Mean rank correlation below which the gate warns."""
+
+
+def best_run(runs: Runs, basis: CvBasis) -> Manifest | None:
+    """The finished run with the best CV of that basis; the newest of equals. None if there is none.
+
+    CV values over other data or folds are no better or worse than this one's. A run whose manifest is
+    damaged is passed over: ``list`` shows it.
+    """
+    best: Manifest | None = None
+    for run in runs.ids():
+        try:
+            manifest = runs.manifest(run)
+        except SubmissionError:
+            continue
+        if CvBasis.of_run(manifest) == basis and manifest.cv_mean is not None:
+            sign = 1 if manifest.metric.greater_is_better else -1
+            if best is None or best.cv_mean is None or sign * (manifest.cv_mean - best.cv_mean) >= 0:
+                best = manifest
+    return best
+
+
+def previous_best(runs: Runs, gate: Gate, basis: CvBasis, table: pl.DataFrame) -> Verdict:
+    """Compare the ranks of a submission with those of the best run so far.
+
+    ``table`` has the columns of ``gate.pair_columns`` and ``score``. Never a refusal: a warning if they agree badly,
+    otherwise a fact.
+    """
+    best = best_run(runs, basis)
+    if best is None:
+        return Verdict(facts=("no earlier run over the same data and folds to compare with",))
+    what = f"the best run so far, {best.run} (CV {best.cv_mean:.5f})"
+    try:
+        other = scored_pairs(gate, runs.scores(best.run), on=gate.pair_keys)
+    except SubmissionError as error:
+        return Verdict(facts=(f"not compared with {what}: {error.found}",))
+    found = rank_agreement(table, other, on=gate.pair_keys, group=gate.group)
+    if found.mean is None:
+        return Verdict(facts=(f"not compared with {what}: no group has two ranks",))
+    words = f"rank correlation {found.mean:.3f} with {what}"
+    if found.mean >= LOW_AGREEMENT:
+        return Verdict(facts=(words,))
+    todo = "check the sign of the scores" if found.mean < 0 else "check that the scores belong to their keys"
+    return Verdict(warnings=(Finding("low agreement", f"{words}.", todo=todo),))
+
+
+def check_against_runs(runs: Runs, gate: Gate, basis: CvBasis, path: Path) -> Verdict:
+    """Check a file; if it is accepted, say how it agrees with the best run of that basis."""
+    data = read_bytes(path)
+    if isinstance(data, Finding):
+        return Verdict((data,))
+    verdict = check_bytes(gate, data)
+    table = _pairs_table(gate, data) if verdict.is_accepted else None
+    return verdict if table is None else verdict + previous_best(runs, gate, basis, table)
+
+
+def _pairs_table(gate: Gate, data: bytes) -> pl.DataFrame | None:
+    """The given pairs with the accepted file's scores; None where the file does not tell its rows apart by keys."""
+    text = read_text_table(data, tuple(gate.format.columns), gate.format.separator)
+    typed = [] if isinstance(text, list) else typed_table(gate, text)
+    pairs = gate.pairs.select(gate.pair_columns)
+    if isinstance(typed, list):
+        return None
+    if gate.format.ordered:
+        return pairs.with_columns(typed[gate.score].alias("score"))
+    renamed = typed.rename({name: source for name, source in gate.format.columns.items() if name != source})
+    written = [c for c in gate.pair_keys if not pairs.schema[c].is_integer()]
+    as_text = [pl.col(c).cast(pl.String) for c in written]
+    scores = renamed.select(*gate.pair_keys, "score")
+    joined = pairs.with_columns(as_text).join(scores, on=list(gate.pair_keys), how="left", validate="1:1")
+    return joined.with_columns(pl.col(c).cast(pairs.schema[c]) for c in written)
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Spearman's rank correlation (average ranks for ties) within each group.
+
+    ``mean`` over the groups in which both scorings rank something; ``low`` is their tenth percentile; both null if
+    there is no such group. ``n_groups`` counts those groups.
+    """
+
+    mean: float | None
+    low: float | None
+    n_groups: int
+
+
+def rank_agreement(
+    left: pl.DataFrame, right: pl.DataFrame, *, on: Sequence[str], group: Sequence[str], score: str = "score"
+) -> Agreement:
+    """Compare the ``score`` columns of two tables joined on their keys; rows that only one has are left out.
+
+    >>> a = pl.DataFrame({"user": [1, 1, 1], "item": [1, 2, 3], "score": [0.1, 0.2, 0.3]})
+    >>> b = pl.DataFrame({"user": [1, 1, 1], "item": [3, 2, 1], "score": [7.0, 8.0, 9.0]})
+    >>> rank_agreement(a, b, on=["user", "item"], group=["user"]).mean
+    -1.0
+    """
+    keys, names = list(dict.fromkeys([*on, *group])), list(group)
+    both = left.select(*keys, score).join(
+        right.select(*on, pl.col(score).alias("_other")), on=list(on), how="inner", validate="1:1"
+    )
+    ranks = [within(pl.col(c).rank("average"), names).alias(c) for c in (score, "_other")]
+    by_group = (
+        both.lazy()
+        .with_columns(*ranks, pl.lit(0).alias("_all"))
+        .group_by(names or ["_all"])
+        .agg(
+            rho=pl.corr(score, "_other", method="pearson"),
+            ranks_something=(pl.col(score).n_unique() > 1) & (pl.col("_other").n_unique() > 1),
+        )
+        .filter("ranks_something")
+        .sort(names or ["_all"])
+        .collect(engine="streaming")
+    )
+    rho = by_group["rho"].clip(-1.0, 1.0)
+    low = rho.quantile(0.1, "linear")
+    return Agreement(_as_float(rho.mean()), _as_float(low), by_group.height)
+
+
+def within(expression: pl.Expr, group: Sequence[str]) -> pl.Expr:
+    """Evaluate an expression within groups; over all rows if ``group`` is empty."""
+    return expression.over(list(group)) if group else expression
+
+
+def _as_float(value: object) -> float | None:
+    return float(value) if isinstance(value, float) else None

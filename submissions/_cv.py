@@ -1,16 +1,19 @@
-"""Cross-validation scores of a run: the metric on each eval window, of each model and blend."""
+"""Cross-validation scores of a run, and what two cross-validations must share to be compared."""
 
 from __future__ import annotations
 
+import json
 import math
 import statistics
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import polars as pl
 
-from competitions import Metric
-from submissions._manifest import CvScore
+from competitions import Dataset, Metric
+from engine import Settings
+from submissions._manifest import CvScore, Manifest, MetricFacts
 from validation import CvBundle, evaluate
 
 OOF_KEYS = ["fold", "window", "pair_id"]
@@ -69,3 +72,38 @@ def same_rows(left: pl.DataFrame, right: pl.DataFrame) -> bool:
     keys = [*OOF_KEYS, "relevance"]
     a, b = left.select(keys).sort(keys), right.select(keys).sort(keys)
     return a.equals(b)
+
+
+@dataclass(frozen=True)
+class CvBasis:
+    """Competition, metric, data and folds of a cross-validation; ``metric`` and ``folds`` as JSON."""
+
+    competition: str
+    metric: str
+    data_fingerprint: str
+    folds: str
+
+    @classmethod
+    def of(cls, settings: Settings, dataset: Dataset) -> CvBasis:
+        """The basis of what the settings would make now."""
+        folds = settings.folds.model_dump(mode="json")
+        c = dataset.competition
+        return cls(c.name, metric_facts(c.metric).model_dump_json(), dataset.fingerprint, _canonical(folds))
+
+    @classmethod
+    def of_run(cls, manifest: Manifest) -> CvBasis:
+        """The basis of a finished run."""
+        folds = manifest.config.get("folds", {})
+        metric = manifest.metric.model_dump_json()
+        return cls(manifest.competition, metric, manifest.data_fingerprint, _canonical(folds))
+
+
+def metric_facts(metric: Metric) -> MetricFacts:
+    """The metric as manifests hold it."""
+    return MetricFacts(
+        name=metric.name, policy=dict(metric.policy), greater_is_better=metric.greater_is_better
+    )
+
+
+def _canonical(value: object) -> str:
+    return json.dumps(value, sort_keys=True)

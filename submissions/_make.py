@@ -14,12 +14,10 @@ from engine import ConfigError, Settings, Store, TaskError, console, measure_sta
 from features import compute_features, feature_keys, load_catalogue
 from models import build_models
 from stacking import final_scores, read_final_weights, run_cv
-from submissions._basis import CvBasis, metric_facts
-from submissions._cv import chosen_oof, cv_scores
+from submissions._compare import previous_best
+from submissions._cv import CvBasis, chosen_oof, cv_scores, metric_facts
 from submissions._gate import Gate, scored_pairs
-from submissions._manifest import Manifest, RunFacts, Stage
-from submissions._previous import previous_best
-from submissions._provenance import git_facts, installed_versions, machine_words
+from submissions._manifest import Manifest, RunFacts, Stage, git_facts, installed_versions, machine_words
 from submissions._runs import Runs
 from validation import CvBundle, plan_folds
 

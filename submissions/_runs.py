@@ -1,13 +1,15 @@
-"""The runs folder: one folder a run, whole or not there."""
+"""The runs folder: one folder a run, whole or not there; and the names of runs."""
 
 from __future__ import annotations
 
 import hashlib
+import re
+import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
@@ -16,12 +18,11 @@ from blake3 import blake3
 from filelock import FileLock
 from pydantic import BaseModel, ValidationError
 
-from engine import Settings, measure_stage, sync_folder, write_atomically
+from engine import Settings, did_you_mean, measure_stage, sync_folder, write_atomically
 from submissions._errors import SubmissionError
 from submissions._gate import Gate, check_bytes, scored_pairs, submission_bytes
 from submissions._ledger import Entry, Ledger
 from submissions._manifest import FileFacts, Manifest, RunFacts, Stage
-from submissions._run_id import is_run_id, new_run_id, resolve_run
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -200,3 +201,54 @@ def _read_parquet(path: Path) -> pl.DataFrame:
         raise SubmissionError(
             f"{path} cannot be read: {error}", todo=f"restore the file from a copy, or remove {path.parent}"
         ) from error
+
+
+_STAMP = "%Y%m%d-%H%M%S-%f"
+_SHAPE = re.compile(r"\d{8}-\d{6}-\d{6}-[0-9a-f]{4}", re.ASCII)
+
+
+def new_run_id(now: datetime, after: str | None = None) -> str:
+    """Make a name such as ``20261121-201530-123456-ab12``: UTC to the microsecond, and four random hex digits.
+
+    It sorts after ``after``, the newest name in use, also when the machine's clock was set back since.
+    """
+    stamp = now.astimezone(UTC).strftime(_STAMP)
+    if after is not None and stamp <= after[: len(stamp)]:
+        newest = datetime.strptime(after[: len(stamp)], _STAMP)
+        stamp = (newest + timedelta(microseconds=1)).strftime(_STAMP)
+    return f"{stamp}-{secrets.token_hex(2)}"
+
+
+def is_run_id(name: str) -> bool:
+    """Tell whether a text has the shape of a run's name."""
+    return _SHAPE.fullmatch(name) is not None
+
+
+def resolve_run(name: str, known: Sequence[str]) -> str:
+    """Turn what the user typed into one of the known names: a name, the start of one, or ``latest``.
+
+    What the user typed is only ever compared with names, never joined to a path.
+
+    Raises
+    ------
+    SubmissionError
+        There is no such run, or several start that way.
+    """
+    runs = sorted(known)
+    if not runs:
+        raise SubmissionError("There is no run yet.", todo="make one with: make submit")
+    if name == "latest":
+        return runs[-1]
+    matches = [run for run in runs if run == name or (name and run.startswith(name))]
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        shown = ", ".join(matches[:5]) + (", …" if len(matches) > 5 else "")
+        raise SubmissionError(
+            f"{len(matches)} runs start with {name!r}: {shown}.", todo="give more of the name"
+        )
+    raise SubmissionError(
+        f"There is no run {name!r}.{did_you_mean(name, [*runs, 'latest'])}",
+        expected="a run, the start of one that no other shares, or 'latest'",
+        todo="see them with: python -m submissions list",
+    )

@@ -1,8 +1,16 @@
 """The gate: what a submission must be, and the table and the file that pass it."""
 
 from submissions._gate.file import read_bytes, read_text_table
-from submissions._gate.gate import SCORE, Gate, check_bytes, check_file, check_table, typed_table
-from submissions._gate.table import scored_pairs, submission_bytes
+from submissions._gate.gate import (
+    SCORE,
+    Gate,
+    check_bytes,
+    check_file,
+    check_table,
+    scored_pairs,
+    submission_bytes,
+    typed_table,
+)
 from submissions._gate.verdict import Finding, Verdict
 
 __all__ = [

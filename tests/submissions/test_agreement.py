@@ -37,7 +37,7 @@ def test_without_groups_all_rows_are_one() -> None:
     assert (found.mean, found.n_groups) == (1.0, 1)
 
 
-@pytest.mark.parametrize("name", ["_agreement", "_compare", "_make", "_words"])
+@pytest.mark.parametrize("name", ["_compare", "_make", "_show_run"])
 def test_examples_in_docstrings(name: str) -> None:
     failed, n_examples = doctest.testmod(importlib.import_module(f"submissions.{name}"))
     assert n_examples > 0

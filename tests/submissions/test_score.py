@@ -20,8 +20,7 @@ from engine import FeatureSettings, FoldSettings, Settings
 from submissions import Manifest, RunFacts, Runs, make_submission, score_run
 from submissions._ledger import Entry, Lead
 from submissions._manifest import FileFacts
-from submissions._render_score import score_lines, share_of_the_way
-from submissions._show_run import all_of
+from submissions._show_run import all_of, score_lines, share_of_the_way
 
 Facts = Callable[..., RunFacts]
 
