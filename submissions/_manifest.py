@@ -1,9 +1,10 @@
-"""Everything known of a run when it was made: where it came from, its scores, its file."""
+"""Everything known of a run when it was made: its scores, its file, code, settings, versions and machine."""
 
 from __future__ import annotations
 
 import platform
 import subprocess
+import sys
 from datetime import datetime
 from functools import cache
 from importlib import metadata
@@ -12,9 +13,16 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from competitions import Dataset, Metric
+from engine import Settings, StageCost
+from submissions._errors import SubmissionError
+from submissions._gate import Gate
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+
 
 class _Frozen(BaseModel):
-    """Settings that all parts share: unchangeable; a file with unknown keys is not read as if it had none."""
+    """What all records share: they cannot be changed, and a file with unknown keys is refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="null")
 
@@ -35,6 +43,11 @@ class MetricFacts(_Frozen):
     name: str
     policy: dict[str, Any]
     greater_is_better: bool
+
+    @classmethod
+    def of(cls, metric: Metric) -> MetricFacts:
+        """The facts of a competition's metric."""
+        return cls(name=metric.name, policy=dict(metric.policy), greater_is_better=metric.greater_is_better)
 
 
 class CvScore(_Frozen):
@@ -57,6 +70,11 @@ class Stage(_Frozen):
     name: str
     seconds: float
     peak_mib: float | None
+
+    @classmethod
+    def of(cls, name: str, cost: StageCost) -> Stage:
+        """What a stage cost, rounded."""
+        return cls(name=name, seconds=round(cost.seconds, 3), peak_mib=round(cost.peak_mib, 1))
 
 
 class Parent(_Frozen):
@@ -135,15 +153,40 @@ class RunFacts(_Frozen):
 
 
 class Manifest(RunFacts):
-    """Facts of one finished run: ``runs/RUN/manifest.json``."""
+    """Facts of one finished run: ``runs/RUN/manifest.json``. Written once, last, and never changed."""
 
     version: Literal[1] = 1
     run: str
     created: datetime
     file: FileFacts
 
+    def require(self, competition: str) -> None:
+        """Raise SubmissionError if the run is of another competition than this, the one in the settings."""
+        if self.competition != competition:
+            raise SubmissionError(
+                f"Run {self.run} is of the competition {self.competition!r}, the settings name {competition!r}.",
+                expected=f"a run of {competition!r}",
+                todo=f"add --set competition={self.competition}",
+            )
 
-CHECKOUT = Path(__file__).resolve().parents[1]
+
+def about_run(settings: Settings, dataset: Dataset, gate: Gate) -> dict[str, Any]:
+    """Facts that every kind of run states: competition, metric, code, config, seeds, data, versions, machine."""
+    c = dataset.competition
+    return {
+        "competition": c.name,
+        "metric": MetricFacts.of(c.metric),
+        "pair_keys": gate.pair_keys,
+        "group": gate.group,
+        "user": c.user,
+        "git": git_facts(),
+        "config": settings.model_dump(mode="json"),
+        "seeds": {"seed": settings.seed},
+        "data_fingerprint": dataset.fingerprint,
+        "python": sys.version.split()[0],
+        "platform": platform.platform(),
+        "versions": _installed_versions(),
+    }
 
 
 def git_facts(root: Path = CHECKOUT) -> GitFacts:
@@ -167,12 +210,7 @@ def _git(root: Path, *arguments: str) -> str:
 
 
 @cache
-def installed_versions() -> dict[str, str]:
+def _installed_versions() -> dict[str, str]:
     """Name and version of every installed distribution, sorted by name."""
     found = {d.name.lower(): d.version for d in metadata.distributions() if d.name}
     return dict(sorted(found.items()))
-
-
-def machine_words() -> str:
-    """Operating system and processor, in words."""
-    return platform.platform()

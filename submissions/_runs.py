@@ -26,6 +26,9 @@ from submissions._manifest import FileFacts, Manifest, RunFacts, Stage
 
 Model = TypeVar("Model", bound=BaseModel)
 
+_STAMP = "%Y%m%d-%H%M%S-%f"
+_SHAPE = re.compile(r"\d{8}-\d{6}-\d{6}-[0-9a-f]{4}", re.ASCII)
+
 
 @dataclass(frozen=True)
 class Runs:
@@ -98,9 +101,8 @@ class Runs:
             data = submission_bytes(gate, table)
             verdict = check_bytes(gate, data)
         verdict.require("the new submission")
-        passed = Stage(name="gate", seconds=round(cost.seconds, 3), peak_mib=round(cost.peak_mib, 1))
         added = {
-            "stages": (*facts.stages, passed),
+            "stages": (*facts.stages, Stage.of("gate", cost)),
             "remarks": (*facts.remarks, *map(str, verdict.warnings)),
         }
         with self._turn():
@@ -184,27 +186,26 @@ def _json(model: BaseModel) -> bytes:
     return (model.model_dump_json(indent=1) + "\n").encode()
 
 
-def _read_json(path: Path, kind: type[Model]) -> Model:
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Turn what goes wrong with a stored file into a SubmissionError."""
     try:
-        return kind.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
+        yield
+    except (OSError, ValidationError, pl.exceptions.PolarsError) as error:
         raise SubmissionError(
             f"{path} cannot be read: {error}",
             todo=f"restore the file from a copy, or remove the folder {path.parent}",
         ) from error
 
 
+def _read_json(path: Path, kind: type[Model]) -> Model:
+    with _reading(path):
+        return kind.model_validate_json(path.read_bytes())
+
+
 def _read_parquet(path: Path) -> pl.DataFrame:
-    try:
+    with _reading(path):
         return pl.read_parquet(path)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise SubmissionError(
-            f"{path} cannot be read: {error}", todo=f"restore the file from a copy, or remove {path.parent}"
-        ) from error
-
-
-_STAMP = "%Y%m%d-%H%M%S-%f"
-_SHAPE = re.compile(r"\d{8}-\d{6}-\d{6}-[0-9a-f]{4}", re.ASCII)
 
 
 def new_run_id(now: datetime, after: str | None = None) -> str:

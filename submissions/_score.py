@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
 from datetime import UTC, datetime
 
 import polars as pl
@@ -42,11 +43,7 @@ def score_run(settings: Settings, name: str) -> Entry:
     run = runs.resolve(name)
     manifest, dataset = runs.manifest(run), open_dataset(settings)
     c = dataset.competition
-    if manifest.competition != c.name:
-        raise SubmissionError(
-            f"Run {run} is of the competition {manifest.competition!r}, the settings name {c.name!r}.",
-            todo=f"add --set competition={manifest.competition}",
-        )
+    manifest.require(c.name)
     gate, truth = Gate.of(dataset), oracle(settings)
     scores = scored_pairs(gate, runs.scores(run), on=gate.pair_keys)
     table = _with_labels(scores, solution(settings), truth)
@@ -101,14 +98,7 @@ def _lead(
     )
     if not math.isfinite(difference.low + difference.high):
         return None
-    return Lead(
-        blend=blend,
-        model=best,
-        mean=difference.mean,
-        low=difference.low,
-        high=difference.high,
-        n_users=difference.n_users,
-    )
+    return Lead(blend=blend, model=best, **asdict(difference))
 
 
 def _blend_of(manifest: Manifest, values: dict[str, float], better: int) -> str | None:

@@ -6,25 +6,32 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import combinations
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from rich import box
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from submissions._compare import Change, Comparison
 from submissions._errors import SubmissionError
-from submissions._ledger import Ledger
+from submissions._ledger import EntryKind, Ledger
 from submissions._manifest import Manifest
 from submissions._runs import Runs
-from submissions._show_run import DASH, ago, cv_words, number
+from submissions._show_run import DASH, mean_and_sd, number, score_table
+
+if TYPE_CHECKING:
+    from submissions._compare import Change, Comparison
 
 WIDE = 110
 """Columns of the terminal from which ``when``, the spread of the CV and whole notes have room."""
 
 _CHOSEN_WIDTH = 12
 _SHORTEST_NOTE = 8
+_MANY = 30
+"""Lines of a section after which only their number is told."""
+
+
+ScoreKind = Literal["cv"] | EntryKind
 
 
 @dataclass(frozen=True)
@@ -35,6 +42,12 @@ class Line:
     manifest: Manifest | None
     ledger: Ledger
     problem: str = ""
+
+    def score(self, kind: ScoreKind) -> float | None:
+        """The mean over the folds (``cv``), or the newest score of a kind in the ledger; None if there is none."""
+        if kind == "cv":
+            return self.manifest.cv_mean if self.manifest else None
+        return self.ledger.score(kind)
 
 
 def lines_of(runs: Runs) -> tuple[Line, ...]:
@@ -56,23 +69,24 @@ def list_table(lines: Sequence[Line], now: datetime, width: int) -> Table:
     random digits if they are unique without (such a name is valid too), the CV is the mean alone, and notes are cut.
     """
     is_wide = width >= WIDE
-    kinds = ["cv", "public", "private"]
-    if any(line.ledger.score("local_score") is not None for line in lines):
+    kinds: list[ScoreKind] = ["cv", "public", "private"]
+    if any(line.score("local_score") is not None for line in lines):
         kinds.append("local_score")
     heads = [*(["when"] if is_wide else []), *(kind.removesuffix("_score") for kind in kinds), "chosen"]
-    best, twins = _best(lines), _same_file(lines)
+    best, earlier = _best(lines, kinds), same_files(lines)
     rows = [
-        [Text(run, style="" if line.manifest else "red"), *_cells(line, kinds, best, now, is_wide=is_wide)]
+        [Text(run, style="" if line.manifest else "red"), *_facts(line, kinds, best, now, is_wide=is_wide)]
         for run, line in zip(_names(lines, is_wide=is_wide), lines, strict=True)
     ]
     table, room = _columns(["run", *heads], rows, width)
-    if room >= _SHORTEST_NOTE:
+    has_notes = room >= _SHORTEST_NOTE
+    if has_notes:
         table.add_column("note", overflow="fold")
     for line, row in zip(lines, rows, strict=True):
-        note = _note(line, twins)
+        note = _note(line, earlier)
         if not is_wide:
             note.truncate(room, overflow="ellipsis")
-        table.add_row(*row, *([note] if room >= _SHORTEST_NOTE else []))
+        table.add_row(*row, *([note] if has_notes else []))
     return table
 
 
@@ -95,17 +109,22 @@ def _columns(heads: Sequence[str], rows: Sequence[Sequence[Text]], width: int) -
     return table, room - 1
 
 
-def _cells(
-    line: Line, kinds: Sequence[str], best: Mapping[str, float], now: datetime, *, is_wide: bool
+def _facts(
+    line: Line, kinds: Sequence[ScoreKind], best: Mapping[ScoreKind, float], now: datetime, *, is_wide: bool
 ) -> list[Text]:
-    """The cells of a run between its name and its note."""
+    """What stands between the name of a run and its note."""
     manifest = line.manifest
     if manifest is None:
         return [*[Text(DASH, style="dim")] * (len(kinds) + is_wide), Text("damaged", style="red")]
-    when = [Text(ago(manifest.created, now), style="dim")] if is_wide else []
+    facts = [Text(_ago(manifest.created, now), style="dim")] if is_wide else []
+    for kind in kinds:
+        value = line.score(kind)
+        words = mean_and_sd(manifest.chosen_cv) if kind == "cv" and is_wide else number(value)
+        is_best = value is not None and value == best.get(kind)
+        facts.append(Text(words, style="dim" if value is None else "bold green" if is_best else ""))
     chosen = Text(f"blend of {len(manifest.parents)}" if manifest.parents else manifest.chosen)
     chosen.truncate(_CHOSEN_WIDTH, overflow="ellipsis")
-    return [*when, *(_score_cell(line, kind, best, is_wide=is_wide) for kind in kinds), chosen]
+    return [*facts, chosen]
 
 
 def agreement_words(lines: Sequence[Line]) -> str:
@@ -115,7 +134,7 @@ def agreement_words(lines: Sequence[Line]) -> str:
     """
     points: dict[str, tuple[float, float]] = {}
     for line in lines:
-        public = line.ledger.score("public")
+        public = line.score("public")
         if line.manifest and line.manifest.cv_mean is not None and public is not None:
             points[line.manifest.file.sha256] = (line.manifest.cv_mean, public)
     pairs = [(a, b) for a, b in combinations(points.values(), 2) if a[0] != b[0] and a[1] != b[1]]
@@ -125,55 +144,30 @@ def agreement_words(lines: Sequence[Line]) -> str:
     return f"CV and public score order {alike} of {len(pairs)} pairs of runs alike."
 
 
-def _value(line: Line, kind: str) -> float | None:
-    if kind == "cv":
-        return line.manifest.cv_mean if line.manifest else None
-    entry = next((e for e in reversed(line.ledger.entries) if e.kind == kind), None)
-    return entry.value if entry else None
-
-
-def _best(lines: Sequence[Line]) -> dict[str, float]:
-    best = {}
-    readable = [line for line in lines if line.manifest]
-    greater = all(line.manifest.metric.greater_is_better for line in readable if line.manifest)
-    for kind in ("cv", "public", "private", "local_score"):
-        values = [v for line in readable if (v := _value(line, kind)) is not None]
+def _best(lines: Sequence[Line], kinds: Sequence[ScoreKind]) -> dict[ScoreKind, float]:
+    """The best value of each kind of score, where values differ."""
+    best: dict[ScoreKind, float] = {}
+    pick = max if all(line.manifest.metric.greater_is_better for line in lines if line.manifest) else min
+    for kind in kinds:
+        values = [v for line in lines if line.manifest and (v := line.score(kind)) is not None]
         if len(set(values)) > 1:
-            best[kind] = max(values) if greater else min(values)
+            best[kind] = pick(values)
     return best
 
 
-def _score_cell(line: Line, kind: str, best: Mapping[str, float], *, is_wide: bool) -> Text:
-    value = _value(line, kind)
-    if value is None:
-        return Text(DASH, style="dim")
-    has_spread = kind == "cv" and is_wide and line.manifest is not None
-    words = cv_words(line.manifest.chosen_cv) if has_spread and line.manifest else number(value)
-    return Text(words, style="bold green" if value == best.get(kind) else "")
-
-
-def _same_file(lines: Sequence[Line]) -> dict[str, str]:
-    """Runs whose file has the same bytes as an earlier run's, and that run."""
+def same_files(lines: Sequence[Line]) -> dict[str, str]:
+    """Runs whose file has the same bytes as an earlier run's, and the first such run."""
     first: dict[str, str] = {}
-    twins = {}
-    for line in lines:
-        if line.manifest:
-            earlier = first.setdefault(line.manifest.file.sha256, line.run)
-            if earlier != line.run:
-                twins[line.run] = earlier
-    return twins
+    readable = [(line.run, line.manifest.file.sha256) for line in lines if line.manifest]
+    return {run: earlier for run, file in readable if (earlier := first.setdefault(file, run)) != run}
 
 
-def _note(line: Line, twins: Mapping[str, str]) -> Text:
+def _note(line: Line, earlier: Mapping[str, str]) -> Text:
     if line.problem:
         return Text(line.problem, style="red")
     notes = " · ".join(" ".join(note.split()) for note in line.ledger.notes)
-    same = f"same file as …{twins[line.run][-11:]}" if line.run in twins else ""
+    same = f"same file as …{earlier[line.run][-11:]}" if line.run in earlier else ""
     return Text.assemble(notes, " " if notes and same else "", (same, "dim"))
-
-
-_MANY = 30
-"""Lines of a part after which only their number is told."""
 
 
 def comparison_lines(found: Comparison) -> Iterator[RenderableType]:
@@ -194,18 +188,13 @@ def comparison_lines(found: Comparison) -> Iterator[RenderableType]:
 
 
 def _scores(found: Comparison) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, header_style="dim", pad_edge=False, show_edge=False)
-    folds = list(
-        dict.fromkeys(f for m in (found.left, found.right) if m.chosen_cv for f in m.chosen_cv.folds)
-    )
-    for name in ("run", "chosen"):
-        table.add_column(name, no_wrap=name == "run")
-    for name in (*folds, "mean ± sd"):
-        table.add_column(Text(name), justify="right", no_wrap=True)
-    for manifest in (found.left, found.right):
+    both = (found.left, found.right)
+    folds = list(dict.fromkeys(fold for m in both if m.chosen_cv for fold in m.chosen_cv.folds))
+    table = score_table(("run", "chosen"), (*folds, "mean ± sd"))
+    for manifest in both:
         cv = manifest.chosen_cv
-        values = [number(cv.folds.get(fold)) if cv else DASH for fold in folds]
-        table.add_row(Text(manifest.run), Text(manifest.chosen), *values, cv_words(cv))
+        values = [number(cv.folds.get(fold) if cv else None) for fold in folds]
+        table.add_row(Text(manifest.run, no_wrap=True), Text(manifest.chosen), *values, mean_and_sd(cv))
     return table
 
 
@@ -245,3 +234,21 @@ def _changes(changes: Sequence[Change]) -> Table:
     if len(changes) > _MANY:
         table.add_row(Text(f"  … and {len(changes) - _MANY} more"), "", "")
     return table
+
+
+def _ago(when: datetime, now: datetime) -> str:
+    """Write how long ago something was.
+
+    >>> from datetime import timedelta
+    >>> now = datetime(2026, 11, 21, 20, 0)
+    >>> [_ago(now - timedelta(minutes=m), now) for m in (0, 5, 130, 3000)]
+    ['just now', '5 min ago', '2 h ago', '2 d ago']
+    """
+    seconds = (now - when).total_seconds()
+    if seconds < 60:
+        return "just now"
+    if seconds < 3600:
+        return f"{seconds // 60:.0f} min ago"
+    if seconds < 2 * 86400:
+        return f"{seconds // 3600:.0f} h ago"
+    return f"{seconds // 86400:.0f} d ago"

@@ -1,29 +1,30 @@
 """The gate: what a submission must be, and the table and the file that pass it."""
 
-from submissions._gate.file import read_bytes, read_text_table
-from submissions._gate.gate import (
-    SCORE,
-    Gate,
-    check_bytes,
-    check_file,
-    check_table,
-    scored_pairs,
-    submission_bytes,
-    typed_table,
-)
-from submissions._gate.verdict import Finding, Verdict
+from typing import TYPE_CHECKING
+
+from engine import lazy_face
+
+if TYPE_CHECKING:
+    from submissions._gate.gate import (
+        Gate,
+        check_bytes,
+        check_file,
+        check_table,
+        scored_pairs,
+        scores_in_file,
+        submission_bytes,
+    )
+    from submissions._gate.verdict import Finding, Verdict
 
 __all__ = [
-    "SCORE",
     "Finding",
     "Gate",
     "Verdict",
     "check_bytes",
     "check_file",
     "check_table",
-    "read_bytes",
-    "read_text_table",
     "scored_pairs",
+    "scores_in_file",
     "submission_bytes",
-    "typed_table",
 ]
+lazy_face(__name__)

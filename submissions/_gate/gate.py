@@ -1,4 +1,4 @@
-"""The gate: what a submission must be before it may leave the house; how scores become such a file."""
+"""The gate: what a submission must be before it is written or accepted, and how scores become that file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from submissions._gate.file import read_bytes, read_text_table
 from submissions._gate.keys import key_findings
 from submissions._gate.scores import score_verdict
 from submissions._gate.verdict import Finding, Verdict
-from validation import metrics
 
 SCORE = "score"
 
@@ -44,6 +43,8 @@ class Gate:
     @classmethod
     def of(cls, dataset: Dataset) -> Gate:
         """The gate of a competition: its metric says within what is ranked, if at all."""
+        from validation import metrics
+
         c = dataset.competition
         scope = metrics()[c.metric.name].scope
         pairs = dataset.test_pairs.collect(engine="streaming")
@@ -67,22 +68,34 @@ class Gate:
         return names[0]
 
     @property
+    def has_unique_keys(self) -> bool:
+        """Whether the file tells the given pairs apart by their keys."""
+        names = [self.format.columns[name] for name in self.keys]
+        return bool(names) and not self.pairs.select(names).is_duplicated().any()
+
+    @property
     def pair_keys(self) -> tuple[str, ...]:
         """Columns of the pairs that tell them apart: those in the file; ``pair_id`` too where these repeat."""
-        names = tuple(self.format.columns[name] for name in self.keys)
-        is_unique = bool(names) and not self.pairs.select(names).is_duplicated().any()
-        return names if is_unique else tuple(dict.fromkeys(("pair_id", *names)))
+        names = [self.format.columns[name] for name in self.keys]
+        return tuple(names if self.has_unique_keys else dict.fromkeys(("pair_id", *names)))
 
     @property
     def pair_columns(self) -> tuple[str, ...]:
-        """Columns of the pairs that a run keeps: ``pair_id``, those in the file, those of the group."""
+        """Columns of the pairs that a run stores: ``pair_id``, those in the file, those of the group."""
         return tuple(dict.fromkeys(("pair_id", *self.pair_keys, *self.group)))
 
     @property
     def expected(self) -> pl.DataFrame:
-        """Keys of the given pairs under the file's names, and their group as ``group:NAME``, in file order."""
-        keys = [pl.col(self.format.columns[name]).alias(name) for name in self.keys]
+        """Keys of the given pairs as the file has them, and their group as ``group:NAME``, in file order."""
+        keys = [
+            pl.col(self.format.columns[name]).cast(self.key_dtype(name)).alias(name) for name in self.keys
+        ]
         return self.pairs.select(*keys, *(pl.col(c).alias(f"group:{c}") for c in self.group))
+
+    def key_dtype(self, name: str) -> pl.DataType:
+        """The dtype of a key of the file: that of the pairs if it is an integer, otherwise text."""
+        dtype = self.pairs.schema[self.format.columns[name]]
+        return dtype if dtype.is_integer() else pl.String()
 
 
 def check_file(gate: Gate, path: Path) -> Verdict:
@@ -93,22 +106,37 @@ def check_file(gate: Gate, path: Path) -> Verdict:
 
 def check_bytes(gate: Gate, data: bytes) -> Verdict:
     """Check the content of a file: encoding, header, separator, types, keys, order, scores."""
-    text = read_text_table(data, tuple(gate.format.columns), gate.format.separator)
-    if isinstance(text, list):
-        return Verdict(tuple(text))
-    typed = typed_table(gate, text)
-    return Verdict(tuple(typed)) if isinstance(typed, list) else check_table(gate, typed)
+    table = _parsed(gate, data)
+    return Verdict(tuple(table)) if isinstance(table, list) else check_table(gate, table)
 
 
-def typed_table(gate: Gate, text: pl.DataFrame) -> pl.DataFrame | list[Finding]:
-    """Cast a table of text to the dtypes of the pairs and Float64 scores; a value that is not one is a finding.
+def scores_in_file(gate: Gate, path: Path) -> pl.DataFrame | None:
+    """The given pairs (``gate.pair_columns``) with the ``score`` of each in a file that ``check_file`` accepts.
+
+    None if neither order nor keys tell the rows of such a file apart.
+    """
+    data = read_bytes(path)
+    table = [] if isinstance(data, Finding) else _parsed(gate, data)
+    if isinstance(table, list) or not (gate.format.ordered or gate.has_unique_keys):
+        return None
+    if not gate.format.ordered:
+        keys = list(gate.keys)
+        table = gate.expected.join(table, on=keys, how="left", validate="1:1", maintain_order="left")
+    return gate.pairs.select(gate.pair_columns).with_columns(table[gate.score].alias(SCORE))
+
+
+def _parsed(gate: Gate, data: bytes) -> pl.DataFrame | list[Finding]:
+    """Parse a file into keys of the dtypes of the pairs and Float64 scores; a value that is neither is a finding.
 
     Integer keys must be written plainly: ``01``, ``+1`` and ``1.0`` are refused, not read as 1. Keys that are
     neither integers nor text are compared as Polars writes them.
     """
+    text = read_text_table(data, tuple(gate.format.columns), gate.format.separator)
+    if isinstance(text, list):
+        return text
     findings, columns = [], []
     for name in gate.format.columns:
-        dtype = pl.Float64 if name == gate.score else _key_dtype(gate, name)
+        dtype = pl.Float64 if name == gate.score else gate.key_dtype(name)
         cast = text[name].cast(dtype, strict=False)
         wrong = cast.is_null() & text[name].is_not_null()
         if dtype.is_integer():
@@ -129,7 +157,7 @@ def check_table(gate: Gate, table: pl.DataFrame) -> Verdict:
         return Verdict((Finding("wrong columns", found),))
     if not table[gate.score].dtype.is_numeric():
         return Verdict((Finding("wrong dtype", f"{gate.score} is {table[gate.score].dtype}, not a number."),))
-    expected = gate.expected.with_columns(pl.col(name).cast(_key_dtype(gate, name)) for name in gate.keys)
+    expected = gate.expected
     wrong = [name for name in gate.keys if table[name].dtype != expected[name].dtype]
     if wrong:
         found = ", ".join(f"{name} is {table[name].dtype}, not {expected[name].dtype}" for name in wrong)
@@ -152,11 +180,6 @@ def _check_scores(gate: Gate, table: pl.DataFrame, expected: pl.DataFrame) -> Ve
         )
     scores = in_groups.with_columns(pl.col(gate.score).cast(pl.Float64))
     return score_verdict(scores, gate.score, group, keys=keys, is_ranking=gate.is_ranking)
-
-
-def _key_dtype(gate: Gate, name: str) -> pl.DataType:
-    dtype = gate.pairs.schema[gate.format.columns[name]]
-    return dtype if dtype.is_integer() else pl.String()
 
 
 def _wrong_dtype(text: pl.DataFrame, wrong: pl.Series, name: str, wanted: str) -> Finding:

@@ -1,4 +1,4 @@
-"""The gate's third part, scores: finite numbers that rank something."""
+"""Third, the scores: finite numbers that rank something."""
 
 from __future__ import annotations
 
