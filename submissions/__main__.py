@@ -103,7 +103,7 @@ def list_runs(ctx: typer.Context, as_json: AsJson = False) -> None:
 
 @app.command()
 def show(ctx: typer.Context, run: Run, as_json: AsJson = False) -> None:
-    """Show everything that is known of a run."""
+    """Show everything known about a run."""
     runs = Runs.of(settings_of(ctx))
     name = runs.resolve(run)
     manifest, ledger = runs.manifest(name), runs.ledger(name)
@@ -175,7 +175,7 @@ def compare(ctx: typer.Context, left: Run, right: Run) -> None:
 
 
 def _finish(runs: Runs, manifest: Manifest, text: str) -> None:
-    """Note what the user said of a new run, and print its last lines."""
+    """Note what the user said about a new run, and print its last lines."""
     if text.strip():
         runs.add(manifest.run, Entry(kind="note", when=datetime.now(UTC), text=text.strip()))
     earlier = same_files(lines_of(runs)).get(manifest.run)

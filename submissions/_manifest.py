@@ -1,4 +1,4 @@
-"""Everything known of a run when it was made: its scores, its file, code, settings, versions and machine."""
+"""Everything known about a run when it was made: its scores, its file, code, settings, versions and machine."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class Parent(_Frozen):
 
 
 class GitFacts(_Frozen):
-    """The commit that the code stood on; null with the ``reason`` if git or the repository is absent.
+    """The commit of the code; null with the ``reason`` if git or the repository is absent.
 
     ``is_dirty``: tracked or new files differed from the commit.
     """
@@ -96,7 +96,7 @@ class GitFacts(_Frozen):
 
 
 class RunFacts(_Frozen):
-    """What is known of a run before it has a name and a file.
+    """What is known about a run before it has a name and a file.
 
     Attributes
     ----------
@@ -117,7 +117,7 @@ class RunFacts(_Frozen):
     versions
         Installed distributions.
     remarks
-        What was remarked on the way: by the gate while accepting, by a blend that could not be scored.
+        Warnings of the gate, the agreement with the best run, why a blend has no CV or no weights.
     """
 
     competition: str

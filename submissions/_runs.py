@@ -1,4 +1,4 @@
-"""The runs folder: one folder a run, whole or not there; and the names of runs."""
+"""The runs folder: one folder a run, complete or absent; and the names of runs."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Runs:
     ``root/RUN/`` holds ``manifest.json`` (written last: a folder without it is no run), ``ledger.json``,
     ``scores.parquet`` (test pairs in file order: ``pair_id``, keys, a score column a model and blend, ``score``) and,
     if it was cross-validated, ``oof.parquet`` (``fold``, ``window``, ``pair_id``, user, item, ``relevance``,
-    ``score``). ``out/RUN.csv`` is the file to submit. Writers take turns by an OS lock, which ends with its process.
+    ``score``). ``out/RUN.csv`` is the file to submit. Writers hold an OS lock, which ends with its process.
     """
 
     root: Path
@@ -79,7 +79,7 @@ class Runs:
 
     def add(self, run: str, *entries: Entry) -> Ledger:
         """Add entries to a run's ledger, all or none. Two processes at once both get in."""
-        with self._turn():
+        with self._locked():
             ledger = self.ledger(run).with_entries(*entries)
             write_atomically(self.root / run / "ledger.json", _json(ledger))
             return ledger
@@ -87,12 +87,12 @@ class Runs:
     def publish(
         self, gate: Gate, scores: pl.DataFrame, oof: pl.DataFrame | None, facts: RunFacts
     ) -> Manifest:
-        """Pass the gate and make a new run: its file and its folder appear whole or not at all.
+        """Pass the gate and make a new run: its file and its folder appear complete or not at all.
 
         Raises
         ------
         GateError
-            The file is refused. Nothing of it stays.
+            The file is refused. Nothing is left behind.
         SubmissionError
             ``scores`` does not hold every given pair exactly once.
         """
@@ -105,7 +105,7 @@ class Runs:
             "stages": (*facts.stages, Stage.of("gate", cost)),
             "remarks": (*facts.remarks, *map(str, verdict.warnings)),
         }
-        with self._turn():
+        with self._locked():
             self._sweep()
             created = datetime.now(UTC)
             run = self._reserve(created)
@@ -137,7 +137,7 @@ class Runs:
         )
 
     def _folders(self) -> list[str]:
-        """Names of all folders that look like a run, finished or not. A link is none."""
+        """Names of all folders that look like a run, finished or not. Symbolic links do not count."""
         if not self.root.is_dir():
             return []
         return sorted(
@@ -145,7 +145,7 @@ class Runs:
         )
 
     def _reserve(self, now: datetime) -> str:
-        """Make the folder of a new run. ``mkdir`` is exclusive, also where a file system knows no locks."""
+        """Make the folder of a new run. ``mkdir`` is exclusive, even on file systems without locks."""
         while True:
             run = new_run_id(now, max(self._folders(), default=None))
             try:
@@ -155,7 +155,7 @@ class Runs:
             return run
 
     def _sweep(self) -> None:
-        """Remove what a killed process left: it held the turn that is ours now, so it cannot be at work."""
+        """Remove what a killed process left behind. It held the lock that is held here now, so it no longer runs."""
         for run in self._folders():
             folder = self.root / run
             if not any((folder / name).exists() for name in ("manifest.json", "ledger.json")):
@@ -167,8 +167,8 @@ class Runs:
         shutil.rmtree(self.root / run)
 
     @contextmanager
-    def _turn(self) -> Iterator[None]:
-        """Wait for the turn to write. A disk that is full or closed is a SubmissionError."""
+    def _locked(self) -> Iterator[None]:
+        """Wait for the lock of writers. A disk that is full or read-only is a SubmissionError."""
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             self.out.mkdir(parents=True, exist_ok=True)
@@ -178,7 +178,7 @@ class Runs:
             raise SubmissionError(
                 f"A run cannot be written to {self.root} and {self.out}: {error}",
                 expected="folders that may be written, with room; nothing half-made was left behind",
-                todo="free space or mend the permissions, or set `runs` and `out` in config.toml",
+                todo="free space or fix the permissions, or set `runs` and `out` in config.toml",
             ) from error
 
 
@@ -211,7 +211,7 @@ def _read_parquet(path: Path) -> pl.DataFrame:
 def new_run_id(now: datetime, after: str | None = None) -> str:
     """Make a name such as ``20261121-201530-123456-ab12``: UTC to the microsecond, and four random hex digits.
 
-    It sorts after ``after``, the newest name in use, also when the machine's clock was set back since.
+    It sorts after ``after``, the newest name in use, even if the clock was set back since.
     """
     stamp = now.astimezone(UTC).strftime(_STAMP)
     if after is not None and stamp <= after[: len(stamp)]:

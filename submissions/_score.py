@@ -27,8 +27,8 @@ def score_run(settings: Settings, name: str) -> Entry:
     of each pair. No model can be expected to pass it. Concordance gains ``P(r_i > r_j) - P(r_j > r_i)`` by placing
     pair i above pair j; with the probabilities p of relevance 1 and q of -1, of rows that are independent given these,
     that is ``(p_i - q_i) - (p_j - q_j) + (p_j q_i - p_i q_j)``. The last term is a product of a like's and a
-    dislike's probability, a thousand times smaller than the others where dislikes are rare: it can turn the order of
-    near ties only, and by as little as they then matter.
+    dislike's probability, a thousand times smaller than the others where dislikes are rare: it can only
+    change the order of near ties, where little is gained or lost.
 
     Returns the entry: ``value`` is the metric of what was submitted, ``by_name`` that of each model and blend.
 

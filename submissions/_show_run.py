@@ -52,7 +52,7 @@ def last_lines(manifest: Manifest, folder: Path, same_as: str | None) -> Iterato
 
 
 def all_of(manifest: Manifest, ledger: Ledger, file_state: str) -> Iterator[RenderableType]:
-    """Everything known of a run, section by section. ``file_state``: whether the file is still what was made."""
+    """Everything known about a run, section by section. ``file_state``: whether the file is still what was made."""
     yield Rule(Text(manifest.run, style="bold"), align="left")
     yield _head(manifest, file_state)
     scored = ledger.last("local_score")

@@ -28,7 +28,7 @@ WIDE = 110
 _CHOSEN_WIDTH = 12
 _SHORTEST_NOTE = 8
 _MANY = 30
-"""Lines of a section after which only their number is told."""
+"""Lines of a section beyond which only their number is shown."""
 
 
 ScoreKind = Literal["cv"] | EntryKind
@@ -98,7 +98,7 @@ def _names(lines: Sequence[Line], *, is_wide: bool) -> list[str]:
 
 
 def _columns(heads: Sequence[str], rows: Sequence[Sequence[Text]], width: int) -> tuple[Table, int]:
-    """A table with columns as wide as their cells, and the room that is left beside them."""
+    """A table with columns as wide as what stands in them, and the room that is left beside them."""
     table = Table(box=box.SIMPLE_HEAD, header_style="dim", padding=(0, 1, 0, 0), show_edge=False)
     room = width
     for i, head in enumerate(heads):
@@ -128,7 +128,7 @@ def _facts(
 
 
 def agreement_words(lines: Sequence[Line]) -> str:
-    """Say how far CV and the public score order the runs alike; empty with fewer than two runs that have both.
+    """Say how often CV and public score agree on which of two runs is better; empty if no two runs have both.
 
     Runs whose files are the same count once.
     """
@@ -141,7 +141,7 @@ def agreement_words(lines: Sequence[Line]) -> str:
     if not pairs:
         return ""
     alike = sum((a[0] < b[0]) == (a[1] < b[1]) for a, b in pairs)
-    return f"CV and public score order {alike} of {len(pairs)} pairs of runs alike."
+    return f"CV and public score agree on the order of {alike} of {len(pairs)} pairs of runs."
 
 
 def _best(lines: Sequence[Line], kinds: Sequence[ScoreKind]) -> dict[ScoreKind, float]:

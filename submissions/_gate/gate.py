@@ -12,7 +12,7 @@ import polars as pl
 from competitions import Dataset, SubmissionFormat
 from submissions._errors import SubmissionError
 from submissions._gate.file import read_bytes, read_text_table
-from submissions._gate.keys import key_findings
+from submissions._gate.keys import key_counts, key_findings
 from submissions._gate.scores import score_verdict
 from submissions._gate.verdict import Finding, Verdict
 
@@ -235,16 +235,14 @@ def submission_bytes(gate: Gate, table: pl.DataFrame) -> bytes:
 
 def _check_rows(gate: Gate, scores: pl.DataFrame, keys: list[str]) -> None:
     """Check that ``scores`` has each given pair exactly once."""
-    counts = scores.group_by(keys).agg(n=pl.len())
-    given = gate.pairs.select(*keys, given=True)
-    both = given.join(counts, on=keys, how="full", coalesce=True, validate="1:1")
-    wrong = both.filter(pl.col("given").is_null() | (pl.col("n").fill_null(0) != 1)).sort(keys)
+    counts = key_counts(scores, gate.pairs, keys)
+    wrong = counts.filter(pl.col("n_found").fill_null(0).ne_missing(pl.col("n_given"))).sort(keys)
     if wrong.is_empty():
         return
     row = wrong.row(0, named=True)
     name = ", ".join(f"{key}={row[key]}" for key in keys)
     raise SubmissionError(
         f"{wrong.height:,} pairs are not scored exactly once, e.g. {name}: "
-        f"{'given' if row['given'] else 'not given'}, {row['n'] or 0} scores.",
+        f"{'given' if row['n_given'] else 'not given'}, {row['n_found'] or 0} scores.",
         expected=f"one score for each of the {gate.pairs.height:,} given pairs",
     )

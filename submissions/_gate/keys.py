@@ -27,7 +27,7 @@ def key_findings(
     if not names:
         return _row_count(table.height, expected.height)
     has_null = pl.any_horizontal(pl.col(names).is_null())
-    counts = _counts(table.filter(~has_null), expected, names)
+    counts = key_counts(table.filter(~has_null), expected, names)
     n_found, n_given = pl.col("n_found"), pl.col("n_given")
     checks = (
         (_null_keys, table.with_row_index("found_row").filter(has_null)),
@@ -49,8 +49,11 @@ def _row_count(n_found: int, n_given: int) -> list[Finding]:
     return [Finding(rule, f"the file has {n_found:,} rows, {n_given:,} pairs were given.")]
 
 
-def _counts(table: pl.DataFrame, expected: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
-    """How often each key is given and found, its first row in the given pairs and its last row in the file."""
+def key_counts(table: pl.DataFrame, expected: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
+    """How often each key is given (``n_given``) and found (``n_found``), null for not at all.
+
+    ``given_row`` is its first row in the given pairs, ``found_row`` its last in the file.
+    """
     tables = ((expected, "given", pl.Expr.min), (table, "found", pl.Expr.max))
     given, found = (
         rows.lazy()
