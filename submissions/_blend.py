@@ -12,8 +12,8 @@ from submissions._compare import previous_best, within
 from submissions._cv import OOF_KEYS, CvBasis, cv_score, oof_side_by_side
 from submissions._errors import SubmissionError
 from submissions._gate import Gate, scored_pairs
-from submissions._manifest import CvScore, Manifest, Parent, RunFacts, about_run
-from submissions._runs import Runs
+from submissions._manifest import CvScore, Manifest, Parent, RunFacts
+from submissions._runs import Runs, about_run
 
 BLEND = "blend"
 _SPREAD_RATIO = 10.0

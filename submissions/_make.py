@@ -15,8 +15,8 @@ from stacking import final_scores, read_final_weights, run_cv
 from submissions._compare import previous_best
 from submissions._cv import CvBasis, chosen_oof, cv_scores
 from submissions._gate import Gate, scored_pairs
-from submissions._manifest import Manifest, RunFacts, Stage, about_run
-from submissions._runs import Runs
+from submissions._manifest import Manifest, RunFacts, Stage
+from submissions._runs import Runs, about_run
 from validation import CvBundle, plan_folds
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import platform
 import subprocess
-import sys
 from datetime import datetime
 from functools import cache
 from importlib import metadata
@@ -13,10 +11,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from competitions import Dataset, Metric
-from engine import Settings, StageCost
+from competitions import Metric
+from engine import StageCost
 from submissions._errors import SubmissionError
-from submissions._gate import Gate
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 
@@ -170,25 +167,6 @@ class Manifest(RunFacts):
             )
 
 
-def about_run(settings: Settings, dataset: Dataset, gate: Gate) -> dict[str, Any]:
-    """Facts that every kind of run states: competition, metric, code, config, seeds, data, versions, machine."""
-    c = dataset.competition
-    return {
-        "competition": c.name,
-        "metric": MetricFacts.of(c.metric),
-        "pair_keys": gate.pair_keys,
-        "group": gate.group,
-        "user": c.user,
-        "git": git_facts(),
-        "config": settings.model_dump(mode="json"),
-        "seeds": {"seed": settings.seed},
-        "data_fingerprint": dataset.fingerprint,
-        "python": sys.version.split()[0],
-        "platform": platform.platform(),
-        "versions": _installed_versions(),
-    }
-
-
 def git_facts(root: Path = CHECKOUT) -> GitFacts:
     """Commit of the checkout and whether files differ from it. Without git, or outside a repository: null and why."""
     try:
@@ -210,7 +188,7 @@ def _git(root: Path, *arguments: str) -> str:
 
 
 @cache
-def _installed_versions() -> dict[str, str]:
+def installed_versions() -> dict[str, str]:
     """Name and version of every installed distribution, sorted by name."""
     found = {d.name.lower(): d.version for d in metadata.distributions() if d.name}
     return dict(sorted(found.items()))

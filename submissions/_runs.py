@@ -3,26 +3,37 @@
 from __future__ import annotations
 
 import hashlib
+import platform
 import re
 import secrets
 import shutil
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import polars as pl
 from blake3 import blake3
 from filelock import FileLock
 from pydantic import BaseModel, ValidationError
 
+from competitions import Dataset
 from engine import Settings, did_you_mean, measure_stage, sync_folder, write_atomically
 from submissions._errors import SubmissionError
 from submissions._gate import Gate, check_bytes, scored_pairs, submission_bytes
 from submissions._ledger import Entry, Ledger
-from submissions._manifest import FileFacts, Manifest, RunFacts, Stage
+from submissions._manifest import (
+    FileFacts,
+    Manifest,
+    MetricFacts,
+    RunFacts,
+    Stage,
+    git_facts,
+    installed_versions,
+)
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -180,6 +191,25 @@ class Runs:
                 expected="folders that may be written, with room; nothing half-made was left behind",
                 todo="free space or fix the permissions, or set `runs` and `out` in config.toml",
             ) from error
+
+
+def about_run(settings: Settings, dataset: Dataset, gate: Gate) -> dict[str, Any]:
+    """Facts that every kind of run states: competition, metric, code, config, seeds, data, versions, machine."""
+    c = dataset.competition
+    return {
+        "competition": c.name,
+        "metric": MetricFacts.of(c.metric),
+        "pair_keys": gate.pair_keys,
+        "group": gate.group,
+        "user": c.user,
+        "git": git_facts(),
+        "config": settings.model_dump(mode="json"),
+        "seeds": {"seed": settings.seed},
+        "data_fingerprint": dataset.fingerprint,
+        "python": sys.version.split()[0],
+        "platform": platform.platform(),
+        "versions": installed_versions(),
+    }
 
 
 def _json(model: BaseModel) -> bytes:
