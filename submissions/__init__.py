@@ -1,21 +1,46 @@
-"""Submissions: make, check, blend, record, compare and show. Nothing leaves the house without passing the gate."""
+"""Submissions: make, check, blend, record, compare and show. What the gate refuses is not written."""
 
-from submissions._agreement import Agreement, rank_agreement
-from submissions._basis import CvBasis
-from submissions._blend import blend_runs
-from submissions._check import check_against_runs
-from submissions._compare import Change, Comparison, compare_runs
-from submissions._errors import GateError, SubmissionError
-from submissions._gate import Gate, check_bytes, check_file, check_table
-from submissions._ledger import Entry, Ledger
-from submissions._make import make_submission
-from submissions._manifest import CvScore, FileFacts, GitFacts, Manifest, MetricFacts, Parent, RunFacts, Stage
-from submissions._provenance import git_facts
-from submissions._run_id import is_run_id, new_run_id, resolve_run
-from submissions._runs import Runs
-from submissions._score import score_run
-from submissions._table import scored_pairs, submission_bytes
-from submissions._verdict import Finding, Verdict
+from typing import TYPE_CHECKING
+
+from engine import lazy_face
+
+if TYPE_CHECKING:
+    from submissions._blend import blend_runs
+    from submissions._compare import (
+        Agreement,
+        Change,
+        Comparison,
+        check_against_runs,
+        compare_runs,
+        rank_agreement,
+    )
+    from submissions._cv import CvBasis
+    from submissions._errors import GateError, SubmissionError
+    from submissions._gate import (
+        Finding,
+        Gate,
+        Verdict,
+        check_bytes,
+        check_file,
+        check_table,
+        scored_pairs,
+        submission_bytes,
+    )
+    from submissions._ledger import Entry, Ledger
+    from submissions._make import make_submission
+    from submissions._manifest import (
+        CvScore,
+        FileFacts,
+        GitFacts,
+        Manifest,
+        MetricFacts,
+        Parent,
+        RunFacts,
+        Stage,
+        git_facts,
+    )
+    from submissions._runs import Runs, is_run_id, new_run_id, resolve_run
+    from submissions._score import score_run
 
 __all__ = [
     "Agreement",
@@ -54,3 +79,4 @@ __all__ = [
     "scored_pairs",
     "submission_bytes",
 ]
+lazy_face(__name__)

@@ -1,4 +1,7 @@
-"""Make, check, blend, record and show submissions: ``python -m submissions``."""
+"""Make, check, blend, record and show submissions: ``python -m submissions``.
+
+What only one command needs and takes long to import is imported in that command.
+"""
 
 from __future__ import annotations
 
@@ -13,23 +16,13 @@ import typer
 from rich.console import RenderableType
 from rich.text import Text
 
-from competitions import open_dataset
 from engine import out, room_app, run_room, settings_of
-from submissions._basis import CvBasis
-from submissions._blend import blend_runs
-from submissions._check import check_against_runs
-from submissions._compare import compare_runs
 from submissions._errors import SubmissionError
-from submissions._gate import Gate
 from submissions._ledger import Entry, EntryKind
-from submissions._make import make_submission
 from submissions._manifest import Manifest
-from submissions._render_compare import comparison_lines
-from submissions._render_list import agreement_words, lines_of, list_table
-from submissions._render_run import all_of, last_lines
-from submissions._render_score import score_lines
 from submissions._runs import Runs
-from submissions._score import score_run
+from submissions._show_run import all_of, last_lines, score_lines
+from submissions._show_runs import agreement_words, comparison_lines, lines_of, list_table, same_files
 
 app = room_app("Make, check, blend, record and show submissions.")
 
@@ -41,6 +34,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead.")]
 @app.command()
 def make(ctx: typer.Context, text: Note = "") -> None:
     """Run everything that is not in the store, and write a checked submission."""
+    from submissions._make import make_submission
+
     settings = settings_of(ctx)
     _finish(Runs.of(settings), make_submission(settings), text)
 
@@ -56,6 +51,8 @@ def blend(
     text: Note = "",
 ) -> None:
     """Blend finished runs, joined on their keys, into a new run."""
+    from submissions._blend import blend_runs
+
     settings = settings_of(ctx)
     manifest = blend_runs(settings, runs, with_ranks=ranks, weights=_weights(weights))
     _finish(Runs.of(settings), manifest, text)
@@ -64,6 +61,11 @@ def blend(
 @app.command()
 def check(ctx: typer.Context, file: Annotated[Path, typer.Argument(metavar="FILE")]) -> None:
     """Pass a file through the gate. Exit code 1 if it is refused."""
+    from competitions import open_dataset
+    from submissions._compare import check_against_runs
+    from submissions._cv import CvBasis
+    from submissions._gate import Gate
+
     settings = settings_of(ctx)
     dataset = open_dataset(settings)
     basis = CvBasis.of(settings, dataset)
@@ -101,7 +103,7 @@ def list_runs(ctx: typer.Context, as_json: AsJson = False) -> None:
 
 @app.command()
 def show(ctx: typer.Context, run: Run, as_json: AsJson = False) -> None:
-    """Show everything that is known of a run."""
+    """Show everything known about a run."""
     runs = Runs.of(settings_of(ctx))
     name = runs.resolve(run)
     manifest, ledger = runs.manifest(name), runs.ledger(name)
@@ -154,6 +156,8 @@ def record(
 @app.command()
 def score(ctx: typer.Context, run: Run) -> None:
     """Play the leaderboard: score a run on the outcomes of the test pairs, where they are known here."""
+    from submissions._score import score_run
+
     settings = settings_of(ctx)
     runs = Runs.of(settings)
     name = runs.resolve(run)
@@ -164,24 +168,23 @@ def score(ctx: typer.Context, run: Run) -> None:
 @app.command()
 def compare(ctx: typer.Context, left: Run, right: Run) -> None:
     """Compare two runs: CV with the interval of the difference, agreement of the files, what was changed."""
+    from submissions._compare import compare_runs
+
     runs = Runs.of(settings_of(ctx))
     _print(*comparison_lines(compare_runs(runs, runs.resolve(left), runs.resolve(right))))
 
 
 def _finish(runs: Runs, manifest: Manifest, text: str) -> None:
-    """Note what the user said of a new run, and print its last lines."""
+    """Note what the user said about a new run, and print its last lines."""
     if text.strip():
         runs.add(manifest.run, Entry(kind="note", when=datetime.now(UTC), text=text.strip()))
-    same = [
-        m.run for line in lines_of(runs) if (m := line.manifest) and m.file.sha256 == manifest.file.sha256
-    ]
-    earlier = min(same) if same and min(same) != manifest.run else None
+    earlier = same_files(lines_of(runs)).get(manifest.run)
     _print(*last_lines(manifest, runs.out, earlier))
 
 
-def _print(*parts: RenderableType) -> None:
-    for part in parts:
-        out.print(part)
+def _print(*lines: RenderableType) -> None:
+    for line in lines:
+        out.print(line)
 
 
 def _file_state(runs: Runs, manifest: Manifest) -> str:
@@ -194,7 +197,7 @@ def _file_state(runs: Runs, manifest: Manifest) -> str:
 
 def _weights(text: str) -> list[float]:
     try:
-        return [float(part) for part in text.split(",")] if text.strip() else []
+        return [float(weight) for weight in text.split(",")] if text.strip() else []
     except ValueError as error:
         raise SubmissionError(
             f"The weights {text!r} are not numbers.", expected="numbers such as 0.7,0.3"

@@ -6,18 +6,14 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from competitions import open_dataset
+from competitions import Competition, open_dataset
 from engine import Settings
-from submissions._agreement import within
-from submissions._basis import CvBasis
-from submissions._cv import OOF_KEYS, cv_score, same_rows
+from submissions._compare import previous_best, within
+from submissions._cv import OOF_KEYS, CvBasis, cv_score, oof_side_by_side
 from submissions._errors import SubmissionError
-from submissions._gate import Gate
-from submissions._make import about_run
+from submissions._gate import Gate, scored_pairs
 from submissions._manifest import CvScore, Manifest, Parent, RunFacts
-from submissions._previous import previous_best
-from submissions._runs import Runs
-from submissions._table import scored_pairs
+from submissions._runs import Runs, about_run
 
 BLEND = "blend"
 _SPREAD_RATIO = 10.0
@@ -48,17 +44,20 @@ def blend_runs(
     parents = _parents(runs, names, weights)
     gate, c = Gate.of(dataset), dataset.competition
     for parent in parents:
-        _check_competition(runs.manifest(parent.run), c.name)
+        runs.manifest(parent.run).require(c.name)
     table = _side_by_side(runs, gate, parents)
     remarks = _spread_remarks(table, parents) if not with_ranks else ()
     table = blended(table, parents, gate.group, with_ranks=with_ranks)
-    oof, why_not = _blended_oof(runs, parents, ["window", *gate.group], with_ranks=with_ranks)
     agreement = previous_best(runs, gate, CvBasis.of(settings, dataset), table)
+    oof: pl.DataFrame | None = None
     cv: tuple[CvScore, ...] = ()
-    if oof is not None:
-        singles = [cv_score(oof, c.metric, c.user, p.run, "model") for p in parents]
-        cv = (*singles, cv_score(oof, c.metric, c.user, BLEND, "blend", "score"))
-        oof = oof.select(*OOF_KEYS, c.user, c.item, "relevance", "score")
+    parents_oof = oof_side_by_side({p.run: runs.oof(p.run) for p in parents})
+    if isinstance(parents_oof, str):
+        remarks = (*remarks, f"no CV: {parents_oof}")
+    else:
+        scored = blended(parents_oof, parents, ["window", *gate.group], with_ranks=with_ranks)
+        cv = _cv_scores(scored, parents, c)
+        oof = scored.select(*OOF_KEYS, c.user, c.item, "relevance", "score")
     facts = RunFacts(
         **about_run(settings, dataset, gate),
         chosen=BLEND,
@@ -68,9 +67,14 @@ def blend_runs(
         with_ranks=with_ranks,
         features={},
         stages=(),
-        remarks=(*remarks, *why_not, *agreement.facts, *map(str, agreement.warnings)),
+        remarks=(*remarks, *agreement.facts, *map(str, agreement.warnings)),
     )
     return runs.publish(gate, table.with_columns(pl.col("score").alias(BLEND)), oof, facts)
+
+
+def _cv_scores(oof: pl.DataFrame, parents: Sequence[Parent], c: Competition) -> tuple[CvScore, ...]:
+    singles = [cv_score(oof, c.metric, c.user, parent.run, "model") for parent in parents]
+    return (*singles, cv_score(oof, c.metric, c.user, BLEND, "blend", "score"))
 
 
 def blended(
@@ -78,11 +82,11 @@ def blended(
 ) -> pl.DataFrame:
     """Add ``score``: the weighted sum of the parents' columns, or of their ranks within the groups in (0, 1]."""
 
-    def part(name: str) -> pl.Expr:
+    def column(name: str) -> pl.Expr:
         value = pl.col(name).cast(pl.Float64)
         return within(value.rank("average") / pl.len(), group) if with_ranks else value
 
-    terms = [part(parent.run) * parent.weight for parent in parents]
+    terms = [column(parent.run) * parent.weight for parent in parents]
     total = terms[0]
     for term in terms[1:]:  # in this order always: float sums depend on it
         total = total + term
@@ -108,14 +112,6 @@ def _parents(runs: Runs, names: Sequence[str], weights: Sequence[float]) -> tupl
     return tuple(Parent(run=run, weight=w / total) for run, w in zip(found, given, strict=True))
 
 
-def _check_competition(manifest: Manifest, competition: str) -> None:
-    if manifest.competition != competition:
-        raise SubmissionError(
-            f"Run {manifest.run} is of the competition {manifest.competition!r}.",
-            expected=f"a run of {competition!r}, the one in the settings",
-        )
-
-
 def _side_by_side(runs: Runs, gate: Gate, parents: Sequence[Parent]) -> pl.DataFrame:
     """The given pairs with one column a parent, named by its run."""
     table = gate.pairs.select(gate.pair_columns)
@@ -139,19 +135,3 @@ def _spread_remarks(table: pl.DataFrame, parents: Sequence[Parent]) -> tuple[str
         f"the scores of {wide} spread {spread[wide]:.3g}, those of {narrow} {spread[narrow]:.3g}: "
         "the first decide almost alone; --ranks puts them on one scale",
     )
-
-
-def _blended_oof(
-    runs: Runs, parents: Sequence[Parent], group: Sequence[str], *, with_ranks: bool
-) -> tuple[pl.DataFrame | None, tuple[str, ...]]:
-    """Blend the out-of-fold scores likewise, if all runs were validated on the same rows; otherwise say why not."""
-    tables = [(parent.run, runs.oof(parent.run)) for parent in parents]
-    base = tables[0][1]
-    for run, oof in tables:
-        if oof is None or base is None or oof["score"].null_count():
-            return None, (f"no CV: run {run} has no out-of-fold scores",)
-        if not same_rows(base, oof):
-            return None, (f"no CV: run {run} was validated on other rows than run {parents[0].run}",)
-        column = oof.select(*OOF_KEYS, pl.col("score").alias(run))
-        base = base.join(column, on=OOF_KEYS, how="left", validate="1:1", maintain_order="left")
-    return (None if base is None else blended(base, parents, group, with_ranks=with_ranks)), ()

@@ -1,4 +1,4 @@
-"""What is learned of a run after it was made: leaderboard scores and notes. Entries are only ever added."""
+"""What is learned about a run after it was made: leaderboard scores and notes. Entries are only ever added."""
 
 from __future__ import annotations
 

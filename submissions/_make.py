@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
 
 from blake3 import blake3
 
@@ -14,14 +12,11 @@ from engine import ConfigError, Settings, Store, TaskError, console, measure_sta
 from features import compute_features, feature_keys, load_catalogue
 from models import build_models
 from stacking import final_scores, read_final_weights, run_cv
-from submissions._basis import CvBasis, metric_facts
-from submissions._cv import chosen_oof, cv_scores
-from submissions._gate import Gate
+from submissions._compare import previous_best
+from submissions._cv import CvBasis, chosen_oof, cv_scores
+from submissions._gate import Gate, scored_pairs
 from submissions._manifest import Manifest, RunFacts, Stage
-from submissions._previous import previous_best
-from submissions._provenance import git_facts, installed_versions, machine_words
-from submissions._runs import Runs
-from submissions._table import scored_pairs
+from submissions._runs import Runs, about_run
 from validation import CvBundle, plan_folds
 
 
@@ -72,24 +67,6 @@ def _refuse_samples(settings: Settings) -> None:
         )
 
 
-def about_run(settings: Settings, dataset: Dataset, gate: Gate) -> dict[str, Any]:
-    """Facts that every kind of run states: competition, metric, code, config, seeds, data, versions, machine."""
-    return {
-        "competition": dataset.competition.name,
-        "metric": metric_facts(dataset.competition.metric),
-        "pair_keys": gate.pair_keys,
-        "group": gate.group,
-        "user": dataset.competition.user,
-        "git": git_facts(),
-        "config": settings.model_dump(mode="json"),
-        "seeds": {"seed": settings.seed},
-        "data_fingerprint": dataset.fingerprint,
-        "python": sys.version.split()[0],
-        "platform": machine_words(),
-        "versions": installed_versions(),
-    }
-
-
 def _compute_features(settings: Settings, dataset: Dataset) -> dict[str, str]:
     """Compute what the models read in every window; returns a fingerprint for each column."""
     catalogue, windows = load_catalogue(dataset), plan_folds(dataset, settings.folds).windows
@@ -130,4 +107,4 @@ def _stage(name: str, stages: list[Stage]) -> Iterator[None]:
     console.print(f"[bold]{name}[/bold]")
     with measure_stage() as cost:
         yield
-    stages.append(Stage(name=name, seconds=round(cost.seconds, 3), peak_mib=round(cost.peak_mib, 1)))
+    stages.append(Stage.of(name, cost))

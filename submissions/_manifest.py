@@ -1,15 +1,25 @@
-"""Everything known of a run when it was made. Written once, last, and never changed."""
+"""Everything known about a run when it was made: its scores, its file, code, settings, versions and machine."""
 
 from __future__ import annotations
 
+import subprocess
 from datetime import datetime
+from functools import cache
+from importlib import metadata
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from competitions import Metric
+from engine import StageCost
+from submissions._errors import SubmissionError
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+
 
 class _Frozen(BaseModel):
-    """Settings that all parts share: unchangeable; a file with unknown keys is not read as if it had none."""
+    """What all records share: they cannot be changed, and a file with unknown keys is refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="null")
 
@@ -30,6 +40,11 @@ class MetricFacts(_Frozen):
     name: str
     policy: dict[str, Any]
     greater_is_better: bool
+
+    @classmethod
+    def of(cls, metric: Metric) -> MetricFacts:
+        """The facts of a competition's metric."""
+        return cls(name=metric.name, policy=dict(metric.policy), greater_is_better=metric.greater_is_better)
 
 
 class CvScore(_Frozen):
@@ -53,6 +68,11 @@ class Stage(_Frozen):
     seconds: float
     peak_mib: float | None
 
+    @classmethod
+    def of(cls, name: str, cost: StageCost) -> Stage:
+        """What a stage cost, rounded."""
+        return cls(name=name, seconds=round(cost.seconds, 3), peak_mib=round(cost.peak_mib, 1))
+
 
 class Parent(_Frozen):
     """A run that this one is a blend of, with its weight (weights sum to one)."""
@@ -62,7 +82,7 @@ class Parent(_Frozen):
 
 
 class GitFacts(_Frozen):
-    """The commit that the code stood on; null with the ``reason`` if git or the repository is absent.
+    """The commit of the code; null with the ``reason`` if git or the repository is absent.
 
     ``is_dirty``: tracked or new files differed from the commit.
     """
@@ -73,7 +93,7 @@ class GitFacts(_Frozen):
 
 
 class RunFacts(_Frozen):
-    """What is known of a run before it has a name and a file.
+    """What is known about a run before it has a name and a file.
 
     Attributes
     ----------
@@ -94,7 +114,7 @@ class RunFacts(_Frozen):
     versions
         Installed distributions.
     remarks
-        What was remarked on the way: by the gate while accepting, by a blend that could not be scored.
+        Warnings of the gate, the agreement with the best run, why a blend has no CV or no weights.
     """
 
     competition: str
@@ -130,9 +150,45 @@ class RunFacts(_Frozen):
 
 
 class Manifest(RunFacts):
-    """Facts of one finished run: ``runs/RUN/manifest.json``."""
+    """Facts of one finished run: ``runs/RUN/manifest.json``. Written once, last, and never changed."""
 
     version: Literal[1] = 1
     run: str
     created: datetime
     file: FileFacts
+
+    def require(self, competition: str) -> None:
+        """Raise SubmissionError if the run is of another competition than this, the one in the settings."""
+        if self.competition != competition:
+            raise SubmissionError(
+                f"Run {self.run} is of the competition {self.competition!r}, the settings name {competition!r}.",
+                expected=f"a run of {competition!r}",
+                todo=f"add --set competition={self.competition}",
+            )
+
+
+def git_facts(root: Path = CHECKOUT) -> GitFacts:
+    """Commit of the checkout and whether files differ from it. Without git, or outside a repository: null and why."""
+    try:
+        commit = _git(root, "rev-parse", "HEAD")
+        changes = _git(root, "status", "--porcelain")
+    except FileNotFoundError:
+        return GitFacts(commit=None, is_dirty=None, reason="git is not installed")
+    except subprocess.TimeoutExpired:
+        return GitFacts(commit=None, is_dirty=None, reason="git did not answer in time")
+    except subprocess.CalledProcessError as error:
+        lines = (error.stderr or "").strip().splitlines()
+        return GitFacts(commit=None, is_dirty=None, reason=lines[0] if lines else "git failed")
+    return GitFacts(commit=commit.strip(), is_dirty=bool(changes.strip()))
+
+
+def _git(root: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(root), *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=20).stdout
+
+
+@cache
+def installed_versions() -> dict[str, str]:
+    """Name and version of every installed distribution, sorted by name."""
+    found = {d.name.lower(): d.version for d in metadata.distributions() if d.name}
+    return dict(sorted(found.items()))

@@ -1,30 +1,44 @@
-"""The runs folder: one folder a run, whole or not there."""
+"""The runs folder: one folder a run, complete or absent; and the names of runs."""
 
 from __future__ import annotations
 
 import hashlib
+import platform
+import re
+import secrets
 import shutil
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import polars as pl
 from blake3 import blake3
 from filelock import FileLock
 from pydantic import BaseModel, ValidationError
 
-from engine import Settings, measure_stage, sync_folder, write_atomically
+from competitions import Dataset
+from engine import Settings, did_you_mean, measure_stage, sync_folder, write_atomically
 from submissions._errors import SubmissionError
-from submissions._gate import Gate, check_bytes
+from submissions._gate import Gate, check_bytes, scored_pairs, submission_bytes
 from submissions._ledger import Entry, Ledger
-from submissions._manifest import FileFacts, Manifest, RunFacts, Stage
-from submissions._run_id import is_run_id, new_run_id, resolve_run
-from submissions._table import scored_pairs, submission_bytes
+from submissions._manifest import (
+    FileFacts,
+    Manifest,
+    MetricFacts,
+    RunFacts,
+    Stage,
+    git_facts,
+    installed_versions,
+)
 
 Model = TypeVar("Model", bound=BaseModel)
+
+_STAMP = "%Y%m%d-%H%M%S-%f"
+_SHAPE = re.compile(r"\d{8}-\d{6}-\d{6}-[0-9a-f]{4}", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -34,7 +48,7 @@ class Runs:
     ``root/RUN/`` holds ``manifest.json`` (written last: a folder without it is no run), ``ledger.json``,
     ``scores.parquet`` (test pairs in file order: ``pair_id``, keys, a score column a model and blend, ``score``) and,
     if it was cross-validated, ``oof.parquet`` (``fold``, ``window``, ``pair_id``, user, item, ``relevance``,
-    ``score``). ``out/RUN.csv`` is the file to submit. Writers take turns by an OS lock, which ends with its process.
+    ``score``). ``out/RUN.csv`` is the file to submit. Writers hold an OS lock, which ends with its process.
     """
 
     root: Path
@@ -76,7 +90,7 @@ class Runs:
 
     def add(self, run: str, *entries: Entry) -> Ledger:
         """Add entries to a run's ledger, all or none. Two processes at once both get in."""
-        with self._turn():
+        with self._locked():
             ledger = self.ledger(run).with_entries(*entries)
             write_atomically(self.root / run / "ledger.json", _json(ledger))
             return ledger
@@ -84,12 +98,12 @@ class Runs:
     def publish(
         self, gate: Gate, scores: pl.DataFrame, oof: pl.DataFrame | None, facts: RunFacts
     ) -> Manifest:
-        """Pass the gate and make a new run: its file and its folder appear whole or not at all.
+        """Pass the gate and make a new run: its file and its folder appear complete or not at all.
 
         Raises
         ------
         GateError
-            The file is refused. Nothing of it stays.
+            The file is refused. Nothing is left behind.
         SubmissionError
             ``scores`` does not hold every given pair exactly once.
         """
@@ -98,12 +112,11 @@ class Runs:
             data = submission_bytes(gate, table)
             verdict = check_bytes(gate, data)
         verdict.require("the new submission")
-        passed = Stage(name="gate", seconds=round(cost.seconds, 3), peak_mib=round(cost.peak_mib, 1))
         added = {
-            "stages": (*facts.stages, passed),
+            "stages": (*facts.stages, Stage.of("gate", cost)),
             "remarks": (*facts.remarks, *map(str, verdict.warnings)),
         }
-        with self._turn():
+        with self._locked():
             self._sweep()
             created = datetime.now(UTC)
             run = self._reserve(created)
@@ -135,7 +148,7 @@ class Runs:
         )
 
     def _folders(self) -> list[str]:
-        """Names of all folders that look like a run, finished or not. A link is none."""
+        """Names of all folders that look like a run, finished or not. Symbolic links do not count."""
         if not self.root.is_dir():
             return []
         return sorted(
@@ -143,7 +156,7 @@ class Runs:
         )
 
     def _reserve(self, now: datetime) -> str:
-        """Make the folder of a new run. ``mkdir`` is exclusive, also where a file system knows no locks."""
+        """Make the folder of a new run. ``mkdir`` is exclusive, even on file systems without locks."""
         while True:
             run = new_run_id(now, max(self._folders(), default=None))
             try:
@@ -153,7 +166,7 @@ class Runs:
             return run
 
     def _sweep(self) -> None:
-        """Remove what a killed process left: it held the turn that is ours now, so it cannot be at work."""
+        """Remove what a killed process left behind. It held the lock that is held here now, so it no longer runs."""
         for run in self._folders():
             folder = self.root / run
             if not any((folder / name).exists() for name in ("manifest.json", "ledger.json")):
@@ -165,8 +178,8 @@ class Runs:
         shutil.rmtree(self.root / run)
 
     @contextmanager
-    def _turn(self) -> Iterator[None]:
-        """Wait for the turn to write. A disk that is full or closed is a SubmissionError."""
+    def _locked(self) -> Iterator[None]:
+        """Wait for the lock of writers. A disk that is full or read-only is a SubmissionError."""
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             self.out.mkdir(parents=True, exist_ok=True)
@@ -176,28 +189,97 @@ class Runs:
             raise SubmissionError(
                 f"A run cannot be written to {self.root} and {self.out}: {error}",
                 expected="folders that may be written, with room; nothing half-made was left behind",
-                todo="free space or mend the permissions, or set `runs` and `out` in config.toml",
+                todo="free space or fix the permissions, or set `runs` and `out` in config.toml",
             ) from error
+
+
+def about_run(settings: Settings, dataset: Dataset, gate: Gate) -> dict[str, Any]:
+    """Facts that every kind of run states: competition, metric, code, config, seeds, data, versions, machine."""
+    c = dataset.competition
+    return {
+        "competition": c.name,
+        "metric": MetricFacts.of(c.metric),
+        "pair_keys": gate.pair_keys,
+        "group": gate.group,
+        "user": c.user,
+        "git": git_facts(),
+        "config": settings.model_dump(mode="json"),
+        "seeds": {"seed": settings.seed},
+        "data_fingerprint": dataset.fingerprint,
+        "python": sys.version.split()[0],
+        "platform": platform.platform(),
+        "versions": installed_versions(),
+    }
 
 
 def _json(model: BaseModel) -> bytes:
     return (model.model_dump_json(indent=1) + "\n").encode()
 
 
-def _read_json(path: Path, kind: type[Model]) -> Model:
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Turn what goes wrong with a stored file into a SubmissionError."""
     try:
-        return kind.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
+        yield
+    except (OSError, ValidationError, pl.exceptions.PolarsError) as error:
         raise SubmissionError(
             f"{path} cannot be read: {error}",
             todo=f"restore the file from a copy, or remove the folder {path.parent}",
         ) from error
 
 
+def _read_json(path: Path, kind: type[Model]) -> Model:
+    with _reading(path):
+        return kind.model_validate_json(path.read_bytes())
+
+
 def _read_parquet(path: Path) -> pl.DataFrame:
-    try:
+    with _reading(path):
         return pl.read_parquet(path)
-    except (OSError, pl.exceptions.PolarsError) as error:
+
+
+def new_run_id(now: datetime, after: str | None = None) -> str:
+    """Make a name such as ``20261121-201530-123456-ab12``: UTC to the microsecond, and four random hex digits.
+
+    It sorts after ``after``, the newest name in use, even if the clock was set back since.
+    """
+    stamp = now.astimezone(UTC).strftime(_STAMP)
+    if after is not None and stamp <= after[: len(stamp)]:
+        newest = datetime.strptime(after[: len(stamp)], _STAMP)
+        stamp = (newest + timedelta(microseconds=1)).strftime(_STAMP)
+    return f"{stamp}-{secrets.token_hex(2)}"
+
+
+def is_run_id(name: str) -> bool:
+    """Tell whether a text has the shape of a run's name."""
+    return _SHAPE.fullmatch(name) is not None
+
+
+def resolve_run(name: str, known: Sequence[str]) -> str:
+    """Turn what the user typed into one of the known names: a name, the start of one, or ``latest``.
+
+    What the user typed is only ever compared with names, never joined to a path.
+
+    Raises
+    ------
+    SubmissionError
+        There is no such run, or several start that way.
+    """
+    runs = sorted(known)
+    if not runs:
+        raise SubmissionError("There is no run yet.", todo="make one with: make submit")
+    if name == "latest":
+        return runs[-1]
+    matches = [run for run in runs if run == name or (name and run.startswith(name))]
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        shown = ", ".join(matches[:5]) + (", …" if len(matches) > 5 else "")
         raise SubmissionError(
-            f"{path} cannot be read: {error}", todo=f"restore the file from a copy, or remove {path.parent}"
-        ) from error
+            f"{len(matches)} runs start with {name!r}: {shown}.", todo="give more of the name"
+        )
+    raise SubmissionError(
+        f"There is no run {name!r}.{did_you_mean(name, [*runs, 'latest'])}",
+        expected="a run, the start of one that no other shares, or 'latest'",
+        todo="see them with: python -m submissions list",
+    )

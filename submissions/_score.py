@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
 from datetime import UTC, datetime
 
 import polars as pl
@@ -10,11 +11,10 @@ import polars as pl
 from competitions import Competition, open_dataset, oracle, solution
 from engine import Settings
 from submissions._errors import SubmissionError
-from submissions._gate import Gate
+from submissions._gate import Gate, scored_pairs
 from submissions._ledger import Entry, Lead
 from submissions._manifest import CvScore, Manifest
 from submissions._runs import Runs
-from submissions._table import scored_pairs
 from validation import evaluate, paired_bootstrap
 
 ORACLE = "__oracle"
@@ -27,8 +27,8 @@ def score_run(settings: Settings, name: str) -> Entry:
     of each pair. No model can be expected to pass it. Concordance gains ``P(r_i > r_j) - P(r_j > r_i)`` by placing
     pair i above pair j; with the probabilities p of relevance 1 and q of -1, of rows that are independent given these,
     that is ``(p_i - q_i) - (p_j - q_j) + (p_j q_i - p_i q_j)``. The last term is a product of a like's and a
-    dislike's probability, a thousand times smaller than the others where dislikes are rare: it can turn the order of
-    near ties only, and by as little as they then matter.
+    dislike's probability, a thousand times smaller than the others where dislikes are rare: it can only
+    change the order of near ties, where little is gained or lost.
 
     Returns the entry: ``value`` is the metric of what was submitted, ``by_name`` that of each model and blend.
 
@@ -43,11 +43,7 @@ def score_run(settings: Settings, name: str) -> Entry:
     run = runs.resolve(name)
     manifest, dataset = runs.manifest(run), open_dataset(settings)
     c = dataset.competition
-    if manifest.competition != c.name:
-        raise SubmissionError(
-            f"Run {run} is of the competition {manifest.competition!r}, the settings name {c.name!r}.",
-            todo=f"add --set competition={manifest.competition}",
-        )
+    manifest.require(c.name)
     gate, truth = Gate.of(dataset), oracle(settings)
     scores = scored_pairs(gate, runs.scores(run), on=gate.pair_keys)
     table = _with_labels(scores, solution(settings), truth)
@@ -102,14 +98,7 @@ def _lead(
     )
     if not math.isfinite(difference.low + difference.high):
         return None
-    return Lead(
-        blend=blend,
-        model=best,
-        mean=difference.mean,
-        low=difference.low,
-        high=difference.high,
-        n_users=difference.n_users,
-    )
+    return Lead(blend=blend, model=best, **asdict(difference))
 
 
 def _blend_of(manifest: Manifest, values: dict[str, float], better: int) -> str | None:

@@ -9,27 +9,31 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from typer.testing import CliRunner
 
 from competitions import SubmissionFormat
-from engine import FeatureSettings, FoldSettings, Settings
+from engine import FeatureSettings, FoldSettings, Settings, out
 from submissions import (
     CvScore,
     Gate,
     GitFacts,
+    Manifest,
     MetricFacts,
     RunFacts,
     Runs,
     Stage,
+    Verdict,
+    check_file,
     scored_pairs,
     submission_bytes,
 )
-from tests.submissions.verdicts import Write
+from submissions.__main__ import app
 
 N_USERS, N_ITEMS = 6, 5
 
 
 def make_pairs() -> pl.DataFrame:
-    """Thirty pairs in an order that is nobody's sort order."""
+    """Thirty pairs, sorted by no column."""
     pairs = [(user, item) for user in range(1, N_USERS + 1) for item in range(10, 10 + N_ITEMS)]
     order = np.random.default_rng(3).permutation(len(pairs))
     shuffled = [pairs[i] for i in order]
@@ -59,13 +63,16 @@ def scores(gate: Gate) -> pl.DataFrame:
 
 
 @pytest.fixture
-def write(tmp_path: Path) -> Write:
-    def write_file(content: str | bytes) -> Path:
-        path = tmp_path / "submission.csv"
-        path.write_bytes(content.encode() if isinstance(content, str) else content)
-        return path
+def check(tmp_path: Path, gate: Gate) -> Callable[..., Verdict]:
+    """Write a file and check it, by default against ``gate``."""
 
-    return write_file
+    def check_content(content: str | bytes | pl.DataFrame, against: Gate = gate) -> Verdict:
+        path = tmp_path / "submission.csv"
+        text = content.write_csv() if isinstance(content, pl.DataFrame) else content
+        path.write_bytes(text.encode() if isinstance(text, str) else text)
+        return check_file(against, path)
+
+    return check_content
 
 
 @pytest.fixture
@@ -122,13 +129,36 @@ def make_facts(**changed: object) -> RunFacts:
 
 
 @pytest.fixture
-def facts() -> Callable[..., RunFacts]:
-    return make_facts
+def runs(tmp_path: Path) -> Runs:
+    return Runs(tmp_path / "runs", tmp_path / "out")
 
 
 @pytest.fixture
-def runs(tmp_path: Path) -> Runs:
-    return Runs(tmp_path / "runs", tmp_path / "out")
+def publish(runs: Runs, gate: Gate, scores: pl.DataFrame) -> Callable[..., Manifest]:
+    """Publish a run of the small competition, of other scores or facts if they are given."""
+
+    def publish_run(
+        table: pl.DataFrame = scores, oof: pl.DataFrame | None = None, through: Gate = gate, **changed: object
+    ) -> Manifest:
+        return runs.publish(through, table, oof, make_facts(**changed))
+
+    return publish_run
+
+
+@pytest.fixture
+def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """Call a command on ``runs``, as if its output went to a file; errors are raised."""
+    monkeypatch.setattr(out, "width", 160)
+    config = tmp_path / "config.toml"
+    config.write_text(f'runs = "{tmp_path}/runs"\nout = "{tmp_path}/out"\nstore = "{tmp_path}/store"\n')
+
+    def run(*arguments: str) -> str:
+        result = CliRunner().invoke(app, ["--config", str(config), *arguments])
+        if result.exception:
+            raise result.exception
+        return result.output
+
+    return run
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,48 +11,27 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from typer.testing import CliRunner
 
-from engine import Settings, out
-from engine._console import PIPED_WIDTH
-from submissions import Gate, GitFacts, Parent, RunFacts, Runs, SubmissionError
-from submissions.__main__ import app
+from engine import Settings
+from submissions import CvScore, GitFacts, Manifest, Parent, Runs, SubmissionError
 
-Facts = Callable[..., RunFacts]
+Publish = Callable[..., Manifest]
 Call = Callable[..., str]
 CHECKOUT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call:
-    """Call a command in a folder of its own, as if its output went to a file; errors are raised."""
-    monkeypatch.setattr(out, "width", PIPED_WIDTH)
-    config = tmp_path / "config.toml"
-    config.write_text(f'runs = "{tmp_path}/runs"\nout = "{tmp_path}/out"\nstore = "{tmp_path}/store"\n')
-
-    def run(*arguments: str) -> str:
-        result = CliRunner().invoke(app, ["--config", str(config), *arguments])
-        if result.exception:
-            raise result.exception
-        return result.output
-
-    return run
-
-
-@pytest.fixture
-def run(runs: Runs, gate: Gate, scores: pl.DataFrame, oof: pl.DataFrame, facts: Facts) -> str:
-    return runs.publish(gate, scores, oof, facts()).run
+def run(oof: pl.DataFrame, publish: Publish) -> str:
+    return publish(oof=oof).run
 
 
 def test_list_without_runs_says_how_to_make_one(call: Call) -> None:
     assert "make submit" in call("list")
 
 
-def test_list_shows_scores_notes_and_damage(
-    call: Call, run: str, runs: Runs, gate: Gate, scores: pl.DataFrame, facts: Facts
-) -> None:
-    second = runs.publish(gate, scores, None, facts(parents=(Parent(run=run, weight=1.0),))).run
-    damaged = runs.publish(gate, scores, None, facts()).run
+def test_list_shows_scores_notes_and_damage(call: Call, run: str, runs: Runs, publish: Publish) -> None:
+    second = publish(parents=(Parent(run=run, weight=1.0),)).run
+    damaged = publish().run
     (runs.root / damaged / "manifest.json").write_text("{}")
     call("record", run[:22], "--public", "0.70", "--private", "0.69")
     call("note", run, "more [red]trees[/red]\nand fewer leaves")
@@ -78,26 +58,10 @@ def test_show_tells_everything(call: Call, run: str, runs: Runs) -> None:
     call("record", run, "--public", "0.7")
     shown = call("show", "latest")
     manifest = runs.manifest(run)
-    expected = [
-        run,
-        manifest.file.sha256,
-        manifest.file.blake3,
-        "0123abcd",
-        "n_folds = 2",
-        "polars 2.1.0",
-        "age a0",
-    ]
-    expected += [
-        "0.6000",
-        "0.6100 ± 0.0141",
-        "one_class = skip",
-        "unchanged",
-        "1.5 s",
-        "200 MiB",
-        "public",
-        "d0",
-    ]
-    for words in expected:
+    git, config, cv = ("0123abcd",), ("n_folds = 2",), ("0.6000", "0.6100 ± 0.0141", "one_class = skip")
+    file = (run, manifest.file.sha256, manifest.file.blake3, "unchanged", "d0")
+    others = ("polars 2.1.0", "age a0", "1.5 s", "200 MiB", "public")
+    for words in (*git, *config, *cv, *file, *others):
         assert words in shown, words
 
 
@@ -109,23 +73,18 @@ def test_show_tells_a_changed_or_missing_file(call: Call, run: str, runs: Runs) 
     assert "no longer in" in call("show", "latest")
 
 
-def test_show_without_git(call: Call, runs: Runs, gate: Gate, scores: pl.DataFrame, facts: Facts) -> None:
-    runs.publish(
-        gate, scores, None, facts(git=GitFacts(commit=None, is_dirty=None, reason="git is not installed"))
-    )
+def test_show_without_git(call: Call, publish: Publish) -> None:
+    publish(git=GitFacts(commit=None, is_dirty=None, reason="git is not installed"))
     assert "unknown: git is not installed" in call("show", "latest")
 
 
-def test_agreement_of_cv_and_leaderboard(
-    call: Call, runs: Runs, gate: Gate, scores: pl.DataFrame, facts: Facts
-) -> None:
-    base = facts().cv[0]
+def test_agreement_of_cv_and_leaderboard(call: Call, scores: pl.DataFrame, publish: Publish) -> None:
     for mean, public in ((0.70, 0.60), (0.71, 0.62), (0.72, 0.61)):
         changed = scores.with_columns(score=pl.col("score") * mean)
-        cv = (base.model_copy(update={"mean": mean}),)
-        name = runs.publish(gate, changed, None, facts(cv=cv)).run
+        cv = (CvScore(name="als", kind="model", folds={"fold1": mean}, mean=mean, sd=None),)
+        name = publish(changed, cv=cv).run
         call("record", name, "--public", str(public))
-    assert "CV and public score order 2 of 3 pairs of runs alike." in call("list")
+    assert "CV and public score agree on the order of 2 of 3 pairs of runs." in call("list")
 
 
 def test_record_needs_a_finite_score(call: Call, run: str) -> None:
@@ -145,9 +104,9 @@ def test_a_run_cannot_leave_the_runs_folder(call: Call, run: str, command: list[
 
 
 def test_compare_prints_difference_agreement_and_changes(
-    call: Call, run: str, runs: Runs, gate: Gate, scores: pl.DataFrame, oof: pl.DataFrame, facts: Facts
+    call: Call, run: str, oof: pl.DataFrame, publish: Publish
 ) -> None:
-    runs.publish(gate, scores, oof, facts(config={"seed": 2, "folds": {"n_folds": 2}}))
+    publish(oof=oof, config={"seed": 2, "folds": {"n_folds": 2}})
     shown = call("compare", run, "latest")
     for words in (
         "+0.00000",
@@ -160,28 +119,36 @@ def test_compare_prints_difference_agreement_and_changes(
 
 
 def test_a_refused_file_ends_with_a_message_and_exit_code_one(
-    tmp_path: Path, call: Call, movielens_settings: Settings
+    tmp_path: Path, movielens_settings: Settings
 ) -> None:
     file = tmp_path / "mine.csv"
     file.write_text("user_id;item_id;predict\n1;1;0.5\n")
-    command = [sys.executable, "-m", "submissions", "--config", str(tmp_path / "config.toml")]
-    command += [
-        "--set",
-        f'store="{movielens_settings.store}"',
-        "--set",
-        f'data="{movielens_settings.data}"',
-        "check",
-        str(file),
-    ]
+    places = [f'--set={name}="{getattr(movielens_settings, name)}"' for name in ("store", "data")]
+    command = [sys.executable, "-m", "submissions", *places, "check", str(file)]
     done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True)
     assert done.returncode == 1
     assert "wrong separator" in done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_a_folder_that_cannot_be_written_is_an_error_and_not_a_crash(
-    tmp_path: Path, gate: Gate, scores: pl.DataFrame, facts: Facts
-) -> None:
-    (tmp_path / "file").write_text("")
+def test_a_folder_that_cannot_be_written_is_an_error_and_not_a_crash(runs: Runs, publish: Publish) -> None:
+    runs.root.write_text("")
     with pytest.raises(SubmissionError, match="cannot be written"):
-        Runs(tmp_path / "file" / "runs", tmp_path / "out").publish(gate, scores, None, facts())
+        publish()
+
+
+@pytest.mark.parametrize("command", ["--help", "list"])
+def test_a_look_at_what_is_there_imports_no_heavy_library(tmp_path: Path, command: str) -> None:
+    heavy = ("torch", "catboost", "sklearn", "scipy.stats", "altair", "implicit", "stacking", "models")
+    program = (
+        f"import runpy, sys\nsys.argv = ['submissions', {command!r}]\n"
+        "try:\n    runpy.run_module('submissions', run_name='__main__', alter_sys=True)\n"
+        f"except SystemExit:\n    pass\nassert not {heavy} & sys.modules.keys()\n"
+    )
+    program = program.replace(f"{heavy} &", f"set({heavy}) &")
+    places = {"SAMEWISE_RUNS": str(tmp_path / "runs"), "PYTHONPATH": str(CHECKOUT)}
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=CHECKOUT, env=os.environ | places, capture_output=True
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    assert done.stdout

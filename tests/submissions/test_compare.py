@@ -1,29 +1,45 @@
-"""What differs between two runs."""
+"""What differs between two runs, and rank correlation within groups, against scipy."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import spearmanr
 
-from competitions import Metric
-from submissions import Change, Gate, RunFacts, Runs, SubmissionError, compare_runs
+from competitions import Metric, SubmissionFormat
+from submissions import (
+    Change,
+    CvBasis,
+    Gate,
+    Manifest,
+    Runs,
+    SubmissionError,
+    Verdict,
+    check_against_runs,
+    compare_runs,
+    rank_agreement,
+)
 from validation import evaluate
 
-Facts = Callable[..., RunFacts]
+Publish = Callable[..., Manifest]
 
 
 def test_difference_is_the_second_minus_the_first(
-    runs: Runs, gate: Gate, scores: pl.DataFrame, oof: pl.DataFrame, facts: Facts
+    runs: Runs, scores: pl.DataFrame, oof: pl.DataFrame, publish: Publish
 ) -> None:
     better = oof.with_columns(score=pl.col("relevance") + pl.col("score") / 10).sample(
         fraction=1, shuffle=True, seed=1
     )
-    first = runs.publish(gate, scores, oof, facts()).run
-    second = runs.publish(
-        gate, scores.with_columns(score=-pl.col("score")), better, facts(seeds={"seed": 1})
-    ).run
+    first = publish(oof=oof).run
+    second = publish(scores.with_columns(score=-pl.col("score")), better).run
     found = compare_runs(runs, first, second)
     metric = Metric("user_auc", {"one_class": "skip"})
     cv = [evaluate(metric, table, group=["window", "user_id"]) for table in (oof, better)]
@@ -37,12 +53,10 @@ def test_difference_is_the_second_minus_the_first(
     assert back.difference.mean == pytest.approx(-found.difference.mean)
 
 
-def test_other_rows_are_not_tested(
-    runs: Runs, gate: Gate, scores: pl.DataFrame, oof: pl.DataFrame, facts: Facts
-) -> None:
-    first = runs.publish(gate, scores, oof, facts()).run
-    second = runs.publish(gate, scores, oof.tail(50), facts()).run
-    third = runs.publish(gate, scores, None, facts()).run
+def test_other_rows_are_not_tested(runs: Runs, oof: pl.DataFrame, publish: Publish) -> None:
+    first = publish(oof=oof).run
+    second = publish(oof=oof.tail(50)).run
+    third = publish().run
     found = compare_runs(runs, first, second)
     assert found.difference is None
     assert "different rows" in found.why_not
@@ -50,23 +64,74 @@ def test_other_rows_are_not_tested(
     assert f"run {third} has no out-of-fold scores" in compare_runs(runs, first, third).why_not
 
 
-def test_changed_settings_features_and_facts(
-    runs: Runs, gate: Gate, scores: pl.DataFrame, facts: Facts
-) -> None:
-    first = runs.publish(gate, scores, None, facts()).run
-    changed = facts(
+def test_changed_settings_features_and_facts(runs: Runs, publish: Publish) -> None:
+    first = publish().run
+    changed = publish(
         config={"seed": 2, "folds": {"n_folds": 2}, "models": {"als": {"factors": 8}}},
         features={"age": "a1", "mine": "m0"},
         data_fingerprint="d1",
     )
-    found = compare_runs(runs, first, runs.publish(gate, scores, None, changed).run)
+    found = compare_runs(runs, first, changed.run)
     assert found.config == (Change("seed", "1", "2"), Change("models.als.factors", None, "8"))
     assert found.features == (Change("age", "a0", "a1"), Change("mine", None, "m0"))
     assert found.facts == (Change("data", "d0", "d1"),)
 
 
-def test_two_competitions(runs: Runs, gate: Gate, scores: pl.DataFrame, facts: Facts) -> None:
-    first = runs.publish(gate, scores, None, facts()).run
-    second = runs.publish(gate, scores, None, facts(competition="other")).run
+def test_two_competitions(runs: Runs, publish: Publish) -> None:
+    first = publish().run
+    second = publish(competition="other").run
     with pytest.raises(SubmissionError, match="of 'other'"):
         compare_runs(runs, first, second)
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+def test_a_file_is_compared_with_the_best_run_by_its_keys_of_any_type(
+    runs: Runs, publish: Publish, tmp_path: Path, ordered: bool
+) -> None:
+    times = pl.datetime_range(datetime(2024, 1, 1), datetime(2024, 1, 2), "12h", eager=True)
+    pairs = pl.DataFrame({"pair_id": range(3), "when": times, "user": [1, 1, 1]})
+    gate = Gate(pairs, SubmissionFormat({"when": "when", "p": "score"}, ordered=ordered), group=("user",))
+    scored = pairs.with_columns(score=pl.Series([0.5, 0.25, 0.75]))
+    run = publish(scored, through=gate, pair_keys=gate.pair_keys, group=gate.group)
+    basis, good = CvBasis.of_run(run), runs.out / run.file.name
+    (fact,) = check_against_runs(runs, gate, basis, good).facts
+    assert fact.startswith(f"rank correlation 1.000 with the best run so far, {run.run}")
+    other = tmp_path / "other.csv"
+    header, *rows = (
+        good.read_text().replace(",0.5", ",-0.5").replace(",0.75", ",-0.75").splitlines(keepends=True)
+    )
+    other.write_text("".join([header, *(rows if ordered else rows[::-1])]))
+    (warning,) = check_against_runs(runs, gate, basis, other).warnings
+    assert "rank correlation -1.000" in str(warning)
+
+
+def test_a_file_whose_keys_repeat_is_checked_but_not_compared(
+    runs: Runs, gate: Gate, scores: pl.DataFrame, publish: Publish, tmp_path: Path
+) -> None:
+    twice = replace(gate, pairs=gate.pairs.with_columns(user_id=1, item_id=pl.col("item_id") // 2))
+    file = tmp_path / "mine.csv"
+    twice.pairs.select("user_id", "item_id", predict=pl.int_range(30) / 7).write_csv(file)
+    assert check_against_runs(runs, twice, CvBasis.of_run(publish()), file) == Verdict()
+
+
+RANKED = st.lists(st.integers(0, 4), min_size=8, max_size=8)
+
+
+@given(RANKED, RANKED)
+def test_rank_correlation_against_scipy_with_ties(a: list[int], b: list[int]) -> None:
+    left = pl.DataFrame({"user": [1] * 4 + [2] * 4, "item": range(8), "score": [float(v) for v in a]})
+    right = left.with_columns(score=pl.Series([float(v) for v in b])).sample(fraction=1, shuffle=True, seed=0)
+    found = rank_agreement(left, right, on=["user", "item"], group=["user"])
+    halves = [(a[:4], b[:4]), (a[4:], b[4:])]
+    expected = [spearmanr(x, y).statistic for x, y in halves if len(set(x)) > 1 and len(set(y)) > 1]
+    assert found.n_groups == len(expected)
+    if expected:
+        assert found.mean == pytest.approx(np.mean(expected), abs=1e-12)
+    else:
+        assert found.mean is None
+
+
+def test_rank_correlation_without_groups_takes_all_rows_as_one() -> None:
+    left = pl.DataFrame({"user": [1, 2, 3], "score": [1.0, 2.0, 3.0]})
+    found = rank_agreement(left, left, on=["user"], group=[])
+    assert (found.mean, found.n_groups) == (1.0, 1)

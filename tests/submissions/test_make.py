@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from competitions import Metric, open_dataset, solution
-from engine import FoldSettings, Settings
+from engine import ConfigError, FoldSettings, SampleSettings, Settings
 from submissions import (
     CvBasis,
     Gate,
@@ -176,6 +176,21 @@ def test_what_cannot_be_blended(made: Made) -> None:
             blend_runs(made.settings, names, with_ranks=False, weights=weights)
 
 
+def test_a_run_of_another_competition_is_neither_blended_nor_scored(made: Made) -> None:
+    file = made.runs.root / made.single.run / "manifest.json"
+    content = file.read_text()
+    try:
+        file.write_text(content.replace('"competition": "movielens"', '"competition": "other"', 1))
+        with pytest.raises(
+            SubmissionError, match="of the competition 'other', the settings name 'movielens'"
+        ):
+            blend_runs(made.settings, made.names, with_ranks=False)
+        with pytest.raises(SubmissionError, match="--set competition=other"):
+            score_run(made.settings, made.single.run)
+    finally:
+        file.write_text(content)
+
+
 def test_a_run_of_other_pairs_cannot_be_blended(made: Made) -> None:
     path = made.runs.root / made.single.run / "scores.parquet"
     table = pl.read_parquet(path)
@@ -218,3 +233,21 @@ def test_the_best_run_is_sought_among_those_of_the_same_data_and_folds(made: Mad
 
 def test_a_finished_run_has_the_basis_of_its_settings(made: Made) -> None:
     assert CvBasis.of_run(made.runs.manifest(made.first.run)) == made.basis
+
+
+@pytest.mark.parametrize(
+    ("sample", "words"),
+    [
+        ({"users": 0.05}, "With sample.users = 0.05 only some"),
+        ({"pairs": 0.5}, "With sample.pairs = 0.5 only some"),
+        ({"users": 0.5, "pairs": 0.5}, "With sample.users = 0.5 and sample.pairs = 0.5 only some"),
+    ],
+)
+def test_what_is_made_from_a_sample_is_refused_before_anything_is_read(
+    tmp_path: Path, sample: dict[str, float], words: str
+) -> None:
+    settings = Settings(data=tmp_path / "nowhere", store=tmp_path / "store", sample=SampleSettings(**sample))
+    with pytest.raises(ConfigError) as caught:
+        make_submission(settings)
+    assert words in str(caught.value)
+    assert "--sample-users" in str(caught.value)

@@ -10,15 +10,15 @@ from datetime import datetime
 import polars as pl
 import pytest
 
-from submissions import Entry, Gate, GateError, RunFacts, Runs, SubmissionError, is_run_id
+from submissions import Entry, Gate, GateError, Manifest, Runs, SubmissionError, is_run_id
 
-Facts = Callable[..., RunFacts]
+Publish = Callable[..., Manifest]
 
 
 def test_publish_writes_the_file_the_scores_and_the_manifest(
-    runs: Runs, gate: Gate, scores: pl.DataFrame, oof: pl.DataFrame, facts: Facts
+    runs: Runs, gate: Gate, oof: pl.DataFrame, publish: Publish
 ) -> None:
-    manifest = runs.publish(gate, scores, oof, facts())
+    manifest = publish(oof=oof)
     assert runs.ids() == (manifest.run,)
     assert is_run_id(manifest.run)
     assert runs.manifest(manifest.run) == manifest
@@ -36,50 +36,46 @@ def test_publish_writes_the_file_the_scores_and_the_manifest(
     assert sorted(p.name for p in runs.out.iterdir()) == [manifest.file.name]
 
 
-def test_the_same_scores_give_the_same_bytes_under_another_name(
-    runs: Runs, gate: Gate, scores: pl.DataFrame, facts: Facts
-) -> None:
-    first, second = (runs.publish(gate, scores, None, facts()) for _ in range(2))
+def test_the_same_scores_give_the_same_bytes_under_another_name(runs: Runs, publish: Publish) -> None:
+    first, second = (publish() for _ in range(2))
     assert first.run < second.run
     assert first.file.blake3 == second.file.blake3
     assert runs.ids() == (first.run, second.run)
 
 
+@pytest.mark.parametrize(
+    ("score", "rule"),
+    [(0.5, "constant scores"), (float("nan"), "not-a-number scores"), (None, "null scores")],
+)
 def test_what_the_gate_refuses_leaves_nothing(
-    runs: Runs, gate: Gate, scores: pl.DataFrame, facts: Facts
+    runs: Runs, scores: pl.DataFrame, publish: Publish, score: float | None, rule: str
 ) -> None:
-    with pytest.raises(GateError, match="constant scores"):
-        runs.publish(gate, scores.with_columns(score=pl.lit(0.5)), None, facts())
-    with pytest.raises(GateError, match="not-a-number scores"):
-        runs.publish(gate, scores.with_columns(score=pl.lit(float("nan"))), None, facts())
-    with pytest.raises(GateError, match="null scores"):
-        runs.publish(gate, scores.with_columns(score=pl.lit(None, pl.Float64)), None, facts())
+    with pytest.raises(GateError, match=rule):
+        publish(scores.with_columns(score=pl.lit(score, pl.Float64)))
     assert runs.ids() == ()
     assert not runs.out.exists() or not list(runs.out.iterdir())
 
 
-def test_warnings_of_the_gate_are_remarks(runs: Runs, gate: Gate, scores: pl.DataFrame, facts: Facts) -> None:
+def test_warnings_of_the_gate_are_remarks(scores: pl.DataFrame, publish: Publish) -> None:
     predict = pl.when(pl.col("user_id") == 2).then(0.0).otherwise("score")
-    manifest = runs.publish(gate, scores.with_columns(score=predict), None, facts(remarks=("mine",)))
+    manifest = publish(scores.with_columns(score=predict), remarks=("mine",))
     assert manifest.remarks[0] == "mine"
     assert manifest.remarks[1].startswith("constant groups: 1 of 6 groups")
 
 
 def test_a_failure_on_the_way_leaves_nothing(
-    runs: Runs, gate: Gate, scores: pl.DataFrame, facts: Facts, monkeypatch: pytest.MonkeyPatch
+    runs: Runs, publish: Publish, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full_disk(self: pl.DataFrame, *_: object) -> None:
         raise OSError("No space left on device")
 
     monkeypatch.setattr(pl.DataFrame, "write_parquet", full_disk)
     with pytest.raises(SubmissionError, match="No space left"):
-        runs.publish(gate, scores, None, facts())
+        publish()
     assert [p for p in runs.root.iterdir() if p.is_dir()] == []
 
 
-def test_leftovers_are_not_listed_and_are_swept_away(
-    runs: Runs, gate: Gate, scores: pl.DataFrame, facts: Facts
-) -> None:
+def test_leftovers_are_not_listed_and_are_swept_away(runs: Runs, publish: Publish) -> None:
     left = "20260101-000000-000000-abcd"
     (runs.root / left).mkdir(parents=True)
     (runs.root / left / "scores.parquet").write_bytes(b"half")
@@ -87,50 +83,44 @@ def test_leftovers_are_not_listed_and_are_swept_away(
     for name in (f"{left}.csv", f".{left}.csv.12345678.part", "mine.csv"):
         (runs.out / name).write_text("x")
     assert runs.ids() == ()
-    manifest = runs.publish(gate, scores, None, facts())
+    manifest = publish()
     assert runs.ids() == (manifest.run,)
     assert not (runs.root / left).exists()
     assert sorted(p.name for p in runs.out.iterdir()) == [manifest.file.name, "mine.csv"]
 
 
-def test_a_folder_with_a_ledger_is_never_swept(
-    runs: Runs, gate: Gate, scores: pl.DataFrame, facts: Facts
-) -> None:
+def test_a_folder_with_a_ledger_is_never_swept(runs: Runs, publish: Publish) -> None:
     lost = runs.root / "20260101-000000-000000-abcd"
     lost.mkdir(parents=True)
     (lost / "ledger.json").write_text('{"version": 1, "entries": []}')
-    runs.publish(gate, scores, None, facts())
+    publish()
     assert lost.exists()
 
 
-def test_a_link_in_the_runs_folder_is_no_run(
-    runs: Runs, gate: Gate, scores: pl.DataFrame, facts: Facts
-) -> None:
-    manifest = runs.publish(gate, scores, None, facts())
+def test_a_link_in_the_runs_folder_is_no_run(runs: Runs, publish: Publish) -> None:
+    manifest = publish()
     (runs.root / "20200101-000000-000000-abcd").symlink_to(runs.root / manifest.run)
     assert runs.ids() == (manifest.run,)
 
 
-def test_a_damaged_manifest_says_so(runs: Runs, gate: Gate, scores: pl.DataFrame, facts: Facts) -> None:
-    run = runs.publish(gate, scores, None, facts()).run
+def test_a_damaged_manifest_says_so(runs: Runs, publish: Publish) -> None:
+    run = publish().run
     path = runs.root / run / "manifest.json"
     path.write_text(path.read_text()[:100])
     with pytest.raises(SubmissionError, match=r"manifest.json cannot be read"):
         runs.manifest(run)
 
 
-def test_the_manifest_is_plain_json(runs: Runs, gate: Gate, scores: pl.DataFrame, facts: Facts) -> None:
-    run = runs.publish(gate, scores, None, facts()).run
+def test_the_manifest_is_plain_json(runs: Runs, publish: Publish) -> None:
+    run = publish().run
     found = json.loads((runs.root / run / "manifest.json").read_text())
     assert found["version"] == 1
     assert found["cv"][0]["folds"] == {"fold1": 0.7, "fold2": 0.72}
     assert found["git"] == {"commit": "0123abcd", "is_dirty": False, "reason": ""}
 
 
-def test_the_last_score_counts_and_the_others_stay(
-    runs: Runs, gate: Gate, scores: pl.DataFrame, facts: Facts, now: datetime
-) -> None:
-    run = runs.publish(gate, scores, None, facts()).run
+def test_the_last_score_counts_and_the_others_stay(runs: Runs, publish: Publish, now: datetime) -> None:
+    run = publish().run
     assert runs.ledger(run).score("public") is None
     runs.add(run, Entry(kind="public", when=now, value=0.5), Entry(kind="private", when=now, value=0.4))
     runs.add(run, Entry(kind="public", when=now, value=0.7), Entry(kind="note", when=now, text="good"))

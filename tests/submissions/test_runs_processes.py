@@ -10,11 +10,9 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import polars as pl
+from submissions import Manifest, Runs
 
-from submissions import Gate, RunFacts, Runs
-
-Facts = Callable[..., RunFacts]
+Publish = Callable[..., Manifest]
 
 PROGRAM = """
 import sys
@@ -101,10 +99,8 @@ def assert_whole(runs: Runs) -> None:
         assert runs.scores(run).height == manifest.file.n_rows
 
 
-def test_two_processes_write_one_ledger_at_once(
-    runs: Runs, gate: Gate, scores: pl.DataFrame, facts: Facts, tmp_path: Path
-) -> None:
-    run = runs.publish(gate, scores, None, facts()).run
+def test_two_processes_write_one_ledger_at_once(runs: Runs, publish: Publish, tmp_path: Path) -> None:
+    run = publish().run
     processes = start(tmp_path, NOTES, (run, "a"), (run, "b"))
     for process in processes:
         go(process)
@@ -116,7 +112,7 @@ def test_two_processes_write_one_ledger_at_once(
         assert [note for note in notes if note.startswith(name)] == [f"{name} {i}" for i in range(20)]
 
 
-def test_killed_in_the_middle(runs: Runs, gate: Gate, facts: Facts, tmp_path: Path) -> None:
+def test_killed_in_the_middle(runs: Runs, publish: Publish, tmp_path: Path) -> None:
     stuck, waiting = start(tmp_path, STUCK + PUBLISH, ("stuck",), ())
     go(stuck)
     assert stuck.stdout is not None
@@ -136,7 +132,6 @@ def test_killed_in_the_middle(runs: Runs, gate: Gate, facts: Facts, tmp_path: Pa
     assert_whole(runs)
     assert left < first == runs.ids()[0]
 
-    scores = gate.pairs.with_columns(score=pl.int_range(30) / 7)
-    assert runs.publish(gate, scores, None, facts()).run == runs.ids()[-1]
+    assert publish().run == runs.ids()[-1]
     assert sorted(p.name for p in runs.root.iterdir() if p.is_dir()) == list(runs.ids())
     assert sorted(p.name for p in runs.out.iterdir()) == [f"{run}.csv" for run in runs.ids()]

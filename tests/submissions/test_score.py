@@ -2,36 +2,22 @@
 
 from __future__ import annotations
 
-import io
 import itertools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from rich.console import Console, RenderableType
 
 from competitions import simulate
 from engine import FeatureSettings, FoldSettings, Settings
-from submissions import Manifest, RunFacts, Runs, make_submission, score_run
-from submissions._ledger import Entry, Lead
-from submissions._manifest import FileFacts
-from submissions._render_run import all_of
-from submissions._render_score import score_lines, share_of_the_way
+from submissions import Entry, Manifest, MetricFacts, Runs, make_submission, score_run
 
-Facts = Callable[..., RunFacts]
-
-
-def text_of(lines: Iterable[RenderableType]) -> str:
-    screen = Console(file=io.StringIO(), width=160)
-    for line in lines:
-        screen.print(line)
-    assert isinstance(screen.file, io.StringIO)
-    return screen.file.getvalue()
+Call = Callable[..., str]
+Publish = Callable[..., Manifest]
 
 
 @dataclass(frozen=True)
@@ -87,75 +73,79 @@ def test_the_oracle_is_the_metric_of_the_true_probabilities(played: Played) -> N
     assert played.entry.oracle == pytest.approx(sum(values) / len(values))
 
 
-def test_the_table_has_every_model_and_blend_with_its_share(played: Played) -> None:
-    text = text_of(score_lines(played.manifest, played.entry))
-    table = text.replace("▸", " ").partition("Share of the way =")[0]
-    values = played.entry.by_name or {}
-    oracle = played.entry.oracle
+def of(settings: Settings) -> list[str]:
+    """Options for a command on the data and the runs of these settings."""
+    names = ("data", "store", "runs", "out")
+    return [
+        f"--set=competition={settings.competition}",
+        *(f'--set={n}="{getattr(settings, n)}"' for n in names),
+    ]
+
+
+def test_show_prints_the_stored_table_with_the_share_of_every_model_and_blend(
+    played: Played, call: Call
+) -> None:
+    assert Runs.of(played.settings).ledger(played.manifest.run).last("local_score") == played.entry
+    shown = call(*of(played.settings), "show", "latest")
+    table = shown.partition("Test window")[2].partition("Share of the way =")[0].replace("▸", " ")
     lines = {line.split()[0]: line for line in table.splitlines() if line.split()}
     assert lines["popularity"].split()[-1] == "0.0%"
     assert lines["oracle"].split()[-1] == "100.0%"
+    values, oracle = played.entry.by_name or {}, played.entry.oracle
+    assert oracle is not None
     for cv in played.manifest.cv:
-        share = share_of_the_way(values[cv.name], values["popularity"], oracle)
-        assert share is not None
+        share = (values[cv.name] - values["popularity"]) / (oracle - values["popularity"])
         assert f"{values[cv.name]:.4f}" in lines[cv.name]
         assert lines[cv.name].split()[-1] == f"{share:.1%}"
 
 
-def test_the_blend_is_compared_with_the_best_single_model(played: Played) -> None:
+def test_the_blend_is_compared_with_the_best_single_model(played: Played, call: Call) -> None:
     lead, values = played.entry.lead, played.entry.by_name or {}
     assert lead is not None
     assert lead.blend == "mean_rank"
     assert lead.model == max(("popularity", "count"), key=values.__getitem__)
     assert lead.mean == pytest.approx(values[lead.blend] - values[lead.model])
     assert lead.low <= lead.mean <= lead.high
-    assert f"mean_rank against {lead.model}" in text_of(score_lines(played.manifest, played.entry))
+    assert f"mean_rank against {lead.model}" in call(*of(played.settings), "score", "latest")
 
 
-def test_show_prints_the_stored_table(played: Played) -> None:
-    runs = Runs.of(played.settings)
-    ledger = runs.ledger(played.manifest.run)
-    assert ledger.last("local_score") == played.entry
-    text = text_of(all_of(played.manifest, ledger, "unchanged"))
-    assert "Test window" in text
-    assert "share of the way" in text
-
-
-def test_without_an_oracle_nothing_is_said_of_it(movielens_settings: Settings, tmp_path: Path) -> None:
-    settings = movielens_settings.model_copy(update={"runs": tmp_path / "runs", "out": tmp_path / "out"})
+def test_without_an_oracle_nothing_is_said_of_it(
+    movielens_settings: Settings, runs: Runs, call: Call
+) -> None:
+    settings = movielens_settings.model_copy(update={"runs": runs.root, "out": runs.out})
     manifest = make_submission(settings)
-    entry = score_run(settings, manifest.run)
+    text = call(*of(settings), "score", "latest")
+    entry = runs.ledger(manifest.run).last("local_score")
+    assert entry is not None
     assert (entry.oracle, entry.lead) == (None, None)
-    text = text_of(score_lines(manifest, entry))
-    values = entry.by_name or {}
     assert [line.split()[:2] for line in text.splitlines()] == [
-        *([name, f"{value:.4f}"] for name, value in values.items()),
+        *([name, f"{value:.4f}"] for name, value in (entry.by_name or {}).items()),
         [manifest.run, f"{entry.value:.4f}"],
         ["cross-validation", f"{manifest.cv_mean:.4f}"],
     ]
-    shown = text_of(all_of(manifest, Runs.of(settings).ledger(manifest.run), "unchanged"))
-    assert "Test window" not in shown
+    assert "Test window" not in call(*of(settings), "show", "latest")
 
 
 @pytest.fixture
-def manifest(facts: Facts, now: datetime) -> Manifest:
-    file = FileFacts(name="f.csv", n_rows=1, n_bytes=1, sha256="0", blake3="0")
-    return Manifest(**facts().model_dump(), run="r", created=now, file=file)
+def shown(runs: Runs, publish: Publish, call: Call) -> Callable[..., str]:
+    """What ``show`` prints of a run with a local score, where the blend was found to lead by this interval."""
+
+    def show(low: float, high: float, *, greater_is_better: bool = True, **known: object) -> str:
+        metric = MetricFacts(name="user_auc", policy={}, greater_is_better=greater_is_better)
+        lead = {"blend": "mean_rank", "model": "als", "mean": (low + high) / 2, "low": low, "high": high}
+        entry = {"kind": "local_score", "when": datetime.now(UTC), "value": 0.7, "oracle": 0.8, **known}
+        run = publish(metric=metric).run
+        runs.add(run, Entry.model_validate({**entry, "lead": {**lead, "n_users": 50}}))
+        return call("show", run).partition("Test window")[2].partition("Ledger")[0]
+
+    return show
 
 
-def entry_of(**known: object) -> Entry:
-    given = {"kind": "local_score", "when": datetime.now(UTC), "value": 0.7, "oracle": 0.8, **known}
-    return Entry.model_validate(given)
-
-
-def test_without_a_popularity_model_there_is_no_share_but_still_a_table(manifest: Manifest) -> None:
-    lead = Lead(blend="mean_rank", model="als", mean=-0.01, low=-0.03, high=-0.002, n_users=50)
-    text = text_of(score_lines(manifest, entry_of(by_name={"als": 0.7, "mean_rank": 0.69}, lead=lead)))
-    assert "the run has no model 'popularity'" in text
-    assert "oracle" in text
-    assert "0.8000" in text
+def test_without_a_popularity_model_there_is_no_share_but_still_a_table(shown: Callable[..., str]) -> None:
+    text = shown(-0.03, -0.002, by_name={"als": 0.7, "mean_rank": 0.69})
+    for words in ("the run has no model 'popularity'", "oracle", "0.8000", "surely less"):
+        assert words in text
     assert "%" not in text.replace("95 %", "")
-    assert "surely less" in text
 
 
 @pytest.mark.parametrize(
@@ -163,22 +153,16 @@ def test_without_a_popularity_model_there_is_no_share_but_still_a_table(manifest
     [(0.001, 0.03, "surely more"), (-0.001, 0.03, "not clear"), (-0.03, -0.001, "surely less")],
 )
 def test_the_interval_decides_what_is_said_of_the_blend(
-    manifest: Manifest, low: float, high: float, verdict: str
+    shown: Callable[..., str], low: float, high: float, verdict: str
 ) -> None:
-    lead = Lead(blend="mean_rank", model="als", mean=(low + high) / 2, low=low, high=high, n_users=50)
-    values = {"popularity": 0.6, "als": 0.7, "mean_rank": 0.71}
-    text = text_of(score_lines(manifest, entry_of(by_name=values, lead=lead)))
+    text = shown(low, high, by_name={"popularity": 0.6, "als": 0.7, "mean_rank": 0.71})
     assert verdict in text
     assert f"{low / 0.2 * 100:+.2f} to {high / 0.2 * 100:+.2f}" in text
 
 
-def test_of_a_loss_less_is_more_of_the_way(manifest: Manifest) -> None:
-    loss = manifest.model_copy(
-        update={"metric": manifest.metric.model_copy(update={"greater_is_better": False})}
-    )
-    lead = Lead(blend="mean_rank", model="als", mean=-0.02, low=-0.03, high=-0.01, n_users=50)
+def test_of_a_loss_less_is_more_of_the_way(shown: Callable[..., str]) -> None:
     values = {"popularity": 0.6, "als": 0.5, "mean_rank": 0.48}
-    text = text_of(score_lines(loss, entry_of(value=0.5, oracle=0.4, by_name=values, lead=lead)))
+    text = shown(-0.03, -0.01, greater_is_better=False, value=0.5, oracle=0.4, by_name=values)
     assert "surely more" in text
     assert "+10.00 % of the way" in text
 

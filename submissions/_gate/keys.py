@@ -1,4 +1,4 @@
-"""The gate's second part, keys: exactly the given pairs, each as often as given, in order where that matters."""
+"""Second, the keys: exactly the given pairs, each as often as given, in order where that matters."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from submissions._verdict import Finding
+from submissions._gate.verdict import Finding
 
 
 def key_findings(
@@ -27,16 +27,18 @@ def key_findings(
     if not names:
         return _row_count(table.height, expected.height)
     has_null = pl.any_horizontal(pl.col(names).is_null())
-    found = _null_keys(table.with_row_index("_row").filter(has_null), names)
-    counts = _counts(table.filter(~has_null), expected, names)
-    found += _missing(
-        counts.filter(pl.col("n_found").fill_null(0) < pl.col("n_given")), names, expected.height
+    counts = key_counts(table.filter(~has_null), expected, names)
+    n_found, n_given = pl.col("n_found"), pl.col("n_given")
+    checks = (
+        (_null_keys, table.with_row_index("found_row").filter(has_null)),
+        (_missing, counts.filter(n_found.fill_null(0) < n_given)),
+        (_extra, counts.filter(n_given.is_null())),
+        (_duplicate, counts.filter(n_found > n_given)),
     )
-    found += _extra(counts.filter(pl.col("n_given").is_null()), names)
-    found += _duplicate(counts.filter(pl.col("n_found") > pl.col("n_given")), names)
-    if ordered and not found:
-        found += _order(table, expected, names)
-    return found
+    found = [
+        check(rows, expected.height, _words(rows, names)) for check, rows in checks if not rows.is_empty()
+    ]
+    return found or (_order(table, expected, names) if ordered else [])
 
 
 def _row_count(n_found: int, n_given: int) -> list[Finding]:
@@ -47,54 +49,42 @@ def _row_count(n_found: int, n_given: int) -> list[Finding]:
     return [Finding(rule, f"the file has {n_found:,} rows, {n_given:,} pairs were given.")]
 
 
-def _counts(table: pl.DataFrame, expected: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
-    """How often each key is given and found, and the row of its first and last occurrence in the file."""
-    given = (
-        expected.lazy()
-        .with_row_index("_given")
+def key_counts(table: pl.DataFrame, expected: pl.DataFrame, keys: list[str]) -> pl.DataFrame:
+    """How often each key is given (``n_given``) and found (``n_found``), null for not at all.
+
+    ``given_row`` is its first row in the given pairs, ``found_row`` its last in the file.
+    """
+    tables = ((expected, "given", pl.Expr.min), (table, "found", pl.Expr.max))
+    given, found = (
+        rows.lazy()
+        .with_row_index("_row")
         .group_by(keys)
-        .agg(n_given=pl.len(), given_row=pl.col("_given").min())
-    )
-    found = (
-        table.lazy()
-        .with_row_index("_found")
-        .group_by(keys)
-        .agg(n_found=pl.len(), found_row=pl.col("_found").max())
+        .agg(pl.len().alias(f"n_{name}"), edge(pl.col("_row")).alias(f"{name}_row"))
+        for rows, name, edge in tables
     )
     both = given.join(found, on=keys, how="full", coalesce=True, validate="1:1")
     return both.sort("given_row", "found_row").collect(engine="streaming")
 
 
-def _null_keys(rows: pl.DataFrame, keys: list[str]) -> list[Finding]:
-    if rows.is_empty():
-        return []
-    found = f"{rows.height:,} rows have an empty key."
-    return [Finding("null keys", found, f"line {rows['_row'][0] + 2}: {_words(rows, keys)}")]
+def _null_keys(rows: pl.DataFrame, _: int, first: str) -> Finding:
+    return Finding("null keys", f"{rows.height:,} rows have an empty key.", f"{_line(rows)}: {first}")
 
 
-def _missing(rows: pl.DataFrame, keys: list[str], n_given: int) -> list[Finding]:
-    if rows.is_empty():
-        return []
+def _missing(rows: pl.DataFrame, n_given: int, first: str) -> Finding:
     n = int((rows["n_given"] - rows["n_found"].fill_null(0)).sum())
     found = f"{n:,} of the {n_given:,} given pairs have no row."
-    return [Finding("missing keys", found, _words(rows, keys), "score every given pair")]
+    return Finding("missing keys", found, first, "score every given pair")
 
 
-def _extra(rows: pl.DataFrame, keys: list[str]) -> list[Finding]:
-    if rows.is_empty():
-        return []
+def _extra(rows: pl.DataFrame, _: int, first: str) -> Finding:
     found = f"{int(rows['n_found'].sum()):,} rows are for pairs that were not given."
-    return [
-        Finding("extra keys", found, f"line {rows['found_row'][0] + 2}: {_words(rows, keys)}", "drop them")
-    ]
+    return Finding("extra keys", found, f"{_line(rows)}: {first}", "drop them")
 
 
-def _duplicate(rows: pl.DataFrame, keys: list[str]) -> list[Finding]:
-    if rows.is_empty():
-        return []
+def _duplicate(rows: pl.DataFrame, _: int, first: str) -> Finding:
     found = f"{rows.height:,} pairs have more rows than they were given."
-    example = f"line {rows['found_row'][0] + 2}: {_words(rows, keys)} comes {rows['n_found'][0]} times"
-    return [Finding("duplicate keys", found, example, "keep one row a pair")]
+    example = f"{_line(rows)}: {first} comes {rows['n_found'][0]} times"
+    return Finding("duplicate keys", found, example, "keep one row a pair")
 
 
 def _order(table: pl.DataFrame, expected: pl.DataFrame, keys: list[str]) -> list[Finding]:
@@ -107,6 +97,11 @@ def _order(table: pl.DataFrame, expected: pl.DataFrame, keys: list[str]) -> list
     found = f"{len(rows):,} rows are not where the given pairs have them, and this format needs that order."
     here, there = _words(table[first : first + 1], keys), _words(expected[first : first + 1], keys)
     return [Finding("wrong order", found, f"line {first + 2}: {here}, expected {there}")]
+
+
+def _line(rows: pl.DataFrame) -> str:
+    """Where the first row stands in the file, whose line 1 is the header."""
+    return f"line {rows['found_row'][0] + 2}"
 
 
 def _words(rows: pl.DataFrame, keys: Sequence[str]) -> str:

@@ -1,7 +1,9 @@
-"""The gate: what a submission must be before it may leave the house. Pure functions, nothing is written."""
+"""The gate: what a submission must be before it is written or accepted, and how scores become that file."""
 
 from __future__ import annotations
 
+import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,11 +11,10 @@ import polars as pl
 
 from competitions import Dataset, SubmissionFormat
 from submissions._errors import SubmissionError
-from submissions._gate_file import read_bytes, read_text_table
-from submissions._gate_keys import key_findings
-from submissions._gate_scores import score_verdict
-from submissions._verdict import Finding, Verdict
-from validation import metrics
+from submissions._gate.file import read_bytes, read_text_table
+from submissions._gate.keys import key_counts, key_findings
+from submissions._gate.scores import score_verdict
+from submissions._gate.verdict import Finding, Verdict
 
 SCORE = "score"
 
@@ -42,6 +43,8 @@ class Gate:
     @classmethod
     def of(cls, dataset: Dataset) -> Gate:
         """The gate of a competition: its metric says within what is ranked, if at all."""
+        from validation import metrics
+
         c = dataset.competition
         scope = metrics()[c.metric.name].scope
         pairs = dataset.test_pairs.collect(engine="streaming")
@@ -65,22 +68,34 @@ class Gate:
         return names[0]
 
     @property
+    def has_unique_keys(self) -> bool:
+        """Whether the file tells the given pairs apart by their keys."""
+        names = [self.format.columns[name] for name in self.keys]
+        return bool(names) and not self.pairs.select(names).is_duplicated().any()
+
+    @property
     def pair_keys(self) -> tuple[str, ...]:
         """Columns of the pairs that tell them apart: those in the file; ``pair_id`` too where these repeat."""
-        names = tuple(self.format.columns[name] for name in self.keys)
-        is_unique = bool(names) and not self.pairs.select(names).is_duplicated().any()
-        return names if is_unique else tuple(dict.fromkeys(("pair_id", *names)))
+        names = [self.format.columns[name] for name in self.keys]
+        return tuple(names if self.has_unique_keys else dict.fromkeys(("pair_id", *names)))
 
     @property
     def pair_columns(self) -> tuple[str, ...]:
-        """Columns of the pairs that a run keeps: ``pair_id``, those in the file, those of the group."""
+        """Columns of the pairs that a run stores: ``pair_id``, those in the file, those of the group."""
         return tuple(dict.fromkeys(("pair_id", *self.pair_keys, *self.group)))
 
     @property
     def expected(self) -> pl.DataFrame:
-        """Keys of the given pairs under the file's names, and their group as ``group:NAME``, in file order."""
-        keys = [pl.col(self.format.columns[name]).alias(name) for name in self.keys]
+        """Keys of the given pairs as the file has them, and their group as ``group:NAME``, in file order."""
+        keys = [
+            pl.col(self.format.columns[name]).cast(self.key_dtype(name)).alias(name) for name in self.keys
+        ]
         return self.pairs.select(*keys, *(pl.col(c).alias(f"group:{c}") for c in self.group))
+
+    def key_dtype(self, name: str) -> pl.DataType:
+        """The dtype of a key of the file: that of the pairs if it is an integer, otherwise text."""
+        dtype = self.pairs.schema[self.format.columns[name]]
+        return dtype if dtype.is_integer() else pl.String()
 
 
 def check_file(gate: Gate, path: Path) -> Verdict:
@@ -91,22 +106,37 @@ def check_file(gate: Gate, path: Path) -> Verdict:
 
 def check_bytes(gate: Gate, data: bytes) -> Verdict:
     """Check the content of a file: encoding, header, separator, types, keys, order, scores."""
-    text = read_text_table(data, tuple(gate.format.columns), gate.format.separator)
-    if isinstance(text, list):
-        return Verdict(tuple(text))
-    typed = typed_table(gate, text)
-    return Verdict(tuple(typed)) if isinstance(typed, list) else check_table(gate, typed)
+    table = _parsed(gate, data)
+    return Verdict(tuple(table)) if isinstance(table, list) else check_table(gate, table)
 
 
-def typed_table(gate: Gate, text: pl.DataFrame) -> pl.DataFrame | list[Finding]:
-    """Cast a table of text to the dtypes of the pairs and Float64 scores; a value that is not one is a finding.
+def scores_in_file(gate: Gate, path: Path) -> pl.DataFrame | None:
+    """The given pairs (``gate.pair_columns``) with the ``score`` of each in a file that ``check_file`` accepts.
+
+    None if neither order nor keys tell the rows of such a file apart.
+    """
+    data = read_bytes(path)
+    table = [] if isinstance(data, Finding) else _parsed(gate, data)
+    if isinstance(table, list) or not (gate.format.ordered or gate.has_unique_keys):
+        return None
+    if not gate.format.ordered:
+        keys = list(gate.keys)
+        table = gate.expected.join(table, on=keys, how="left", validate="1:1", maintain_order="left")
+    return gate.pairs.select(gate.pair_columns).with_columns(table[gate.score].alias(SCORE))
+
+
+def _parsed(gate: Gate, data: bytes) -> pl.DataFrame | list[Finding]:
+    """Parse a file into keys of the dtypes of the pairs and Float64 scores; a value that is neither is a finding.
 
     Integer keys must be written plainly: ``01``, ``+1`` and ``1.0`` are refused, not read as 1. Keys that are
     neither integers nor text are compared as Polars writes them.
     """
+    text = read_text_table(data, tuple(gate.format.columns), gate.format.separator)
+    if isinstance(text, list):
+        return text
     findings, columns = [], []
     for name in gate.format.columns:
-        dtype = pl.Float64 if name == gate.score else _key_dtype(gate, name)
+        dtype = pl.Float64 if name == gate.score else gate.key_dtype(name)
         cast = text[name].cast(dtype, strict=False)
         wrong = cast.is_null() & text[name].is_not_null()
         if dtype.is_integer():
@@ -127,7 +157,7 @@ def check_table(gate: Gate, table: pl.DataFrame) -> Verdict:
         return Verdict((Finding("wrong columns", found),))
     if not table[gate.score].dtype.is_numeric():
         return Verdict((Finding("wrong dtype", f"{gate.score} is {table[gate.score].dtype}, not a number."),))
-    expected = gate.expected.with_columns(pl.col(name).cast(_key_dtype(gate, name)) for name in gate.keys)
+    expected = gate.expected
     wrong = [name for name in gate.keys if table[name].dtype != expected[name].dtype]
     if wrong:
         found = ", ".join(f"{name} is {table[name].dtype}, not {expected[name].dtype}" for name in wrong)
@@ -152,12 +182,67 @@ def _check_scores(gate: Gate, table: pl.DataFrame, expected: pl.DataFrame) -> Ve
     return score_verdict(scores, gate.score, group, keys=keys, is_ranking=gate.is_ranking)
 
 
-def _key_dtype(gate: Gate, name: str) -> pl.DataType:
-    dtype = gate.pairs.schema[gate.format.columns[name]]
-    return dtype if dtype.is_integer() else pl.String()
-
-
 def _wrong_dtype(text: pl.DataFrame, wrong: pl.Series, name: str, wanted: str) -> Finding:
     row = int(wrong.arg_true()[0])
     found = f"{int(wrong.sum()):,} values of {name} are not of type {wanted}."
     return Finding("wrong dtype", found, f"line {row + 2}: {name}={text[name][row]!r}")
+
+
+def scored_pairs(gate: Gate, scores: pl.DataFrame, on: Sequence[str] = ("pair_id",)) -> pl.DataFrame:
+    """Join scores to the given pairs by key, never by position.
+
+    Parameters
+    ----------
+    scores
+        The columns ``on``, and Float columns of scores; any row order. Other columns are left out.
+
+    Returns
+    -------
+    polars.DataFrame
+        ``gate.pairs`` in file order, its keys and groups (see ``Gate.pair_columns``), and the Float columns.
+
+    Raises
+    ------
+    SubmissionError
+        The rows are not those of the given pairs, each once: the join would drop or repeat some.
+    """
+    keys = list(on)
+    _check_rows(gate, scores, keys)
+    names = [c for c, dtype in scores.schema.items() if dtype.is_float() and c not in gate.pairs.columns]
+    return gate.pairs.select(gate.pair_columns).join(
+        scores.select(*keys, *names), on=keys, how="left", validate="1:1", maintain_order="left"
+    )
+
+
+def submission_bytes(gate: Gate, table: pl.DataFrame) -> bytes:
+    """Write the file that the leaderboard takes from what ``scored_pairs`` returns.
+
+    A score is written with the fewest digits that read back as the same Float64, and -0.0 as 0.0; keys as integers
+    or as the text that the gate compares with. Equal scores give equal bytes.
+    """
+
+    def written(source: str) -> pl.Expr:
+        if source == SCORE:
+            value = pl.col(SCORE).cast(pl.Float64)
+            return pl.when(value == 0).then(0.0).otherwise(value)
+        return pl.col(source) if table.schema[source].is_integer() else pl.col(source).cast(pl.String)
+
+    buffer = io.BytesIO()
+    columns = [written(source).alias(name) for name, source in gate.format.columns.items()]
+    table.select(columns).write_csv(buffer, separator=gate.format.separator, line_terminator="\n")
+    return buffer.getvalue()
+
+
+def _check_rows(gate: Gate, scores: pl.DataFrame, keys: list[str]) -> None:
+    """Check that ``scores`` has each given pair exactly once."""
+    counts = key_counts(scores, gate.pairs, keys)
+    wrong = counts.filter(pl.col("n_found").fill_null(0).ne_missing(pl.col("n_given"))).sort(keys)
+    if wrong.is_empty():
+        return
+    row = wrong.row(0, named=True)
+    name = ", ".join(f"{key}={row[key]}" for key in keys)
+    raise SubmissionError(
+        f"{wrong.height:,} pairs are not scored exactly once, e.g. {name}: "
+        f"{'given' if row['n_given'] else 'not given'}, {row['n_found'] or 0} scores.",
+        expected=f"one score for each of the {gate.pairs.height:,} given pairs",
+    )

@@ -1,4 +1,4 @@
-"""What the gate says of a submission: refusals, warnings, facts."""
+"""What the gate says about a submission: refusals, warnings, facts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The gate's third part, scores: finite numbers that rank something."""
+"""Third, the scores: finite numbers that rank something."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from submissions._verdict import Finding, Verdict
+from submissions._gate.verdict import Finding, Verdict
 
 TIED_SHARE = 0.25
 """Share of pairs tied with another pair of their group from which the gate warns."""

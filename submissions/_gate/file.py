@@ -1,4 +1,4 @@
-"""The gate's first part: whether the file, as text, is the table that the leaderboard takes.
+"""First, the file: whether the file, as text, is the table that the leaderboard takes.
 
 Everything is read as text first and cast afterwards, so nothing is coerced without a word.
 """
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import polars as pl
 
-from submissions._verdict import Finding
+from submissions._gate.verdict import Finding
 
 SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe", " ": "space", ":": "colon"}
 _BYTE_ORDER_MARKS = {b"\xef\xbb\xbf": "UTF-8", b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
@@ -47,10 +47,7 @@ def read_text_table(data: bytes, columns: Sequence[str], separator: str) -> pl.D
     """
     if not data.strip():
         return [Finding("empty file", f"the file holds {len(data)} bytes and no row.")]
-    findings = _encoding_findings(data)
-    if findings:
-        return findings
-    findings = _header_findings(_first_line(data), columns, separator)
+    findings = _encoding_findings(data) or _header_findings(data, columns, separator)
     if findings:
         return findings
     try:
@@ -66,14 +63,8 @@ def read_text_table(data: bytes, columns: Sequence[str], separator: str) -> pl.D
 def _encoding_findings(data: bytes) -> list[Finding]:
     for mark, name in _BYTE_ORDER_MARKS.items():
         if data.startswith(mark):
-            return [
-                Finding(
-                    "byte order mark",
-                    f"the file starts with a {name} byte order mark, which becomes part of the first column's name.",
-                    repr(data[:12]),
-                    "save the file as UTF-8 without BOM",
-                )
-            ]
+            found = f"the file starts with a {name} byte order mark, which becomes part of the first column's name."
+            return [Finding("byte order mark", found, repr(data[:12]), "save the file as UTF-8 without BOM")]
     try:
         data.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -82,23 +73,15 @@ def _encoding_findings(data: bytes) -> list[Finding]:
         return [Finding("unreadable file", found, todo="save the file as UTF-8 text, not compressed")]
     if b"\r" in data:
         line, n_returns = data.count(b"\n", 0, data.index(b"\r")) + 1, data.count(b"\r")
-        return [
-            Finding(
-                "line ends",
-                f"{n_returns:,} carriage returns (CRLF, the line ends of Windows) are in the file.",
-                f"line {line}: {data.splitlines(keepends=True)[line - 1][:80]!r}",
-                "save the file with LF line ends",
-            )
-        ]
+        found = f"{n_returns:,} carriage returns (CRLF, the line ends of Windows) are in the file."
+        example = f"line {line}: {data.splitlines(keepends=True)[line - 1][:80]!r}"
+        return [Finding("line ends", found, example, "save the file with LF line ends")]
     return []
 
 
-def _first_line(data: bytes) -> str:
-    return data.split(b"\n", 1)[0].decode("utf-8")
-
-
-def _header_findings(header: str, columns: Sequence[str], separator: str) -> list[Finding]:
+def _header_findings(data: bytes, columns: Sequence[str], separator: str) -> list[Finding]:
     """Compare the header line with the declared columns; tell a wrong separator from wrong columns."""
+    header = data.split(b"\n", 1)[0].decode("utf-8")
     names, wanted = _fields(header, separator), list(columns)
     if names == wanted:
         return []
@@ -152,10 +135,9 @@ def _ragged(data: bytes, separator: str, n_columns: int) -> Finding | None:
     try:
         for fields in reader:
             if len(fields) != n_columns:
-                found = f"line {reader.line_num} has {len(fields)} fields, the header has {n_columns}."
-                return Finding(
-                    "uneven rows", found, f"line {reader.line_num}: {separator.join(fields)[:120]!r}"
-                )
+                line = f"line {reader.line_num}"
+                found = f"{line} has {len(fields)} fields, the header has {n_columns}."
+                return Finding("uneven rows", found, f"{line}: {separator.join(fields)[:120]!r}")
     except csv.Error as error:
         return Finding("uneven rows", f"line {reader.line_num} cannot be read: {error}.")
     return None
