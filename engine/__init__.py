@@ -1,19 +1,25 @@
 """Settings, the artifact store, parallel tasks, progress and errors: nothing in here knows what is being computed."""
 
-from engine._atomic import sync_folder, write_atomically
 from engine._cli import as_typed, room_app, run_room, settings_of
+from engine._code import CodeDigest, code_digest
 from engine._console import console, out
 from engine._errors import ConfigError, DataError, SamewiseError, StoreError, TaskError, did_you_mean
-from engine._fingerprint import CodeDigest, code_digest
 from engine._lazy import lazy_face
-from engine._libraries import library_versions
 from engine._measure import StageCost, measure_stage
 from engine._plain_files import import_plain_files
 from engine._progress import stage_progress
-from engine._pruning import KindSize, StoredArtifact
-from engine._recipe import Json, Recipe, digest_json
 from engine._settings import FeatureSettings, FoldSettings, SampleSettings, Settings, load_settings
-from engine._store import Store
+from engine._store import (
+    Json,
+    KindSize,
+    Recipe,
+    Store,
+    StoredArtifact,
+    digest_json,
+    library_versions,
+    sync_folder,
+    write_atomically,
+)
 from engine._tasks import Job, Task, run_jobs, run_tasks
 
 __all__ = [

@@ -13,9 +13,8 @@ from joblib.externals.loky.process_executor import BrokenProcessPool
 
 from engine._errors import SamewiseError, TaskError
 from engine._progress import Stage, stage_progress
-from engine._recipe import Recipe
 from engine._settings import Settings
-from engine._store import Store
+from engine._store import Recipe, Store
 from engine._threads import capped_threads
 from engine._worker import Outcome, attempt, loaded_at, start_worker
 

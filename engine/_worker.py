@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from engine._code import REPOSITORY, module_file
 from engine._errors import SamewiseError, TaskError
-from engine._source import REPOSITORY, module_file
 from engine._threads import cap_threads_at_start
 
 _PR_SET_PDEATHSIG = 1

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-from engine._source import SourceFile, imported_names, module_file, read_source
+from engine._code.source import SourceFile, imported_names, module_file, read_source
 
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
 _LIST_FILLERS = ("append", "clear", "extend", "insert", "pop", "remove", "reverse", "sort")

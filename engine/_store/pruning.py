@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from engine._artifact import LABEL, Damage, Label, read_label
-from engine._recipe import N_HEX
+from engine._store.artifact import LABEL, Damage, Label, read_label
+from engine._store.recipe import N_HEX
 
 DAMAGED = "damaged"
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from engine._code_graph import CodeGraph
+from engine._code.graph import CodeGraph
+from engine._code.source import REPOSITORY
+from engine._code.values import Opaque
 from engine._errors import StoreError
-from engine._plain_values import Opaque
-from engine._recipe import digest_json
-from engine._source import REPOSITORY
+from engine._store import digest_json
 
 
 @dataclass(frozen=True)

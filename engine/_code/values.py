@@ -10,7 +10,7 @@ from typing import Any
 
 from blake3 import blake3
 
-from engine._recipe import Json, canonical_json
+from engine._store import Json, canonical_json
 
 _BY_REPR = (float, complex, range, slice, datetime.date, datetime.time, datetime.timedelta, datetime.tzinfo)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from engine._recipe import Json, Recipe, as_plain, digest_json
+from engine._store.recipe import Json, Recipe, as_plain, digest_json
 
 _SHORT = 24  # longer texts are digests and lists: their values say nothing to a reader
 

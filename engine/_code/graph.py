@@ -16,12 +16,10 @@ from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
 
-from engine._constants import changes_while_running, home_of, statements_about
-from engine._loaded_code import bytecode, globals_read, tree_of
-from engine._members import functions_held, members_of, state_of, wrapped_parts
-from engine._plain_values import Opaque, external_name, plain_value
-from engine._recipe import Json
-from engine._source import (
+from engine._code.constants import changes_while_running, home_of, statements_about
+from engine._code.loaded import bytecode, globals_read, tree_of
+from engine._code.members import functions_held, members_of, state_of, wrapped_parts
+from engine._code.source import (
     Chain,
     annotated_names,
     chains,
@@ -31,6 +29,8 @@ from engine._source import (
     module_file,
     read_source,
 )
+from engine._code.values import Opaque, external_name, plain_value
+from engine._store import Json
 
 _DYNAMIC = frozenset({"eval", "exec", "globals", "__import__"})
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from blake3 import blake3
 
-from engine._recipe import N_HEX, Recipe, as_plain, digest_json
+from engine._store.recipe import N_HEX, Recipe, as_plain, digest_json
 
 LABEL = "artifact.json"
 

@@ -18,14 +18,14 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from engine._artifact import LABEL, Damage, seal, stamps, verify
-from engine._atomic import write_atomically
-from engine._disk import disk_errors
 from engine._errors import StoreError
-from engine._past import explain_change, past_file, past_text, read_past
-from engine._pruning import KindSize, StoredArtifact, choose, remove, size_by_kind, stored_artifacts
-from engine._recipe import Recipe, digest_json
-from engine._workplace import own_folder, temporary_folder
+from engine._store.artifact import LABEL, Damage, seal, stamps, verify
+from engine._store.atomic import write_atomically
+from engine._store.disk import disk_errors
+from engine._store.past import explain_change, past_file, past_text, read_past
+from engine._store.pruning import KindSize, StoredArtifact, choose, remove, size_by_kind, stored_artifacts
+from engine._store.recipe import Recipe, digest_json
+from engine._store.workplace import own_folder, temporary_folder
 
 _PATIENCE = 20.0  # seconds until a wait for another process is worth a word
 

@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from types import CodeType, ModuleType
 
-REPOSITORY = Path(__file__).resolve().parents[1]
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 Chain = tuple[str, ...]
 Place = tuple[str, int]  # qualified name and first line, decorators included

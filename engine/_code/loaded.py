@@ -6,8 +6,8 @@ import ast
 import dis
 from types import CodeType
 
-from engine._recipe import Json
-from engine._source import SourceFile
+from engine._code.source import SourceFile
+from engine._store import Json
 
 
 def tree_of(code: CodeType, file: SourceFile) -> ast.AST | None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import FunctionType, MethodType
 from typing import Any
 
-from engine._plain_values import Opaque
+from engine._code.values import Opaque
 
 
 def wrapped_parts(value: Any) -> tuple[Any, ...]:
