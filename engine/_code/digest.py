@@ -2,14 +2,44 @@
 
 from __future__ import annotations
 
+import ast
+import builtins
+import dataclasses
+import sys
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import FunctionType, ModuleType
+from typing import Any
 
-from engine._code.graph import CodeGraph
-from engine._code.source import REPOSITORY
-from engine._code.values import Opaque
+from engine._code.source import (
+    REPOSITORY,
+    Chain,
+    annotated_names,
+    bytecode,
+    chains,
+    changes_while_running,
+    files_imported,
+    files_reached,
+    globals_read,
+    home_of,
+    is_inside,
+    module_file,
+    read_source,
+    statements_about,
+    tree_of,
+)
+from engine._code.values import (
+    Opaque,
+    external_name,
+    functions_held,
+    members_of,
+    plain_value,
+    state_of,
+    wrapped_parts,
+)
 from engine._errors import StoreError
-from engine._store import digest_json
+from engine._store import Json, digest_json
 
 
 @dataclass(frozen=True)
@@ -54,3 +84,209 @@ def code_digest(obj: object, root: Path | None = None) -> CodeDigest:
 
 def _name_of(obj: object) -> str:
     return str(getattr(obj, "__qualname__", f"an instance of {type(obj).__qualname__}"))
+
+
+_DYNAMIC = frozenset({"eval", "exec", "globals", "__import__"})
+
+
+class CodeGraph:
+    """Collects nodes from the objects it is asked to describe. ``notes`` says what could not be resolved."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.nodes: dict[str, Json] = {}
+        self.notes: list[str] = []
+        self._labels: dict[int, str] = {}
+        self._n_of_label: dict[str, int] = {}
+        self._kept: list[object] = []  # an id is only unique among living objects
+        self._open: set[int] = set()  # instances being described: a cycle leads back to one of them
+
+    def describe(self, value: Any) -> Json:
+        """Describe a value by its content, functions and classes by their nodes. Raises Opaque."""
+        if isinstance(value, FunctionType):
+            return self._function(value)
+        if isinstance(value, type):
+            return self._class(value)
+        if isinstance(value, ModuleType):
+            file = module_file(value, self.root)
+            reason = f"the module {value.__name__} is used as a value"
+            return self._whole_file(file, reason) if file else ["module", value.__name__]
+        wrapping = wrapped_parts(value)
+        if wrapping:
+            return [type(value).__name__, *map(self.describe, wrapping)]
+        if dataclasses.is_dataclass(value) or module_file(type(value).__module__, self.root):
+            return self._instance(value)
+        return plain_value(value, self.describe)
+
+    def _describe_in(self, value: Any, path: Path) -> Json:
+        """Describe a value; what cannot be described is covered by the whole file that holds it."""
+        try:
+            return self.describe(value)
+        except Opaque as opaque:
+            return self._whole_file(path, f"it holds a value of type {opaque}, which cannot be digested")
+
+    def _instance(self, value: Any) -> Json:
+        """An instance is its class and its fields, or all its attributes where it is no dataclass."""
+        if id(value) in self._open:
+            return ["cycle", type(value).__qualname__]
+        self._open.add(id(value))
+        try:
+            fields = {name: self.describe(v) for name, v in state_of(value).items()}
+            return ["instance", self.describe(type(value)), fields]
+        finally:
+            self._open.discard(id(value))
+
+    def _start_node(self, obj: object, stem: str) -> str:
+        """Label an object the same way in every process: objects of one name are told apart by their order."""
+        n = self._n_of_label[stem] = self._n_of_label.get(stem, 0) + 1
+        label = stem if n == 1 else f"{stem} ({n})"
+        self._labels[id(obj)] = label
+        self._kept.append(obj)
+        self.nodes[label] = None
+        return label
+
+    def _function(self, function: FunctionType) -> Json:
+        if id(function) in self._labels:
+            return ["node", self._labels[id(function)]]
+        code = function.__code__
+        path = Path(code.co_filename).resolve()
+        if not is_inside(path, self.root) or not path.is_file():
+            return self._external(function)
+        # A wrapper carries the module name of what it wraps; its globals tell its own.
+        module = sys.modules.get(str(function.__globals__.get("__name__")))
+        label = self._start_node(function, f"{path.relative_to(self.root)}: {code.co_qualname}")
+        tree = tree_of(code, read_source(path))
+        if tree is None:
+            self._note(f"the source of {label} is not clear: its compiled code counts instead")
+        # What a parameter is annotated with is what its methods are called on.
+        known = globals_read(code) | (annotated_names(tree) & function.__globals__.keys() if tree else set())
+        reads = {c for c in chains([tree]) if c[0] in known} if tree else {(name,) for name in known}
+        wrapped = getattr(function, "__wrapped__", None)
+        self.nodes[label] = {
+            "code": ast.dump(tree) if tree else bytecode(code),
+            "defaults": self._describe_in([function.__defaults__, function.__kwdefaults__], path),
+            "cells": self._cells(function, path),
+            "reads": self._reads(reads, function.__globals__, path, module),
+            "imports": self._local_imports(tree, path),
+            "wraps": self._describe_in(wrapped, path),
+        }
+        return ["node", label]
+
+    def _external(self, function: FunctionType) -> Json:
+        """A function of a library; one that wraps functions of ours leads to those."""
+        ours = functions_held(function) if hasattr(function, "__wrapped__") else []
+        return [external_name(function), *map(self.describe, ours)] if ours else external_name(function)
+
+    def _cells(self, function: FunctionType, path: Path) -> Json:
+        cells: dict[str, Json] = {}
+        for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+            try:
+                cells[name] = "class" if name == "__class__" else self._describe_in(cell.cell_contents, path)
+            except (
+                ValueError
+            ):  # the cell is still empty: the name is assigned later than the function is made
+                cells[name] = "empty"
+        return cells
+
+    def _class(self, kind: type) -> Json:
+        if id(kind) in self._labels:
+            return ["node", self._labels[id(kind)]]
+        module = sys.modules.get(kind.__module__)
+        path = module_file(module, self.root)
+        if path is None or module is None:
+            return external_name(kind)
+        label = self._start_node(kind, f"{path.relative_to(self.root)}: {kind.__qualname__}")
+        found = read_source(path).classes.get(kind.__qualname__, [])
+        facts: dict[str, Json] = {"bases": [self.describe(base) for base in (*kind.__bases__, type(kind))]}
+        if len(found) == 1:
+            body = [s for s in found[0].body if not isinstance(s, ast.FunctionDef | ast.ClassDef)]
+            reads = [c for c in chains(body) if c[0] in vars(module) and c[0] not in vars(kind)]
+            facts["code"] = ast.dump(found[0])
+            facts["reads"] = self._reads(reads, vars(module), path, module)
+        else:
+            facts["code"] = self._whole_file(path, f"{kind.__qualname__} is defined {len(found)} times in it")
+        facts["members"] = self._members(kind)
+        self.nodes[label] = facts
+        return ["node", label]
+
+    def _members(self, kind: type) -> Json:
+        """Methods and class attributes. Attributes that cannot be digested are in the class's source."""
+        members: dict[str, Json] = {}
+        for name, value in members_of(kind).items():
+            try:
+                members[name] = self.describe(value)
+            except Opaque:
+                members[name] = "as in the source"
+        return members
+
+    def _reads(
+        self, reads: Iterable[Chain], names: Mapping[str, Any], path: Path, module: ModuleType | None
+    ) -> Json:
+        """What each name that a piece of code reads stands for."""
+        return {".".join(chain): self._read(chain, names, path, module) for chain in sorted(reads)}
+
+    def _read(self, chain: Chain, names: Mapping[str, Any], path: Path, module: ModuleType | None) -> Json:
+        name, *attributes = chain
+        if name not in names:
+            if name in _DYNAMIC:
+                return self._whole_file(path, f"it calls {name}()")
+            return "builtin" if hasattr(builtins, name) else "unknown"
+        value = names[name]
+        while isinstance(value, ModuleType) and attributes and hasattr(value, attributes[0]):
+            module, name = value, attributes.pop(0)
+            value = getattr(value, name)
+        if isinstance(value, ModuleType) and value.__name__ == "importlib":
+            return self._whole_file(path, "it imports modules by their names")
+        if isinstance(value, FunctionType | type | ModuleType) or module is None:
+            return self._describe_in(value, path)
+        if module_file(module, self.root) is None:
+            return ["external", module.__name__, name]
+        return self._constant(value, *home_of(name, module, self.root))
+
+    def _constant(self, value: Any, name: str, module: ModuleType) -> Json:
+        """A global constant is its value; where that says nothing, the statements that mention it."""
+        path = module_file(module, self.root)
+        if path is None:
+            return ["external", module.__name__, name]
+        file = read_source(path)
+        if changes_while_running(name, file):
+            self._note(
+                f"{name} of {path.relative_to(self.root)} changes while running: only its definition counts"
+            )
+        else:
+            try:
+                return self.describe(value)
+            except Opaque:  # its statements say more
+                pass
+        label = f"{path.relative_to(self.root)}: constant {name}"
+        statements = statements_about(name, file)
+        if not statements:
+            return self._whole_file(
+                path, f"{name} in it is a {type(value).__name__}, which cannot be digested"
+            )
+        if label not in self.nodes:
+            self.nodes[label] = None
+            reads = [c for c in chains(statements) if c[0] != name and c[0] in vars(module)]
+            code = [ast.dump(s) for s in statements]
+            self.nodes[label] = {"code": code, "reads": self._reads(reads, vars(module), path, module)}
+        return ["node", label]
+
+    def _local_imports(self, tree: ast.AST | None, path: Path) -> Json:
+        """Files that a function imports in its body: what it takes from them is not resolved further."""
+        files = files_imported(tree, path, self.root) if tree else []
+        return [self._whole_file(file, "a function imports it in its body") for file in files]
+
+    def _whole_file(self, path: Path, reason: str) -> Json:
+        """Cover what is unclear by a file and all repository files that it imports."""
+        if not is_inside(path, self.root):
+            return ["external", path.name]
+        label = f"file {path.relative_to(self.root)}"
+        self._note(f"{path.relative_to(self.root)} and its imports count as a whole: {reason}")
+        if label not in self.nodes:
+            files = files_reached(path, self.root)
+            self.nodes[label] = {str(f.relative_to(self.root)): ast.dump(read_source(f).tree) for f in files}
+        return ["node", label]
+
+    def _note(self, text: str) -> None:
+        if text not in self.notes:
+            self.notes.append(text)

@@ -1,14 +1,17 @@
-"""Source files of the repository as syntax trees without docstrings, comments and positions."""
+"""Source files of the repository as syntax trees, and what loaded code and global names are in them."""
 
 from __future__ import annotations
 
 import ast
+import dis
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from types import CodeType, ModuleType
+
+from engine._store import Json
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -197,3 +200,94 @@ def files_reached(path: Path, root: Path) -> list[Path]:
             reached.add(current)
             waiting += files_imported(read_source(current).tree, current, root)
     return sorted(reached)
+
+
+def tree_of(code: CodeType, file: SourceFile) -> ast.AST | None:
+    """The syntax tree of loaded code.
+
+    None if it is not clear (two lambdas on one line), or if the file was edited since it was loaded: then what it
+    says now is not what runs.
+    """
+    place = (code.co_qualname, code.co_firstlineno)
+    trees, codes = file.functions.get(place, []), file.codes.get(place, [])
+    is_clear = len(trees) == len(codes) == 1 and bytecode(codes[0]) == bytecode(code)
+    return trees[0] if is_clear else None
+
+
+def bytecode(code: CodeType) -> Json:
+    """What a code object does, without names of files and numbers of lines."""
+    return [
+        code.co_code.hex(),
+        [*code.co_names],
+        [*code.co_varnames],
+        [*code.co_freevars],
+        [_constant(c) for c in code.co_consts],
+    ]
+
+
+def _constant(value: object) -> Json:
+    if isinstance(value, CodeType):
+        return bytecode(value)
+    if isinstance(value, frozenset):  # its order differs between processes
+        return ["frozenset", *sorted(repr(v) for v in value)]
+    return repr(value)
+
+
+def globals_read(code: CodeType) -> set[str]:
+    """Global names that code, and the functions defined in it, read."""
+    names = {i.argval for i in dis.get_instructions(code) if i.opname in ("LOAD_GLOBAL", "LOAD_NAME")}
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            names |= globals_read(constant)
+    return names
+
+
+_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
+_LIST_FILLERS = ("append", "clear", "extend", "insert", "pop", "remove", "reverse", "sort")
+_FILLERS = frozenset((*_LIST_FILLERS, "add", "discard", "popitem", "set", "setdefault", "update"))
+
+
+def home_of(name: str, module: ModuleType, root: Path) -> tuple[str, ModuleType]:
+    """Follow ``from other import name`` to the module of the repository that defines the name."""
+    seen: set[tuple[str, str]] = set()
+    while (name, module.__name__) not in seen:
+        seen.add((name, module.__name__))
+        file = module_file(module, root)
+        if file is None:
+            break
+        for bound, origin, original in imported_names(
+            read_source(file).tree, module.__name__, hasattr(module, "__path__")
+        ):
+            if bound == name and original and origin in sys.modules and module_file(origin, root):
+                name, module = original, sys.modules[origin]
+                break
+    return name, module
+
+
+def statements_about(name: str, file: SourceFile) -> list[ast.stmt]:
+    """All top-level statements that mention a name, without definitions and imports."""
+    return [s for s in file.tree.body if not isinstance(s, _DEFINITIONS) and _mentions(s, name)]
+
+
+def changes_while_running(name: str, file: SourceFile) -> bool:
+    """Whether a function of the module assigns or fills the global name: a cache, a register, a counter."""
+    functions = [n for nodes in file.functions.values() for n in nodes]
+    return any(_changes(node, name) for function in functions for node in ast.walk(function))
+
+
+def _changes(node: ast.AST, name: str) -> bool:
+    if isinstance(node, ast.Global):
+        return name in node.names
+    if isinstance(node, ast.Subscript) and not isinstance(node.ctx, ast.Load):
+        return _is_name(node.value, name)
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+        return node.func.attr in _FILLERS and _is_name(node.func.value, name)
+    return False
+
+
+def _is_name(node: ast.AST, name: str) -> bool:
+    return isinstance(node, ast.Name) and node.id == name
+
+
+def _mentions(node: ast.AST, name: str) -> bool:
+    return any(_is_name(inner, name) for inner in ast.walk(node))

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,36 +59,6 @@ def stored_artifacts(root: Path) -> list[StoredArtifact]:
         unused = (now - folder.stat().st_mtime) / _DAY
         found.append(StoredArtifact(DAMAGED, folder.name, folder.name, folder, n_bytes, unused, False))
     return sorted(found, key=lambda a: (a.kind, a.name, a.key))
-
-
-def size_by_kind(artifacts: Collection[StoredArtifact]) -> tuple[KindSize, ...]:
-    """Sum the artifacts up by kind."""
-    kinds = sorted({a.kind for a in artifacts})
-    members = {kind: [a.n_bytes for a in artifacts if a.kind == kind] for kind in kinds}
-    return tuple(KindSize(kind, len(sizes), sum(sizes)) for kind, sizes in members.items())
-
-
-def choose(
-    artifacts: Collection[StoredArtifact],
-    *,
-    kinds: Collection[str],
-    unused_days: float | None,
-    is_unneeded_only: bool,
-) -> tuple[StoredArtifact, ...]:
-    """The artifacts that every given criterion holds for."""
-    return tuple(
-        a
-        for a in artifacts
-        if (not kinds or a.kind in kinds)
-        and (unused_days is None or a.unused_days >= unused_days)
-        and not (is_unneeded_only and a.is_needed)
-    )
-
-
-def remove(artifact: StoredArtifact, aside: Path) -> None:
-    """Take an artifact out of the store in one step, then delete its files."""
-    artifact.folder.rename(aside)
-    shutil.rmtree(aside)
 
 
 def _labels(root: Path) -> Iterator[tuple[Path, Label]]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from engine._console import PIPED_WIDTH, Screen
+from engine import PIPED_WIDTH, Screen
 
 ROOT = Path(__file__).parents[2]
 LONG = "import engine; engine.out.print('long ' * 30); engine.console.print('told ' * 30)"

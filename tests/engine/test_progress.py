@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import io
-
 import pytest
-from rich.console import Console
 
-from engine import Job, Settings, _progress, run_jobs
+from engine import Job, Settings, console, run_jobs, stage_progress
 
 
 def nothing() -> None:
     pass
 
 
-def test_a_terminal_shows_what_is_running_with_brackets_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
-    screen = io.StringIO()
-    monkeypatch.setattr(
-        _progress, "console", Console(file=screen, force_terminal=True, width=120, highlight=False)
-    )
+def test_a_terminal_shows_what_is_running_with_brackets_as_they_are(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in {"FORCE_COLOR": "1", "TERM": "xterm", "COLUMNS": "120"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(console, "is_interactive", True)
     jobs = [Job("rate [w7]", nothing), Job("count [w8]", nothing)]
     run_jobs("features [all]", jobs, Settings(backend="inline"), n_found=3)
-    shown = screen.getvalue()
+    shown = capsys.readouterr().err
     assert "rate [w7]" in shown
     assert "features [all]: 2 made, 3 from the store" in shown
 
@@ -37,7 +35,7 @@ def test_a_failed_stage_claims_no_success(capsys: pytest.CaptureFixture[str]) ->
 
 def test_steps_on_the_way_are_not_counted_as_made(capsys: pytest.CaptureFixture[str]) -> None:
     names = ["reading 1", "reading 2", "rate", "count"]
-    with _progress.stage_progress("aggregates", names, n_found=0, n_workers=1, n_steps=2) as stage:
+    with stage_progress("aggregates", names, n_found=0, n_workers=1, n_steps=2) as stage:
         for number in range(3):
             stage.advance(number)
     assert "aggregates: 1 made" in capsys.readouterr().err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -197,31 +198,35 @@ def test_workers_end_with_their_parent_even_when_it_alone_is_killed(tmp_path: Pa
         time.sleep(0.05)
 
 
+def lose_the_parent() -> None:
+    """As it looks to a worker whose parent ended before the worker could ask to be told."""
+    os.getppid = lambda: 1
+    time.sleep(60)
+
+
 def test_a_worker_whose_parent_is_gone_ends_itself() -> None:
-    script = "import time; from engine._worker import start_worker; start_worker(1, 1); time.sleep(60)"
-    orphan = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT)
-    assert orphan.wait(timeout=30) == -signal.SIGKILL
+    with pytest.raises(TaskError, match="A worker process died while these tasks were running: a, b"):
+        run_jobs("lost", [Job(name, lose_the_parent) for name in "ab"], PROCESSES)
 
 
 EDITED = """
 import sys
-from engine import Job, Settings, _tasks, run_jobs
-
-def fine():
-    return 1
+from pathlib import Path
+from engine import Job, Settings, run_jobs
+import work
 
 if __name__ == "__main__":
-    _tasks.loaded_at = lambda: 0  # every file is younger than this run
-    run_jobs("stage", [Job("a", fine), Job("b", fine)], Settings(threads=2))
+    Path(work.__file__).touch()
+    run_jobs("stage", [Job("a", work.fine), Job("b", work.fine)], Settings(threads=2))
 """
 
 
 def test_code_edited_after_the_run_started_is_refused_by_workers(tmp_path: Path) -> None:
-    script = tmp_path / "run.py"
-    script.write_text(EDITED, encoding="utf-8")
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    answer = subprocess.run(
-        [sys.executable, str(script)], env=environment, capture_output=True, text=True, check=False
-    )
+    shutil.copytree(ROOT / "engine", tmp_path / "engine", ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "work.py").write_text("def fine():\n    return 1\n", encoding="utf-8")
+    (tmp_path / "run.py").write_text(EDITED, encoding="utf-8")
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    command = [sys.executable, str(tmp_path / "run.py")]
+    answer = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert answer.returncode == 1
-    assert "was edited after this run had started" in answer.stderr
+    assert "work.py was edited after this run had started" in answer.stderr

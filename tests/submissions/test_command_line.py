@@ -12,8 +12,7 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
-from engine import Settings, out
-from engine._console import PIPED_WIDTH
+from engine import PIPED_WIDTH, Settings, out
 from submissions import Gate, GitFacts, Parent, RunFacts, Runs, SubmissionError
 from submissions.__main__ import app
 
