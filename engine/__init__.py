@@ -23,7 +23,7 @@ if TYPE_CHECKING:
         sync_folder,
         write_atomically,
     )
-    from engine._tasks import Job, Task, run_jobs, run_tasks
+    from engine._tasks import Job, Task, capped_threads, run_jobs, run_tasks
 
 __all__ = [
     "PIPED_WIDTH",
@@ -47,6 +47,7 @@ __all__ = [
     "Task",
     "TaskError",
     "as_typed",
+    "capped_threads",
     "code_digest",
     "console",
     "did_you_mean",

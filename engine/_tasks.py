@@ -10,6 +10,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,16 +28,8 @@ if TYPE_CHECKING:
 
 _PR_SET_PDEATHSIG = 1
 _PATIENCE = 0.5  # seconds between two looks at the parent
-_VARIABLES = (
-    "POLARS_MAX_THREADS",
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "BLIS_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-    "RAYON_NUM_THREADS",
-)
+_BLAS = [f"{library}_NUM_THREADS" for library in ("OMP", "OPENBLAS", "MKL", "BLIS", "NUMEXPR")]
+_VARIABLES = [*_BLAS, "VECLIB_MAXIMUM_THREADS", "RAYON_NUM_THREADS", "POLARS_MAX_THREADS"]
 
 _looked_at: set[str] = set()  # modules of this worker that are as old as the parent's
 
@@ -79,13 +72,11 @@ def run_jobs(
         n_workers = 1
     results: dict[int, Any] = {}
     failed: SamewiseError | None = None
-    names = [job.name for job in jobs]
-    with stage_progress(title, names, n_found=n_found, n_workers=n_workers) as stage:
-        outcomes = (
-            _run_inline(jobs, settings.threads)
-            if n_workers == 1
-            else _run_in_processes(jobs, n_workers, threads_per_job, stage)
-        )
+    with stage_progress(title, [j.name for j in jobs], n_found=n_found, n_workers=n_workers) as stage:
+        if n_workers == 1:
+            outcomes = _run_inline(jobs, settings.threads)
+        else:
+            outcomes = _run_in_processes(jobs, n_workers, threads_per_job, stage)
         for outcome in outcomes:
             if outcome.error is None:
                 results[outcome.number] = outcome.result
@@ -100,20 +91,34 @@ def run_tasks(
     title: str, tasks: Sequence[Task], store: Store, settings: Settings, *, threads_per_job: int = 1
 ) -> list[Path]:
     """Return the folders of the tasks' artifacts: those in the store are found, the others made."""
-    found = {number: store.find(task.recipe) for number, task in enumerate(tasks)}
-    missing = [number for number, folder in found.items() if folder is None]
-    jobs = [Job(tasks[number].recipe.name, _make, (store, tasks[number])) for number in missing]
-    made = run_jobs(title, jobs, settings, n_found=len(tasks) - len(jobs), threads_per_job=threads_per_job)
-    folders = {**found, **dict(zip(missing, made, strict=True))}
-    return [folder for number in range(len(tasks)) if (folder := folders[number]) is not None]
+    found = [store.find(task.recipe) for task in tasks]
+    missing = [task for task, folder in zip(tasks, found, strict=True) if folder is None]
+    jobs = [Job(task.recipe.name, _make, (store, task)) for task in missing]
+    n_found = len(tasks) - len(jobs)
+    made = iter(run_jobs(title, jobs, settings, n_found=n_found, threads_per_job=threads_per_job))
+    return [folder or next(made) for folder in found]
 
 
 def _make(store: Store, task: Task) -> Path:
     return store.make(task.recipe, lambda folder: task.build(folder, *task.args))
 
 
+@contextmanager
+def capped_threads(n_threads: int) -> Iterator[None]:
+    """Cap BLAS and OpenMP for the time of the block, in libraries that are loaded and in those that it loads."""
+    before = {name: os.environ.get(name) for name in _BLAS}
+    os.environ.update(dict.fromkeys(_BLAS, str(n_threads)))
+    try:
+        with threadpool_limits(limits=n_threads):
+            yield
+    finally:
+        for name in _BLAS:
+            os.environ.pop(name, None)
+        os.environ.update({name: value for name, value in before.items() if value is not None})
+
+
 def _run_inline(jobs: Sequence[Job], n_threads: int) -> Iterator[Outcome]:
-    with threadpool_limits(limits=n_threads):
+    with capped_threads(n_threads):
         for number, job in enumerate(jobs):
             outcome = attempt(number, job.name, job.run, job.args, loaded=None)
             yield outcome
@@ -196,7 +201,13 @@ def attempt(
         error.add_note(f"In task {name!r}:\n{traceback.format_exc()}")
         return Outcome(number, error=error)
     except (Exception, SystemExit) as error:
-        return Outcome(number, error=task_error(name, error))
+        text = str(error).strip() or "no message"
+        failed = TaskError(
+            f"Task {name!r} failed with {type(error).__name__}: {text}",
+            todo="mend what it names; --debug shows where it happened",
+        )
+        failed.add_note(traceback.format_exc())
+        return Outcome(number, error=failed)
 
 
 def refuse_newer_code(loaded: int) -> None:
@@ -217,14 +228,3 @@ def refuse_newer_code(loaded: int) -> None:
                 expected="code that stays as it is while a run goes on",
                 todo="run again: what is finished is kept",
             )
-
-
-def task_error(name: str, cause: BaseException) -> TaskError:
-    """Say what failed and why; the cause's traceback rides along as a note."""
-    text = str(cause).strip() or "no message"
-    error = TaskError(
-        f"Task {name!r} failed with {type(cause).__name__}: {text}",
-        todo="mend what it names; --debug shows where it happened",
-    )
-    error.add_note("".join(traceback.format_exception(cause)))
-    return error

@@ -7,6 +7,7 @@ import builtins
 import dataclasses
 import sys
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FunctionType, ModuleType
@@ -41,6 +42,8 @@ from engine._code.values import (
 from engine._errors import StoreError
 from engine._store import Json, digest_json
 
+_DYNAMIC = frozenset({"eval", "exec", "globals", "__import__"})
+
 
 @dataclass(frozen=True)
 class CodeDigest:
@@ -74,23 +77,23 @@ def code_digest(obj: object, root: Path | None = None) -> CodeDigest:
     try:
         start = graph.describe(obj)
     except Opaque as opaque:
+        name = getattr(obj, "__qualname__", f"an instance of {type(obj).__qualname__}")
         raise StoreError(
-            f"{_name_of(obj)} holds a value of type {opaque}, whose content cannot be digested.",
+            f"{name} holds a value of type {opaque}, whose content cannot be digested.",
             expected="functions, classes, dataclasses, plain data, arrays, Polars expressions and data types",
             todo="hold the value by what it is made from, and make it where it is used",
         ) from opaque
     return CodeDigest(digest_json([start, graph.nodes]), tuple(graph.notes))
 
 
-def _name_of(obj: object) -> str:
-    return str(getattr(obj, "__qualname__", f"an instance of {type(obj).__qualname__}"))
-
-
-_DYNAMIC = frozenset({"eval", "exec", "globals", "__import__"})
-
-
 class CodeGraph:
-    """Collects nodes from the objects it is asked to describe. ``notes`` says what could not be resolved."""
+    """Everything of the repository that the behaviour of the objects depends on that it is asked to describe.
+
+    A node is a function, a class, a constant or a file. It holds its syntax tree and, for every name it reads, the
+    value or the node that the name stands for *now*, in the running process. So a wrapped function, a changed default
+    and a constant that another constant is computed from are all seen as they are. ``notes`` says what could not be
+    resolved.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -98,7 +101,7 @@ class CodeGraph:
         self.notes: list[str] = []
         self._labels: dict[int, str] = {}
         self._n_of_label: dict[str, int] = {}
-        self._kept: list[object] = []  # an id is only unique among living objects
+        self._alive: list[object] = []  # an id is only unique among living objects
         self._open: set[int] = set()  # instances being described: a cycle leads back to one of them
 
     def describe(self, value: Any) -> Json:
@@ -141,7 +144,7 @@ class CodeGraph:
         n = self._n_of_label[stem] = self._n_of_label.get(stem, 0) + 1
         label = stem if n == 1 else f"{stem} ({n})"
         self._labels[id(obj)] = label
-        self._kept.append(obj)
+        self._alive.append(obj)
         self.nodes[label] = None
         return label
 
@@ -165,7 +168,7 @@ class CodeGraph:
         self.nodes[label] = {
             "code": ast.dump(tree) if tree else bytecode(code),
             "defaults": self._describe_in([function.__defaults__, function.__kwdefaults__], path),
-            "cells": self._cells(function, path),
+            "captured": self._captured(function, path),
             "reads": self._reads(reads, function.__globals__, path, module),
             "imports": self._local_imports(tree, path),
             "wraps": self._describe_in(wrapped, path),
@@ -177,16 +180,15 @@ class CodeGraph:
         ours = functions_held(function) if hasattr(function, "__wrapped__") else []
         return [external_name(function), *map(self.describe, ours)] if ours else external_name(function)
 
-    def _cells(self, function: FunctionType, path: Path) -> Json:
-        cells: dict[str, Json] = {}
+    def _captured(self, function: FunctionType, path: Path) -> Json:
+        captured: dict[str, Json] = {}
         for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
             try:
-                cells[name] = "class" if name == "__class__" else self._describe_in(cell.cell_contents, path)
-            except (
-                ValueError
-            ):  # the cell is still empty: the name is assigned later than the function is made
-                cells[name] = "empty"
-        return cells
+                is_class = name == "__class__"
+                captured[name] = "class" if is_class else self._describe_in(cell.cell_contents, path)
+            except ValueError:  # still empty: the name is assigned later than the function is made
+                captured[name] = "empty"
+        return captured
 
     def _class(self, kind: type) -> Json:
         if id(kind) in self._labels:
@@ -250,20 +252,16 @@ class CodeGraph:
             return ["external", module.__name__, name]
         file = read_source(path)
         if changes_while_running(name, file):
-            self._note(
-                f"{name} of {path.relative_to(self.root)} changes while running: only its definition counts"
-            )
+            place = path.relative_to(self.root)
+            self._note(f"{name} of {place} changes while running: only its definition counts")
         else:
-            try:
+            with suppress(Opaque):  # its statements say more
                 return self.describe(value)
-            except Opaque:  # its statements say more
-                pass
         label = f"{path.relative_to(self.root)}: constant {name}"
         statements = statements_about(name, file)
         if not statements:
-            return self._whole_file(
-                path, f"{name} in it is a {type(value).__name__}, which cannot be digested"
-            )
+            reason = f"{name} in it is a {type(value).__name__}, which cannot be digested"
+            return self._whole_file(path, reason)
         if label not in self.nodes:
             self.nodes[label] = None
             reads = [c for c in chains(statements) if c[0] != name and c[0] in vars(module)]

@@ -15,8 +15,13 @@ from engine._store import Json
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
+Definition = ast.FunctionDef | ast.AsyncFunctionDef
 Chain = tuple[str, ...]
 Place = tuple[str, int]  # qualified name and first line, decorators included
+
+_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
+_LIST_FILLERS = ("append", "clear", "extend", "insert", "pop", "remove", "reverse", "sort")
+_FILLERS = frozenset((*_LIST_FILLERS, "add", "discard", "popitem", "set", "setdefault", "update"))
 
 
 @dataclass(frozen=True)
@@ -65,7 +70,7 @@ def _codes(code: CodeType) -> Iterator[CodeType]:
 def _index(node: ast.AST, prefix: str, file: SourceFile) -> None:
     for child in ast.iter_child_nodes(node):
         inner = prefix
-        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
+        if isinstance(child, Definition):
             first = min([child.lineno, *(d.lineno for d in child.decorator_list)])
             file.functions.setdefault((prefix + child.name, first), []).append(child)
             inner = f"{prefix}{child.name}.<locals>."
@@ -79,17 +84,7 @@ def _index(node: ast.AST, prefix: str, file: SourceFile) -> None:
 
 
 def _drop_docstring(node: ast.AST) -> None:
-    if (
-        not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
-        or not node.body
-    ):
-        return
-    first = node.body[0]
-    if (
-        isinstance(first, ast.Expr)
-        and isinstance(first.value, ast.Constant)
-        and isinstance(first.value.value, str)
-    ):
+    if isinstance(node, ast.Module | ast.ClassDef | Definition) and ast.get_docstring(node) is not None:
         node.body[:1] = [] if len(node.body) > 1 else [ast.Pass()]
 
 
@@ -117,13 +112,12 @@ def annotated_names(tree: ast.AST) -> set[str]:
     >>> sorted(annotated_names(ast.parse("def f(x: Frame, n: int = 0) -> dict[str, Scores]: ...")))
     ['Frame', 'Scores', 'dict', 'int', 'str']
     """
-    annotations = [n.annotation for n in ast.walk(tree) if isinstance(n, ast.arg) and n.annotation]
-    annotations += [
-        n.returns
-        for n in ast.walk(tree)
-        if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef) and n.returns
+    annotations = [
+        node.annotation if isinstance(node, ast.arg) else node.returns
+        for node in ast.walk(tree)
+        if isinstance(node, ast.arg | Definition)
     ]
-    return {n.id for a in annotations for n in ast.walk(a) if isinstance(n, ast.Name)}
+    return {n.id for a in annotations if a for n in ast.walk(a) if isinstance(n, ast.Name)}
 
 
 def _chain(node: ast.AST) -> Chain:
@@ -151,14 +145,9 @@ def module_file(module: ModuleType | str | None, root: Path) -> Path | None:
             stem = root.joinpath(*module.split("."))
             return next((p for p in (stem.with_suffix(".py"), stem / "__init__.py") if p.is_file()), None)
         module = loaded
-    name = getattr(module, "__file__", None)
-    if name is None:
-        return None
-    path = Path(name).resolve()
-    is_ours = (
-        path.suffix == ".py" and is_inside(path, root) and path.is_file()
-    )  # torch has modules of made-up files
-    return path if is_ours else None
+    path = Path(getattr(module, "__file__", None) or "").resolve()
+    is_there = path.suffix == ".py" and path.is_file()  # torch has modules of made-up files
+    return path if is_there and is_inside(path, root) else None
 
 
 def imported_names(tree: ast.AST, module: str, is_package: bool) -> Iterator[tuple[str, str, str]]:
@@ -242,11 +231,6 @@ def globals_read(code: CodeType) -> set[str]:
     return names
 
 
-_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
-_LIST_FILLERS = ("append", "clear", "extend", "insert", "pop", "remove", "reverse", "sort")
-_FILLERS = frozenset((*_LIST_FILLERS, "add", "discard", "popitem", "set", "setdefault", "update"))
-
-
 def home_of(name: str, module: ModuleType, root: Path) -> tuple[str, ModuleType]:
     """Follow ``from other import name`` to the module of the repository that defines the name."""
     seen: set[tuple[str, str]] = set()
@@ -255,9 +239,8 @@ def home_of(name: str, module: ModuleType, root: Path) -> tuple[str, ModuleType]
         file = module_file(module, root)
         if file is None:
             break
-        for bound, origin, original in imported_names(
-            read_source(file).tree, module.__name__, hasattr(module, "__path__")
-        ):
+        imports = imported_names(read_source(file).tree, module.__name__, hasattr(module, "__path__"))
+        for bound, origin, original in imports:
             if bound == name and original and origin in sys.modules and module_file(origin, root):
                 name, module = original, sys.modules[origin]
                 break
@@ -266,7 +249,8 @@ def home_of(name: str, module: ModuleType, root: Path) -> tuple[str, ModuleType]
 
 def statements_about(name: str, file: SourceFile) -> list[ast.stmt]:
     """All top-level statements that mention a name, without definitions and imports."""
-    return [s for s in file.tree.body if not isinstance(s, _DEFINITIONS) and _mentions(s, name)]
+    statements = [s for s in file.tree.body if not isinstance(s, _DEFINITIONS)]
+    return [s for s in statements if any(_is_name(node, name) for node in ast.walk(s))]
 
 
 def changes_while_running(name: str, file: SourceFile) -> bool:
@@ -287,7 +271,3 @@ def _changes(node: ast.AST, name: str) -> bool:
 
 def _is_name(node: ast.AST, name: str) -> bool:
     return isinstance(node, ast.Name) and node.id == name
-
-
-def _mentions(node: ast.AST, name: str) -> bool:
-    return any(_is_name(inner, name) for inner in ast.walk(node))

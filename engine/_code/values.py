@@ -100,9 +100,9 @@ def wrapped_parts(value: Any) -> tuple[Any, ...]:
 
 def functions_held(function: FunctionType) -> list[FunctionType]:
     """Functions that a wrapper holds, one by one or in a mapping (as ``functools.singledispatch`` does)."""
-    cells = [*(cell.cell_contents for cell in function.__closure__ or ()), *vars(function).values()]
-    held = [v for cell in cells for v in (cell.values() if isinstance(cell, Mapping) else [cell])]
-    return [value for value in held if isinstance(value, FunctionType)]
+    held = [*(cell.cell_contents for cell in function.__closure__ or ()), *vars(function).values()]
+    values = [v for one in held for v in (one.values() if isinstance(one, Mapping) else [one])]
+    return [value for value in values if isinstance(value, FunctionType)]
 
 
 def state_of(value: Any) -> dict[str, Any]:
@@ -127,5 +127,5 @@ def _is_written(name: str, member: object) -> bool:
     """Whether a member stands in the source: dataclasses, slots and metaclasses add others."""
     if isinstance(member, FunctionType):
         return Path(member.__code__.co_filename).is_file()
-    is_slot = inspect.ismemberdescriptor(member) or inspect.isgetsetdescriptor(member)
-    return not is_slot and not name.startswith("__")
+    is_added = inspect.ismemberdescriptor(member) or inspect.isgetsetdescriptor(member)
+    return not is_added and not name.startswith("__")

@@ -114,6 +114,23 @@ def test_workers_are_other_processes_with_capped_threads() -> None:
     assert os.getpid() not in run_jobs("pids", [Job(str(n), pid) for n in range(4)], PROCESSES)
 
 
+def test_libraries_that_a_job_in_this_process_loads_are_capped_too() -> None:
+    script = (
+        "from engine import Job, Settings, run_jobs\n"
+        "import os, sys, threadpoolctl\n"
+        "def blas():\n"
+        "    assert 'numpy' not in sys.modules\n"
+        "    import numpy\n"
+        "    return {pool['num_threads'] for pool in threadpoolctl.threadpool_info()}\n"
+        "assert run_jobs('x', [Job('x', blas)], Settings(threads=1)) == [{1}]\n"
+        "assert os.environ.get('OMP_NUM_THREADS') == '4'\n"
+        "assert 'MKL_NUM_THREADS' not in os.environ\n"
+    )
+    variables = {name: text for name, text in os.environ.items() if not name.endswith("_NUM_THREADS")}
+    environment = variables | {"OMP_NUM_THREADS": "4"}
+    subprocess.run([sys.executable, "-c", script], cwd=ROOT, env=environment, check=True)
+
+
 def test_inline_and_single_jobs_stay_in_this_process() -> None:
     assert run_jobs("one", [Job("one", pid)], PROCESSES) == [os.getpid()]
     assert set(run_jobs("two", [Job(str(n), pid) for n in range(2)], INLINE)) == {os.getpid()}
