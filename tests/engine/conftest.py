@@ -16,6 +16,10 @@ from engine import Store
 Writer = Callable[[dict[str, str]], ModuleType]
 
 
+def as_module(file: str) -> str:
+    return file.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+
 @pytest.fixture
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Writer]:
     """Write files below ``tmp_path`` and import the first one anew; the modules are forgotten after the test."""
@@ -28,11 +32,11 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Writ
             path = tmp_path / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
-            names.add(name.removesuffix(".py").removesuffix("/__init__").replace("/", "."))
+            names.add(as_module(name))
         for name in names:
             sys.modules.pop(name, None)
         importlib.invalidate_caches()
-        return importlib.import_module(next(iter(files)).removesuffix(".py").replace("/", "."))
+        return importlib.import_module(as_module(next(iter(files))))
 
     yield write
     for name in names:

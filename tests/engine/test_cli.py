@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from engine import DataError, Recipe, Store, out, room_app, run_room, settings_of
+from engine import DataError, Recipe, Store, as_typed, out, room_app, run_room, settings_of
 from engine.__main__ import app as engine_app
 
 ROOT = Path(__file__).parents[2]
@@ -185,6 +185,22 @@ def test_a_common_option_without_its_value_is_an_error_of_usage(run: Runner) -> 
     assert run().code == 2
 
 
+def test_an_activated_environment_needs_no_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VIRTUAL_ENV", sys.prefix)
+    assert as_typed("-m features list") == "python -m features list"
+
+
+def test_otherwise_the_path_of_the_environment_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("VIRTUAL_ENV", raising=False)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / ".venv" / "bin" / "python"))
+    assert as_typed("-m features list") == ".venv/bin/python -m features list"
+    monkeypatch.setattr(sys, "executable", "/usr/bin/python3")
+    assert as_typed("-m features list") == "python -m features list"
+
+
 LONG = """
 from pathlib import Path
 from engine import console, out
@@ -205,3 +221,11 @@ def test_a_command_whose_reader_has_left_goes_on_to_its_end(tmp_path: Path) -> N
     os.close(writer)
     assert done.returncode == 0
     assert (tmp_path / "written").exists()
+
+
+def test_help_imports_nothing_that_it_does_not_need() -> None:
+    command = [sys.executable, "-X", "importtime", "-m", "engine", "--help"]
+    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stderr
+    imported = {line.rpartition("|")[2].strip() for line in told.splitlines()}
+    assert "engine._cli" in imported
+    assert imported.isdisjoint({"joblib", "numpy", "polars", "pydantic", "filelock"})
