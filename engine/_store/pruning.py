@@ -6,6 +6,7 @@ import json
 import re
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,7 @@ def stored_artifacts(root: Path) -> list[StoredArtifact]:
         unused = (now - (folder / LABEL).stat().st_mtime) / _DAY
         name = (label.kind, label.name, folder.name)
         found.append(StoredArtifact(*name, folder, label.n_bytes, unused, folder.name in needed))
-    for folder in sorted(_folders(root / DAMAGED)):
+    for folder in [path for path in (root / DAMAGED).glob("*") if path.is_dir()]:
         n_bytes = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
         unused = (now - folder.stat().st_mtime) / _DAY
         found.append(StoredArtifact(DAMAGED, folder.name, folder.name, folder, n_bytes, unused, False))
@@ -62,23 +63,18 @@ def stored_artifacts(root: Path) -> list[StoredArtifact]:
 
 
 def _labels(root: Path) -> Iterator[tuple[Path, Label]]:
-    for kind in sorted(_folders(root / "artifacts")):
-        for folder in sorted(_folders(kind)):
-            try:
-                yield folder, read_label(folder)
-            except (Damage, FileNotFoundError):  # set aside by the next process that asks for it
-                continue
-
-
-def _folders(parent: Path) -> list[Path]:
-    return [path for path in parent.iterdir() if path.is_dir()] if parent.is_dir() else []
+    for file in (root / "artifacts").glob(f"*/*/{LABEL}"):
+        with suppress(Damage, FileNotFoundError):  # set aside by the next process that asks for it
+            yield file.parent, read_label(file.parent)
 
 
 def _needed(root: Path, labels: Mapping[Path, Label]) -> set[str]:
     """Keys that pointers and the newest artifact of each name lead to, through the keys in their parts."""
     upstream: dict[str, Any] = {folder.name: label.parts for folder, label in labels.items()}
-    roots = [*(root / "pointers").glob("*.json"), *(root / "names").rglob("*.json")]
-    waiting = [key for file in roots if (key := _key_in(file)) is not None]
+    waiting: list[str] = []
+    for file in [*(root / "pointers").glob("*.json"), *(root / "names").rglob("*.json")]:
+        with suppress(ValueError, KeyError, TypeError, OSError):  # an unreadable pointer leads nowhere
+            waiting.append(str(json.loads(file.read_text(encoding="utf-8"))["key"]))
     needed: set[str] = set()
     while waiting:
         key = waiting.pop()
@@ -86,10 +82,3 @@ def _needed(root: Path, labels: Mapping[Path, Label]) -> set[str]:
             needed.add(key)
             waiting += _KEY.findall(json.dumps(upstream[key]))
     return needed
-
-
-def _key_in(file: Path) -> str | None:
-    try:
-        return str(json.loads(file.read_text(encoding="utf-8"))["key"])
-    except (ValueError, KeyError, TypeError, OSError):  # an unreadable pointer leads nowhere
-        return None
