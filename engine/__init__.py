@@ -1,22 +1,32 @@
 """Settings, the artifact store, parallel tasks, progress and errors: nothing in here knows what is being computed."""
 
-from engine._atomic import sync_folder, write_atomically
-from engine._cli import as_typed, room_app, run_room, settings_of
-from engine._console import console, out
-from engine._errors import ConfigError, DataError, SamewiseError, StoreError, TaskError, did_you_mean
-from engine._fingerprint import CodeDigest, code_digest
+from typing import TYPE_CHECKING
+
 from engine._lazy import lazy_face
-from engine._libraries import library_versions
-from engine._measure import StageCost, measure_stage
-from engine._plain_files import import_plain_files
-from engine._progress import stage_progress
-from engine._pruning import KindSize, StoredArtifact
-from engine._recipe import Json, Recipe, digest_json
-from engine._settings import FeatureSettings, FoldSettings, SampleSettings, Settings, load_settings
-from engine._store import Store
-from engine._tasks import Job, Task, run_jobs, run_tasks
+
+if TYPE_CHECKING:
+    from engine._cli import as_typed, room_app, run_room, settings_of
+    from engine._code import CodeDigest, code_digest
+    from engine._console import PIPED_WIDTH, Screen, console, out, stage_progress
+    from engine._errors import ConfigError, DataError, SamewiseError, StoreError, TaskError, did_you_mean
+    from engine._measure import StageCost, measure_stage
+    from engine._plain_files import import_plain_files
+    from engine._settings import FeatureSettings, FoldSettings, SampleSettings, Settings, load_settings
+    from engine._store import (
+        Json,
+        KindSize,
+        Recipe,
+        Store,
+        StoredArtifact,
+        digest_json,
+        library_versions,
+        sync_folder,
+        write_atomically,
+    )
+    from engine._tasks import Job, Task, capped_threads, run_jobs, run_tasks
 
 __all__ = [
+    "PIPED_WIDTH",
     "CodeDigest",
     "ConfigError",
     "DataError",
@@ -28,6 +38,7 @@ __all__ = [
     "Recipe",
     "SamewiseError",
     "SampleSettings",
+    "Screen",
     "Settings",
     "StageCost",
     "Store",
@@ -36,6 +47,7 @@ __all__ = [
     "Task",
     "TaskError",
     "as_typed",
+    "capped_threads",
     "code_digest",
     "console",
     "did_you_mean",
@@ -55,3 +67,5 @@ __all__ = [
     "sync_folder",
     "write_atomically",
 ]
+
+lazy_face(__name__)

@@ -10,7 +10,6 @@ from rich.table import Table
 
 from engine._cli import room_app, run_room, settings_of
 from engine._console import out
-from engine._store import Store
 
 app = room_app("Look after the artifact store.")
 store_app = typer.Typer(help="How much is stored, and what of it may go.", no_args_is_help=True)
@@ -20,6 +19,8 @@ app.add_typer(store_app, name="store")
 @store_app.command()
 def size(ctx: typer.Context) -> None:
     """Show how many artifacts of each kind the store holds, and their size."""
+    from engine._store import Store
+
     rows = Store(settings_of(ctx).store).size()
     table = Table("kind", "artifacts", "size", title=f"store {settings_of(ctx).store}")
     for row in rows:
@@ -41,6 +42,8 @@ def prune(
     yes: Annotated[bool, typer.Option("--yes", help="Remove them; without it they are only listed.")] = False,
 ) -> None:
     """List what would be removed; with --yes, remove it. Not while another run uses the store."""
+    from engine._store import Store
+
     chosen = Store(settings_of(ctx).store).prune(
         kinds=tuple(kind or ()), unused_days=unused_days, is_unneeded_only=unneeded, is_dry_run=not yes
     )

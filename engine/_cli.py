@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.logging import RichHandler
@@ -16,8 +16,9 @@ from rich.text import Text
 
 from engine._console import console
 from engine._errors import SamewiseError
-from engine._settings import Settings, load_settings
-from engine._threads import restart_with_capped_polars
+
+if TYPE_CHECKING:
+    from engine._settings import Settings
 
 _WITH_VALUE = ("--config", "--set", "--sample-users", "--sample-pairs")
 _MAIN = "run by run_room"
@@ -65,14 +66,34 @@ def room_app(help: str) -> typer.Typer:
 
 def settings_of(ctx: typer.Context) -> Settings:
     """The settings of this call of a room's command, read once. Raises ConfigError."""
+    from engine._settings import load_settings
+
     invocation = ctx.obj
     if not isinstance(invocation, _Invocation):
         return load_settings()
     if invocation.settings is None:
         invocation.settings = load_settings(invocation.config, invocation.overrides)
         if invocation.is_main:
-            restart_with_capped_polars(invocation.settings.threads)
+            _cap_polars(invocation.settings.threads)
     return invocation.settings
+
+
+def _cap_polars(n_threads: int) -> None:
+    """Let Polars take no more threads than the settings allow.
+
+    It fixes them when it is imported. Where that was before the settings were read, this process starts anew.
+    """
+    polars = sys.modules.get("polars")
+    n_taken = polars.thread_pool_size() if polars else os.cpu_count() or 1
+    if "POLARS_MAX_THREADS" in os.environ or n_taken <= n_threads:
+        return
+    if polars is None:
+        os.environ["POLARS_MAX_THREADS"] = str(n_threads)
+        return
+    sys.stdout.flush()
+    sys.stderr.flush()
+    environment = {**os.environ, "POLARS_MAX_THREADS": str(n_threads)}
+    os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)
 
 
 def run_room(app: typer.Typer) -> None:
@@ -85,7 +106,7 @@ def run_room(app: typer.Typer) -> None:
         level=logging.WARNING, format="%(message)s", handlers=[RichHandler(console=console, show_path=False)]
     )
     try:
-        app(args=common_options_first(sys.argv[1:]), obj=_MAIN)
+        app(args=_common_options_first(sys.argv[1:]), obj=_MAIN)
     except SamewiseError as error:
         _fail(str(error))
     except Exception as error:
@@ -108,10 +129,10 @@ def as_typed(arguments: str) -> str:
     return f"{python.relative_to(Path.cwd()) if python.is_relative_to(Path.cwd()) else 'python'} {arguments}"
 
 
-def common_options_first(arguments: Sequence[str]) -> list[str]:
+def _common_options_first(arguments: Sequence[str]) -> list[str]:
     """Move the common options (``--config``, ``--set``, ``--sample-...``, ``--debug``) before the command.
 
-    >>> common_options_first(["cv", "--set", "seed=1", "--json"])
+    >>> _common_options_first(["cv", "--set", "seed=1", "--json"])
     ['--set', 'seed=1', 'cv', '--json']
     """
     first: list[str] = []

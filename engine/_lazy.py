@@ -1,9 +1,11 @@
-"""Faces of packages that import what they export when it is first asked for."""
+"""Code that is loaded when it is needed: faces of packages that import what they export when it is first asked for."""
 
 from __future__ import annotations
 
 import ast
 import sys
+import time
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -100,3 +102,15 @@ def _origins(file: Path) -> Origins:
         if isinstance(statement, ast.ImportFrom)
     ]
     return {a.asname or a.name: (str(s.module), a.name) for s in imports for a in s.names}
+
+
+@cache
+def loaded_at() -> int:
+    """When this process began to load its code, in nanoseconds since 1970.
+
+    Not a constant: digests of code hold constants by their values, and would be others in every process.
+    """
+    return time.time_ns()
+
+
+loaded_at()

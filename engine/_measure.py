@@ -29,13 +29,12 @@ class StageCost:
 @contextmanager
 def measure_stage() -> Iterator[StageCost]:
     """Measure the wall time and the peak memory of a block; read them from the yielded cost after it."""
-    cost, ended, started = StageCost(), threading.Event(), time.perf_counter()
+    cost, ended, started = StageCost(peak_mib=_tree_mib()), threading.Event(), time.perf_counter()
 
     def look() -> None:
         while not ended.wait(_PAUSE):
-            cost.peak_mib = max(cost.peak_mib, tree_mib(os.getpid()))
+            cost.peak_mib = max(cost.peak_mib, _tree_mib())
 
-    cost.peak_mib = tree_mib(os.getpid())
     watcher = threading.Thread(target=look, name="measure-stage", daemon=True)
     watcher.start()
     try:
@@ -44,11 +43,11 @@ def measure_stage() -> Iterator[StageCost]:
         ended.set()
         watcher.join()
         cost.seconds = time.perf_counter() - started
-        cost.peak_mib = max(cost.peak_mib, tree_mib(os.getpid()))
+        cost.peak_mib = max(cost.peak_mib, _tree_mib())
 
 
-def tree_mib(root: int) -> float:
-    """Resident memory of a process and its descendants in MiB. 0.0 where there is no /proc."""
+def _tree_mib() -> float:
+    """Resident memory of this process and its descendants in MiB. 0.0 where there is no /proc."""
     children: dict[int, list[int]] = {}
     resident: dict[int, int] = {}
     for entry in Path("/proc").glob("[0-9]*"):
@@ -59,7 +58,7 @@ def tree_mib(root: int) -> float:
             continue
         children.setdefault(int(fields[1]), []).append(int(entry.name))
         resident[int(entry.name)] = int(fields[21])
-    waiting, n_pages = [root], 0
+    waiting, n_pages = [os.getpid()], 0
     while waiting:
         process = waiting.pop()
         n_pages += resident.get(process, 0)

@@ -3,29 +3,49 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import tomllib
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from engine._overrides import environment_layer, file_layer, override_layer
-from engine._settings_errors import explain_errors
+from engine._errors import ConfigError, did_you_mean
 
 Count = Annotated[StrictInt, Field(ge=1)]
 Distance = Annotated[StrictInt, Field(ge=0)]
 Share = Annotated[float, Field(gt=0, le=1, strict=True)]
+Table = dict[str, Any]  # nested, as TOML gives it
+Place = tuple[str, Table]  # where settings are written, as a user finds it, and what is set there
+
+_PREFIX = "SAMEWISE_"
+_NOT_SETTINGS = frozenset({"SAMEWISE_DEBUG"})  # read by run_room before there are settings
+_EXPECTED: Mapping[str, str] = {
+    "int_type": "a whole number, for example 3",
+    "float_type": "a number, for example 8.0",
+    "bool_type": "true or false",
+    "string_type": "a text in quotes",
+    "path_type": "a folder as a text in quotes",
+    "tuple_type": 'a list, for example ["a*", "b*"]',
+    "dict_type": "a table, for example [models.popularity]",
+    "model_type": "a table, for example [folds]",
+    "model_attributes_type": "a table, for example [folds]",
+}
 
 
-class FoldSettings(BaseModel):
+class _Group(BaseModel):
+    """Settings that cannot be changed once read, and that know all their keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FoldSettings(_Group):
     """How the log is cut into train and eval windows.
 
     ``horizon`` and ``gap`` are in clock units (microseconds, rows or steps). None = the competition's own, for these
     and for the number of train windows.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     n_folds: Count = 3
     n_train_windows: Count | None = None
@@ -33,42 +53,36 @@ class FoldSettings(BaseModel):
     gap: Distance | None = None
 
 
-class FeatureSettings(BaseModel):
+class FeatureSettings(_Group):
     """Which feature columns the models see: shell patterns over column names.
 
     ``transductive = false`` leaves out features that look at the other pairs shown.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     include: tuple[str, ...] = ("*",)
     exclude: tuple[str, ...] = ()
     transductive: StrictBool = True
 
 
-class SampleSettings(BaseModel):
+class SampleSettings(_Group):
     """Shares for quick looks. Of users: a smaller data set of its own. Of pairs: exact values for fewer of them."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     users: Share = 1.0
     pairs: Share = 1.0
 
 
-class TrainingSettings(BaseModel):
+class TrainingSettings(_Group):
     """Which pairs of the train windows a model is fitted on.
 
     ``users``: share of the (window, user) groups that are kept whole. ``ignored``: share of the pairs labelled
     zero that are kept; they then weigh ``1 / ignored``, where the model takes weights.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     users: Share = 1.0
     ignored: Share = 1.0
 
 
-class Settings(BaseSettings):
+class Settings(_Group):
     """Everything a user sets.
 
     ``Settings(...)`` takes its arguments and the defaults only; ``load_settings`` reads the file, the environment
@@ -94,8 +108,6 @@ class Settings(BaseSettings):
         ``auto``, or the name of a blend or model to force.
     """
 
-    model_config = SettingsConfigDict(frozen=True, extra="forbid")
-
     competition: str = "movielens"
     data: Path = Path("data")
     store: Path = Path("store")
@@ -115,19 +127,6 @@ class Settings(BaseSettings):
     blenders: dict[str, dict[str, Any]] = Field(default_factory=dict)
     blender: str = "auto"
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Take arguments only, so that ``Settings()`` means the same on every machine."""
-        del settings_cls, env_settings, dotenv_settings, file_secret_settings
-        return (init_settings,)
-
 
 def load_settings(path: Path | None = None, overrides: Sequence[str] = ()) -> Settings:
     """Read the settings from the file, the environment and the command line, the later winning.
@@ -144,21 +143,129 @@ def load_settings(path: Path | None = None, overrides: Sequence[str] = ()) -> Se
     ConfigError
         For a missing or broken file, an unknown key anywhere (the nearest valid one is named), a wrong type.
     """
-    file = file_layer(path)
-    layers = [file, environment_layer(Settings, os.environ, file), override_layer(Settings, overrides)]
-    values: dict[str, Any] = {}
-    for layer in layers:
-        values = _merged(values, layer.values)
+    file = _read_file(path)
+    variables = [
+        _read_variable(*item, file[1]) for item in sorted(os.environ.items()) if _is_setting(item[0])
+    ]
+    places = [file, *variables, *map(_read_override, overrides)]
+    values: Table = {}
+    for _, table in places:
+        values = _merged(values, table)
     try:
-        return Settings(**values)
+        return Settings.model_validate(values)
     except ValidationError as error:
-        raise explain_errors(error, Settings, layers[::-1]) from error
+        raise _explained(error, places[::-1]) from error
 
 
-def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+def _read_file(path: Path | None) -> Place:
+    file = path or Path("config.toml")
+    if path is None and not file.exists():
+        return str(file), {}
+    try:
+        return str(file), tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        todo = "name an existing file after --config"
+        raise ConfigError(f"The settings file {file} cannot be read: {error.strerror}.", todo=todo) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        todo = "mend that line; texts need quotes, tables are [in brackets]"
+        raise ConfigError(f"{file} is not valid TOML: {error}", todo=todo) from error
+
+
+def _is_setting(variable: str) -> bool:
+    return variable.upper().startswith(_PREFIX) and variable.upper() not in _NOT_SETTINGS
+
+
+def _read_variable(name: str, text: str, file: Any) -> Place:
+    """Read ``SAMEWISE_FOLDS__N_FOLDS=5`` as ``folds.n_folds = 5``.
+
+    Variables are written in capitals: a key that the file has is spelled as it is there.
+    """
+    path = []
+    for step in name[len(_PREFIX) :].split("__"):
+        known = file if isinstance(file, dict) else {}
+        path.append(next((key for key in known if key.lower() == step.lower()), step.lower()))
+        file = known.get(path[-1])
+    return f"the environment variable {name}", _read_value(path, text)
+
+
+def _read_override(text: str) -> Place:
+    key, equals, value = text.partition("=")
+    path = [step.strip() for step in key.split(".")]
+    if not equals or not all(path):
+        raise ConfigError(
+            f"--set {text!r} is not a setting.", expected="KEY=VALUE, for example folds.n_folds=5"
+        )
+    return f"--set {'.'.join(path)}", _read_value(path, value)
+
+
+def _read_value(path: Sequence[str], text: str) -> Table:
+    """Read a value as TOML, as the text that it is, or ``none`` as null: the first that the setting may be."""
+    readings: list[Any] = [text]
+    with suppress(tomllib.TOMLDecodeError):
+        readings.insert(0, tomllib.loads(f"value = {text}")["value"])
+    if text.strip().lower() == "none":  # TOML has no word for it
+        readings.append(None)
+    tables = [_nested(path, value) for value in readings]
+    return next(filter(_is_valid, tables), tables[0])
+
+
+def _nested(path: Sequence[str], value: Any) -> Table:
+    first, *rest = path
+    return {first: _nested(rest, value) if rest else value}
+
+
+def _is_valid(table: Table) -> bool:
+    try:
+        Settings.model_validate(table)
+    except ValidationError:
+        return False
+    return True
+
+
+def _merged(below: Table, above: Table) -> Table:
     """Lay one nested table over another; the order of ``below`` stays, new keys follow."""
     merged = dict(below)
     for key, value in above.items():
         old = merged.get(key)
         merged[key] = _merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
     return merged
+
+
+def _explained(error: ValidationError, places: Sequence[Place]) -> ConfigError:
+    """Turn a validation error into one message that names key, place, value and what was expected."""
+    lines, expected, todo = [], "", ""
+    for number, detail in enumerate(error.errors()):
+        path = [step for step in detail["loc"] if isinstance(step, str)]
+        key, place = ".".join(path), _place(path, places)
+        if detail["type"] == "extra_forbidden":
+            known = _known(path[:-1])
+            lines.append(f"Unknown setting {key!r} in {place}.{did_you_mean(path[-1], known)}")
+            wanted = "one of " + ", ".join(known)
+        else:
+            lines.append(f"Setting {key!r} in {place} is {detail['input']!r}.")
+            wanted = _EXPECTED.get(detail["type"], detail["msg"].removeprefix("Input should be "))
+        if number == 0:
+            expected, todo = wanted, f"correct {place}"
+    return ConfigError("\n".join(lines), expected=expected, todo=todo)
+
+
+def _place(path: Sequence[str], places: Sequence[Place]) -> str:
+    """The place that sets the key at ``path``, or what it lies in; the first of the places wins."""
+    for n in range(len(path), 0, -1):
+        for place, table in places:
+            if _holds(table, path[:n]):
+                return place
+    return "the settings"
+
+
+def _holds(table: Any, path: Sequence[str]) -> bool:
+    """Whether a nested table has the key at ``path``."""
+    return not path or (isinstance(table, dict) and path[0] in table and _holds(table[path[0]], path[1:]))
+
+
+def _known(path: Sequence[str]) -> list[str]:
+    """The valid keys of the table at ``path``."""
+    kind: Any = Settings
+    for step in path:
+        kind = kind.model_fields[step].annotation
+    return list(kind.model_fields)

@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import signal
+import sys
+import threading
+import time
+import traceback
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from joblib import Parallel, delayed
-from joblib.externals.loky.process_executor import BrokenProcessPool
+from threadpoolctl import threadpool_limits
 
+from engine._code import REPOSITORY, module_file
+from engine._console import Stage, stage_progress
 from engine._errors import SamewiseError, TaskError
-from engine._progress import Stage, stage_progress
-from engine._recipe import Recipe
-from engine._settings import Settings
-from engine._store import Store
-from engine._threads import capped_threads
-from engine._worker import Outcome, attempt, loaded_at, start_worker
+from engine._lazy import loaded_at
+from engine._store import Recipe, Store
+
+if TYPE_CHECKING:
+    from engine._settings import Settings
+
+_PR_SET_PDEATHSIG = 1
+_PATIENCE = 0.5  # seconds between two looks at the parent
+_BLAS = [f"{library}_NUM_THREADS" for library in ("OMP", "OPENBLAS", "MKL", "BLIS", "NUMEXPR")]
+_VARIABLES = [*_BLAS, "VECLIB_MAXIMUM_THREADS", "RAYON_NUM_THREADS", "POLARS_MAX_THREADS"]
+
+_looked_at: set[str] = set()  # modules of this worker that are as old as the parent's
 
 
 @dataclass(frozen=True)
@@ -58,13 +72,11 @@ def run_jobs(
         n_workers = 1
     results: dict[int, Any] = {}
     failed: SamewiseError | None = None
-    names = [job.name for job in jobs]
-    with stage_progress(title, names, n_found=n_found, n_workers=n_workers) as stage:
-        outcomes = (
-            _run_inline(jobs, settings.threads)
-            if n_workers == 1
-            else _run_in_processes(jobs, n_workers, threads_per_job, stage)
-        )
+    with stage_progress(title, [j.name for j in jobs], n_found=n_found, n_workers=n_workers) as stage:
+        if n_workers == 1:
+            outcomes = _run_inline(jobs, settings.threads)
+        else:
+            outcomes = _run_in_processes(jobs, n_workers, threads_per_job, stage)
         for outcome in outcomes:
             if outcome.error is None:
                 results[outcome.number] = outcome.result
@@ -79,16 +91,30 @@ def run_tasks(
     title: str, tasks: Sequence[Task], store: Store, settings: Settings, *, threads_per_job: int = 1
 ) -> list[Path]:
     """Return the folders of the tasks' artifacts: those in the store are found, the others made."""
-    found = {number: store.find(task.recipe) for number, task in enumerate(tasks)}
-    missing = [number for number, folder in found.items() if folder is None]
-    jobs = [Job(tasks[number].recipe.name, _make, (store, tasks[number])) for number in missing]
-    made = run_jobs(title, jobs, settings, n_found=len(tasks) - len(jobs), threads_per_job=threads_per_job)
-    folders = {**found, **dict(zip(missing, made, strict=True))}
-    return [folder for number in range(len(tasks)) if (folder := folders[number]) is not None]
+    found = [store.find(task.recipe) for task in tasks]
+    missing = [task for task, folder in zip(tasks, found, strict=True) if folder is None]
+    jobs = [Job(task.recipe.name, _make, (store, task)) for task in missing]
+    n_found = len(tasks) - len(jobs)
+    made = iter(run_jobs(title, jobs, settings, n_found=n_found, threads_per_job=threads_per_job))
+    return [folder or next(made) for folder in found]
 
 
 def _make(store: Store, task: Task) -> Path:
     return store.make(task.recipe, lambda folder: task.build(folder, *task.args))
+
+
+@contextmanager
+def capped_threads(n_threads: int) -> Iterator[None]:
+    """Cap BLAS and OpenMP for the time of the block, in libraries that are loaded and in those that it loads."""
+    before = {name: os.environ.get(name) for name in _BLAS}
+    os.environ.update(dict.fromkeys(_BLAS, str(n_threads)))
+    try:
+        with threadpool_limits(limits=n_threads):
+            yield
+    finally:
+        for name in _BLAS:
+            os.environ.pop(name, None)
+        os.environ.update({name: value for name, value in before.items() if value is not None})
 
 
 def _run_inline(jobs: Sequence[Job], n_threads: int) -> Iterator[Outcome]:
@@ -101,6 +127,9 @@ def _run_inline(jobs: Sequence[Job], n_threads: int) -> Iterator[Outcome]:
 
 
 def _run_in_processes(jobs: Sequence[Job], n_workers: int, n_threads: int, stage: Stage) -> Iterator[Outcome]:
+    from joblib import Parallel, delayed
+    from joblib.externals.loky.process_executor import BrokenProcessPool
+
     has_failed = False
 
     def waiting() -> Iterator[Any]:
@@ -131,3 +160,71 @@ def _run_in_processes(jobs: Sequence[Job], n_workers: int, n_threads: int, stage
             expected="enough memory for them: the system ends processes when it runs out",
             todo="lower `threads` or `memory_gib` in config.toml, close other programs, and run again",
         ) from error
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one job: its number and its result, or the error that it ended with."""
+
+    number: int
+    result: Any = None
+    error: SamewiseError | None = None
+
+
+def start_worker(parent: int, n_threads: int) -> None:
+    """Cap the threads of libraries not imported yet, and end with the parent however the parent ends."""
+    os.environ.update(dict.fromkeys(_VARIABLES, str(n_threads)))
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    threading.Thread(target=_watch, args=(parent,), name="watch-parent", daemon=True).start()
+
+
+def _watch(parent: int) -> None:
+    """End this process once its parent is gone: where the kernel sends no signal, or had none to send yet."""
+    while os.getppid() == parent:
+        time.sleep(_PATIENCE)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def attempt(
+    number: int, name: str, run: Callable[..., Any], args: tuple[Any, ...], loaded: int | None
+) -> Outcome:
+    """Run one job; any error becomes one that survives the way to the parent.
+
+    ``loaded``: when the parent began to load its code, in nanoseconds since 1970; None in the parent itself.
+    """
+    try:
+        if loaded is not None:
+            refuse_newer_code(loaded)
+        return Outcome(number, run(*args))
+    except SamewiseError as error:
+        error.add_note(f"In task {name!r}:\n{traceback.format_exc()}")
+        return Outcome(number, error=error)
+    except (Exception, SystemExit) as error:
+        text = str(error).strip() or "no message"
+        failed = TaskError(
+            f"Task {name!r} failed with {type(error).__name__}: {text}",
+            todo="mend what it names; --debug shows where it happened",
+        )
+        failed.add_note(traceback.format_exc())
+        return Outcome(number, error=failed)
+
+
+def refuse_newer_code(loaded: int) -> None:
+    """Refuse to run code that was edited after the parent loaded its own.
+
+    A worker that starts late would read the edited file, and store its results under the key of the old code.
+    Raises TaskError that names the file.
+    """
+    for name, module in list(sys.modules.items()):
+        if name in _looked_at:
+            continue
+        _looked_at.add(name)
+        path = module_file(module, REPOSITORY)
+        # Times in the future come from archives and wrong clocks, not from an edit.
+        if path is not None and loaded < path.stat().st_mtime_ns <= time.time_ns():
+            raise TaskError(
+                f"{path.relative_to(REPOSITORY)} was edited after this run had started.",
+                expected="code that stays as it is while a run goes on",
+                todo="run again: what is finished is kept",
+            )

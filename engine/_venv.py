@@ -50,28 +50,15 @@ def _install(wanted: str, torch_index: str | None) -> int:
     BROKEN.touch()
     torch = next(line for line in LOCK_FILE.read_text().splitlines() if line.startswith("torch=="))
     index = ["--index-url", torch_index] if torch_index else []
+    pip = [str(VENV / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     for arguments in ([*index, torch], ["-r", str(LOCK_FILE)]):
-        code = _pip(*arguments)
-        if code:
+        if subprocess.run([*pip, *arguments], check=False).returncode:
             return _fail(
                 "pip could not install the packages above. To do: mend the cause and run make setup again."
             )
     READY.write_text(wanted)
     BROKEN.unlink()
     return 0
-
-
-def _pip(*arguments: str) -> int:
-    command = [
-        str(VENV / "bin" / "python"),
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--disable-pip-version-check",
-        *arguments,
-    ]
-    return subprocess.run(command, check=False).returncode
 
 
 def _wait_for(descriptor: int) -> None:

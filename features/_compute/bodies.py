@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import polars as pl
-from threadpoolctl import threadpool_limits
 
+from engine import capped_threads
 from features._catalogue import FeatureColumn, PythonBody
 from features._declare import FeatureError
 from validation import Window
@@ -20,7 +20,7 @@ def run_body(
     declaration = column.declaration
     kept = history.select(_needed(column, history))
     try:
-        with threadpool_limits(1):
+        with capped_threads(1):
             if declaration.kind == "table":
                 values = _run_table(column, kept, window, pairs)
             else:

@@ -1,8 +1,9 @@
-"""A small repository of its own to digest: written, imported under a fresh name, rewritten."""
+"""A small repository of its own to digest: written, imported under a fresh name, rewritten; an empty store."""
 
 from __future__ import annotations
 
 import importlib
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,7 +11,13 @@ from types import ModuleType
 
 import pytest
 
+from engine import Store
+
 Writer = Callable[[dict[str, str]], ModuleType]
+
+
+def as_module(file: str) -> str:
+    return file.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
 
 
 @pytest.fixture
@@ -25,12 +32,29 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Writ
             path = tmp_path / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
-            names.add(name.removesuffix(".py").removesuffix("/__init__").replace("/", "."))
+            names.add(as_module(name))
         for name in names:
             sys.modules.pop(name, None)
         importlib.invalidate_caches()
-        return importlib.import_module(next(iter(files)).removesuffix(".py").replace("/", "."))
+        return importlib.import_module(as_module(next(iter(files))))
 
     yield write
     for name in names:
         sys.modules.pop(name, None)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "store")
+
+
+@pytest.fixture
+def elsewhere() -> Callable[[Store], Store]:
+    """Copy a store: of the copy, this process has not verified anything yet."""
+
+    def copied(store: Store) -> Store:
+        root = store.root.with_name(f"{store.root.name} copied")
+        shutil.copytree(store.root, root)
+        return Store(root)
+
+    return copied

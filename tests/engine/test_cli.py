@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 import typer
 
-from engine import DataError, Recipe, Store, out, room_app, run_room, settings_of
+from engine import DataError, Recipe, Store, as_typed, out, room_app, run_room, settings_of
 from engine.__main__ import app as engine_app
-from engine._cli import common_options_first
 
 ROOT = Path(__file__).parents[2]
 
@@ -24,6 +23,12 @@ app = room_app("A room.")
 def seed(ctx: typer.Context, times: int = 1) -> None:
     """Show the seed."""
     out.print(settings_of(ctx).seed * times)
+
+
+@app.command()
+def say(ctx: typer.Context, word: str) -> None:
+    """Show two settings and a word."""
+    out.print(settings_of(ctx).seed, settings_of(ctx).threads, word)
 
 
 @app.command()
@@ -115,13 +120,14 @@ def test_a_wrong_setting_or_option_is_one_message(run: Runner) -> None:
     assert run("seed", "--tims", "3").code == 2
 
 
-def test_a_room_as_a_process_caps_polars_to_the_threads_of_the_settings(tmp_path: Path) -> None:
+@pytest.mark.parametrize("early", ["import polars\n", ""], ids=["imported before", "imported after"])
+def test_a_room_as_a_process_caps_polars_to_the_threads_of_the_settings(tmp_path: Path, early: str) -> None:
     (tmp_path / "threads.py").write_text(
-        "import polars as pl, typer\nfrom engine import out, room_app, run_room, settings_of\n"
+        f"{early}import typer\nfrom engine import out, room_app, run_room, settings_of\n"
         "app = room_app('x')\n"
         "@app.command()\n"
         "def show(ctx: typer.Context) -> None:\n"
-        "    settings_of(ctx)\n    out.print(pl.thread_pool_size())\n    raise KeyError('end')\n"
+        "    settings_of(ctx)\n    import polars\n    out.print(polars.thread_pool_size())\n    raise KeyError('end')\n"
         "@app.command()\n"
         "def other() -> None:\n    pass\n"
         "if __name__ == '__main__':\n    run_room(app)\n",
@@ -163,18 +169,36 @@ def write_five_bytes(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("typed", "meant"),
+    ("typed", "printed"),
     [
-        (["cv", "--debug"], ["--debug", "cv"]),
-        (["cv", "--set", "a=1", "--set=b=2", "x"], ["--set", "a=1", "--set=b=2", "cv", "x"]),
-        (["cv", "--", "--debug"], ["cv", "--", "--debug"]),
-        (["--config", "f", "cv"], ["--config", "f", "cv"]),
-        (["cv", "--set"], ["--set", "cv"]),
-        ([], []),
+        (["say", "--set", "seed=1", "--set=threads=3", "x"], "1 3 x"),
+        (["--set", "seed=1", "say", "--set", "threads=3", "x"], "1 3 x"),
+        (["say", "--", "--debug"], "42 2 --debug"),
     ],
 )
-def test_common_options_may_stand_anywhere(typed: list[str], meant: list[str]) -> None:
-    assert common_options_first(typed) == meant
+def test_common_options_may_stand_anywhere(run: Runner, typed: list[str], printed: str) -> None:
+    assert run(*typed).out == printed + "\n"
+
+
+def test_a_common_option_without_its_value_is_an_error_of_usage(run: Runner) -> None:
+    assert run("say", "x", "--set").code == 2
+    assert run().code == 2
+
+
+def test_an_activated_environment_needs_no_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VIRTUAL_ENV", sys.prefix)
+    assert as_typed("-m features list") == "python -m features list"
+
+
+def test_otherwise_the_path_of_the_environment_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("VIRTUAL_ENV", raising=False)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / ".venv" / "bin" / "python"))
+    assert as_typed("-m features list") == ".venv/bin/python -m features list"
+    monkeypatch.setattr(sys, "executable", "/usr/bin/python3")
+    assert as_typed("-m features list") == "python -m features list"
 
 
 LONG = """
@@ -197,3 +221,11 @@ def test_a_command_whose_reader_has_left_goes_on_to_its_end(tmp_path: Path) -> N
     os.close(writer)
     assert done.returncode == 0
     assert (tmp_path / "written").exists()
+
+
+def test_help_imports_nothing_that_it_does_not_need() -> None:
+    command = [sys.executable, "-X", "importtime", "-m", "engine", "--help"]
+    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stderr
+    imported = {line.rpartition("|")[2].strip() for line in told.splitlines()}
+    assert "engine._cli" in imported
+    assert imported.isdisjoint({"joblib", "numpy", "polars", "pydantic", "filelock"})

@@ -1,4 +1,4 @@
-"""Text goes to a terminal as wide as it is, and to a file or a pipe so wide that names are not cut."""
+"""Text goes to a terminal as wide as it is, to a file or a pipe so wide that names are not cut; progress of a stage."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from engine._console import PIPED_WIDTH, Screen
+from engine import PIPED_WIDTH, Job, Screen, Settings, console, run_jobs, stage_progress
 
 ROOT = Path(__file__).parents[2]
 LONG = "import engine; engine.out.print('long ' * 30); engine.console.print('told ' * 30)"
@@ -39,3 +39,37 @@ def test_a_terminal_has_its_own_width(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "get_terminal_size", lambda _: os.terminal_size((70, 20)))
     assert Screen(file=io.StringIO(), force_terminal=True, _environ={"TERM": "xterm"}).width == 70
     assert Screen(file=io.StringIO()).width == PIPED_WIDTH
+
+
+def nothing() -> None:
+    pass
+
+
+def test_a_terminal_shows_what_is_running_with_brackets_as_they_are(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in {"FORCE_COLOR": "1", "TERM": "xterm", "COLUMNS": "120"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(console, "is_interactive", True)
+    jobs = [Job("rate [w7]", nothing), Job("count [w8]", nothing)]
+    run_jobs("features [all]", jobs, Settings(backend="inline"), n_found=3)
+    shown = capsys.readouterr().err
+    assert "rate [w7]" in shown
+    assert "features [all]: 2 made, 3 from the store" in shown
+
+
+def test_a_failed_stage_claims_no_success(capsys: pytest.CaptureFixture[str]) -> None:
+    def fails() -> None:
+        raise ValueError("no")
+
+    with pytest.raises(Exception, match="no"):
+        run_jobs("features", [Job("x", fails)], Settings(backend="inline"))
+    assert "made" not in capsys.readouterr().err
+
+
+def test_steps_on_the_way_are_not_counted_as_made(capsys: pytest.CaptureFixture[str]) -> None:
+    names = ["reading 1", "reading 2", "rate", "count"]
+    with stage_progress("aggregates", names, n_found=0, n_workers=1, n_steps=2) as stage:
+        for number in range(3):
+            stage.advance(number)
+    assert "aggregates: 1 made" in capsys.readouterr().err

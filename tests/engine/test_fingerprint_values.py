@@ -1,4 +1,4 @@
-"""code_digest of closures, instances, registries, and of what cannot be resolved."""
+"""code_digest of closures, instances, registries, annotations, and of what cannot be resolved."""
 
 from __future__ import annotations
 
@@ -110,3 +110,30 @@ def test_a_value_without_content_to_digest_is_refused(repository: Writer, tmp_pa
 
 def test_the_repository_itself_digests_without_notes() -> None:
     assert code_digest(CodeDigest).notes == ()
+
+
+MODEL = """
+from __future__ import annotations
+from frames import Frame
+
+class Model:
+    def fit(self, train: Frame, n: int = 3) -> list[float]:
+        return train.labels()
+"""
+FRAMES = """
+class Frame:
+    def labels(self):
+        return [1.0]
+"""
+
+
+@pytest.mark.parametrize("annotations", [("train: Frame", "list[float]"), ("train", "list[Frame]")])
+def test_a_method_of_what_is_annotated_counts(
+    repository: Writer, tmp_path: Path, annotations: tuple[str, str]
+) -> None:
+    """The methods of a parameter, and of what is returned, are called."""
+    model = MODEL.replace("train: Frame", annotations[0]).replace("list[float]", annotations[1])
+    before = code_digest(repository({"model_of_mine.py": model, "frames.py": FRAMES}).Model, tmp_path)
+    edited = FRAMES.replace("1.0", "-1.0")
+    after = code_digest(repository({"model_of_mine.py": model, "frames.py": edited}).Model, tmp_path)
+    assert before.digest != after.digest

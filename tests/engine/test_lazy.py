@@ -30,25 +30,30 @@ if TYPE_CHECKING:
 __all__ = ["LIMIT", "Frame", "earliest", "mean", "plain"]
 lazy_face(__name__)
 '''
-FILES = {
-    "user.py": "import package\nimport package as other\n"
-    "from package import LIMIT, mean\n"
-    "def by_name(x):\n    return mean(x) + LIMIT\n"
-    "def by_chain(x):\n    return other.mean(x) + other.LIMIT\n"
-    "def local(x):\n    from package import mean\n    return mean(x)\n",
+PACKAGE = {
     "package/__init__.py": FACE,
     "package/heavy.py": "LIMIT = 3\nclass Frame:\n    pass\ndef first(x):\n    return x[0]\n",
     "package/mean.py": "from package.deep import total\ndef mean(x):\n    return total(x) / len(x)\n",
     "package/deep.py": "def total(x):\n    return sum(x)\n",
     "package/plain.py": "NAME = 'plain'\n",
 }
+USER = """
+import package as other
+from package import LIMIT, mean
+def by_name(x):
+    return mean(x) + LIMIT
+def by_chain(x):
+    return other.mean(x) + other.LIMIT
+def local(x):
+    from package import mean
+    return mean(x)
+"""
 
 
 @pytest.fixture
 def package(repository: Writer) -> Any:
     """The package, of which nothing has been asked yet."""
-    repository({"nothing.py": "", **FILES})
-    return import_module("package")
+    return repository(PACKAGE)
 
 
 def loaded() -> set[str]:
@@ -91,8 +96,7 @@ def test_an_export_wins_over_the_submodule_of_its_name(package: Any) -> None:
 
 def test_submodules_imported_before_the_face_is_done_do_not_hide_exports(repository: Writer) -> None:
     early = FACE.replace("__all__", "from package.deep import total\nimport package.mean\n__all__", 1)
-    repository({"nothing.py": "", **FILES, "package/__init__.py": early})
-    assert import_module("package").mean([2, 4]) == 3
+    assert repository({**PACKAGE, "package/__init__.py": early}).mean([2, 4]) == 3
 
 
 @pytest.mark.parametrize(
@@ -102,21 +106,19 @@ def test_a_list_of_names_that_the_imports_do_not_give_is_refused(
     repository: Writer, old: str, new: str, name: str
 ) -> None:
     assert FACE.count(old) == 1
-    repository({"nothing.py": "", **FILES, "package/__init__.py": FACE.replace(old, new)})
     with pytest.raises(ImportError, match=f"'package' and its __all__ differ: {name}$"):
-        import_module("package")
+        repository({**PACKAGE, "package/__init__.py": FACE.replace(old, new)})
 
 
 def test_an_export_that_its_module_does_not_have_is_an_import_error(repository: Writer) -> None:
-    repository({"nothing.py": "", **FILES, "package/heavy.py": "LIMIT = 3\n"})
+    repository({**PACKAGE, "package/heavy.py": "LIMIT = 3\n"})
     with pytest.raises(ImportError, match=r"'Frame' from 'package\.heavy'"):
         exec("from package import Frame", {})
 
 
 def test_threads_that_ask_at_once_get_the_same(repository: Writer) -> None:
-    slow = "import time\ntime.sleep(0.2)\n" + FILES["package/heavy.py"]
-    repository({"nothing.py": "", **FILES, "package/heavy.py": slow})
-    package = import_module("package")
+    slow = "import time\ntime.sleep(0.2)\n" + PACKAGE["package/heavy.py"]
+    package = repository({**PACKAGE, "package/heavy.py": slow})
     with ThreadPoolExecutor(8) as pool:
         assert len({id(frame) for frame in pool.map(lambda _: package.Frame, range(8))}) == 1
 
@@ -138,8 +140,8 @@ def test_faces_and_what_they_export_travel_to_workers(
 def test_the_digest_does_not_depend_on_what_was_asked_for(
     repository: Writer, tmp_path: Path, name: str
 ) -> None:
-    unasked = {**FILES, "user.py": FILES["user.py"].replace("from package import LIMIT, mean\n", "", 1)}
-    function = getattr(repository(unasked), name)
+    unasked = USER.replace("from package import LIMIT, mean\n", "", 1)
+    function = getattr(repository({"user.py": unasked, **PACKAGE}), name)
     assert loaded() == set()
     before = code_digest(function, tmp_path)
     assert [getattr(sys.modules["package"], export) for export in sys.modules["package"].__all__]
@@ -154,8 +156,9 @@ def test_the_digest_does_not_depend_on_what_was_asked_for(
 def test_an_edit_behind_a_face_changes_the_digest(
     repository: Writer, tmp_path: Path, name: str, file: str, old: str, new: str
 ) -> None:
-    before = code_digest(getattr(repository(FILES), name), tmp_path)
-    after = code_digest(getattr(repository({**FILES, file: FILES[file].replace(old, new)}), name), tmp_path)
+    files = {"user.py": USER, **PACKAGE}
+    before = code_digest(getattr(repository(files), name), tmp_path)
+    after = code_digest(getattr(repository({**files, file: files[file].replace(old, new)}), name), tmp_path)
     assert before.digest != after.digest
 
 

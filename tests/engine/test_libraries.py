@@ -14,7 +14,7 @@ NUMBERS = ("catboost", "implicit", "numpy", "polars", "sklearn", "scipy", "torch
 
 def imported(room: str) -> set[str]:
     """First names of all modules that the files of a room import."""
-    trees = [ast.walk(ast.parse(f.read_text(encoding="utf-8"))) for f in (ROOT / room).glob("*.py")]
+    trees = [ast.walk(ast.parse(f.read_text(encoding="utf-8"))) for f in (ROOT / room).rglob("*.py")]
     nodes = [node for tree in trees for node in tree]
     names = {a.name for n in nodes if isinstance(n, ast.Import) for a in n.names}
     return {n.split(".")[0] for n in names | {str(n.module) for n in nodes if isinstance(n, ast.ImportFrom)}}
@@ -38,6 +38,6 @@ def test_what_a_reader_changes_is_a_copy() -> None:
 def test_there_is_one_list_only() -> None:
     rooms = (*ROOMS, "benchmarks")
     own = [
-        f.name for room in rooms for f in (ROOT / room).glob("*.py") if "LIBRARIES =" in f.read_text("utf-8")
+        f.name for room in rooms for f in (ROOT / room).rglob("*.py") if "LIBRARIES =" in f.read_text("utf-8")
     ]
     assert own == []

@@ -15,15 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine import Json, Recipe, Store, StoreError
-from engine._artifact import verify
-from engine._store import _verified
+
+Copier = Callable[[Store], Store]
 
 RECIPE = Recipe("fit", "net @ w7", {"code": "aa", "depth": 6, "upstream": {"rate": "k1"}})
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "store")
 
 
 def build(folder: Path) -> None:
@@ -116,11 +111,11 @@ def test_a_failed_build_leaves_nothing_and_raises_as_itself(store: Store) -> Non
     ids=["altered", "missing", "cut short", "added", "label broken", "label altered"],
 )
 def test_a_damaged_artifact_is_set_aside_and_made_again(
-    store: Store, caplog: pytest.LogCaptureFixture, damage: object
+    store: Store, elsewhere: Copier, caplog: pytest.LogCaptureFixture, damage: object
 ) -> None:
     made = store.make(RECIPE, build)
     damage(made)  # type: ignore[operator]
-    forget(store)
+    store = elsewhere(store)
     with caplog.at_level(logging.WARNING):
         assert store.find(RECIPE) is None
     assert "damaged" in caplog.text
@@ -129,24 +124,17 @@ def test_a_damaged_artifact_is_set_aside_and_made_again(
     assert (store.make(RECIPE, build) / "a.txt").read_text(encoding="utf-8") == "first"
 
 
-def forget(store: Store) -> None:
-    """Make the store look as a process sees it that has not verified anything yet."""
-    _verified.clear()
-
-
-def test_files_are_hashed_once_a_process(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_are_hashed_once_a_process(store: Store, elsewhere: Copier) -> None:
     store.make(RECIPE, build)
-    forget(store)
-    calls: list[str] = []
-
-    def counted(folder: Path, key: str) -> object:
-        calls.append(key)
-        return verify(folder, key)
-
-    monkeypatch.setattr("engine._store.verify", counted)
-    for _ in range(3):
-        assert store.find(RECIPE)
-    assert len(calls) == 1
+    store = elsewhere(store)
+    found = store.find(RECIPE)
+    assert found is not None
+    file = found / "a.txt"
+    status = file.stat()
+    file.write_text("fjrst", encoding="utf-8")
+    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert store.find(RECIPE) == found
+    assert elsewhere(store).find(RECIPE) is None
 
 
 def test_an_artifact_that_is_removed_is_not_found(store: Store) -> None:

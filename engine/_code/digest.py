@@ -1,9 +1,4 @@
-"""Everything of the repository that a Python object's behaviour depends on, as one JSON-able graph.
-
-A node is a function, a class, a constant or a file. It holds its syntax tree and, for every name it reads, the value
-or the node that the name stands for *now*, in the running process. So a wrapped function, a changed default and a
-constant that another constant is computed from are all seen as they are.
-"""
+"""A digest of the code that a Python object is made of."""
 
 from __future__ import annotations
 
@@ -12,31 +7,93 @@ import builtins
 import dataclasses
 import sys
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
 
-from engine._constants import changes_while_running, home_of, statements_about
-from engine._loaded_code import bytecode, globals_read, tree_of
-from engine._members import functions_held, members_of, state_of, wrapped_parts
-from engine._plain_values import Opaque, external_name, plain_value
-from engine._recipe import Json
-from engine._source import (
+from engine._code.source import (
+    REPOSITORY,
     Chain,
     annotated_names,
+    bytecode,
     chains,
+    changes_while_running,
     files_imported,
     files_reached,
+    globals_read,
+    home_of,
     is_inside,
     module_file,
     read_source,
+    statements_about,
+    tree_of,
 )
+from engine._code.values import (
+    Opaque,
+    external_name,
+    functions_held,
+    members_of,
+    plain_value,
+    state_of,
+    wrapped_parts,
+)
+from engine._errors import StoreError
+from engine._store import Json, digest_json
 
 _DYNAMIC = frozenset({"eval", "exec", "globals", "__import__"})
 
 
+@dataclass(frozen=True)
+class CodeDigest:
+    """``digest``: 32 hex digits. ``notes``: what could not be resolved and is covered by whole files instead."""
+
+    digest: str
+    notes: tuple[str, ...] = ()
+
+
+def code_digest(obj: object, root: Path | None = None) -> CodeDigest:
+    """Digest the code that ``obj`` runs: the syntax trees of all it reaches in the repository.
+
+    It changes with the body, defaults, bases, helper functions and classes, global constants (by their values),
+    closures, and the fields of dataclass instances. It does not change with docstrings, comments and positions.
+    What is outside the repository counts by its name only: put the versions of libraries into the recipe.
+
+    Parameters
+    ----------
+    obj
+        A function, a class, an instance of a dataclass, or a container of them.
+    root
+        The repository; None = the one that this file lies in.
+
+    Raises
+    ------
+    StoreError
+        When ``obj`` itself holds a value (an open file, a model) whose content cannot be digested.
+    """
+    base = (root or REPOSITORY).resolve()
+    graph = CodeGraph(base)
+    try:
+        start = graph.describe(obj)
+    except Opaque as opaque:
+        name = getattr(obj, "__qualname__", f"an instance of {type(obj).__qualname__}")
+        raise StoreError(
+            f"{name} holds a value of type {opaque}, whose content cannot be digested.",
+            expected="functions, classes, dataclasses, plain data, arrays, Polars expressions and data types",
+            todo="hold the value by what it is made from, and make it where it is used",
+        ) from opaque
+    return CodeDigest(digest_json([start, graph.nodes]), tuple(graph.notes))
+
+
 class CodeGraph:
-    """Collects nodes from the objects it is asked to describe. ``notes`` says what could not be resolved."""
+    """Everything of the repository that the behaviour of the objects depends on that it is asked to describe.
+
+    A node is a function, a class, a constant or a file. It holds its syntax tree and, for every name it reads, the
+    value or the node that the name stands for *now*, in the running process. So a wrapped function, a changed default
+    and a constant that another constant is computed from are all seen as they are. ``notes`` says what could not be
+    resolved.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -44,7 +101,7 @@ class CodeGraph:
         self.notes: list[str] = []
         self._labels: dict[int, str] = {}
         self._n_of_label: dict[str, int] = {}
-        self._kept: list[object] = []  # an id is only unique among living objects
+        self._alive: list[object] = []  # an id is only unique among living objects
         self._open: set[int] = set()  # instances being described: a cycle leads back to one of them
 
     def describe(self, value: Any) -> Json:
@@ -87,7 +144,7 @@ class CodeGraph:
         n = self._n_of_label[stem] = self._n_of_label.get(stem, 0) + 1
         label = stem if n == 1 else f"{stem} ({n})"
         self._labels[id(obj)] = label
-        self._kept.append(obj)
+        self._alive.append(obj)
         self.nodes[label] = None
         return label
 
@@ -111,7 +168,7 @@ class CodeGraph:
         self.nodes[label] = {
             "code": ast.dump(tree) if tree else bytecode(code),
             "defaults": self._describe_in([function.__defaults__, function.__kwdefaults__], path),
-            "cells": self._cells(function, path),
+            "captured": self._captured(function, path),
             "reads": self._reads(reads, function.__globals__, path, module),
             "imports": self._local_imports(tree, path),
             "wraps": self._describe_in(wrapped, path),
@@ -123,16 +180,15 @@ class CodeGraph:
         ours = functions_held(function) if hasattr(function, "__wrapped__") else []
         return [external_name(function), *map(self.describe, ours)] if ours else external_name(function)
 
-    def _cells(self, function: FunctionType, path: Path) -> Json:
-        cells: dict[str, Json] = {}
+    def _captured(self, function: FunctionType, path: Path) -> Json:
+        captured: dict[str, Json] = {}
         for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
             try:
-                cells[name] = "class" if name == "__class__" else self._describe_in(cell.cell_contents, path)
-            except (
-                ValueError
-            ):  # the cell is still empty: the name is assigned later than the function is made
-                cells[name] = "empty"
-        return cells
+                is_class = name == "__class__"
+                captured[name] = "class" if is_class else self._describe_in(cell.cell_contents, path)
+            except ValueError:  # still empty: the name is assigned later than the function is made
+                captured[name] = "empty"
+        return captured
 
     def _class(self, kind: type) -> Json:
         if id(kind) in self._labels:
@@ -196,20 +252,16 @@ class CodeGraph:
             return ["external", module.__name__, name]
         file = read_source(path)
         if changes_while_running(name, file):
-            self._note(
-                f"{name} of {path.relative_to(self.root)} changes while running: only its definition counts"
-            )
+            place = path.relative_to(self.root)
+            self._note(f"{name} of {place} changes while running: only its definition counts")
         else:
-            try:
+            with suppress(Opaque):  # its statements say more
                 return self.describe(value)
-            except Opaque:  # its statements say more
-                pass
         label = f"{path.relative_to(self.root)}: constant {name}"
         statements = statements_about(name, file)
         if not statements:
-            return self._whole_file(
-                path, f"{name} in it is a {type(value).__name__}, which cannot be digested"
-            )
+            reason = f"{name} in it is a {type(value).__name__}, which cannot be digested"
+            return self._whole_file(path, reason)
         if label not in self.nodes:
             self.nodes[label] = None
             reads = [c for c in chains(statements) if c[0] != name and c[0] in vars(module)]

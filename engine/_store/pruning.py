@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from engine._artifact import LABEL, Damage, Label, read_label
-from engine._recipe import N_HEX
+from engine._store.artifact import LABEL, Damage, Label, read_label
+from engine._store.recipe import N_HEX
 
 DAMAGED = "damaged"
 
@@ -55,61 +55,26 @@ def stored_artifacts(root: Path) -> list[StoredArtifact]:
         unused = (now - (folder / LABEL).stat().st_mtime) / _DAY
         name = (label.kind, label.name, folder.name)
         found.append(StoredArtifact(*name, folder, label.n_bytes, unused, folder.name in needed))
-    for folder in sorted(_folders(root / DAMAGED)):
+    for folder in [path for path in (root / DAMAGED).glob("*") if path.is_dir()]:
         n_bytes = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
         unused = (now - folder.stat().st_mtime) / _DAY
         found.append(StoredArtifact(DAMAGED, folder.name, folder.name, folder, n_bytes, unused, False))
     return sorted(found, key=lambda a: (a.kind, a.name, a.key))
 
 
-def size_by_kind(artifacts: Collection[StoredArtifact]) -> tuple[KindSize, ...]:
-    """Sum the artifacts up by kind."""
-    kinds = sorted({a.kind for a in artifacts})
-    members = {kind: [a.n_bytes for a in artifacts if a.kind == kind] for kind in kinds}
-    return tuple(KindSize(kind, len(sizes), sum(sizes)) for kind, sizes in members.items())
-
-
-def choose(
-    artifacts: Collection[StoredArtifact],
-    *,
-    kinds: Collection[str],
-    unused_days: float | None,
-    is_unneeded_only: bool,
-) -> tuple[StoredArtifact, ...]:
-    """The artifacts that every given criterion holds for."""
-    return tuple(
-        a
-        for a in artifacts
-        if (not kinds or a.kind in kinds)
-        and (unused_days is None or a.unused_days >= unused_days)
-        and not (is_unneeded_only and a.is_needed)
-    )
-
-
-def remove(artifact: StoredArtifact, aside: Path) -> None:
-    """Take an artifact out of the store in one step, then delete its files."""
-    artifact.folder.rename(aside)
-    shutil.rmtree(aside)
-
-
 def _labels(root: Path) -> Iterator[tuple[Path, Label]]:
-    for kind in sorted(_folders(root / "artifacts")):
-        for folder in sorted(_folders(kind)):
-            try:
-                yield folder, read_label(folder)
-            except (Damage, FileNotFoundError):  # set aside by the next process that asks for it
-                continue
-
-
-def _folders(parent: Path) -> list[Path]:
-    return [path for path in parent.iterdir() if path.is_dir()] if parent.is_dir() else []
+    for file in (root / "artifacts").glob(f"*/*/{LABEL}"):
+        with suppress(Damage, FileNotFoundError):  # set aside by the next process that asks for it
+            yield file.parent, read_label(file.parent)
 
 
 def _needed(root: Path, labels: Mapping[Path, Label]) -> set[str]:
     """Keys that pointers and the newest artifact of each name lead to, through the keys in their parts."""
     upstream: dict[str, Any] = {folder.name: label.parts for folder, label in labels.items()}
-    roots = [*(root / "pointers").glob("*.json"), *(root / "names").rglob("*.json")]
-    waiting = [key for file in roots if (key := _key_in(file)) is not None]
+    waiting: list[str] = []
+    for file in [*(root / "pointers").glob("*.json"), *(root / "names").rglob("*.json")]:
+        with suppress(ValueError, KeyError, TypeError, OSError):  # an unreadable pointer leads nowhere
+            waiting.append(str(json.loads(file.read_text(encoding="utf-8"))["key"]))
     needed: set[str] = set()
     while waiting:
         key = waiting.pop()
@@ -117,10 +82,3 @@ def _needed(root: Path, labels: Mapping[Path, Label]) -> set[str]:
             needed.add(key)
             waiting += _KEY.findall(json.dumps(upstream[key]))
     return needed
-
-
-def _key_in(file: Path) -> str | None:
-    try:
-        return str(json.loads(file.read_text(encoding="utf-8"))["key"])
-    except (ValueError, KeyError, TypeError, OSError):  # an unreadable pointer leads nowhere
-        return None

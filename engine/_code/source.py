@@ -1,8 +1,9 @@
-"""Source files of the repository as syntax trees without docstrings, comments and positions."""
+"""Source files of the repository as syntax trees, and what loaded code and global names are in them."""
 
 from __future__ import annotations
 
 import ast
+import dis
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,10 +11,17 @@ from functools import lru_cache
 from pathlib import Path
 from types import CodeType, ModuleType
 
-REPOSITORY = Path(__file__).resolve().parents[1]
+from engine._store import Json
 
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+Definition = ast.FunctionDef | ast.AsyncFunctionDef
 Chain = tuple[str, ...]
 Place = tuple[str, int]  # qualified name and first line, decorators included
+
+_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
+_LIST_FILLERS = ("append", "clear", "extend", "insert", "pop", "remove", "reverse", "sort")
+_FILLERS = frozenset((*_LIST_FILLERS, "add", "discard", "popitem", "set", "setdefault", "update"))
 
 
 @dataclass(frozen=True)
@@ -62,7 +70,7 @@ def _codes(code: CodeType) -> Iterator[CodeType]:
 def _index(node: ast.AST, prefix: str, file: SourceFile) -> None:
     for child in ast.iter_child_nodes(node):
         inner = prefix
-        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
+        if isinstance(child, Definition):
             first = min([child.lineno, *(d.lineno for d in child.decorator_list)])
             file.functions.setdefault((prefix + child.name, first), []).append(child)
             inner = f"{prefix}{child.name}.<locals>."
@@ -76,17 +84,7 @@ def _index(node: ast.AST, prefix: str, file: SourceFile) -> None:
 
 
 def _drop_docstring(node: ast.AST) -> None:
-    if (
-        not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
-        or not node.body
-    ):
-        return
-    first = node.body[0]
-    if (
-        isinstance(first, ast.Expr)
-        and isinstance(first.value, ast.Constant)
-        and isinstance(first.value.value, str)
-    ):
+    if isinstance(node, ast.Module | ast.ClassDef | Definition) and ast.get_docstring(node) is not None:
         node.body[:1] = [] if len(node.body) > 1 else [ast.Pass()]
 
 
@@ -114,13 +112,12 @@ def annotated_names(tree: ast.AST) -> set[str]:
     >>> sorted(annotated_names(ast.parse("def f(x: Frame, n: int = 0) -> dict[str, Scores]: ...")))
     ['Frame', 'Scores', 'dict', 'int', 'str']
     """
-    annotations = [n.annotation for n in ast.walk(tree) if isinstance(n, ast.arg) and n.annotation]
-    annotations += [
-        n.returns
-        for n in ast.walk(tree)
-        if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef) and n.returns
+    annotations = [
+        node.annotation if isinstance(node, ast.arg) else node.returns
+        for node in ast.walk(tree)
+        if isinstance(node, ast.arg | Definition)
     ]
-    return {n.id for a in annotations for n in ast.walk(a) if isinstance(n, ast.Name)}
+    return {n.id for a in annotations if a for n in ast.walk(a) if isinstance(n, ast.Name)}
 
 
 def _chain(node: ast.AST) -> Chain:
@@ -148,14 +145,9 @@ def module_file(module: ModuleType | str | None, root: Path) -> Path | None:
             stem = root.joinpath(*module.split("."))
             return next((p for p in (stem.with_suffix(".py"), stem / "__init__.py") if p.is_file()), None)
         module = loaded
-    name = getattr(module, "__file__", None)
-    if name is None:
-        return None
-    path = Path(name).resolve()
-    is_ours = (
-        path.suffix == ".py" and is_inside(path, root) and path.is_file()
-    )  # torch has modules of made-up files
-    return path if is_ours else None
+    path = Path(getattr(module, "__file__", None) or "").resolve()
+    is_there = path.suffix == ".py" and path.is_file()  # torch has modules of made-up files
+    return path if is_there and is_inside(path, root) else None
 
 
 def imported_names(tree: ast.AST, module: str, is_package: bool) -> Iterator[tuple[str, str, str]]:
@@ -197,3 +189,85 @@ def files_reached(path: Path, root: Path) -> list[Path]:
             reached.add(current)
             waiting += files_imported(read_source(current).tree, current, root)
     return sorted(reached)
+
+
+def tree_of(code: CodeType, file: SourceFile) -> ast.AST | None:
+    """The syntax tree of loaded code.
+
+    None if it is not clear (two lambdas on one line), or if the file was edited since it was loaded: then what it
+    says now is not what runs.
+    """
+    place = (code.co_qualname, code.co_firstlineno)
+    trees, codes = file.functions.get(place, []), file.codes.get(place, [])
+    is_clear = len(trees) == len(codes) == 1 and bytecode(codes[0]) == bytecode(code)
+    return trees[0] if is_clear else None
+
+
+def bytecode(code: CodeType) -> Json:
+    """What a code object does, without names of files and numbers of lines."""
+    return [
+        code.co_code.hex(),
+        [*code.co_names],
+        [*code.co_varnames],
+        [*code.co_freevars],
+        [_constant(c) for c in code.co_consts],
+    ]
+
+
+def _constant(value: object) -> Json:
+    if isinstance(value, CodeType):
+        return bytecode(value)
+    if isinstance(value, frozenset):  # its order differs between processes
+        return ["frozenset", *sorted(repr(v) for v in value)]
+    return repr(value)
+
+
+def globals_read(code: CodeType) -> set[str]:
+    """Global names that code, and the functions defined in it, read."""
+    names = {i.argval for i in dis.get_instructions(code) if i.opname in ("LOAD_GLOBAL", "LOAD_NAME")}
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            names |= globals_read(constant)
+    return names
+
+
+def home_of(name: str, module: ModuleType, root: Path) -> tuple[str, ModuleType]:
+    """Follow ``from other import name`` to the module of the repository that defines the name."""
+    seen: set[tuple[str, str]] = set()
+    while (name, module.__name__) not in seen:
+        seen.add((name, module.__name__))
+        file = module_file(module, root)
+        if file is None:
+            break
+        imports = imported_names(read_source(file).tree, module.__name__, hasattr(module, "__path__"))
+        for bound, origin, original in imports:
+            if bound == name and original and origin in sys.modules and module_file(origin, root):
+                name, module = original, sys.modules[origin]
+                break
+    return name, module
+
+
+def statements_about(name: str, file: SourceFile) -> list[ast.stmt]:
+    """All top-level statements that mention a name, without definitions and imports."""
+    statements = [s for s in file.tree.body if not isinstance(s, _DEFINITIONS)]
+    return [s for s in statements if any(_is_name(node, name) for node in ast.walk(s))]
+
+
+def changes_while_running(name: str, file: SourceFile) -> bool:
+    """Whether a function of the module assigns or fills the global name: a cache, a register, a counter."""
+    functions = [n for nodes in file.functions.values() for n in nodes]
+    return any(_changes(node, name) for function in functions for node in ast.walk(function))
+
+
+def _changes(node: ast.AST, name: str) -> bool:
+    if isinstance(node, ast.Global):
+        return name in node.names
+    if isinstance(node, ast.Subscript) and not isinstance(node.ctx, ast.Load):
+        return _is_name(node.value, name)
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+        return node.func.attr in _FILLERS and _is_name(node.func.value, name)
+    return False
+
+
+def _is_name(node: ast.AST, name: str) -> bool:
+    return isinstance(node, ast.Name) and node.id == name

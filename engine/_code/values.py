@@ -1,16 +1,21 @@
-"""Values that can be digested by what they are."""
+"""Values that can be digested by what they are, and the parts that objects are made of."""
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
+import enum
+import inspect
 import re
 from collections.abc import Callable, Mapping, Set
-from pathlib import PurePath
+from functools import cached_property, partial
+from pathlib import Path, PurePath
+from types import FunctionType, MethodType
 from typing import Any
 
 from blake3 import blake3
 
-from engine._recipe import Json, canonical_json
+from engine._store import Json, canonical_json
 
 _BY_REPR = (float, complex, range, slice, datetime.date, datetime.time, datetime.timedelta, datetime.tzinfo)
 
@@ -73,3 +78,54 @@ def _serialized(expression: Any) -> bytes:
 def external_name(value: Any) -> Json:
     """Name a function or class from outside the repository: its library's version is the caller's business."""
     return ["external", str(getattr(value, "__module__", "")), str(value.__qualname__)]
+
+
+def wrapped_parts(value: Any) -> tuple[Any, ...]:
+    """What a bound method, partial, property, cached function or enum member is made of; else nothing."""
+    if isinstance(value, MethodType):
+        return value.__func__, value.__self__
+    if isinstance(value, partial):
+        return value.func, value.args, value.keywords
+    if isinstance(value, staticmethod | classmethod):
+        return (value.__func__,)
+    if isinstance(value, property):
+        return value.fget, value.fset, value.fdel
+    if isinstance(value, cached_property):
+        return (value.func,)
+    if isinstance(value, enum.Enum):
+        return type(value), value.name
+    wrapped = getattr(value, "__wrapped__", None)
+    return (wrapped,) if isinstance(wrapped, FunctionType) else ()
+
+
+def functions_held(function: FunctionType) -> list[FunctionType]:
+    """Functions that a wrapper holds, one by one or in a mapping (as ``functools.singledispatch`` does)."""
+    held = [*(cell.cell_contents for cell in function.__closure__ or ()), *vars(function).values()]
+    values = [v for one in held for v in (one.values() if isinstance(one, Mapping) else [one])]
+    return [value for value in values if isinstance(value, FunctionType)]
+
+
+def state_of(value: Any) -> dict[str, Any]:
+    """The fields of a dataclass instance, the attributes of any other. Raises Opaque where there are none to see."""
+    if dataclasses.is_dataclass(value):
+        names = [field.name for field in dataclasses.fields(value) if hasattr(value, field.name)]
+        return {name: getattr(value, name) for name in names}
+    if hasattr(value, "__dict__"):
+        return dict(vars(value))
+    raise Opaque(type(value).__qualname__)
+
+
+def members_of(kind: type) -> dict[str, Any]:
+    """Members of a class that somebody wrote, and the factories of a dataclass's defaults."""
+    members = {name: value for name, value in vars(kind).items() if _is_written(name, value)}
+    if dataclasses.is_dataclass(kind):
+        members |= {f"{field.name} made by": field.default_factory for field in dataclasses.fields(kind)}
+    return members
+
+
+def _is_written(name: str, member: object) -> bool:
+    """Whether a member stands in the source: dataclasses, slots and metaclasses add others."""
+    if isinstance(member, FunctionType):
+        return Path(member.__code__.co_filename).is_file()
+    is_added = inspect.ismemberdescriptor(member) or inspect.isgetsetdescriptor(member)
+    return not is_added and not name.startswith("__")

@@ -12,7 +12,8 @@ from typing import Any
 
 from blake3 import blake3
 
-from engine._recipe import N_HEX, Recipe, as_plain, digest_json
+from engine._store.disk import sync, sync_folder
+from engine._store.recipe import N_HEX, Recipe, as_plain, digest_json
 
 LABEL = "artifact.json"
 
@@ -54,18 +55,9 @@ def seal(folder: Path, recipe: Recipe, *, seconds: float, created: float) -> Non
     text = json.dumps({"checksum": digest_json(body), "label": body}, indent=1)
     (folder / LABEL).write_text(text, encoding="utf-8")
     for path in [folder / name for name in paths] + [folder / LABEL]:
-        flush(path)
-    for path in {(folder / name).parent for name in paths} | {folder}:
-        flush(path)
-
-
-def flush(path: Path) -> None:
-    """Make sure that a file, or the entries of a folder, are on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        sync(path)
+    for parent in {(folder / name).parent for name in paths} | {folder}:
+        sync_folder(parent)
 
 
 def read_label(folder: Path) -> Label:

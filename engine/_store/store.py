@@ -9,23 +9,22 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shutil
 import time
 import uuid
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
-from engine._artifact import LABEL, Damage, seal, stamps, verify
-from engine._atomic import write_atomically
-from engine._disk import disk_errors
 from engine._errors import StoreError
-from engine._past import explain_change, past_file, past_text, read_past
-from engine._pruning import KindSize, StoredArtifact, choose, remove, size_by_kind, stored_artifacts
-from engine._recipe import Recipe, digest_json
-from engine._workplace import own_folder, temporary_folder
+from engine._store.artifact import LABEL, Damage, seal, stamps, verify
+from engine._store.disk import disk_errors, own_folder, temporary_folder, write_atomically
+from engine._store.pruning import KindSize, StoredArtifact, stored_artifacts
+from engine._store.recipe import Recipe, as_plain, digest_json, explain_change
 
 _PATIENCE = 20.0  # seconds until a wait for another process is worth a word
 
@@ -59,8 +58,7 @@ class Store:
         if found is not None:
             return found
         with self.lock(recipe.key):
-            found = self._find(recipe.kind, recipe.key, is_locked=True)
-            return found if found is not None else self.put(recipe, build)
+            return self._find(recipe.kind, recipe.key, is_locked=True) or self.put(recipe, build)
 
     def put(self, recipe: Recipe, build: Callable[[Path], None], *, seconds: float = 0.0) -> Path:
         """Write an artifact without taking its lock, whole or not at all; one that already exists wins.
@@ -80,7 +78,8 @@ class Store:
                 if not (target / LABEL).exists():
                     raise
             # Power may fail before the rename is on the disk: then the artifact is absent, but never half there.
-            self._replace(past_file(self.root, recipe.kind, recipe.name), past_text(recipe, cost))
+            past = {"name": recipe.name, "key": recipe.key, "seconds": cost, "parts": as_plain(recipe.parts)}
+            self._replace(self._past_file(recipe), json.dumps(past))
         _verified[target] = stamps(target)
         return target
 
@@ -105,17 +104,17 @@ class Store:
         """Why the artifact would be made now, or ``"in the store"``."""
         if (self._folder(recipe.kind, recipe.key) / LABEL).exists():
             return "in the store"
-        past = read_past(self.root, recipe.kind, recipe.name)
+        past = self._past(recipe)
         if past is None:
             return "never made before"
-        if past.key == recipe.key:
+        if past["key"] == recipe.key:
             return "made before, but no longer in the store"
-        return explain_change(past.parts, recipe.parts)
+        return explain_change(past["parts"], recipe.parts)
 
     def seconds(self, recipe: Recipe) -> float | None:
         """What the artifact cost when it, or the last one of its kind and name, was made; None if never."""
-        past = read_past(self.root, recipe.kind, recipe.name)
-        return past.seconds if past else None
+        past = self._past(recipe)
+        return past["seconds"] if past else None
 
     def point(self, name: str, recipe: Recipe) -> None:
         """Let the pointer ``name`` lead to the recipe's artifact from now on, atomically."""
@@ -136,7 +135,10 @@ class Store:
 
     def size(self) -> tuple[KindSize, ...]:
         """Number and bytes of the artifacts by kind; what was set aside as damaged is a kind of its own."""
-        return size_by_kind(stored_artifacts(self.root))
+        sizes: dict[str, list[int]] = {}
+        for artifact in stored_artifacts(self.root):
+            sizes.setdefault(artifact.kind, []).append(artifact.n_bytes)
+        return tuple(KindSize(kind, len(sizes[kind]), sum(sizes[kind])) for kind in sorted(sizes))
 
     def prune(
         self,
@@ -170,18 +172,18 @@ class Store:
                 expected="a kind, a number of unused days, or only what is not needed",
                 todo=f"to remove everything, delete the folder {self.root}",
             )
-        chosen = choose(
-            stored_artifacts(self.root),
-            kinds=kinds,
-            unused_days=unused_days,
-            is_unneeded_only=is_unneeded_only,
+        chosen = tuple(
+            artifact
+            for artifact in stored_artifacts(self.root)
+            if (not kinds or artifact.kind in kinds)
+            and (unused_days is None or artifact.unused_days >= unused_days)
+            and not (is_unneeded_only and artifact.is_needed)
         )
-        if is_dry_run:
-            return chosen
         with disk_errors(self.root):
-            for artifact in chosen:
+            for artifact in () if is_dry_run else chosen:
                 with self.lock(artifact.key), temporary_folder(self.root) as aside:
-                    remove(artifact, aside / "removed")
+                    artifact.folder.rename(aside / "removed")  # gone in one step
+                    shutil.rmtree(aside / "removed")
                     # Still held: whoever waits for this file finds it gone and takes the next one.
                     self._lock_file(artifact.key).unlink(missing_ok=True)
         return chosen
@@ -216,6 +218,20 @@ class Store:
             damage,
             aside,
         )
+
+    def _past(self, recipe: Recipe) -> dict[str, Any] | None:
+        """Key, parts and seconds of what was made last under the recipe's name; None if nothing was.
+
+        They only explain and estimate; an unreadable file costs an explanation, never a result.
+        """
+        try:
+            facts = json.loads(self._past_file(recipe).read_text(encoding="utf-8"))
+            return {"key": facts["key"], "parts": facts["parts"], "seconds": float(facts["seconds"])}
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def _past_file(self, recipe: Recipe) -> Path:
+        return self.root / "names" / recipe.kind / f"{digest_json(recipe.name)}.json"
 
     def _folder(self, kind: str, key: str) -> Path:
         return Path(self.root, "artifacts", kind, key)
