@@ -58,7 +58,7 @@ def write(dataset: Dataset, windows: list[Window], folder: Path) -> None:
     for name in ("joined", "log", "pairs"):
         (folder / name).mkdir(parents=True)
     dataset.items.select(ITEM_COLUMNS).sink_parquet(folder / "items.parquet", engine="streaming")
-    for number, part in enumerate(dataset.slices):
+    for number, part in enumerate(dataset.partitions):
         file = f"part-{number:05}.parquet"
         joined = dataset.with_attributes(part.rows).select(*LOG_COLUMNS, *ITEM_COLUMNS[1:])
         joined.sink_parquet(folder / "joined" / file, engine="streaming")

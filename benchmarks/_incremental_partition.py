@@ -12,7 +12,7 @@ import polars as pl
 from benchmarks._aggregates_job import settings_for
 from benchmarks._aggregates_ours import declared
 from benchmarks._incremental_rounds import LOOKBACKS, Lookbacks, Rounds
-from competitions import Dataset, SlicedLog, open_dataset
+from competitions import Dataset, PartitionedLog, open_dataset
 from engine import Settings, Store
 from features import bind_catalogue, compute_features
 from validation import Window, plan_folds
@@ -85,8 +85,8 @@ def _seconds(
 def _only(dataset: Dataset, clock: int, *, is_new: bool) -> Dataset:
     """Leave only the partitions of a log whose rows come at or after a clock, or only those that come before it."""
     slices = tuple(
-        s for s in dataset.slices if s.first_clock is not None and (s.first_clock >= clock) == is_new
+        s for s in dataset.partitions if s.first_clock is not None and (s.first_clock >= clock) == is_new
     )
     log = pl.concat([piece.rows for piece in slices])
     own = f"{dataset.fingerprint}, {'new' if is_new else 'earlier'} rows"
-    return replace(dataset, log=log, sliced=SlicedLog(log, slices), fingerprint=own)
+    return replace(dataset, log=log, partitioned=PartitionedLog(log, slices), fingerprint=own)

@@ -17,7 +17,7 @@ from competitions._competition import (
     every_file,
     every_row,
 )
-from competitions._dataset import Dataset, LogSlice, SlicedLog, currently_opened, opened
+from competitions._dataset import Dataset, Partition, PartitionedLog, currently_opened, opened
 from competitions._discover import competitions, get_competition
 from competitions._generate import random_tables
 from competitions._intake import take_in
@@ -35,12 +35,12 @@ __all__ = [
     "Dataset",
     "LogFile",
     "LogShare",
-    "LogSlice",
     "Metric",
+    "Partition",
+    "PartitionedLog",
     "RawTables",
     "Role",
     "Simulated",
-    "SlicedLog",
     "SubmissionFormat",
     "competitions",
     "currently_opened",

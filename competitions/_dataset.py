@@ -14,8 +14,8 @@ from competitions._competition import Competition
 
 
 @dataclass(frozen=True)
-class LogSlice:
-    """A contiguous piece of the log: all its rows come before those of the next slice, by (clock, row).
+class Partition:
+    """A contiguous stretch of the log: all its rows come before those of the next partition, by (clock, row).
 
     ``first_clock`` and ``last_clock`` are those of its first and last row, both included; None = not known without
     reading. ``digest`` is of the rows' content; empty for tables that are only in memory, which nothing is stored of.
@@ -29,11 +29,11 @@ class LogSlice:
 
 
 @dataclass(frozen=True)
-class SlicedLog:
-    """The slices of a log and the LazyFrame that is their concatenation."""
+class PartitionedLog:
+    """The partitions of a log and the LazyFrame that is their concatenation."""
 
     log: pl.LazyFrame
-    slices: tuple[LogSlice, ...]
+    partitions: tuple[Partition, ...]
 
 
 @dataclass(frozen=True)
@@ -56,9 +56,9 @@ class Dataset:
         Hash of the input files' contents and of the code that reads them; of the share too, for a sample of the users.
     sample_pairs
         Share of the users of each window whose pairs are scored; 1 = all. The history is whole all the same.
-    sliced
+    partitioned
         The partitions that ``log`` is the concatenation of, if it lies in partitions. What replaces ``log`` need not
-        touch it: slices of another log are not used.
+        touch it: partitions of another log are not used.
     """
 
     competition: Competition
@@ -70,14 +70,14 @@ class Dataset:
     test_until: int
     fingerprint: str
     sample_pairs: float = 1.0
-    sliced: SlicedLog | None = None
+    partitioned: PartitionedLog | None = None
 
     @property
-    def slices(self) -> tuple[LogSlice, ...]:
-        """The log in contiguous pieces, earliest first; one piece if it is not partitioned."""
-        if self.sliced is not None and self.sliced.log is self.log:
-            return self.sliced.slices
-        return (LogSlice(self.log),)
+    def partitions(self) -> tuple[Partition, ...]:
+        """The partitions of the log, earliest first; a log in memory is one."""
+        if self.partitioned is not None and self.partitioned.log is self.log:
+            return self.partitioned.partitions
+        return (Partition(self.log),)
 
     @property
     def horizon(self) -> int:

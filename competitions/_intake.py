@@ -112,7 +112,7 @@ def dataset_in(folder: Path, competition: Competition, parts: tuple[Part, ...]) 
         test_start=meta["test_start"],
         test_until=meta["test_until"],
         fingerprint=meta["fingerprint"],
-        sliced=sliced,
+        partitioned=sliced,
     )
 
 

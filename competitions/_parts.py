@@ -12,7 +12,7 @@ import polars as pl
 from blake3 import blake3
 
 from competitions._competition import Competition
-from competitions._dataset import LogSlice, SlicedLog
+from competitions._dataset import Partition, PartitionedLog
 from engine import DataError
 
 # zstd takes two thirds of the disk, and a third longer to write and to read; the log is read again and again.
@@ -81,7 +81,7 @@ def parts_in(folder: Path) -> tuple[Part, ...]:
     return tuple(read_part(path.with_suffix("")) for path in sorted(folder.glob("part-*.parquet")))
 
 
-def sliced_log(parts: Sequence[Part]) -> SlicedLog:
+def sliced_log(parts: Sequence[Part]) -> PartitionedLog:
     """Return the log that lies in the partitions; empty ones, as a sample of the users may leave, are left out.
 
     Raises DataError if there are no rows in them at all.
@@ -92,9 +92,9 @@ def sliced_log(parts: Sequence[Part]) -> SlicedLog:
             "The log has no rows.", expected="at least one", todo="take a larger sample of the users"
         )
     slices = tuple(
-        LogSlice(pl.scan_parquet(p.path), p.first_clock, p.last_clock, p.n_rows, p.digest) for p in held
+        Partition(pl.scan_parquet(p.path), p.first_clock, p.last_clock, p.n_rows, p.digest) for p in held
     )
-    return SlicedLog(pl.scan_parquet([p.path for p in held]), slices)
+    return PartitionedLog(pl.scan_parquet([p.path for p in held]), slices)
 
 
 def remarked_rows(parts: Sequence[Part]) -> dict[str, int]:

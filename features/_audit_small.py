@@ -66,7 +66,7 @@ def sampled_pairs(dataset: Dataset, window: Window, n: int | None = N_PAIRS) -> 
 
 def _n_rows(dataset: Dataset) -> int:
     n_rows = 0
-    for piece in dataset.slices:
+    for piece in dataset.partitions:
         known = piece.n_rows
         n_rows += piece.rows.select(pl.len()).collect(engine="streaming").item() if known is None else known
     return n_rows
@@ -86,7 +86,7 @@ def _cut(dataset: Dataset, share: float) -> Dataset:
         users=_shown(dataset.users, c.user, log, test),
         items=_shown(dataset.items, c.item, log, test),
         test_pairs=test.lazy(),
-        sliced=None,
+        partitioned=None,
     )
 
 

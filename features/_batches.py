@@ -86,7 +86,7 @@ class Work:
     @property
     def n_readings(self) -> int:
         """Number of slices that are read, counting each as often as it is read."""
-        return len(batches(self)) * len(self.dataset.slices)
+        return len(batches(self)) * len(self.dataset.partitions)
 
     def gib(self, key: Key, n_keys: int) -> float:
         """Estimate the memory of the states of all passes by a key."""

@@ -100,7 +100,9 @@ def body_values(
 def history_of(dataset: Dataset, window: Window) -> pl.LazyFrame:
     """Rows before the cutoff joined with attributes, in the order of (clock, row); nothing is read yet."""
     log = window.history(dataset.log)
-    if not all(piece.digest for piece in dataset.slices):  # partitions lie in order, tables in memory may not
+    if not all(
+        piece.digest for piece in dataset.partitions
+    ):  # partitions lie in order, tables in memory may not
         log = log.sort("clock", "row")
     literals = {"cutoff": pl.lit(window.cutoff, pl.Int64), "horizon": pl.lit(window.horizon, pl.Int64)}
     names = dataset.history_schema.names()

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import polars as pl
 
-from competitions import Dataset, LogSlice
+from competitions import Dataset, Partition
 from engine import Json, Store
 from features._exact import SAFE
 from features._grid import Grid
@@ -56,13 +56,13 @@ class Kept:
         """Where parts are found."""
         return self.writer.store
 
-    def is_for(self, piece: LogSlice, group: Group) -> bool:
+    def is_for(self, piece: Partition, group: Group) -> bool:
         """Tell whether parts of the group in this partition may be kept, if they are few."""
         large = bool(piece.digest) and (piece.n_rows or 0) >= ROWS
         return large and bool(group.merged) and not group.tails and not group.direct
 
     def names(
-        self, piece: LogSlice, partials: Partials, first_cell: int, *, is_narrowed: bool = False
+        self, piece: Partition, partials: Partials, first_cell: int, *, is_narrowed: bool = False
     ) -> PartNames:
         """Name the parts of a group in a partition, from a cell on: of all keys, or of those of the pairs."""
         return PartNames(piece, partials, self.grid, first_cell, self.attributes, is_narrowed)

@@ -65,7 +65,7 @@ def tell_if_too_large(gib: float, settings: Settings) -> None:
 def rows_before(dataset: Dataset, cutoff: int) -> int:
     """Count the rows of the log before a clock; partitions tell theirs without being read."""
     n_rows = 0
-    for piece in dataset.slices:
+    for piece in dataset.partitions:
         if piece.n_rows is not None and piece.last_clock is not None and piece.last_clock < cutoff:
             n_rows += piece.n_rows
         elif piece.first_clock is None or piece.first_clock < cutoff:

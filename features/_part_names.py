@@ -9,7 +9,7 @@ from functools import cached_property
 
 import polars as pl
 
-from competitions import LogSlice
+from competitions import Partition
 from engine import Json, Recipe, digest_json
 from features._grid import Grid
 from features._partials import Known, Partials
@@ -27,7 +27,7 @@ class PartNames:
     ``before`` of the methods: what was known of the log before the partition.
     """
 
-    piece: LogSlice
+    piece: Partition
     partials: Partials
     grid: Grid
     first_cell: int

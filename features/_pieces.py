@@ -7,7 +7,7 @@ from threading import Lock
 
 import polars as pl
 
-from competitions import LogSlice
+from competitions import Partition
 from features._rows import SliceReader
 
 TOGETHER = 5_000_000  # rows of slices that groups take in without waiting for each other
@@ -19,7 +19,7 @@ class Piece:
     Groups ask in several threads.
     """
 
-    def __init__(self, piece: LogSlice, reader: SliceReader) -> None:
+    def __init__(self, piece: Partition, reader: SliceReader) -> None:
         self.slice, self._reader = piece, reader
         self._lock = Lock()
         self._rows: pl.DataFrame | None = None
@@ -38,9 +38,9 @@ class Piece:
         return self.rows.height if self.slice.n_rows is None else self.slice.n_rows
 
 
-def together(slices: Iterable[LogSlice]) -> Iterator[list[LogSlice]]:
+def together(slices: Iterable[Partition]) -> Iterator[list[Partition]]:
     """Put slices together that come one after the other and have no more rows than TOGETHER."""
-    together: list[LogSlice] = []
+    together: list[Partition] = []
     for piece in slices:
         if together and sum(s.n_rows or TOGETHER for s in [*together, piece]) > TOGETHER:
             yield together

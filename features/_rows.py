@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 import polars as pl
 
-from competitions import Dataset, LogSlice
+from competitions import Dataset, Partition
 from features._grid import Grid
 from features._lookup import Lookup, make_lookup
 
@@ -33,7 +33,7 @@ class SliceReader:
     columns: frozenset[str]
     until: int
 
-    def rows(self, piece: LogSlice) -> pl.DataFrame:
+    def rows(self, piece: Partition) -> pl.DataFrame:
         """Collect the columns of a slice's rows before the clock, in the order of (clock, row)."""
         own = {*self.columns, *(one.key for one in self._attributes if one.names)}
         known = [name for name in piece.rows.collect_schema().names() if name in own]
@@ -50,7 +50,7 @@ class SliceReader:
         return tuple(Attributes.of(table, key, self.columns) for table, key in tables)
 
 
-def _collected(dataset: Dataset, piece: LogSlice, names: Sequence[str], until: int) -> pl.DataFrame:
+def _collected(dataset: Dataset, piece: Partition, names: Sequence[str], until: int) -> pl.DataFrame:
     """Collect some columns of a slice's rows before a clock.
 
     A clock that counts the rows of a partition one by one is counted and not read: it is the widest column.
@@ -64,7 +64,7 @@ def _collected(dataset: Dataset, piece: LogSlice, names: Sequence[str], until: i
     return pl.DataFrame([clock, *others.get_columns()]).select(names)
 
 
-def _before(piece: LogSlice, until: int) -> pl.LazyFrame:
+def _before(piece: Partition, until: int) -> pl.LazyFrame:
     rows = piece.rows
     if piece.last_clock is None or piece.last_clock >= until:
         rows = rows.filter(pl.col("clock") < until)

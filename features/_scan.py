@@ -62,7 +62,7 @@ class Scan:
         columns = frozenset(name for group in groups.values() for name in group.reads)
         reader = SliceReader(self.dataset, columns, self.grid.bounds[-1])
         by_width = sorted(running, key=lambda name: -len(name[1]))  # the most work for one thread first
-        for slices in together(self.dataset.slices):
+        for slices in together(self.dataset.partitions):
             pieces = [
                 Piece(s, reader) for s in slices if s.first_clock is None or s.first_clock < reader.until
             ]
@@ -158,5 +158,5 @@ def grid_of(dataset: Dataset, windows: Iterable[Window], groups: Mapping[GroupNa
     wanted = [(group, *w) for group in groups.values() for w in group.wanted]
     lookbacks = [lookback for group, lookback, state in wanted if group.merges(lookback, state)]
     decays = any(state.half_life is not None for _, _, state in wanted)
-    base = base_bounds(dataset, dataset.slices[0].first_clock or 0) if decays else []
+    base = base_bounds(dataset, dataset.partitions[0].first_clock or 0) if decays else []
     return make_grid(windows, lookbacks, base)

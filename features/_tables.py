@@ -99,8 +99,8 @@ def _reader(
     columns = frozenset(name for group in groups.values() for name in group.reads)
     read = SliceReader(dataset, columns, grid.bounds[-1]).rows
     if not all(fits(dataset, group) for group in groups.values()):
-        return lambda: map(read, dataset.slices)
-    known = list(pool.map(read, dataset.slices))
+        return lambda: map(read, dataset.partitions)
+    known = list(pool.map(read, dataset.partitions))
     return lambda: known
 
 

@@ -68,7 +68,7 @@ def sorted_groups(
 
 def fits(dataset: Dataset, group: Group) -> bool:
     """Tell whether all rows of the log, sorted, fit into SORTED_BYTES."""
-    n_rows = sum(piece.n_rows or 0 for piece in dataset.slices)
+    n_rows = sum(piece.n_rows or 0 for piece in dataset.partitions)
     return n_rows * (16 + 4 * len(group.merged)) < SORTED_BYTES
 
 
@@ -123,7 +123,7 @@ def n_parts_of(dataset: Dataset, group: Group, grid: Grid, rows: pl.DataFrame) -
     """Cut wide keys so that the dense states of a part stay within PART_BYTES."""
     if not group.key:
         return 1
-    n_rows = sum(piece.n_rows or rows.height for piece in dataset.slices)
+    n_rows = sum(piece.n_rows or rows.height for piece in dataset.partitions)
     n_keys = min(most_values(rows, group.key), n_rows // 2)
     n_states = sum(len(state.parts(full_schema(dataset))) for state in group.merged)
     return max(1, math.ceil(n_keys * grid.n_cells * n_states * 8 / PART_BYTES))

@@ -110,7 +110,7 @@ def plan_folds(dataset: Dataset, settings: FoldSettings) -> Folds:
 
 
 def _first_clock(dataset: Dataset) -> int | None:
-    known = dataset.slices[0].first_clock
+    known = dataset.partitions[0].first_clock
     if known is not None:
         return known
     first: int | None = dataset.log.select(pl.col("clock").min()).collect(engine="streaming").item()

@@ -58,13 +58,13 @@ def made(settings: Settings) -> int:
 
 def check_slices(dataset: Dataset) -> None:
     """Each slice says what is in it, and together they are the log."""
-    frames = [collected(one.rows) for one in dataset.slices]
+    frames = [collected(one.rows) for one in dataset.partitions]
     assert pl.concat(frames).equals(log_of(dataset))
-    for one, rows in zip(dataset.slices, frames, strict=True):
+    for one, rows in zip(dataset.partitions, frames, strict=True):
         assert one.n_rows == rows.height > 0
         assert (one.first_clock, one.last_clock) == (rows["clock"].first(), rows["clock"].last())
         assert rows.select("clock", "row").equals(rows.select("clock", "row").sort("clock", "row"))
-    assert len({one.digest for one in dataset.slices}) == len(dataset.slices)
+    assert len({one.digest for one in dataset.partitions}) == len(dataset.partitions)
 
 
 class TestSizes:
@@ -96,8 +96,8 @@ class TestSizes:
 
         (whole, at), (cut, there) = taken(1_000), taken(size)
         check_slices(cut)
-        assert len(whole.slices) == 1
-        assert len(cut.slices) == -(-log_of(whole).height // size)
+        assert len(whole.partitions) == 1
+        assert len(cut.partitions) == -(-log_of(whole).height // size)
         assert log_of(cut).equals(log_of(whole))
         assert collected(cut.test_pairs).equals(collected(whole.test_pairs))
         assert (cut.test_start, cut.test_until) == (whole.test_start, whole.test_until)
@@ -110,16 +110,18 @@ class TestSizes:
 
     def test_another_size_is_the_same_data_set(self, vk: Settings) -> None:
         large, small = open_dataset(resized(vk, 2_500)), open_dataset(vk)
-        assert (len(large.slices), len(small.slices)) == (3, 6)
+        assert (len(large.partitions), len(small.partitions)) == (3, 6)
         assert small.fingerprint == large.fingerprint
         assert log_of(small).equals(log_of(large))
         check_slices(large)
-        assert len(open_dataset(resized(vk, 2_500)).slices) == 3
+        assert len(open_dataset(resized(vk, 2_500)).partitions) == 3
 
     def test_another_size_on_a_clock_in_memory(self, wheel: Path, tmp_path: Path) -> None:
         settings = Settings(data=wheel.parent, store=tmp_path / "store", partition_rows=30_000)
         first, second = open_dataset(settings), open_dataset(resized(settings, 50_000))
-        assert (len(first.slices), len(second.slices)) == (4, 2) or len(first.slices) > len(second.slices)
+        assert (len(first.partitions), len(second.partitions)) == (4, 2) or len(first.partitions) > len(
+            second.partitions
+        )
         assert first.fingerprint == second.fingerprint
         assert log_of(first).equals(log_of(second))
         check_slices(second)
@@ -127,13 +129,13 @@ class TestSizes:
     def test_they_travel_to_other_processes(self, vk: Settings) -> None:
         dataset = open_dataset(vk)
         there: Dataset = ForkingPickler.loads(ForkingPickler.dumps(dataset))
-        assert [one.digest for one in there.slices] == [one.digest for one in dataset.slices]
+        assert [one.digest for one in there.partitions] == [one.digest for one in dataset.partitions]
         assert log_of(there).equals(log_of(dataset))
 
     def test_without_partitions_there_is_one_slice(self, vk: Settings) -> None:
         dataset = open_dataset(vk)
         other = replace(dataset, log=dataset.log.filter(pl.col("like")))
-        assert [one.rows for one in other.slices] == [other.log]
+        assert [one.rows for one in other.partitions] == [other.log]
 
 
 class TestStore:
@@ -148,12 +150,12 @@ class TestStore:
 
     def test_partitions_that_are_gone_are_written_again(self, vk: Settings) -> None:
         before = open_dataset(vk)
-        first = [one.digest for one in before.slices]
+        first = [one.digest for one in before.partitions]
         log = log_of(before)
         Store(vk.store).prune(kinds=["partition"], is_dry_run=False)
         assert made(vk) == 0
         after = open_dataset(vk)
-        assert [one.digest for one in after.slices] == first
+        assert [one.digest for one in after.partitions] == first
         assert log_of(after).equals(log)
 
     def test_pruning_what_is_not_needed_keeps_them(self, vk: Settings) -> None:
@@ -177,11 +179,11 @@ class TestStore:
 
     def test_a_log_that_grows_by_a_file_costs_that_file(self, vk: Settings) -> None:
         before = open_dataset(vk)
-        digests = [one.digest for one in before.slices]
+        digests = [one.digest for one in before.partitions]
         vk_files.log(1_500, seed=9).write_parquet(vk.data / "train_interactions_07.parquet")
         after = open_dataset(vk)
         assert after.fingerprint != before.fingerprint
-        assert [one.digest for one in after.slices][:6] == digests
+        assert [one.digest for one in after.partitions][:6] == digests
         assert made(vk) == 8
         assert (after.test_start, after.horizon) == (7_500, 1_250)
         check_slices(after)
@@ -198,9 +200,9 @@ class TestStore:
     def test_they_do_not_depend_on_the_windows(
         self, vk: Settings, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
     ) -> None:
-        digests = [one.digest for one in open_dataset(vk).slices]
+        digests = [one.digest for one in open_dataset(vk).partitions]
         monkeypatch.setattr("competitions.vk2024.VK2024", replace(VK2024, **changes))
-        assert [one.digest for one in open_dataset(vk).slices] == digests
+        assert [one.digest for one in open_dataset(vk).partitions] == digests
         assert made(vk) == 6
 
     def test_they_depend_on_the_relevance(self, vk: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -221,7 +223,7 @@ class TestStore:
         code = (
             "from engine import load_settings; from competitions import open_dataset;"
             f"d = open_dataset(load_settings(overrides=['competition=vk2024', 'data={vk.data}', 'store={vk.store}',"
-            "'partition_rows=1000'])); print(d.fingerprint, *[s.digest for s in d.slices])"
+            "'partition_rows=1000'])); print(d.fingerprint, *[s.digest for s in d.partitions])"
         )
         runs = [
             subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True)
@@ -229,7 +231,7 @@ class TestStore:
         ]
         outputs = [run.communicate(timeout=60)[0].split() for run in runs]
         dataset = open_dataset(vk)
-        assert outputs == [[dataset.fingerprint, *[one.digest for one in dataset.slices]]] * 2
+        assert outputs == [[dataset.fingerprint, *[one.digest for one in dataset.partitions]]] * 2
         assert made(vk) == 6
 
     def test_the_second_time_nothing_is_said(self, vk: Settings, capsys: pytest.CaptureFixture[str]) -> None:

@@ -152,7 +152,7 @@ class TestUsers:
 
     def test_a_small_share_of_large_partitions(self, vk: Settings) -> None:
         few = sampled(vk, 0.3).model_copy(update={"partition_rows": 2**31})
-        assert len(open_dataset(few).slices) == 1
+        assert len(open_dataset(few).partitions) == 1
 
     def test_a_user_that_cannot_be_read_is_not_lost(self, vk: Settings) -> None:
         path = vk.data / "train_interactions.parquet"

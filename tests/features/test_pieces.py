@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from competitions import LogSlice
+from competitions import Partition
 from features import compute_windows
 from features._pieces import TOGETHER, together
 from tests.features.tile_logs import END, cut, pairs_of, rows_of, whole, window_at
@@ -15,7 +15,7 @@ WINDOWS = [window_at(hour) for hour in (4, END)]
 
 
 def sizes(*n_rows: int | None) -> list[list[int | None]]:
-    slices = [LogSlice(pl.LazyFrame(), n_rows=n) for n in n_rows]
+    slices = [Partition(pl.LazyFrame(), n_rows=n) for n in n_rows]
     return [[piece.n_rows for piece in found] for found in together(slices)]
 
 

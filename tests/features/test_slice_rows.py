@@ -37,7 +37,7 @@ def test_rows_are_those_before_the_clock(
     joined = whole.with_attributes(rows.lazy()).collect()
     for until in (rows["clock"][40], rows["clock"][120], rows["clock"][-1] + 1):
         reader = SliceReader(dataset, frozenset(names), until)
-        for piece in dataset.slices:
+        for piece in dataset.partitions:
             found = reader.rows(piece)
             own = piece.rows.select("row").collect()["row"].implode()
             expected = joined.filter(pl.col("row").is_in(own) & (pl.col("clock") < until))

@@ -109,7 +109,7 @@ import sys
 from pathlib import Path
 from threading import Lock
 import polars as pl
-from competitions import LogSlice, SlicedLog
+from competitions import Partition, PartitionedLog
 from dataclasses import replace
 from features import compute_windows
 from tests.features.tile_logs import pairs_of, rows_of, whole, window_at
@@ -121,9 +121,9 @@ for begin in range(0, rows.height, int(sys.argv[2])):
     files.append(Path(sys.argv[1]) / f"part-{begin:05}.parquet")
     piece.write_parquet(files[-1], row_group_size=3000)
     bounds = piece["clock"].first(), piece["clock"].last()
-    slices.append(LogSlice(pl.scan_parquet(files[-1]), *bounds, piece.height, f"digest {begin}"))
+    slices.append(Partition(pl.scan_parquet(files[-1]), *bounds, piece.height, f"digest {begin}"))
 log = pl.scan_parquet(files)
-dataset = replace(whole(rows), log=log, sliced=SlicedLog(log, tuple(slices)))
+dataset = replace(whole(rows), log=log, partitioned=PartitionedLog(log, tuple(slices)))
 names = [name for block in BLOCKS[::8] for name in block.columns if not name.startswith("std_seconds")]
 pairs = dict.fromkeys([window_at(5), window_at(11)], pairs_of(50))
 found = compute_windows(catalogue_of(dataset), names, pairs)

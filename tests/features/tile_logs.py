@@ -15,10 +15,10 @@ from competitions import (
     Clock,
     Competition,
     Dataset,
-    LogSlice,
     Metric,
+    Partition,
+    PartitionedLog,
     RawTables,
-    SlicedLog,
     SubmissionFormat,
 )
 from features import Window
@@ -185,7 +185,7 @@ def cut(dataset: Dataset, rows: pl.DataFrame, ends: Iterable[int]) -> Dataset:
     edges = sorted({0, rows.height, *(end for end in ends if end <= rows.height)})
     pieces = [rows[a:b] for a, b in pairwise(edges)] or [rows]
     slices = tuple(
-        LogSlice(
+        Partition(
             piece.lazy(),
             piece["clock"].first(),  # type: ignore[arg-type]
             piece["clock"].last(),  # type: ignore[arg-type]
@@ -195,7 +195,7 @@ def cut(dataset: Dataset, rows: pl.DataFrame, ends: Iterable[int]) -> Dataset:
         for number, piece in enumerate(pieces)
     )
     log = pl.concat([piece.rows for piece in slices])
-    return replace(dataset, log=log, sliced=SlicedLog(log, slices))
+    return replace(dataset, log=log, partitioned=PartitionedLog(log, slices))
 
 
 def window_at(hour: int, horizon: int = HORIZON) -> Window:

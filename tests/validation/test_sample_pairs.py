@@ -47,7 +47,7 @@ def test_labels_are_those_of_the_pairs(dataset: Dataset) -> None:
 def test_the_windows_do_not_change(dataset: Dataset) -> None:
     few = replace(dataset, sample_pairs=0.4)
     assert plan_folds(few, FoldSettings()) == plan_folds(dataset, FoldSettings())
-    assert (few.fingerprint, few.slices) == (dataset.fingerprint, dataset.slices)
+    assert (few.fingerprint, few.partitions) == (dataset.fingerprint, dataset.partitions)
 
 
 def test_the_settings_set_it(tmp_path: Path) -> None:
