@@ -10,8 +10,8 @@ import typer
 
 from competitions._describe import declaration, holdings, overview
 from competitions._discover import competitions, get_competition
-from competitions._open import open_dataset, taken_notes
-from competitions._simulate import Simulated, simulate
+from competitions._intake import open_dataset, taken_notes
+from competitions.simulator import Simulated, simulate
 from engine import as_typed, out, room_app, run_room, settings_of
 
 app = room_app("What a competition gives: tables, roles, clock, target, metric, file format.")

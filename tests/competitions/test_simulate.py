@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from competitions import simulate
 from competitions.__main__ import app
-from competitions._simulate_world import MAX_DENSITY, sizes_of
+from competitions.simulator import MAX_DENSITY, sizes_of
 from engine import ConfigError, DataError
 from tests.competitions.simulated import N_ROWS, Files
 
@@ -190,10 +190,10 @@ def test_command_with_a_number_that_is_none(tmp_path: Path) -> None:
 def test_chunks_are_merged_in_time_whatever_the_slices(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("competitions._simulate_plan.CHUNK_ROWS", 2_000)
+    monkeypatch.setattr("competitions.simulator.plan.CHUNK_ROWS", 2_000)
     logs = []
     for slice_rows in (1_000, 10**9):
-        monkeypatch.setattr("competitions._simulate_files.SLICE_ROWS", slice_rows)
+        monkeypatch.setattr("competitions.simulator.files.SLICE_ROWS", slice_rows)
         folder = tmp_path / str(slice_rows)
         logs.append(Files.of(simulate("vk2024", folder, n_rows=50_000, seed=9)).log)
     assert logs[0].equals(logs[1])

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import polars as pl
 
-from competitions._author_code import blamed_on, file_of
 from competitions._competition import Competition, Role
+from competitions._intake.author_code import blamed_on, file_of
 from engine import DataError
 
 EVERY_ROLE: tuple[Role, ...] = ("key", "observed", "outcome")

@@ -13,14 +13,14 @@ from typing import Protocol
 
 import polars as pl
 
-from competitions._clock import with_clock
 from competitions._competition import Competition, RawTables
-from competitions._files import name_in
-from competitions._parts import Part, part_stem, read_part, write_part
-from competitions._rows import interaction_rules, log_rows, no_rows
-from competitions._sample import in_share
-from competitions._test_window import horizon_of
-from competitions._validate import check_columns, readable, validated
+from competitions._intake.clock import with_clock
+from competitions._intake.files import name_in
+from competitions._intake.parts import Part, part_stem, read_part, write_part
+from competitions._intake.rows import interaction_rules, log_rows, no_rows
+from competitions._intake.sample import in_share
+from competitions._intake.test_window import horizon_of
+from competitions._intake.validate import check_columns, readable, validated
 from engine import DataError
 
 MOST_ROWS = 2**31  # of a piece: Polars counts rows in 32 bits

@@ -10,16 +10,16 @@ from typing import cast
 import dataframely as dy
 import polars as pl
 
-from competitions._author_code import input_files, read_tables
 from competitions._competition import Competition
 from competitions._dataset import Dataset, currently_opened
-from competitions._declared import data_digest
 from competitions._discover import get_competition
-from competitions._files import file_digests
-from competitions._in_store import InStore
-from competitions._intake import dataset_in, meta_in, notes_in, write_data
-from competitions._parts import Part, parts_in
-from competitions._streamed import Piece, counting, cut_pieces, named_files, writing
+from competitions._intake.author_code import input_files, read_tables
+from competitions._intake.declared import data_digest
+from competitions._intake.files import file_digests
+from competitions._intake.in_store import InStore
+from competitions._intake.parts import Part, parts_in
+from competitions._intake.streamed import Piece, counting, cut_pieces, named_files, writing
+from competitions._intake.take_in import dataset_in, meta_in, notes_in, write_data
 from engine import DataError, Json, Recipe, Settings, Store, code_digest, console
 
 

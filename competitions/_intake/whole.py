@@ -6,14 +6,14 @@ from pathlib import Path
 
 import polars as pl
 
-from competitions._clock import end_of, with_clock
 from competitions._competition import Competition, RawTables
-from competitions._parts import Part, write_parts
-from competitions._rows import check_not_empty, interaction_rules, log_rows, no_rows
-from competitions._sample import in_share
-from competitions._streamed import Cut
-from competitions._test_window import LogEnd, TestWindow, cut_window, given_window, horizon_of
-from competitions._validate import validated
+from competitions._intake.clock import end_of, with_clock
+from competitions._intake.parts import Part, write_parts
+from competitions._intake.rows import check_not_empty, interaction_rules, log_rows, no_rows
+from competitions._intake.sample import in_share
+from competitions._intake.streamed import Cut
+from competitions._intake.test_window import LogEnd, TestWindow, cut_window, given_window, horizon_of
+from competitions._intake.validate import validated
 
 
 def whole_log(

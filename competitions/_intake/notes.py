@@ -8,9 +8,9 @@ import polars as pl
 
 from competitions._competition import Competition, RawTables
 from competitions._declaration import given_columns, observed_columns
-from competitions._keys import count_keys
-from competitions._parts import Part, remarked_rows
-from competitions._validate import unnamed_columns
+from competitions._intake.keys import count_keys
+from competitions._intake.parts import Part, remarked_rows
+from competitions._intake.validate import unnamed_columns
 
 
 def intake_notes(

@@ -1,4 +1,4 @@
-"""What a simulated feed shows to whom and when. See ``_simulate.py`` for the model."""
+"""What a simulated feed shows to whom and when. See ``simulate.py`` for the model."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from competitions._simulate_plan import Chunk, mass_of_week
-from competitions._simulate_world import Clips, Doubles, Floats, Integers, Users
+from competitions.simulator.plan import Chunk, mass_of_week
+from competitions.simulator.world import Clips, Doubles, Floats, Integers, Users
 from engine import DataError
 
 Codes = npt.NDArray[np.uint64]

@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 from polars.io.plugins import register_io_source
 
-from competitions._simulate_world import Clips, Users
+from competitions.simulator.world import Clips, Users
 
 LOG_SCHEMA = {
     "user_id": pl.UInt32(),

@@ -11,7 +11,7 @@ import dataframely as dy
 import polars as pl
 
 from competitions._competition import Competition
-from competitions._convert import conversions, converts
+from competitions._intake.convert import conversions, converts
 from engine import DataError, did_you_mean
 
 N_SHOWN = 3

@@ -5,9 +5,9 @@ from __future__ import annotations
 import polars as pl
 
 from competitions._competition import Competition
-from competitions._computed import with_derived, with_relevance
 from competitions._declaration import log_columns
-from competitions._validate import TableRules, readable, table_rules
+from competitions._intake.computed import with_derived, with_relevance
+from competitions._intake.validate import TableRules, readable, table_rules
 from engine import DataError
 
 

@@ -13,13 +13,20 @@ import polars as pl
 from competitions._competition import Competition, RawTables
 from competitions._dataset import Dataset
 from competitions._declaration import check_declaration
-from competitions._keys import check_attributes, count_keys
-from competitions._notes import intake_notes
-from competitions._parts import Part, parts_in, sliced_log
-from competitions._streamed import Cut, InFolder, Keeper, stream_log
-from competitions._test_window import LogEnd, TestWindow, check_pairs, cut_window, given_window, told_apart_by
-from competitions._validate import table_rules, validated
-from competitions._whole import whole_log
+from competitions._intake.keys import check_attributes, count_keys
+from competitions._intake.notes import intake_notes
+from competitions._intake.parts import Part, parts_in, sliced_log
+from competitions._intake.streamed import Cut, InFolder, Keeper, stream_log
+from competitions._intake.test_window import (
+    LogEnd,
+    TestWindow,
+    check_pairs,
+    cut_window,
+    given_window,
+    told_apart_by,
+)
+from competitions._intake.validate import table_rules, validated
+from competitions._intake.whole import whole_log
 
 PARTITION_ROWS = 5_000_000
 

@@ -1,6 +1,6 @@
 r"""A short-video service that never was, in the files of the VK RecSys Challenge 2024, with its truth beside them.
 
-Who is there (``_simulate_world.py``). As many users, clips and sources per row as in the challenge; fewer than 8.5 M
+Who is there (``world.py``). As many users, clips and sources per row as in the challenge; fewer than 8.5 M
 rows get more of all three, so that the log is at most 4 % of all (user, clip) pairs. ``N`` is a normal variable of
 variance 1 (a vector of 12 of them where tastes and flavours are meant), ``t`` Student's with 4 degrees of freedom.
 
@@ -11,7 +11,7 @@ variance 1 (a vector of 12 of them where tastes and flavours are meant), ``t`` S
 - Activity of a user: log-normal (sigma 1.2), newly drawn each week (.4); 12 % of the users join later.
 - Reach of a clip: ``log popularity = .5 N(s) + N + .3 quality``.
 
-Who sees what, and when (``_simulate_plan.py``, ``_simulate_feed.py``). Each (user, clip) has one appointment, ``birth +
+Who sees what, and when (``plan.py``, ``feed.py``). Each (user, clip) has one appointment, ``birth +
 life * delay``; the delay is a mixture of two Gamma(2), drawn by a hash of the pair: so a clip is born, peaks and fades,
 and no user gets it twice. Births are spread from four weeks before the log to half a week into the test week; ``life``
 is log-normal (median .8 weeks, sigma .6). In a week a user has candidates: clips drawn by popularity that have their
@@ -20,7 +20,7 @@ which is drawing without replacement in proportion to ``exp(.6 belief + .3 quali
 was when the week began. A row happens at the end of the user's interval between sessions (2 to 50 a week) that has the
 appointment in it. No user's week has more than 35 % of the clips that could be met in it.
 
-What comes of it (``_simulate_reactions.py``). ``affinity = taste . vector / sqrt(12)``, at that moment;
+What comes of it (``reactions.py``). ``affinity = taste . vector / sqrt(12)``, at that moment;
 ``appeal = 1.35 affinity + .5 quality + .7 exp(-age in weeks) + .15 z(age of the user) log(duration / 24.5)``.
 
 - ``logit p_like = like(u) + appeal`` and ``logit p_dislike = dislike(u) - .8 appeal + .5 polarity(s)``.
@@ -49,11 +49,11 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from competitions._simulate_feed import Feed
-from competitions._simulate_files import LOG_SCHEMA, TestWeek, in_order, write_attributes, write_log
-from competitions._simulate_plan import Chunk, plan_weeks, quantiles_of_delay
-from competitions._simulate_reactions import reactions
-from competitions._simulate_world import (
+from competitions.simulator.feed import Feed
+from competitions.simulator.files import LOG_SCHEMA, TestWeek, in_order, write_attributes, write_log
+from competitions.simulator.plan import Chunk, plan_weeks, quantiles_of_delay
+from competitions.simulator.reactions import reactions
+from competitions.simulator.world import (
     N_WEEKS,
     Clips,
     Doubles,

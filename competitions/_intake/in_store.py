@@ -12,9 +12,9 @@ import dataframely as dy
 import polars as pl
 
 from competitions._competition import Competition
-from competitions._declared import rows_digest
-from competitions._parts import Part, read_part
-from competitions._streamed import Count, Cut, Piece, Write, counting, cut_pieces, writing
+from competitions._intake.declared import rows_digest
+from competitions._intake.parts import Part, read_part
+from competitions._intake.streamed import Count, Cut, Piece, Write, counting, cut_pieces, writing
 from engine import DataError, Json, Recipe, Settings, Store, Task, code_digest, run_tasks
 
 COUNTS, STEM = "counts.json", "part"

@@ -1,4 +1,4 @@
-"""How much each user sees in each week of a simulation. See ``_simulate.py`` for the model."""
+"""How much each user sees in each week of a simulation. See ``simulate.py`` for the model."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from competitions._simulate_world import N_WEEKS, Clips, Doubles, Integers, Users
+from competitions.simulator.world import N_WEEKS, Clips, Doubles, Integers, Users
 
 CHUNK_ROWS = 500_000  # rows of a chunk of users, at most (a single user is never split)
 MAX_SHARE = 0.35  # of the clips that a user may meet in a week, that the week's rows may be

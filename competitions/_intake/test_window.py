@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import dataframely as dy
 import polars as pl
 
-from competitions._clock import with_clock
 from competitions._competition import Competition, LogShare, RawTables
-from competitions._computed import selected_pairs, with_derived, with_relevance
 from competitions._declaration import given_columns, observed_columns
-from competitions._sample import in_share
-from competitions._validate import table_rules, validated
+from competitions._intake.clock import with_clock
+from competitions._intake.computed import selected_pairs, with_derived, with_relevance
+from competitions._intake.sample import in_share
+from competitions._intake.validate import table_rules, validated
 from engine import DataError
 
 
