@@ -130,7 +130,7 @@ def every_file(folder: Path) -> Sequence[Path]:
     return found
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Competition:
     """One competition. All that the other rooms know of it.
 

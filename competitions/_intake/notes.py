@@ -2,51 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 
 import polars as pl
 
 from competitions._competition import Competition, RawTables
 from competitions._declaration import given_columns, observed_columns
-from competitions._intake.keys import count_keys
-from competitions._intake.parts import Part, remarked_rows
-from competitions._intake.validate import unnamed_columns
+from competitions._intake.author_code import blamed_on
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of the users, or of the items.
+
+    ``word``: "a user". ``in_log``, ``in_pairs``: each key there, and its number of rows ``n_rows``.
+    """
+
+    word: str
+    key: str
+    attributes: pl.DataFrame
+    in_log: pl.DataFrame
+    in_pairs: pl.DataFrame
 
 
 def intake_notes(
-    competition: Competition,
+    c: Competition,
     tables: RawTables,
-    parts: Sequence[Part],
-    keys: Mapping[str, pl.DataFrame],
-    pairs: pl.DataFrame,
-    attributes: Mapping[str, pl.DataFrame],
+    log: pl.LazyFrame,
+    known: Sequence[Known],
+    n_pairs: int,
     sample_users: float,
 ) -> list[str]:
     """Return sentences on columns left out, odd rows, rows without attributes, and what the clock means here.
 
-    Parameters
-    ----------
-    keys
-        By the name of a key column: its values in the log with their ``n_rows``.
-    attributes
-        The tables of users and items by the same names.
+    ``log``: the rows before the test window. ``known``: the users first.
     """
-    c = competition
     return [
-        *_sample_note(c, keys, sample_users),
+        *_sample_note(known[0].in_log.height, sample_users),
         *_left_out(c, tables),
-        *_remarks(parts),
-        *_without_attributes(c, keys, pairs, attributes),
-        *_without_history(c, keys, pairs),
+        *_remarks(c, log),
+        *(note for entity in known for note in _without_attributes(entity)),
+        *(note for entity in known for note in _without_history(entity, n_pairs)),
         *_clock_notes(c, tables),
     ]
 
 
-def _sample_note(c: Competition, keys: Mapping[str, pl.DataFrame], share: float) -> Iterator[str]:
+def _sample_note(n_users: int, share: float) -> Iterator[str]:
     if share < 1:
         yield (
-            f"This is a sample of {share:.3g} of the users: {keys[c.user].height} of them in the log. Nothing that is "
-            "made from it can be submitted."
+            f"This is a sample of {share:.3g} of the users: {n_users} of them in the log. Nothing that is made from it "
+            "can be submitted."
         )
 
 
@@ -57,40 +63,39 @@ def _left_out(c: Competition, tables: RawTables) -> Iterator[str]:
         ("items", tables.items, c.items.columns()),
         ("the given pairs", tables.pairs, given_columns(c)),
     ):
-        if table is not None and (left_out := unnamed_columns(table, named)):
+        if table is not None and (left_out := _unnamed(table, named)):
             yield f"Columns of {name} that the competition does not declare are left out: {', '.join(left_out)}."
 
 
-def _remarks(parts: Sequence[Part]) -> Iterator[str]:
-    n_rows = sum(part.n_rows for part in parts)
-    for words, n_remarked in remarked_rows(parts).items():
+def _unnamed(table: pl.LazyFrame, named: Collection[str]) -> list[str]:
+    return [name for name in table.collect_schema().names() if name != "row" and name not in named]
+
+
+def _remarks(c: Competition, log: pl.LazyFrame) -> Iterator[str]:
+    counts = [expression.sum().alias(words) for words, expression in c.remarks.items()]
+    with blamed_on(c, "a remark", "Boolean expressions over the columns of the log"):
+        n_rows, *counted = log.select(pl.len(), *counts).collect(engine="streaming").row(0)
+    for words, n_remarked in zip(c.remarks, counted, strict=True):
         yield f"{n_remarked} of {n_rows} rows of the log {words}."
 
 
-def _without_attributes(
-    c: Competition,
-    keys: Mapping[str, pl.DataFrame],
-    pairs: pl.DataFrame,
-    attributes: Mapping[str, pl.DataFrame],
-) -> Iterator[str]:
-    for key, word in ((c.user, "a user"), (c.item, "an item")):
-        for counts, where in ((keys[key], "log"), (count_keys(pairs.lazy(), key), "test pairs")):
-            missing = counts.join(attributes[key], on=key, how="anti")
-            if missing.height:
-                yield (
-                    f"{missing['n_rows'].sum()} rows of the {where} have {word} without attributes "
-                    f"({missing.height} of them): their attributes are null."
-                )
-
-
-def _without_history(c: Competition, keys: Mapping[str, pl.DataFrame], pairs: pl.DataFrame) -> Iterator[str]:
-    for key, word in ((c.user, "a user"), (c.item, "an item")):
-        unseen = count_keys(pairs.lazy(), key).join(keys[key], on=key, how="anti")
-        if unseen.height:
+def _without_attributes(known: Known) -> Iterator[str]:
+    for counts, where in ((known.in_log, "log"), (known.in_pairs, "test pairs")):
+        missing = counts.join(known.attributes, on=known.key, how="anti")
+        if missing.height:
             yield (
-                f"{unseen['n_rows'].sum()} of {pairs.height} test pairs have {word} without a row in the log "
-                f"({unseen.height} of them)."
+                f"{missing['n_rows'].sum()} rows of the {where} have {known.word} without attributes "
+                f"({missing.height} of them): their attributes are null."
             )
+
+
+def _without_history(known: Known, n_pairs: int) -> Iterator[str]:
+    unseen = known.in_pairs.join(known.in_log, on=known.key, how="anti")
+    if unseen.height:
+        yield (
+            f"{unseen['n_rows'].sum()} of {n_pairs} test pairs have {known.word} without a row in the log "
+            f"({unseen.height} of them)."
+        )
 
 
 def _clock_notes(c: Competition, tables: RawTables) -> Iterator[str]:

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from functools import cache, partial
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cache
 from pathlib import Path
-from typing import cast
 
 import dataframely as dy
 import polars as pl
 
-from competitions._competition import Competition
+from competitions._competition import Competition, Metric, SubmissionFormat, every_row
 from competitions._dataset import Dataset, currently_opened
 from competitions._discover import get_competition
 from competitions._intake.author_code import input_files, read_tables
-from competitions._intake.declared import data_digest
-from competitions._intake.files import file_digests
-from competitions._intake.in_store import InStore
-from competitions._intake.parts import Part, parts_in
-from competitions._intake.streamed import Piece, counting, cut_pieces, named_files, writing
-from competitions._intake.take_in import dataset_in, meta_in, notes_in, write_data
-from engine import DataError, Json, Recipe, Settings, Store, code_digest, console
+from competitions._intake.fingerprints import file_digests
+from competitions._intake.partitions import Cut, RawLog, RowRange, Write, partitions_in
+from competitions._intake.take_in import dataset_in, notes_in, ranges_in, write_data
+from engine import DataError, Json, Recipe, Settings, Store, Task, code_digest, console, run_tasks
+
+PARTITION = "part.parquet"  # of an artifact that is one partition
 
 
 def open_dataset(settings: Settings, *, rehash: bool = False) -> Dataset:
@@ -37,10 +36,9 @@ def open_dataset(settings: Settings, *, rehash: bool = False) -> Dataset:
     current = currently_opened()
     if current is not None:
         return current
-    competition = get_competition(settings.competition)
-    recipe = intake_recipe(competition, settings, rehash=rehash)
-    folder = _taken_in(competition, settings, recipe)
-    dataset = dataset_in(folder, competition, _parts(competition, settings, recipe, folder))
+    source = _Source.of(settings, rehash=rehash)
+    folder = source.taken_in()
+    dataset = dataset_in(folder, source.competition, source.partitions(folder))
     return replace(dataset, sample_pairs=settings.sample.pairs)
 
 
@@ -50,7 +48,7 @@ def solution(settings: Settings) -> pl.DataFrame:
     Only what plays the leaderboard may call it: ``python -m submissions score`` and the benchmarks. Raises DataError
     if the competition does not know them.
     """
-    path = _folder(settings) / "solution.parquet"
+    path = _Source.of(settings).taken_in() / "solution.parquet"
     if not path.exists():
         raise DataError(
             f"The outcomes of the test pairs of {settings.competition!r} are not known here.",
@@ -65,36 +63,138 @@ def oracle(settings: Settings) -> pl.DataFrame | None:
 
     Known for simulated data only, otherwise None. As with ``solution``, only what plays the leaderboard may call it.
     """
-    path = _folder(settings) / "oracle.parquet"
+    path = _Source.of(settings).taken_in() / "oracle.parquet"
     return pl.read_parquet(path) if path.exists() else None
 
 
 def taken_notes(settings: Settings) -> list[str]:
     """Return what the intake noted of the data set of the settings, as sentences."""
-    return notes_in(_folder(settings))
+    return notes_in(_Source.of(settings).taken_in())
 
 
-def intake_recipe(competition: Competition, settings: Settings, *, rehash: bool = False) -> Recipe:
-    """Everything that the data set is made from: the files' contents, the code that reads them, library versions.
+@dataclass(frozen=True)
+class _Source:
+    """What a data set is made from: the competition of the settings, and the digests of its files' contents."""
 
-    Its key is the fingerprint of the data. The size of partitions is no part of it: no value depends on it.
+    competition: Competition
+    settings: Settings
+    digests: Mapping[str, str]
+
+    @classmethod
+    def of(cls, settings: Settings, *, rehash: bool = False) -> _Source:
+        competition = get_competition(settings.competition)
+        paths = input_files(competition, settings.data)
+        digests = file_digests(paths, settings.data, settings.store / "digests", rehash=rehash)
+        return cls(competition, settings, dict(sorted(digests.items())))
+
+    @property
+    def cut(self) -> Cut:
+        """How the settings cut a log."""
+        return Cut(self.settings.partition_rows, self.settings.sample.users)
+
+    def taken_in(self) -> Path:
+        """Return the folder of the data set; its partitions lie there or, on a ``row`` clock, for themselves."""
+        c, data, parts = self.competition, self.settings.data, {"files": dict(self.digests)}
+        whole = self._recipe("data", "", {**parts, "competition": _data_digest(c), "intake": _intake_code()})
+
+        def build(folder: Path) -> None:
+            paths = ", ".join(map(str, input_files(c, data)))
+            for line, style in (
+                (f"Taking in {c.title}", None),
+                (f"from {paths}", None),
+                (f"Licence: {c.licence}", "dim"),
+            ):
+                console.print(line, highlight=False, markup=False, style=style)
+            tables = read_tables(c, data)
+            write_data(c, tables, folder, self.cut, self.kept, fingerprint=whole.key, data=data)
+            for note in notes_in(folder):
+                console.print(f"Note: {note}", highlight=False, markup=False)
+
+        # The fingerprint does not know the size of partitions: no value depends on it.
+        sized = replace(whole, parts={**whole.parts, "partition_rows": self.cut.partition_rows})
+        return Store(self.settings.store).make(sized, build)
+
+    def partitions(self, folder: Path) -> Sequence[Path]:
+        """Return the partitions of the data set in a folder; those that are gone are written again."""
+        ranges = ranges_in(folder)
+        if ranges is None:
+            return partitions_in(folder / "log")
+
+        @cache
+        def log() -> RawLog:
+            tables = read_tables(self.competition, self.settings.data)
+            return RawLog.of(self.competition, tables, self.cut, self.settings.data)
+
+        return self.kept(ranges, lambda wanted, path: log().write(wanted, path))
+
+    def kept(self, ranges: Sequence[RowRange], write: Write) -> Sequence[Path]:
+        """Keep each partition as an artifact of its own; those that are missing are written one after the other.
+
+        They depend on the contents of their file, the place in it, the number of the first row, the sample of the
+        users and the code that reads the log: so a log that grows by a file costs that file only.
+        """
+
+        def build(folder: Path, wanted: RowRange) -> None:
+            write(wanted, folder / PARTITION)
+
+        store = Store(self.settings.store)
+        tasks = [Task(self._partition(wanted), build, (wanted,)) for wanted in ranges]
+        folders = [folder for task in tasks if (folder := store.find(task.recipe)) is not None]
+        if len(folders) < len(tasks):
+            # In this process: Polars uses all its threads on one partition, and one at a time is in memory.
+            here = self.settings.model_copy(update={"backend": "inline"})
+            folders = run_tasks("partitions", tasks, store, here)
+        return [folder / PARTITION for folder in folders]
+
+    def _partition(self, wanted: RowRange) -> Recipe:
+        # A log that names no files of its own may depend on all of them.
+        every = Recipe("files", "", {"files": dict(self.digests)}).key
+        if wanted.file and wanted.file not in self.digests:
+            raise DataError(
+                f"The log of competition {self.competition.name!r} lies in {wanted.file}, which its files() does not "
+                "name.",
+                expected=f"one of {', '.join(self.digests)}",
+                todo="let files() return every path that read() reads: their contents are hashed",
+            )
+        # Numbered, so that partitions of another size are what was made before under the same names: pruning may then
+        # take them, and keeps the newest.
+        name = f": {wanted.file} part {wanted.start // wanted.n_raw}"
+        made_by = {
+            "file": self.digests.get(wanted.file, every),
+            "competition": _rows_digest(self.competition),
+        }
+        return self._recipe("partition", name, {**asdict(wanted), **made_by, "intake": _partition_code()})
+
+    def _recipe(self, kind: str, name: str, parts: Mapping[str, Json]) -> Recipe:
+        """Return a recipe with what every value depends on: versions of libraries, the sample of the users."""
+        share = self.settings.sample.users
+        sample: dict[str, Json] = {"sample_users": share} if share < 1 else {}
+        words = f"{self.competition.name}{f' ({share:g} of the users)' if sample else ''}{name}"
+        versions = {"polars": pl.__version__, "dataframely": dy.__version__}
+        return Recipe(kind, words, {**parts, **versions, **sample})
+
+
+# Code does not change while a process runs, and digesting it takes longer than opening the data.
+@cache
+def _data_digest(competition: Competition) -> str:
+    """Digest of what the competition's data depend on: its code and values, but no words for people.
+
+    Metric, submission and the number of train windows come after the data: what reads them has them in its own
+    recipes.
     """
-    paths = input_files(competition, settings.data)
-    files = file_digests(paths, settings.data, settings.store / "digests", rehash=rehash)
-    share = settings.sample.users
-    sample: dict[str, Json] = {"sample_users": share} if share < 1 else {}
-    return Recipe(
-        "data",
-        competition.name + (f" ({share:g} of the users)" if sample else ""),
-        {
-            "files": dict(sorted(files.items())),
-            "competition": data_digest(competition),
-            "intake": _intake_code(),
-            "polars": pl.__version__,
-            "dataframely": dy.__version__,
-            **sample,
-        },
-    )
+    return code_digest(_of_data(competition)).digest
+
+
+@cache
+def _rows_digest(competition: Competition) -> str:
+    """Digest of what the rows of its log depend on: not on which of them are pairs, nor on the windows."""
+    rows = replace(_of_data(competition), select_pairs=every_row, horizon=1, gap=0, source=None, remarks={})
+    return code_digest(rows).digest
+
+
+def _of_data(competition: Competition) -> Competition:
+    no_metric, no_file = Metric(""), SubmissionFormat({})
+    return replace(competition, title="", licence="", metric=no_metric, submission=no_file, n_train_windows=1)
 
 
 @cache
@@ -102,53 +202,6 @@ def _intake_code() -> str:
     return code_digest(write_data).digest
 
 
-def _folder(settings: Settings) -> Path:
-    competition = get_competition(settings.competition)
-    return _taken_in(competition, settings, intake_recipe(competition, settings))
-
-
-def _taken_in(competition: Competition, settings: Settings, base: Recipe) -> Path:
-    """Return the folder of the data set; its partitions lie there or, on a ``row`` clock, for themselves."""
-    is_streamed = competition.clock.kind == "row"
-    here = {} if is_streamed else {"partition_rows": settings.partition_rows}
-    recipe = replace(base, parts={**base.parts, **here})
-
-    def build(folder: Path) -> None:
-        console.print(f"Taking in {competition.title}", highlight=False, markup=False)
-        paths = ", ".join(map(str, input_files(competition, settings.data)))
-        console.print(f"from {paths}", highlight=False, markup=False)
-        console.print(f"Licence: {competition.licence}", highlight=False, markup=False, style="dim")
-        tables, keeper = read_tables(competition, settings.data), _keeper(competition, settings, base)
-        write_data(competition, tables, folder, keeper.cut, keeper, fingerprint=base.key, data=settings.data)
-        for note in notes_in(folder):
-            console.print(f"Note: {note}", highlight=False, markup=False)
-
-    return Store(settings.store).make(recipe, build)
-
-
-def _keeper(competition: Competition, settings: Settings, recipe: Recipe) -> InStore:
-    # A log that names no files of its own may depend on all of them.
-    files = cast("dict[str, str]", recipe.parts["files"])
-    return InStore(competition, settings, {**files, "": Recipe("files", "", files).key})
-
-
-def _parts(competition: Competition, settings: Settings, recipe: Recipe, folder: Path) -> tuple[Part, ...]:
-    """Return the partitions of the data set in a folder of the store; those that are gone are written again."""
-    meta = meta_in(folder)
-    if not meta["log_files"]:
-        return parts_in(folder / "log")
-
-    @cache
-    def files() -> dict[str, pl.LazyFrame]:
-        return named_files(read_tables(competition, settings.data), settings.data)
-
-    keeper = _keeper(competition, settings, recipe)
-
-    def count(name: str) -> list[int]:
-        return counting(competition, name, files()[name], keeper.cut)()
-
-    def write(piece: Piece, stem: Path) -> None:
-        writing(competition, files(), keeper.cut)(piece, stem)
-
-    counts = {name: keeper.counts(name, partial(count, name)) for name in meta["log_files"]}
-    return keeper.parts(cut_pieces(counts, keeper.cut, until=meta["log_rows"]), write)
+@cache
+def _partition_code() -> str:
+    return code_digest(RawLog).digest

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,22 +14,32 @@ import polars as pl
 from competitions._competition import Competition, RawTables
 from competitions._dataset import Dataset
 from competitions._declaration import check_declaration
-from competitions._intake.keys import check_attributes, count_keys
-from competitions._intake.notes import intake_notes
-from competitions._intake.parts import Part, parts_in, sliced_log
-from competitions._intake.streamed import Cut, InFolder, Keeper, stream_log
+from competitions._intake.notes import Known, intake_notes
+from competitions._intake.partitions import (
+    Cut,
+    Keep,
+    RawLog,
+    RowRange,
+    in_folder,
+    partitioned_log,
+    partitions_in,
+    write_partitions,
+)
+from competitions._intake.rows import in_share, interaction_rules, log_rows, no_rows
+from competitions._intake.tables import TableRules, validated
 from competitions._intake.test_window import (
-    LogEnd,
     TestWindow,
     check_pairs,
     cut_window,
     given_window,
+    horizon_of,
     told_apart_by,
 )
-from competitions._intake.validate import table_rules, validated
-from competitions._intake.whole import whole_log
+from engine import DataError
 
 PARTITION_ROWS = 5_000_000
+N_SHOWN = 3
+META, RANGES = "meta.json", "row_ranges.json"
 
 
 def take_in(
@@ -45,8 +56,9 @@ def take_in(
     The folder then holds ``log/part-00000.parquet``, ... (sorted by clock, row, ``partition_rows`` rows each; without
     the rows of the test window), ``users.parquet``, ``items.parquet``, ``test_pairs.parquet`` (without outcomes),
     ``solution.parquet`` (``pair_id``, ``relevance``) and ``oracle.parquet`` (``pair_id``, ``score``), if they are
-    known, and ``meta.json``. Whoever calls it makes the folder appear whole: ``open_dataset`` does it through the
-    store, where the partitions of a ``row`` clock are artifacts of their own.
+    known, and ``meta.json``. If it breaks off, the folder holds some of them: ``open_dataset`` goes through the
+    store, where a data set is whole or not there, and where the partitions of a ``row`` clock are artifacts of their
+    own.
 
     On a ``row`` clock a partition is in memory at a time; logs on other clocks are in memory as a whole.
 
@@ -54,8 +66,8 @@ def take_in(
     those of the log.
     """
     cut = Cut(partition_rows, sample_users)
-    write_data(competition, tables, folder, cut, InFolder(folder / "log"), fingerprint=fingerprint)
-    return dataset_in(folder, competition, parts_in(folder / "log"))
+    write_data(competition, tables, folder, cut, in_folder(folder / "log"), fingerprint=fingerprint)
+    return dataset_in(folder, competition, partitions_in(folder / "log"))
 
 
 def write_data(
@@ -63,106 +75,174 @@ def write_data(
     tables: RawTables,
     folder: Path,
     cut: Cut,
-    keeper: Keeper,
+    keep: Keep,
     *,
     fingerprint: str,
     data: Path = Path(),
 ) -> None:
-    """Do what ``take_in`` does, with the partitions of a ``row`` clock where ``keeper`` puts them.
+    """Do what ``take_in`` does, with the partitions of a ``row`` clock where ``keep`` puts them.
 
     ``data``: the folder that the files of the log are named in.
     """
     check_declaration(c)
     users = _attributes(c, "users", tables.users, c.users, c.user)
     items = _attributes(c, "items", tables.items, c.items, c.item)
-    taken = _taken_log(c, tables, folder, cut, keeper, data)
-    log, window = sliced_log(taken.parts).log, taken.window
-    keys = {c.user: count_keys(log, c.user), c.item: count_keys(log, c.item)}
-    check_attributes(c, "users", users, keys[c.user])
-    check_attributes(c, "items", items, keys[c.item])
-
-    users.write_parquet(folder / "users.parquet")
-    items.write_parquet(folder / "items.parquet")
-    window.pairs.write_parquet(folder / "test_pairs.parquet")
-    for name, table in (("solution", window.solution), ("oracle", window.oracle)):
-        if table is not None:
-            table.write_parquet(folder / f"{name}.parquet")
+    split = (
+        _streamed(c, tables, folder, cut, keep, data)
+        if c.clock.kind == "row"
+        else _in_memory(c, tables, folder, cut)
+    )
+    window = split.window(c, tables, cut)
+    log, pairs = partitioned_log(split.partitions).log, window.pairs
+    known = [
+        Known(word, key, table, _counts(log, key), _counts(pairs.lazy(), key))
+        for word, key, table in (("a user", c.user, users), ("an item", c.item, items))
+    ]
+    for name, entity in zip(("users", "items"), known, strict=True):
+        _check_attributes(c, name, entity)
+    for name, written in (
+        ("users", users),
+        ("items", items),
+        ("test_pairs", pairs),
+        ("solution", window.solution),
+        ("oracle", window.oracle),
+    ):
+        if written is not None:
+            written.write_parquet(folder / f"{name}.parquet")
     meta = {
         "fingerprint": fingerprint,
         "test_start": window.start,
         "test_until": window.until,
-        "log_files": list(taken.files),
-        "log_rows": taken.n_rows,
         "told_apart_by": told_apart_by(c),
-        "notes": intake_notes(
-            c, tables, taken.parts, keys, window.pairs, {c.user: users, c.item: items}, cut.sample_users
-        ),
+        "notes": intake_notes(c, tables, log, known, pairs.height, cut.sample_users),
     }
-    (folder / "meta.json").write_text(json.dumps(meta, indent=1), encoding="utf-8")
+    (folder / META).write_text(json.dumps(meta, indent=1), encoding="utf-8")
 
 
-def dataset_in(folder: Path, competition: Competition, parts: tuple[Part, ...]) -> Dataset:
+def dataset_in(folder: Path, competition: Competition, partitions: Sequence[Path]) -> Dataset:
     """Return the data set that ``take_in`` wrote into a folder; no table is read.
 
     Raises DataError if the submission has changed since, and could not tell two pairs apart.
     """
-    meta = meta_in(folder)
+    meta = _meta_in(folder)
     if told_apart_by(competition) != meta["told_apart_by"]:
         check_pairs(competition, pl.read_parquet(folder / "test_pairs.parquet"))
-    sliced = sliced_log(parts)
+    partitioned = partitioned_log(partitions)
     return Dataset(
         competition=competition,
-        log=sliced.log,
+        log=partitioned.log,
         users=pl.scan_parquet(folder / "users.parquet"),
         items=pl.scan_parquet(folder / "items.parquet"),
         test_pairs=pl.scan_parquet(folder / "test_pairs.parquet"),
         test_start=meta["test_start"],
         test_until=meta["test_until"],
         fingerprint=meta["fingerprint"],
-        partitioned=sliced,
+        partitioned=partitioned,
     )
-
-
-def meta_in(folder: Path) -> dict[str, Any]:
-    """Return what ``take_in`` noted of the data set in the folder, its tables aside."""
-    meta: dict[str, Any] = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
-    return meta
 
 
 def notes_in(folder: Path) -> list[str]:
     """Return the notes that ``take_in`` left in the folder: sentences for the user."""
-    return [str(note) for note in meta_in(folder)["notes"]]
+    return [str(note) for note in _meta_in(folder)["notes"]]
+
+
+def ranges_in(folder: Path) -> list[RowRange] | None:
+    """Return what the partitions of a ``row`` clock were made of; None for a log that was in memory."""
+    path = folder / RANGES
+    if not path.exists():
+        return None
+    return [RowRange(**of) for of in json.loads(path.read_text(encoding="utf-8"))]
+
+
+def _meta_in(folder: Path) -> dict[str, Any]:
+    meta: dict[str, Any] = json.loads((folder / META).read_text(encoding="utf-8"))
+    return meta
 
 
 @dataclass(frozen=True)
-class _TakenLog:
-    """The partitions of the log and the test window after it; ``files``: of a log that was streamed."""
+class _Split:
+    """The partitions of the history, ``n_rows`` rows; ``targets`` are those after it, on [start, until).
 
-    parts: tuple[Part, ...]
-    window: TestWindow
+    With given pairs all rows are history, and both ends are the log's.
+    """
+
+    partitions: Sequence[Path]
     n_rows: int
-    files: tuple[str, ...] = ()
+    targets: pl.DataFrame
+    start: int
+    until: int
+
+    def window(self, c: Competition, tables: RawTables, cut: Cut) -> TestWindow:
+        """Return the test window after the history."""
+        if tables.pairs is None:
+            return cut_window(c, self.targets, n_before=self.n_rows, start=self.start, until=self.until)
+        log = partitioned_log(self.partitions).log
+        return given_window(c, tables, tables.pairs, log, self.until, cut.sample_users)
+
+
+def _start(c: Competition, tables: RawTables, first: int, until: int) -> int:
+    """Clock at which the history ends, of a log on [first, until)."""
+    if tables.pairs is not None:
+        return until
+    return until - horizon_of(c, until - first, is_within=True)
+
+
+def _streamed(c: Competition, tables: RawTables, folder: Path, cut: Cut, keep: Keep, data: Path) -> _Split:
+    """Check, clock and write a log on a ``row`` clock, one partition after the other."""
+    log = RawLog.of(c, tables, cut, data)
+    log.check()
+    ranges = log.ranges()
+    until = ranges[-1].first + ranges[-1].n_rows
+    start = max(0, _start(c, tables, 0, until))
+    before = [replace(r, n_rows=min(r.n_rows, start - r.first)) for r in ranges if r.first < start]
+    (folder / RANGES).write_text(json.dumps([asdict(r) for r in before]), encoding="utf-8")
+    paths = keep(before, log.write)
+    after = [log.rows(r).filter(pl.col("row") >= start) for r in ranges if r.first + r.n_rows > start]
+    return _Split(paths, start, pl.concat(after) if after else pl.DataFrame(), start, until)
+
+
+def _in_memory(c: Competition, tables: RawTables, folder: Path, cut: Cut) -> _Split:
+    """Check, clock, sort and write a log whose rows must be sorted by time or per user."""
+    rows = validated(tables.interactions, interaction_rules(c))
+    if cut.sample_users < 1:
+        kept = rows.filter(in_share(pl.col(c.user), rows.schema[c.user], cut.sample_users))
+        rows = kept.sort("row").with_columns(row=pl.int_range(pl.len(), dtype=pl.UInt32))
+    if rows.is_empty():
+        raise no_rows(c, cut.sample_users)
+    log = log_rows(c, rows).sort("clock", "row")
+    until = c.clock.steps if c.clock.kind == "per_user" else int(log["clock"][-1]) + 1
+    start = _start(c, tables, int(log["clock"][0]), until)
+    before = log.filter(pl.col("clock") < start)
+    paths = write_partitions(before, folder / "log", cut.partition_rows)
+    return _Split(paths, before.height, log.filter(pl.col("clock") >= start), start, until)
 
 
 def _attributes(
     c: Competition, name: str, table: pl.LazyFrame, schema: type[dy.Schema], key: str
 ) -> pl.DataFrame:
-    return validated(table, table_rules(c, name, schema, (key,), unique=True)).drop("row").sort(key)
+    return validated(table, TableRules(name, c.name, schema, (key,), is_unique=True)).drop("row").sort(key)
 
 
-def _taken_log(
-    c: Competition, tables: RawTables, folder: Path, cut: Cut, keeper: Keeper, data: Path
-) -> _TakenLog:
-    if c.clock.kind != "row":
-        parts, window = whole_log(c, tables, cut, folder / "log")
-        return _TakenLog(parts, window, sum(part.n_rows for part in parts))
-    log = stream_log(c, tables, cut, keeper, data)
-    start = log.n_rows
-    if log.targets is not None:
-        window = cut_window(c, log.targets, n_before=start, start=start, until=start + log.targets.height)
-    elif tables.pairs is not None:
-        no_rows = pl.scan_parquet(log.parts[0].path).head(0).collect(engine="streaming")
-        window = given_window(
-            c, tables, tables.pairs, LogEnd(start - 1, start, start, no_rows), cut.sample_users
-        )
-    return _TakenLog(log.parts, window, start, log.files)
+def _counts(rows: pl.LazyFrame, key: str) -> pl.DataFrame:
+    """Return each value of a key column and its number of rows ``n_rows``."""
+    return rows.group_by(key).agg(n_rows=pl.len()).collect(engine="streaming")
+
+
+def _check_attributes(c: Competition, name: str, known: Known) -> None:
+    """Refuse a table that is empty or about others than the log: every attribute would be null."""
+    given, of_log = known.attributes[known.key], known.in_log[known.key]
+    if of_log.is_in(given.implode()).any():
+        return
+    rows = f"has {len(given)} rows ({_first(given)})" if len(given) else "has no rows"
+    raise DataError(
+        f"Table {name!r} of competition {c.name!r} {rows}, "
+        f"and none of them is for one of the log's {len(of_log)} {name} ({_first(of_log)}).",
+        expected=f"a row for the {name} of the log, with the same {known.key}",
+        todo="look at its file: is it whole, and of the same data set?",
+    )
+
+
+def _first(keys: pl.Series) -> str:
+    """Return the smallest few keys as text."""
+    smallest = keys.sort()
+    return ", ".join(map(repr, smallest.head(N_SHOWN))) + (", ..." if smallest.len() > N_SHOWN else "")

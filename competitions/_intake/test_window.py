@@ -9,10 +9,9 @@ import polars as pl
 
 from competitions._competition import Competition, LogShare, RawTables
 from competitions._declaration import given_columns, observed_columns
-from competitions._intake.clock import with_clock
-from competitions._intake.computed import selected_pairs, with_derived, with_relevance
-from competitions._intake.sample import in_share
-from competitions._intake.validate import table_rules, validated
+from competitions._intake.author_code import blamed_on, file_of
+from competitions._intake.rows import in_share, with_clock, with_derived, with_relevance
+from competitions._intake.tables import TableRules, validated
 from engine import DataError
 
 
@@ -25,16 +24,6 @@ class TestWindow:
     oracle: pl.DataFrame | None
     start: int
     until: int
-
-
-@dataclass(frozen=True)
-class LogEnd:
-    """Where a log ends: the number of its last row, its end and span in clock units; ``no_rows``: its columns."""
-
-    last_row: int
-    clock: int
-    span: int
-    no_rows: pl.DataFrame
 
 
 def horizon_of(c: Competition, span: int, *, is_within: bool) -> int:
@@ -81,9 +70,9 @@ def _hint(c: Competition) -> str:
 
 
 def given_window(
-    c: Competition, tables: RawTables, given: pl.LazyFrame, end: LogEnd, sample_users: float = 1.0
+    c: Competition, tables: RawTables, given: pl.LazyFrame, log: pl.LazyFrame, end: int, sample_users: float
 ) -> TestWindow:
-    """Take the given pairs, or those of a share of the users: the test window starts a gap after the log ends.
+    """Take the given pairs, or those of a share of the users: the test window starts a gap after the log's ``end``.
 
     ``pair_id`` counts on from the last row of the log in the order of the file, so that no pair of an earlier window
     has the same.
@@ -94,16 +83,19 @@ def given_window(
     columns = {name: c.interactions.columns()[name] for name in given_columns(c)}
     schema = type("Pairs", (dy.Schema,), dict(columns))
     keys = tuple(name for name in columns if c.roles[name] == "key")
-    every = validated(given, table_rules(c, "pairs", schema, keys)).sort("row")
+    every = validated(given, TableRules("pairs", c.name, schema, keys)).sort("row")
     kept = every.filter(in_share(pl.col(c.user), every.schema[c.user], sample_users))
-    first = end.last_row + 1
-    ids = pl.int_range(first, first + kept.height, dtype=pl.UInt32, eager=True).alias("pair_id")
+    last_row, first_clock = (
+        log.select(pl.col("row").max(), pl.col("clock").min()).collect(engine="streaming").row(0)
+    )
+    ids = pl.int_range(last_row + 1, last_row + 1 + kept.height, dtype=pl.UInt32, eager=True).alias("pair_id")
     numbered = with_derived(c, kept.with_columns(ids), ("key", "observed"))
     pairs = numbered.select("pair_id", *observed_columns(c))
     check_pairs(c, pairs)
-    selected_pairs(c, end.no_rows)  # the windows before this one select theirs: a mistake in it shows here
-    start = end.clock + c.gap
-    until = start + horizon_of(c, end.span, is_within=False)
+    # The windows before this one select theirs: a mistake in it shows here.
+    selected_pairs(c, log.head(0).collect(engine="streaming"))
+    start = end + c.gap
+    until = start + horizon_of(c, end - first_clock, is_within=False)
     if c.clock.kind == "time" and c.clock.column in columns:
         _check_span(c, with_clock(numbered.lazy(), c.clock, c.user).collect(engine="streaming"), start, until)
     solution = None if tables.solution is None else _solution(c, every.height, numbered, tables.solution)
@@ -151,7 +143,7 @@ def _beside(
     table: pl.LazyFrame,
 ) -> pl.DataFrame:
     """Put a table that comes in the order of the given pairs beside those that are kept, sorted by ``pair_id``."""
-    known = validated(table, table_rules(c, name, schema, ()))
+    known = validated(table, TableRules(name, c.name, schema))
     if known.height != n_given:
         article = "an" if name[0] in "aeiou" else "a"
         raise DataError(
@@ -175,3 +167,22 @@ def check_pairs(c: Competition, pairs: pl.DataFrame) -> None:
             expected=f"each {', '.join(names)} once: the submission names its rows by them",
             todo="drop the duplicates in read(), or declare the submission as ordered",
         )
+
+
+def selected_pairs(c: Competition, targets: pl.DataFrame) -> pl.DataFrame:
+    """Return the target rows that count as pairs, sorted by ``row``.
+
+    Raises DataError if ``select_pairs`` fails, loses a column or gives a row twice.
+    """
+    expected = f"a LazyFrame of some of the target rows, with their columns {', '.join(targets.columns)}"
+    with blamed_on(c, "select_pairs()", expected):
+        chosen = c.select_pairs(targets.lazy()).sort("row").collect(engine="streaming")
+        chosen = chosen.select(targets.columns)
+    if chosen["row"].is_duplicated().any():
+        raise DataError(
+            f"select_pairs() of competition {c.name!r} ({file_of(c)}) gives {chosen.height} pairs of "
+            f"{chosen['row'].n_unique()} rows.",
+            expected="each row once",
+            todo="correct the file of the competition",
+        )
+    return chosen

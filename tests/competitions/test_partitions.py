@@ -145,7 +145,7 @@ class TestStore:
         def read(folder: Path) -> RawTables:
             raise AssertionError("the files are read again")
 
-        monkeypatch.setattr("competitions._intake.open.read_tables", lambda competition, folder: read(folder))
+        monkeypatch.setattr(pl, "scan_csv", read)
         assert log_of(open_dataset(vk)).height == vk_files.N_ROWS
 
     def test_partitions_that_are_gone_are_written_again(self, vk: Settings) -> None:
