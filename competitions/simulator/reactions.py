@@ -1,4 +1,4 @@
-"""What simulated users do with the clips that they are shown. See ``simulate.py`` for the model."""
+"""What simulated users do with the clips that they are shown."""
 
 from __future__ import annotations
 

@@ -1,62 +1,23 @@
-r"""A short-video service that never was, in the files of the VK RecSys Challenge 2024, with its truth beside them.
-
-Who is there (``world.py``). As many users, clips and sources per row as in the challenge; fewer than 8.5 M
-rows get more of all three, so that the log is at most 4 % of all (user, clip) pairs. ``N`` is a normal variable of
-variance 1 (a vector of 12 of them where tastes and flavours are meant), ``t`` Student's with 4 degrees of freedom.
-
-- Taste of user u at week w: ``taste = sqrt(.2) segment + sqrt(.4) core + sqrt(.4) drift(w)``; ``segment`` is that of
-  the gender and age band, ``drift(w + 1) = .75 drift(w) + sqrt(1 - .75^2) N``; straight lines between the weeks.
-- Clip of source s: ``vector = sqrt(.8) flavour(s) + sqrt(.2) N``: 80 : 20; ``quality = sqrt(.5) (quality(s) + N)``.
-  Content vector: ``vector @ W + 1.5 sqrt(.5) (N(s) + N)``, 32 numbers. Clips of a source: Zipf, ``1 / (rank + 5)^.9``.
-- Activity of a user: log-normal (sigma 1.2), newly drawn each week (.4); 12 % of the users join later.
-- Reach of a clip: ``log popularity = .5 N(s) + N + .3 quality``.
-
-Who sees what, and when (``plan.py``, ``feed.py``). Each (user, clip) has one appointment, ``birth +
-life * delay``; the delay is a mixture of two Gamma(2), drawn by a hash of the pair: so a clip is born, peaks and fades,
-and no user gets it twice. Births are spread from four weeks before the log to half a week into the test week; ``life``
-is log-normal (median .8 weeks, sigma .6). In a week a user has candidates: clips drawn by popularity that have their
-appointment with the user in it, 2.5 for each row. The feed shows the best by ``.6 belief + .3 quality + Gumbel noise``,
-which is drawing without replacement in proportion to ``exp(.6 belief + .3 quality)``; ``belief`` is the affinity as it
-was when the week began. A row happens at the end of the user's interval between sessions (2 to 50 a week) that has the
-appointment in it. No user's week has more than 35 % of the clips that could be met in it.
-
-What comes of it (``reactions.py``). ``affinity = taste . vector / sqrt(12)``, at that moment;
-``appeal = 1.35 affinity + .5 quality + .7 exp(-age in weeks) + .15 z(age of the user) log(duration / 24.5)``.
-
-- ``logit p_like = like(u) + appeal`` and ``logit p_dislike = dislike(u) - .8 appeal + .5 polarity(s)``.
-- Readiness: ``like(u) = -5 + .8 eager + .9 t``, ``dislike(u) = -6.4 + .6 eager + 1.1 t``, each with a little of gender
-  and age, and 3 less for a silent fifth of the users.
-- A like and a dislike are independent given these, so a few rows have both: ``p_like - p_dislike`` is the expected
-  relevance where such a row counts as 0.
-- Shares and bookmarks are rarer and follow ``appeal + like``.
-- ``timespent = 1.3 duration * logistic(N(u) + .8 (appeal + like - dislike) - .6 log(duration / 24.5) + 1.2 N - .5)``.
-
-The log is six weeks. ``test_pairs.csv`` has the first 20 rows in week 7 of users with at least 20 rows and a like or a
-dislike in it: as many users per row of the log as in the challenge, or all there are. The same rows, seed, parts and
-library versions give the same bytes: each chunk of users in a week has its own random numbers, and the number of rows
-alone says where chunks are cut.
-"""
+"""Write the files of a simulation: chunks of users come week by week, and go out in the order of time."""
 
 from __future__ import annotations
 
 import re
 import secrets
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import polars as pl
+from polars.io.plugins import register_io_source
 
-from competitions.simulator.feed import Feed
-from competitions.simulator.files import LOG_SCHEMA, TestWeek, in_order, write_attributes, write_log
-from competitions.simulator.plan import Chunk, plan_weeks, quantiles_of_delay
+from competitions.simulator.feed import CHUNK_ROWS, Chunk, Feed, plan_weeks
 from competitions.simulator.reactions import reactions
 from competitions.simulator.world import (
     N_WEEKS,
     Clips,
-    Doubles,
     Floats,
     Sizes,
     Users,
@@ -71,6 +32,15 @@ MIN_ROWS = 10_000
 OTHER_FILES = ("users_meta.parquet", "items_meta.parquet", "test_pairs.csv", "solution.parquet")
 OWN_FILE = re.compile(r"train_interactions(_\d+)?\.parquet|" + "|".join(map(re.escape, OTHER_FILES)))
 UNFINISHED = ".simulation-"
+LOG_SCHEMA = {
+    "user_id": pl.UInt32(),
+    "item_id": pl.UInt32(),
+    "timespent": pl.UInt8(),
+    **dict.fromkeys(("like", "dislike", "share", "bookmarks"), pl.Boolean()),
+}
+MERGED_ROWS = 500_000  # that are sorted by time in memory at once
+ROW_GROUP_ROWS = 500_000
+N_TEST_ROWS = 20  # of each test user
 
 
 @dataclass(frozen=True)
@@ -90,25 +60,23 @@ class World:
     users: Users
     clips: Clips
     tastes: list[Floats]
-    quantiles: Doubles
     chunks: list[Chunk]
     seed: int
 
     @classmethod
-    def of(cls, sizes: Sizes, seed: int) -> World:
-        """Draw a world."""
+    def of(cls, sizes: Sizes, seed: int, chunk_rows: int = CHUNK_ROWS) -> World:
+        """Draw a world, whose users go through a week in chunks of at most ``chunk_rows`` rows."""
         users = draw_users(_rng(seed, 0), sizes.users)
         clips = draw_clips(_rng(seed, 1), sizes.items, sizes.sources)
-        quantiles = quantiles_of_delay()
-        chunks = plan_weeks(_rng(seed, 2), users, clips, sizes.rows, quantiles)
+        chunks = plan_weeks(_rng(seed, 2), users, clips, sizes.rows, chunk_rows)
         tastes = weekly_tastes(_rng(seed, 3), users, N_WEEKS + 2)
-        return cls(users, clips, tastes, quantiles, chunks, seed)
+        return cls(users, clips, tastes, chunks, seed)
 
     def week(self, week: int) -> Iterator[pl.DataFrame]:
         """Yield the rows of a week, chunk of users by chunk of users, each sorted by ``moment``."""
         ends = self.tastes[week], self.tastes[week + 1]
         key = int(_rng(self.seed, 4).integers(0, 2**63))
-        feed = Feed.of(self.users, self.clips, ends[0], self.quantiles, week, key)
+        feed = Feed.of(self.users, self.clips, ends[0], week, key)
         for number, chunk in enumerate(chunk for chunk in self.chunks if chunk.week == week):
             rng = _rng(self.seed, 5, week, number)
             yield reactions(rng, self.users, self.clips, ends, feed.show(rng, chunk))
@@ -140,12 +108,12 @@ def simulate(
     work.mkdir(parents=True)
     try:
         world = World.of(sizes, seed)
-        write_attributes(world.users, world.clips, work)
+        _write_attributes(world.users, world.clips, work)
         names = [f"week {c.week + 1}, users from {c.first:,}" for c in world.chunks]
         with stage_progress("Simulated chunks", names, n_found=0, n_workers=1) as stage:
             n_done = iter(range(len(names)))
-            frames = _log_frames(world, work, lambda: stage.advance(next(n_done)))
-            write_log(frames, [work / name for name in logs], n_rows)
+            frames = log_frames(world, work, lambda: stage.advance(next(n_done)))
+            _write_log(frames, [work / name for name in logs], n_rows)
             n_pairs = _write_test(world, sizes, work, lambda: stage.advance(next(n_done)))
         _publish(work, folder, [*OTHER_FILES, *logs])
     finally:
@@ -153,26 +121,93 @@ def simulate(
     return Simulated(folder, (*logs, *OTHER_FILES), sizes, n_pairs)
 
 
-def _log_frames(world: World, work: Path, done: Callable[[], None]) -> Iterator[pl.DataFrame]:
-    """Yield the log in the order of time. A week waits on the disk until all its chunks are there."""
+def log_frames(
+    world: World, work: Path, done: Callable[[], None], merged_rows: int = MERGED_ROWS
+) -> Iterator[pl.DataFrame]:
+    """Yield the log in the order of time, about ``merged_rows`` rows at once; call ``done`` after each chunk.
+
+    A week waits on the disk, in the folder ``work``, until all its chunks are there.
+    """
     for week in range(N_WEEKS):
         files: list[Path] = []
         for rows in world.week(week):
             files.append(work / f"week-{week}-{len(files)}.arrow")
             rows.select("moment", *LOG_SCHEMA).write_ipc(files[-1], compression="uncompressed")
             done()
-        for frame in in_order(files, week):
+        for frame in _merged(files, week, merged_rows):
             yield frame.select(*LOG_SCHEMA)
         for file in files:
             file.unlink()
 
 
-def _write_test(world: World, sizes: Sizes, work: Path, done: Callable[[], None]) -> int:
-    test = TestWeek()
-    for rows in world.week(N_WEEKS):
-        test.add(rows)
+def _merged(files: Sequence[Path], week: int, merged_rows: int) -> Iterator[pl.DataFrame]:
+    """Merge the chunks of a week, each sorted by ``moment``, one stretch of time after the other."""
+    chunks = [pl.scan_ipc(file) for file in files]
+    moments = [chunk.select("moment").collect(engine="streaming")["moment"] for chunk in chunks]
+    n_stretches = -(-sum(map(len, moments)) // merged_rows)
+    cuts = [week + k / n_stretches for k in range(1, n_stretches)]
+    bounds = [[0, *m.search_sorted(pl.Series(cuts, dtype=pl.Float64)).to_list(), len(m)] for m in moments]
+    for k in range(n_stretches):
+        rows = [c.slice(b[k], b[k + 1] - b[k]) for c, b in zip(chunks, bounds, strict=True)]
+        yield pl.concat(rows).sort("moment", maintain_order=True).collect(engine="streaming")
+
+
+def _write_log(frames: Iterator[pl.DataFrame], paths: Sequence[Path], n_rows: int) -> None:
+    """Stream frames of ``LOG_SCHEMA`` into Parquet files of about equal numbers of rows, never all in memory."""
+    left = pl.DataFrame(schema=LOG_SCHEMA)
+    for number, path in enumerate(paths):
+        n_of_file = n_rows * (number + 1) // len(paths) - n_rows * number // len(paths)
+
+        def source(*_: object, n: int = n_of_file) -> Iterator[pl.DataFrame]:
+            nonlocal left
+            while n > 0:
+                frame = left if left.height else next(frames)
+                here = frame.head(n)
+                left, n = frame.slice(here.height), n - here.height
+                yield here
+
+        register_io_source(source, schema=LOG_SCHEMA).sink_parquet(
+            path, compression="zstd", compression_level=1, row_group_size=ROW_GROUP_ROWS, maintain_order=True
+        )
+
+
+def _write_attributes(users: Users, clips: Clips, folder: Path) -> None:
+    """Write users_meta.parquet and items_meta.parquet: all users and all clips, also those without rows."""
+    user_ids, item_ids = (
+        pl.int_range(len(x), eager=True, dtype=pl.UInt32) for x in (users.age, clips.source)
+    )
+    pl.DataFrame({"user_id": user_ids, "gender": users.gender, "age": users.age}).write_parquet(
+        folder / "users_meta.parquet"
+    )
+    pl.DataFrame(
+        {
+            "item_id": item_ids,
+            "source_id": clips.source,
+            "duration": clips.duration,
+            "embeddings": pl.Series(clips.content, dtype=pl.Array(pl.Float32, clips.content.shape[1])),
+        }
+    ).write_parquet(folder / "items_meta.parquet")
+
+
+def _write_test(world: World, sizes: Sizes, folder: Path, done: Callable[[], None]) -> int:
+    """Write test_pairs.csv and solution.parquet and return the number of pairs.
+
+    They are the first rows of at most ``sizes.test_users`` users, drawn at random among those with enough rows and a
+    reaction (a like or a dislike) in the test week, in the order of time.
+    """
+    can_be_in = (pl.len() >= N_TEST_ROWS) & (pl.col("like") | pl.col("dislike")).any()
+    is_first = pl.int_range(pl.len()) < N_TEST_ROWS
+    chunks = []
+    for chunk in world.week(N_WEEKS):
+        chunks.append(chunk.filter(can_be_in.over("user_id") & is_first.over("user_id")))
         done()
-    return test.write(work, sizes.test_users, world.seed)
+    rows = pl.concat(chunks)
+    able = rows["user_id"].unique().sort()
+    chosen = able.sample(min(sizes.test_users, len(able)), seed=world.seed)
+    rows = rows.filter(pl.col("user_id").is_in(chosen.implode())).sort("moment", maintain_order=True)
+    rows.select("user_id", "item_id").write_csv(folder / "test_pairs.csv")
+    rows.select(*LOG_SCHEMA, "p_like", "p_dislike").write_parquet(folder / "solution.parquet")
+    return rows.height
 
 
 def _publish(work: Path, folder: Path, names: list[str]) -> None:
