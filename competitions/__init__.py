@@ -20,9 +20,14 @@ from competitions._dataset import Dataset, Partition, PartitionedLog, currently_
 from competitions._discover import competitions, get_competition
 from competitions._generate import random_tables
 from competitions._intake import in_share, open_dataset, oracle, solution, take_in, with_clock
-from competitions._layout import find_layout, layouts_in_words
-from competitions._text import numbers, split_lines
-from competitions._wheel import fetch_wheel
+from competitions._sources import (
+    fetch_wheel,
+    find_layout,
+    in_groups,
+    layouts_in_words,
+    numbers,
+    split_lines,
+)
 from competitions.simulator import Simulated, simulate
 
 __all__ = [
@@ -46,6 +51,7 @@ __all__ = [
     "fetch_wheel",
     "find_layout",
     "get_competition",
+    "in_groups",
     "in_share",
     "layouts_in_words",
     "numbers",

@@ -16,6 +16,7 @@ from competitions import (
     SubmissionFormat,
     fetch_wheel,
     find_layout,
+    in_groups,
     layouts_in_words,
     numbers,
     split_lines,
@@ -173,7 +174,7 @@ def _tables(ratings: pl.DataFrame, users: pl.DataFrame, items: pl.DataFrame) -> 
         interactions=ratings.lazy().with_columns(
             timestamp=pl.from_epoch(seconds, "s").cast(pl.Datetime("us"))
         ),
-        users=users.lazy().drop("zip_code").with_columns(age_group=_age_group()),
+        users=users.lazy().drop("zip_code").with_columns(age_group=in_groups("age", AGE_GROUPS)),
         items=items.lazy().select(
             "item_id",
             pl.col("year").alias("release_year"),
@@ -181,15 +182,6 @@ def _tables(ratings: pl.DataFrame, users: pl.DataFrame, items: pl.DataFrame) -> 
             pl.col("genres").list.first().alias("main_genre"),
         ),
     )
-
-
-def _age_group() -> pl.Expr:
-    """Name the group of the age; null for what is no number, which the schema then refuses as an age."""
-    age = pl.col("age").cast(pl.Int64, strict=False)
-    group: pl.Expr = pl.when(age.is_not_null()).then(pl.lit(next(iter(AGE_GROUPS))))
-    for name, lowest in AGE_GROUPS.items():
-        group = pl.when(age >= lowest).then(pl.lit(name)).otherwise(group)
-    return group
 
 
 def _check_genres(items: pl.DataFrame) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import dataframely as dy
 import polars as pl
 
-from competitions import Clock, Competition, LogFile, LogShare, Metric, RawTables, SubmissionFormat
+from competitions import Clock, Competition, LogFile, LogShare, Metric, RawTables, SubmissionFormat, in_groups
 from engine import DataError
 
 LOGS, USERS, ITEMS, PAIRS = (
@@ -105,11 +105,11 @@ def read(folder: Path) -> RawTables:
         interactions=pl.concat([log.rows for log in logs]),
         log_files=logs,
         users=_scan(paths[USERS], ("user_id", "gender", "age")).with_columns(
-            age_group=_group("age", AGE_GROUPS)
+            age_group=in_groups("age", AGE_GROUPS)
         ),
         items=_scan(paths[ITEMS], ("item_id", "source_id", "duration", "embeddings"))
         .rename({"embeddings": "content"})
-        .with_columns(duration_bucket=_group("duration", DURATION_BUCKETS)),
+        .with_columns(duration_bucket=in_groups("duration", DURATION_BUCKETS)),
         pairs=pairs,
         solution=outcomes,
         oracle=None if outcomes is None else _oracle(outcomes),
@@ -134,15 +134,6 @@ def _scan(path: Path, columns: Sequence[str]) -> pl.LazyFrame:
             todo="fetch the challenge's own file, or rename the column",
         )
     return table
-
-
-def _group(column: str, groups: Mapping[str, int]) -> pl.Expr:
-    """Name the group of a number; null for what is no number, which the schema then refuses."""
-    number = pl.col(column).cast(pl.Int64, strict=False)
-    group: pl.Expr = pl.when(number.is_not_null()).then(pl.lit(next(iter(groups))))
-    for name, lowest in groups.items():
-        group = pl.when(number >= lowest).then(pl.lit(name)).otherwise(group)
-    return group
 
 
 def _in_order_of(pairs: pl.LazyFrame, solution: Path) -> pl.LazyFrame:
