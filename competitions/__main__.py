@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -16,7 +16,6 @@ from rich.table import Table
 
 from competitions._competition import Competition, LogShare
 from competitions._dataset import Dataset
-from competitions._declaration import log_columns
 from competitions._discover import competitions, get_competition
 from competitions._intake import open_dataset, taken_notes
 from competitions.simulator import Simulated, simulate
@@ -31,7 +30,10 @@ app = room_app("What a competition gives: tables, roles, clock, target, metric, 
 @app.command("list")
 def list_competitions() -> None:
     """List the competitions of this checkout."""
-    out.print(_overview(competitions().values()))
+    table = Table("name", "title", "clock", "metric", title="competitions")
+    for c in competitions().values():
+        table.add_row(*map(escape, (c.name, c.title, c.clock.kind, c.metric.name)))
+    out.print(table)
 
 
 @app.command()
@@ -83,14 +85,6 @@ def _words(made: Simulated) -> list[str]:
     ]
 
 
-def _overview(competitions: Iterable[Competition]) -> Table:
-    """One line a competition."""
-    table = Table("name", "title", "clock", "metric", title="competitions")
-    for c in competitions:
-        table.add_row(*map(escape, (c.name, c.title, c.clock.kind, c.metric.name)))
-    return table
-
-
 def _declaration(c: Competition) -> Iterator[RenderableType]:
     """What the competition says of itself, without its data."""
     facts = Table(title=escape(f"{c.name}: {c.title}"), show_header=False)
@@ -134,15 +128,17 @@ def _holdings(dataset: Dataset, notes: Sequence[str]) -> Iterator[RenderableType
 def _columns_table(c: Competition) -> Table:
     table = Table("table", "column", "dtype", "role", "meaning", title="columns")
     derived = {name: f"= {expression}" for name, expression in c.derived.items()}
-    for name in log_columns(c):
+    for name in c.log_columns:
         column = c.interactions.columns().get(name)
         dtype = "derived" if column is None else str(column.dtype)
         meaning = derived.get(name) or (column.description if column else "") or ""
         table.add_row("interactions", *map(escape, (name, dtype, c.roles[name], meaning)))
-    for place, schema, key in (("users", c.users, c.user), ("items", c.items, c.item)):
-        for name, column in schema.columns().items():
-            role = "key" if name == key else "observed"
-            table.add_row(place, *map(escape, (name, _short(column.dtype), role, column.description or "")))
+    for entity in c.entities:
+        for name, column in entity.columns.items():
+            role = "key" if name == entity.key else "observed"
+            table.add_row(
+                entity.table, *map(escape, (name, _short(column.dtype), role, column.description or ""))
+            )
     return table
 
 

@@ -1,11 +1,12 @@
-"""What a competition gives: tables, the role of each column, clock, target, metric, file format."""
+"""What a competition gives: tables, which columns are outcomes, clock, target, metric, file format."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import dataframely as dy
 import polars as pl
@@ -62,21 +63,20 @@ class LogShare:
     """A length as a share of the log before the test window: ``parts`` of ``of`` equal parts of its span of clock.
 
     ``LogShare(1, of=6)`` is a week where the log has six.
-
-    >>> LogShare(1, of=6).length(600)
-    100
     """
 
     parts: int
     of: int
 
-    def length(self, span: int) -> int:
-        """Return the length in clock units, at least 1, where the log spans ``span`` of them."""
-        return max(1, span * self.parts // self.of)
+    def length(self, span: int, *, is_within: bool = False) -> int:
+        """Return the length in clock units, at least 1, where the log spans ``span`` of them.
 
-    def length_within(self, span: int) -> int:
-        """Return the length, at least 1, where ``span`` is of the log and the test window together."""
-        return max(1, span * self.parts // (self.of + self.parts))
+        ``is_within``: where ``span`` is of the log and the test window together.
+
+        >>> LogShare(1, of=6).length(600), LogShare(1, of=6).length(700, is_within=True)
+        (100, 100)
+        """
+        return max(1, span * self.parts // (self.of + self.parts * is_within))
 
 
 @dataclass(frozen=True)
@@ -93,16 +93,16 @@ class RawTables:
 
     ``interactions`` in the order of the log. ``log_files``: the files that it is the concatenation of, if there are
     several: on a ``row`` clock each is taken in by itself, so that a log which grew by a file costs that file only.
-    ``pairs`` are the given test pairs; None if the competition
-    cuts its test window from the log (then the rows of the last step or horizon become the test pairs, and their
-    outcomes the solution). ``solution``: outcomes of the given pairs, if they are known (simulators), in the order of
-    the pairs. ``oracle``: one column ``score``, the best possible score of each given pair, in the order of the pairs,
-    if it is known (simulators again).
+    ``users`` and ``items`` are their attributes; None where the competition declares none. ``pairs`` are the given
+    test pairs; None if the competition cuts its test window from the log (then the rows of the last step or horizon
+    become the test pairs, and their outcomes the solution). ``solution``: outcomes of the given pairs, if they are
+    known (simulators), in the order of the pairs. ``oracle``: one column ``score``, the best possible score of each
+    given pair, in the order of the pairs, if it is known (simulators again).
     """
 
     interactions: pl.LazyFrame
-    users: pl.LazyFrame
-    items: pl.LazyFrame
+    users: pl.LazyFrame | None = None
+    items: pl.LazyFrame | None = None
     pairs: pl.LazyFrame | None = None
     solution: pl.LazyFrame | None = None
     oracle: pl.LazyFrame | None = None
@@ -130,6 +130,24 @@ def every_file(folder: Path) -> Sequence[Path]:
     return found
 
 
+class Entity(NamedTuple):
+    """The users, or the items.
+
+    ``table`` is the name of their table and ``word`` what one of them is called; ``schema`` that of their attributes,
+    None if there are none.
+    """
+
+    table: str
+    word: str
+    key: str
+    schema: type[dy.Schema] | None
+
+    @property
+    def columns(self) -> dict[str, dy.Column]:
+        """Columns of the table, the key among them; none if there is no table."""
+        return {} if self.schema is None else self.schema.columns()
+
+
 @dataclass(frozen=True, eq=False)
 class Competition:
     """One competition. All that the other rooms know of it.
@@ -142,10 +160,11 @@ class Competition:
         Takes the data folder to the files that ``read`` reads; downloads what it may. Their contents are hashed, so
         that a changed file is taken in anew. All files of the folder if it is not given.
     interactions, users, items
-        dataframely schemas of the raw tables. ``users`` is keyed by ``user``, ``items`` by ``item``.
-    roles
-        Role of every column of the interactions, the derived ones included. Outcome columns never reach a feature
-        through the pairs. Attributes of users and items are ``observed``.
+        dataframely schemas of the raw tables. ``users`` is keyed by ``user``, ``items`` by ``item``; either may be
+        left out where there are no attributes.
+    outcomes
+        Columns that are known only afterwards (a like, a rating): they never reach a feature through the pairs.
+        What is derived from an outcome is one, named here or not. All other columns can be seen: see ``roles``.
     derived
         Columns computed on intake from a row of the interactions (e.g. ``like = rating >= 4``).
     relevance
@@ -172,14 +191,14 @@ class Competition:
     licence: str
     read: Callable[[Path], RawTables]
     interactions: type[dy.Schema]
-    users: type[dy.Schema]
-    items: type[dy.Schema]
-    roles: Mapping[str, Role]
+    outcomes: Sequence[str]
     clock: Clock
     relevance: pl.Expr
     metric: Metric
     submission: SubmissionFormat
     horizon: int | LogShare
+    users: type[dy.Schema] | None = None
+    items: type[dy.Schema] | None = None
     gap: int = 0
     n_train_windows: int = 4
     derived: Mapping[str, pl.Expr] = field(default_factory=dict)
@@ -189,3 +208,40 @@ class Competition:
     item: str = "item_id"
     source: str | None = None
     files: Callable[[Path], Sequence[Path]] = every_file
+
+    @cached_property
+    def roles(self) -> Mapping[str, Role]:
+        """Role of every column of the log, in their order.
+
+        ``key``: user, item, and the source if it is a column of the interactions. ``outcome``: the declared ones and
+        the derived columns that read one of them. ``observed``: all others. Attributes of users and items are observed
+        too.
+        """
+        keys = {self.user, self.item, self.source} & set(self.interactions.columns())
+        read = {name: set(expression.meta.root_names()) for name, expression in self.derived.items()}
+        outcomes = {*self.outcomes, *(name for name in read if read[name] & set(self.outcomes))} - keys
+        return {
+            name: "key" if name in keys else "outcome" if name in outcomes else "observed"
+            for name in self.log_columns
+        }
+
+    @property
+    def log_columns(self) -> tuple[str, ...]:
+        """Columns of the interactions and the derived ones, in the order of the log."""
+        return (*self.interactions.columns(), *self.derived)
+
+    @property
+    def observed_columns(self) -> tuple[str, ...]:
+        """Columns of the log that can be seen of a pair to score: keys and observed ones, in the order of the log."""
+        return tuple(name for name, role in self.roles.items() if role != "outcome")
+
+    @property
+    def given_columns(self) -> tuple[str, ...]:
+        """Columns that a table of given pairs brings: those that can be seen and are not derived."""
+        return tuple(name for name in self.observed_columns if name not in self.derived)
+
+    @property
+    def entities(self) -> tuple[Entity, Entity]:
+        """The users and the items."""
+        users = Entity("users", "a user", self.user, self.users)
+        return users, Entity("items", "an item", self.item, self.items)

@@ -51,8 +51,8 @@ def random_tables(
         fixed[column] = _instants(rng, competition, column, is_late)
     return RawTables(
         interactions=_sample(competition.interactions, seed, fixed).lazy(),
-        users=_sample(competition.users, seed + 1, {competition.user: pl.Series(user_ids[1:])}).lazy(),
-        items=_sample(competition.items, seed + 2, {competition.item: pl.Series(item_ids[1:])}).lazy(),
+        users=_attributes(competition.users, seed + 1, competition.user, user_ids),
+        items=_attributes(competition.items, seed + 2, competition.item, item_ids),
     )
 
 
@@ -136,6 +136,11 @@ def _sample(schema: type[dy.Schema], seed: int, fixed: dict[str, pl.Series]) -> 
     overrides = {name: _cast(values, columns[name].dtype) for name, values in fixed.items()}
     n_rows = len(next(iter(overrides.values())))
     return pl.DataFrame(schema.sample(n_rows, overrides=overrides, generator=dy.random.Generator(seed)))
+
+
+def _attributes(schema: type[dy.Schema] | None, seed: int, key: str, ids: Integers) -> pl.LazyFrame | None:
+    """Sample the attributes of all ids but the first."""
+    return None if schema is None else _sample(schema, seed, {key: pl.Series(ids[1:])}).lazy()
 
 
 def _cast(values: pl.Series, dtype: pl.DataType) -> pl.Series:

@@ -209,15 +209,7 @@ MOVIELENS = Competition(
     interactions=Ratings,
     users=Users,
     items=Items,
-    roles={
-        "user_id": "key",
-        "item_id": "key",
-        "timestamp": "observed",
-        "rating": "outcome",
-        "like": "outcome",
-        "ignore": "outcome",
-        "dislike": "outcome",
-    },
+    outcomes=("rating",),
     derived={
         "like": pl.col("rating") >= 4,
         "ignore": pl.col("rating") == 3,

@@ -181,7 +181,7 @@ VK2024 = Competition(
     interactions=Interactions,
     users=Users,
     items=Items,
-    roles={"user_id": "key", "item_id": "key", **dict.fromkeys(OUTCOMES, "outcome")},
+    outcomes=OUTCOMES,
     # A row with both says neither: its relevance is 0, that of a clip which the user let pass.
     relevance=pl.col("like").cast(pl.Int8) - pl.col("dislike").cast(pl.Int8),
     remarks={"have both a like and a dislike: their relevance is 0": pl.col("like") & pl.col("dislike")},

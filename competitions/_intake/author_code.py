@@ -15,7 +15,7 @@ import polars as pl
 from competitions._competition import Competition, LogFile, RawTables
 from engine import DataError, SamewiseError
 
-OPTIONAL = ("pairs", "solution", "oracle")
+OPTIONAL = ("users", "items", "pairs", "solution", "oracle")
 PLAN = "\n\nResolved plan until failure"  # what Polars appends to a message: pages, for a long query
 
 

@@ -7,20 +7,15 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from competitions._competition import Competition, RawTables
-from competitions._declaration import given_columns, observed_columns
+from competitions._competition import Competition, Entity, RawTables
 from competitions._intake.author_code import blamed_on
 
 
 @dataclass(frozen=True)
 class Known:
-    """What is known of the users, or of the items.
+    """What is known of the users, or of the items. ``in_log``, ``in_pairs``: each key there, and its ``n_rows``."""
 
-    ``word``: "a user". ``in_log``, ``in_pairs``: each key there, and its number of rows ``n_rows``.
-    """
-
-    word: str
-    key: str
+    entity: Entity
     attributes: pl.DataFrame
     in_log: pl.DataFrame
     in_pairs: pl.DataFrame
@@ -42,8 +37,8 @@ def intake_notes(
         *_sample_note(known[0].in_log.height, sample_users),
         *_left_out(c, tables),
         *_remarks(c, log),
-        *(note for entity in known for note in _without_attributes(entity)),
-        *(note for entity in known for note in _without_history(entity, n_pairs)),
+        *(note for one in known for note in _without_attributes(one)),
+        *(note for one in known for note in _without_history(one, n_pairs)),
         *_clock_notes(c, tables),
     ]
 
@@ -57,11 +52,12 @@ def _sample_note(n_users: int, share: float) -> Iterator[str]:
 
 
 def _left_out(c: Competition, tables: RawTables) -> Iterator[str]:
+    users, items = c.entities
     for name, table, named in (
         ("interactions", tables.interactions, c.interactions.columns()),
-        ("users", tables.users, c.users.columns()),
-        ("items", tables.items, c.items.columns()),
-        ("the given pairs", tables.pairs, given_columns(c)),
+        ("users", tables.users, users.columns),
+        ("items", tables.items, items.columns),
+        ("the given pairs", tables.pairs, c.given_columns),
     ):
         if table is not None and (left_out := _unnamed(table, named)):
             yield f"Columns of {name} that the competition does not declare are left out: {', '.join(left_out)}."
@@ -81,19 +77,19 @@ def _remarks(c: Competition, log: pl.LazyFrame) -> Iterator[str]:
 
 def _without_attributes(known: Known) -> Iterator[str]:
     for counts, where in ((known.in_log, "log"), (known.in_pairs, "test pairs")):
-        missing = counts.join(known.attributes, on=known.key, how="anti")
+        missing = counts.join(known.attributes, on=known.entity.key, how="anti")
         if missing.height:
             yield (
-                f"{missing['n_rows'].sum()} rows of the {where} have {known.word} without attributes "
+                f"{missing['n_rows'].sum()} rows of the {where} have {known.entity.word} without attributes "
                 f"({missing.height} of them): their attributes are null."
             )
 
 
 def _without_history(known: Known, n_pairs: int) -> Iterator[str]:
-    unseen = known.in_pairs.join(known.in_log, on=known.key, how="anti")
+    unseen = known.in_pairs.join(known.in_log, on=known.entity.key, how="anti")
     if unseen.height:
         yield (
-            f"{unseen['n_rows'].sum()} of {n_pairs} test pairs have {known.word} without a row in the log "
+            f"{unseen['n_rows'].sum()} of {n_pairs} test pairs have {known.entity.word} without a row in the log "
             f"({unseen.height} of them)."
         )
 
@@ -107,5 +103,8 @@ def _clock_notes(c: Competition, tables: RawTables) -> Iterator[str]:
         )
     if c.gap and tables.pairs is None:
         yield f"The last {c.gap} clock units before the test window are a gap: no history reaches into it."
-    hidden = [name for name in c.interactions.columns() if name not in observed_columns(c)]
-    yield f"Outcomes, never seen of a pair to score: {', '.join(hidden)} and what is derived from them."
+    hidden = [name for name in c.interactions.columns() if name not in c.observed_columns]
+    yield (
+        f"Outcomes, never seen of a pair to score: {', '.join(hidden)} and what is derived from them. Seen of it: "
+        f"{', '.join(c.observed_columns)}."
+    )

@@ -17,6 +17,7 @@ from competitions._intake.author_code import input_files, read_tables
 from competitions._intake.fingerprints import file_digests
 from competitions._intake.partitions import Cut, RawLog, RowRange, Write, partitions_in
 from competitions._intake.take_in import dataset_in, notes_in, ranges_in, write_data
+from competitions._intake.test_window import told_apart_by
 from engine import DataError, Json, Recipe, Settings, Store, Task, code_digest, console, run_tasks
 
 PARTITION = "part.parquet"  # of an artifact that is one partition
@@ -110,8 +111,13 @@ class _Source:
             for note in notes_in(folder):
                 console.print(f"Note: {note}", highlight=False, markup=False)
 
-        # The fingerprint does not know the size of partitions: no value depends on it.
-        sized = replace(whole, parts={**whole.parts, "partition_rows": self.cut.partition_rows})
+        # No value depends on the size of partitions, nor on how a submission tells pairs apart: both stay out of the
+        # fingerprint.
+        checked: dict[str, Json] = {
+            "partition_rows": self.cut.partition_rows,
+            "pairs": list(told_apart_by(c)),
+        }
+        sized = replace(whole, parts={**whole.parts, **checked})
         return Store(self.settings.store).make(sized, build)
 
     def partitions(self, folder: Path) -> Sequence[Path]:

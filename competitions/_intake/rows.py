@@ -7,7 +7,6 @@ from hashlib import blake2b
 import polars as pl
 
 from competitions._competition import Clock, Competition, Role
-from competitions._declaration import log_columns
 from competitions._intake.author_code import blamed_on, file_of
 from competitions._intake.tables import TableRules
 from engine import DataError
@@ -18,10 +17,9 @@ SECOND_MIX = 0x94D049BB133111EB
 
 
 def interaction_rules(c: Competition, file: str = "") -> TableRules:
-    """Rules of the interactions; keys and the clock's column are never null. ``file``: where they lie."""
-    keys = [name for name, role in c.roles.items() if role == "key"]
-    never_null = (*keys, *([c.clock.column] if c.clock.column and c.clock.column not in keys else []))
-    return TableRules("interactions", c.name, c.interactions, never_null, file=file)
+    """Rules of the interactions; user, item and the clock's column are never null. ``file``: where they lie."""
+    never_null = dict.fromkeys((c.user, c.item, *([c.clock.column] if c.clock.column else [])))
+    return TableRules("interactions", c.name, c.interactions, tuple(never_null), file=file)
 
 
 def no_rows(c: Competition, sample_users: float) -> DataError:
@@ -126,7 +124,7 @@ def log_rows(c: Competition, numbered: pl.DataFrame) -> pl.DataFrame:
     """
     clocked = with_clock(numbered.lazy(), c.clock, c.user).collect(engine="streaming")
     computed = with_relevance(c, with_derived(c, clocked, ("key", "observed", "outcome")))
-    log = computed.select("row", "clock", *log_columns(c), "relevance")
+    log = computed.select("row", "clock", *c.log_columns, "relevance")
     if n_unknown := log["relevance"].null_count():
         raise DataError(
             f"The relevance of competition {c.name!r} is null in {n_unknown} of {log.height} rows.",

@@ -106,7 +106,8 @@ def check_columns(table: pl.LazyFrame, rules: TableRules) -> None:
         raise DataError(
             f"{rules.title} has no column {', '.join(map(repr, missing))}.{hint}",
             expected=f"the columns {', '.join(wanted)}; found {', '.join(found) or 'none'}",
-            todo="rename the column in the file, or in read() of the competition",
+            todo="rename the column in the file, or in read() of the competition"
+            + (", or name it in `outcomes` if it is known only afterwards" if rules.name == "pairs" else ""),
         )
     wrong = [
         f"{name} is {found[name]} instead of {column.dtype}"

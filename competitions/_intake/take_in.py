@@ -8,10 +8,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import dataframely as dy
 import polars as pl
 
-from competitions._competition import Competition, RawTables
+from competitions._competition import Competition, Entity, RawTables
 from competitions._dataset import Dataset
 from competitions._declaration import check_declaration
 from competitions._intake.notes import Known, intake_notes
@@ -29,11 +28,9 @@ from competitions._intake.rows import in_share, interaction_rules, log_rows, no_
 from competitions._intake.tables import TableRules, validated
 from competitions._intake.test_window import (
     TestWindow,
-    check_pairs,
     cut_window,
     given_window,
     horizon_of,
-    told_apart_by,
 )
 from engine import DataError
 
@@ -85,8 +82,7 @@ def write_data(
     ``data``: the folder that the files of the log are named in.
     """
     check_declaration(c)
-    users = _attributes(c, "users", tables.users, c.users, c.user)
-    items = _attributes(c, "items", tables.items, c.items, c.item)
+    given = [_attributes(c, *of) for of in zip(c.entities, (tables.users, tables.items), strict=True)]
     split = (
         _streamed(c, tables, folder, cut, keep, data)
         if c.clock.kind == "row"
@@ -94,15 +90,9 @@ def write_data(
     )
     window = split.window(c, tables, cut)
     log, pairs = partitioned_log(split.partitions).log, window.pairs
-    known = [
-        Known(word, key, table, _counts(log, key), _counts(pairs.lazy(), key))
-        for word, key, table in (("a user", c.user, users), ("an item", c.item, items))
-    ]
-    for name, entity in zip(("users", "items"), known, strict=True):
-        _check_attributes(c, name, entity)
+    known = [_known(c, entity, table, log, pairs) for entity, table in zip(c.entities, given, strict=True)]
     for name, written in (
-        ("users", users),
-        ("items", items),
+        *((one.entity.table, one.attributes) for one in known),
         ("test_pairs", pairs),
         ("solution", window.solution),
         ("oracle", window.oracle),
@@ -113,20 +103,14 @@ def write_data(
         "fingerprint": fingerprint,
         "test_start": window.start,
         "test_until": window.until,
-        "told_apart_by": told_apart_by(c),
         "notes": intake_notes(c, tables, log, known, pairs.height, cut.sample_users),
     }
     (folder / META).write_text(json.dumps(meta, indent=1), encoding="utf-8")
 
 
 def dataset_in(folder: Path, competition: Competition, partitions: Sequence[Path]) -> Dataset:
-    """Return the data set that ``take_in`` wrote into a folder; no table is read.
-
-    Raises DataError if the submission has changed since, and could not tell two pairs apart.
-    """
+    """Return the data set that ``take_in`` wrote into a folder; no table is read."""
     meta = _meta_in(folder)
-    if told_apart_by(competition) != meta["told_apart_by"]:
-        check_pairs(competition, pl.read_parquet(folder / "test_pairs.parquet"))
     partitioned = partitioned_log(partitions)
     return Dataset(
         competition=competition,
@@ -217,29 +201,47 @@ def _in_memory(c: Competition, tables: RawTables, folder: Path, cut: Cut) -> _Sp
     return _Split(paths, before.height, log.filter(pl.col("clock") >= start), start, until)
 
 
-def _attributes(
-    c: Competition, name: str, table: pl.LazyFrame, schema: type[dy.Schema], key: str
-) -> pl.DataFrame:
-    return validated(table, TableRules(name, c.name, schema, (key,), is_unique=True)).drop("row").sort(key)
+def _attributes(c: Competition, entity: Entity, table: pl.LazyFrame | None) -> pl.DataFrame | None:
+    """Return the checked attributes of the users or items, sorted by their key; None if the competition has none.
 
-
-def _counts(rows: pl.LazyFrame, key: str) -> pl.DataFrame:
-    """Return each value of a key column and its number of rows ``n_rows``."""
-    return rows.group_by(key).agg(n_rows=pl.len()).collect(engine="streaming")
-
-
-def _check_attributes(c: Competition, name: str, known: Known) -> None:
-    """Refuse a table that is empty or about others than the log: every attribute would be null."""
-    given, of_log = known.attributes[known.key], known.in_log[known.key]
-    if of_log.is_in(given.implode()).any():
-        return
-    rows = f"has {len(given)} rows ({_first(given)})" if len(given) else "has no rows"
+    Raises DataError if the table is declared and not given, or given and not declared.
+    """
+    if entity.schema is not None and table is not None:
+        rules = TableRules(entity.table, c.name, entity.schema, (entity.key,), is_unique=True)
+        return validated(table, rules).drop("row").sort(entity.key)
+    if entity.schema is None and table is None:
+        return None
+    what = "gives no table" if table is None else "gives a table"
     raise DataError(
-        f"Table {name!r} of competition {c.name!r} {rows}, "
-        f"and none of them is for one of the log's {len(of_log)} {name} ({_first(of_log)}).",
-        expected=f"a row for the {name} of the log, with the same {known.key}",
-        todo="look at its file: is it whole, and of the same data set?",
+        f"read() of competition {c.name!r} {what} of {entity.table}, and the competition declares "
+        f"{'one' if table is None else 'none'}.",
+        expected=f"both a schema, {entity.table}=, and a table; or neither, where there are no attributes",
+        todo="correct the file of the competition",
     )
+
+
+def _known(
+    c: Competition, entity: Entity, given: pl.DataFrame | None, log: pl.LazyFrame, pairs: pl.DataFrame
+) -> Known:
+    """Count the users or items of the log and of the pairs; where no attributes are given they have their ids only.
+
+    Raises DataError for attributes that are about others than the log's: all of them would be null.
+    """
+    key = entity.key
+    in_log, in_pairs = (
+        rows.group_by(key).agg(n_rows=pl.len()).collect(engine="streaming") for rows in (log, pairs.lazy())
+    )
+    if given is None:
+        given = pl.concat([in_log, in_pairs]).select(key).unique().sort(key)
+    elif not in_log[key].is_in(given[key].implode()).any():
+        rows = f"has {given.height} rows ({_first(given[key])})" if given.height else "has no rows"
+        raise DataError(
+            f"Table {entity.table!r} of competition {c.name!r} {rows}, and none of them is for one of the log's "
+            f"{in_log.height} {entity.table} ({_first(in_log[key])}).",
+            expected=f"a row for the {entity.table} of the log, with the same {key}",
+            todo="look at its file: is it whole, and of the same data set?",
+        )
+    return Known(entity, given, in_log, in_pairs)
 
 
 def _first(keys: pl.Series) -> str:

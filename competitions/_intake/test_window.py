@@ -8,7 +8,6 @@ import dataframely as dy
 import polars as pl
 
 from competitions._competition import Competition, LogShare, RawTables
-from competitions._declaration import given_columns, observed_columns
 from competitions._intake.author_code import blamed_on, file_of
 from competitions._intake.rows import in_share, with_clock, with_derived, with_relevance
 from competitions._intake.tables import TableRules, validated
@@ -28,9 +27,7 @@ class TestWindow:
 
 def horizon_of(c: Competition, span: int, *, is_within: bool) -> int:
     """Length of the test window in clock units; ``is_within``: ``span`` is of the log and the test window together."""
-    if not isinstance(c.horizon, LogShare):
-        return c.horizon
-    return c.horizon.length_within(span) if is_within else c.horizon.length(span)
+    return c.horizon.length(span, is_within=is_within) if isinstance(c.horizon, LogShare) else c.horizon
 
 
 def told_apart_by(c: Competition) -> list[str]:
@@ -54,7 +51,7 @@ def cut_window(c: Competition, targets: pl.DataFrame, *, n_before: int, start: i
         )
     numbered = chosen.with_columns(pair_id=pl.col("row"))
     pairs, solution = (
-        numbered.select("pair_id", *observed_columns(c)),
+        numbered.select("pair_id", *c.observed_columns),
         numbered.select("pair_id", "relevance"),
     )
     check_pairs(c, pairs)
@@ -80,17 +77,16 @@ def given_window(
     Raises DataError if pairs lie outside of the window, if a submission could not tell two of them apart, or if a
     solution or an oracle is of other pairs.
     """
-    columns = {name: c.interactions.columns()[name] for name in given_columns(c)}
+    columns = {name: c.interactions.columns()[name] for name in c.given_columns}
     schema = type("Pairs", (dy.Schema,), dict(columns))
-    keys = tuple(name for name in columns if c.roles[name] == "key")
-    every = validated(given, TableRules("pairs", c.name, schema, keys)).sort("row")
+    every = validated(given, TableRules("pairs", c.name, schema, (c.user, c.item))).sort("row")
     kept = every.filter(in_share(pl.col(c.user), every.schema[c.user], sample_users))
     last_row, first_clock = (
         log.select(pl.col("row").max(), pl.col("clock").min()).collect(engine="streaming").row(0)
     )
     ids = pl.int_range(last_row + 1, last_row + 1 + kept.height, dtype=pl.UInt32, eager=True).alias("pair_id")
     numbered = with_derived(c, kept.with_columns(ids), ("key", "observed"))
-    pairs = numbered.select("pair_id", *observed_columns(c))
+    pairs = numbered.select("pair_id", *c.observed_columns)
     check_pairs(c, pairs)
     # The windows before this one select theirs: a mistake in it shows here.
     selected_pairs(c, log.head(0).collect(engine="streaming"))
@@ -145,9 +141,8 @@ def _beside(
     """Put a table that comes in the order of the given pairs beside those that are kept, sorted by ``pair_id``."""
     known = validated(table, TableRules(name, c.name, schema))
     if known.height != n_given:
-        article = "an" if name[0] in "aeiou" else "a"
         raise DataError(
-            f"Competition {c.name!r} gives {n_given} pairs and {article} {name} of {known.height} rows."
+            f"Competition {c.name!r} gives {n_given} pairs, and its {name} has {known.height} rows."
         )
     return pairs.join(known, on="row", how="left", validate="1:1", maintain_order="left").sort("pair_id")
 
