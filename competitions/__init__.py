@@ -25,7 +25,6 @@ from competitions._sources import (
     find_layout,
     in_groups,
     layouts_in_words,
-    numbers,
     split_lines,
 )
 from competitions.simulator import Simulated, simulate
@@ -54,7 +53,6 @@ __all__ = [
     "in_groups",
     "in_share",
     "layouts_in_words",
-    "numbers",
     "open_dataset",
     "opened",
     "oracle",

@@ -39,8 +39,8 @@ def list_competitions() -> None:
 @app.command()
 def show(name: Annotated[str, typer.Argument(help="Name of a competition, as `list` gives it.")]) -> None:
     """Show what a competition declares. Reads no data."""
-    for part in _declaration(get_competition(name)):
-        out.print(part)
+    for table in _declaration(get_competition(name)):
+        out.print(table)
 
 
 @app.command()
@@ -53,8 +53,8 @@ def check(
     """Take the data of the configured competition in, if they are not yet, and show what they hold."""
     settings = settings_of(ctx)
     dataset = open_dataset(settings, rehash=rehash)
-    for part in _holdings(dataset, taken_notes(settings)):
-        out.print(part)
+    for table in _holdings(dataset, taken_notes(settings)):
+        out.print(table)
 
 
 @app.command("simulate")
@@ -64,10 +64,9 @@ def simulate_files(
     rows: Annotated[int, typer.Option(help="Rows of the log, e.g. 10_000_000; exactly.")] = 1_000_000,
     seed: Annotated[int, typer.Option(help="The same seed and rows give the same files.")] = 7,
     parts: Annotated[int, typer.Option(help="Files of the log, one after the other in time.")] = 1,
-    overwrite: Annotated[bool, typer.Option(help="Replace the files of an earlier simulation.")] = False,
 ) -> None:
     """Write simulated files of a competition, with the true probabilities beside them."""
-    made = simulate(name, folder, n_rows=rows, seed=seed, n_parts=parts, overwrite=overwrite)
+    made = simulate(name, folder, n_rows=rows, seed=seed, n_parts=parts)
     for line in _words(made):
         out.print(line, markup=False, soft_wrap=True)
 

@@ -14,7 +14,7 @@ from competitions._competition import Competition, RawTables
 
 Integers: TypeAlias = npt.NDArray[np.int64]
 
-N_SLOTS = 40  # distinct instants of a generated log, so that many rows tie on the clock
+N_INSTANTS = 40  # distinct instants of a generated log, so that many rows tie on the clock
 OVERDRAW = 4  # times the wanted rows, where repeated pairs are thrown away
 N_HORIZONS = 10  # that these instants span on a time clock
 N_VISIT = 40  # rows of a user in one go, on a row clock
@@ -119,15 +119,15 @@ def _instants(
     rng: np.random.Generator, c: Competition, column: str, is_late: npt.NDArray[np.bool_]
 ) -> pl.Series:
     """Values of the clock's column: few distinct ones, in no order, the last of them for rows of late items."""
-    slots = np.where(is_late, N_SLOTS - 1, rng.integers(0, N_SLOTS, len(is_late)))
+    instants = np.where(is_late, N_INSTANTS - 1, rng.integers(0, N_INSTANTS, len(is_late)))
     dtype = c.interactions.columns()[column].dtype
     if not dtype.is_temporal():
-        return pl.Series(slots)
+        return pl.Series(instants)
     width = HOUR
     if c.clock.kind == "time" and isinstance(c.horizon, int):
-        width = c.horizon * N_HORIZONS // N_SLOTS
+        width = c.horizon * N_HORIZONS // N_INSTANTS
     start = datetime(2024, 1, 1)
-    return pl.Series([start + timedelta(microseconds=int(s) * width) for s in slots])
+    return pl.Series([start + timedelta(microseconds=int(s) * width) for s in instants])
 
 
 def _sample(schema: type[dy.Schema], seed: int, fixed: dict[str, pl.Series]) -> pl.DataFrame:

@@ -191,31 +191,6 @@ def split_lines(text: str, separator: str, columns: Sequence[str], *, where: str
     return table.with_columns(pl.when(pl.col(c) != "").then(pl.col(c)).alias(c) for c in columns)
 
 
-def numbers(
-    table: pl.DataFrame, column: str, dtype: pl.DataType | type[pl.DataType], *, where: str
-) -> pl.Expr:
-    """Return the expression that turns a String column into numbers; null stays null.
-
-    For columns that become something else than a number on the way (seconds to a Datetime): what merely has to be
-    parsed, the intake parses.
-
-    Raises
-    ------
-    DataError
-        Some text is no number: how many rows, and the first.
-    """
-    parsed = table[column].cast(dtype, strict=False)
-    wrong = table.with_row_index("line", offset=1).filter(table[column].is_not_null() & parsed.is_null())
-    if not wrong.is_empty():
-        raise DataError(
-            f"{where}: {wrong.height} of {table.height} values of {column!r} are no numbers, "
-            f"the first: {wrong[column][0]!r} in data row {wrong['line'][0]}.",
-            expected=f"values that can be read as {dtype}",
-            todo="correct the file",
-        )
-    return pl.col(column).cast(dtype)
-
-
 def in_groups(column: str, groups: Mapping[str, int]) -> pl.Expr:
     """Return the name of the group that a number lies in, from the lowest number of each group, in rising order.
 

@@ -95,29 +95,23 @@ class _Source:
 
     def taken_in(self) -> Path:
         """Return the folder of the data set; its partitions lie there or, on a ``row`` clock, for themselves."""
-        c, data, parts = self.competition, self.settings.data, {"files": dict(self.digests)}
-        whole = self._recipe("data", "", {**parts, "competition": _data_digest(c), "intake": _intake_code()})
+        c, data = self.competition, self.settings.data
+        code = {"competition": _data_digest(c), "intake": _intake_code()}
+        whole = self._recipe("data", "", {"files": dict(self.digests), **code})
 
         def build(folder: Path) -> None:
             paths = ", ".join(map(str, input_files(c, data)))
-            for line, style in (
-                (f"Taking in {c.title}", None),
-                (f"from {paths}", None),
-                (f"Licence: {c.licence}", "dim"),
-            ):
-                console.print(line, highlight=False, markup=False, style=style)
+            for line in (f"Taking in {c.title}", f"from {paths}"):
+                console.print(line, highlight=False, markup=False)
+            console.print(f"Licence: {c.licence}", highlight=False, markup=False, style="dim")
             tables = read_tables(c, data)
-            write_data(c, tables, folder, self.cut, self.kept, fingerprint=whole.key, data=data)
+            write_data(c, tables, folder, self.cut, self.keep, fingerprint=whole.key, data=data)
             for note in notes_in(folder):
                 console.print(f"Note: {note}", highlight=False, markup=False)
 
-        # No value depends on the size of partitions, nor on how a submission tells pairs apart: both stay out of the
-        # fingerprint.
-        checked: dict[str, Json] = {
-            "partition_rows": self.cut.partition_rows,
-            "pairs": list(told_apart_by(c)),
-        }
-        sized = replace(whole, parts={**whole.parts, **checked})
+        # What no value depends on stays out of the fingerprint: the size of partitions, how a submission names pairs.
+        apart: dict[str, Json] = {"partition_rows": self.cut.partition_rows, "named_by": [*told_apart_by(c)]}
+        sized = replace(whole, parts={**whole.parts, **apart})
         return Store(self.settings.store).make(sized, build)
 
     def partitions(self, folder: Path) -> Sequence[Path]:
@@ -131,9 +125,9 @@ class _Source:
             tables = read_tables(self.competition, self.settings.data)
             return RawLog.of(self.competition, tables, self.cut, self.settings.data)
 
-        return self.kept(ranges, lambda wanted, path: log().write(wanted, path))
+        return self.keep(ranges, lambda wanted, path: log().write(wanted, path))
 
-    def kept(self, ranges: Sequence[RowRange], write: Write) -> Sequence[Path]:
+    def keep(self, ranges: Sequence[RowRange], write: Write) -> Sequence[Path]:
         """Keep each partition as an artifact of its own; those that are missing are written one after the other.
 
         They depend on the contents of their file, the place in it, the number of the first row, the sample of the

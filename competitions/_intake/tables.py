@@ -58,7 +58,8 @@ def readable(rules: TableRules) -> Iterator[None]:
     except (pl.exceptions.PolarsError, OSError) as error:
         raise DataError(
             f"{rules.title} cannot be read: {str(error).split(chr(10) * 2)[0].strip()}",
-            todo="look at its file and at read()",
+            expected=f"a table with the columns {', '.join(rules.schema.columns())}",
+            todo="look at its file (is it whole?) and at read() of the competition",
         ) from error
 
 

@@ -1,19 +1,21 @@
-"""Take a competition's raw tables in: check, clock, cut into partitions, split off the test window, keep as Parquet."""
+"""Take a competition's raw tables in: check, clock, cut into partitions, split off the test window, keep as Parquet.
+
+What a user should know of the data, but need not stop for, becomes notes.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from competitions._competition import Competition, Entity, RawTables
+from competitions._competition import Competition, Entity, RawTables, check_declaration
 from competitions._dataset import Dataset
-from competitions._declaration import check_declaration
-from competitions._intake.notes import Known, intake_notes
+from competitions._intake.author_code import blamed_on
 from competitions._intake.partitions import (
     Cut,
     Keep,
@@ -103,7 +105,7 @@ def write_data(
         "fingerprint": fingerprint,
         "test_start": window.start,
         "test_until": window.until,
-        "notes": intake_notes(c, tables, log, known, pairs.height, cut.sample_users),
+        "notes": _notes(c, tables, log, known, pairs.height, cut.sample_users),
     }
     (folder / META).write_text(json.dumps(meta, indent=1), encoding="utf-8")
 
@@ -201,6 +203,16 @@ def _in_memory(c: Competition, tables: RawTables, folder: Path, cut: Cut) -> _Sp
     return _Split(paths, before.height, log.filter(pl.col("clock") >= start), start, until)
 
 
+@dataclass(frozen=True)
+class _Known:
+    """What is known of the users, or of the items. ``in_log``, ``in_pairs``: each key there, and its ``n_rows``."""
+
+    entity: Entity
+    attributes: pl.DataFrame
+    in_log: pl.DataFrame
+    in_pairs: pl.DataFrame
+
+
 def _attributes(c: Competition, entity: Entity, table: pl.LazyFrame | None) -> pl.DataFrame | None:
     """Return the checked attributes of the users or items, sorted by their key; None if the competition has none.
 
@@ -222,7 +234,7 @@ def _attributes(c: Competition, entity: Entity, table: pl.LazyFrame | None) -> p
 
 def _known(
     c: Competition, entity: Entity, given: pl.DataFrame | None, log: pl.LazyFrame, pairs: pl.DataFrame
-) -> Known:
+) -> _Known:
     """Count the users or items of the log and of the pairs; where no attributes are given they have their ids only.
 
     Raises DataError for attributes that are about others than the log's: all of them would be null.
@@ -241,10 +253,99 @@ def _known(
             expected=f"a row for the {entity.table} of the log, with the same {key}",
             todo="look at its file: is it whole, and of the same data set?",
         )
-    return Known(entity, given, in_log, in_pairs)
+    return _Known(entity, given, in_log, in_pairs)
 
 
 def _first(keys: pl.Series) -> str:
     """Return the smallest few keys as text."""
     smallest = keys.sort()
     return ", ".join(map(repr, smallest.head(N_SHOWN))) + (", ..." if smallest.len() > N_SHOWN else "")
+
+
+def _notes(
+    c: Competition,
+    tables: RawTables,
+    log: pl.LazyFrame,
+    known: Sequence[_Known],
+    n_pairs: int,
+    sample_users: float,
+) -> list[str]:
+    """Return sentences on columns left out, odd rows, rows without attributes, and what the clock means here.
+
+    ``log``: the rows before the test window. ``known``: the users first.
+    """
+    return [
+        *_sample_note(known[0].in_log.height, sample_users),
+        *_left_out(c, tables),
+        *_remarks(c, log),
+        *(note for one in known for note in _without_attributes(one)),
+        *(note for one in known for note in _without_history(one, n_pairs)),
+        *_clock_notes(c, tables),
+    ]
+
+
+def _sample_note(n_users: int, share: float) -> Iterator[str]:
+    if share < 1:
+        yield (
+            f"This is a sample of {share:.3g} of the users: {n_users} of them in the log. Nothing that is made from it "
+            "can be submitted."
+        )
+
+
+def _left_out(c: Competition, tables: RawTables) -> Iterator[str]:
+    users, items = c.entities
+    for name, table, named in (
+        ("interactions", tables.interactions, c.interactions.columns()),
+        ("users", tables.users, users.columns),
+        ("items", tables.items, items.columns),
+        ("the given pairs", tables.pairs, c.given_columns),
+    ):
+        if table is not None and (left_out := _unnamed(table, named)):
+            yield f"Columns of {name} that the competition does not declare are left out: {', '.join(left_out)}."
+
+
+def _unnamed(table: pl.LazyFrame, named: Collection[str]) -> list[str]:
+    return [name for name in table.collect_schema().names() if name != "row" and name not in named]
+
+
+def _remarks(c: Competition, log: pl.LazyFrame) -> Iterator[str]:
+    counts = [expression.sum().alias(words) for words, expression in c.remarks.items()]
+    with blamed_on(c, "a remark", "Boolean expressions over the columns of the log"):
+        n_rows, *counted = log.select(pl.len(), *counts).collect(engine="streaming").row(0)
+    for words, n_remarked in zip(c.remarks, counted, strict=True):
+        yield f"{n_remarked} of {n_rows} rows of the log {words}."
+
+
+def _without_attributes(known: _Known) -> Iterator[str]:
+    for counts, where in ((known.in_log, "log"), (known.in_pairs, "test pairs")):
+        missing = counts.join(known.attributes, on=known.entity.key, how="anti")
+        if missing.height:
+            yield (
+                f"{missing['n_rows'].sum()} rows of the {where} have {known.entity.word} without attributes "
+                f"({missing.height} of them): their attributes are null."
+            )
+
+
+def _without_history(known: _Known, n_pairs: int) -> Iterator[str]:
+    unseen = known.in_pairs.join(known.in_log, on=known.entity.key, how="anti")
+    if unseen.height:
+        yield (
+            f"{unseen['n_rows'].sum()} of {n_pairs} test pairs have {known.entity.word} without a row in the log "
+            f"({unseen.height} of them)."
+        )
+
+
+def _clock_notes(c: Competition, tables: RawTables) -> Iterator[str]:
+    if c.clock.kind == "per_user":
+        yield (
+            f"The clock runs per user, in {c.clock.steps} equal steps of each user's own rows: another user's row with "
+            "a smaller clock may be later in the calendar, so an item's history may hold calendar-later rows. Rows "
+            "cannot be appended to such a log."
+        )
+    if c.gap and tables.pairs is None:
+        yield f"The last {c.gap} clock units before the test window are a gap: no history reaches into it."
+    hidden = [name for name in c.interactions.columns() if name not in c.observed_columns]
+    yield (
+        f"Outcomes, never seen of a pair to score: {', '.join(hidden)} and what is derived from them. Seen of it: "
+        f"{', '.join(c.observed_columns)}."
+    )

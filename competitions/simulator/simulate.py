@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import secrets
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -30,7 +29,6 @@ from engine import ConfigError, DataError, did_you_mean, stage_progress
 
 MIN_ROWS = 10_000
 OTHER_FILES = ("users_meta.parquet", "items_meta.parquet", "test_pairs.csv", "solution.parquet")
-OWN_FILE = re.compile(r"train_interactions(_\d+)?\.parquet|" + "|".join(map(re.escape, OTHER_FILES)))
 UNFINISHED = ".simulation-"
 LOG_SCHEMA = {
     "user_id": pl.UInt32(),
@@ -82,9 +80,7 @@ class World:
             yield reactions(rng, self.users, self.clips, ends, feed.show(rng, chunk))
 
 
-def simulate(
-    competition: str, folder: Path, *, n_rows: int, seed: int, n_parts: int = 1, overwrite: bool = False
-) -> Simulated:
+def simulate(competition: str, folder: Path, *, n_rows: int, seed: int, n_parts: int = 1) -> Simulated:
     """Write the files of a simulated competition into a folder; a file appears whole or not at all.
 
     Parameters
@@ -95,13 +91,11 @@ def simulate(
         Rows of the log, exactly; at least ``MIN_ROWS``.
     n_parts
         Files of the log: contiguous parts in the order of time, of about equal size.
-    overwrite
-        Also write into a folder that holds something. Files of an earlier simulation are replaced, others stay.
 
     Raises ConfigError (the arguments) and DataError (the folder is not empty).
     """
     _check(competition, n_rows, seed, n_parts)
-    _check_folder(folder, overwrite)
+    _check_folder(folder)
     sizes = sizes_of(n_rows)
     logs = [f"train_interactions{end}.parquet" for end in _ends(n_parts)]
     work = folder / f"{UNFINISHED}{secrets.token_hex(4)}"
@@ -115,7 +109,8 @@ def simulate(
             frames = log_frames(world, work, lambda: stage.advance(next(n_done)))
             _write_log(frames, [work / name for name in logs], n_rows)
             n_pairs = _write_test(world, sizes, work, lambda: stage.advance(next(n_done)))
-        _publish(work, folder, [*OTHER_FILES, *logs])
+        for name in (*OTHER_FILES, *logs):  # the log last: without it there is no data set
+            (work / name).replace(folder / name)
     finally:
         shutil.rmtree(work)
     return Simulated(folder, (*logs, *OTHER_FILES), sizes, n_pairs)
@@ -210,15 +205,6 @@ def _write_test(world: World, sizes: Sizes, folder: Path, done: Callable[[], Non
     return rows.height
 
 
-def _publish(work: Path, folder: Path, names: list[str]) -> None:
-    """Move the finished files to their place, the log last; remove parts of an earlier log with other names."""
-    for old in folder.iterdir():
-        if OWN_FILE.fullmatch(old.name) and old.name not in names:
-            old.unlink()
-    for name in names:
-        (work / name).replace(folder / name)
-
-
 def _ends(n_parts: int) -> list[str]:
     width = len(str(n_parts - 1))
     return [""] if n_parts == 1 else [f"_{part:0{width}d}" for part in range(n_parts)]
@@ -241,15 +227,15 @@ def _check(competition: str, n_rows: int, seed: int, n_parts: int) -> None:
         raise ConfigError(f"The log cannot be cut into {n_parts:,} parts.", expected="--parts of at least 1")
 
 
-def _check_folder(folder: Path, overwrite: bool) -> None:
+def _check_folder(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise DataError(f"{folder} is a file.", expected="a folder for the simulated files")
     found = sorted(p.name for p in folder.iterdir()) if folder.exists() else []
-    if found and not overwrite:
+    if found:
         raise DataError(
             f"The folder {folder} is not empty: {', '.join(found[:3])}{', ...' if len(found) > 3 else ''}.",
             expected="an empty folder, or one that does not exist yet",
-            todo="name another, or add --overwrite: files of an earlier simulation are replaced, others stay",
+            todo="name another, or empty it",
         )
 
 

@@ -192,7 +192,7 @@ class TestBadFiles:
                 "100k",
                 "u.data",
                 U_DATA.replace("881250950", "yesterday"),
-                "1 of 4 .* are no numbers.*'yesterday'",
+                "'timestamp' must not be null: 1 of 4 rows do not, first row 1",
             ),
             (
                 "1m",
@@ -222,7 +222,7 @@ class TestBadFiles:
                 "1m",
                 "movies.dat",
                 "1::A film (1995)::Drama|Slapstick\n",
-                "1 of 1 films .*: 'Slapstick' of film '1'",
+                "'items' .* cannot be read: .*Slapstick",
             ),
             ("100k", "u.data", "", "'interactions' of competition 'movielens' has no rows"),
         ],

@@ -152,14 +152,6 @@ def test_a_folder_that_holds_something_is_left_alone(tmp_path: Path) -> None:
         simulate("vk2024", tmp_path / "notes.txt", n_rows=10_000, seed=1)
 
 
-def test_overwriting_replaces_a_simulation_and_nothing_else(tmp_path: Path) -> None:
-    simulate("vk2024", tmp_path, n_rows=10_000, seed=1, n_parts=2)
-    (tmp_path / "notes.txt").write_text("mine")
-    made = simulate("vk2024", tmp_path, n_rows=10_000, seed=1, overwrite=True)
-    assert {path.name for path in tmp_path.iterdir()} == {*made.files, "notes.txt"}
-    assert (tmp_path / "notes.txt").read_text() == "mine"
-
-
 def test_a_simulation_that_breaks_off_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full_disk(*_: object) -> None:
         raise OSError("No space left on device")

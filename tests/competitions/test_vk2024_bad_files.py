@@ -135,9 +135,9 @@ class TestStrange:
             "every element of column 'content' must be finite",
         ),
         (USERS, lambda t: pl.concat([t, t.head(1)]), "user_id must not repeat: 2 of 31 rows do not"),
-        (LOG, lambda t: t.drop("dislike"), f"{LOG} has no column dislike. ... ; found "),
-        (USERS, lambda t: t.drop("age"), f"{USERS} has no column age. ... ; found "),
-        (ITEMS, lambda t: t.drop("embeddings"), f"{ITEMS} has no column embeddings. ... ; found "),
+        (LOG, lambda t: t.drop("dislike"), f"({LOG}) has no column 'dislike'. ... ; found "),
+        (USERS, lambda t: t.drop("age"), "Table 'users' ... unable to find column \"age\""),
+        (ITEMS, lambda t: t.drop("embeddings"), "Table 'items' ... embeddings ... Expected: a table with"),
     ],
 )
 def test_a_bad_table(vk: Settings, folder: Path, name: str, change: Change, message: str) -> None:
@@ -158,11 +158,14 @@ def test_no_folder(vk: Settings) -> None:
     assert "python -m competitions simulate vk2024" in message
 
 
-@pytest.mark.parametrize("name", [LOG, ITEMS])
-def test_a_truncated_parquet(vk: Settings, folder: Path, name: str) -> None:
+@pytest.mark.parametrize(("name", "table"), [(LOG, "interactions"), (ITEMS, "items")])
+def test_a_truncated_parquet(vk: Settings, folder: Path, name: str, table: str) -> None:
     content = (folder / name).read_bytes()
     (folder / name).write_bytes(content[: len(content) * 2 // 3])
-    assert f"{folder / name} cannot be read" in failure(vk)
+    message = failure(vk)
+    assert f"Table {table!r} of competition 'vk2024'" in message
+    assert "cannot be read" in message
+    assert "is it whole?" in message
 
 
 def test_a_parquet_damaged_in_its_middle(vk: Settings, folder: Path) -> None:
@@ -197,4 +200,4 @@ def test_a_log_that_is_too_short_for_the_folds(vk: Settings, folder: Path, n_row
 def test_a_log_file_of_other_columns(vk: Settings, folder: Path) -> None:
     more = vk_files.log(100).rename({"like": "liked"})
     more.write_parquet(folder / "train_interactions_2.parquet")
-    assert "train_interactions_2.parquet has no column like." in failure(vk)
+    assert "(train_interactions_2.parquet) has no column 'like'. Did you mean 'liked'?" in failure(vk)
