@@ -198,9 +198,9 @@ def _in_memory(c: Competition, tables: RawTables, folder: Path, cut: Cut) -> _Sp
     log = log_rows(c, rows).sort("clock", "row")
     until = c.clock.steps if c.clock.kind == "per_user" else int(log["clock"][-1]) + 1
     start = _start(c, tables, int(log["clock"][0]), until)
-    before = log.filter(pl.col("clock") < start)
-    paths = write_partitions(before, folder / "log", cut.partition_rows)
-    return _Split(paths, before.height, log.filter(pl.col("clock") >= start), start, until)
+    n_before = int(log["clock"].search_sorted(start))
+    paths = write_partitions(log.head(n_before), folder / "log", cut.partition_rows)
+    return _Split(paths, n_before, log.slice(n_before), start, until)
 
 
 @dataclass(frozen=True)
