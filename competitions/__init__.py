@@ -3,7 +3,6 @@
 A new competition is a new file in this folder that defines a ``Competition``; nothing else has to be edited.
 """
 
-from competitions._clock import with_clock
 from competitions._competition import (
     Clock,
     ClockKind,
@@ -20,13 +19,15 @@ from competitions._competition import (
 from competitions._dataset import Dataset, Partition, PartitionedLog, currently_opened, opened
 from competitions._discover import competitions, get_competition
 from competitions._generate import random_tables
-from competitions._intake import take_in
-from competitions._layout import find_layout, layouts_in_words
-from competitions._open import open_dataset, oracle, solution
-from competitions._sample import in_share
-from competitions._simulate import Simulated, simulate
-from competitions._text import numbers, split_lines
-from competitions._wheel import fetch_wheel
+from competitions._intake import in_share, open_dataset, oracle, solution, take_in, with_clock
+from competitions._sources import (
+    fetch_wheel,
+    find_layout,
+    in_groups,
+    layouts_in_words,
+    split_lines,
+)
+from competitions.simulator import Simulated, simulate
 
 __all__ = [
     "Clock",
@@ -49,9 +50,9 @@ __all__ = [
     "fetch_wheel",
     "find_layout",
     "get_competition",
+    "in_groups",
     "in_share",
     "layouts_in_words",
-    "numbers",
     "open_dataset",
     "opened",
     "oracle",

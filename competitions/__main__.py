@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
+import polars as pl
 import typer
+from rich.console import Group, RenderableType
+from rich.markup import escape
+from rich.table import Table
 
-from competitions._describe import declaration, holdings, overview
+from competitions._competition import Competition, LogShare
+from competitions._dataset import Dataset
 from competitions._discover import competitions, get_competition
-from competitions._open import open_dataset, taken_notes
-from competitions._simulate import Simulated, simulate
+from competitions._intake import open_dataset, taken_notes
+from competitions.simulator import Simulated, simulate
 from engine import as_typed, out, room_app, run_room, settings_of
+
+N_BARS = 20
+N_SPANS = 12
 
 app = room_app("What a competition gives: tables, roles, clock, target, metric, file format.")
 
@@ -20,14 +30,17 @@ app = room_app("What a competition gives: tables, roles, clock, target, metric, 
 @app.command("list")
 def list_competitions() -> None:
     """List the competitions of this checkout."""
-    out.print(overview(competitions().values()))
+    table = Table("name", "title", "clock", "metric", title="competitions")
+    for c in competitions().values():
+        table.add_row(*map(escape, (c.name, c.title, c.clock.kind, c.metric.name)))
+    out.print(table)
 
 
 @app.command()
 def show(name: Annotated[str, typer.Argument(help="Name of a competition, as `list` gives it.")]) -> None:
     """Show what a competition declares. Reads no data."""
-    for part in declaration(get_competition(name)):
-        out.print(part)
+    for table in _declaration(get_competition(name)):
+        out.print(table)
 
 
 @app.command()
@@ -40,8 +53,8 @@ def check(
     """Take the data of the configured competition in, if they are not yet, and show what they hold."""
     settings = settings_of(ctx)
     dataset = open_dataset(settings, rehash=rehash)
-    for part in holdings(dataset, taken_notes(settings)):
-        out.print(part)
+    for table in _holdings(dataset, taken_notes(settings)):
+        out.print(table)
 
 
 @app.command("simulate")
@@ -51,10 +64,9 @@ def simulate_files(
     rows: Annotated[int, typer.Option(help="Rows of the log, e.g. 10_000_000; exactly.")] = 1_000_000,
     seed: Annotated[int, typer.Option(help="The same seed and rows give the same files.")] = 7,
     parts: Annotated[int, typer.Option(help="Files of the log, one after the other in time.")] = 1,
-    overwrite: Annotated[bool, typer.Option(help="Replace the files of an earlier simulation.")] = False,
 ) -> None:
     """Write simulated files of a competition, with the true probabilities beside them."""
-    made = simulate(name, folder, n_rows=rows, seed=seed, n_parts=parts, overwrite=overwrite)
+    made = simulate(name, folder, n_rows=rows, seed=seed, n_parts=parts)
     for line in _words(made):
         out.print(line, markup=False, soft_wrap=True)
 
@@ -70,6 +82,138 @@ def _words(made: Simulated) -> list[str]:
             f"-m competitions check --set competition=vk2024 --set data={shlex.quote(str(made.folder))}"
         ),
     ]
+
+
+def _declaration(c: Competition) -> Iterator[RenderableType]:
+    """What the competition says of itself, without its data."""
+    facts = Table(title=escape(f"{c.name}: {c.title}"), show_header=False)
+    policy = ", ".join(f"{k} = {v}" for k, v in c.metric.policy.items())
+    columns = ", ".join(f"{k} = {v}" if k != v else k for k, v in c.submission.columns.items())
+    order = "in the given order" if c.submission.ordered else "in any order"
+    for label, text in (
+        ("licence", c.licence),
+        ("clock", _clock_in_words(c)),
+        ("horizon, gap", f"{_horizon_in_words(c)}, {c.gap} {_unit(c)}"),
+        ("relevance", str(c.relevance)),
+        ("metric", c.metric.name + (f" ({policy})" if policy else "")),
+        ("source", c.source or "none"),
+        ("counted rows", "; ".join(f"those that {words}" for words in c.remarks) or "none"),
+        ("submission", f"{columns}; separated by {c.submission.separator!r}, {order}"),
+    ):
+        facts.add_row(label, escape(text))
+    yield facts
+    yield _columns_table(c)
+
+
+def _holdings(dataset: Dataset, notes: Sequence[str]) -> Iterator[RenderableType]:
+    """What the data set holds: sizes, rows and classes along the clock, notes of the intake."""
+    c = dataset.competition
+    sizes = Table(
+        "table", "rows", "columns", title=escape(f"data of {c.name}, fingerprint {dataset.fingerprint}")
+    )
+    for name, frame in (
+        ("log before the test window", dataset.log),
+        ("test pairs", dataset.test_pairs),
+        ("users", dataset.users),
+        ("items", dataset.items),
+    ):
+        n_rows = frame.select(pl.len()).collect(engine="streaming").item()
+        sizes.add_row(name, f"{n_rows:,}", ", ".join(frame.collect_schema().names()))
+    yield sizes
+    yield _clock_table(dataset)
+    yield Group(*(f"[yellow]Note:[/] {escape(note)}" for note in notes))
+
+
+def _columns_table(c: Competition) -> Table:
+    table = Table("table", "column", "dtype", "role", "meaning", title="columns")
+    derived = {name: f"= {expression}" for name, expression in c.derived.items()}
+    for name in c.log_columns:
+        column = c.interactions.columns().get(name)
+        dtype = "derived" if column is None else str(column.dtype)
+        meaning = derived.get(name) or (column.description if column else "") or ""
+        table.add_row("interactions", *map(escape, (name, dtype, c.roles[name], meaning)))
+    for entity in c.entities:
+        for name, column in entity.columns.items():
+            role = "key" if name == entity.key else "observed"
+            table.add_row(
+                entity.table, *map(escape, (name, _short(column.dtype), role, column.description or ""))
+            )
+    return table
+
+
+def _short(dtype: pl.DataType) -> str:
+    """Name of a dtype; an Enum with the number of its categories instead of all of them."""
+    if isinstance(dtype, pl.Enum):
+        return f"Enum of {len(dtype.categories)}"
+    if isinstance(dtype, pl.List) and isinstance(dtype.inner, pl.DataType):
+        return f"List of {_short(dtype.inner)}"
+    return str(dtype)
+
+
+def _horizon_in_words(c: Competition) -> str:
+    horizon = c.horizon
+    return f"{horizon.parts}/{horizon.of} of the log" if isinstance(horizon, LogShare) else str(horizon)
+
+
+def _unit(c: Competition) -> str:
+    return {"time": "microseconds", "row": "rows", "per_user": "steps"}[c.clock.kind]
+
+
+def _clock_in_words(c: Competition) -> str:
+    order = f"{c.clock.column}, then row" if c.clock.column else "row"
+    return {
+        "time": f"time: {c.clock.column}",
+        "row": "row: the order of the log",
+        "per_user": f"per_user: each user's rows by {order}, in {c.clock.steps} equal steps",
+    }[c.clock.kind]
+
+
+def _clock_table(dataset: Dataset) -> Table:
+    """Rows, users, items and mean relevance of equal spans of the clock, with a bar each; the test window last."""
+    c = dataset.competition
+    first = dataset.log.select(pl.col("clock").min()).collect(engine="streaming").item()
+    width = max(1, -(-(dataset.test_start - first) // N_SPANS))
+    spans = (
+        dataset.log.group_by(span=(pl.col("clock") - first) // width)
+        .agg(
+            n_rows=pl.len(),
+            n_users=pl.col(c.user).n_unique(),
+            n_items=pl.col(c.item).n_unique(),
+            relevance=pl.col("relevance").mean(),
+        )
+        .sort("span")
+        .collect(engine="streaming")
+    )
+    table = Table(
+        "clock", "rows", "users", "items", "mean relevance", "", title=f"along the clock ({_unit(c)})"
+    )
+    most = int(spans["n_rows"].max())  # type: ignore[arg-type]  # the log is not empty
+    for span, n_rows, n_users, n_items, relevance in spans.iter_rows():
+        bar = "█" * max(1, round(N_BARS * n_rows / most))
+        where = _span_in_words(c, first + span * width, width)
+        table.add_row(where, f"{n_rows:,}", f"{n_users:,}", f"{n_items:,}", f"{relevance:.3f}", bar)
+    _add_test_window(table, dataset)
+    return table
+
+
+def _add_test_window(table: Table, dataset: Dataset) -> None:
+    c = dataset.competition
+    n_pairs, n_users, n_items = (
+        dataset.test_pairs.select(
+            pl.len(), pl.col(c.user).n_unique(), pl.col(c.item).n_unique().alias("items")
+        )
+        .collect(engine="streaming")
+        .row(0)
+    )
+    where = "test " + _span_in_words(c, dataset.test_start, dataset.test_until - dataset.test_start)
+    table.add_section()
+    table.add_row(where, f"{n_pairs:,} pairs", f"{n_users:,}", f"{n_items:,}", "hidden", "")
+
+
+def _span_in_words(c: Competition, start: int, width: int) -> str:
+    if c.clock.kind == "time":
+        return datetime.fromtimestamp(start / 1e6, tz=UTC).strftime("%Y-%m-%d %H:%M") + " on"
+    return str(start) if width == 1 else f"[{start}, {start + width})"
 
 
 if __name__ == "__main__":

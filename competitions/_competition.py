@@ -1,19 +1,22 @@
-"""What a competition gives: tables, the role of each column, clock, target, metric, file format."""
+"""What a competition gives: tables, which columns are outcomes, clock, target, metric, file format; and its check."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import dataframely as dy
 import polars as pl
 
-from engine import DataError
+from engine import DataError, did_you_mean
 
 Role = Literal["key", "observed", "outcome"]
 ClockKind = Literal["time", "row", "per_user"]
+
+RESERVED = ("row", "clock", "relevance", "pair_id", "window", "score")
 
 
 @dataclass(frozen=True)
@@ -62,21 +65,20 @@ class LogShare:
     """A length as a share of the log before the test window: ``parts`` of ``of`` equal parts of its span of clock.
 
     ``LogShare(1, of=6)`` is a week where the log has six.
-
-    >>> LogShare(1, of=6).length(600)
-    100
     """
 
     parts: int
     of: int
 
-    def length(self, span: int) -> int:
-        """Return the length in clock units, at least 1, where the log spans ``span`` of them."""
-        return max(1, span * self.parts // self.of)
+    def length(self, span: int, *, is_within: bool = False) -> int:
+        """Return the length in clock units, at least 1, where the log spans ``span`` of them.
 
-    def length_within(self, span: int) -> int:
-        """Return the length, at least 1, where ``span`` is of the log and the test window together."""
-        return max(1, span * self.parts // (self.of + self.parts))
+        ``is_within``: where ``span`` is of the log and the test window together.
+
+        >>> LogShare(1, of=6).length(600), LogShare(1, of=6).length(700, is_within=True)
+        (100, 100)
+        """
+        return max(1, span * self.parts // (self.of + self.parts * is_within))
 
 
 @dataclass(frozen=True)
@@ -93,16 +95,16 @@ class RawTables:
 
     ``interactions`` in the order of the log. ``log_files``: the files that it is the concatenation of, if there are
     several: on a ``row`` clock each is taken in by itself, so that a log which grew by a file costs that file only.
-    ``pairs`` are the given test pairs; None if the competition
-    cuts its test window from the log (then the rows of the last step or horizon become the test pairs, and their
-    outcomes the solution). ``solution``: outcomes of the given pairs, if they are known (simulators), in the order of
-    the pairs. ``oracle``: one column ``score``, the best possible score of each given pair, in the order of the pairs,
-    if it is known (simulators again).
+    ``users`` and ``items`` are their attributes; None where the competition declares none. ``pairs`` are the given
+    test pairs; None if the competition cuts its test window from the log (then the rows of the last step or horizon
+    become the test pairs, and their outcomes the solution). ``solution``: outcomes of the given pairs, if they are
+    known (simulators), in the order of the pairs. ``oracle``: one column ``score``, the best possible score of each
+    given pair, in the order of the pairs, if it is known (simulators again).
     """
 
     interactions: pl.LazyFrame
-    users: pl.LazyFrame
-    items: pl.LazyFrame
+    users: pl.LazyFrame | None = None
+    items: pl.LazyFrame | None = None
     pairs: pl.LazyFrame | None = None
     solution: pl.LazyFrame | None = None
     oracle: pl.LazyFrame | None = None
@@ -130,7 +132,25 @@ def every_file(folder: Path) -> Sequence[Path]:
     return found
 
 
-@dataclass(frozen=True)
+class Entity(NamedTuple):
+    """The users, or the items.
+
+    ``table`` is the name of their table and ``word`` what one of them is called; ``schema`` that of their attributes,
+    None if there are none.
+    """
+
+    table: str
+    word: str
+    key: str
+    schema: type[dy.Schema] | None
+
+    @property
+    def columns(self) -> dict[str, dy.Column]:
+        """Columns of the table, the key among them; none if there is no table."""
+        return {} if self.schema is None else self.schema.columns()
+
+
+@dataclass(frozen=True, eq=False)
 class Competition:
     """One competition. All that the other rooms know of it.
 
@@ -142,10 +162,11 @@ class Competition:
         Takes the data folder to the files that ``read`` reads; downloads what it may. Their contents are hashed, so
         that a changed file is taken in anew. All files of the folder if it is not given.
     interactions, users, items
-        dataframely schemas of the raw tables. ``users`` is keyed by ``user``, ``items`` by ``item``.
-    roles
-        Role of every column of the interactions, the derived ones included. Outcome columns never reach a feature
-        through the pairs. Attributes of users and items are ``observed``.
+        dataframely schemas of the raw tables. ``users`` is keyed by ``user``, ``items`` by ``item``; either may be
+        left out where there are no attributes.
+    outcomes
+        Columns that are known only afterwards (a like, a rating): they never reach a feature through the pairs.
+        What is derived from an outcome is one, named here or not. All other columns can be seen: see ``roles``.
     derived
         Columns computed on intake from a row of the interactions (e.g. ``like = rating >= 4``).
     relevance
@@ -172,14 +193,14 @@ class Competition:
     licence: str
     read: Callable[[Path], RawTables]
     interactions: type[dy.Schema]
-    users: type[dy.Schema]
-    items: type[dy.Schema]
-    roles: Mapping[str, Role]
+    outcomes: Sequence[str]
     clock: Clock
     relevance: pl.Expr
     metric: Metric
     submission: SubmissionFormat
     horizon: int | LogShare
+    users: type[dy.Schema] | None = None
+    items: type[dy.Schema] | None = None
     gap: int = 0
     n_train_windows: int = 4
     derived: Mapping[str, pl.Expr] = field(default_factory=dict)
@@ -189,3 +210,162 @@ class Competition:
     item: str = "item_id"
     source: str | None = None
     files: Callable[[Path], Sequence[Path]] = every_file
+
+    @cached_property
+    def roles(self) -> Mapping[str, Role]:
+        """Role of every column of the log, in their order.
+
+        ``key``: user, item, and the source if it is a column of the interactions. ``outcome``: the declared ones and
+        the derived columns that read one of them. ``observed``: all others. Attributes of users and items are observed
+        too.
+        """
+        keys = {self.user, self.item, self.source} & set(self.interactions.columns())
+        read = {name: set(expression.meta.root_names()) for name, expression in self.derived.items()}
+        outcomes = {*self.outcomes, *(name for name in read if read[name] & set(self.outcomes))} - keys
+        return {
+            name: "key" if name in keys else "outcome" if name in outcomes else "observed"
+            for name in self.log_columns
+        }
+
+    @property
+    def log_columns(self) -> tuple[str, ...]:
+        """Columns of the interactions and the derived ones, in the order of the log."""
+        return (*self.interactions.columns(), *self.derived)
+
+    @property
+    def observed_columns(self) -> tuple[str, ...]:
+        """Columns of the log that can be seen of a pair to score: keys and observed ones, in the order of the log."""
+        return tuple(name for name, role in self.roles.items() if role != "outcome")
+
+    @property
+    def given_columns(self) -> tuple[str, ...]:
+        """Columns that a table of given pairs brings: those that can be seen and are not derived."""
+        return tuple(name for name in self.observed_columns if name not in self.derived)
+
+    @property
+    def entities(self) -> tuple[Entity, Entity]:
+        """The users and the items."""
+        users = Entity("users", "a user", self.user, self.users)
+        return users, Entity("items", "an item", self.item, self.items)
+
+
+def check_declaration(competition: Competition) -> None:
+    """Raise DataError if the competition contradicts itself: one message with everything that is wrong."""
+    problems = [
+        *_outcome_problems(competition),
+        *_derived_problems(competition),
+        *_key_problems(competition),
+        *_name_problems(competition),
+        *_clock_problems(competition),
+        *_target_problems(competition),
+    ]
+    if problems:
+        raise DataError(
+            f"Competition {competition.name!r} contradicts itself:\n" + "\n".join(f"- {p}" for p in problems),
+            todo="correct its file in competitions/",
+        )
+
+
+def _outcome_problems(c: Competition) -> Iterable[str]:
+    if isinstance(c.outcomes, str):
+        yield f"the outcomes are the text {c.outcomes!r} instead of names: write outcomes=({c.outcomes!r},)"
+        return
+    for name in c.outcomes:
+        if name not in c.log_columns:
+            yield f"there is no column {name!r}, which is named as an outcome.{did_you_mean(name, c.log_columns)}"
+        elif c.roles[name] == "key":
+            yield f"{name!r} is a key, which is known of every pair, and cannot be an outcome"
+    if c.source is not None and c.roles.get(c.source) == "outcome":
+        yield f"the source {c.source!r} is an outcome, which is unknown for the pairs to score"
+
+
+def _derived_problems(c: Competition) -> Iterable[str]:
+    for name, expression in c.derived.items():
+        if name in c.interactions.columns():
+            yield f"derived column {name!r} has the name of a column of the interactions"
+        if unknown := set(expression.meta.root_names()) - set(c.interactions.columns()):
+            yield f"derived column {name!r} reads {_listed(unknown)}, which the interactions do not have"
+        if expression.meta.has_multiple_outputs():
+            yield f"derived column {name!r} reads columns by a pattern: name them, so that outcomes among them are seen"
+
+
+def _key_problems(c: Competition) -> Iterable[str]:
+    interactions = c.interactions.columns()
+    for table, _, key, schema in c.entities:
+        columns = interactions if schema is None else schema.columns()
+        if key not in interactions or key not in columns:
+            yield f"{key!r} must be a column of the interactions" + (
+                "" if schema is None else f" and of the {table}"
+            )
+        elif interactions[key].dtype != columns[key].dtype:
+            yield f"{key!r} is {interactions[key].dtype} in the interactions, {columns[key].dtype} in the {table}"
+    known = {*c.log_columns, *(name for entity in c.entities for name in entity.columns)}
+    if c.source is not None and c.source not in known:
+        yield f"the source {c.source!r} is no column of interactions, users or items.{did_you_mean(c.source, known)}"
+
+
+def _name_problems(c: Competition) -> Iterable[str]:
+    if not c.name.isidentifier():
+        yield "its name must be a word of letters, digits and _"
+    tables = {
+        "the log": set(c.log_columns),
+        **{f"the {entity.table}": set(entity.columns) - {entity.key} for entity in c.entities},
+    }
+    for name in RESERVED:
+        for table, columns in tables.items():
+            if name in columns:
+                yield f"{table} have a column {name!r}, a name that Samewise needs itself"
+    names = list(tables)
+    for i, first in enumerate(names):
+        for second in names[i + 1 :]:
+            if both := tables[first] & tables[second]:
+                yield f"{_listed(both)} is a column of {first} and of {second}: a feature could not tell them apart"
+
+
+def _clock_problems(c: Competition) -> Iterable[str]:
+    clock, columns = c.clock, c.interactions.columns()
+    if clock.kind == "time" and clock.column is None:
+        yield "a clock of kind 'time' needs a Datetime column"
+    if clock.column is not None and clock.column not in columns:
+        yield f"the clock's column {clock.column!r} is not in the interactions.{did_you_mean(clock.column, columns)}"
+    elif clock.kind == "time" and clock.column is not None and not columns[clock.column].dtype.is_temporal():
+        yield f"the clock's column {clock.column!r} is {columns[clock.column].dtype}, not a Datetime"
+    if clock.kind == "per_user" and clock.steps < 2:
+        yield f"a per_user clock of {clock.steps} steps has no history before its last step"
+    yield from _length_problems(c)
+
+
+def _length_problems(c: Competition) -> Iterable[str]:
+    if c.gap < 0:
+        yield f"the gap is {c.gap}; it must be at least 0"
+    if isinstance(c.horizon, LogShare):
+        if not 1 <= c.horizon.parts < c.horizon.of:
+            yield f"the horizon is {c.horizon.parts} of {c.horizon.of} parts of the log; a share lies between 0 and 1"
+        if c.clock.kind == "per_user":
+            yield "the horizon of a per_user clock is a number of steps, not a share of the log"
+    elif c.horizon < 1:
+        yield f"the horizon is {c.horizon}; it must be at least 1"
+    elif c.clock.kind == "per_user" and c.horizon + c.gap >= c.clock.steps:
+        yield f"the horizon {c.horizon} and the gap {c.gap} leave no history in {c.clock.steps} steps"
+
+
+def _target_problems(c: Competition) -> Iterable[str]:
+    outcomes = [name for name, role in c.roles.items() if role == "outcome"]
+    for name in c.relevance.meta.root_names():
+        if name not in outcomes:
+            yield f"relevance reads {name!r}, which is not an outcome.{did_you_mean(name, outcomes)}"
+    if c.relevance.meta.has_multiple_outputs():
+        yield "relevance reads columns by a pattern: name them, so that it is seen that they are outcomes"
+    readable = {*c.observed_columns, "score", "pair_id"}
+    for file_column, source in c.submission.columns.items():
+        if source not in readable:
+            yield f"column {file_column!r} of the submission takes {source!r}, which a pair does not have"
+    for words, expression in c.remarks.items():
+        if unknown := set(expression.meta.root_names()) - set(c.log_columns):
+            yield f"the remark {words!r} reads {_listed(unknown)}, which the log does not have"
+    if "score" not in c.submission.columns.values():
+        yield "no column of the submission takes 'score'"
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(sorted(map(repr, names)))

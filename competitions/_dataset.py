@@ -47,7 +47,8 @@ class Dataset:
         (number of the row in the file, unique), ``clock`` Int64, keys, observed columns, outcomes, derived columns,
         ``relevance`` Int8. The test window's rows are not in it.
     users, items
-        Attributes, one row per key; key columns have the dtype they have in the log.
+        Attributes, one row per key; key columns have the dtype they have in the log. Where the competition declares
+        none, the keys of the log and the pairs.
     test_pairs
         The pairs to submit: ``pair_id`` UInt32, keys and observed columns (no outcomes), in file order.
     test_start, test_until
@@ -86,11 +87,10 @@ class Dataset:
 
     @cached_property
     def never_null(self) -> frozenset[str]:
-        """Columns of the log that the intake refuses nulls in: row, clock, relevance, keys and those declared so."""
+        """Columns of the log that the intake refuses nulls in: row, clock, relevance, user, item, those declared so."""
         c = self.competition
         declared = {name for name, column in c.interactions.columns().items() if not column.nullable}
-        keys = {name for name, role in c.roles.items() if role == "key"}
-        return frozenset({"row", "clock", "relevance", *declared, *keys})
+        return frozenset({"row", "clock", "relevance", c.user, c.item, *declared})
 
     @cached_property
     def history_schema(self) -> pl.Schema:

@@ -14,7 +14,7 @@ from competitions._competition import Competition, RawTables
 
 Integers: TypeAlias = npt.NDArray[np.int64]
 
-N_SLOTS = 40  # distinct instants of a generated log, so that many rows tie on the clock
+N_INSTANTS = 40  # distinct instants of a generated log, so that many rows tie on the clock
 OVERDRAW = 4  # times the wanted rows, where repeated pairs are thrown away
 N_HORIZONS = 10  # that these instants span on a time clock
 N_VISIT = 40  # rows of a user in one go, on a row clock
@@ -51,8 +51,8 @@ def random_tables(
         fixed[column] = _instants(rng, competition, column, is_late)
     return RawTables(
         interactions=_sample(competition.interactions, seed, fixed).lazy(),
-        users=_sample(competition.users, seed + 1, {competition.user: pl.Series(user_ids[1:])}).lazy(),
-        items=_sample(competition.items, seed + 2, {competition.item: pl.Series(item_ids[1:])}).lazy(),
+        users=_attributes(competition.users, seed + 1, competition.user, user_ids),
+        items=_attributes(competition.items, seed + 2, competition.item, item_ids),
     )
 
 
@@ -119,15 +119,15 @@ def _instants(
     rng: np.random.Generator, c: Competition, column: str, is_late: npt.NDArray[np.bool_]
 ) -> pl.Series:
     """Values of the clock's column: few distinct ones, in no order, the last of them for rows of late items."""
-    slots = np.where(is_late, N_SLOTS - 1, rng.integers(0, N_SLOTS, len(is_late)))
+    instants = np.where(is_late, N_INSTANTS - 1, rng.integers(0, N_INSTANTS, len(is_late)))
     dtype = c.interactions.columns()[column].dtype
     if not dtype.is_temporal():
-        return pl.Series(slots)
+        return pl.Series(instants)
     width = HOUR
     if c.clock.kind == "time" and isinstance(c.horizon, int):
-        width = c.horizon * N_HORIZONS // N_SLOTS
+        width = c.horizon * N_HORIZONS // N_INSTANTS
     start = datetime(2024, 1, 1)
-    return pl.Series([start + timedelta(microseconds=int(s) * width) for s in slots])
+    return pl.Series([start + timedelta(microseconds=int(s) * width) for s in instants])
 
 
 def _sample(schema: type[dy.Schema], seed: int, fixed: dict[str, pl.Series]) -> pl.DataFrame:
@@ -136,6 +136,11 @@ def _sample(schema: type[dy.Schema], seed: int, fixed: dict[str, pl.Series]) -> 
     overrides = {name: _cast(values, columns[name].dtype) for name, values in fixed.items()}
     n_rows = len(next(iter(overrides.values())))
     return pl.DataFrame(schema.sample(n_rows, overrides=overrides, generator=dy.random.Generator(seed)))
+
+
+def _attributes(schema: type[dy.Schema] | None, seed: int, key: str, ids: Integers) -> pl.LazyFrame | None:
+    """Sample the attributes of all ids but the first."""
+    return None if schema is None else _sample(schema, seed, {key: pl.Series(ids[1:])}).lazy()
 
 
 def _cast(values: pl.Series, dtype: pl.DataType) -> pl.Series:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import dataframely as dy
 import polars as pl
 
-from competitions import Clock, Competition, LogFile, LogShare, Metric, RawTables, SubmissionFormat
+from competitions import Clock, Competition, LogFile, LogShare, Metric, RawTables, SubmissionFormat, in_groups
 from engine import DataError
 
 LOGS, USERS, ITEMS, PAIRS = (
@@ -87,69 +86,34 @@ def files(folder: Path) -> tuple[Path, ...]:
 
 
 def _in_order(path: Path) -> list[str | int]:
-    # Every second piece is a number, so a number is compared with numbers only.
-    return [int(piece) if piece.isdigit() else piece for piece in re.split(r"(\d+)", path.stem)]
+    # Every second run of characters is a number, so a number is compared with numbers only.
+    return [int(run) if run.isdigit() else run for run in re.split(r"(\d+)", path.stem)]
 
 
 def read(folder: Path) -> RawTables:
     """Look at the files; their rows are read on intake, a partition of the log at a time."""
     paths = {path.name: path for path in files(folder)}
-    logs = [
-        LogFile(path, _scan(path, tuple(Interactions.columns())))
-        for path in paths.values()
-        if path.match(LOGS)
-    ]
+    logs = [LogFile(path, pl.scan_parquet(path)) for path in paths.values() if path.match(LOGS)]
     pairs = pl.scan_csv(paths[PAIRS], infer_schema=False)
     outcomes = None if SOLUTION not in paths else _in_order_of(pairs, paths[SOLUTION])
     return RawTables(
         interactions=pl.concat([log.rows for log in logs]),
         log_files=logs,
-        users=_scan(paths[USERS], ("user_id", "gender", "age")).with_columns(
-            age_group=_group("age", AGE_GROUPS)
-        ),
-        items=_scan(paths[ITEMS], ("item_id", "source_id", "duration", "embeddings"))
+        users=pl.scan_parquet(paths[USERS]).with_columns(age_group=in_groups("age", AGE_GROUPS)),
+        items=pl.scan_parquet(paths[ITEMS])
         .rename({"embeddings": "content"})
-        .with_columns(duration_bucket=_group("duration", DURATION_BUCKETS)),
+        .with_columns(duration_bucket=in_groups("duration", DURATION_BUCKETS)),
         pairs=pairs,
         solution=outcomes,
         oracle=None if outcomes is None else _oracle(outcomes),
     )
 
 
-def _scan(path: Path, columns: Sequence[str]) -> pl.LazyFrame:
-    """Scan a Parquet file. Raises DataError, naming it, if it is damaged or lacks one of the columns."""
-    table = pl.scan_parquet(path)
-    try:
-        found = table.collect_schema().names()
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise DataError(
-            f"{path} cannot be read: {error}",
-            expected="a whole Parquet file",
-            todo="fetch it again: it may have been cut off",
-        ) from error
-    if missing := [name for name in columns if name not in found]:
-        raise DataError(
-            f"{path} has no column {', '.join(missing)}.",
-            expected=f"the columns {', '.join(columns)}; found {', '.join(found)}",
-            todo="fetch the challenge's own file, or rename the column",
-        )
-    return table
-
-
-def _group(column: str, groups: Mapping[str, int]) -> pl.Expr:
-    """Name the group of a number; null for what is no number, which the schema then refuses."""
-    number = pl.col(column).cast(pl.Int64, strict=False)
-    group: pl.Expr = pl.when(number.is_not_null()).then(pl.lit(next(iter(groups))))
-    for name, lowest in groups.items():
-        group = pl.when(number >= lowest).then(pl.lit(name)).otherwise(group)
-    return group
-
-
 def _in_order_of(pairs: pl.LazyFrame, solution: Path) -> pl.LazyFrame:
     """Return the solution's rows in the order of the pairs; a pair that it lacks has nulls."""
     keys = ("user_id", "item_id")
     typed = pairs.select(pl.col(key).cast(pl.UInt32, strict=False) for key in keys)
-    known = _scan(solution, (*keys, *OUTCOMES)).with_columns(pl.col(key).cast(pl.UInt32) for key in keys)
+    known = pl.scan_parquet(solution).with_columns(pl.col(key).cast(pl.UInt32) for key in keys)
     return typed.join(known, on=keys, how="left", validate="m:1", maintain_order="left")
 
 
@@ -190,7 +154,7 @@ VK2024 = Competition(
     interactions=Interactions,
     users=Users,
     items=Items,
-    roles={"user_id": "key", "item_id": "key", **dict.fromkeys(OUTCOMES, "outcome")},
+    outcomes=OUTCOMES,
     # A row with both says neither: its relevance is 0, that of a clip which the user let pass.
     relevance=pl.col("like").cast(pl.Int8) - pl.col("dislike").cast(pl.Int8),
     remarks={"have both a like and a dislike: their relevance is 0": pl.col("like") & pl.col("dislike")},

@@ -11,8 +11,8 @@ import pytest
 
 from competitions import Competition, Dataset, RawTables, open_dataset
 from engine import DataError, Settings, StoreError
+from tests.competitions.shop import Take, collected, edited
 
-Take = Callable[..., Dataset]
 SECONDS = pl.col("seconds")
 
 
@@ -43,7 +43,7 @@ class TestRelevance:
 
     @pytest.mark.parametrize("relevance", [SECONDS / 10, SECONDS // 10, SECONDS.cast(pl.Int64) // 10])
     def test_whole_numbers_of_any_dtype_are_kept(self, taken: Take, relevance: pl.Expr) -> None:
-        log = taken(relevance=relevance).log.collect(engine="streaming")
+        log = collected(taken(relevance=relevance).log)
         assert log.schema["relevance"] == pl.Int8
         assert log["relevance"].to_list() == list(range(20))
 
@@ -85,6 +85,20 @@ class TestDerived:
 
 
 class TestSelectPairs:
+    @pytest.mark.parametrize(
+        ("select", "message"),
+        [
+            (lambda targets: None, r"select_pairs\(\) of competition 'shop' failed .*AttributeError"),
+            (lambda targets: targets.drop("user_id"), "ColumnNotFoundError"),
+            (lambda targets: pl.concat([targets, targets]), "gives 8 pairs of 4 rows"),
+        ],
+    )
+    def test_what_is_no_choice_of_rows(
+        self, taken: Take, select: Callable[[pl.LazyFrame], pl.LazyFrame], message: str
+    ) -> None:
+        with pytest.raises(DataError, match=message):
+            taken(select_pairs=select)
+
     @pytest.mark.parametrize("with_pairs", [False, True])
     def test_an_unknown_column(self, taken: Take, tables: RawTables, with_pairs: bool) -> None:
         with pytest.raises(DataError, match=r"select_pairs\(\) of competition 'shop' failed") as caught:
@@ -95,20 +109,6 @@ class TestSelectPairs:
         assert 'unable to find column "second"' in str(caught.value)
         assert "Resolved plan" not in str(caught.value)
         assert "with their columns row, clock, user_id" in str(caught.value)
-
-    def test_something_else_than_a_frame(self, taken: Take) -> None:
-        with pytest.raises(
-            DataError, match=r"select_pairs\(\) of competition 'shop' failed .*AttributeError"
-        ):
-            taken(select_pairs=lambda targets: None)
-
-    def test_a_lost_column(self, taken: Take) -> None:
-        with pytest.raises(DataError, match=r"ColumnNotFoundError"):
-            taken(select_pairs=lambda targets: targets.drop("user_id"))
-
-    def test_rows_twice(self, taken: Take) -> None:
-        with pytest.raises(DataError, match="gives 8 pairs of 4 rows"):
-            taken(select_pairs=lambda targets: pl.concat([targets, targets]))
 
 
 class TestFiles:
@@ -146,7 +146,7 @@ class TestFiles:
     ) -> None:
         with pytest.raises(DataError, match=r"read\(\) of .* returned a dict"):
             opening(read=lambda folder: {})
-        eager = replace(tables, users=tables.users.collect(engine="streaming"))  # type: ignore[arg-type]
+        eager = edited(tables, users=collected)  # type: ignore[arg-type]  # a DataFrame
         with pytest.raises(DataError, match=r"returned a DataFrame as users"):
             opening(read=lambda folder: eager)
         paths = replace(tables, log_files=("clicks.csv",))  # type: ignore[arg-type]

@@ -1,13 +1,20 @@
+"""The three clocks, logs whose clock is the order of their rows, and horizons that are a share of the log."""
+
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 
 import polars as pl
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from competitions import Clock, with_clock
+from competitions import Clock, LogFile, LogShare, RawTables, with_clock
+from engine import DataError
+from tests.competitions.shop import Take, collected, edited
 
 PER_USER = Clock("per_user", column="tick", steps=10)
 rows = st.lists(st.tuples(st.integers(1, 4), st.integers(0, 5)), min_size=1, max_size=80)
@@ -27,7 +34,7 @@ def log_of(pairs: list[tuple[int, int]]) -> pl.DataFrame:
 
 
 def clocked(log: pl.DataFrame, clock: Clock) -> pl.DataFrame:
-    return with_clock(log.lazy(), clock, "user_id").collect(engine="streaming")
+    return collected(with_clock(log.lazy(), clock, "user_id"))
 
 
 @given(rows, clocks, st.randoms(use_true_random=False))
@@ -98,3 +105,58 @@ def test_row_is_the_row_number() -> None:
 def test_ties_go_by_row_number() -> None:
     log = log_of([(1, 0)] * 10)[::-1]
     assert clocked(log, PER_USER)["clock"].to_list() == list(range(9, -1, -1))
+
+
+class TestHorizon:
+    def test_a_share_of_a_log_with_given_pairs(self) -> None:
+        assert LogShare(1, of=6).length(145_670_000) == 24_278_333
+
+    @given(st.integers(2, 10**9), st.integers(1, 5), st.integers(6, 30))
+    def test_a_share_of_the_log_before_a_window_that_is_cut(self, span: int, parts: int, of: int) -> None:
+        share = LogShare(parts, of)
+        horizon = share.length(span, is_within=True)
+        before = span - horizon
+        assert horizon >= 1
+        assert abs(horizon - before * parts / of) <= 1 + parts / of or horizon == 1
+
+    @pytest.mark.parametrize("clock", [Clock("row"), Clock("time", "at")])
+    def test_cut_from_the_log(self, taken: Take, clock: Clock) -> None:
+        dataset = taken(clock=clock, horizon=LogShare(1, of=5))
+        assert collected(dataset.log).height == 20
+        assert collected(dataset.test_pairs).height == 4
+
+    def test_of_a_clock_per_user(self, taken: Take) -> None:
+        with pytest.raises(DataError, match="the horizon of a per_user clock is a number of steps"):
+            taken(clock=Clock("per_user", "at", steps=4), horizon=LogShare(1, of=5))
+
+    @pytest.mark.parametrize("share", [LogShare(0, of=6), LogShare(6, of=6)])
+    def test_no_share(self, taken: Take, share: LogShare) -> None:
+        with pytest.raises(DataError, match="a share lies between 0 and 1"):
+            taken(clock=Clock("row"), horizon=share)
+
+
+class TestRowClock:
+    def test_own_row_numbers_are_refused(self, taken: Take, tables: RawTables) -> None:
+        numbered = edited(tables, interactions=lambda t: t.with_row_index("row"))
+        with pytest.raises(DataError, match="brings its own row numbers"):
+            taken(numbered, clock=Clock("row"), horizon=5)
+
+    def test_a_bad_row_is_told_by_its_number_in_its_file(self, taken: Take, tables: RawTables) -> None:
+        bad = pl.when(pl.int_range(pl.len()) == 13).then(None).otherwise("item_id")
+        second = tables.interactions.with_columns(item_id=bad)
+        files = (LogFile(Path("a.csv"), tables.interactions), LogFile(Path("b.csv"), second))
+        both = replace(tables, interactions=pl.concat([tables.interactions, second]), log_files=files)
+        with pytest.raises(
+            DataError,
+            match=r"'shop' \(b.csv\) breaks its rules:\n- the key 'item_id' .* 1 of 19 .* first row 13:",
+        ):
+            taken(both, clock=Clock("row"), horizon=5)
+
+    def test_a_horizon_that_takes_the_whole_log(self, taken: Take) -> None:
+        with pytest.raises(DataError, match="has 0 rows before its test window"):
+            taken(clock=Clock("row"), horizon=100)
+
+    def test_two_files_of_one_name(self, taken: Take, tables: RawTables) -> None:
+        files = tuple(LogFile(Path(p), tables.interactions) for p in ("/a/log.csv", "/b/log.csv"))
+        with pytest.raises(DataError, match="Two files of the log go by the same name"):
+            taken(replace(tables, log_files=files), clock=Clock("row"), horizon=5)

@@ -1,17 +1,50 @@
-"""A competition that contradicts itself is refused before any data is read."""
+"""What follows from a declaration; and one that contradicts itself is refused before any data is read."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import dataframely as dy
 import polars as pl
+import polars.selectors as cs
 import pytest
 
-from competitions import Clock, Competition, Dataset, LogShare, SubmissionFormat
+from competitions import Clock, Competition, LogShare, SubmissionFormat, get_competition
 from engine import DataError
+from tests.competitions.shop import Take
 
-Take = Callable[..., Dataset]
+
+class TestRoles:
+    @pytest.mark.parametrize(
+        ("name", "keys", "observed", "outcomes"),
+        [
+            ("movielens", "user_id item_id", "timestamp", "rating like ignore dislike"),
+            ("vk2024", "user_id item_id", "", "timespent like dislike share bookmarks"),
+        ],
+    )
+    def test_of_the_competitions_here(self, name: str, keys: str, observed: str, outcomes: str) -> None:
+        assert get_competition(name).roles == {
+            **dict.fromkeys(keys.split(), "key"),
+            **dict.fromkeys(observed.split(), "observed"),
+            **dict.fromkeys(outcomes.split(), "outcome"),
+        }
+
+    def test_a_derived_column_that_reads_an_outcome_is_one(self, shop: Competition) -> None:
+        assert list(shop.roles.items()) == [
+            ("user_id", "key"),
+            ("item_id", "key"),
+            ("at", "observed"),
+            ("device", "observed"),
+            ("seconds", "outcome"),
+            ("is_evening", "observed"),
+            ("long", "outcome"),
+        ]
+
+    def test_a_derived_column_may_be_declared_one(self, shop: Competition) -> None:
+        assert replace(shop, outcomes=("seconds", "is_evening")).roles["is_evening"] == "outcome"
+
+    def test_a_source_in_the_interactions_is_a_key(self, shop: Competition) -> None:
+        assert replace(shop, source="device").roles["device"] == "key"
 
 
 class ItemsWithDevice(dy.Schema):
@@ -28,64 +61,56 @@ class UsersByText(dy.Schema):
     user_id = dy.String(primary_key=True)
 
 
-def without(roles: Mapping[str, str], name: str) -> dict[str, str]:
-    return {column: role for column, role in roles.items() if column != name}
-
-
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        (lambda c: {"roles": without(c.roles, "device")}, "column 'device' has no role"),
         (
-            lambda c: {"roles": {**c.roles, "devise": "observed"}},
-            "there is no such column. Did you mean 'device'?",
+            {"outcomes": ("second",)},
+            "no column 'second', which is named as an outcome. Did you mean 'seconds'?",
         ),
-        (lambda c: {"roles": {**c.roles, "at": "seen"}}, "column 'at' has the role 'seen'"),
-        (lambda c: {"roles": {**c.roles, "user_id": "observed"}}, "'user_id' must have the role 'key'"),
+        ({"outcomes": "seconds"}, "the outcomes are the text 'seconds' instead of names"),
+        ({"outcomes": ("seconds", "user_id")}, "'user_id' is a key, which is known of every pair"),
+        ({"outcomes": ("seconds", "device"), "source": "device"}, "'device' is a key"),
+        ({"source": "long"}, "the source 'long' is an outcome"),
+        ({"outcomes": ()}, "relevance reads 'long', which is not an outcome"),
+        ({"derived": {"long": pl.col("secs") > 1}}, "'long' reads 'secs'"),
+        ({"derived": {"long": pl.sum_horizontal(cs.numeric())}}, "'long' reads columns by a pattern"),
+        ({"relevance": pl.col("device")}, "relevance reads 'device', which is not an outcome"),
+        ({"relevance": pl.sum_horizontal(pl.all())}, "relevance reads columns by a pattern"),
+        ({"source": "brandt"}, "Did you mean 'brand'?"),
+        ({"items": ItemsWithDevice, "source": None}, "'device' is a column of the log and of the items"),
+        ({"items": ItemsWithScore, "source": None}, "'score', a name that Samewise needs itself"),
+        ({"users": UsersByText}, "'user_id' is UInt32 in the interactions, String in the users"),
+        ({"item": "thing"}, "'thing' must be a column of the interactions and of the items"),
+        ({"item": "thing", "items": None}, "'thing' must be a column of the interactions\n"),
+        ({"clock": Clock("time")}, "a clock of kind 'time' needs a Datetime column"),
+        ({"clock": Clock("time", column="att")}, "'att' is not in the interactions. Did you mean 'at'?"),
+        ({"clock": Clock("time", column="seconds")}, "'seconds' is UInt16, not a Datetime"),
+        ({"clock": Clock("per_user", steps=1)}, "has no history before its last step"),
+        ({"clock": Clock("per_user", steps=4), "horizon": 4}, "leave no history in 4 steps"),
+        ({"horizon": 0}, "the horizon is 0; it must be at least 1"),
+        ({"gap": -1}, "the gap is -1; it must be at least 0"),
+        ({"horizon": LogShare(7, of=6)}, "the horizon is 7 of 6 parts of the log"),
+        ({"remarks": {"are odd": pl.col("odd")}}, "the remark 'are odd' reads 'odd', which the log"),
         (
-            lambda c: {"roles": {**c.roles, "long": "observed"}},
-            "'long' is made of outcomes, so its role must be",
-        ),
-        (lambda c: {"derived": {**c.derived, "long": pl.col("secs") > 1}}, "'long' reads 'secs'"),
-        (lambda c: {"relevance": pl.col("device")}, "relevance reads 'device', which is not an outcome"),
-        (lambda c: {"source": "brandt"}, "Did you mean 'brand'?"),
-        (
-            lambda c: {"items": ItemsWithDevice, "source": None},
-            "'device' is a column of the log and of the items",
-        ),
-        (lambda c: {"items": ItemsWithScore, "source": None}, "'score', a name that Samewise needs itself"),
-        (lambda c: {"users": UsersByText}, "'user_id' is UInt32 in the interactions, String in the users"),
-        (lambda c: {"item": "thing"}, "'thing' must be a column of the interactions and of the items"),
-        (lambda c: {"clock": Clock("time")}, "a clock of kind 'time' needs a Datetime column"),
-        (
-            lambda c: {"clock": Clock("time", column="att")},
-            "'att' is not in the interactions. Did you mean 'at'?",
-        ),
-        (lambda c: {"clock": Clock("time", column="seconds")}, "'seconds' is UInt16, not a Datetime"),
-        (lambda c: {"clock": Clock("per_user", steps=1)}, "has no history before its last step"),
-        (lambda c: {"clock": Clock("per_user", steps=4), "horizon": 4}, "leave no history in 4 steps"),
-        (lambda c: {"horizon": 0}, "the horizon is 0 and the gap 0"),
-        (lambda c: {"horizon": LogShare(1, of=6), "gap": -1}, "the gap is -1; it must be at least 0"),
-        (lambda c: {"horizon": LogShare(7, of=6)}, "the horizon is 7 of 6 parts of the log"),
-        (
-            lambda c: {"remarks": {"are odd": pl.col("odd")}},
-            "the remark 'are odd' reads 'odd', which the log",
-        ),
-        (
-            lambda c: {"submission": SubmissionFormat({"id": "pair", "s": "score"})},
+            {"submission": SubmissionFormat({"id": "pair", "s": "score"})},
             "takes 'pair', which a pair does not",
         ),
-        (
-            lambda c: {"submission": SubmissionFormat({"s": "seconds"})},
-            "no column of the submission takes 'score'",
-        ),
-        (lambda c: {"name": "my shop"}, "its name must be a word"),
+        ({"submission": SubmissionFormat({"s": "seconds"})}, "no column of the submission takes 'score'"),
+        ({"name": "my shop"}, "its name must be a word"),
     ],
 )
-def test_contradictions(
-    taken: Take, shop: Competition, changes: Callable[[Competition], dict[str, object]], message: str
-) -> None:
+def test_contradictions(taken: Take, changes: dict[str, object], message: str) -> None:
     with pytest.raises(DataError) as caught:
-        taken(**changes(shop))
+        taken(**changes)
     assert message in str(caught.value)
     assert "contradicts itself" in str(caught.value)
+
+
+@pytest.mark.parametrize(("clock", "horizon"), [(Clock("row"), 5), (Clock("per_user", "at", steps=4), 1)])
+def test_a_source_of_the_log_may_be_null_where_its_schema_says_so(
+    taken: Take, clock: Clock, horizon: int
+) -> None:
+    dataset = taken(source="device", clock=clock, horizon=horizon)
+    assert "device" not in dataset.never_null
+    assert dataset.log.select(pl.col("device").null_count()).collect(engine="streaming").item() > 0

@@ -32,20 +32,17 @@ WHOLE = """
         item_id = dy.UInt32()
         liked = dy.UInt8(max=1)
 
-    class Users(dy.Schema):
-        user_id = dy.UInt32(primary_key=True)
-
     class Items(dy.Schema):
         item_id = dy.UInt32(primary_key=True)
         artist = dy.Enum(("a", "b"))
 
     def read(folder: Path) -> RawTables:
-        plays, users, items = (pl.scan_csv(folder / f"{name}.csv") for name in ("plays", "users", "items"))
-        return RawTables(plays, users, items)
+        plays, items = (pl.scan_csv(folder / f"{name}.csv") for name in ("plays", "items"))
+        return RawTables(plays, items=items)
 
     MUSIC = Competition(
-        name="music", title="Songs", licence="free", read=read, interactions=Plays, users=Users, items=Items,
-        roles={"user_id": "key", "item_id": "key", "liked": "outcome"}, clock=Clock("row"), relevance=pl.col("liked"),
+        name="music", title="Songs", licence="free", read=read, interactions=Plays, items=Items,
+        outcomes=("liked",), clock=Clock("row"), relevance=pl.col("liked"),
         metric=Metric("user_auc"), submission=SubmissionFormat({"row": "pair_id", "score": "score"}), horizon=2,
         source="artist",
     )
@@ -82,7 +79,6 @@ def test_a_whole_competition_in_one_file_is_opened(folder: Path, settings: Setti
     write(folder, "music.py", WHOLE)
     settings.data.mkdir()
     write(settings.data, "plays.csv", "user_id,item_id,liked\n1,7,1\n2,7,0\n1,8,0\n2,8,1\n")
-    write(settings.data, "users.csv", "user_id\n1\n2\n")
     write(settings.data, "items.csv", "item_id,artist\n7,a\n8,b\n")
     dataset = open_dataset(settings.model_copy(update={"competition": "music"}))
     assert dataset.log.collect(engine="streaming").rows() == [(0, 0, 1, 7, 1, 1), (1, 1, 2, 7, 0, 0)]
@@ -98,7 +94,7 @@ def test_a_mistake_in_a_competition_is_told_by_file_and_line(folder: Path, setti
     write(folder, "also.py", "from competitions.music import MUSIC")
     settings.data.mkdir()
     (settings.data / "plays.csv").touch()
-    line = 1 + dedent(broken).splitlines().index("    return RawTables({}['plays'], users, items)")
+    line = 1 + dedent(broken).splitlines().index("    return RawTables({}['plays'], items=items)")
     with pytest.raises(DataError, match=rf"'music' failed \(music.py, line {line}\): KeyError: 'plays'"):
         open_dataset(settings.model_copy(update={"competition": "music"}))
 

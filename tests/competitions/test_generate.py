@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 
 from competitions import Clock, Competition, RawTables, get_competition, random_tables, take_in
+from tests.competitions.shop import collected
 
 MOVIELENS = get_competition("movielens")
 
@@ -16,7 +17,7 @@ def made(competition: Competition, seed: int = 0) -> RawTables:
 
 
 def frames(tables: RawTables) -> list[pl.DataFrame]:
-    return [f.collect(engine="streaming") for f in (tables.interactions, tables.users, tables.items)]
+    return [collected(table) for table in (tables.interactions, tables.users, tables.items)]
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -29,16 +30,21 @@ def test_they_pass_the_intake(
 ) -> None:
     competition = replace(shop, clock=clock, horizon=horizon)
     dataset = take_in(competition, made(competition, seed), tmp_path, fingerprint="f")
-    n_log, n_pairs = (
-        f.select(pl.len()).collect(engine="streaming").item() for f in (dataset.log, dataset.test_pairs)
-    )
-    assert n_log + n_pairs == 604
+    n_pairs = collected(dataset.test_pairs).height
+    assert collected(dataset.log).height + n_pairs == 604
     assert n_pairs >= 30
 
 
 def test_they_keep_a_schema_where_pairs_are_unique(tmp_path: Path) -> None:
     dataset = take_in(MOVIELENS, made(MOVIELENS), tmp_path, fingerprint="f")
-    assert dataset.log.select(pl.len()).collect(engine="streaming").item() > 450
+    assert collected(dataset.log).height > 450
+
+
+def test_without_attributes_there_are_no_tables_of_them(shop: Competition, tmp_path: Path) -> None:
+    bare = replace(shop, users=None, items=None, source=None, horizon=86_400_000_000)
+    tables = made(bare)
+    assert (tables.users, tables.items) == (None, None)
+    assert take_in(bare, tables, tmp_path, fingerprint="f").users.collect_schema().names() == ["user_id"]
 
 
 def test_the_seed_decides(shop: Competition) -> None:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -10,15 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from competitions import Clock, Competition, Dataset, RawTables, SubmissionFormat, take_in
+from competitions import Clock, Competition, RawTables, SubmissionFormat, take_in
 from engine import DataError
-
-HOUR = 3_600_000_000
-Take = Callable[..., Dataset]
-
-
-def rows_of(frame: pl.LazyFrame) -> pl.DataFrame:
-    return frame.collect(engine="streaming")
+from tests.competitions.shop import HOUR, Take, collected
 
 
 def given_pairs(tables: RawTables, n_pairs: int = 3, **changes: object) -> RawTables:
@@ -40,18 +33,18 @@ class TestSplit:
     def test_time(self, taken: Take) -> None:
         dataset = taken()
         assert dataset.test_until - dataset.test_start == 4 * HOUR
-        assert rows_of(dataset.log)["row"].to_list() == list(range(20))
-        assert rows_of(dataset.test_pairs)["pair_id"].to_list() == [20, 21, 22, 23]
+        assert collected(dataset.log)["row"].to_list() == list(range(20))
+        assert collected(dataset.test_pairs)["pair_id"].to_list() == [20, 21, 22, 23]
 
     def test_row(self, taken: Take) -> None:
         dataset = taken(clock=Clock("row"), horizon=5)
         assert (dataset.test_start, dataset.test_until) == (19, 24)
-        assert rows_of(dataset.test_pairs)["pair_id"].to_list() == [19, 20, 21, 22, 23]
+        assert collected(dataset.test_pairs)["pair_id"].to_list() == [19, 20, 21, 22, 23]
 
     def test_per_user(self, taken: Take) -> None:
         dataset = taken(clock=Clock("per_user", "at", steps=4), horizon=1)
         assert (dataset.test_start, dataset.test_until) == (3, 4)
-        assert rows_of(dataset.test_pairs).group_by("user_id").len()["len"].to_list() == [2, 2, 2]
+        assert collected(dataset.test_pairs).group_by("user_id").len()["len"].to_list() == [2, 2, 2]
 
     def test_pairs_have_no_outcomes(self, taken: Take) -> None:
         assert taken().test_pairs.collect_schema().names() == [
@@ -79,7 +72,7 @@ class TestSplit:
 
     def test_the_competition_selects_the_pairs(self, taken: Take) -> None:
         dataset = taken(select_pairs=lambda targets: targets.filter(pl.col("user_id") != 1))
-        assert rows_of(dataset.test_pairs)["pair_id"].to_list() == [20, 22, 23]
+        assert collected(dataset.test_pairs)["pair_id"].to_list() == [20, 22, 23]
 
     def test_a_permuted_file_with_its_row_numbers_gives_the_same_data(
         self, taken: Take, tables: RawTables
@@ -87,8 +80,8 @@ class TestSplit:
         numbered = tables.interactions.with_row_index("row").collect(engine="streaming")
         shuffled = replace(tables, interactions=numbered.sample(fraction=1, shuffle=True, seed=1).lazy())
         first, second = taken(), taken(shuffled)
-        assert rows_of(first.log).equals(rows_of(second.log))
-        assert rows_of(first.test_pairs).equals(rows_of(second.test_pairs))
+        assert collected(first.log).equals(collected(second.log))
+        assert collected(first.test_pairs).equals(collected(second.test_pairs))
 
     def test_solution_is_kept_apart(self, shop: Competition, tables: RawTables, tmp_path: Path) -> None:
         take_in(shop, tables, tmp_path, fingerprint="f")
@@ -103,10 +96,10 @@ class TestSplit:
 class TestGivenPairs:
     def test_they_become_the_test_window(self, taken: Take, tables: RawTables) -> None:
         dataset = taken(given_pairs(tables))
-        assert rows_of(dataset.log).height == 24
-        assert rows_of(dataset.test_pairs)["pair_id"].to_list() == [24, 25, 26]
-        assert rows_of(dataset.test_pairs)["is_evening"].to_list() == [False] * 3
-        last = int(rows_of(dataset.log)["clock"].max())  # type: ignore[arg-type]  # the log has rows
+        assert collected(dataset.log).height == 24
+        assert collected(dataset.test_pairs)["pair_id"].to_list() == [24, 25, 26]
+        assert collected(dataset.test_pairs)["is_evening"].to_list() == [False] * 3
+        last = int(collected(dataset.log)["clock"].max())  # type: ignore[arg-type]  # the log has rows
         assert (dataset.test_start, dataset.test_until) == (last + 1, last + 1 + 4 * HOUR)
 
     @pytest.mark.parametrize(
@@ -131,7 +124,7 @@ class TestGivenPairs:
         assert not (tmp_path / "solution.parquet").exists()
 
     def test_a_solution_of_another_length(self, taken: Take, tables: RawTables) -> None:
-        with pytest.raises(DataError, match="3 pairs and a solution of 2 rows"):
+        with pytest.raises(DataError, match="gives 3 pairs, and its solution has 2 rows"):
             taken(given_pairs(tables, solution=pl.LazyFrame({"seconds": [100, 0]})))
 
     def test_a_solution_with_a_null(self, taken: Take, tables: RawTables) -> None:
@@ -156,7 +149,7 @@ class TestGivenPairs:
 
     def test_an_ordered_file_may_repeat_pairs(self, taken: Take, tables: RawTables) -> None:
         keys = SubmissionFormat({"user": "user_id", "item": "item_id", "score": "score"}, ordered=True)
-        assert rows_of(taken(given_pairs(tables, n_pairs=4), submission=keys).test_pairs).height == 4
+        assert collected(taken(given_pairs(tables, n_pairs=4), submission=keys).test_pairs).height == 4
 
     def test_a_null_key(self, taken: Take, tables: RawTables) -> None:
         pairs = given_pairs(tables)
@@ -212,7 +205,7 @@ def test_log_and_test_pairs_share_nothing_and_lose_nothing(
             taken(tables, horizon=horizon * HOUR)
         return
     dataset = taken(tables, horizon=horizon * HOUR)
-    log, pairs = rows_of(dataset.log), rows_of(dataset.test_pairs)
+    log, pairs = collected(dataset.log), collected(dataset.test_pairs)
     assert sorted([*log["row"], *pairs["pair_id"]]) == list(range(len(hours)))
     assert int(log["clock"].max()) < dataset.test_start  # type: ignore[arg-type]  # the log has rows
     assert {hours[i] for i in pairs["pair_id"]} == {h for h in hours if h > max(hours) - horizon}

@@ -9,6 +9,7 @@ import pytest
 
 from competitions import Dataset, RawTables, get_competition, take_in
 from engine import DataError
+from tests.competitions.shop import collected
 
 MOVIELENS = get_competition("movielens")
 
@@ -58,21 +59,16 @@ def write_1m(folder: Path) -> Path:
     return folder
 
 
-def collected(tables: RawTables) -> dict[str, pl.DataFrame]:
-    frames = {"interactions": tables.interactions, "users": tables.users, "items": tables.items}
-    return {name: frame.collect(engine="streaming") for name, frame in frames.items()}
+def frames(tables: RawTables) -> dict[str, pl.DataFrame]:
+    return {name: collected(getattr(tables, name)) for name in ("interactions", "users", "items")}
 
 
 class TestReal:
     def test_counts(self, movielens: Dataset) -> None:
-        n_log, n_pairs = (
-            f.select(pl.len()).collect(engine="streaming").item()
-            for f in (movielens.log, movielens.test_pairs)
-        )
-        assert n_log + n_pairs == 100_000
-        assert n_pairs == 9_596
-        assert movielens.users.collect(engine="streaming").height == 943
-        assert movielens.items.collect(engine="streaming").height == 1_682
+        assert collected(movielens.log).height == 100_000 - 9_596
+        assert collected(movielens.test_pairs).height == 9_596
+        assert collected(movielens.users).height == 943
+        assert collected(movielens.items).height == 1_682
 
     def test_every_user_is_in_every_step(self, movielens: Dataset) -> None:
         steps = movielens.log.group_by("clock").agg(pl.col("user_id").n_unique()).collect(engine="streaming")
@@ -87,19 +83,19 @@ class TestReal:
         assert (both["last"] <= both["first"]).all()
 
     def test_classes(self, movielens: Dataset) -> None:
-        log = movielens.log.collect(engine="streaming")
+        log = collected(movielens.log)
         assert log.select(pl.sum_horizontal("like", "ignore", "dislike").eq(1).all()).item()
         expected = pl.col("rating").replace_strict({1: -1, 2: -1, 3: 0, 4: 1, 5: 1}, return_dtype=pl.Int8)
         assert log.select((pl.col("relevance") == expected).all()).item()
 
     def test_odd_years(self, movielens: Dataset) -> None:
-        items = movielens.items.collect(engine="streaming")
+        items = collected(movielens.items)
         assert items.filter(pl.col("release_year").is_null())["item_id"].to_list() == [267]
         assert items.filter(pl.col("item_id") == 1412)["release_year"].to_list() == [1995]
         assert (items["release_year"].min(), items["release_year"].max()) == (1922, 1998)
 
     def test_genres(self, movielens: Dataset) -> None:
-        items = movielens.items.collect(engine="streaming")
+        items = collected(movielens.items)
         assert items.filter(pl.col("main_genre") == "unknown")["item_id"].to_list() == [267, 1373]
         story = items.filter(pl.col("item_id") == 1).row(0, named=True)
         assert story["genres"] == ["Animation", "Children's", "Comedy"]
@@ -107,7 +103,7 @@ class TestReal:
         assert items["genres"].list.len().sum() == 2_893
 
     def test_order_and_dtypes(self, movielens: Dataset) -> None:
-        log = movielens.log.collect(engine="streaming")
+        log = collected(movielens.log)
         assert log.select("clock", "row").equals(log.select("clock", "row").sort("clock", "row"))
         assert log.schema["row"] == pl.UInt32
         assert log.schema["clock"] == pl.Int64
@@ -133,7 +129,7 @@ class TestLayouts:
             assert small.pair_schema == movielens.pair_schema
 
     def test_ml_100k(self, tmp_path: Path) -> None:
-        found = collected(MOVIELENS.read(write_100k(tmp_path)))
+        found = frames(MOVIELENS.read(write_100k(tmp_path)))
         assert found["items"].with_columns(pl.col("item_id", "release_year").cast(pl.Int64)).rows() == [
             (1, 1995, ["Musical", "Drama"], "Musical"),
             (267, None, ["unknown"], "unknown"),
@@ -145,14 +141,14 @@ class TestLayouts:
         assert [p.name for p in MOVIELENS.files(tmp_path)] == ["u.data", "u.user", "u.item"]
 
     def test_occupation_codes_of_ml_1m_become_words(self, tmp_path: Path) -> None:
-        found = collected(MOVIELENS.read(write_1m(tmp_path)))
+        found = frames(MOVIELENS.read(write_1m(tmp_path)))
         assert found["users"]["occupation"].to_list() == ["technician", "other"]
         assert found["users"]["age"].cast(pl.Int64).to_list() == [25, 56]
 
     def test_windows_line_ends(self, tmp_path: Path) -> None:
         write_1m(tmp_path)
         (tmp_path / "ratings.dat").write_bytes(RATINGS_DAT.replace("\n", "\r\n").encode())
-        assert collected(MOVIELENS.read(tmp_path))["interactions"].height == 4
+        assert frames(MOVIELENS.read(tmp_path))["interactions"].height == 4
 
 
 class TestBadFiles:
@@ -182,60 +178,60 @@ class TestBadFiles:
         with pytest.raises(DataError, match="Two data sets"):
             MOVIELENS.files(tmp_path)
 
-    def test_a_line_cut_short(self, tmp_path: Path) -> None:
-        (write_100k(tmp_path) / "u.data").write_text(U_DATA + "3\t1")
-        with pytest.raises(DataError, match=r"u.data: 1 of 5 lines .* line 5 with 2"):
-            MOVIELENS.read(tmp_path)
-
-    def test_a_string_where_a_number_belongs(self, tmp_path: Path) -> None:
-        (write_100k(tmp_path) / "u.data").write_text(U_DATA.replace("\t3\t", "\tgood\t"))
-        with pytest.raises(
-            DataError, match=r"'rating' must be readable as UInt8: 1 of 4 rows .* row 1: rating='good'"
-        ):
-            take_in(MOVIELENS, MOVIELENS.read(tmp_path), tmp_path, fingerprint="x")
-
-    def test_a_timestamp_that_is_none(self, tmp_path: Path) -> None:
-        (write_100k(tmp_path) / "u.data").write_text(U_DATA.replace("881250950", "yesterday"))
-        with pytest.raises(
-            DataError, match=r"1 of 4 values of 'timestamp' are no numbers, the first: 'yesterday'"
-        ):
-            MOVIELENS.read(tmp_path)
-
-    def test_a_null_key(self, tmp_path: Path) -> None:
-        (write_1m(tmp_path) / "ratings.dat").write_text(RATINGS_DAT.replace("2::1412", "::1412"))
-        with pytest.raises(DataError, match=r"key 'user_id' must not be null: 1 of 4 rows .* row 2"):
-            take_in(MOVIELENS, MOVIELENS.read(tmp_path), tmp_path, fingerprint="x")
-
-    def test_a_duplicate_rating(self, tmp_path: Path) -> None:
-        (write_100k(tmp_path) / "u.data").write_text(U_DATA + "2\t1\t4\t881250001\n")
-        with pytest.raises(DataError, match=r"user_id, item_id must not repeat: 2 of 5 rows"):
-            take_in(MOVIELENS, MOVIELENS.read(tmp_path), tmp_path, fingerprint="x")
-
-    def test_a_rating_out_of_range(self, tmp_path: Path) -> None:
-        (write_100k(tmp_path) / "u.data").write_text(U_DATA.replace("\t5\t", "\t7\t"))
-        with pytest.raises(
-            DataError, match=r"'rating' must keep the rule 'max' \(5\): 1 of 4 rows .* rating=7"
-        ):
-            take_in(MOVIELENS, MOVIELENS.read(tmp_path), tmp_path, fingerprint="x")
-
-    def test_an_unheard_of_occupation(self, tmp_path: Path) -> None:
-        (write_1m(tmp_path) / "users.dat").write_text("1::M::25::99::85711\n")
-        with pytest.raises(
-            DataError, match=r"'occupation' must be readable as one of .*: 1 of 1 rows .*'99'"
-        ):
-            take_in(MOVIELENS, MOVIELENS.read(tmp_path), tmp_path, fingerprint="x")
-
-    def test_an_unheard_of_genre(self, tmp_path: Path) -> None:
-        (write_1m(tmp_path) / "movies.dat").write_text("1::A film (1995)::Drama|Slapstick\n")
-        with pytest.raises(
-            DataError, match=r"1 of 1 films have an unknown genre, the first: 'Slapstick' of film '1'"
-        ):
-            MOVIELENS.read(tmp_path)
-
-    def test_an_empty_log(self, tmp_path: Path) -> None:
-        (write_100k(tmp_path) / "u.data").write_text("")
-        with pytest.raises(DataError, match="'interactions' of competition 'movielens' has no rows"):
-            take_in(MOVIELENS, MOVIELENS.read(tmp_path), tmp_path, fingerprint="x")
+    @pytest.mark.parametrize(
+        ("layout", "file", "text", "message"),
+        [
+            ("100k", "u.data", U_DATA + "3\t1", "u.data: 1 of 5 lines .* line 5 with 2"),
+            (
+                "100k",
+                "u.data",
+                U_DATA.replace("\t3\t", "\tgood\t"),
+                "'rating' .* UInt8: 1 of 4 .*: rating='good'",
+            ),
+            (
+                "100k",
+                "u.data",
+                U_DATA.replace("881250950", "yesterday"),
+                "'timestamp' must not be null: 1 of 4 rows do not, first row 1",
+            ),
+            (
+                "1m",
+                "ratings.dat",
+                RATINGS_DAT.replace("2::1412", "::1412"),
+                "'user_id' must not be null: 1 of .* row 2",
+            ),
+            (
+                "100k",
+                "u.data",
+                U_DATA + "2\t1\t4\t881250001\n",
+                "user_id, item_id must not repeat: 2 of 5 rows",
+            ),
+            (
+                "100k",
+                "u.data",
+                U_DATA.replace("\t5\t", "\t7\t"),
+                r"keep the rule 'max' \(5\): 1 of 4 rows .* rating=7",
+            ),
+            (
+                "1m",
+                "users.dat",
+                "1::M::25::99::85711\n",
+                "'occupation' must be readable as one of .*'99'",
+            ),
+            (
+                "1m",
+                "movies.dat",
+                "1::A film (1995)::Drama|Slapstick\n",
+                "'items' .* cannot be read: .*Slapstick",
+            ),
+            ("100k", "u.data", "", "'interactions' of competition 'movielens' has no rows"),
+        ],
+    )
+    def test_a_bad_file(self, tmp_path: Path, layout: str, file: str, text: str, message: str) -> None:
+        folder = {"100k": write_100k, "1m": write_1m}[layout](tmp_path)
+        (folder / file).write_text(text)
+        with pytest.raises(DataError, match=message):
+            take_in(MOVIELENS, MOVIELENS.read(folder), tmp_path, fingerprint="x")
 
     def test_too_few_rows_for_a_test_window(self, tmp_path: Path) -> None:
         tables = MOVIELENS.read(write_100k(tmp_path))

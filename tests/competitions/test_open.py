@@ -54,21 +54,13 @@ def stars(dataset: Dataset) -> list[int]:
     return dataset.log.collect(engine="streaming")["rating"].unique().to_list()
 
 
-def test_the_licence_is_printed_when_the_data_are_taken_in_and_not_again(
-    small: Settings, capsys: pytest.CaptureFixture[str]
-) -> None:
-    open_dataset(small)
-    assert "GroupLens" in capsys.readouterr().err
-    open_dataset(small)
-    assert capsys.readouterr().err == ""
-
-
-def test_the_notes_are_printed_when_the_data_are_taken_in_and_not_again(
+def test_licence_and_notes_are_printed_when_the_data_are_taken_in_and_not_again(
     small: Settings, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_old(small.data / "movies.dat", "".join(ITEMS.splitlines(keepends=True)[:19]))
     open_dataset(small)
     printed = " ".join(capsys.readouterr().err.split())
+    assert "GroupLens" in printed
     assert "Note: 2 rows of the test pairs have an item without attributes (1 of them)" in printed
     open_dataset(small)
     assert capsys.readouterr().err == ""

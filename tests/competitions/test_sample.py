@@ -22,7 +22,7 @@ from competitions import (
     take_in,
 )
 from engine import DataError, SampleSettings, Settings
-from tests.competitions import vk_files
+from tests.competitions.shop import collected
 
 MASK = 2**64 - 1
 
@@ -88,78 +88,71 @@ NUMBERS = [10, 18, 21, 41, 48]
 TEXTS = [1, 36, 40]
 
 
-@pytest.fixture
-def vk(tmp_path: Path) -> Settings:
-    folder = vk_files.write(tmp_path / "data", with_solution=True)
-    return Settings(competition="vk2024", data=folder, store=tmp_path / "store", partition_rows=1_000)
-
-
 def sampled(settings: Settings, share: float) -> Settings:
     return settings.model_copy(update={"sample": SampleSettings(users=share)})
 
 
-def collected(frame: pl.LazyFrame) -> pl.DataFrame:
-    return frame.collect(engine="streaming")
-
-
 class TestUsers:
-    def test_all_rows_of_some_users_in_their_order(self, vk: Settings) -> None:
-        whole, part = collected(open_dataset(vk).log), collected(open_dataset(sampled(vk, 0.3)).log)
+    def test_all_rows_of_some_users_in_their_order(self, solved: Settings) -> None:
+        whole, part = collected(open_dataset(solved).log), collected(open_dataset(sampled(solved, 0.3)).log)
         users = part["user_id"].unique()
         assert 2 < users.len() < 20
         of_them = whole.filter(pl.col("user_id").is_in(users.implode()))
         assert part.drop("row", "clock").equals(of_them.drop("row", "clock"))
         assert part["row"].to_list() == part["clock"].to_list() == list(range(part.height))
 
-    def test_the_same_users_in_log_and_pairs_and_solution_and_oracle(self, vk: Settings) -> None:
-        few, every = sampled(vk, 0.3), open_dataset(vk)
+    def test_the_same_users_in_log_and_pairs_and_solution_and_oracle(self, solved: Settings) -> None:
+        few, every = sampled(solved, 0.3), open_dataset(solved)
         dataset = open_dataset(few)
         ids = collected(dataset.log)["user_id"].unique().implode()
         pairs = collected(dataset.test_pairs)
-        whole = collected(every.test_pairs).join(solution(vk), on="pair_id").join(oracle(vk), on="pair_id")  # type: ignore[arg-type]  # known
+        best, best_of_all = oracle(few), oracle(solved)
+        assert best is not None
+        assert best_of_all is not None
+        whole = (
+            collected(every.test_pairs).join(solution(solved), on="pair_id").join(best_of_all, on="pair_id")
+        )
         expected = whole.filter(pl.col("user_id").is_in(ids)).sort("pair_id")
         assert pairs["pair_id"].to_list() == list(
             range(dataset.test_start, dataset.test_start + pairs.height)
         )
         assert pairs.drop("pair_id").equals(expected.select("user_id", "item_id"))
-        best = oracle(few)
-        assert best is not None
         assert solution(few)["pair_id"].equals(pairs["pair_id"])
         assert solution(few)["relevance"].equals(expected["relevance"])
         assert best["pair_id"].equals(pairs["pair_id"])
         assert best["score"].equals(expected["score"])
 
-    def test_it_has_its_own_fingerprint_and_horizon(self, vk: Settings) -> None:
-        whole, part, other = open_dataset(vk), open_dataset(sampled(vk, 0.3)), open_dataset(sampled(vk, 0.4))
+    def test_it_has_its_own_fingerprint_and_horizon(self, solved: Settings) -> None:
+        whole, part, other = (open_dataset(sampled(solved, share)) for share in (1.0, 0.3, 0.4))
         assert len({d.fingerprint for d in (whole, part, other)}) == 3
         assert part.horizon == collected(part.log).height // 6
-        assert open_dataset(vk).fingerprint == whole.fingerprint
+        assert open_dataset(solved).fingerprint == whole.fingerprint
 
     @pytest.mark.parametrize("size", [1_200, 6_000])
-    def test_the_size_of_partitions_does_not_matter(self, vk: Settings, size: int) -> None:
-        first = open_dataset(sampled(vk, 0.3))
-        second = open_dataset(sampled(vk, 0.3).model_copy(update={"partition_rows": size}))
+    def test_the_size_of_partitions_does_not_matter(self, solved: Settings, size: int) -> None:
+        first = open_dataset(sampled(solved, 0.3))
+        second = open_dataset(sampled(solved, 0.3).model_copy(update={"partition_rows": size}))
         assert collected(first.log).equals(collected(second.log))
         assert first.fingerprint == second.fingerprint
 
-    def test_it_is_told(self, vk: Settings, capsys: pytest.CaptureFixture[str]) -> None:
-        open_dataset(sampled(vk, 0.3))
+    def test_it_is_told(self, solved: Settings, capsys: pytest.CaptureFixture[str]) -> None:
+        open_dataset(sampled(solved, 0.3))
         assert "This is a sample of 0.3 of the users" in " ".join(capsys.readouterr().err.split())
 
-    def test_a_share_without_users(self, vk: Settings) -> None:
+    def test_a_share_without_users(self, solved: Settings) -> None:
         with pytest.raises(DataError, match=r"No user of the log of competition 'vk2024' .* sample of 1e-06"):
-            open_dataset(sampled(vk, 1e-6))
+            open_dataset(sampled(solved, 1e-6))
 
-    def test_a_small_share_of_large_partitions(self, vk: Settings) -> None:
-        few = sampled(vk, 0.3).model_copy(update={"partition_rows": 2**31})
+    def test_a_small_share_of_large_partitions(self, solved: Settings) -> None:
+        few = sampled(solved, 0.3).model_copy(update={"partition_rows": 2**31})
         assert len(open_dataset(few).partitions) == 1
 
-    def test_a_user_that_cannot_be_read_is_not_lost(self, vk: Settings) -> None:
-        path = vk.data / "train_interactions.parquet"
+    def test_a_user_that_cannot_be_read_is_not_lost(self, solved: Settings) -> None:
+        path = solved.data / "train_interactions.parquet"
         hole = pl.when(pl.int_range(pl.len()) != 4_321).then(pl.col("user_id"))
         pl.read_parquet(path).with_columns(user_id=hole).write_parquet(path)
         with pytest.raises(DataError, match=r"key 'user_id' must not be null: 1 of .* first row 4321"):
-            open_dataset(sampled(vk, 0.3))
+            open_dataset(sampled(solved, 0.3))
 
     def test_on_a_clock_in_memory(self, shop: Competition, tmp_path: Path) -> None:
         competition = replace(shop, horizon=86_400_000_000)

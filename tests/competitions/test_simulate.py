@@ -15,9 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from competitions import simulate
 from competitions.__main__ import app
-from competitions._simulate_world import MAX_DENSITY, sizes_of
+from competitions.simulator import MAX_DENSITY, World, log_frames, simulate, sizes_of
 from engine import ConfigError, DataError
 from tests.competitions.simulated import N_ROWS, Files
 
@@ -153,14 +152,6 @@ def test_a_folder_that_holds_something_is_left_alone(tmp_path: Path) -> None:
         simulate("vk2024", tmp_path / "notes.txt", n_rows=10_000, seed=1)
 
 
-def test_overwriting_replaces_a_simulation_and_nothing_else(tmp_path: Path) -> None:
-    simulate("vk2024", tmp_path, n_rows=10_000, seed=1, n_parts=2)
-    (tmp_path / "notes.txt").write_text("mine")
-    made = simulate("vk2024", tmp_path, n_rows=10_000, seed=1, overwrite=True)
-    assert {path.name for path in tmp_path.iterdir()} == {*made.files, "notes.txt"}
-    assert (tmp_path / "notes.txt").read_text() == "mine"
-
-
 def test_a_simulation_that_breaks_off_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full_disk(*_: object) -> None:
         raise OSError("No space left on device")
@@ -187,18 +178,13 @@ def test_command_with_a_number_that_is_none(tmp_path: Path) -> None:
     assert not (tmp_path / "x").exists()
 
 
-def test_chunks_are_merged_in_time_whatever_the_slices(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("competitions._simulate_plan.CHUNK_ROWS", 2_000)
-    logs = []
-    for slice_rows in (1_000, 10**9):
-        monkeypatch.setattr("competitions._simulate_files.SLICE_ROWS", slice_rows)
-        folder = tmp_path / str(slice_rows)
-        logs.append(Files.of(simulate("vk2024", folder, n_rows=50_000, seed=9)).log)
-    assert logs[0].equals(logs[1])
-    assert logs[0].select("user_id", "item_id").is_duplicated().sum() == 0
-    # Chunks are ranges of users: if they were not merged, the users of a week would come in order.
-    assert np.mean(logs[0]["user_id"].cast(pl.Int64).diff().drop_nulls().to_numpy() > 0) == pytest.approx(
-        0.5, abs=0.05
+def test_chunks_are_merged_in_time_however_many_rows_at_once(tmp_path: Path) -> None:
+    world = World.of(sizes_of(50_000), seed=9, chunk_rows=2_000)
+    few, all_at_once = (
+        pl.concat(log_frames(world, tmp_path, lambda: None, n_rows)) for n_rows in (1_000, 10**9)
     )
+    assert few.equals(all_at_once)
+    assert few.select("user_id", "item_id").is_duplicated().sum() == 0
+    # Chunks are ranges of users: if they were not merged, the users of a week would come in order.
+    rises = few["user_id"].cast(pl.Int64).diff().drop_nulls().to_numpy() > 0
+    assert np.mean(rises) == pytest.approx(0.5, abs=0.05)

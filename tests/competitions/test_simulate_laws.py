@@ -7,9 +7,7 @@ import polars as pl
 import pytest
 
 from competitions import Metric, simulate
-from competitions._simulate import World
-from competitions._simulate_feed import affinity
-from competitions._simulate_world import SOURCE_SHARE, Floats, draw_clips, sizes_of
+from competitions.simulator import SOURCE_SHARE, Floats, World, affinity, draw_clips, sizes_of
 from tests.competitions.simulated import N_ROWS, Files
 from validation import evaluate
 

@@ -11,23 +11,9 @@ from competitions import open_dataset, oracle, random_tables, solution, take_in
 from competitions.vk2024 import VK2024, select_pairs
 from engine import DataError, FoldSettings, Settings
 from tests.competitions import vk_files
+from tests.competitions.shop import collected
 from tests.competitions.vk_files import altered
 from validation import evaluate_by_group, plan_folds, window_pairs, window_relevance
-
-
-def collected(frame: pl.LazyFrame) -> pl.DataFrame:
-    return frame.collect(engine="streaming")
-
-
-def notes(settings: Settings, capsys: pytest.CaptureFixture[str]) -> str:
-    open_dataset(settings)
-    return " ".join(capsys.readouterr().err.split())
-
-
-def failure(settings: Settings) -> str:
-    with pytest.raises(DataError) as caught:
-        open_dataset(settings)
-    return str(caught.value)
 
 
 class TestData:
@@ -149,35 +135,31 @@ class TestSelectedPairs:
 
 
 class TestSolution:
-    @pytest.fixture
-    def folder(self, tmp_path: Path) -> Path:
-        return vk_files.write(tmp_path / "data", with_solution=True)
-
-    def test_it_is_told_by_the_pairs(self, vk: Settings) -> None:
-        pairs, labels = collected(open_dataset(vk).test_pairs), solution(vk)
+    def test_it_is_told_by_the_pairs(self, solved: Settings) -> None:
+        pairs, labels = collected(open_dataset(solved).test_pairs), solution(solved)
         assert labels["pair_id"].equals(pairs["pair_id"])
         reactions = pl.col("like").cast(pl.Int8) - pl.col("dislike").cast(pl.Int8)
         expected = pairs.join(vk_files.solution(), on=vk_files.KEYS, maintain_order="left").select(reactions)
         assert labels["relevance"].to_list() == expected["like"].to_list()
 
-    def test_the_oracle_is_the_expected_relevance(self, vk: Settings) -> None:
-        pairs, best = collected(open_dataset(vk).test_pairs), oracle(vk)
+    def test_the_oracle_is_the_expected_relevance(self, solved: Settings) -> None:
+        pairs, best = collected(open_dataset(solved).test_pairs), oracle(solved)
         assert best is not None
         assert best.schema == {"pair_id": pl.UInt32, "score": pl.Float64}
         expected = pairs.join(vk_files.solution(), on=vk_files.KEYS, maintain_order="left")
         assert best["score"].to_list() == (expected["p_like"] - expected["p_dislike"]).to_list()
 
-    def test_without_the_true_probabilities_there_is_no_oracle(self, vk: Settings, folder: Path) -> None:
-        altered(folder, "solution.parquet", lambda t: t.drop("p_like"))
-        assert oracle(vk) is None
-        assert solution(vk).height == vk_files.pairs().height
+    def test_without_the_true_probabilities_there_is_no_oracle(self, solved: Settings) -> None:
+        altered(solved.data, "solution.parquet", lambda t: t.drop("p_like"))
+        assert oracle(solved) is None
+        assert solution(solved).height == vk_files.pairs().height
 
-    def test_a_pair_that_it_lacks(self, vk: Settings, folder: Path) -> None:
-        altered(folder, "solution.parquet", lambda t: t.head(-2))
-        assert "Table 'solution' of competition 'vk2024' breaks its rules" in failure(vk)
+    def test_a_pair_that_it_lacks(self, solved: Settings) -> None:
+        altered(solved.data, "solution.parquet", lambda t: t.head(-2))
+        with pytest.raises(DataError, match="Table 'solution' of competition 'vk2024' breaks its rules"):
+            open_dataset(solved)
 
-    def test_the_challenge_has_none(self, vk: Settings, folder: Path) -> None:
-        (folder / "solution.parquet").unlink()
+    def test_the_challenge_has_none(self, vk: Settings) -> None:
         assert oracle(vk) is None
         with pytest.raises(DataError, match="outcomes of the test pairs of 'vk2024' are not known"):
             solution(vk)

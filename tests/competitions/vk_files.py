@@ -10,6 +10,7 @@ import polars as pl
 
 N_USERS, N_ITEMS, N_ROWS = 30, 200, 6_000
 KEYS = ("user_id", "item_id")
+Change = Callable[[pl.DataFrame], pl.DataFrame]
 
 
 def log(n_rows: int = N_ROWS, seed: int = 0) -> pl.DataFrame:
@@ -63,19 +64,17 @@ def solution() -> pl.DataFrame:
     return pairs().sort(KEYS).hstack(outcomes).with_columns(**{k: pl.Series(v) for k, v in truth.items()})
 
 
-def write(folder: Path, *, with_solution: bool = False) -> Path:
+def write(folder: Path) -> Path:
     """Write the files into a new folder and return it."""
     folder.mkdir()
     log().write_parquet(folder / "train_interactions.parquet")
     users().write_parquet(folder / "users_meta.parquet")
     items().write_parquet(folder / "items_meta.parquet")
     pairs().write_csv(folder / "test_pairs.csv")
-    if with_solution:
-        solution().write_parquet(folder / "solution.parquet")
     return folder
 
 
-def altered(folder: Path, name: str, change: Callable[[pl.DataFrame], pl.DataFrame]) -> None:
+def altered(folder: Path, name: str, change: Change) -> None:
     """Write a file anew with something changed."""
     path = folder / name
     if path.suffix == ".csv":

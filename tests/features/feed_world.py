@@ -65,6 +65,7 @@ def feed_world(folder: Path) -> World:
     """Generate a feed and compute the families on one window of it."""
     competition = get_competition("vk2024")
     tables = random_tables(competition, n_users=40, n_items=200, n_rows=2600, seed=4)
+    assert tables.items is not None
     items = tables.items.with_columns(
         (pl.col("item_id") % 9).cast(pl.UInt32).alias("source_id")
     )  # few sources

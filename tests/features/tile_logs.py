@@ -66,11 +66,7 @@ TILED = Competition(
     interactions=Plays,
     users=Users,
     items=Items,
-    roles={
-        **dict.fromkeys(("user_id", "item_id"), "key"),
-        **dict.fromkeys(("at", "device", "room", "guest"), "observed"),
-        **dict.fromkeys(("note", "stars", "seconds", "value", "odd", "like"), "outcome"),
-    },
+    outcomes=("note", "stars", "seconds", "value", "odd"),
     derived={"like": pl.col("stars") >= 4},
     relevance=pl.col("like").cast(pl.Int8),
     clock=Clock("time", column="at"),

@@ -1,4 +1,4 @@
-"""What simulated users do with the clips that they are shown. See ``_simulate.py`` for the model."""
+"""What simulated users do with the clips that they are shown."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from competitions._simulate_feed import Shown, affinity
-from competitions._simulate_world import Clips, Floats, Users
+from competitions.simulator.feed import Shown, affinity
+from competitions.simulator.world import Clips, Floats, Users
 
 TASTE, QUALITY, FRESHNESS = 1.35, 0.5, 0.7  # of a clip's appeal
 LIKE, DISLIKE, SHARE, BOOKMARK, WATCH = 1.0, -0.8, 0.8, 0.9, 0.8  # what appeal adds to log-odds

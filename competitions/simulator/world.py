@@ -1,4 +1,4 @@
-"""Who and what there is in a simulated short-video service. See ``_simulate.py`` for the model."""
+"""Who and what there is in a simulated short-video service."""
 
 from __future__ import annotations
 

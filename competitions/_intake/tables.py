@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import cast
@@ -10,8 +10,6 @@ from typing import cast
 import dataframely as dy
 import polars as pl
 
-from competitions._competition import Competition
-from competitions._convert import conversions, converts
 from engine import DataError, did_you_mean
 
 N_SHOWN = 3
@@ -25,37 +23,31 @@ class TableRules:
     Attributes
     ----------
     name
-        What messages call the table, e.g. "interactions". ``where``: whose it is, e.g. "competition 'movielens'".
+        What messages call the table, e.g. "interactions". ``competition``: whose it is; ``file``: where it lies.
     schema
         Its columns, dtypes and rules.
     keys
-        Columns that are never null, whatever the schema says. ``unique``: columns that together name one row.
+        Columns that are never null, whatever the schema says. ``is_unique``: together they name one row.
     """
 
     name: str
-    where: str
+    competition: str
     schema: type[dy.Schema]
-    keys: tuple[str, ...]
-    unique: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
+    is_unique: bool = False
+    file: str = ""
 
     @property
     def title(self) -> str:
         """How a message about the table begins."""
-        return f"Table {self.name!r} of {self.where}"
+        return f"Table {self.name!r} of competition {self.competition!r}" + (
+            f" ({self.file})" if self.file else ""
+        )
 
-
-def table_rules(
-    c: Competition,
-    table: str,
-    schema: type[dy.Schema],
-    keys: tuple[str, ...],
-    *,
-    unique: bool = False,
-    file: str = "",
-) -> TableRules:
-    """Return the rules of a competition's table; ``unique``: its keys name one row each; ``file``: where it lies."""
-    where = f"competition {c.name!r}" + (f" ({file})" if file else "")
-    return TableRules(table, where, schema, keys, keys if unique else ())
+    @property
+    def unique(self) -> tuple[str, ...]:
+        """Columns that together name one row; none if rows may repeat."""
+        return self.keys if self.is_unique else ()
 
 
 @contextmanager
@@ -66,25 +58,18 @@ def readable(rules: TableRules) -> Iterator[None]:
     except (pl.exceptions.PolarsError, OSError) as error:
         raise DataError(
             f"{rules.title} cannot be read: {str(error).split(chr(10) * 2)[0].strip()}",
-            todo="look at its file and at read()",
+            expected=f"a table with the columns {', '.join(rules.schema.columns())}",
+            todo="look at its file (is it whole?) and at read() of the competition",
         ) from error
-
-
-def check_columns(table: pl.LazyFrame, rules: TableRules) -> None:
-    """Raise DataError if the table lacks a column of its schema, or has one of a dtype that cannot become its."""
-    with readable(rules):
-        found = table.collect_schema()
-    _check_columns(found, rules)
 
 
 def validated(table: pl.LazyFrame, rules: TableRules) -> pl.DataFrame:
     """Return ``row`` and the columns of the schema, in its dtypes, if every row keeps the rules.
 
     ``row`` is the number of the row, UInt32 from 0, unless the table brings its own numbers, which must be unique.
-    Columns that the schema does not name are left out (see ``unnamed_columns``). Text is parsed where the schema
-    wants a number or an Enum, integers are narrowed to the width of the schema, 0 and 1 become Booleans, floats are
-    rounded to its precision, lists of the right length become arrays; a value that does not fit is a violation.
-    Nothing else is converted.
+    Columns that the schema does not name are left out. Text is parsed where the schema wants a number or an Enum,
+    integers are narrowed to the width of the schema, 0 and 1 become Booleans, floats are rounded to its precision,
+    lists of the right length become arrays; a value that does not fit is a violation. Nothing else is converted.
 
     Raises
     ------
@@ -102,11 +87,6 @@ def validated(table: pl.LazyFrame, rules: TableRules) -> pl.DataFrame:
     return typed
 
 
-def unnamed_columns(table: pl.LazyFrame, named: Collection[str]) -> tuple[str, ...]:
-    """Columns of the table that are not among those named, its row numbers aside."""
-    return tuple(c for c in table.collect_schema().names() if c != "row" and c not in named)
-
-
 @dataclass(frozen=True)
 class _Violation:
     """A rule in words, the boolean mask of the rows (n_rows,) that break it, the columns worth showing."""
@@ -116,7 +96,10 @@ class _Violation:
     show: tuple[str, ...]
 
 
-def _check_columns(found: pl.Schema, rules: TableRules) -> None:
+def check_columns(table: pl.LazyFrame, rules: TableRules) -> None:
+    """Raise DataError if the table lacks a column of its schema, or has one of a dtype that cannot become its."""
+    with readable(rules):
+        found = table.collect_schema()
     wanted = rules.schema.columns()
     missing = [c for c in wanted if c not in found]
     if missing:
@@ -124,7 +107,8 @@ def _check_columns(found: pl.Schema, rules: TableRules) -> None:
         raise DataError(
             f"{rules.title} has no column {', '.join(map(repr, missing))}.{hint}",
             expected=f"the columns {', '.join(wanted)}; found {', '.join(found) or 'none'}",
-            todo="rename the column in the file, or in read() of the competition",
+            todo="rename the column in the file, or in read() of the competition"
+            + (", or name it in `outcomes` if it is known only afterwards" if rules.name == "pairs" else ""),
         )
     wrong = [
         f"{name} is {found[name]} instead of {column.dtype}"
@@ -247,3 +231,43 @@ def _short(value: object) -> str:
     if not isinstance(value, list) or len(value) <= N_SHOWN:
         return repr(value)
     return f"[{', '.join(map(repr, value[:N_SHOWN]))}, ...] ({len(value)} values)"
+
+
+def converts(have: pl.DataType, want: pl.DataType) -> bool:
+    """Whether a value either survives the cast or becomes null, so that no wrong value can come of it."""
+    if have == pl.Null:
+        return True
+    if have == pl.String:
+        return want.is_numeric() or isinstance(want, pl.Enum)
+    if isinstance(have, pl.Categorical | pl.Enum):
+        return isinstance(want, pl.Enum) or want == pl.String
+    if isinstance(have, pl.List | pl.Array) and isinstance(want, pl.Array):
+        return _holds_floats(have) and _holds_floats(want)
+    if have.is_integer():
+        return want.is_numeric() or want == pl.Boolean
+    return have.is_float() and want.is_float()
+
+
+def _holds_floats(dtype: pl.List | pl.Array) -> bool:
+    return isinstance(dtype.inner, pl.DataType) and dtype.inner.is_float()
+
+
+def conversions(have: pl.Schema, schema: type[dy.Schema]) -> list[pl.Expr]:
+    """Return the columns that are not yet what the schema wants, converted; what a dtype cannot hold becomes null."""
+    return [
+        _cast(name, have[name], column.dtype)
+        for name, column in schema.columns().items()
+        if not column.validate_dtype(have[name])
+    ]
+
+
+def _cast(name: str, have: pl.DataType, want: pl.DataType) -> pl.Expr:
+    """Convert a column; what the dtype cannot hold becomes null."""
+    values = pl.col(name)
+    if want == pl.Boolean:
+        return pl.when(values.is_in([0, 1])).then(values == 1).alias(name)
+    if isinstance(want, pl.Array):
+        lists = values if isinstance(have, pl.List) else values.arr.to_list()
+        fitting = pl.when(lists.list.len() == want.size).then(lists)
+        return fitting.list.to_array(want.size).cast(want, strict=False).alias(name)
+    return values.cast(want, strict=False)

@@ -7,12 +7,10 @@ from dataclasses import dataclass
 import dataframely as dy
 import polars as pl
 
-from competitions._clock import with_clock
 from competitions._competition import Competition, LogShare, RawTables
-from competitions._computed import selected_pairs, with_derived, with_relevance
-from competitions._declaration import given_columns, observed_columns
-from competitions._sample import in_share
-from competitions._validate import table_rules, validated
+from competitions._intake.author_code import blamed_on, file_of
+from competitions._intake.rows import in_share, with_clock, with_derived, with_relevance
+from competitions._intake.tables import TableRules, validated
 from engine import DataError
 
 
@@ -27,21 +25,9 @@ class TestWindow:
     until: int
 
 
-@dataclass(frozen=True)
-class LogEnd:
-    """Where a log ends: the number of its last row, its end and span in clock units; ``no_rows``: its columns."""
-
-    last_row: int
-    clock: int
-    span: int
-    no_rows: pl.DataFrame
-
-
 def horizon_of(c: Competition, span: int, *, is_within: bool) -> int:
     """Length of the test window in clock units; ``is_within``: ``span`` is of the log and the test window together."""
-    if not isinstance(c.horizon, LogShare):
-        return c.horizon
-    return c.horizon.length_within(span) if is_within else c.horizon.length(span)
+    return c.horizon.length(span, is_within=is_within) if isinstance(c.horizon, LogShare) else c.horizon
 
 
 def told_apart_by(c: Competition) -> list[str]:
@@ -65,7 +51,7 @@ def cut_window(c: Competition, targets: pl.DataFrame, *, n_before: int, start: i
         )
     numbered = chosen.with_columns(pair_id=pl.col("row"))
     pairs, solution = (
-        numbered.select("pair_id", *observed_columns(c)),
+        numbered.select("pair_id", *c.observed_columns),
         numbered.select("pair_id", "relevance"),
     )
     check_pairs(c, pairs)
@@ -81,9 +67,9 @@ def _hint(c: Competition) -> str:
 
 
 def given_window(
-    c: Competition, tables: RawTables, given: pl.LazyFrame, end: LogEnd, sample_users: float = 1.0
+    c: Competition, tables: RawTables, given: pl.LazyFrame, log: pl.LazyFrame, end: int, sample_users: float
 ) -> TestWindow:
-    """Take the given pairs, or those of a share of the users: the test window starts a gap after the log ends.
+    """Take the given pairs, or those of a share of the users: the test window starts a gap after the log's ``end``.
 
     ``pair_id`` counts on from the last row of the log in the order of the file, so that no pair of an earlier window
     has the same.
@@ -91,19 +77,21 @@ def given_window(
     Raises DataError if pairs lie outside of the window, if a submission could not tell two of them apart, or if a
     solution or an oracle is of other pairs.
     """
-    columns = {name: c.interactions.columns()[name] for name in given_columns(c)}
+    columns = {name: c.interactions.columns()[name] for name in c.given_columns}
     schema = type("Pairs", (dy.Schema,), dict(columns))
-    keys = tuple(name for name in columns if c.roles[name] == "key")
-    every = validated(given, table_rules(c, "pairs", schema, keys)).sort("row")
+    every = validated(given, TableRules("pairs", c.name, schema, (c.user, c.item))).sort("row")
     kept = every.filter(in_share(pl.col(c.user), every.schema[c.user], sample_users))
-    first = end.last_row + 1
-    ids = pl.int_range(first, first + kept.height, dtype=pl.UInt32, eager=True).alias("pair_id")
+    last_row, first_clock = (
+        log.select(pl.col("row").max(), pl.col("clock").min()).collect(engine="streaming").row(0)
+    )
+    ids = pl.int_range(last_row + 1, last_row + 1 + kept.height, dtype=pl.UInt32, eager=True).alias("pair_id")
     numbered = with_derived(c, kept.with_columns(ids), ("key", "observed"))
-    pairs = numbered.select("pair_id", *observed_columns(c))
+    pairs = numbered.select("pair_id", *c.observed_columns)
     check_pairs(c, pairs)
-    selected_pairs(c, end.no_rows)  # the windows before this one select theirs: a mistake in it shows here
-    start = end.clock + c.gap
-    until = start + horizon_of(c, end.span, is_within=False)
+    # The windows before this one select theirs: a mistake in it shows here.
+    selected_pairs(c, log.head(0).collect(engine="streaming"))
+    start = end + c.gap
+    until = start + horizon_of(c, end - first_clock, is_within=False)
     if c.clock.kind == "time" and c.clock.column in columns:
         _check_span(c, with_clock(numbered.lazy(), c.clock, c.user).collect(engine="streaming"), start, until)
     solution = None if tables.solution is None else _solution(c, every.height, numbered, tables.solution)
@@ -151,11 +139,10 @@ def _beside(
     table: pl.LazyFrame,
 ) -> pl.DataFrame:
     """Put a table that comes in the order of the given pairs beside those that are kept, sorted by ``pair_id``."""
-    known = validated(table, table_rules(c, name, schema, ()))
+    known = validated(table, TableRules(name, c.name, schema))
     if known.height != n_given:
-        article = "an" if name[0] in "aeiou" else "a"
         raise DataError(
-            f"Competition {c.name!r} gives {n_given} pairs and {article} {name} of {known.height} rows."
+            f"Competition {c.name!r} gives {n_given} pairs, and its {name} has {known.height} rows."
         )
     return pairs.join(known, on="row", how="left", validate="1:1", maintain_order="left").sort("pair_id")
 
@@ -175,3 +162,22 @@ def check_pairs(c: Competition, pairs: pl.DataFrame) -> None:
             expected=f"each {', '.join(names)} once: the submission names its rows by them",
             todo="drop the duplicates in read(), or declare the submission as ordered",
         )
+
+
+def selected_pairs(c: Competition, targets: pl.DataFrame) -> pl.DataFrame:
+    """Return the target rows that count as pairs, sorted by ``row``.
+
+    Raises DataError if ``select_pairs`` fails, loses a column or gives a row twice.
+    """
+    expected = f"a LazyFrame of some of the target rows, with their columns {', '.join(targets.columns)}"
+    with blamed_on(c, "select_pairs()", expected):
+        chosen = c.select_pairs(targets.lazy()).sort("row").collect(engine="streaming")
+        chosen = chosen.select(targets.columns)
+    if chosen["row"].is_duplicated().any():
+        raise DataError(
+            f"select_pairs() of competition {c.name!r} ({file_of(c)}) gives {chosen.height} pairs of "
+            f"{chosen['row'].n_unique()} rows.",
+            expected="each row once",
+            todo="correct the file of the competition",
+        )
+    return chosen

@@ -1,22 +1,108 @@
-"""What a simulated feed shows to whom and when. See ``_simulate.py`` for the model."""
+"""Who sees what in the simulated feed, and when: first the number of rows of each user in each week, then the clips."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
-from competitions._simulate_plan import Chunk, mass_of_week
-from competitions._simulate_world import Clips, Doubles, Floats, Integers, Users
+from competitions.simulator.world import N_WEEKS, Clips, Doubles, Floats, Integers, Users
 from engine import DataError
 
 Codes = npt.NDArray[np.uint64]
 
+CHUNK_ROWS = 500_000  # rows of a chunk of users, at most (a single user is never split)
+MAX_SHARE = 0.35  # of the clips that a user may meet in a week, that the week's rows may be
+
+GRID = 1 << 16  # steps of the delays' quantiles
 CHOICE = 2.5  # candidates of a user for each row
 BATCH = 1 << 18  # proposals at once: what fits the processor's cache
 MAX_ROUNDS = 60
 BELIEF_WEIGHT, QUALITY_WEIGHT = 0.6, 0.3  # of the feed's log-weight of a candidate
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Users ``first <= user < until`` in a week; ``quota`` Int64 ``(until - first,)``: rows of each."""
+
+    week: int
+    first: int
+    until: int
+    quota: Integers
+
+    @property
+    def n_rows(self) -> int:
+        """Rows of all its users."""
+        return int(self.quota.sum())
+
+
+@cache
+def quantiles_of_delay() -> Doubles:
+    """Quantiles, at ``GRID + 1`` even steps, of the time from a clip's birth to its appointment, in its lives.
+
+    A mixture of two Gamma(2): survival ``S(x) = 0.8 (1 + x) exp(-x) + 0.2 (1 + x/4) exp(-x/4)``: it starts at 0,
+    peaks at one life and fades, for some clips' viewers slowly.
+    """
+    x = np.concatenate([[0.0], np.geomspace(1e-4, 60.0, 20_000)])
+    share = 1.0 - (0.8 * (1 + x) * np.exp(-x) + 0.2 * (1 + x / 4) * np.exp(-x / 4))
+    return np.asarray(np.interp(np.linspace(0.0, share[-1], GRID + 1), share, x))
+
+
+def mass_of_week(clips: Clips, week: int) -> Doubles:
+    """Return each clip's share of users, ``(n_items,)``, whose appointment with it lies in a week."""
+    quantiles = quantiles_of_delay()
+    steps = np.linspace(0.0, 1.0, len(quantiles))
+    ends = [np.interp((week + k - clips.born) / clips.life, quantiles, steps, left=0.0) for k in (0, 1)]
+    return np.asarray(ends[1] - ends[0])
+
+
+def plan_weeks(
+    rng: np.random.Generator,
+    users: Users,
+    clips: Clips,
+    n_rows: int,
+    chunk_rows: int = CHUNK_ROWS,
+) -> list[Chunk]:
+    """Say how many rows each user has in each week of the log and in the test week, chunk by chunk.
+
+    The weeks of the log have exactly ``n_rows`` rows together; the test week has as many as one of them.
+    """
+    per_week = [n_rows * (w + 1) // N_WEEKS - n_rows * w // N_WEEKS for w in range(N_WEEKS)]
+    chunks = []
+    for week, n_week in enumerate([*per_week, per_week[-1]]):
+        there = np.clip(week + 1 - users.joined, 0.0, 1.0)
+        wish = users.activity * there * rng.lognormal(0.0, 0.4, len(there))
+        cap = MAX_SHARE * mass_of_week(clips, week).sum()
+        quota = _rounded(_capped(wish, n_week, cap), n_week)
+        ends = np.cumsum(quota)
+        n_chunks = -(-n_week // chunk_rows)
+        cuts = np.searchsorted(ends, n_week * np.arange(1, n_chunks) / n_chunks)
+        bounds = [0, *cuts.tolist(), len(quota)]
+        chunks += [Chunk(week, a, b, quota[a:b]) for a, b in pairwise(bounds) if b > a]
+    return chunks
+
+
+def _capped(wish: Doubles, total: int, cap: float) -> Doubles:
+    """Scale wishes to a total; what is above the cap goes to the others."""
+    rows: Doubles = wish * (total / wish.sum())
+    while (rows > cap).any():
+        is_full = rows >= cap
+        rows[is_full] = cap
+        others = rows[~is_full].sum()
+        if others == 0:
+            break
+        rows[~is_full] *= max(total - cap * int(is_full.sum()), 0.0) / others
+    return rows
+
+
+def _rounded(rows: Doubles, total: int) -> Integers:
+    """Round so that the total is exact: differences of the rounded running sum."""
+    ends = np.floor(np.cumsum(rows) * (total / rows.sum()) + 1e-6).astype(np.int64)
+    ends[-1] = total
+    return np.asarray(np.diff(ends, prepend=0))
 
 
 @dataclass(frozen=True)
@@ -36,22 +122,21 @@ class Feed:
     users: Users
     clips: Clips
     tastes: Floats
-    quantiles: Doubles
     week: int
     key: np.uint64
     lots: npt.NDArray[np.uint32]
     n_proposals_a_row: float
 
     @classmethod
-    def of(cls, users: Users, clips: Clips, tastes: Floats, quantiles: Doubles, week: int, key: int) -> Feed:
+    def of(cls, users: Users, clips: Clips, tastes: Floats, week: int, key: int) -> Feed:
         """Prepare a week: a clip is proposed as often as its popularity has ``lots``."""
-        mass = mass_of_week(clips, week, quantiles)
+        mass = mass_of_week(clips, week)
         weight = np.where(mass > 0.002, clips.popularity, 0.0)
         n_lots = max(1 << 20, 8 * len(weight))
         lots = np.ceil(weight * (n_lots / weight.sum())).astype(np.int64)
         met = float((lots * mass).sum() / lots.sum())
         return cls(
-            users, clips, tastes, quantiles, week, np.uint64(key),
+            users, clips, tastes, week, np.uint64(key),
             np.repeat(np.arange(len(weight), dtype=np.uint32), lots), CHOICE / met,
         )  # fmt: skip
 
@@ -103,8 +188,9 @@ class Feed:
         hashed = _hash(codes, self.key)
         step = (hashed >> np.uint64(48)).astype(np.intp)
         rest = ((hashed >> np.uint64(16)) & np.uint64(0xFFFFFFFF)).astype(np.float64) * 2.0**-32
-        low = self.quantiles[step]
-        delay = low + (self.quantiles[step + 1] - low) * rest
+        quantiles = quantiles_of_delay()
+        low = quantiles[step]
+        delay = low + (quantiles[step + 1] - low) * rest
         item = _item(codes)
         return np.asarray(self.clips.born[item] + self.clips.life[item] * delay)
 

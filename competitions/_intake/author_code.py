@@ -15,15 +15,14 @@ import polars as pl
 from competitions._competition import Competition, LogFile, RawTables
 from engine import DataError, SamewiseError
 
-OPTIONAL = ("pairs", "solution", "oracle")
 PLAN = "\n\nResolved plan until failure"  # what Polars appends to a message: pages, for a long query
 
 
 @contextmanager
-def blamed_on(competition: Competition, part: str, expected: str = "") -> Iterator[None]:
-    """Turn any exception of the block into a DataError that names the competition, its file and line, and the part.
+def blamed_on(competition: Competition, what: str, expected: str = "") -> Iterator[None]:
+    """Turn any exception of the block into a DataError that names the competition, its file and line, and what failed.
 
-    Errors that already say what to do (SamewiseError) pass as they are. ``part``: e.g. "read()".
+    Errors that already say what to do (SamewiseError) pass as they are. ``what``: e.g. "read()".
     """
     try:
         yield
@@ -32,7 +31,7 @@ def blamed_on(competition: Competition, part: str, expected: str = "") -> Iterat
     except Exception as error:
         message = str(error).split(PLAN)[0].strip()
         raise DataError(
-            f"{part} of competition {competition.name!r} failed ({_place(competition, error)}): "
+            f"{what} of competition {competition.name!r} failed ({_place(competition, error)}): "
             f"{type(error).__name__}: {message}",
             expected=expected,
             todo="correct the file of the competition; --debug shows the traceback",
@@ -56,7 +55,9 @@ def read_tables(competition: Competition, folder: Path) -> RawTables:
         f"a {type(table).__name__} as {name}"
         for name, table in vars(tables).items()
         if not (
-            isinstance(table, pl.LazyFrame) or name == "log_files" or (table is None and name in OPTIONAL)
+            isinstance(table, pl.LazyFrame)
+            or name == "log_files"
+            or (table is None and name != "interactions")
         )
     ]
     wrong += [f"a {type(f).__name__} in log_files" for f in tables.log_files if not isinstance(f, LogFile)]

@@ -1,0 +1,351 @@
+"""Take a competition's raw tables in: check, clock, cut into partitions, split off the test window, keep as Parquet.
+
+What a user should know of the data, but need not stop for, becomes notes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from competitions._competition import Competition, Entity, RawTables, check_declaration
+from competitions._dataset import Dataset
+from competitions._intake.author_code import blamed_on
+from competitions._intake.partitions import (
+    Cut,
+    Keep,
+    RawLog,
+    RowRange,
+    in_folder,
+    partitioned_log,
+    partitions_in,
+    write_partitions,
+)
+from competitions._intake.rows import in_share, interaction_rules, log_rows, no_rows
+from competitions._intake.tables import TableRules, validated
+from competitions._intake.test_window import (
+    TestWindow,
+    cut_window,
+    given_window,
+    horizon_of,
+)
+from engine import DataError
+
+PARTITION_ROWS = 5_000_000
+N_SHOWN = 3
+META, RANGES = "meta.json", "row_ranges.json"
+
+
+def take_in(
+    competition: Competition,
+    tables: RawTables,
+    folder: Path,
+    *,
+    fingerprint: str,
+    partition_rows: int = PARTITION_ROWS,
+    sample_users: float = 1.0,
+) -> Dataset:
+    """Check the tables, give each row its clock and write the data set into an empty ``folder``.
+
+    The folder then holds ``log/part-00000.parquet``, ... (sorted by clock, row, ``partition_rows`` rows each; without
+    the rows of the test window), ``users.parquet``, ``items.parquet``, ``test_pairs.parquet`` (without outcomes),
+    ``solution.parquet`` (``pair_id``, ``relevance``) and ``oracle.parquet`` (``pair_id``, ``score``), if they are
+    known, and ``meta.json``. If it breaks off, the folder holds some of them: ``open_dataset`` goes through the
+    store, where a data set is whole or not there, and where the partitions of a ``row`` clock are artifacts of their
+    own.
+
+    On a ``row`` clock a partition is in memory at a time; logs on other clocks are in memory as a whole.
+
+    Raises DataError if the competition contradicts itself, a table breaks its rules, or users or items are others than
+    those of the log.
+    """
+    cut = Cut(partition_rows, sample_users)
+    write_data(competition, tables, folder, cut, in_folder(folder / "log"), fingerprint=fingerprint)
+    return dataset_in(folder, competition, partitions_in(folder / "log"))
+
+
+def write_data(
+    c: Competition,
+    tables: RawTables,
+    folder: Path,
+    cut: Cut,
+    keep: Keep,
+    *,
+    fingerprint: str,
+    data: Path = Path(),
+) -> None:
+    """Do what ``take_in`` does, with the partitions of a ``row`` clock where ``keep`` puts them.
+
+    ``data``: the folder that the files of the log are named in.
+    """
+    check_declaration(c)
+    given = [_attributes(c, *of) for of in zip(c.entities, (tables.users, tables.items), strict=True)]
+    split = (
+        _streamed(c, tables, folder, cut, keep, data)
+        if c.clock.kind == "row"
+        else _in_memory(c, tables, folder, cut)
+    )
+    window = split.window(c, tables, cut)
+    log, pairs = partitioned_log(split.partitions).log, window.pairs
+    known = [_known(c, entity, table, log, pairs) for entity, table in zip(c.entities, given, strict=True)]
+    for name, written in (
+        *((one.entity.table, one.attributes) for one in known),
+        ("test_pairs", pairs),
+        ("solution", window.solution),
+        ("oracle", window.oracle),
+    ):
+        if written is not None:
+            written.write_parquet(folder / f"{name}.parquet")
+    meta = {
+        "fingerprint": fingerprint,
+        "test_start": window.start,
+        "test_until": window.until,
+        "notes": _notes(c, tables, log, known, pairs.height, cut.sample_users),
+    }
+    (folder / META).write_text(json.dumps(meta, indent=1), encoding="utf-8")
+
+
+def dataset_in(folder: Path, competition: Competition, partitions: Sequence[Path]) -> Dataset:
+    """Return the data set that ``take_in`` wrote into a folder; no table is read."""
+    meta = _meta_in(folder)
+    partitioned = partitioned_log(partitions)
+    return Dataset(
+        competition=competition,
+        log=partitioned.log,
+        users=pl.scan_parquet(folder / "users.parquet"),
+        items=pl.scan_parquet(folder / "items.parquet"),
+        test_pairs=pl.scan_parquet(folder / "test_pairs.parquet"),
+        test_start=meta["test_start"],
+        test_until=meta["test_until"],
+        fingerprint=meta["fingerprint"],
+        partitioned=partitioned,
+    )
+
+
+def notes_in(folder: Path) -> list[str]:
+    """Return the notes that ``take_in`` left in the folder: sentences for the user."""
+    return [str(note) for note in _meta_in(folder)["notes"]]
+
+
+def ranges_in(folder: Path) -> list[RowRange] | None:
+    """Return what the partitions of a ``row`` clock were made of; None for a log that was in memory."""
+    path = folder / RANGES
+    if not path.exists():
+        return None
+    return [RowRange(**of) for of in json.loads(path.read_text(encoding="utf-8"))]
+
+
+def _meta_in(folder: Path) -> dict[str, Any]:
+    meta: dict[str, Any] = json.loads((folder / META).read_text(encoding="utf-8"))
+    return meta
+
+
+@dataclass(frozen=True)
+class _Split:
+    """The partitions of the history, ``n_rows`` rows; ``targets`` are those after it, on [start, until).
+
+    With given pairs all rows are history, and both ends are the log's.
+    """
+
+    partitions: Sequence[Path]
+    n_rows: int
+    targets: pl.DataFrame
+    start: int
+    until: int
+
+    def window(self, c: Competition, tables: RawTables, cut: Cut) -> TestWindow:
+        """Return the test window after the history."""
+        if tables.pairs is None:
+            return cut_window(c, self.targets, n_before=self.n_rows, start=self.start, until=self.until)
+        log = partitioned_log(self.partitions).log
+        return given_window(c, tables, tables.pairs, log, self.until, cut.sample_users)
+
+
+def _start(c: Competition, tables: RawTables, first: int, until: int) -> int:
+    """Clock at which the history ends, of a log on [first, until)."""
+    if tables.pairs is not None:
+        return until
+    return until - horizon_of(c, until - first, is_within=True)
+
+
+def _streamed(c: Competition, tables: RawTables, folder: Path, cut: Cut, keep: Keep, data: Path) -> _Split:
+    """Check, clock and write a log on a ``row`` clock, one partition after the other."""
+    log = RawLog.of(c, tables, cut, data)
+    log.check()
+    ranges = log.ranges()
+    until = ranges[-1].first + ranges[-1].n_rows
+    start = max(0, _start(c, tables, 0, until))
+    before = [replace(r, n_rows=min(r.n_rows, start - r.first)) for r in ranges if r.first < start]
+    (folder / RANGES).write_text(json.dumps([asdict(r) for r in before]), encoding="utf-8")
+    paths = keep(before, log.write)
+    after = [log.rows(r).filter(pl.col("row") >= start) for r in ranges if r.first + r.n_rows > start]
+    return _Split(paths, start, pl.concat(after) if after else pl.DataFrame(), start, until)
+
+
+def _in_memory(c: Competition, tables: RawTables, folder: Path, cut: Cut) -> _Split:
+    """Check, clock, sort and write a log whose rows must be sorted by time or per user."""
+    rows = validated(tables.interactions, interaction_rules(c))
+    if cut.sample_users < 1:
+        kept = rows.filter(in_share(pl.col(c.user), rows.schema[c.user], cut.sample_users))
+        rows = kept.sort("row").with_columns(row=pl.int_range(pl.len(), dtype=pl.UInt32))
+    if rows.is_empty():
+        raise no_rows(c, cut.sample_users)
+    log = log_rows(c, rows).sort("clock", "row")
+    until = c.clock.steps if c.clock.kind == "per_user" else int(log["clock"][-1]) + 1
+    start = _start(c, tables, int(log["clock"][0]), until)
+    n_before = int(log["clock"].search_sorted(start))
+    paths = write_partitions(log.head(n_before), folder / "log", cut.partition_rows)
+    return _Split(paths, n_before, log.slice(n_before), start, until)
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What is known of the users, or of the items. ``in_log``, ``in_pairs``: each key there, and its ``n_rows``."""
+
+    entity: Entity
+    attributes: pl.DataFrame
+    in_log: pl.DataFrame
+    in_pairs: pl.DataFrame
+
+
+def _attributes(c: Competition, entity: Entity, table: pl.LazyFrame | None) -> pl.DataFrame | None:
+    """Return the checked attributes of the users or items, sorted by their key; None if the competition has none.
+
+    Raises DataError if the table is declared and not given, or given and not declared.
+    """
+    if entity.schema is not None and table is not None:
+        rules = TableRules(entity.table, c.name, entity.schema, (entity.key,), is_unique=True)
+        return validated(table, rules).drop("row").sort(entity.key)
+    if entity.schema is None and table is None:
+        return None
+    what = "gives no table" if table is None else "gives a table"
+    raise DataError(
+        f"read() of competition {c.name!r} {what} of {entity.table}, and the competition declares "
+        f"{'one' if table is None else 'none'}.",
+        expected=f"both a schema, {entity.table}=, and a table; or neither, where there are no attributes",
+        todo="correct the file of the competition",
+    )
+
+
+def _known(
+    c: Competition, entity: Entity, given: pl.DataFrame | None, log: pl.LazyFrame, pairs: pl.DataFrame
+) -> _Known:
+    """Count the users or items of the log and of the pairs; where no attributes are given they have their ids only.
+
+    Raises DataError for attributes that are about others than the log's: all of them would be null.
+    """
+    key = entity.key
+    in_log, in_pairs = (
+        rows.group_by(key).agg(n_rows=pl.len()).collect(engine="streaming") for rows in (log, pairs.lazy())
+    )
+    if given is None:
+        given = pl.concat([in_log, in_pairs]).select(key).unique().sort(key)
+    elif not in_log[key].is_in(given[key].implode()).any():
+        rows = f"has {given.height} rows ({_first(given[key])})" if given.height else "has no rows"
+        raise DataError(
+            f"Table {entity.table!r} of competition {c.name!r} {rows}, and none of them is for one of the log's "
+            f"{in_log.height} {entity.table} ({_first(in_log[key])}).",
+            expected=f"a row for the {entity.table} of the log, with the same {key}",
+            todo="look at its file: is it whole, and of the same data set?",
+        )
+    return _Known(entity, given, in_log, in_pairs)
+
+
+def _first(keys: pl.Series) -> str:
+    """Return the smallest few keys as text."""
+    smallest = keys.sort()
+    return ", ".join(map(repr, smallest.head(N_SHOWN))) + (", ..." if smallest.len() > N_SHOWN else "")
+
+
+def _notes(
+    c: Competition,
+    tables: RawTables,
+    log: pl.LazyFrame,
+    known: Sequence[_Known],
+    n_pairs: int,
+    sample_users: float,
+) -> list[str]:
+    """Return sentences on columns left out, odd rows, rows without attributes, and what the clock means here.
+
+    ``log``: the rows before the test window. ``known``: the users first.
+    """
+    return [
+        *_sample_note(known[0].in_log.height, sample_users),
+        *_left_out(c, tables),
+        *_remarks(c, log),
+        *(note for one in known for note in _without_attributes(one)),
+        *(note for one in known for note in _without_history(one, n_pairs)),
+        *_clock_notes(c, tables),
+    ]
+
+
+def _sample_note(n_users: int, share: float) -> Iterator[str]:
+    if share < 1:
+        yield (
+            f"This is a sample of {share:.3g} of the users: {n_users} of them in the log. Nothing that is made from it "
+            "can be submitted."
+        )
+
+
+def _left_out(c: Competition, tables: RawTables) -> Iterator[str]:
+    users, items = c.entities
+    for name, table, named in (
+        ("interactions", tables.interactions, c.interactions.columns()),
+        ("users", tables.users, users.columns),
+        ("items", tables.items, items.columns),
+        ("the given pairs", tables.pairs, c.given_columns),
+    ):
+        if table is not None and (left_out := _unnamed(table, named)):
+            yield f"Columns of {name} that the competition does not declare are left out: {', '.join(left_out)}."
+
+
+def _unnamed(table: pl.LazyFrame, named: Collection[str]) -> list[str]:
+    return [name for name in table.collect_schema().names() if name != "row" and name not in named]
+
+
+def _remarks(c: Competition, log: pl.LazyFrame) -> Iterator[str]:
+    counts = [expression.sum().alias(words) for words, expression in c.remarks.items()]
+    with blamed_on(c, "a remark", "Boolean expressions over the columns of the log"):
+        n_rows, *counted = log.select(pl.len(), *counts).collect(engine="streaming").row(0)
+    for words, n_remarked in zip(c.remarks, counted, strict=True):
+        yield f"{n_remarked} of {n_rows} rows of the log {words}."
+
+
+def _without_attributes(known: _Known) -> Iterator[str]:
+    for counts, where in ((known.in_log, "log"), (known.in_pairs, "test pairs")):
+        missing = counts.join(known.attributes, on=known.entity.key, how="anti")
+        if missing.height:
+            yield (
+                f"{missing['n_rows'].sum()} rows of the {where} have {known.entity.word} without attributes "
+                f"({missing.height} of them): their attributes are null."
+            )
+
+
+def _without_history(known: _Known, n_pairs: int) -> Iterator[str]:
+    unseen = known.in_pairs.join(known.in_log, on=known.entity.key, how="anti")
+    if unseen.height:
+        yield (
+            f"{unseen['n_rows'].sum()} of {n_pairs} test pairs have {known.entity.word} without a row in the log "
+            f"({unseen.height} of them)."
+        )
+
+
+def _clock_notes(c: Competition, tables: RawTables) -> Iterator[str]:
+    if c.clock.kind == "per_user":
+        yield (
+            f"The clock runs per user, in {c.clock.steps} equal steps of each user's own rows: another user's row with "
+            "a smaller clock may be later in the calendar, so an item's history may hold calendar-later rows. Rows "
+            "cannot be appended to such a log."
+        )
+    if c.gap and tables.pairs is None:
+        yield f"The last {c.gap} clock units before the test window are a gap: no history reaches into it."
+    hidden = [name for name in c.interactions.columns() if name not in c.observed_columns]
+    yield (
+        f"Outcomes, never seen of a pair to score: {', '.join(hidden)} and what is derived from them. Seen of it: "
+        f"{', '.join(c.observed_columns)}."
+    )

@@ -1,0 +1,243 @@
+"""Write the files of a simulation: chunks of users come week by week, and go out in the order of time."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from polars.io.plugins import register_io_source
+
+from competitions.simulator.feed import CHUNK_ROWS, Chunk, Feed, plan_weeks
+from competitions.simulator.reactions import reactions
+from competitions.simulator.world import (
+    N_WEEKS,
+    Clips,
+    Floats,
+    Sizes,
+    Users,
+    draw_clips,
+    draw_users,
+    sizes_of,
+    weekly_tastes,
+)
+from engine import ConfigError, DataError, did_you_mean, stage_progress
+
+MIN_ROWS = 10_000
+OTHER_FILES = ("users_meta.parquet", "items_meta.parquet", "test_pairs.csv", "solution.parquet")
+UNFINISHED = ".simulation-"
+LOG_SCHEMA = {
+    "user_id": pl.UInt32(),
+    "item_id": pl.UInt32(),
+    "timespent": pl.UInt8(),
+    **dict.fromkeys(("like", "dislike", "share", "bookmarks"), pl.Boolean()),
+}
+MERGED_ROWS = 500_000  # that are sorted by time in memory at once
+ROW_GROUP_ROWS = 500_000
+N_TEST_ROWS = 20  # of each test user
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """What was written: the files in ``folder``, and how many rows, users, clips, sources and pairs they hold."""
+
+    folder: Path
+    files: tuple[str, ...]
+    sizes: Sizes
+    n_pairs: int
+
+
+@dataclass(frozen=True)
+class World:
+    """Everything that a week's rows follow from. ``tastes[w]`` is ``(n_users, N_TASTES)``, at the start of week w."""
+
+    users: Users
+    clips: Clips
+    tastes: list[Floats]
+    chunks: list[Chunk]
+    seed: int
+
+    @classmethod
+    def of(cls, sizes: Sizes, seed: int, chunk_rows: int = CHUNK_ROWS) -> World:
+        """Draw a world, whose users go through a week in chunks of at most ``chunk_rows`` rows."""
+        users = draw_users(_rng(seed, 0), sizes.users)
+        clips = draw_clips(_rng(seed, 1), sizes.items, sizes.sources)
+        chunks = plan_weeks(_rng(seed, 2), users, clips, sizes.rows, chunk_rows)
+        tastes = weekly_tastes(_rng(seed, 3), users, N_WEEKS + 2)
+        return cls(users, clips, tastes, chunks, seed)
+
+    def week(self, week: int) -> Iterator[pl.DataFrame]:
+        """Yield the rows of a week, chunk of users by chunk of users, each sorted by ``moment``."""
+        ends = self.tastes[week], self.tastes[week + 1]
+        key = int(_rng(self.seed, 4).integers(0, 2**63))
+        feed = Feed.of(self.users, self.clips, ends[0], week, key)
+        for number, chunk in enumerate(chunk for chunk in self.chunks if chunk.week == week):
+            rng = _rng(self.seed, 5, week, number)
+            yield reactions(rng, self.users, self.clips, ends, feed.show(rng, chunk))
+
+
+def simulate(competition: str, folder: Path, *, n_rows: int, seed: int, n_parts: int = 1) -> Simulated:
+    """Write the files of a simulated competition into a folder; a file appears whole or not at all.
+
+    Parameters
+    ----------
+    competition
+        ``vk2024``, the only one there is.
+    n_rows
+        Rows of the log, exactly; at least ``MIN_ROWS``.
+    n_parts
+        Files of the log: contiguous parts in the order of time, of about equal size.
+
+    Raises ConfigError (the arguments) and DataError (the folder is not empty).
+    """
+    _check(competition, n_rows, seed, n_parts)
+    _check_folder(folder)
+    sizes = sizes_of(n_rows)
+    logs = [f"train_interactions{end}.parquet" for end in _ends(n_parts)]
+    work = folder / f"{UNFINISHED}{secrets.token_hex(4)}"
+    work.mkdir(parents=True)
+    try:
+        world = World.of(sizes, seed)
+        _write_attributes(world.users, world.clips, work)
+        names = [f"week {c.week + 1}, users from {c.first:,}" for c in world.chunks]
+        with stage_progress("Simulated chunks", names, n_found=0, n_workers=1) as stage:
+            n_done = iter(range(len(names)))
+            frames = log_frames(world, work, lambda: stage.advance(next(n_done)))
+            _write_log(frames, [work / name for name in logs], n_rows)
+            n_pairs = _write_test(world, sizes, work, lambda: stage.advance(next(n_done)))
+        for name in (*OTHER_FILES, *logs):  # the log last: without it there is no data set
+            (work / name).replace(folder / name)
+    finally:
+        shutil.rmtree(work)
+    return Simulated(folder, (*logs, *OTHER_FILES), sizes, n_pairs)
+
+
+def log_frames(
+    world: World, work: Path, done: Callable[[], None], merged_rows: int = MERGED_ROWS
+) -> Iterator[pl.DataFrame]:
+    """Yield the log in the order of time, about ``merged_rows`` rows at once; call ``done`` after each chunk.
+
+    A week waits on the disk, in the folder ``work``, until all its chunks are there.
+    """
+    for week in range(N_WEEKS):
+        files: list[Path] = []
+        for rows in world.week(week):
+            files.append(work / f"week-{week}-{len(files)}.arrow")
+            rows.select("moment", *LOG_SCHEMA).write_ipc(files[-1], compression="uncompressed")
+            done()
+        for frame in _merged(files, week, merged_rows):
+            yield frame.select(*LOG_SCHEMA)
+        for file in files:
+            file.unlink()
+
+
+def _merged(files: Sequence[Path], week: int, merged_rows: int) -> Iterator[pl.DataFrame]:
+    """Merge the chunks of a week, each sorted by ``moment``, one stretch of time after the other."""
+    chunks = [pl.scan_ipc(file) for file in files]
+    moments = [chunk.select("moment").collect(engine="streaming")["moment"] for chunk in chunks]
+    n_stretches = -(-sum(map(len, moments)) // merged_rows)
+    cuts = [week + k / n_stretches for k in range(1, n_stretches)]
+    bounds = [[0, *m.search_sorted(pl.Series(cuts, dtype=pl.Float64)).to_list(), len(m)] for m in moments]
+    for k in range(n_stretches):
+        rows = [c.slice(b[k], b[k + 1] - b[k]) for c, b in zip(chunks, bounds, strict=True)]
+        yield pl.concat(rows).sort("moment", maintain_order=True).collect(engine="streaming")
+
+
+def _write_log(frames: Iterator[pl.DataFrame], paths: Sequence[Path], n_rows: int) -> None:
+    """Stream frames of ``LOG_SCHEMA`` into Parquet files of about equal numbers of rows, never all in memory."""
+    left = pl.DataFrame(schema=LOG_SCHEMA)
+    for number, path in enumerate(paths):
+        n_of_file = n_rows * (number + 1) // len(paths) - n_rows * number // len(paths)
+
+        def source(*_: object, n: int = n_of_file) -> Iterator[pl.DataFrame]:
+            nonlocal left
+            while n > 0:
+                frame = left if left.height else next(frames)
+                here = frame.head(n)
+                left, n = frame.slice(here.height), n - here.height
+                yield here
+
+        register_io_source(source, schema=LOG_SCHEMA).sink_parquet(
+            path, compression="zstd", compression_level=1, row_group_size=ROW_GROUP_ROWS, maintain_order=True
+        )
+
+
+def _write_attributes(users: Users, clips: Clips, folder: Path) -> None:
+    """Write users_meta.parquet and items_meta.parquet: all users and all clips, also those without rows."""
+    user_ids, item_ids = (
+        pl.int_range(len(x), eager=True, dtype=pl.UInt32) for x in (users.age, clips.source)
+    )
+    pl.DataFrame({"user_id": user_ids, "gender": users.gender, "age": users.age}).write_parquet(
+        folder / "users_meta.parquet"
+    )
+    pl.DataFrame(
+        {
+            "item_id": item_ids,
+            "source_id": clips.source,
+            "duration": clips.duration,
+            "embeddings": pl.Series(clips.content, dtype=pl.Array(pl.Float32, clips.content.shape[1])),
+        }
+    ).write_parquet(folder / "items_meta.parquet")
+
+
+def _write_test(world: World, sizes: Sizes, folder: Path, done: Callable[[], None]) -> int:
+    """Write test_pairs.csv and solution.parquet and return the number of pairs.
+
+    They are the first rows of at most ``sizes.test_users`` users, drawn at random among those with enough rows and a
+    reaction (a like or a dislike) in the test week, in the order of time.
+    """
+    can_be_in = (pl.len() >= N_TEST_ROWS) & (pl.col("like") | pl.col("dislike")).any()
+    is_first = pl.int_range(pl.len()) < N_TEST_ROWS
+    chunks = []
+    for chunk in world.week(N_WEEKS):
+        chunks.append(chunk.filter(can_be_in.over("user_id") & is_first.over("user_id")))
+        done()
+    rows = pl.concat(chunks)
+    able = rows["user_id"].unique().sort()
+    chosen = able.sample(min(sizes.test_users, len(able)), seed=world.seed)
+    rows = rows.filter(pl.col("user_id").is_in(chosen.implode())).sort("moment", maintain_order=True)
+    rows.select("user_id", "item_id").write_csv(folder / "test_pairs.csv")
+    rows.select(*LOG_SCHEMA, "p_like", "p_dislike").write_parquet(folder / "solution.parquet")
+    return rows.height
+
+
+def _ends(n_parts: int) -> list[str]:
+    width = len(str(n_parts - 1))
+    return [""] if n_parts == 1 else [f"_{part:0{width}d}" for part in range(n_parts)]
+
+
+def _check(competition: str, n_rows: int, seed: int, n_parts: int) -> None:
+    if competition != "vk2024":
+        raise ConfigError(
+            f"There is no simulator of {competition!r}.{did_you_mean(competition, ['vk2024'])}",
+            expected="vk2024",
+        )
+    if n_rows < MIN_ROWS:
+        raise ConfigError(
+            f"A log of {n_rows:,} rows is too small to have sources, clips and users with a past.",
+            expected=f"--rows of at least {MIN_ROWS:,}",
+        )
+    if seed < 0:
+        raise ConfigError(f"The seed is {seed}.", expected="a whole number from 0 up")
+    if not 1 <= n_parts <= n_rows:
+        raise ConfigError(f"The log cannot be cut into {n_parts:,} parts.", expected="--parts of at least 1")
+
+
+def _check_folder(folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise DataError(f"{folder} is a file.", expected="a folder for the simulated files")
+    found = sorted(p.name for p in folder.iterdir()) if folder.exists() else []
+    if found:
+        raise DataError(
+            f"The folder {folder} is not empty: {', '.join(found[:3])}{', ...' if len(found) > 3 else ''}.",
+            expected="an empty folder, or one that does not exist yet",
+            todo="name another, or empty it",
+        )
+
+
+def _rng(seed: int, *place: int) -> np.random.Generator:
+    return np.random.default_rng(np.random.SeedSequence([seed, *place]))

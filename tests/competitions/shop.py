@@ -1,0 +1,91 @@
+"""A small competition with columns of every role, and its tables: three users, two items, one click an hour."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import dataframely as dy
+import polars as pl
+
+from competitions import Clock, Competition, Dataset, Metric, RawTables, SubmissionFormat
+from engine import DataError
+
+Take = Callable[..., Dataset]
+HOUR = 3_600_000_000
+
+
+class Clicks(dy.Schema):
+    user_id = dy.UInt32()
+    item_id = dy.UInt32()
+    at = dy.Datetime(time_unit="us")
+    device = dy.Enum(("phone", "desk"), nullable=True)
+    seconds = dy.UInt16(max=600)
+
+
+class Users(dy.Schema):
+    user_id = dy.UInt32(primary_key=True)
+    age = dy.UInt8(nullable=True)
+
+
+class Items(dy.Schema):
+    item_id = dy.UInt32(primary_key=True)
+    brand = dy.Enum(("acme", "other"))
+    price = dy.Float64(min=0)
+
+
+def no_files(folder: Path) -> RawTables:
+    raise DataError(f"{folder} holds nothing")
+
+
+SHOP = Competition(
+    name="shop",
+    title="A small shop",
+    licence="free",
+    read=no_files,
+    interactions=Clicks,
+    users=Users,
+    items=Items,
+    outcomes=("seconds",),
+    derived={"is_evening": pl.col("at").dt.hour() >= 18, "long": pl.col("seconds") >= 60},
+    relevance=pl.col("long"),
+    clock=Clock("time", column="at"),
+    horizon=4 * HOUR,
+    metric=Metric("user_auc", policy={"one_class": "skip"}),
+    submission=SubmissionFormat({"pair_id": "pair_id", "score": "score"}),
+    source="brand",
+)
+
+
+def shop_tables(n_rows: int = 24) -> RawTables:
+    """One click an hour: three users, two items, `seconds` 0, 10, 20, ..."""
+    rows = range(n_rows)
+    start = datetime(2024, 1, 1)
+    columns = {
+        "user_id": [1 + i % 3 for i in rows],
+        "item_id": [10 + i % 2 for i in rows],
+        "at": [start + timedelta(hours=i) for i in rows],
+        "device": ["phone" if i % 4 else None for i in rows],
+        "seconds": [10 * i for i in rows],
+    }
+    users = {"user_id": [1, 2, 3], "age": [20, None, 40]}
+    items = {"item_id": [10, 11], "brand": ["acme", "other"], "price": [1.0, 2.5]}
+    return RawTables(
+        interactions=pl.LazyFrame(columns, schema=Clicks.create_empty().schema),
+        users=pl.LazyFrame(users, schema=Users.create_empty().schema),
+        items=pl.LazyFrame(items, schema=Items.create_empty().schema),
+    )
+
+
+def edited(tables: RawTables, **edits: Callable[[pl.LazyFrame], pl.LazyFrame]) -> RawTables:
+    """The tables, some of them edited: ``edited(tables, users=lambda t: t.head(1))``."""
+    changes: dict[str, Any] = {name: edit(getattr(tables, name)) for name, edit in edits.items()}
+    return replace(tables, **changes)
+
+
+def collected(frame: pl.LazyFrame | None) -> pl.DataFrame:
+    assert frame is not None
+    return frame.collect(engine="streaming")
