@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
-import scipy
 
 from features import Column, Window, fitted
 from features.toolkit import (
+    Sparse,
     Values,
     Vectors,
     cosines,
@@ -114,7 +114,7 @@ class SourceAls:
         return {"als_source_score": dots(user, source), "als_source_cosine": cosines(user, source)}
 
 
-def factorised(cells: scipy.sparse.csr_matrix, n_factors: int) -> tuple[Vectors | None, Vectors | None]:
+def factorised(cells: Sparse, n_factors: int) -> tuple[Vectors | None, Vectors | None]:
     """Vectors of the rows and of the columns of a matrix, which is changed: a cell weighs ``ALPHA`` times its value.
 
     In one thread and with a fixed seed, so that it repeats exactly. None for a matrix without cells.

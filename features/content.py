@@ -17,6 +17,7 @@ from features import Column, Window, fitted, per_pair
 from features.toolkit import (
     WARMTH_COLUMNS,
     Lists,
+    Sparse,
     Values,
     Vectors,
     WarmRows,
@@ -26,10 +27,10 @@ from features.toolkit import (
     cosines,
     entries,
     item_vectors,
-    later_rows,
     lengths,
     lists_of,
     rank_within,
+    rows_where,
     unit,
     warm_rows,
 )
@@ -124,14 +125,11 @@ def lists_by_name(warm: WarmRows) -> dict[str, npt.NDArray[np.bool_]]:
 
 def newest(warm: WarmRows, chosen: npt.NDArray[np.bool_], most: int) -> Lists:
     """List each user's newest chosen rows, at most so many; every row weighs the same."""
-    kept = np.flatnonzero(chosen)
-    kept = kept[later_rows(warm.rows.user[kept]) < most]
-    is_kept = np.zeros(len(chosen), dtype=np.bool_)
-    is_kept[kept] = True
-    return lists_of(warm.rows, is_kept, np.ones(len(chosen)))
+    rows = rows_where(warm.rows, chosen)
+    return lists_of(rows, rows.since < most, np.ones(len(rows.user)))
 
 
-def weighted(lists: Lists) -> scipy.sparse.csr_matrix:
+def weighted(lists: Lists) -> Sparse:
     """Give the lists as weights: (n_users + 1, n_entities + 1)."""
     cells = lists.cells
     return scipy.sparse.csr_matrix((lists.weight, cells.indices, cells.indptr), shape=cells.shape)
@@ -148,7 +146,7 @@ def source_sums(source: npt.NDArray[np.intp], vectors: Vectors, n_sources: int) 
 def highest_cosine(
     item: npt.NDArray[np.float32],
     user: npt.NDArray[np.intp],
-    lists: scipy.sparse.csr_matrix,
+    lists: Sparse,
     units: npt.NDArray[np.float32],
     chunk_entries: int,
 ) -> Values:

@@ -8,7 +8,7 @@ the user's list is weighed in several ways and summed up.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -18,17 +18,19 @@ import scipy
 from features import Column, Window, fitted, per_pair
 from features.toolkit import (
     WARMTH_COLUMNS,
+    Codes,
     Lists,
     Positions,
     Rows,
+    Sparse,
     Values,
     chunks,
     codes,
     entries,
-    later_rows,
     lists_of,
     rank_within,
     rows_of,
+    rows_where,
     warm_rows,
 )
 
@@ -144,12 +146,6 @@ def signal_rows(history: pl.LazyFrame, entity: str, signal: pl.Expr, bounds: Bou
     return rows_of(rows.collect(engine="streaming").sort("user_id", "clock", "row"), entity)
 
 
-def rows_where(rows: Rows, kept: npt.NDArray[np.bool_]) -> Rows:
-    """Keep some of the rows (n_rows,); users and entities keep their positions."""
-    user = rows.user[kept]
-    return replace(rows, user=user, entity=rows.entity[kept], since=later_rows(user), clock=rows.clock[kept])
-
-
 def recent_rows(rows: Rows, bounds: Bounds) -> Lists:
     """List each user's last rows, weighing half as much every ``FADING`` rows back."""
     return lists_of(rows, rows.since < bounds.recent, np.exp2(-rows.since / FADING))
@@ -224,13 +220,7 @@ def feasible_rows(n_rows: npt.NDArray[np.integer], most: int, most_of_user: int)
     return low
 
 
-def _pairs(
-    user: npt.NDArray[np.int32],
-    entity: npt.NDArray[np.int32],
-    newness: npt.NDArray[np.float32],
-    n: int,
-    bounds: Bounds,
-) -> scipy.sparse.csr_matrix:
+def _pairs(user: Codes, entity: Codes, newness: npt.NDArray[np.float32], n: int, bounds: Bounds) -> Sparse:
     """Lay out the pairs of rows of some entities after the other, and sum them: complex64 (n, n)."""
     order = np.argsort(entity, kind="stable").astype(np.int32)
     n_rows = np.bincount(entity, minlength=n)
@@ -248,13 +238,8 @@ def _pairs(
 
 
 def _others(
-    at: npt.NDArray[np.int32],
-    user: npt.NDArray[np.int32],
-    entity: npt.NDArray[np.int32],
-    newness: npt.NDArray[np.float32],
-    n: int,
-    within: int,
-) -> scipy.sparse.csr_matrix:
+    at: Codes, user: Codes, entity: Codes, newness: npt.NDArray[np.float32], n: int, within: int
+) -> Sparse:
     """Entities of the rows near to those at some places: complex64 (n_places, n)."""
     steps = np.array([step for step in range(-within, within + 1) if step], dtype=np.int32)
     other = at[:, None] + steps

@@ -10,7 +10,7 @@ import polars as pl
 import scipy
 
 from features import Column, Window, fitted
-from features.toolkit import Values, certainty_weighted, chunks, codes, residuals, signal_columns
+from features.toolkit import Sparse, Values, certainty_weighted, chunks, codes, residuals, signal_columns
 
 RIDGE = 20.0  # times the mean of the diagonal
 CHUNK_CELLS = 4_000_000  # of the rows of users that a chunk of pairs reads: 100 MB
@@ -77,7 +77,7 @@ class Ease:
         return {"ease_score": score, "ease_cosine": np.clip(cosine, -1.0, 1.0)}
 
 
-def ease_weights(cells: scipy.sparse.csr_matrix) -> Values:
+def ease_weights(cells: Sparse) -> Values:
     """Solve ``min |X - X B|^2 + ridge |B|^2`` with a diagonal of zeros (Steck 2019, equation 8).
 
     ``cells``: X, users x entities. Returns B transposed, Float64 (n_entities, n_entities): the weights that predict an
@@ -96,9 +96,7 @@ def ease_weights(cells: scipy.sparse.csr_matrix) -> Values:
     return weights
 
 
-def gram(
-    cells: scipy.sparse.csr_matrix, *, dense_is_faster: float = 30, chunk_cells: int = CHUNK_CELLS
-) -> Values:
+def gram(cells: Sparse, *, dense_is_faster: float = 30, chunk_cells: int = CHUNK_CELLS) -> Values:
     """X'X (n_entities, n_entities), summed over chunks of users: dense ones where they have many cells.
 
     ``dense_is_faster``: how many times as fast a dense product is, by measurement. ``chunk_cells``: of a dense chunk.

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
-import scipy
 
 from features import Column, Window, fitted
-from features.toolkit import Values, Vectors, codes, residuals, ridge
+from features.toolkit import Sparse, Values, Vectors, codes, residuals, ridge
 
 FACTORS = 6
 RIDGE, RIDGE_PER_ROW = 5.0, 0.1
@@ -58,7 +57,7 @@ class Factors:
         return {"mf_score": score, "mf_taste": np.where(no_item | no_user, np.nan, product)}
 
 
-def step(target: scipy.sparse.csr_matrix, count: scipy.sparse.csr_matrix, other: Vectors) -> Vectors:
+def step(target: Sparse, count: Sparse, other: Vectors) -> Vectors:
     """Solve for the factors of one side, given those of the other: a key with more rows is pulled to zero more."""
     n_rows = np.asarray(count.sum(axis=1), dtype=np.float64).ravel()
     return ridge(target, count, other, RIDGE + RIDGE_PER_ROW * n_rows)

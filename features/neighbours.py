@@ -11,7 +11,7 @@ import polars as pl
 import scipy
 
 from features import Column, Window, fitted
-from features.toolkit import Values, chunks, codes, residuals
+from features.toolkit import Sparse, Values, chunks, codes, residuals
 
 N_NEIGHBOURS = 200  # kept an item
 SHRINK = 50.0  # common users that halve a correlation
@@ -70,9 +70,7 @@ class Neighbours:
         return {"knn_score": score, "knn_taste": taste, "knn_support": support}
 
 
-def similarities(
-    rest: scipy.sparse.csr_matrix, shown: scipy.sparse.csr_matrix, *, max_products: int = 150_000_000
-) -> scipy.sparse.csr_matrix:
+def similarities(rest: Sparse, shown: Sparse, *, max_products: int = 150_000_000) -> Sparse:
     """Positive shrunken correlations between items (n_items, n_items), the strongest ``N_NEIGHBOURS`` of each row.
 
     Only the ``MAX_ITEMS`` items with most rows have neighbours and are some; see ``feasible_users`` for the users.
@@ -106,12 +104,7 @@ def feasible_users(n_rows: npt.NDArray[np.integer], max_products: int) -> npt.ND
     return np.sort(order[total <= max_products])
 
 
-def _strongest(
-    rest: scipy.sparse.csr_matrix,
-    shown: scipy.sparse.csr_matrix,
-    squares: scipy.sparse.csr_matrix,
-    chunk: slice,
-) -> scipy.sparse.csr_matrix:
+def _strongest(rest: Sparse, shown: Sparse, squares: Sparse, chunk: slice) -> Sparse:
     """Similarities of a chunk of the items to all of them."""
     common = (shown[:, chunk].T @ shown).toarray()
     norm = np.sqrt((squares[:, chunk].T @ shown).toarray() * (shown[:, chunk].T @ squares).toarray())
@@ -128,7 +121,7 @@ def _strongest(
     return scipy.sparse.csr_matrix(near)
 
 
-def row_sums(matrix: scipy.sparse.csr_matrix) -> npt.NDArray[np.float64]:
+def row_sums(matrix: Sparse) -> npt.NDArray[np.float64]:
     """Sum each row in the order of its columns, so that other rows cannot matter."""
     sorted_matrix = scipy.sparse.csr_matrix(matrix)
     sorted_matrix.sort_indices()

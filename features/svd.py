@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
-import scipy
 
 from features import Column, Window, fitted
 from features.toolkit import (
+    Sparse,
     Values,
     Vectors,
     certainty_weighted,
@@ -130,7 +130,7 @@ class ItemSvd:
         return {"svd_score": dots(user, item), "svd_cosine": cosines(user, item)}
 
 
-def user_vectors(total: scipy.sparse.csr_matrix, count: scipy.sparse.csr_matrix) -> Vectors:
+def user_vectors(total: Sparse, count: Sparse) -> Vectors:
     """Left singular vectors times singular values, scaled to a mean square of 1: Float64 (n_users, FACTORS).
 
     Factors that the matrix does not have are zeros.

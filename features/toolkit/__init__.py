@@ -1,8 +1,8 @@
 """What family files share: expressions, signals of a log, lists of users, vectors, ridge regressions, codes of keys."""
 
-from features.toolkit.codes import Positions, Values, chunks, codes
+from features.toolkit.codes import Codes, Positions, Sparse, Values, Vectors, chunks, codes
 from features.toolkit.expressions import is_positive, rank_within, share_watched, zscore_within
-from features.toolkit.lists import Lists, Rows, entries, later_rows, lists_of, rows_of
+from features.toolkit.lists import Lists, Rows, entries, lists_of, rows_of, rows_where
 from features.toolkit.ridge import ridge
 from features.toolkit.signals import (
     certainty_weighted,
@@ -14,7 +14,6 @@ from features.toolkit.signals import (
 from features.toolkit.vectors import (
     Embeddings,
     ItemVectors,
-    Vectors,
     as_vectors,
     cosines,
     dots,
@@ -27,11 +26,13 @@ from features.toolkit.warmth import WARMTH_COLUMNS, WarmRows, warm_rows
 
 __all__ = [
     "WARMTH_COLUMNS",
+    "Codes",
     "Embeddings",
     "ItemVectors",
     "Lists",
     "Positions",
     "Rows",
+    "Sparse",
     "Values",
     "Vectors",
     "WarmRows",
@@ -45,7 +46,6 @@ __all__ = [
     "entries",
     "is_positive",
     "item_vectors",
-    "later_rows",
     "lengths",
     "lists_of",
     "preferences",
@@ -53,6 +53,7 @@ __all__ = [
     "residuals",
     "ridge",
     "rows_of",
+    "rows_where",
     "share_watched",
     "signal_columns",
     "signal_matrix",

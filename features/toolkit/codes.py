@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+import scipy
 
-Values = npt.NDArray[np.float64]
+Values = npt.NDArray[np.float64]  # one a row or a key
+Vectors = npt.NDArray[np.float64]  # a row each: (n, n_factors)
 Positions = npt.NDArray[np.int64]
-Codes = npt.NDArray[np.int32]
+Codes = npt.NDArray[np.int32]  # positions in 4 bytes each
+Sparse: TypeAlias = "scipy.sparse.csr_matrix"  # scipy imports it when it is first asked for
 
 _CHUNK = 1_000_000  # values that are looked up at a time
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 import scipy
 
-from features.toolkit.codes import Codes, Positions, Values, places
+from features.toolkit.codes import Codes, Positions, Sparse, Values, places
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,12 @@ def rows_of(rows: pl.DataFrame, entity: str) -> Rows:
     return Rows(users, entities, user, places(rows[entity], entities), later_rows(user), clock)
 
 
+def rows_where(rows: Rows, kept: npt.NDArray[np.bool_]) -> Rows:
+    """Keep some of the rows (n_rows,); users and entities keep their positions."""
+    user = rows.user[kept]
+    return replace(rows, user=user, entity=rows.entity[kept], since=later_rows(user), clock=rows.clock[kept])
+
+
 def later_rows(user: Codes) -> Positions:
     """Count the rows of the same user that come after each row, all sorted by user.
 
@@ -55,7 +61,7 @@ class Lists:
     """
 
     users: pl.Series
-    cells: scipy.sparse.csr_matrix
+    cells: Sparse
     weight: Values
     n_rows: Values
     total_weight: Values
@@ -78,7 +84,7 @@ def lists_of(rows: Rows, kept: npt.NDArray[np.bool_], weight: Values) -> Lists:
     return Lists(rows.users, counted, summed.data, n_rows.astype(np.float64), total.astype(np.float64))
 
 
-def entries(lists: scipy.sparse.csr_matrix, users: Positions) -> tuple[Positions, Positions]:
+def entries(lists: Sparse, users: Positions) -> tuple[Positions, Positions]:
     """Lay out the lists of users (n_pairs,): the position of the pair, ascending, and that in the lists' data."""
     n_entries = np.diff(lists.indptr)[users].astype(np.int64)
     first = np.cumsum(n_entries) - n_entries

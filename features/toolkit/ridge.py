@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
-import scipy
 
-from features.toolkit.codes import Values
+from features.toolkit.codes import Sparse, Values, Vectors
 
 _CHUNK = 50_000  # keys that are solved at a time
 
 
 def ridge(
-    total: scipy.sparse.csr_matrix,
-    count: scipy.sparse.csr_matrix,
-    other: Values,
-    pull: float | Values,
-    towards: Values | None = None,
-) -> Values:
+    total: Sparse, count: Sparse, other: Vectors, pull: float | Values, towards: Vectors | None = None
+) -> Vectors:
     """Solve a ridge regression for each key: its targets on the vectors of the other side.
 
     Parameters

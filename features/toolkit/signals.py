@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import scipy
 
-from features.toolkit.codes import Codes, Values, places
+from features.toolkit.codes import Codes, Sparse, Values, places
 
 STRENGTH_OF_LEVEL = 20.0  # rows that halve the offset of a level
 ROWS_OF_USER, ROWS_OF_ENTITY = 20.0, 50.0  # that are added before their root is taken
@@ -69,17 +69,15 @@ class Residuals:
     item_offset: Values
     entity_of_item: Codes
 
-    def by_entity(self, *, n_more: int = 0) -> tuple[scipy.sparse.csr_matrix, scipy.sparse.csr_matrix]:
+    def by_entity(self, *, n_more: int = 0) -> tuple[Sparse, Sparse]:
         """Sum the rest and count the rows: users x entities, with ``n_more`` empty rows and columns behind them."""
         return self._cells(self.user, self.entity, (len(self.users) + n_more, len(self.entities) + n_more))
 
-    def by_item(self) -> tuple[scipy.sparse.csr_matrix, scipy.sparse.csr_matrix]:
+    def by_item(self) -> tuple[Sparse, Sparse]:
         """Sum the rest and count the rows: items x users."""
         return self._cells(self.item, self.user, (len(self.items), len(self.users)))
 
-    def _cells(
-        self, rows: Codes, columns: Codes, shape: tuple[int, int]
-    ) -> tuple[scipy.sparse.csr_matrix, scipy.sparse.csr_matrix]:
+    def _cells(self, rows: Codes, columns: Codes, shape: tuple[int, int]) -> tuple[Sparse, Sparse]:
         ones = np.ones(len(rows), dtype=np.float32)
         total, count = (
             scipy.sparse.csr_matrix((data, (rows, columns)), shape=shape) for data in (self.rest, ones)
@@ -150,9 +148,7 @@ def _take_out(rest: Values, user: Codes, item: Codes, rounds: int, strength: flo
     return of_item
 
 
-def certainty_weighted(
-    total: scipy.sparse.csr_matrix, count: scipy.sparse.csr_matrix
-) -> scipy.sparse.csr_matrix:
+def certainty_weighted(total: Sparse, count: Sparse) -> Sparse:
     """Weigh summed residuals by how certain they are: by the root of the rows of the cell, the user and the entity.
 
     ``total``, ``count``: users x entities, the same cells. A user with many rows counts for less than their number,
@@ -172,7 +168,7 @@ class SignalMatrix:
 
     users: pl.Series
     entities: pl.Series
-    cells: scipy.sparse.csr_matrix
+    cells: Sparse
 
 
 def preferences(history: pl.LazyFrame, signal: str, entity: str) -> SignalMatrix:
@@ -210,7 +206,7 @@ def signal_matrix(
     return _narrowed(users, entities, cells)
 
 
-def _narrowed(users: pl.Series, entities: pl.Series, cells: scipy.sparse.csr_matrix) -> SignalMatrix:
+def _narrowed(users: pl.Series, entities: pl.Series, cells: Sparse) -> SignalMatrix:
     """Leave out users and entities without a cell."""
     has_user = np.diff(cells.indptr) > 0
     has_entity = np.bincount(cells.indices, minlength=len(entities)) > 0
