@@ -1,9 +1,9 @@
 """What family files share: expressions, signals of a log, lists of users, vectors, ridge regressions, codes of keys."""
 
-from features.toolkit.codes import Codes, Positions, Sparse, Values, Vectors, chunks, codes
 from features.toolkit.expressions import is_positive, rank_within, share_watched, zscore_within
 from features.toolkit.lists import Lists, Rows, entries, lists_of, rows_of, rows_where
-from features.toolkit.ridge import ridge
+from features.toolkit.positions import Codes, Positions, Sparse, Values, Vectors, chunks, codes
+from features.toolkit.regression import ridge
 from features.toolkit.signals import (
     certainty_weighted,
     preferences,

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import polars as pl
 import scipy
 
-from features.toolkit.codes import Codes, Positions, Sparse, Values, places
+from features.toolkit.positions import Codes, Positions, Sparse, Values, places
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import scipy
 
-from features.toolkit.codes import Codes, Sparse, Values, places
+from features.toolkit.positions import Codes, Sparse, Values, places
 
 STRENGTH_OF_LEVEL = 20.0  # rows that halve the offset of a level
 ROWS_OF_USER, ROWS_OF_ENTITY = 20.0, 50.0  # that are added before their root is taken

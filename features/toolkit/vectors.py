@@ -12,7 +12,7 @@ import numpy.typing as npt
 import polars as pl
 
 from features._declare import FeatureError
-from features.toolkit.codes import Values, Vectors, codes
+from features.toolkit.positions import Values, Vectors, codes
 
 
 @dataclass(frozen=True)

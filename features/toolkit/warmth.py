@@ -9,9 +9,9 @@ import numpy.typing as npt
 import polars as pl
 
 from features._declare import Log
-from features.toolkit.codes import Codes, Values, places
 from features.toolkit.expressions import share_watched
 from features.toolkit.lists import Rows, rows_of
+from features.toolkit.positions import Codes, Values, places
 
 WARMTH_COLUMNS = ("user_id", "item_id", "timespent", "duration", "like", "dislike")
 STRENGTH = 5.0  # rows that halve what the item differs by

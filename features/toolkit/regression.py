@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from features.toolkit.codes import Sparse, Values, Vectors
+from features.toolkit.positions import Sparse, Values, Vectors
 
 _CHUNK = 50_000  # keys that are solved at a time
 
