@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 import polars as pl
 
-from features import Aggregate, Column, Log, Window, aggregate, count, fitted, per_pair, total
+from features import Aggregate, Column, Feature, Log, Window, aggregate, count, fitted, per_pair, total
+from features.counters import n_dislikes, n_exposures, n_likes
+from features.engagement import approval_rate, watch_share
+from features.rates import dislike_rate, like_rate
 
 PLACES = ["source_id", "main_genre", "duration_bucket"]
-OWN = [("user_id", place) for place in PLACES]
 
 
 @aggregate(keys=[()], model_input=False)
@@ -16,47 +21,48 @@ def n_rows(log: Log) -> Aggregate:
     return count()
 
 
-@aggregate(keys=["user_id", *OWN], model_input=False)
+@aggregate(keys=["user_id", *(("user_id", place) for place in PLACES)], model_input=False)
 def seconds_watched(log: Log) -> Aggregate:
     """Seconds that the key was watched in all; 0 if never."""
     return total(log.timespent)
 
 
-@per_pair(each=[("n_exposures__user_id_x_source_id", "n_exposures__user_id"),
-                ("n_exposures__user_id_x_duration_bucket", "n_exposures__user_id"),
-                ("n_exposures__user_id_x_main_genre", "n_exposures__user_id"),
-                ("n_likes__user_id_x_source_id", "n_likes__user_id"),
-                ("n_likes__user_id_x_duration_bucket", "n_likes__user_id"),
-                ("n_likes__user_id_x_main_genre", "n_likes__user_id"),
-                ("n_dislikes__user_id_x_source_id", "n_dislikes__user_id"),
-                ("n_dislikes__user_id_x_main_genre", "n_dislikes__user_id"),
-                ("seconds_watched__user_id_x_source_id", "seconds_watched__user_id"),
-                ("seconds_watched__user_id_x_duration_bucket", "seconds_watched__user_id")])  # fmt: skip
+def by_place(of: Feature[Any], *places: str) -> list[tuple[str, str]]:
+    """Name what a user has at each place, and what they have in all."""
+    return [(of["user_id", place], of["user_id"]) for place in places]
+
+
+@per_pair(each=[*by_place(n_exposures, *PLACES), *by_place(n_likes, *PLACES),
+                *by_place(n_dislikes, "source_id", "main_genre"),
+                *by_place(seconds_watched, "source_id", "duration_bucket")])  # fmt: skip
 def share_of_user(here: pl.Expr, everywhere: pl.Expr) -> pl.Expr:
     """Share of the user's total that is of this source or kind, in [0, 1]; null if the user has none at all."""
     return pl.when(everywhere > 0).then(here / everywhere)
 
 
-@per_pair(each=[("n_exposures__user_id_x_source_id", "n_exposures__user_id", "n_exposures__source_id"),
-                ("n_exposures__user_id_x_main_genre", "n_exposures__user_id", "n_exposures__main_genre")])  # fmt: skip
-def exposure_lift(both: pl.Expr, user: pl.Expr, place: pl.Expr, n_rows__everything: pl.Expr) -> pl.Expr:
+@per_pair(
+    each=[
+        (n_exposures["user_id", place], n_exposures["user_id"], n_exposures[place])
+        for place in ("source_id", "main_genre")
+    ]
+)
+def exposure_lift(both: pl.Expr, user: pl.Expr, place: pl.Expr, everything: pl.Expr = n_rows[()]) -> pl.Expr:
     """How many times as often the user meets the source or kind as if by chance, as log(1 + x); null if unknown."""
-    by_chance = user * (place / n_rows__everything)
+    by_chance = user * (place / everything)
     return pl.when(by_chance > 0).then((both / by_chance).log1p())
 
 
-@per_pair(each=[("approval_rate__user_id_x_source_id", "approval_rate__source_id"),
-                ("watch_share__user_id_x_source_id", "watch_share__source_id"),
-                ("like_rate__user_id_x_main_genre", "like_rate__main_genre"),
-                ("dislike_rate__user_id_x_main_genre", "dislike_rate__main_genre")])  # fmt: skip
+@per_pair(each=[(approval_rate["user_id", "source_id"], approval_rate["source_id"]),
+                (watch_share["user_id", "source_id"], watch_share["source_id"]),
+                (like_rate["user_id", "main_genre"], like_rate["main_genre"]),
+                (dislike_rate["user_id", "main_genre"], dislike_rate["main_genre"])])  # fmt: skip
 def lift_over_crowd(own: pl.Expr, crowd: pl.Expr) -> pl.Expr:
     """User's rate at the source or kind by the rate of all users there; null only without any history."""
     return pl.when(crowd > 0).then(own / crowd)
 
 
-@per_pair(each=[("watch_share__user_id_x_source_id", "watch_share__user_id"),
-                ("like_rate__user_id_x_duration_bucket", "like_rate__user_id"),
-                ("dislike_rate__user_id_x_source_id", "dislike_rate__user_id")])  # fmt: skip
+@per_pair(each=[*by_place(watch_share, "source_id"), *by_place(like_rate, "duration_bucket"),
+                *by_place(dislike_rate, "source_id")])  # fmt: skip
 def above_own(here: pl.Expr, everywhere: pl.Expr) -> pl.Expr:
     """User's rate at the source or kind less the user's rate in all; null only without any history."""
     return here - everywhere
@@ -83,11 +89,11 @@ def above_own(here: pl.Expr, everywhere: pl.Expr) -> pl.Expr:
     variants={"source": {"place": "source_id"}, "genre": {"place": "main_genre"}},
     needs=lambda place: ["user_id", place, "like"],
 )
+@dataclass
 class Concentration:
     """How widely a user looks around, and how widely a source is seen (Herfindahl-Hirschman index of the shares)."""
 
-    def __init__(self, place: str) -> None:
-        self.place = place
+    place: str
 
     def fit(self, history: pl.LazyFrame, window: Window) -> None:
         """Count the rows and likes of each user at each place; all sums are of integers."""
@@ -107,9 +113,7 @@ class Concentration:
 
     def transform(self, pairs: pl.DataFrame) -> pl.DataFrame:
         """Look up the user and the place of each pair."""
-        found = pairs.select("pair_id", "user_id", self.place)
+        found = pairs.select("user_id", self.place)
         for table, key in ((self.users, "user_id"), (self.places, self.place)):
             found = found.join(table, on=key, how="left", validate="m:1", maintain_order="left")
-        counts = [pl.col(name).fill_null(0).cast(pl.UInt32) for name in ("n_places", "n_users")]
-        floats = ("concentration", "like_concentration", "rows_a_user")
-        return found.select("pair_id", *counts, *(pl.col(name).cast(pl.Float32) for name in floats))
+        return found.with_columns(pl.col("n_places", "n_users").fill_null(0))

@@ -6,22 +6,31 @@ Vectors of different windows live in different spaces, so trees are given dot pr
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
-from implicit.als import AlternatingLeastSquares
 
 from features import Column, Window, fitted
-from features.toolkit import LIKES, Values, codes, cosines, dots, fond_of, reads_of, signal_matrix
+from features.toolkit import (
+    Sparse,
+    Values,
+    Vectors,
+    cosines,
+    dots,
+    embeddings,
+    lengths,
+    preferences,
+    signal_columns,
+    signal_matrix,
+)
 
 FACTORS, FACTORS_OF_SOURCE, ALPHA = 24, 12, 5.0
 SEED = 20_240_611
 MOST_STEPS, FEWEST_STEPS = 12, 4
-WORK = 24_000_000  # rows x steps: on large logs the vectors settle in fewer steps
+WORK = 24_000_000  # cells x steps: on large logs the vectors settle in fewer steps
 _SIGNALS = {
-    "like": LIKES,
+    "like": (pl.col("relevance") > 0).cast(pl.Float32),
     "exposure": pl.col("relevance").is_not_null().cast(pl.Float32),
     "opinion": pl.col("relevance").cast(pl.Float32),
 }
@@ -43,41 +52,31 @@ _SIGNALS = {
     needs=["user_id", "item_id", "relevance"],
     variants={name: {"signal": name} for name in _SIGNALS},
 )
+@dataclass
 class Als:
     """Implicit ALS on one signal: score, norms."""
 
-    def __init__(self, signal: str) -> None:
-        self.signal = signal
+    signal: str
 
     def fit(self, history: pl.LazyFrame, window: Window) -> None:
         """Factorise the users x items matrix of summed signals; a negative sum is a confident zero.
 
-        At most the newest ``MAX_ROWS`` rows with the signal count, in 4 to 12 steps (see ``n_steps``).
+        Only the newest rows with the signal count (see ``signal_matrix``), in 4 to 12 steps (see ``n_steps``).
         """
-        weights = signal_matrix(history, _SIGNALS[self.signal])
-        self.users, self.items, cells = weights.users, weights.items, weights.cells
-        model = AlternatingLeastSquares(
-            factors=FACTORS,
-            regularization=1.0,
-            alpha=1.0,  # is in the matrix already: implicit would multiply a copy
-            iterations=n_steps(cells.nnz),
-            num_threads=1,
-            random_state=SEED,
+        seen = signal_matrix(history, _SIGNALS[self.signal])
+        users, items = factorised(seen.cells, FACTORS)
+        self.users, self.items = (
+            embeddings(seen.users, users, FACTORS),
+            embeddings(seen.entities, items, FACTORS),
         )
-        if cells.nnz:
-            cells.data *= np.float32(ALPHA)
-            model.fit(cells, show_progress=False)
-        self.user_vectors = _with_missing(model.user_factors, len(self.users))
-        self.item_vectors = _with_missing(model.item_factors, len(self.items))
 
     def transform(self, pairs: pl.DataFrame) -> Mapping[str, Values]:
         """Score each pair by itself: a row-wise product, so that one pair gives what all give."""
-        user = self.user_vectors[codes(pairs["user_id"], self.users)]
-        item = self.item_vectors[codes(pairs["item_id"], self.items)]
+        user, item = self.users[pairs["user_id"]], self.items[pairs["item_id"]]
         return {
-            "als_score": (user * item).sum(axis=1),
-            "als_user_norm": np.sqrt((user * user).sum(axis=1)),
-            "als_item_norm": np.sqrt((item * item).sum(axis=1)),
+            "als_score": dots(user, item),
+            "als_user_norm": lengths(user),
+            "als_item_norm": lengths(item),
         }
 
 
@@ -93,37 +92,48 @@ class Als:
             range=(-1, 1),
         ),
     },
-    needs=lambda signal: ["user_id", "item_id", "source_id", *reads_of(signal)],
+    needs=lambda signal: ["user_id", "item_id", "source_id", *signal_columns(signal)],
     variants={name: {"signal": name} for name in ("like", "watch")},
 )
+@dataclass
 class SourceAls:
     """Implicit ALS over sources: those that the user likes, or watches for longer than others do."""
 
-    def __init__(self, signal: str) -> None:
-        self.signal = signal
+    signal: str
 
     def fit(self, history: pl.LazyFrame, window: Window) -> None:
         """Factorise users x sources; bounds as for items."""
-        seen = fond_of(history, self.signal, "source_id")
-        self.users, self.sources = seen.users, seen.items
-        model = AlternatingLeastSquares(
-            factors=FACTORS_OF_SOURCE,
-            regularization=1.0,
-            alpha=ALPHA,
-            iterations=n_steps(seen.cells.nnz),
-            num_threads=1,
-            random_state=SEED,
-        )
-        if seen.cells.nnz:
-            model.fit(seen.cells, show_progress=False)
-        self.user_vectors = _with_missing(model.user_factors, len(self.users), FACTORS_OF_SOURCE)
-        self.source_vectors = _with_missing(model.item_factors, len(self.sources), FACTORS_OF_SOURCE)
+        seen = preferences(history, self.signal, "source_id")
+        users, sources = factorised(seen.cells, FACTORS_OF_SOURCE)
+        self.users = embeddings(seen.users, users, FACTORS_OF_SOURCE)
+        self.sources = embeddings(seen.entities, sources, FACTORS_OF_SOURCE)
 
     def transform(self, pairs: pl.DataFrame) -> Mapping[str, Values]:
         """Score each pair by itself."""
-        user = self.user_vectors[codes(pairs["user_id"], self.users)]
-        source = self.source_vectors[codes(pairs["source_id"], self.sources)]
+        user, source = self.users[pairs["user_id"]], self.sources[pairs["source_id"]]
         return {"als_source_score": dots(user, source), "als_source_cosine": cosines(user, source)}
+
+
+def factorised(cells: Sparse, n_factors: int) -> tuple[Vectors | None, Vectors | None]:
+    """Vectors of the rows and of the columns of a matrix, which is changed: a cell weighs ``ALPHA`` times its value.
+
+    In one thread and with a fixed seed, so that it repeats exactly. None for a matrix without cells.
+    """
+    from implicit.als import AlternatingLeastSquares
+
+    if not cells.nnz:
+        return None, None
+    cells.data *= np.float32(ALPHA)  # in place: implicit would multiply a copy
+    model = AlternatingLeastSquares(
+        factors=n_factors,
+        regularization=1.0,
+        alpha=1.0,
+        iterations=n_steps(cells.nnz),
+        num_threads=1,
+        random_state=SEED,
+    )
+    model.fit(cells, show_progress=False)
+    return model.user_factors, model.item_factors
 
 
 def n_steps(n_cells: int) -> int:
@@ -133,11 +143,3 @@ def n_steps(n_cells: int) -> int:
     (12, 6, 4)
     """
     return min(MOST_STEPS, max(FEWEST_STEPS, WORK // max(n_cells, 1)))
-
-
-def _with_missing(vectors: Any, n: int, n_factors: int = FACTORS) -> npt.NDArray[np.float64]:
-    """Add a row of NaN behind the vectors: where unseen keys point to."""
-    table = np.full((n + 1, n_factors), np.nan)
-    if n:
-        table[:n] = np.asarray(vectors)[:n]
-    return table

@@ -3,6 +3,7 @@
 import polars as pl
 
 from features import Aggregate, Log, aggregate, count, mean, per_pair, smoothed, std
+from features.counters import n_likes
 from features.toolkit import share_watched
 
 PLACES = ["item_id", "source_id", "main_genre"]
@@ -48,15 +49,14 @@ def n_watchers(log: Log) -> Aggregate:
     return count(share_watched(log) >= WATCHED)
 
 
-@per_pair(each=["audience_age__item_id", "audience_age__main_genre", "audience_age__source_id",
-                "watcher_age__source_id", "shunned_age__source_id"])  # fmt: skip
+@per_pair(each=[audience_age["item_id"], audience_age["main_genre"], audience_age["source_id"],
+                watcher_age["source_id"], shunned_age["source_id"]])  # fmt: skip
 def age_distance(audience: pl.Expr, age: pl.Expr) -> pl.Expr:
     """Age of the user minus the mean age of the key's audience, in years; null if either is unknown."""
     return age.cast(pl.Float32) - audience
 
 
-@per_pair(each=[("audience_age__source_id", "audience_age_spread__source_id"),
-                ("audience_age__main_genre", "audience_age_spread__main_genre")])  # fmt: skip
+@per_pair(each=[(audience_age[place], audience_age_spread[place]) for place in ("source_id", "main_genre")])
 def age_strangeness(audience: pl.Expr, spread: pl.Expr, age: pl.Expr) -> pl.Expr:
     """Years that the user is off the mean age of those who liked the key, by their spread (+ 1); null if unknown."""
     return (age.cast(pl.Float64) - audience).abs() / (spread + 1.0)
@@ -64,23 +64,21 @@ def age_strangeness(audience: pl.Expr, spread: pl.Expr, age: pl.Expr) -> pl.Expr
 
 @per_pair
 def same_gender_share(
-    n_likes__gender_x_item_id: pl.Expr, n_likes__item_id: pl.Expr, gender: pl.Expr
+    gender: pl.Expr, own: pl.Expr = n_likes["gender", "item_id"], everyone: pl.Expr = n_likes["item_id"]
 ) -> pl.Expr:
     """Share of the item's likes that came from the user's gender, pulled to one half (4 rows); null if unknown."""
-    share = (n_likes__gender_x_item_id + 2.0) / (n_likes__item_id + 4.0)
-    return pl.when(gender.is_not_null()).then(share)
+    return pl.when(gender.is_not_null()).then((own + 2.0) / (everyone + 4.0))
 
 
-@per_pair(each=[("n_admirers__gender_x_source_id", "n_admirers__source_id"),
-                ("n_admirers__gender_x_main_genre", "n_admirers__main_genre"),
-                ("n_watchers__gender_x_source_id", "n_watchers__source_id")])  # fmt: skip
+@per_pair(each=[(n_admirers["gender", "source_id"], n_admirers["source_id"]),
+                (n_admirers["gender", "main_genre"], n_admirers["main_genre"]),
+                (n_watchers["gender", "source_id"], n_watchers["source_id"])])  # fmt: skip
 def own_gender_share(own: pl.Expr, everyone: pl.Expr, gender: pl.Expr) -> pl.Expr:
     """Share of the key's audience that is of the user's gender, pulled to one half (4 rows); null if unknown."""
     return pl.when(gender.is_not_null()).then((own + 2.0) / (everyone + 4.0))
 
 
-@per_pair(each=[("n_watchers__age_group_x_item_id", "n_watchers__item_id"),
-                ("n_watchers__age_group_x_source_id", "n_watchers__source_id")])  # fmt: skip
+@per_pair(each=[(n_watchers["age_group", place], n_watchers[place]) for place in ("item_id", "source_id")])
 def own_age_group_share(own: pl.Expr, everyone: pl.Expr, age_group: pl.Expr) -> pl.Expr:
     """Share of the key's audience that is of the user's age group, less with few of them; null if unknown."""
     return pl.when(age_group.is_not_null()).then(own / (everyone + 4.0))

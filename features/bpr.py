@@ -1,17 +1,14 @@
-"""Bayesian personalised ranking (Rendle et al. 2009): vectors that put what a user is fond of above what he is not."""
+"""Bayesian personalised ranking (Rendle et al. 2009): vectors that put what a user likes above what they do not."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
 import polars as pl
-from implicit.cpu.bpr import BayesianPersonalizedRanking
 
 from features import Column, Window, fitted
-from features.toolkit import Values, codes, cosines, dots, fond_of, reads_of, with_missing
+from features.toolkit import Values, cosines, dots, embeddings, preferences, signal_columns
 
 FACTORS = 12
 SEED = 20_241_123
@@ -23,7 +20,7 @@ WORK, MOST_STEPS, FEWEST_STEPS = 6_000_000, 40, 2  # drawn pairs; rounds over th
     columns={
         "bpr_score": Column(
             pl.Float32,
-            "BPR score of user and item (source); null if either has nothing that the user is fond of.",
+            "BPR score of user and item (source); null if the user likes nothing or nobody likes the item.",
         ),
         "bpr_cosine": Column(
             pl.Float32,
@@ -31,22 +28,24 @@ WORK, MOST_STEPS, FEWEST_STEPS = 6_000_000, 40, 2  # drawn pairs; rounds over th
             range=(-1, 1),
         ),
     },
-    needs=lambda entity, signal: ["user_id", "item_id", entity, *reads_of(signal)],
+    needs=lambda entity, signal: ["user_id", "item_id", entity, *signal_columns(signal)],
     variants={
         "item_like": {"entity": "item_id", "signal": "like"},
         "source_watch": {"entity": "source_id", "signal": "watch"},
     },
 )
+@dataclass
 class Bpr:
     """BPR by stochastic gradient steps, in one thread and with a fixed seed, so that it repeats exactly."""
 
-    def __init__(self, entity: str, signal: str) -> None:
-        self.entity, self.signal = entity, signal
+    entity: str
+    signal: str
 
     def fit(self, history: pl.LazyFrame, window: Window) -> None:
         """Draw about ``WORK`` pairs of something liked and something not; bounds on rows as for ALS."""
-        seen = fond_of(history, self.signal, self.entity)
-        self.users, self.entities = seen.users, seen.items
+        from implicit.cpu.bpr import BayesianPersonalizedRanking
+
+        seen = preferences(history, self.signal, self.entity)
         model = BayesianPersonalizedRanking(
             factors=FACTORS,
             learning_rate=LEARNING_RATE,
@@ -57,16 +56,11 @@ class Bpr:
         )
         if seen.cells.nnz:
             model.fit(seen.cells, show_progress=False)
-        # The last number of an item is its offset, that of a user 1.
-        self.user_vectors = with_missing(_table(model.user_factors, len(self.users)))
-        self.entity_vectors = with_missing(_table(model.item_factors, len(self.entities)))
+        # One number more: the offset of an entity, which is multiplied by the user's 1.
+        self.users = embeddings(seen.users, model.user_factors, FACTORS + 1)
+        self.entities = embeddings(seen.entities, model.item_factors, FACTORS + 1)
 
     def transform(self, pairs: pl.DataFrame) -> Mapping[str, Values]:
         """Score each pair by itself."""
-        user = self.user_vectors[codes(pairs["user_id"], self.users)]
-        entity = self.entity_vectors[codes(pairs[self.entity], self.entities)]
+        user, entity = self.users[pairs["user_id"]], self.entities[pairs[self.entity]]
         return {"bpr_score": dots(user, entity), "bpr_cosine": cosines(user[:, :-1], entity[:, :-1])}
-
-
-def _table(vectors: Any, n: int) -> npt.NDArray[np.float64]:
-    return np.asarray(vectors, dtype=np.float64) if n else np.zeros((0, FACTORS + 1))

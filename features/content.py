@@ -6,16 +6,18 @@ Products are taken row by row, never as one product of matrices, whose rounding 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-from scipy.sparse import csr_matrix
+import scipy
 
 from features import Column, Window, fitted, per_pair
 from features.toolkit import (
-    NEEDS,
+    WARMTH_COLUMNS,
     Lists,
+    Sparse,
     Values,
     Vectors,
     WarmRows,
@@ -25,17 +27,15 @@ from features.toolkit import (
     cosines,
     entries,
     item_vectors,
-    later_rows,
     lengths,
     lists_of,
     rank_within,
+    rows_where,
     unit,
     warm_rows,
 )
 
-RECENT, NEAREST, WARM_ROWS = 50, 20, 200  # of the user's last rows: for means, for the nearest, for warmth
 WATCHED, LEFT = 0.8, 0.2  # share of the clip from which on it is watched, below which it is left
-CHUNK_ENTRIES = 400_000  # of the lists of a chunk of pairs: about 500 bytes each
 
 _LISTS = ("liked", "disliked", "watched", "ignored")
 _KNOWN = "null if either is unknown."
@@ -54,11 +54,17 @@ _MEANINGS = {
 
 
 @fitted(
-    columns={name: Column(pl.Float32, meaning) for name, meaning in (_MEANINGS).items()},
-    needs=["content", "source_id", *NEEDS],
+    columns={name: Column(pl.Float32, meaning) for name, meaning in _MEANINGS.items()},
+    needs=["content", "source_id", *WARMTH_COLUMNS],
 )
+@dataclass
 class Content:
     """The item's content vector against those of the user's newest rows."""
+
+    n_recent: int = 50  # of the user's last rows of a kind: for means
+    n_nearest: int = 20  # for the nearest
+    n_taken: int = 200  # of the user's last rows: for warmth
+    chunk_entries: int = 400_000  # of the lists of a chunk of pairs: about 500 bytes each
 
     def fit(self, history: pl.LazyFrame, window: Window) -> None:
         """Sum the vectors of each user's lists and of each source.
@@ -71,20 +77,25 @@ class Content:
         self.vectors = np.vstack([vectors, np.zeros((1, vectors.shape[1]))])
         self.units = unit(self.vectors)
         chosen = lists_by_name(warm)
-        self.sums = {name: newest(warm, of, RECENT).cells @ self.vectors for name, of in chosen.items()}
-        self.nearest = {name: newest(warm, of, NEAREST) for name, of in chosen.items()}
-        taken = lists_of(warm.rows, warm.rows.since < WARM_ROWS, warm.warmth)
+        self.sums = {
+            name: newest(warm, of, self.n_recent).cells @ self.vectors for name, of in chosen.items()
+        }
+        self.nearest = {name: newest(warm, of, self.n_nearest) for name, of in chosen.items()}
+        taken = lists_of(warm.rows, warm.rows.since < self.n_taken, warm.warmth)
         self.users, self.warmth = taken.users, weighted(taken) @ self.vectors
         self.sources = known.sources.drop_nulls().unique().sort()
         self.of_source = source_sums(codes(known.sources, self.sources), known.vectors, len(self.sources))
 
     def transform(self, pairs: pl.DataFrame) -> Mapping[str, Values]:
-        """Compare each pair's item with its user's sums, and with the clips of his lists one by one."""
+        """Compare each pair's item with its user's sums, and with the clips of their lists one by one."""
         item, user = as_vectors(pairs["content"]), codes(pairs["user_id"], self.users)
         source = self.of_source[codes(pairs["source_id"], self.sources)]
         to = {name: cosines(item, self.sums[name][user]) for name in _LISTS}
         units = unit(item)
-        near = {name: highest_cosine(units, user, self.nearest[name].cells, self.units) for name in _LISTS}
+        near = {
+            name: highest_cosine(units, user, self.nearest[name].cells, self.units, self.chunk_entries)
+            for name in _LISTS
+        }
         length = lengths(item)
         return (
             {f"content_to_{name}": values for name, values in to.items()}
@@ -114,23 +125,20 @@ def lists_by_name(warm: WarmRows) -> dict[str, npt.NDArray[np.bool_]]:
 
 def newest(warm: WarmRows, chosen: npt.NDArray[np.bool_], most: int) -> Lists:
     """List each user's newest chosen rows, at most so many; every row weighs the same."""
-    kept = np.flatnonzero(chosen)
-    kept = kept[later_rows(warm.rows.user[kept]) < most]
-    is_kept = np.zeros(len(chosen), dtype=np.bool_)
-    is_kept[kept] = True
-    return lists_of(warm.rows, is_kept, np.ones(len(chosen)))
+    rows = rows_where(warm.rows, chosen)
+    return lists_of(rows, rows.since < most, np.ones(len(rows.user)))
 
 
-def weighted(lists: Lists) -> csr_matrix:
+def weighted(lists: Lists) -> Sparse:
     """Give the lists as weights: (n_users + 1, n_entities + 1)."""
     cells = lists.cells
-    return csr_matrix((lists.weight, cells.indices, cells.indptr), shape=cells.shape)
+    return scipy.sparse.csr_matrix((lists.weight, cells.indices, cells.indptr), shape=cells.shape)
 
 
 def source_sums(source: npt.NDArray[np.intp], vectors: Vectors, n_sources: int) -> Vectors:
     """Sum the vectors of each source's items (n_sources + 1, n_dimensions); the last row, of unknown ones, is zeros."""
     cells = (np.ones(len(source)), (source, np.arange(len(source))))
-    sums: Vectors = csr_matrix(cells, shape=(n_sources + 1, len(source))) @ vectors
+    sums: Vectors = scipy.sparse.csr_matrix(cells, shape=(n_sources + 1, len(source))) @ vectors
     sums[n_sources] = 0.0
     return sums
 
@@ -138,18 +146,19 @@ def source_sums(source: npt.NDArray[np.intp], vectors: Vectors, n_sources: int) 
 def highest_cosine(
     item: npt.NDArray[np.float32],
     user: npt.NDArray[np.intp],
-    lists: csr_matrix,
+    lists: Sparse,
     units: npt.NDArray[np.float32],
+    chunk_entries: int,
 ) -> Values:
     """Highest cosine of each pair's item, a unit vector, with one of its user's list; NaN without any (n_pairs,)."""
     known = np.asarray(units.any(axis=1))
     highest = np.full(len(user), -np.inf)
-    for part in chunks(np.diff(lists.indptr)[user], CHUNK_ENTRIES):
-        pair, entry = entries(lists, user[part])
+    for chunk in chunks(np.diff(lists.indptr)[user], chunk_entries):
+        pair, entry = entries(lists, user[chunk])
         other = lists.indices[entry]
         pair, other = pair[known[other]], other[known[other]]
-        products = (item[part][pair] * units[other]).sum(axis=1)
-        np.maximum.at(highest[part], pair, products.astype(np.float64))
+        products = (item[chunk][pair] * units[other]).sum(axis=1)
+        np.maximum.at(highest[chunk], pair, products.astype(np.float64))
     highest[~item.any(axis=1)] = -np.inf
     return np.where(np.isfinite(highest), highest, np.nan)
 

@@ -36,7 +36,7 @@ def n_likes(log: Log) -> Aggregate:
         "main_genre",
         ("user_id", "main_genre"),
         ("user_id", "source_id"),
-    ],
+    ]
 )
 def n_dislikes(log: Log) -> Aggregate:
     """Number of dislikes of the key; 0 if none."""

@@ -1,12 +1,14 @@
 """What people like the user do with the item, its source or its kind, set against what everybody does.
 
 The normalised historical cross counters of InteractRank (arXiv 2504.06609): counts of segment p x entity q, divided by
-how often q is shown. Here p is gender, age group and both; the user himself as p is in ``affinity``.
+how often q is shown. Here p is gender, age group and both; users themselves as p are in ``affinity``.
 """
 
 import polars as pl
 
 from features import Aggregate, Log, aggregate, count, per_pair
+from features.counters import n_exposures
+from features.rates import dislike_rate, like_rate
 from features.toolkit import share_watched
 
 ITEMS = [("gender", "item_id"), ("age_group", "item_id"), ("gender", "age_group", "item_id")]
@@ -40,44 +42,30 @@ def long_watches(log: Log) -> Aggregate:
     return count(share_watched(log) >= LONG)
 
 
-@per_pair(each=[("segment_likes__gender_x_item_id", "segment_exposures__gender_x_item_id", "like_rate__item_id"),
-                ("segment_likes__age_group_x_item_id", "segment_exposures__age_group_x_item_id",
-                 "like_rate__item_id"),
-                ("segment_likes__gender_x_age_group_x_item_id", "segment_exposures__gender_x_age_group_x_item_id",
-                 "like_rate__item_id"),
-                ("segment_likes__gender_x_source_id", "segment_exposures__gender_x_source_id",
-                 "like_rate__source_id"),
-                ("segment_likes__age_group_x_source_id", "segment_exposures__age_group_x_source_id",
-                 "like_rate__source_id"),
-                ("segment_likes__gender_x_age_group_x_source_id",
-                 "segment_exposures__gender_x_age_group_x_source_id", "like_rate__source_id"),
-                ("segment_likes__gender_x_age_group_x_main_genre",
-                 "segment_exposures__gender_x_age_group_x_main_genre", "like_rate__main_genre"),
-                ("segment_likes__gender_x_age_group_x_duration_bucket",
-                 "segment_exposures__gender_x_age_group_x_duration_bucket", "like_rate__duration_bucket"),
-                ("segment_dislikes__gender_x_age_group_x_item_id",
-                 "segment_exposures__gender_x_age_group_x_item_id", "dislike_rate__item_id"),
-                ("segment_dislikes__gender_x_age_group_x_source_id",
-                 "segment_exposures__gender_x_age_group_x_source_id", "dislike_rate__source_id"),
-                ("segment_dislikes__gender_x_age_group_x_main_genre",
-                 "segment_exposures__gender_x_age_group_x_main_genre", "dislike_rate__main_genre"),
-                ("segment_dislikes__gender_x_age_group_x_duration_bucket",
-                 "segment_exposures__gender_x_age_group_x_duration_bucket",
-                 "dislike_rate__duration_bucket")])  # fmt: skip
+@per_pair(
+    each=[
+        *(
+            (segment_likes[key], segment_exposures[key], like_rate[key[-1]])
+            for key in (*ITEMS, *SOURCES, *KINDS)
+        ),
+        *(
+            (segment_dislikes[key], segment_exposures[key], dislike_rate[key[-1]])
+            for key in (ITEMS[2], SOURCES[2], *KINDS)
+        ),
+    ]
+)
 def cross_rate(reactions: pl.Expr, exposures: pl.Expr, rate_of_entity: pl.Expr) -> pl.Expr:
     """Share of the segment's exposures to the entity with the reaction, pulled to everybody's; null without history."""
     return (reactions + PULL * rate_of_entity) / (exposures + PULL)
 
 
-@per_pair(each=[("segment_likes__age_group_x_item_id", "n_exposures__item_id"),
-                ("segment_likes__gender_x_age_group_x_source_id", "n_exposures__source_id"),
-                ("segment_likes__gender_x_age_group_x_main_genre", "n_exposures__main_genre"),
-                ("segment_dislikes__gender_x_source_id", "n_exposures__source_id"),
-                ("long_watches__gender_x_item_id", "n_exposures__item_id"),
-                ("long_watches__age_group_x_item_id", "n_exposures__item_id"),
-                ("long_watches__gender_x_source_id", "n_exposures__source_id"),
-                ("long_watches__age_group_x_source_id", "n_exposures__source_id"),
-                ("long_watches__gender_x_age_group_x_source_id", "n_exposures__source_id")])  # fmt: skip
+@per_pair(
+    each=[
+        *((segment_likes[key], n_exposures[key[-1]]) for key in (ITEMS[1], SOURCES[2], KINDS[0])),
+        (segment_dislikes[SOURCES[0]], n_exposures["source_id"]),
+        *((long_watches[key], n_exposures[key[-1]]) for key in (*ITEMS[:2], *SOURCES)),
+    ]
+)
 def cross_counter(reactions: pl.Expr, exposures_of_entity: pl.Expr) -> pl.Expr:
     """Reactions of the segment to the entity by how often the entity was shown at all (+ 10); 0 if there are none."""
     return reactions / (exposures_of_entity + PULL)

@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
-from scipy.linalg import cho_factor, cho_solve
-from scipy.sparse import csr_matrix
+import scipy
 
 from features import Column, Window, fitted
-from features.toolkit import certain, chunks, codes, reads_of, residuals
-
-Values = npt.NDArray[np.float64]
+from features.toolkit import Sparse, Values, certainty_weighted, chunks, codes, residuals, signal_columns
 
 RIDGE = 20.0  # times the mean of the diagonal
-MAX_ENTITIES = (
-    4_000  # the most frequent ones: the closed form takes their cube in time, 48 bytes a square in memory
-)
-DENSE_IS_FASTER = 30  # times as fast a product, by measurement
 CHUNK_CELLS = 4_000_000  # of the rows of users that a chunk of pairs reads: 100 MB
 
 
@@ -35,41 +28,32 @@ CHUNK_CELLS = 4_000_000  # of the rows of users that a chunk of pairs reads: 100
             range=(-1, 1),
         ),
     },
-    needs=lambda entity, signal: ["user_id", "item_id", entity, *reads_of(signal)],
+    needs=lambda entity, signal: ["user_id", "item_id", entity, *signal_columns(signal)],
     variants={
         "source_watch": {"entity": "source_id", "signal": "watch"},
         "item_rating": {"entity": "item_id", "signal": "rating"},
     },
 )
+@dataclass
 class Ease:
     """EASE on certainty-weighted residuals of one signal."""
 
-    def __init__(self, entity: str, signal: str) -> None:
-        self.entity, self.signal = entity, signal
+    entity: str
+    signal: str
+    max_entities: int = 4_000  # with most users: it takes their cube in time, 48 bytes a square in memory
 
     def fit(self, history: pl.LazyFrame, window: Window) -> None:
-        """Solve for the weights between entities.
-
-        Bounds: the newest ``signals.MAX_ROWS`` rows with the signal; the ``MAX_ENTITIES`` entities with most users, the
-        others are unseen.
-        """
+        """Solve for the weights between entities; of the log, the newest rows with the signal count."""
         seen = residuals(history, self.signal, self.entity)
-        total, count = seen.by_entity()
-        cells = certain(total, count)
+        cells = certainty_weighted(*seen.by_entity())
         n_users = np.bincount(cells.indices, minlength=cells.shape[1])
-        kept = np.sort(np.argsort(-n_users, kind="stable")[:MAX_ENTITIES])
+        kept = np.sort(np.argsort(-n_users, kind="stable")[: self.max_entities])
         self.users, self.entities = seen.users, seen.entities.gather(kept)
-        cells = csr_matrix(cells[:, kept])
+        cells = scipy.sparse.csr_matrix(cells[:, kept])
         cells.sort_indices()
-        self.cells = csr_matrix(
-            (
-                cells.data,
-                cells.indices,
-                np.append(cells.indptr, cells.indptr[-1]),
-            ),  # an empty row: unseen users
-            shape=(cells.shape[0] + 1, cells.shape[1]),
-        )
         self.weights = ease_weights(cells)
+        cells.resize(cells.shape[0] + 1, cells.shape[1])  # an empty row for unseen users
+        self.cells = cells
 
     def transform(self, pairs: pl.DataFrame) -> Mapping[str, Values]:
         """Score each pair by itself: the user's row times the weights of the entity."""
@@ -77,54 +61,55 @@ class Ease:
         score = np.full(len(user), np.nan)
         known = np.flatnonzero((user < len(self.users)) & (entity < len(self.entities)))
         n_cells = np.diff(self.cells.indptr)
-        for part in chunks(n_cells[user[known]] + 1, CHUNK_CELLS):
-            at = known[part]
+        for chunk in chunks(n_cells[user[known]] + 1, CHUNK_CELLS):
+            at = known[chunk]
             rows = self.cells[user[at]]
             of_row = np.repeat(np.arange(len(at)), np.diff(rows.indptr))
             products = rows.data * self.weights[entity[at][of_row], rows.indices]
             score[at] = np.bincount(
                 of_row, products, len(at)
             )  # in the order of the cells, whatever other rows are
-        lengths = _lengths(self.cells.data, np.repeat(np.arange(len(n_cells)), n_cells), len(n_cells))
-        wide = np.append(np.sqrt((self.weights**2).sum(axis=1)), 0.0)
-        norms = lengths[user] * wide[entity]
+        of_user = np.repeat(np.arange(len(n_cells)), n_cells)
+        user_length = np.sqrt(np.bincount(of_user, self.cells.data**2, len(n_cells)))
+        entity_length = np.append(np.sqrt((self.weights**2).sum(axis=1)), 0.0)
+        norms = user_length[user] * entity_length[entity]
         cosine = np.divide(score, norms, out=np.full(len(user), np.nan), where=norms > 1e-12)
         return {"ease_score": score, "ease_cosine": np.clip(cosine, -1.0, 1.0)}
 
 
-def ease_weights(cells: csr_matrix) -> Values:
+def ease_weights(cells: Sparse) -> Values:
     """Solve ``min |X - X B|^2 + ridge |B|^2`` with a diagonal of zeros (Steck 2019, equation 8).
 
     ``cells``: X, users x entities. Returns B transposed, Float64 (n_entities, n_entities): the weights that predict an
     entity are a row. The ridge is ``RIDGE`` times the mean of the diagonal of X'X.
     """
-    gram = _gram(cells)
-    diagonal = np.diag_indices_from(gram)
-    mean = gram[diagonal].mean() if len(gram) else 0.0
+    weights = gram(cells)
+    diagonal = np.diag_indices_from(weights)
+    mean = weights[diagonal].mean() if len(weights) else 0.0
     if mean <= 0:
-        return np.zeros_like(gram)
-    gram[diagonal] += RIDGE * mean
-    inverse: Values = cho_solve(cho_factor(gram, lower=True, overwrite_a=True), np.eye(len(gram)))
-    weights: Values = inverse / -inverse[diagonal][:, None]  # symmetric: its columns are its rows
+        return np.zeros_like(weights)
+    weights[diagonal] += RIDGE * mean
+    factor = scipy.linalg.cho_factor(weights, lower=True, overwrite_a=True)
+    inverse: Values = scipy.linalg.cho_solve(factor, np.eye(len(weights)))
+    weights = inverse / -inverse[diagonal][:, None]  # symmetric: its columns are its rows
     weights[diagonal] = 0.0
     return weights
 
 
-def _gram(cells: csr_matrix) -> Values:
-    """X'X, summed over slices of users: as a dense product where they have many cells, which is then far faster."""
+def gram(cells: Sparse, *, dense_is_faster: float = 30, chunk_cells: int = CHUNK_CELLS) -> Values:
+    """X'X (n_entities, n_entities), summed over chunks of users: dense ones where they have many cells.
+
+    ``dense_is_faster``: how many times as fast a dense product is, by measurement. ``chunk_cells``: of a dense chunk.
+    """
     n_entities = cells.shape[1]
-    gram = np.zeros((n_entities, n_entities))
-    n_users = max(CHUNK_CELLS // max(n_entities, 1), 1)
+    total = np.zeros((n_entities, n_entities))
+    n_users = max(chunk_cells // max(n_entities, 1), 1)
     for start in range(0, cells.shape[0], n_users):
-        part = cells[start : start + n_users]
-        n_products = (np.diff(part.indptr).astype(np.float64) ** 2).sum()
-        if n_products * DENSE_IS_FASTER > part.shape[0] * n_entities**2:
-            dense = part.toarray()
-            gram += dense.T @ dense
+        chunk = cells[start : start + n_users]
+        n_products = (np.diff(chunk.indptr).astype(np.float64) ** 2).sum()
+        if n_products * dense_is_faster > chunk.shape[0] * n_entities**2:
+            dense = chunk.toarray()
+            total += dense.T @ dense
         else:
-            gram += (part.T @ part).toarray()
-    return gram
-
-
-def _lengths(values: Values, of: npt.NDArray[np.intp], n: int) -> Values:
-    return np.sqrt(np.bincount(of, values**2, n))
+            total += (chunk.T @ chunk).toarray()
+    return total

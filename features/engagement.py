@@ -123,54 +123,68 @@ def first_watched(log: Log) -> Aggregate:
     return first(log.clock.filter(log.timespent > GLANCE))
 
 
-@per_pair(each=["last_watched__user_id", "last_watched__item_id", "last_watched__source_id",
-                "last_watched__user_id_x_source_id", "last_approved__user_id", "last_approved__item_id",
-                "last_approved__source_id", "last_approved__user_id_x_source_id",
-                "first_watched__item_id"])  # fmt: skip
+@per_pair(
+    each=[
+        *(
+            last[key]
+            for last in (last_watched, last_approved)
+            for key in (*ENTITIES, ("user_id", "source_id"))
+        ),
+        first_watched["item_id"],
+    ]
+)
 def clock_since(event: pl.Expr, cutoff: pl.Expr) -> pl.Expr:
     """Clock units (rows) from the event to the cutoff; null if it never happened."""
     return cutoff - event
 
 
 @per_pair
-def watch_trend(recent_watch_share__item_id__h1: pl.Expr, watch_share__item_id: pl.Expr) -> pl.Expr:
+def watch_trend(recent_watch_share__item_id__h1: pl.Expr, ever: pl.Expr = watch_share["item_id"]) -> pl.Expr:
     """Share of the item watched within the last horizon minus that of all; null only without any history."""
-    return recent_watch_share__item_id__h1 - watch_share__item_id
+    return recent_watch_share__item_id__h1 - ever
 
 
 @per_pair
-def approval_trend(recent_approval_rate__item_id__h1: pl.Expr, approval_rate__item_id: pl.Expr) -> pl.Expr:
+def approval_trend(
+    recent_approval_rate__item_id__h1: pl.Expr, ever: pl.Expr = approval_rate["item_id"]
+) -> pl.Expr:
     """Approval of the item within the last horizon minus that of all; null only without any history."""
-    return recent_approval_rate__item_id__h1 - approval_rate__item_id
+    return recent_approval_rate__item_id__h1 - ever
 
 
 @per_pair
-def approval_mood(recent_approval_rate__user_id__last20: pl.Expr, approval_rate__user_id: pl.Expr) -> pl.Expr:
+def approval_mood(
+    recent_approval_rate__user_id__last20: pl.Expr, ever: pl.Expr = approval_rate["user_id"]
+) -> pl.Expr:
     """Approval by the user in the last 20 exposures minus that in all; null only without any history."""
-    return recent_approval_rate__user_id__last20 - approval_rate__user_id
+    return recent_approval_rate__user_id__last20 - ever
 
 
 @per_pair
-def source_affinity(approval_rate__user_id_x_source_id: pl.Expr, approval_rate__user_id: pl.Expr) -> pl.Expr:
-    """How much more the user approves of the source than of what he sees; null only without any history."""
-    return approval_rate__user_id_x_source_id - approval_rate__user_id
+def source_affinity(
+    here: pl.Expr = approval_rate["user_id", "source_id"], everywhere: pl.Expr = approval_rate["user_id"]
+) -> pl.Expr:
+    """How much more the user approves of the source than of what they see; null only without any history."""
+    return here - everywhere
 
 
 @per_pair
-def source_lift(approval_rate__item_id: pl.Expr, approval_rate__source_id: pl.Expr) -> pl.Expr:
+def source_lift(
+    item: pl.Expr = approval_rate["item_id"], source: pl.Expr = approval_rate["source_id"]
+) -> pl.Expr:
     """How much more the item is approved of than others of its source; null only without any history."""
-    return approval_rate__item_id - approval_rate__source_id
+    return item - source
 
 
 @per_pair
-def duration_distance(duration: pl.Expr, approved_duration__user_id: pl.Expr) -> pl.Expr:
+def duration_distance(duration: pl.Expr, approved: pl.Expr = approved_duration["user_id"]) -> pl.Expr:
     """Duration of the clip minus the mean of those the user approved of, in seconds; null if either is unknown."""
-    return duration.cast(pl.Float64) - approved_duration__user_id
+    return duration.cast(pl.Float64) - approved
 
 
-@per_pair(scope="user", each=["approval_rate__item_id", "watch_share__item_id", "approval_rate__source_id",
-                              "approval_rate__user_id_x_source_id",
-                              "watch_share__user_id_x_source_id"])  # fmt: skip
+@per_pair(scope="user", each=[approval_rate["item_id"], watch_share["item_id"], approval_rate["source_id"],
+                              approval_rate["user_id", "source_id"],
+                              watch_share["user_id", "source_id"]])  # fmt: skip
 def shown_rank(value: pl.Expr, user_id: pl.Expr) -> pl.Expr:
     """Rank of the value within the user's pairs as a share in (0, 1], ties averaged; null where the value is null."""
     return rank_within(value, user_id)

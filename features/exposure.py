@@ -7,11 +7,20 @@ Which pairs there are is known when they are scored, but not every competition a
 import polars as pl
 
 from features import per_pair
+from features.backoff import backed_rate, clips_watched
+from features.counters import n_exposures, n_likes
+from features.engagement import approval_rate, watch_share
+from features.rates import like_rate
 from features.toolkit import zscore_within
 
-STRONG = ["approval_rate__item_id", "watch_share__item_id", "like_rate__user_id_x_main_genre",
-          "backed_rate__n_likes__user_id_x_source_id", "backed_rate__clips_watched__user_id_x_source_id",
-          "backed_rate__n_likes__user_id_x_main_genre"]  # fmt: skip
+STRONG = [
+    approval_rate["item_id"],
+    watch_share["item_id"],
+    like_rate["user_id", "main_genre"],
+    backed_rate[n_likes["user_id", "source_id"]],
+    backed_rate[clips_watched["user_id", "source_id"]],
+    backed_rate[n_likes["user_id", "main_genre"]],
+]
 
 
 @per_pair(scope="window")
@@ -26,7 +35,7 @@ def n_pairs_in_window(place: pl.Expr) -> pl.Expr:
     return place.len().over(place).cast(pl.UInt32)
 
 
-@per_pair(scope="window", each=[("n_exposures__item_id", "item_id"), ("n_exposures__source_id", "source_id")])
+@per_pair(scope="window", each=[(n_exposures[place], place) for place in ("item_id", "source_id")])
 def growth(before: pl.Expr, place: pl.Expr) -> pl.Expr:
     """Logarithm of the key's pairs in the window (+ 1) by its exposures before (+ 1): high if new; never null."""
     return ((place.len().over(place) + 1.0) / (before + 1.0)).log()
@@ -51,15 +60,15 @@ def shown_zscore(value: pl.Expr, user_id: pl.Expr) -> pl.Expr:
     return zscore_within(value, user_id)
 
 
-@per_pair(scope="user", each=["approval_rate__item_id", "backed_rate__n_likes__user_id_x_source_id",
-                              "like_rate__user_id_x_main_genre"])  # fmt: skip
+@per_pair(scope="user", each=[approval_rate["item_id"], backed_rate[n_likes["user_id", "source_id"]],
+                              like_rate["user_id", "main_genre"]])  # fmt: skip
 def shown_share(value: pl.Expr, user_id: pl.Expr) -> pl.Expr:
     """Share of the sum over the user's pairs, times their number: 1 is the mean; null if they sum to nothing."""
     mean = value.cast(pl.Float64).mean().over(user_id)
     return pl.when(mean > 1e-9).then(value / mean)
 
 
-@per_pair(scope="user", each=["n_exposures__user_id_x_source_id", "n_exposures__user_id_x_main_genre"])
+@per_pair(scope="user", each=[n_exposures["user_id", place] for place in ("source_id", "main_genre")])
 def familiarity_shown(seen: pl.Expr, user_id: pl.Expr) -> pl.Expr:
-    """Share of the user's pairs whose source (genre) he had met before the cutoff, in [0, 1]; never null."""
+    """Share of the user's pairs whose source (genre) they had met before the cutoff, in [0, 1]; never null."""
     return (seen > 0).mean().over(user_id)

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
-from scipy.sparse import csr_matrix
 
 from features import Column, Window, fitted
-from features.toolkit import codes, opinions
-
-Values = npt.NDArray[np.float64]
-Codes = npt.NDArray[np.int32]
+from features.toolkit import Sparse, Values, Vectors, codes, residuals, ridge
 
 FACTORS = 6
 RIDGE, RIDGE_PER_ROW = 5.0, 0.1
@@ -29,28 +25,28 @@ SEED = 20_240_612
         "mf_taste": Column(pl.Float32, "Product of the factors of user and item; null if either is unseen."),
     },
     needs=lambda signal: ["user_id", "item_id", signal],
-    variants={"rating": {"signal": "rating"}, "relevance": {"signal": "relevance"}},
+    variants={name: {"signal": name} for name in ("rating", "relevance")},
 )
+@dataclass
 class Factors:
     """Matrix factorisation of what offsets leave, by alternating ridge regressions (Koren, Bell, Volinsky 2009)."""
 
-    def __init__(self, signal: str) -> None:
-        self.signal = signal
+    signal: str
 
     def fit(self, history: pl.LazyFrame, window: Window) -> None:
         """Alternate between the users' and the items' factors, from small random ones.
 
-        At most the newest ``MAX_ROWS`` rows with a signal count.
+        Only the newest ten million rows with a signal count.
         """
-        seen = opinions(history, self.signal)
-        self.seen = seen
-        self.item_factors = np.random.default_rng(SEED).normal(0.0, 0.1, (len(seen.items) + 1, FACTORS))
-        self.user_factors = np.zeros((len(seen.users) + 1, FACTORS))
-        target, count = seen.by_user(seen.rest), seen.by_user(np.ones(len(seen.rest)))
+        self.seen = residuals(history, self.signal, most=10_000_000, rounds=5)
+        n_users, n_items = len(self.seen.users) + 1, len(self.seen.items) + 1
+        self.item_factors = np.random.default_rng(SEED).normal(0.0, 0.1, (n_items, FACTORS))
+        self.user_factors = np.zeros((n_users, FACTORS))
+        target, count = self.seen.by_entity(n_more=1)
         of_items, count_of_items = target.T.tocsr(), count.T.tocsr()
-        for _ in range(STEPS if len(seen.rest) else 0):
-            self.user_factors = ridge(target, count, self.item_factors)
-            self.item_factors = ridge(of_items, count_of_items, self.user_factors)
+        for _ in range(STEPS if target.nnz else 0):
+            self.user_factors = step(target, count, self.item_factors)
+            self.item_factors = step(of_items, count_of_items, self.user_factors)
 
     def transform(self, pairs: pl.DataFrame) -> Mapping[str, Values]:
         """Score each pair by itself."""
@@ -61,30 +57,7 @@ class Factors:
         return {"mf_score": score, "mf_taste": np.where(no_item | no_user, np.nan, product)}
 
 
-def ridge(target: csr_matrix, count: csr_matrix, other: Values) -> Values:
-    """Solve one ridge regression for each key: the target on the factors of the other side.
-
-    Parameters
-    ----------
-    target
-        Keys x other side, the summed target of each cell.
-    count
-        The same cells: how many rows each is made of.
-    other
-        Factors of the other side (n_others, n_factors).
-
-    Returns
-    -------
-    Factors (n_keys, n_factors); a key without rows gets zeros.
-    """
-    n_factors = other.shape[1]
-    upper = np.triu_indices(n_factors)
-    products = count @ (
-        other[:, upper[0]] * other[:, upper[1]]
-    )  # of each key, summed: no row by row outer products
-    left = np.empty((target.shape[0], n_factors, n_factors))
-    left[:, upper[0], upper[1]] = left[:, upper[1], upper[0]] = products
-    n_rows = np.asarray(count.sum(axis=1)).ravel()
-    left += (RIDGE + RIDGE_PER_ROW * n_rows)[:, None, None] * np.eye(n_factors)
-    solved: Values = np.linalg.solve(left, (target @ other)[:, :, None])[:, :, 0]
-    return solved
+def step(target: Sparse, count: Sparse, other: Vectors) -> Vectors:
+    """Solve for the factors of one side, given those of the other: a key with more rows is pulled to zero more."""
+    n_rows = np.asarray(count.sum(axis=1), dtype=np.float64).ravel()
+    return ridge(target, count, other, RIDGE + RIDGE_PER_ROW * n_rows)

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from features import Column, Window, fitted
-from features.toolkit import Values, codes, cosines
-
-Vectors = npt.NDArray[np.float64]
+from features.toolkit import Embeddings, Values, Vectors, codes, cosines
 
 
 @fitted(
@@ -37,15 +33,13 @@ class GenreTaste:
         """Count the genres of each user's liked and disliked rows; nothing of the size of the log is held."""
         dtype = history.collect_schema()["genres"]
         self.liked, self.disliked = (
-            _profiles(history.filter(which), dtype) for which in (pl.col("like"), pl.col("dislike"))
+            profiles(history.filter(which), dtype) for which in (pl.col("like"), pl.col("dislike"))
         )
 
     def transform(self, pairs: pl.DataFrame) -> Mapping[str, Values]:
         """Compare each pair's item with the profile of its user."""
         vectors = genre_vectors(pairs["genres"])
-        liked, disliked = (
-            cosines(vectors, profiles.of(pairs["user_id"])) for profiles in (self.liked, self.disliked)
-        )
+        liked, disliked = (cosines(vectors, of[pairs["user_id"]]) for of in (self.liked, self.disliked))
         return {
             "genre_cosine_liked": liked,
             "genre_cosine_disliked": disliked,
@@ -53,25 +47,14 @@ class GenreTaste:
         }
 
 
-@dataclass(frozen=True)
-class Profiles:
-    """Counts of genres (n_users + 1, n_genres); the last row is empty: users without any share it."""
-
-    users: pl.Series
-    counts: Vectors
-
-    def of(self, users: pl.Series) -> Vectors:
-        """Profiles of users, one row each."""
-        return self.counts[codes(users, self.users)]
-
-
-def _profiles(rows: pl.LazyFrame, dtype: pl.DataType) -> Profiles:
+def profiles(rows: pl.LazyFrame, dtype: pl.DataType) -> Embeddings:
+    """Count the genres of each user's rows: (n_users + 1, n_genres); users without any share the last, zeros."""
     exploded = rows.select("user_id", "genres").explode("genres").drop_nulls()
     cells = exploded.group_by("user_id", "genres").len().collect(engine="streaming")
     users = cells["user_id"].unique().sort()
     counts = np.zeros((len(users) + 1, len(dtype.inner.categories)))  # type: ignore[attr-defined]
     counts[codes(cells["user_id"], users), cells["genres"].to_physical().to_numpy()] = cells["len"].to_numpy()
-    return Profiles(users, counts)
+    return Embeddings(users, counts)
 
 
 def genre_vectors(genres: pl.Series) -> Vectors:

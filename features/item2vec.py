@@ -7,24 +7,32 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 from features import Column, Window, fitted
-from features.toolkit import codes, cosines, reads_of, residuals, with_missing
-
-Values = npt.NDArray[np.float64]
+from features.toolkit import (
+    Values,
+    Vectors,
+    codes,
+    cosines,
+    embeddings,
+    lengths,
+    residuals,
+    signal_columns,
+)
 
 FACTORS = 16
 SEED = 20_241_124
 CONTEXT, NEGATIVES = 5, 5
-FOND = 1.0  # above the usual, in the unit of the signal (log-odds of watching)
+LIKED = 1.0  # above the usual, in the unit of the signal (log-odds of watching)
 MAX_TOKENS = 1_000_000  # the newest ones: about 100 bytes each in sentences
 WORK, MOST_EPOCHS = 500_000, 20  # tokens x epochs
 MOST_A_SENTENCE = 5_000  # gensim leaves out what is beyond 10,000
-N_MEAN, N_NEAREST = 50, 10  # newest tokens of a user that he is compared by
+N_MEAN, N_NEAREST = 50, 10  # newest tokens of a user that entities are compared with
 
 
 @fitted(
@@ -40,37 +48,37 @@ N_MEAN, N_NEAREST = 50, 10  # newest tokens of a user that he is compared by
             range=(-1, 1),
         ),
     },
-    needs=lambda entity, signal: ["user_id", "item_id", entity, *reads_of(signal)],
+    needs=lambda entity, signal: ["user_id", "item_id", entity, *signal_columns(signal)],
     variants={
         "item_like": {"entity": "item_id", "signal": "like"},
         "source_watch": {"entity": "source_id", "signal": "watch"},
     },
 )
+@dataclass
 class Item2Vec:
     """Skip-gram vectors of what users like, or watch for longer than others do."""
 
-    def __init__(self, entity: str, signal: str) -> None:
-        self.entity, self.signal = entity, signal
+    entity: str
+    signal: str
 
     def fit(self, history: pl.LazyFrame, window: Window) -> None:
         """Learn vectors from the newest ``MAX_TOKENS`` tokens, in at most ``WORK`` of them over all epochs."""
         tokens = tokens_of(history, self.signal, self.entity)
-        self.users, self.entities = tokens["user"].unique().sort(), tokens["token"].unique().sort()
-        vectors = np.zeros((len(self.entities), FACTORS))
-        if tokens.height:
-            vectors = _learned(tokens, self.entities)
-        length = np.sqrt((vectors**2).sum(axis=1, keepdims=True))
-        self.vectors = with_missing(np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0))
-        self.newest = newest_places(tokens, self.users, self.entities, N_MEAN)
+        self.users, entities = tokens["user"].unique().sort(), tokens["token"].unique().sort()
+        vectors = learned(tokens, entities) if tokens.height else np.zeros((0, FACTORS))
+        length = lengths(vectors)[:, None]
+        vectors = np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0)
+        self.entities = embeddings(entities, vectors, FACTORS)
+        self.newest = newest_places(tokens, self.users, entities, N_MEAN)
 
     def transform(self, pairs: pl.DataFrame) -> Mapping[str, Values]:
         """Score each pair by itself: one of the user's tokens after the other, so that other rows cannot matter."""
-        entity = self.vectors[codes(pairs[self.entity], self.entities)]
+        entity = self.entities[pairs[self.entity]]
         newest = self.newest[codes(pairs["user_id"], self.users)]
         mean, nearest = np.zeros_like(entity), np.full(len(entity), -np.inf)
         for back in range(N_MEAN):
-            token = self.vectors[newest[:, back]]
-            is_there = newest[:, back] < len(self.entities)
+            token = self.entities.vectors[newest[:, back]]
+            is_there = newest[:, back] < len(self.entities.keys)
             mean[is_there] += token[is_there]
             if back < N_NEAREST:
                 nearest = np.fmax(nearest, cosines(entity, token))
@@ -79,17 +87,17 @@ class Item2Vec:
 
 
 def tokens_of(history: pl.LazyFrame, signal: str, entity: str) -> pl.DataFrame:
-    """What users were fond of, in order: columns ``user`` and ``token``, the newest ``MAX_TOKENS``.
+    """What users liked, in order: columns ``user`` and ``token``, the newest ``MAX_TOKENS``.
 
-    ``like``: rows with a like. Other signals (``signals.SIGNALS``): rows ``FOND`` above what is usual for both.
+    ``like``: rows with a like. Other signals : rows ``LIKED`` above what is usual for both.
     """
     if signal == "like":
-        liked = history.filter(pl.col("relevance") > 0).select(user="user_id", token=entity).drop_nulls()
-        return liked.tail(MAX_TOKENS).collect(engine="streaming")
+        rows = history.filter(pl.col("relevance") > 0).select(user="user_id", token=entity).drop_nulls()
+        return rows.tail(MAX_TOKENS).collect(engine="streaming")
     seen = residuals(history, signal, entity)
-    fond = np.flatnonzero(seen.rest > FOND)[-MAX_TOKENS:]
+    liked = np.flatnonzero(seen.rest > LIKED)[-MAX_TOKENS:]
     return pl.DataFrame(
-        {"user": seen.users.gather(seen.user[fond]), "token": seen.entities.gather(seen.entity[fond])}
+        {"user": seen.users.gather(seen.user[liked]), "token": seen.entities.gather(seen.entity[liked])}
     )
 
 
@@ -107,13 +115,13 @@ def newest_places(
     return newest
 
 
-def _learned(tokens: pl.DataFrame, entities: pl.Series) -> Values:
+def learned(tokens: pl.DataFrame, entities: pl.Series) -> Vectors:
     """Vectors of the entities, Float64 (n_entities, FACTORS)."""
-    from gensim.models.word2vec import Word2Vec  # takes a second to load: only where something is fitted
+    from gensim.models.word2vec import Word2Vec
 
     place = pl.int_range(pl.len()).over("user") // MOST_A_SENTENCE
-    words = tokens.with_columns(place.alias("part"), pl.col("token").cast(pl.String))
-    sentences = words.group_by("user", "part", maintain_order=True).agg("token")["token"].to_list()
+    words = tokens.with_columns(place.alias("sentence"), pl.col("token").cast(pl.String))
+    sentences = words.group_by("user", "sentence", maintain_order=True).agg("token")["token"].to_list()
     model = Word2Vec(
         sentences,
         vector_size=FACTORS,
@@ -126,7 +134,7 @@ def _learned(tokens: pl.DataFrame, entities: pl.Series) -> Values:
         hashfxn=_stable_hash,
         epochs=max(1, min(MOST_EPOCHS, WORK // tokens.height)),
     )
-    found: Values = model.wv[entities.cast(pl.String).to_list()].astype(np.float64)
+    found: Vectors = model.wv[entities.cast(pl.String).to_list()].astype(np.float64)
     return found
 
 

@@ -29,25 +29,13 @@ def dislike_rate(log: Log) -> Aggregate:
     return smoothed(log.dislike, strength=10)
 
 
-@aggregate(
-    keys=[
-        "user_id",
-        "item_id",
-        "source_id",
-        "main_genre",
-        ("user_id", "main_genre"),
-        ("user_id", "source_id"),
-    ],
-)
+@aggregate(keys=["user_id", "item_id", "source_id", "main_genre", *CROSSES[:2]])
 def ignore_rate(log: Log) -> Aggregate:
     """Smoothed share of exposures without a reaction; null only without any history."""
     return smoothed(log.relevance == 0, strength=10)
 
 
-@aggregate(
-    keys=["user_id", "item_id", "source_id", "main_genre", "release_year", ("user_id", "main_genre"),
-          ("user_id", "source_id")],
-)  # fmt: skip
+@aggregate(keys=["user_id", "item_id", "source_id", "main_genre", "release_year", *CROSSES[:2]])
 def relevance_rate(log: Log) -> Aggregate:
     """Smoothed mean relevance of the key's exposures; null only without any history."""
     return smoothed(log.relevance, strength=5)
@@ -72,23 +60,27 @@ def recent_dislike_rate(log: Log) -> Aggregate:
 
 
 @per_pair
-def relevance_trend(recent_relevance__user_id__last20: pl.Expr, relevance_rate__user_id: pl.Expr) -> pl.Expr:
+def relevance_trend(
+    recent_relevance__user_id__last20: pl.Expr, ever: pl.Expr = relevance_rate["user_id"]
+) -> pl.Expr:
     """Mean relevance of the user's last 20 exposures minus that of all; null only without any history."""
-    return recent_relevance__user_id__last20 - relevance_rate__user_id
+    return recent_relevance__user_id__last20 - ever
 
 
 @per_pair
 def genre_affinity(
-    relevance_rate__user_id_x_main_genre: pl.Expr, relevance_rate__user_id: pl.Expr
+    here: pl.Expr = relevance_rate["user_id", "main_genre"], everywhere: pl.Expr = relevance_rate["user_id"]
 ) -> pl.Expr:
-    """How much better the user likes the item's main genre than what he sees; null only without any history."""
-    return relevance_rate__user_id_x_main_genre - relevance_rate__user_id
+    """How much better the user likes the item's main genre than what they see; null only without any history."""
+    return here - everywhere
 
 
 @per_pair
-def item_lift(relevance_rate__item_id: pl.Expr, relevance_rate__release_year: pl.Expr) -> pl.Expr:
+def item_lift(
+    item: pl.Expr = relevance_rate["item_id"], year: pl.Expr = relevance_rate["release_year"]
+) -> pl.Expr:
     """How much better the item is liked than others of its year; null only without any history."""
-    return relevance_rate__item_id - relevance_rate__release_year
+    return item - year
 
 
 @aggregate(keys=["user_id", "item_id", "main_genre", ("user_id", "main_genre"), ("age_group", "item_id"),
@@ -117,6 +109,8 @@ def rating_median(log: Log) -> pl.Expr:
 
 
 @per_pair
-def rating_trend(rating_recent__item_id__last10: pl.Expr, rating_mean__item_id: pl.Expr) -> pl.Expr:
+def rating_trend(
+    of_late: pl.Expr = rating_recent["item_id"], ever: pl.Expr = rating_mean["item_id"]
+) -> pl.Expr:
     """Mean of the item's last 10 ratings minus its mean; null for an item without ratings."""
-    return rating_recent__item_id__last10 - rating_mean__item_id
+    return of_late - ever

@@ -7,6 +7,7 @@ as long as the service is as busy.
 import polars as pl
 
 from features import Aggregate, Column, Log, Window, aggregate, first, last, per_pair, raw, table
+from features.counters import n_exposures
 
 ENTITIES = ["user_id", "item_id", "source_id", ("user_id", "source_id")]
 PAUSE = 168  # a pause of more than this part of a horizon (an hour of a week) ends a session
@@ -37,25 +38,30 @@ def last_disliked(log: Log) -> Aggregate:
     return last(log.clock.filter(log.timespent.is_not_null() & log.dislike))
 
 
-@per_pair(each=["last_shown__user_id", "last_shown__item_id", "last_shown__source_id",
-                "last_shown__user_id_x_source_id", "first_shown__user_id", "first_shown__source_id",
-                "first_shown__user_id_x_source_id", "last_disliked__user_id", "last_disliked__item_id",
-                "last_disliked__source_id"])  # fmt: skip
+@per_pair(
+    each=[
+        *(last_shown[key] for key in ENTITIES),
+        *(first_shown[key] for key in ("user_id", "source_id", ("user_id", "source_id"))),
+        *(last_disliked[key] for key in ("user_id", "item_id", "source_id")),
+    ]
+)
 def horizons_since(event: pl.Expr, cutoff: pl.Expr, horizon: pl.Expr) -> pl.Expr:
     """Horizons from the event to the cutoff; null if it never happened."""
     return (cutoff - event) / horizon
 
 
-@per_pair(each=[("first_shown__user_id", "last_shown__user_id", "n_exposures__user_id"),
-                ("first_shown__item_id", "last_shown__item_id", "n_exposures__item_id"),
-                ("first_shown__user_id_x_source_id", "last_shown__user_id_x_source_id",
-                 "n_exposures__user_id_x_source_id")])  # fmt: skip
+@per_pair(
+    each=[
+        (first_shown[key], last_shown[key], n_exposures[key])
+        for key in ("user_id", "item_id", ("user_id", "source_id"))
+    ]
+)
 def mean_gap(first: pl.Expr, last: pl.Expr, n: pl.Expr, horizon: pl.Expr) -> pl.Expr:
     """Mean horizons between the exposures of the key; null below two of them."""
     return pl.when(n > 1).then((last - first) / horizon / (n - 1))
 
 
-@per_pair(each=[("last_shown__user_id_x_source_id", "mean_gap__first_shown__user_id_x_source_id")])
+@per_pair(each=[(last_shown["user_id", "source_id"], mean_gap[first_shown["user_id", "source_id"]])])
 def overdue(last: pl.Expr, gap: pl.Expr, cutoff: pl.Expr, horizon: pl.Expr) -> pl.Expr:
     """Time since the user last met the source in mean gaps between, as log(1 + x); null below two exposures."""
     return pl.when(gap > 0).then(((cutoff - last) / horizon / gap).log1p())
@@ -66,11 +72,13 @@ def overdue(last: pl.Expr, gap: pl.Expr, cutoff: pl.Expr, horizon: pl.Expr) -> p
     columns={
         "n_sessions": Column(
             pl.UInt32,
-            "Number of the user's sessions, which end with a pause of 1/168 horizon; null if he has none.",
+            "Number of the user's sessions, which end with a pause of 1/168 horizon; null if they have none.",
         ),
-        "session_rows": Column(pl.Float32, "Mean exposures of the user in a session; null if he has none."),
+        "session_rows": Column(
+            pl.Float32, "Mean exposures of the user in a session; null if they have none."
+        ),
         "last_session_rows": Column(
-            pl.UInt32, "Exposures of the user in the last session; null if he has none."
+            pl.UInt32, "Exposures of the user in the last session; null if they have none."
         ),
         "n_days_active": Column(
             pl.UInt32, "Number of sevenths of a horizon with an exposure of the user; null if there is none."
@@ -134,9 +142,9 @@ def n_days(log: Log) -> Aggregate:
     return raw(log.timestamp.dt.date().n_unique())
 
 
-@per_pair(each=["last_seen__user_id", "last_seen__item_id", "last_seen__user_id_x_main_genre",
-                "last_seen__user_id_x_source_id", "last_liked__user_id", "first_seen__user_id",
-                "first_seen__item_id"])  # fmt: skip
+@per_pair(each=[last_seen["user_id"], last_seen["item_id"], last_seen["user_id", "main_genre"],
+                last_seen["user_id", "source_id"], last_liked["user_id"], first_seen["user_id"],
+                first_seen["item_id"]])  # fmt: skip
 def hours_since(event: pl.Expr, timestamp: pl.Expr) -> pl.Expr:
     """Hours from the event to the pair; null if it never happened, negative if it was later (per-user clocks)."""
     return (timestamp - event).dt.total_seconds() / 3600
@@ -149,9 +157,11 @@ def hour_of_day(timestamp: pl.Expr) -> pl.Expr:
 
 
 @per_pair
-def exposures_per_day(n_exposures__user_id: pl.Expr, n_days__user_id: pl.Expr) -> pl.Expr:
+def exposures_per_day(
+    exposures: pl.Expr = n_exposures["user_id"], days: pl.Expr = n_days["user_id"]
+) -> pl.Expr:
     """Mean number of the user's exposures on a day with any; null for a user without history."""
-    return n_exposures__user_id / n_days__user_id
+    return exposures / days
 
 
 @table(

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import polars as pl
 
-from features import Column, Window, table
+from features import Column, Log, Window, table
+from features.toolkit import share_watched
 
 LENGTH = 20
 
@@ -38,12 +39,10 @@ LENGTH = 20
 def last_rows(history: pl.LazyFrame, window: Window) -> pl.LazyFrame:
     """Items, relevance and gaps of the user's last 20 rows before the cutoff; null without rows."""
     until_next = pl.col("clock").shift(-1, fill_value=window.cutoff) - pl.col("clock")
-    newest = history.group_by("user_id").agg(
-        pl.col("item_id").tail(LENGTH).alias("last_items"),
-        pl.col("relevance").tail(LENGTH).alias("last_relevances"),
-        until_next.tail(LENGTH).cast(pl.Float32).alias("last_gaps"),
-    )
-    return newest.select("user_id", padded("last_items"), padded("last_relevances"), padded("last_gaps"))
+    return newest(
+        history, last_items=pl.col("item_id"), last_relevances=pl.col("relevance"),
+        last_gaps=until_next.cast(pl.Float32),
+    )  # fmt: skip
 
 
 @table(
@@ -72,20 +71,17 @@ def last_clips(history: pl.LazyFrame, window: Window) -> pl.LazyFrame:
     actions = pl.sum_horizontal(
         pl.col(name).cast(pl.UInt8) * pl.lit(bit, pl.UInt8) for name, bit in bits.items()
     )
-    share = pl.when(pl.col("duration") > 0).then(
-        (pl.col("timespent") / pl.col("duration")).clip(upper_bound=1)
-    )
-    newest = history.group_by("user_id").agg(
-        pl.col("source_id").tail(LENGTH).alias("last_sources"),
-        actions.tail(LENGTH).cast(pl.UInt8).alias("last_actions"),
-        share.tail(LENGTH).cast(pl.Float32).alias("last_watch_shares"),
-    )
-    return newest.select(
-        "user_id", padded("last_sources"), padded("last_actions"), padded("last_watch_shares")
-    )
+    share = share_watched(Log(history.collect_schema()))
+    return newest(
+        history, last_sources=pl.col("source_id"), last_actions=actions.cast(pl.UInt8),
+        last_watch_shares=share.cast(pl.Float32),
+    )  # fmt: skip
 
 
-def padded(name: str) -> pl.Expr:
-    """Turn lists of at most ``LENGTH`` values into arrays, with nulls in front."""
+def newest(history: pl.LazyFrame, **values: pl.Expr) -> pl.LazyFrame:
+    """List values of each user's newest rows as arrays of ``LENGTH``, with nulls in front."""
     places = pl.lit(pl.Series([list(range(-LENGTH, 0))], dtype=pl.List(pl.Int64)))
-    return pl.col(name).list.gather(places, null_on_oob=True).list.to_array(LENGTH)
+    lists = history.group_by("user_id").agg(value.tail(LENGTH).alias(name) for name, value in values.items())
+    return lists.select(
+        "user_id", pl.col(*values).list.gather(places, null_on_oob=True).list.to_array(LENGTH)
+    )

@@ -7,6 +7,8 @@ rate over all its history, and that one to the rate over all keys: a key with li
 import polars as pl
 
 from features import Aggregate, Log, aggregate, count, decayed, horizon, per_pair, smoothed
+from features.counters import n_recent_exposures
+from features.rates import dislike_rate, like_rate
 from features.toolkit import share_watched
 
 THINGS = ["item_id", "source_id", "main_genre"]
@@ -57,21 +59,24 @@ def exposures_within(log: Log) -> Aggregate:
     return count()
 
 
-@per_pair(each=[("n_recent_exposures__item_id__h1", "exposures_within__item_id__h2", "exposures_within__item_id__h3"),
-                ("n_recent_exposures__source_id__h1", "exposures_within__source_id__h2",
-                 "exposures_within__source_id__h3"),
-                ("n_recent_exposures__user_id__h1", "exposures_within__user_id__h2",
-                 "exposures_within__user_id__h3")])  # fmt: skip
+@per_pair(
+    each=[
+        (n_recent_exposures[key], *(exposures_within.over(key, lookback=horizon(n)) for n in (2, 3)))
+        for key in ("item_id", "source_id", "user_id")
+    ]
+)
 def slope(last: pl.Expr, last_two: pl.Expr, last_three: pl.Expr) -> pl.Expr:
     """Slope of the line through the exposures of the last three horizons, by their mean (+ 1); never null."""
     before = last_three - last_two
     return (last - before) / 2 / (last_three / 3 + 1)
 
 
-@per_pair(each=[("faded_like_rate__item_id", "like_rate__item_id"),
-                ("faded_like_rate__source_id", "like_rate__source_id"),
-                ("faded_like_rate__user_id", "like_rate__user_id"),
-                ("faded_dislike_rate__user_id", "dislike_rate__user_id")])  # fmt: skip
+@per_pair(
+    each=[
+        *((faded_like_rate[key], like_rate[key]) for key in ("item_id", "source_id", "user_id")),
+        (faded_dislike_rate["user_id"], dislike_rate["user_id"]),
+    ]
+)
 def drift(of_late: pl.Expr, ever: pl.Expr) -> pl.Expr:
     """How far the rate with late rows counting more is above that of all rows; null only without any history."""
     return of_late - ever

@@ -6,22 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
-from scipy.sparse import csr_matrix, diags
+import scipy
 
-from features.toolkit.codes import places
+from features.toolkit.positions import Codes, Sparse, Values, places
 
-Values = npt.NDArray[np.float64]
-Codes = npt.NDArray[np.int32]
-
-MAX_ROWS = 12_000_000  # the newest with the signal: about 90 bytes each at the peak
-STRENGTH = 5.0  # rows that halve the offset of a user or an item
-STRENGTH_OF_GROUP = 20.0
-ROUNDS = 4
-MOST_OPINIONS = 10_000_000  # the newest: about 60 bytes each
-MOST_CELLS = 5_000_000  # the newest rows with the signal: about 45 bytes each at the peak
-ROWS_OF_USER, ROWS_OF_ENTITY = 20.0, 50.0
+STRENGTH_OF_LEVEL = 20.0  # rows that halve the offset of a level
+ROWS_OF_USER, ROWS_OF_ENTITY = 20.0, 50.0  # that are added before their root is taken
 
 
 @dataclass(frozen=True)
@@ -46,16 +37,16 @@ def _approval() -> pl.Expr:
     return likes.cast(pl.Float64) - pl.col("dislike").cast(pl.Float64)
 
 
-LIKES = (pl.col("relevance") > 0).cast(pl.Float32)
 SIGNALS: Mapping[str, Signal] = {
     "watch": Signal(_odds_of_watching(), ("timespent", "duration"), "duration"),
     "approval": Signal(_approval(), ("like", "share", "bookmarks", "dislike")),
     "rating": Signal(pl.col("rating").cast(pl.Float64), ("rating",)),
+    "relevance": Signal(pl.col("relevance").cast(pl.Float64), ("relevance",)),
 }
 
 
-def reads_of(signal: str) -> tuple[str, ...]:
-    """Name the columns of the log that a signal reads; ``like`` is a positive relevance."""
+def signal_columns(signal: str) -> tuple[str, ...]:
+    """Name the columns of the log that a signal reads: one of ``SIGNALS``, or ``like``, a positive relevance."""
     return ("relevance",) if signal == "like" else SIGNALS[signal].reads
 
 
@@ -64,7 +55,8 @@ class Residuals:
     """What offsets leave of a signal: ``value = mean + level + user + item + rest``, each offset shrunk towards zero.
 
     ``user``, ``item``, ``entity`` Int32 (n_rows,) are positions in ``users``, ``items``, ``entities`` (sorted, unique);
-    ``rest`` Float64 (n_rows,). ``entity_of_item`` Int32 (n_items,): the entity of each item's last row.
+    ``rest`` Float64 (n_rows,). ``item_offset`` (n_items + 1,): the last is 0, for unseen items. ``entity_of_item``
+    Int32 (n_items,): the entity of each item's last row.
     """
 
     users: pl.Series
@@ -74,43 +66,64 @@ class Residuals:
     item: Codes
     entity: Codes
     rest: Values
+    item_offset: Values
     entity_of_item: Codes
 
-    def by_entity(self) -> tuple[csr_matrix, csr_matrix]:
-        """Sum the rest and count the rows: users x entities."""
-        return self._cells(self.user, self.entity, (len(self.users), len(self.entities)))
+    def by_entity(self, *, n_more: int = 0) -> tuple[Sparse, Sparse]:
+        """Sum the rest and count the rows: users x entities, with ``n_more`` empty rows and columns behind them."""
+        return self._cells(self.user, self.entity, (len(self.users) + n_more, len(self.entities) + n_more))
 
-    def by_item(self) -> tuple[csr_matrix, csr_matrix]:
+    def by_item(self) -> tuple[Sparse, Sparse]:
         """Sum the rest and count the rows: items x users."""
         return self._cells(self.item, self.user, (len(self.items), len(self.users)))
 
-    def _cells(self, rows: Codes, columns: Codes, shape: tuple[int, int]) -> tuple[csr_matrix, csr_matrix]:
-        total = csr_matrix((self.rest, (rows, columns)), shape=shape)
-        count = csr_matrix((np.ones(len(rows), dtype=np.float32), (rows, columns)), shape=shape)
+    def _cells(self, rows: Codes, columns: Codes, shape: tuple[int, int]) -> tuple[Sparse, Sparse]:
+        ones = np.ones(len(rows), dtype=np.float32)
+        total, count = (
+            scipy.sparse.csr_matrix((data, (rows, columns)), shape=shape) for data in (self.rest, ones)
+        )
         return total, count
 
 
-def residuals(history: pl.LazyFrame, signal: str, entity: str) -> Residuals:
-    """Read (user, item, entity, signal) of the newest ``MAX_ROWS`` rows that have all, and take the offsets out."""
+def residuals(
+    history: pl.LazyFrame,
+    signal: str,
+    entity: str = "item_id",
+    *,
+    most: int = 12_000_000,
+    rounds: int = 4,
+    strength: float = 5.0,
+) -> Residuals:
+    """Read (user, item, entity, signal) of the newest rows that have all, and take the offsets out.
+
+    Parameters
+    ----------
+    signal
+        One of ``SIGNALS``.
+    most
+        Rows that are read: about 90 bytes each at the peak.
+    rounds, strength
+        How often offsets of users and items are found in turn, and the rows that halve one.
+    """
     kind = SIGNALS[signal]
     keys = list(dict.fromkeys(("user_id", "item_id", entity)))
     level = pl.col(kind.level).cast(pl.Int64) if kind.level else pl.lit(0, pl.Int64)
     known = history.select(*keys, kind.value.alias(":value"), level.alias(":level")).drop_nulls()
-    rows = known.tail(MAX_ROWS).collect(engine="streaming")
+    rows = known.tail(most).collect(engine="streaming")
     series = {name: rows[name].unique().sort() for name in keys}
     found = {name: places(rows[name], series[name]) for name in keys}
     rest = rows[":value"].to_numpy(writable=True)
     rest -= rest.mean() if len(rest) else 0.0
     if kind.level:
         levels = rows[":level"].unique().sort()
-        rest -= _offset(places(rows[":level"], levels), rest, len(levels), STRENGTH_OF_GROUP)
+        rest -= _offset(places(rows[":level"], levels), rest, len(levels), STRENGTH_OF_LEVEL)
     del rows
-    _take_out(rest, found["user_id"], found["item_id"])
+    item_offset = _take_out(rest, found["user_id"], found["item_id"], rounds, strength)
     entity_of_item = np.zeros(len(series["item_id"]), dtype=np.int32)
     entity_of_item[found["item_id"]] = found[entity]
     return Residuals(
-        series["user_id"], series["item_id"], series[entity],
-        found["user_id"], found["item_id"], found[entity], rest, entity_of_item,
+        series["user_id"], series["item_id"], series[entity], found["user_id"], found["item_id"], found[entity],
+        rest, np.append(item_offset, 0.0), entity_of_item,
     )  # fmt: skip
 
 
@@ -120,101 +133,54 @@ def _offset(of: Codes, values: Values, n: int, strength: float) -> Values:
     return means[of]
 
 
-def _take_out(rest: Values, user: Codes, item: Codes) -> None:
-    """Take the offsets of users and items out of ``rest``, in place: each of what the other leaves, in turn."""
-    if not len(rest):
-        return
-    n_user = np.bincount(user) + STRENGTH
-    n_item = np.bincount(item) + STRENGTH
-    of_user = np.zeros(len(n_user))
-    for _ in range(ROUNDS):
+def _take_out(rest: Values, user: Codes, item: Codes, rounds: int, strength: float) -> Values:
+    """Take the offsets of users and items out of ``rest``, in place: each of what the other leaves, in turn.
+
+    Returns the offsets of the items (n_items,).
+    """
+    n_user, n_item = np.bincount(user) + strength, np.bincount(item) + strength
+    of_user, of_item = np.zeros(len(n_user)), np.zeros(len(n_item))
+    for _ in range(rounds if len(rest) else 0):
         of_item = np.bincount(item, rest - of_user[user]) / n_item
         of_user = np.bincount(user, rest - of_item[item]) / n_user
     rest -= of_user[user]
     rest -= of_item[item]
+    return of_item
 
 
-def certain(total: csr_matrix, count: csr_matrix) -> csr_matrix:
+def certainty_weighted(total: Sparse, count: Sparse) -> Sparse:
     """Weigh summed residuals by how certain they are: by the root of the rows of the cell, the user and the entity.
 
-    ``total``, ``count``: users x entities, the same cells. A user with many rows counts less than by his rows, and
-    so does a frequent entity: neither alone decides the factors.
+    ``total``, ``count``: users x entities, the same cells. A user with many rows counts for less than their number,
+    and so does a frequent entity: neither alone decides the factors.
     """
     of_user = np.asarray(count.sum(axis=1), dtype=np.float64).ravel()
     of_entity = np.asarray(count.sum(axis=0), dtype=np.float64).ravel()
     cells = total.copy()
     cells.data = total.data / np.sqrt(count.data + 1.0)
-    weighed = diags((of_user + ROWS_OF_USER) ** -0.5) @ cells @ diags((of_entity + ROWS_OF_ENTITY) ** -0.5)
-    return csr_matrix(weighed)
-
-
-@dataclass(frozen=True)
-class Opinions:
-    """The signal as users x items, and the shrunken offsets of both: ``signal = mean + user + item + rest``.
-
-    ``user`` and ``item`` (n_rows,) are positions in ``users`` and ``items``; offsets have one more entry, of zero, for
-    keys without rows.
-    """
-
-    users: pl.Series
-    items: pl.Series
-    user: Codes
-    item: Codes
-    rest: Values
-    item_offset: Values
-
-    def by_user(self, values: Values) -> csr_matrix:
-        """Values of the rows (n_rows,) as users x items, one row and column more than there are keys."""
-        shape = (len(self.users) + 1, len(self.items) + 1)
-        return csr_matrix((values, (self.user, self.item)), shape=shape)
-
-
-def opinions(history: pl.LazyFrame, signal: str, strength: float = 5.0) -> Opinions:
-    """Read (user, item, signal) and take the offsets out, each shrunk by ``strength`` rows towards zero.
-
-    Of more than ``MOST_OPINIONS`` rows the newest are read: the history comes sorted by its clock.
-    """
-    known = history.select("user_id", "item_id", signal, "clock", "row").drop_nulls(
-        ["user_id", "item_id", signal]
-    )
-    newest = known.tail(MOST_OPINIONS).collect(engine="streaming")
-    rows = newest.sort("clock", "row").drop("clock", "row")
-    users, items = rows["user_id"].unique().sort(), rows["item_id"].unique().sort()
-    user, item = places(rows["user_id"], users), places(rows["item_id"], items)
-    rest = rows[signal].cast(pl.Float64).to_numpy(writable=True)
-    del newest, rows
-    rest -= rest.mean() if len(rest) else 0.0
-    n_user = np.bincount(user, minlength=len(users) + 1) + strength
-    n_item = np.bincount(item, minlength=len(items) + 1) + strength
-    user_offset = np.zeros(len(users) + 1)
-    item_offset = np.zeros(len(items) + 1)
-    for _ in range(5):
-        item_offset = np.bincount(item, rest - user_offset[user], len(items) + 1) / n_item
-        user_offset = np.bincount(user, rest - item_offset[item], len(users) + 1) / n_user
-    rest -= user_offset[user]
-    rest -= item_offset[item]
-    return Opinions(users, items, user, item, rest, item_offset)
+    left, right = (of_user + ROWS_OF_USER) ** -0.5, (of_entity + ROWS_OF_ENTITY) ** -0.5
+    return scipy.sparse.csr_matrix(scipy.sparse.diags(left) @ cells @ scipy.sparse.diags(right))
 
 
 @dataclass(frozen=True)
 class SignalMatrix:
-    """Summed signal as users x items, Float32; ``users`` and ``items`` (sorted) are those with a cell that is not 0."""
+    """Summed signal as users x entities, Float32; users and entities (sorted) are those with a cell that is not 0."""
 
     users: pl.Series
-    items: pl.Series
-    cells: csr_matrix
+    entities: pl.Series
+    cells: Sparse
 
 
-def fond_of(history: pl.LazyFrame, signal: str, entity: str) -> SignalMatrix:
-    """Give users x entities with a positive cell where the user is fond of the entity.
+def preferences(history: pl.LazyFrame, signal: str, entity: str) -> SignalMatrix:
+    """Give users x entities with a positive cell where the user likes the entity.
 
     ``like``: number of likes. Other signals (``SIGNALS``): what is above the usual, weighed by its certainty
-    (``certain``) and scaled to a mean of 1.
+    (``certainty_weighted``) and scaled to a mean of 1.
     """
     if signal == "like":
-        return signal_matrix(history, LIKES, entity)
+        return signal_matrix(history, (pl.col("relevance") > 0).cast(pl.Float32), entity)
     seen = residuals(history, signal, entity)
-    cells = certain(*seen.by_entity())
+    cells = certainty_weighted(*seen.by_entity())
     cells.data = np.maximum(cells.data, 0.0)
     cells.eliminate_zeros()
     if cells.nnz:
@@ -222,27 +188,29 @@ def fond_of(history: pl.LazyFrame, signal: str, entity: str) -> SignalMatrix:
     return _narrowed(seen.users, seen.entities, cells.astype(np.float32))
 
 
-def signal_matrix(history: pl.LazyFrame, signal: pl.Expr, entity: str = "item_id") -> SignalMatrix:
-    """Read the newest rows that have the signal and sum it by (user, item), or by another entity than the item.
+def signal_matrix(
+    history: pl.LazyFrame, signal: pl.Expr, entity: str = "item_id", *, most: int = 5_000_000
+) -> SignalMatrix:
+    """Read the newest rows, at most ``most``, that have the signal, and sum it by user and entity.
 
     Peak for n rows: as read 12 n bytes, positions 8 n, the matrix by coordinates 12 n and by rows 8 n. Implicit then
     holds it by rows and by columns, 16 n.
     """
     rows = history.select("user_id", entity, signal.alias("weight"))
-    rows = rows.drop_nulls().filter(pl.col("weight") != 0).tail(MOST_CELLS)
+    rows = rows.drop_nulls().filter(pl.col("weight") != 0).tail(most)
     read = rows.collect(engine="streaming")
-    users, items = read["user_id"].unique().sort(), read[entity].unique().sort()
-    places_of = (places(read["user_id"], users), places(read[entity], items))
-    cells = csr_matrix((read["weight"].to_numpy(), places_of), shape=(len(users), len(items)))
+    users, entities = read["user_id"].unique().sort(), read[entity].unique().sort()
+    at = (places(read["user_id"], users), places(read[entity], entities))
+    cells = scipy.sparse.csr_matrix((read["weight"].to_numpy(), at), shape=(len(users), len(entities)))
     cells.eliminate_zeros()
-    return _narrowed(users, items, cells)
+    return _narrowed(users, entities, cells)
 
 
-def _narrowed(users: pl.Series, items: pl.Series, cells: csr_matrix) -> SignalMatrix:
-    """Leave out users and items without a cell."""
+def _narrowed(users: pl.Series, entities: pl.Series, cells: Sparse) -> SignalMatrix:
+    """Leave out users and entities without a cell."""
     has_user = np.diff(cells.indptr) > 0
-    has_item = np.bincount(cells.indices, minlength=len(items)) > 0
-    if has_user.all() and has_item.all():
-        return SignalMatrix(users, items, cells)
-    kept = cells[has_user][:, has_item]
-    return SignalMatrix(users.filter(pl.Series(has_user)), items.filter(pl.Series(has_item)), kept)
+    has_entity = np.bincount(cells.indices, minlength=len(entities)) > 0
+    if has_user.all() and has_entity.all():
+        return SignalMatrix(users, entities, cells)
+    kept = cells[has_user][:, has_entity]
+    return SignalMatrix(users.filter(pl.Series(has_user)), entities.filter(pl.Series(has_entity)), kept)

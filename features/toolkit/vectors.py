@@ -1,4 +1,4 @@
-"""Vectors: content vectors of items read from the history and from pairs, and vectors compared row by row.
+"""Vectors: of items as the history and the pairs have them, of keys as a model learned them, compared row by row.
 
 Products are taken row by row, not as one product of matrices, whose rounding depends on how many rows there are.
 """
@@ -12,8 +12,31 @@ import numpy.typing as npt
 import polars as pl
 
 from features._declare import FeatureError
+from features.toolkit.positions import Values, Vectors, codes
 
-Vectors = npt.NDArray[np.float64]
+
+@dataclass(frozen=True)
+class Embeddings:
+    """Vectors by key (n_keys + 1, n_factors), the last of which is that of all unseen keys.
+
+    >>> embeddings(pl.Series([5, 7]), np.array([[1.0], [2.0]]), 1)[pl.Series([7, 6])].tolist()
+    [[2.0], [nan]]
+    """
+
+    keys: pl.Series
+    vectors: Vectors
+
+    def __getitem__(self, keys: pl.Series) -> Vectors:
+        """Look up keys (n,): their vectors (n, n_factors)."""
+        return self.vectors[codes(keys, self.keys)]
+
+
+def embeddings(keys: pl.Series, vectors: npt.NDArray[np.floating] | None, n_factors: int) -> Embeddings:
+    """Store the vectors (n_keys, n_factors) of keys; NaN for unseen ones. Without keys there may be no vectors."""
+    table = np.full((len(keys) + 1, n_factors), np.nan)
+    if len(keys):
+        table[:-1] = vectors
+    return Embeddings(keys, table)
 
 
 @dataclass(frozen=True)
@@ -61,32 +84,27 @@ def as_vectors(content: pl.Series) -> Vectors:
     return vectors
 
 
-def lengths(vectors: Vectors) -> npt.NDArray[np.float64]:
-    """Length of each row; 0 for an unknown vector."""
-    found: npt.NDArray[np.float64] = np.sqrt((vectors * vectors).sum(axis=1))
+def dots(a: Vectors, b: Vectors) -> Values:
+    """Row-wise dot products of (n, n_factors) each: Float64 (n,)."""
+    product: Values = (a * b).sum(axis=1)
+    return product
+
+
+def lengths(vectors: Vectors) -> Values:
+    """Length of each row: Float64 (n,); 0 for an unknown vector."""
+    found: Values = np.sqrt(dots(vectors, vectors))
     return found
+
+
+def cosines(a: Vectors, b: Vectors) -> Values:
+    """Row-wise cosines: Float64 (n,), NaN where a vector is zero or missing."""
+    norms = np.sqrt(dots(a, a) * dots(b, b))
+    cosine = np.divide(dots(a, b), norms, out=np.full(len(norms), np.nan), where=norms > 1e-12)
+    clipped: Values = np.clip(cosine, -1.0, 1.0)
+    return clipped
 
 
 def unit(vectors: Vectors) -> npt.NDArray[np.float32]:
     """Rows of length 1 as Float32; zeros stay zeros."""
     length = lengths(vectors)[:, None]
     return np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0).astype(np.float32)
-
-
-def with_missing(vectors: Vectors) -> Vectors:
-    """Add a row of NaN behind the vectors: where unseen keys point to."""
-    return np.vstack([vectors, np.full((1, vectors.shape[1]), np.nan)])
-
-
-def dots(a: Vectors, b: Vectors) -> Vectors:
-    """Row-wise dot products of (n, n_factors) each: Float64 (n,), no matrix product, so other rows cannot matter."""
-    product: Vectors = (a * b).sum(axis=1)
-    return product
-
-
-def cosines(a: Vectors, b: Vectors) -> Vectors:
-    """Row-wise cosines, NaN where a vector is zero or missing."""
-    norms = np.sqrt(dots(a, a) * dots(b, b))
-    cosine = np.divide(dots(a, b), norms, out=np.full(len(norms), np.nan), where=norms > 1e-12)
-    clipped: Vectors = np.clip(cosine, -1.0, 1.0)
-    return clipped

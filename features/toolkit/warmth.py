@@ -8,10 +8,12 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from features.toolkit.codes import places
-from features.toolkit.cooccurrence import MAX_ROWS, Codes, Rows, Values, rows_of
+from features._declare import Log
+from features.toolkit.expressions import share_watched
+from features.toolkit.lists import Rows, rows_of
+from features.toolkit.positions import Codes, Values, places
 
-NEEDS = ("user_id", "item_id", "timespent", "duration", "like", "dislike")
+WARMTH_COLUMNS = ("user_id", "item_id", "timespent", "duration", "like", "dislike")
 STRENGTH = 5.0  # rows that halve what the item differs by
 OPINION = 1.0  # a like adds as much as a whole clip watched, a dislike takes as much
 
@@ -31,13 +33,15 @@ class WarmRows:
     warmth: Values
 
 
-def warm_rows(history: pl.LazyFrame, entity: str) -> WarmRows:
-    """Read at most the newest ``MAX_ROWS`` rows whose share watched is known: 30 bytes each, twice while sorted."""
-    share = pl.col("timespent").cast(pl.Float32) / pl.col("duration")
-    share = pl.when(pl.col("duration") > 0).then(share.clip(upper_bound=1.0))
+def warm_rows(history: pl.LazyFrame, entity: str, *, most: int = 8_000_000) -> WarmRows:
+    """Read the newest rows, at most ``most``, whose share watched is known: 30 bytes each, twice while sorted.
+
+    The history has to have ``WARMTH_COLUMNS`` and the entity.
+    """
+    share = share_watched(Log(history.collect_schema())).cast(pl.Float32)
     opinions = [pl.col(name).fill_null(value=False) for name in ("like", "dislike")]
     names = dict.fromkeys(("user_id", "item_id", entity, "clock", "row"))
-    read = history.select(*names, *opinions, share=share).drop_nulls().tail(MAX_ROWS)
+    read = history.select(*names, *opinions, share=share).drop_nulls().tail(most)
     frame = read.collect(engine="streaming").sort("user_id", "clock", "row")
     rows = rows_of(frame, entity)
     item = rows.entity if entity == "item_id" else places(frame["item_id"], frame["item_id"].unique().sort())

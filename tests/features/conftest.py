@@ -22,6 +22,7 @@ from competitions import (
     take_in,
 )
 from engine import FoldSettings, Settings, Store
+from tests.features.feed_world import World, feed_world
 from validation import Folds, plan_folds
 
 HOUR = 3_600_000_000  # of microseconds
@@ -107,3 +108,9 @@ def settings(tmp_path: Path) -> Settings:
 def store(settings: Settings) -> Store:
     """The store of those settings."""
     return Store(settings.store)
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """A generated feed of clips with the features of its families on one window."""
+    return feed_world(tmp_path_factory.mktemp("feed"))

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-from threadpoolctl import threadpool_limits
 
 from features import Window
+from tests.features.fitting import fitted_on, values_of
 
 N_USERS, N_ITEMS, N_SOURCES = 60, 40, 12
 DTYPES: dict[str, type[pl.DataType]] = {
@@ -41,26 +41,26 @@ class Feed:
 
 
 def feed(n_rows: int = 6000, seed: int = 1) -> Feed:
-    """Draw a feed: two camps of users and of sources, each user fond of his camp's sources, all shown at random."""
+    """Draw a feed: two camps of users and of sources, each user liking their camp's sources, all shown at random."""
     rng = np.random.default_rng(seed)
     camp_of_user, camp_of_source = np.arange(N_USERS) % 2, np.arange(N_SOURCES) % 2
     liking = np.where(camp_of_user[:, None] == camp_of_source, 1.0, -1.0)
     user, item = rng.integers(0, N_USERS, n_rows), rng.integers(0, N_ITEMS, n_rows)
-    fond = liking[user, item % N_SOURCES] + 0.5 * rng.normal(size=n_rows)
+    liked = liking[user, item % N_SOURCES] + 0.5 * rng.normal(size=n_rows)
     columns: dict[str, Any] = {
         "row": np.arange(n_rows),
         "clock": np.arange(n_rows),
         "user_id": user,
         "item_id": item,
         "source_id": item % N_SOURCES,
-        "timespent": np.clip(np.round(15 + 8 * fond), 0, 40),
+        "timespent": np.clip(np.round(15 + 8 * liked), 0, 40),
         "duration": np.full(n_rows, 20),
-        "like": fond > 1,
-        "dislike": fond < -1.5,
-        "share": fond > 2,
-        "bookmarks": fond > 2.2,
-        "relevance": (fond > 1).astype(np.int8) - (fond < -1.5),
-        "rating": np.clip(np.round(3 + fond), 1, 5),
+        "like": liked > 1,
+        "dislike": liked < -1.5,
+        "share": liked > 2,
+        "bookmarks": liked > 2.2,
+        "relevance": (liked > 1).astype(np.int8) - (liked < -1.5),
+        "rating": np.clip(np.round(3 + liked), 1, 5),
     }
     log = pl.DataFrame(columns).with_columns(pl.col(name).cast(dtype) for name, dtype in DTYPES.items())
     return Feed(log, liking)
@@ -68,14 +68,11 @@ def feed(n_rows: int = 6000, seed: int = 1) -> Feed:
 
 def transformed(model: Any, log: pl.DataFrame, pairs: pl.DataFrame) -> pl.DataFrame:
     """Fit on the log and score the pairs."""
-    with threadpool_limits(1):  # as the engine does
-        model.fit(log.lazy(), WINDOW)
-    values: pl.DataFrame = model.transform(pairs)
-    return values
+    return values_of(fitted_on(model, log, WINDOW), pairs)
 
 
 def recovers(values: pl.DataFrame, column: str, planted: Feed) -> float:
-    """Share of (user, two sources that he likes and dislikes) that a column puts in the right order; keys known."""
+    """Share of (user, two sources that they like and dislike) that a column puts in the right order; keys known."""
     scored = (
         planted.pairs()
         .hstack(values.select(column))
@@ -93,21 +90,15 @@ def assert_alone_and_unseen(model: Any, planted: Feed, columns: list[str]) -> No
     """One pair alone and any order give the same bits; unseen keys are null; histories of nothing are all null."""
     pairs = planted.pairs()
     values = transformed(model, planted.log, pairs)
-    assert values["pair_id"].to_list() == pairs["pair_id"].to_list()
     for row in (0, 17, pairs.height - 1):
-        assert model.transform(pairs[row : row + 1]).equals(values[row : row + 1])
+        assert values_of(model, pairs[row : row + 1]).equals(values[row : row + 1])
     shuffled = pairs.sample(fraction=1.0, shuffle=True, seed=3)
-    assert model.transform(shuffled).sort("pair_id").equals(values)
-    again = transformed(model, planted.log, pairs)
-    assert again.equals(values)
+    assert values_of(model, shuffled).sort("pair_id").equals(values)
+    assert transformed(model, planted.log, pairs).equals(values)
     unseen = (pairs["user_id"] == 999) | (pairs["item_id"] == 9999)
-    assert values.filter(unseen).select(columns).null_count().sum_horizontal().item() == unseen.sum() * len(
-        columns
-    )
-    assert not values.filter(~unseen).select(columns).null_count().sum_horizontal().item()
-    assert transformed(model, planted.log.head(0), pairs).select(columns).null_count().row(0) == (
-        (pairs.height,) * len(columns)
-    )
+    assert all(values[name].is_null().equals(unseen, check_names=False) for name in columns)
+    nothing = transformed(model, planted.log.head(0), pairs)
+    assert all(nothing[name].null_count() == pairs.height for name in columns)
     one_user = planted.log.filter(pl.col("user_id") == 3)
     one_class = planted.log.with_columns(
         pl.lit(7).cast(pl.UInt16).alias("timespent"), pl.lit(3).cast(pl.UInt8).alias("rating"),
@@ -116,4 +107,4 @@ def assert_alone_and_unseen(model: Any, planted: Feed, columns: list[str]) -> No
     )  # fmt: skip
     for few in (one_user, one_class, planted.log.head(1)):
         assert transformed(model, few, pairs).height == pairs.height
-    assert model.transform(pairs.head(0)).height == 0
+    assert values_of(model, pairs.head(0)).height == 0

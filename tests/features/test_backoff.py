@@ -5,15 +5,10 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from tests.features.feed_world import HORIZON, World, assert_alike, feed_world, watched, weight
+from tests.features.feed_world import HORIZON, World, assert_alike, watched, weight
 
 LIKE, DISLIKE, ONE = pl.col("like").cast(pl.Float64), pl.col("dislike").cast(pl.Float64), pl.lit(1.0)
 SEGMENT = ["gender", "age_group", "source_id"]
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    return feed_world(tmp_path_factory.mktemp("feed"))
 
 
 def pooled(world: World, key: list[str], x: pl.Expr, wider: pl.Series, by: pl.Expr = ONE) -> pl.Series:

@@ -12,18 +12,12 @@ from tests.features.feed_world import (
     WINDOW,
     World,
     assert_alike,
-    feed_world,
     inputs_of,
     watched,
     weight,
 )
 
 LIKE, DISLIKE = pl.col("like").cast(pl.Float64), pl.col("dislike").cast(pl.Float64)
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    return feed_world(tmp_path_factory.mktemp("feed"))
 
 
 def smoothed(rows: pl.DataFrame, key: list[str], x: pl.Expr, strength: float) -> pl.DataFrame:
@@ -194,13 +188,12 @@ def test_what_a_user_without_history_gets(world: World) -> None:
 
 def test_both_competitions_have_what_applies(world: World, movielens_catalogue: Catalogue) -> None:
     feed, films = inputs_of(world.catalogue), inputs_of(movielens_catalogue)
-    both = {"counters", "rates", "trends", "affinity", "audience", "cross_counters", "exposure", "backoff"}
+    both = {
+        "counters", "rates", "rhythm", "trends", "affinity", "audience", "cross_counters", "exposure", "backoff",
+    }  # fmt: skip
     assert all(feed[family] > 5 and films[family] >= 3 for family in both)
-    assert "rhythm" in feed
-    assert "rhythm" not in films
-    own = set(films) | {"latent", "factors", "neighbours"}
-    assert sum(n for family, n in feed.items() if family in {*both, "rhythm", "engagement"}) >= 200
-    assert {"genres", "ratings", "recency"} <= own
+    assert sum(n for family, n in feed.items() if family in {*both, "engagement"}) >= 200
+    assert {"als", "factors", "genres", "neighbours"} <= set(films)
     switched = FeatureSettings(transductive=False)
     for catalogue in (world.catalogue, movielens_catalogue):
         kept = {catalogue.columns[name].family for name in catalogue.select(switched)}

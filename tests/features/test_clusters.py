@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import polars as pl
 import pytest
 
-from features import clusters
 from features.clusters import STRENGTH, STRENGTH_OF_USER, ClusterRates, Clusters, ContentCluster
 from features.toolkit import as_vectors, item_vectors, unit
-from tests.features.feed_logs import WINDOW, assert_alone_as_in_bulk, items, log_of, pairs_of
+from tests.features.feed_logs import WINDOW, items, log_of, pairs_of
+from tests.features.fitting import assert_alone_as_in_bulk, fitted_on, values_of, with_values
 
-
-@pytest.fixture(autouse=True)
-def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Clusters of a few items."""
-    monkeypatch.setattr(clusters, "ITEMS_OF_CLUSTER", 6)
+MODELS = (ClusterRates(items_of_cluster=6), ContentCluster(items_of_cluster=6))
 
 
 def test_the_nearest_centre_is_that_of_all_distances() -> None:
-    found = Clusters.of(item_vectors(log_of(200).lazy()))
+    found = Clusters.of(item_vectors(log_of(200).lazy()), 6)
     units = unit(as_vectors(items()["content"]))
     gaps = ((units[:, None, :].astype(float) - found.centres[None, :, :]) ** 2).sum(axis=2)
     expected = np.where(units.any(axis=1), gaps.argmin(axis=1), -1)
@@ -35,11 +33,10 @@ def rate(rows: pl.DataFrame, value: str, towards: float, strength: float) -> flo
 
 def test_rates_are_pulled_to_those_of_all_and_of_the_user() -> None:
     log = log_of(300)
-    model = ClusterRates()
-    model.fit(log.lazy(), WINDOW)
+    model = fitted_on(MODELS[0], log, WINDOW)
     pairs = pairs_of(log)
     cluster = pl.Series("cluster", model.clusters.nearest(unit(as_vectors(pairs["content"]))))
-    found = pairs.join(model.transform(pairs), on="pair_id", validate="1:1").with_columns(cluster)
+    found = with_values(model, pairs).with_columns(cluster)
     share = (pl.col("timespent") / pl.col("duration")).clip(upper_bound=1.0)
     rows = log.with_columns(
         pl.Series("cluster", model.clusters.nearest(unit(as_vectors(log["content"])))),
@@ -64,29 +61,25 @@ def test_rates_are_pulled_to_those_of_all_and_of_the_user() -> None:
             assert row["cluster_of_user"] == share_here
 
 
-def test_one_pair_alone_gets_what_all_get() -> None:
+@pytest.mark.parametrize("model", MODELS)
+def test_one_pair_alone_gets_what_all_get(model: Any) -> None:
     log = log_of(300)
-    for model in (ClusterRates(), ContentCluster()):
-        model.fit(log.lazy(), WINDOW)
-        assert_alone_as_in_bulk(model, pairs_of(log), step=29)
+    assert_alone_as_in_bulk(fitted_on(model, log, WINDOW), pairs_of(log), step=29)
 
 
+@pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("n_rows", [0, 1])
-def test_little_or_no_history(n_rows: int) -> None:
+def test_little_or_no_history(model: Any, n_rows: int) -> None:
     log = log_of(50)[1 : 1 + n_rows]
     pairs = pairs_of(log)
-    for model in (ClusterRates(), ContentCluster()):
-        model.fit(log.lazy(), WINDOW)
-        values = model.transform(pairs)
-        assert values.height == pairs.height
-        known = values.select(pl.exclude("pair_id").count()).row(0)[0]
-        assert known == (pairs.height - 4 * pairs["user_id"].n_unique() if n_rows else 0)
+    values = values_of(fitted_on(model, log, WINDOW), pairs)
+    assert values.height == pairs.height
+    known = values.select(pl.exclude("pair_id").count()).row(0)[0]
+    assert known == (pairs.height - 4 * pairs["user_id"].n_unique() if n_rows else 0)
 
 
-def test_centres_are_fitted_on_a_bounded_number_of_items(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_centres_are_fitted_on_a_bounded_number_of_items() -> None:
     known = item_vectors(log_of(300).lazy())
-    whole = Clusters.of(known)
-    monkeypatch.setattr(clusters, "MAX_ITEMS", 12)
-    few = Clusters.of(known)
-    assert len(few.centres) == 2 < len(whole.centres)
-    np.testing.assert_array_equal(few.centres, Clusters.of(known).centres)
+    few, again = (Clusters.of(known, 6, max_items=12).centres for _ in range(2))
+    assert len(few) == 2 < len(Clusters.of(known, 6).centres)
+    np.testing.assert_array_equal(few, again)

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import itertools
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 import pytest
 
-from competitions import get_competition, random_tables, take_in
-from engine import Settings
-from features import Catalogue, FeatureError, Window, content, load_catalogue
-from features._audit import audit_window
+from features import Catalogue, FeatureError
 from features.content import LEFT, WATCHED, Content
-from features.toolkit import STRENGTH, as_vectors, item_vectors
-from tests.features.feed_logs import CONTENT, WINDOW, assert_alone_as_in_bulk, items, log_of, pairs_of
+from features.toolkit import as_vectors, item_vectors
+from tests.features.feed_logs import CONTENT, WINDOW, items, log_of, pairs_of, warm
+from tests.features.fitting import assert_alone_as_in_bulk, fitted_on, with_values
 
 Vector = npt.NDArray[np.float64]
 
@@ -37,15 +35,7 @@ def total(vectors: list[Vector | None]) -> Vector | None:
     return sum(there[1:], there[0]) if there else None
 
 
-def warm(log: pl.DataFrame) -> pl.DataFrame:
-    share = (pl.col("timespent") / pl.col("duration")).clip(upper_bound=1.0)
-    rows = log.sort("clock", "row").with_columns(share=share)
-    rows = rows.with_columns(rest=pl.col("share") - pl.col("share").mean().over("user_id"))
-    of_item = pl.col("rest").sum().over("item_id") / (pl.len().over("item_id") + STRENGTH)
-    opinion = pl.col("like").cast(pl.Int8) - pl.col("dislike").cast(pl.Int8)
-    return rows.with_columns(warmth=pl.col("rest") - of_item + opinion)
-
-
+RECENT, NEAREST, TAKEN = 5, 3, 12  # bounds that small logs reach
 CHOSEN = {
     "liked": pl.col("like"),
     "disliked": pl.col("dislike"),
@@ -60,15 +50,15 @@ def by_hand(log: pl.DataFrame, user: int, source: int, item: Vector | None) -> d
     values: dict[str, float | None] = {}
     for name, chosen in CHOSEN.items():
         vectors = [known(v) for v in rows.filter(chosen)["content"].to_list()]
-        values[f"content_to_{name}"] = cosine(item, total(vectors[-content.RECENT :]))
-        cosines = [cosine(item, v) for v in vectors[-content.NEAREST :]]
+        values[f"content_to_{name}"] = cosine(item, total(vectors[-RECENT:]))
+        cosines = [cosine(item, v) for v in vectors[-NEAREST:]]
         values[f"content_nearest_{name}"] = max((c for c in cosines if c is not None), default=None)
-    taken = rows.tail(content.WARM_ROWS)
+    taken = rows.tail(TAKEN)
     vectors = [known(v) for v in taken["content"].to_list()]
     warmth = total([None if v is None else v * w for v, w in zip(vectors, taken["warmth"], strict=True)])
     of_source = log.unique("item_id").filter(pl.col("source_id") == source)["content"].to_list()
     mean = total([known(v) for v in of_source])
-    liked = total([known(v) for v in rows.filter("like")["content"].to_list()[-content.RECENT :]])
+    liked = total([known(v) for v in rows.filter("like")["content"].to_list()[-RECENT:]])
     return values | {
         "content_warmth": cosine(item, warmth),
         "content_source_warmth": cosine(mean, warmth),
@@ -78,22 +68,14 @@ def by_hand(log: pl.DataFrame, user: int, source: int, item: Vector | None) -> d
     }
 
 
-@pytest.fixture(autouse=True)
-def tight(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Bounds that small logs reach."""
-    monkeypatch.setattr(content, "RECENT", 5)
-    monkeypatch.setattr(content, "NEAREST", 3)
-    monkeypatch.setattr(content, "WARM_ROWS", 12)
-    monkeypatch.setattr(content, "CHUNK_ENTRIES", 20)
+def content_of(log: pl.DataFrame) -> Any:
+    model = Content(RECENT, NEAREST, TAKEN, chunk_entries=20)
+    return fitted_on(model, log, WINDOW)
 
 
 def test_cosines_are_those_of_plain_loops() -> None:
     log = log_of(200)
-    model = Content()
-    model.fit(log.lazy(), WINDOW)
-    pairs = pairs_of(log)
-    found = pairs.join(model.transform(pairs), on="pair_id", validate="1:1").sample(60, seed=2)
-    for row in found.iter_rows(named=True):
+    for row in with_values(content_of(log), pairs_of(log)).sample(60, seed=2).iter_rows(named=True):
         expected = by_hand(log, row["user_id"], row["source_id"], known(row["content"]))
         for name, value in expected.items():
             assert row[name] == (None if value is None else pytest.approx(value, abs=1e-5)), name
@@ -104,26 +86,16 @@ def test_cosines_are_those_of_plain_loops() -> None:
 
 
 def test_one_pair_alone_gets_what_all_get() -> None:
-    log, model = log_of(300), Content()
-    model.fit(log.lazy(), WINDOW)
-    assert_alone_as_in_bulk(model, pairs_of(log), step=17)
+    log = log_of(300)
+    assert_alone_as_in_bulk(content_of(log), pairs_of(log), step=17)
 
 
 def test_vectors_that_are_unknown_have_no_direction() -> None:
     log = log_of(300)
-    pairs = pairs_of(log)
-    model = Content()
-    model.fit(log.lazy(), WINDOW)
-    values = pairs.join(model.transform(pairs), on="pair_id", validate="1:1")
+    values = with_values(content_of(log), pairs_of(log))
     odd = values.filter(pl.col("item_id").is_in([103, 104, 105, 106]))
-    for name in (
-        "content_norm",
-        "content_warmth",
-        "content_to_liked",
-        "content_nearest_liked",
-        "content_typical",
-    ):
-        assert odd[name].null_count() == odd.height
+    for name in ("norm", "warmth", "to_liked", "nearest_liked", "typical"):
+        assert odd[f"content_{name}"].null_count() == odd.height
     unseen_clip = values.filter((pl.col("item_id") == 139) & (pl.col("user_id") != 9999))
     assert unseen_clip["content_warmth"].null_count() == 0
     nobody = values.filter(pl.col("user_id") == 9999)
@@ -135,9 +107,7 @@ def test_vectors_that_are_unknown_have_no_direction() -> None:
 def test_little_or_no_history(n_rows: int) -> None:
     log = log_of(50)[1 : 1 + n_rows].with_columns(like=pl.lit(value=True))
     pairs = pairs_of(log)
-    model = Content()
-    model.fit(log.lazy(), WINDOW)
-    values = pairs.join(model.transform(pairs), on="pair_id", validate="1:1")
+    values = with_values(content_of(log), pairs)
     assert values.height == pairs.height
     assert values["content_norm"].null_count() == 4 * pairs["user_id"].n_unique()
     n_known = values["content_to_liked"].len() - values["content_to_liked"].null_count()
@@ -160,18 +130,6 @@ def test_a_column_that_holds_no_vectors_is_told(odd: pl.Series) -> None:
     with pytest.raises(FeatureError, match="content vectors are"):
         as_vectors(odd)
     assert as_vectors(pl.Series([], dtype=CONTENT)).shape == (0, 4)
-
-
-def test_the_contract_holds_on_a_feed(tmp_path: Path, settings: Settings) -> None:
-    competition = get_competition("vk2024")
-    tables = random_tables(competition, n_users=10, n_items=60, n_rows=2000, seed=3)
-    feed = take_in(competition, tables, tmp_path, fingerprint="generated feed")
-    catalogue = load_catalogue(feed)
-    families = {"covisitation", "covisitation_watched", "content", "clusters"}
-    names = [name for name, column in catalogue.columns.items() if column.family in families]
-    assert len(names) >= 55
-    window = Window(cutoff=1500, start=1500, until=1800)
-    assert audit_window(catalogue, [window], names, settings) == []
 
 
 def test_movielens_says_what_it_lacks(movielens_catalogue: Catalogue) -> None:

@@ -5,53 +5,47 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
-from features.covisitation_watched import WATCHED, WatchedCovisits
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features import Window, covisitation, covisitation_watched
-from features.covisitation import FADING, Covisits
-from features.toolkit import HALF_LIFE, K1, SMOOTHING, STRENGTH, B, go_together, rows_of_user, signal_rows
-from features.toolkit import cooccurrence as cooccurrence
-from tests.features.feed_logs import assert_alone_as_in_bulk
+from features import Window
+from features.covisitation import (
+    FADING,
+    HALF_LIFE,
+    K1,
+    SMOOTHING,
+    WATCHED,
+    B,
+    Bounds,
+    Covisits,
+    WatchedCovisits,
+    feasible_rows,
+    go_together,
+    signal_rows,
+)
+from tests.features.feed_logs import WINDOW, pairs_of, warm
+from tests.features.feed_logs import log_of as clips_of
+from tests.features.fitting import assert_alone_as_in_bulk, fitted_on, values_of, with_values
 
-WINDOW = Window(cutoff=400, start=400, until=500)
+NAMES = ("covisit_count", "covisit_cosine", "covisit_lift", "covisit_bm25", "covisit_near")
+TIGHT = Bounds(within=3, recent=6, taste=7, chunk_rows=20, chunk_entries=50)  # small logs reach them
 Cells = dict[tuple[int, int], float]
 
 
-def log_of(n_rows: int, seed: int = 4) -> pl.DataFrame:
-    """A log in the order of its clock, with clocks that tie, nulls and users of very different length."""
-    rng = np.random.default_rng(seed)
-    return pl.DataFrame(
-        {
-            "row": np.arange(n_rows, dtype=np.uint32),
-            "clock": np.sort(rng.integers(0, 390, n_rows)),
-            "user_id": (rng.geometric(0.2, n_rows) * 5).astype(np.uint32),
-            "item_id": rng.integers(100, 125, n_rows).astype(np.uint32),
-            "like": rng.random(n_rows) < 0.5,
-            "dislike": rng.random(n_rows) < 0.1,
-            "timespent": rng.integers(0, 30, n_rows).astype(np.uint16),
-            "duration": rng.integers(0, 25, n_rows).astype(np.uint16),
-        }
-    ).with_columns(
-        source_id=pl.col("item_id") % 7,
-        like=pl.when(pl.col("row") % 11 > 0).then("like"),
-        user_id=pl.when(pl.col("row") % 13 > 0).then("user_id"),
+def log_of(n_rows: int) -> pl.DataFrame:
+    """A log of clips, some of no duration, with rows of nobody and likes that are not known."""
+    row = pl.col("row")
+    return clips_of(n_rows).with_columns(
+        like=pl.when(row % 11 > 0).then("like"),
+        user_id=pl.when(row % 13 > 0).then("user_id"),
+        duration=pl.when(row % 17 > 0).then("duration").otherwise(0),
     )
-
-
-def pairs_of(log: pl.DataFrame) -> pl.DataFrame:
-    """Every user with every item, an unseen user and an unseen item."""
-    users = [*log["user_id"].drop_nulls().unique().sort(), 9999]
-    pairs = pl.DataFrame({"user_id": users}, schema={"user_id": pl.UInt32}).join(
-        pl.DataFrame({"item_id": range(100, 126)}, schema={"item_id": pl.UInt32}), how="cross"
-    )
-    return pairs.with_row_index("pair_id").with_columns(source_id=pl.col("item_id") % 7)
 
 
 def lines_of(log: pl.DataFrame, entity: str) -> dict[int, list[tuple[int, int]]]:
@@ -100,10 +94,10 @@ def bm25_of(cells: Cells, n_entities: int, one: int, other: int) -> float:
 def expected(log: pl.DataFrame, entity: str, user: int, one: int) -> dict[str, float | None]:
     """All weights of a pair, from the rows with the signal."""
     lines = lines_of(log, entity)
-    count, near = counted(lines.values(), cooccurrence.WITHIN)
-    of, listed = sums(count), [e for e, _ in lines.get(user, [])][-covisitation.RECENT :]
+    count, near = counted(lines.values(), TIGHT.within)
+    of, listed = sums(count), [e for e, _ in lines.get(user, [])][-TIGHT.recent :]
     if not listed or not of[one]:
-        return dict.fromkeys(covisitation.COLUMNS)
+        return dict.fromkeys(NAMES)
     n_entities = log.drop_nulls("user_id")[entity].n_unique()
     fading = [0.5 ** ((len(listed) - 1 - k) / FADING) for k in range(len(listed))]
     cosines = [count.get((one, e), 0.0) / math.sqrt(max(of[one] * of[e], 1.0)) for e in listed]
@@ -118,25 +112,12 @@ def expected(log: pl.DataFrame, entity: str, user: int, one: int) -> dict[str, f
     }
 
 
-@pytest.fixture(autouse=True)
-def tight(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Bounds that small logs reach."""
-    monkeypatch.setattr(cooccurrence, "WITHIN", 3)
-    monkeypatch.setattr(cooccurrence, "CHUNK_ROWS", 20)
-    monkeypatch.setattr(covisitation, "RECENT", 6)
-    monkeypatch.setattr(covisitation, "CHUNK_ENTRIES", 50)
-    monkeypatch.setattr(covisitation_watched, "TASTE_ROWS", 7)
-
-
 @pytest.mark.parametrize("entity", ["item_id", "source_id"])
 def test_weights_are_those_of_plain_loops(entity: str) -> None:
     log = log_of(160)
-    model = Covisits(entity, "like")
-    model.fit(log.lazy(), WINDOW)
-    pairs = pairs_of(log)
-    found = pairs.join(model.transform(pairs), on="pair_id", validate="1:1").sample(40, seed=2)
+    model = fitted_on(Covisits(entity, "like", TIGHT), log, WINDOW)
     liked = log.filter(pl.col("like"))
-    for row in found.iter_rows(named=True):
+    for row in with_values(model, pairs_of(log)).sample(40, seed=2).iter_rows(named=True):
         by_hand = expected(liked, entity, row["user_id"], row[entity])
         for name, value in by_hand.items():
             assert row[name] == (None if value is None else pytest.approx(value, rel=1e-4, abs=1e-6)), name
@@ -144,78 +125,70 @@ def test_weights_are_those_of_plain_loops(entity: str) -> None:
 
 def test_watched_clips_are_weighted_by_warmth() -> None:
     log = log_of(160)
-    model = WatchedCovisits("source_id")
-    model.fit(log.lazy(), WINDOW)
-    pairs = pairs_of(log)
-    found = pairs.join(model.transform(pairs), on="pair_id", validate="1:1").sample(40, seed=2)
-    known = log.drop_nulls("user_id").filter(pl.col("duration") > 0)
-    known = known.with_columns(share=(pl.col("timespent") / pl.col("duration")).clip(upper_bound=1.0))
-    rest = pl.col("share") - pl.col("share").mean().over("user_id")
-    known = known.with_columns(rest=rest)
-    of_item = pl.col("rest").sum().over("item_id") / (pl.len().over("item_id") + STRENGTH)
-    opinion = pl.col("like").fill_null(value=False).cast(pl.Int8) - pl.col("dislike").cast(pl.Int8)
-    known = known.with_columns(warmth=pl.col("rest") - of_item + opinion).sort("clock", "row")
-    count, _ = counted(lines_of(known.filter(pl.col("share") >= WATCHED), "source_id").values(), 3)
-    for row in found.iter_rows(named=True):
-        taken = known.filter(pl.col("user_id") == row["user_id"]).tail(covisitation_watched.TASTE_ROWS)
+    model = fitted_on(WatchedCovisits("source_id", TIGHT), log, WINDOW)
+    known = warm(log)
+    count, _ = counted(lines_of(known.filter(pl.col("share") >= WATCHED), "source_id").values(), TIGHT.within)
+    for row in with_values(model, pairs_of(log)).sample(40, seed=2).iter_rows(named=True):
+        taken = known.filter(pl.col("user_id") == row["user_id"]).tail(TIGHT.taste)
         lifts = [lift_of(count, row["source_id"], e) * w for e, w in taken["source_id", "warmth"].iter_rows()]
         value = pytest.approx(sum(lifts) / len(lifts), rel=1e-4, abs=1e-6) if lifts else None
         assert row["covisit_taste"] == value
 
 
-def test_one_pair_alone_gets_what_all_get() -> None:
+MODELS = (
+    Covisits("item_id", "like", TIGHT),
+    WatchedCovisits("source_id", TIGHT),
+    WatchedCovisits("item_id", TIGHT),
+)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_one_pair_alone_gets_what_all_get(model: Any) -> None:
     log = log_of(300)
-    for model in (Covisits("item_id", "like"), WatchedCovisits("source_id"), WatchedCovisits("item_id")):
-        model.fit(log.lazy(), WINDOW)
-        assert_alone_as_in_bulk(model, pairs_of(log), step=41)
+    assert_alone_as_in_bulk(fitted_on(model, log, WINDOW), pairs_of(log), step=41)
 
 
 def test_unseen_users_and_items_are_null() -> None:
     log = log_of(300)
-    pairs = pairs_of(log)
-    model = Covisits("item_id", "like")
-    model.fit(log.lazy(), WINDOW)
-    found = pairs.join(model.transform(pairs), on="pair_id", validate="1:1")
-    unseen = found.filter((pl.col("user_id") == 9999) | (pl.col("item_id") == 125))
-    assert unseen.height == log["user_id"].drop_nulls().n_unique() + 26
-    for name in covisitation.COLUMNS:
+    found = with_values(fitted_on(Covisits("item_id", "like", TIGHT), log, WINDOW), pairs_of(log))
+    unseen = found.filter((pl.col("user_id") == 9999) | (pl.col("item_id") >= 135))
+    assert unseen.height == 5 * log["user_id"].drop_nulls().n_unique() + 40
+    for name in NAMES:
         assert unseen[name].null_count() == unseen.height
         assert found[name].null_count() < found.height
 
 
+@pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("n_rows", [0, 1])
-def test_nothing_goes_together_without_two_rows(n_rows: int) -> None:
+def test_nothing_goes_together_without_two_rows(model: Any, n_rows: int) -> None:
     log = log_of(14)[1 : 1 + n_rows].with_columns(like=pl.lit(value=True))
     pairs = pairs_of(log)
-    for model in (Covisits("item_id", "like"), WatchedCovisits("item_id"), WatchedCovisits("source_id")):
-        model.fit(log.lazy(), WINDOW)
-        values = model.transform(pairs)
-        assert values.height == pairs.height
-        assert all(values[name].null_count() == pairs.height for name in values.columns[1:])
+    values = values_of(fitted_on(model, log, WINDOW), pairs)
+    assert values.height == pairs.height
+    assert all(values[name].null_count() == pairs.height for name in values.columns[1:])
 
 
-def test_the_newest_rows_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_newest_rows_are_kept() -> None:
     log = log_of(400)
     liked = log.filter(pl.col("like") & pl.col("user_id").is_not_null())
-    monkeypatch.setattr(cooccurrence, "MAX_ROWS", 90)
-    rows = signal_rows(log.lazy(), "item_id", pl.col("like"))
+    bounds = replace(TIGHT, rows=90, pairs=2 * TIGHT.within * 40)
+    rows = signal_rows(log.lazy(), "item_id", pl.col("like"), bounds)
     assert sorted(rows.clock) == sorted(liked["clock"].tail(90))
-    monkeypatch.setattr(cooccurrence, "MAX_PAIRS", 2 * 3 * 40)
-    most = rows_of_user(np.bincount(rows.user), 40)
+    most = feasible_rows(np.bincount(rows.user), 40, bounds.rows_of_user)
     newest = liked.tail(90).group_by("user_id", maintain_order=True).tail(most)
     assert 0 < newest.height <= 40
-    count, _ = counted(lines_of(newest, "item_id").values(), 3)
-    together = go_together(rows, WINDOW)
+    count, _ = counted(lines_of(newest, "item_id").values(), TIGHT.within)
+    together = go_together(rows, WINDOW, bounds)
     assert len(together.keys) == len(count)
-    assert together.count.sum() == sum(count.values()) <= cooccurrence.MAX_PAIRS
+    assert together.count.sum() == sum(count.values()) <= bounds.pairs
 
 
 @given(st.lists(st.integers(0, 30), max_size=8), st.integers(0, 60))
 def test_as_many_rows_of_each_user_as_fit(n_rows: list[int], most: int) -> None:
     counts = np.array(n_rows, dtype=int)
-    n = rows_of_user(counts, most)
+    n = feasible_rows(counts, most, 400)
     assert np.minimum(counts, n).sum() <= most
-    assert n == cooccurrence.MAX_OF_USER or np.minimum(counts, n + 1).sum() > most
+    assert n == 400 or np.minimum(counts, n + 1).sum() > most
 
 
 def test_old_rows_weigh_less_and_never_vanish_from_the_counts() -> None:

@@ -6,11 +6,9 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_matrix
 
-from features import ease
-from features.ease import RIDGE, Ease, ease_weights
-from features.svd import certain
-from features.toolkit import reads_of, residuals
-from tests.features.planted_tastes import WINDOW, assert_alone_and_unseen, feed, recovers, transformed
+from features.ease import RIDGE, Ease, ease_weights, gram
+from features.toolkit import certainty_weighted, residuals
+from tests.features.planted_tastes import assert_alone_and_unseen, feed, recovers, transformed
 
 
 def test_weights_are_constrained_least_squares() -> None:
@@ -30,8 +28,8 @@ def test_weights_are_constrained_least_squares() -> None:
 def test_scores_are_rows_times_weights() -> None:
     planted = feed()
     pairs = planted.pairs()
-    values = transformed(Ease("source_id", "watch", reads_of("watch")), planted.log, pairs)
-    cells = certain(*residuals(planted.log.lazy(), "watch", "source_id").by_entity()).toarray()
+    values = transformed(Ease("source_id", "watch"), planted.log, pairs)
+    cells = certainty_weighted(*residuals(planted.log.lazy(), "watch", "source_id").by_entity()).toarray()
     weights = ease_weights(csr_matrix(cells))
     known = (pairs["user_id"] < 999) & (pairs["item_id"] < 9999)
     user, source = pairs.filter(known)["user_id"].to_numpy(), pairs.filter(known)["source_id"].to_numpy()
@@ -44,12 +42,10 @@ def test_scores_are_rows_times_weights() -> None:
 
 
 @pytest.mark.parametrize("factor", [0.0, 1e9])
-def test_the_gram_matrix_is_the_same_dense_and_sparse(factor: float, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_gram_matrix_is_the_same_dense_and_sparse(factor: float) -> None:
     cells = np.random.default_rng(6).normal(size=(50, 7))
-    expected = ease_weights(csr_matrix(cells))
-    monkeypatch.setattr(ease, "DENSE_IS_FASTER", factor)
-    monkeypatch.setattr(ease, "CHUNK_CELLS", 70)
-    np.testing.assert_allclose(ease_weights(csr_matrix(cells)), expected, atol=1e-12)
+    found = gram(csr_matrix(cells), dense_is_faster=factor, chunk_cells=70)
+    np.testing.assert_allclose(found, cells.T @ cells, atol=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -57,28 +53,19 @@ def test_the_gram_matrix_is_the_same_dense_and_sparse(factor: float, monkeypatch
 )
 def test_a_planted_taste_is_found(entity: str, signal: str) -> None:
     planted = feed()
-    values = transformed(Ease(entity, signal, reads_of(signal)), planted.log, planted.pairs())
+    values = transformed(Ease(entity, signal), planted.log, planted.pairs())
     assert recovers(values, "ease_score", planted) > 0.97
 
 
 def test_alone_unseen_and_little() -> None:
-    assert_alone_and_unseen(
-        Ease("source_id", "watch", reads_of("watch")), feed(), ["ease_score", "ease_cosine"]
-    )
-    assert_alone_and_unseen(Ease("item_id", "rating", reads_of("rating")), feed(), ["ease_score"])
+    assert_alone_and_unseen(Ease("source_id", "watch"), feed(), ["ease_score", "ease_cosine"])
+    assert_alone_and_unseen(Ease("item_id", "rating"), feed(), ["ease_score"])
 
 
-def test_entities_beyond_the_bound_are_unseen(monkeypatch: pytest.MonkeyPatch) -> None:
-    planted = feed()
-    monkeypatch.setattr(ease, "MAX_ENTITIES", 5)
-    model = Ease("source_id", "watch", reads_of("watch"))
-    model.fit(planted.log.lazy(), WINDOW)
+def test_entities_beyond_the_bound_are_unseen() -> None:
+    planted, model = feed(), Ease("source_id", "watch", max_entities=5)
+    pairs = planted.pairs()
+    values = transformed(model, planted.log, pairs)
     assert len(model.entities) == 5
-    values = model.transform(planted.pairs())
-    assert (
-        values["ease_score"].null_count()
-        == (
-            ~planted.pairs()["source_id"].is_in(model.entities.implode())
-            | (planted.pairs()["user_id"] == 999)
-        ).sum()
-    )
+    unseen = ~pairs["source_id"].is_in(model.entities.implode()) | (pairs["user_id"] == 999)
+    assert values["ease_score"].is_null().equals(unseen, check_names=False)

@@ -3,15 +3,9 @@
 from __future__ import annotations
 
 import polars as pl
-import pytest
 
 from features import Catalogue
-from tests.features.feed_world import WINDOW, World, feed_world, inputs_of, watched
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    return feed_world(tmp_path_factory.mktemp("feed"))
+from tests.features.feed_world import WINDOW, World, inputs_of, watched
 
 
 def test_watch_share_is_a_smoothed_mean_of_seconds_by_duration(world: World) -> None:

@@ -10,39 +10,29 @@ from hypothesis import strategies as st
 from scipy.sparse import csr_matrix
 
 from competitions import Dataset
-from features import Catalogue, Window, compute_window, neighbours
-from features import als as latent
-from features import factors as factorisation
+from features import Catalogue, Window, compute_window
+from features.factors import RIDGE, RIDGE_PER_ROW, step
 from features.neighbours import SHRINK, feasible_users, similarities
+from features.toolkit import chunks, residuals, signal_matrix
 from validation import window_pairs
 
 
-def test_ridge_solves_each_key_by_itself() -> None:
+def test_factors_of_a_side_are_ridge_regressions() -> None:
     rng = np.random.default_rng(3)
     rows, columns = rng.integers(0, 7, 60), rng.integers(0, 5, 60)  # some cells are of several rows
     other, target = rng.normal(size=(5, 3)), rng.normal(size=60)
-    targets, counts = (
-        csr_matrix((values, (rows, columns)), shape=(9, 5)) for values in (target, np.ones(60))
-    )
-    solved = factorisation.ridge(targets, counts, other)
+    targets, counts = (csr_matrix((of, (rows, columns)), shape=(9, 5)) for of in (target, np.ones(60)))
+    solved = step(targets, counts, other)
     for key in range(9):
         mine = rows == key
-        x, weight = other[columns[mine]], factorisation.RIDGE + factorisation.RIDGE_PER_ROW * mine.sum()
+        x, weight = other[columns[mine]], RIDGE + RIDGE_PER_ROW * mine.sum()
         expected = np.linalg.solve(x.T @ x + weight * np.eye(3), x.T @ target[mine])
         np.testing.assert_allclose(solved[key], expected, atol=1e-12)
 
 
 def test_offsets_are_those_of_a_plain_loop() -> None:
-    history = pl.LazyFrame(
-        {
-            "user_id": [1, 1, 2],
-            "item_id": [5, 6, 5],
-            "rating": [5.0, 3.0, 1.0],
-            "clock": [0, 1, 2],
-            "row": [0, 1, 2],
-        }
-    )
-    seen = factorisation.opinions(history, "rating", strength=1.0)
+    history = pl.LazyFrame({"user_id": [1, 1, 2], "item_id": [5, 6, 5], "rating": [5.0, 3.0, 1.0]})
+    seen = residuals(history, "rating", rounds=5, strength=1.0)
     user, item = dict.fromkeys((1, 2), 0.0), dict.fromkeys((5, 6), 0.0)
     rows = [(1, 5, 2.0), (1, 6, 0.0), (2, 5, -2.0)]  # less the mean of 3
     for _ in range(5):
@@ -87,12 +77,9 @@ def log_of(n_users: int, n_items: int, n_rows: int) -> pl.DataFrame:
 
 
 @pytest.mark.parametrize("most", [10**6, 500])
-def test_the_signal_matrix_is_a_group_by_of_the_newest_rows(
-    most: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(latent, "MAX_ROWS", most)
+def test_the_signal_matrix_is_a_group_by_of_the_newest_rows(most: int) -> None:
     log = log_of(40, 30, 3000)
-    found = latent.signal_matrix(log.lazy(), pl.col("relevance").cast(pl.Float32))
+    found = signal_matrix(log.lazy(), pl.col("relevance").cast(pl.Float32), most=most)
     newest = log.filter(pl.col("relevance") != 0).tail(most)
     cells = newest.group_by("user_id", "item_id").agg(pl.col("relevance").sum().cast(pl.Float32))
     cells = cells.filter(pl.col("relevance") != 0).sort("user_id", "item_id")
@@ -100,40 +87,37 @@ def test_the_signal_matrix_is_a_group_by_of_the_newest_rows(
     table = pl.DataFrame(
         {
             "user_id": found.users.gather(by_hand.row),
-            "item_id": found.items.gather(by_hand.col),
+            "item_id": found.entities.gather(by_hand.col),
             "relevance": by_hand.data,
         }
     )
     assert table.sort("user_id", "item_id").equals(cells)
     assert set(found.users) == set(cells["user_id"])
-    assert set(found.items) == set(cells["item_id"])
+    assert set(found.entities) == set(cells["item_id"])
 
 
-def test_opinions_of_too_long_a_log_are_the_newest(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_residuals_of_too_long_a_log_are_of_the_newest_rows() -> None:
     log = log_of(40, 30, 3000)
-    newest = factorisation.opinions(log.drop_nulls().tail(700).lazy(), "relevance")
-    monkeypatch.setattr(factorisation, "MAX_ROWS", 700)
-    seen = factorisation.opinions(log.lazy(), "relevance")
+    newest = residuals(log.drop_nulls().tail(700).lazy(), "relevance")
+    seen = residuals(log.lazy(), "relevance", most=700)
     np.testing.assert_array_equal(seen.rest, newest.rest)
     np.testing.assert_array_equal(seen.item_offset, newest.item_offset)
 
 
-def test_similarities_of_too_many_rows_come_from_whole_users(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_similarities_of_too_many_rows_come_from_whole_users() -> None:
     rng = np.random.default_rng(8)
     shown = (rng.random((60, 9)) < 0.5).astype(float)
     rest = rng.normal(size=(60, 9)) * shown
-    monkeypatch.setattr(neighbours, "MAX_PRODUCTS", 500)
-    few = feasible_users(shown.sum(axis=1).astype(int))
+    few = feasible_users(shown.sum(axis=1).astype(int), 500)
     assert 0 < len(few) < 60
     assert (shown[few].sum(axis=1) ** 2).sum() <= 500
-    some = similarities(csr_matrix(rest), csr_matrix(shown)).toarray()
-    monkeypatch.undo()
+    some = similarities(csr_matrix(rest), csr_matrix(shown), max_products=500).toarray()
     np.testing.assert_array_equal(some, similarities(csr_matrix(rest[few]), csr_matrix(shown[few])).toarray())
 
 
 @given(st.lists(st.integers(1, 9), max_size=20), st.integers(1, 12))
 def test_chunks_cover_everything_within_the_bound(counts: list[int], most: int) -> None:
-    parts = list(neighbours.chunks(np.array(counts, dtype=int), most))
+    parts = list(chunks(np.array(counts, dtype=int), most))
     assert [i for part in parts for i in range(part.start, part.stop)] == list(range(len(counts)))
     for part in parts:
         assert sum(counts[part]) <= most or part.stop - part.start == 1

@@ -9,17 +9,11 @@ from itertools import pairwise
 from statistics import stdev
 
 import polars as pl
-import pytest
 
 from competitions import Dataset
 from features import Catalogue, Window, compute_window
-from tests.features.feed_world import HORIZON, WINDOW, World, assert_alike, feed_world
+from tests.features.feed_world import HORIZON, WINDOW, World, assert_alike
 from validation import window_pairs
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> World:
-    return feed_world(tmp_path_factory.mktemp("feed"))
 
 
 def clocks(world: World) -> dict[int, list[int]]:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import polars as pl
 import pytest
 from scipy.sparse import csr_matrix
 
-from features.svd import FACTORS, PULL, ItemSvd, SourceSvd, certain, drawn, user_vectors
-from features.toolkit import reads_of, residuals
+from features.svd import FACTORS, PULL, ItemSvd, SourceSvd, user_vectors
+from features.toolkit import certainty_weighted, residuals, ridge
 from tests.features.planted_tastes import assert_alone_and_unseen, feed, recovers, transformed
+
+SOURCE_COLUMNS = ["svd_source_score", "svd_source_cosine", "svd_item_score", "svd_item_cosine"]
 
 
 def test_user_vectors_are_those_of_numpy() -> None:
@@ -19,7 +23,9 @@ def test_user_vectors_are_those_of_numpy() -> None:
     count = np.ones((40, 30))
     found = user_vectors(csr_matrix(dense), csr_matrix(count))
     weighed = dense / np.sqrt(2) / np.sqrt(count.sum(1) + 20)[:, None] / np.sqrt(count.sum(0) + 50)
-    np.testing.assert_allclose(certain(csr_matrix(dense), csr_matrix(count)).toarray(), weighed, atol=1e-12)
+    np.testing.assert_allclose(
+        certainty_weighted(csr_matrix(dense), csr_matrix(count)).toarray(), weighed, atol=1e-12
+    )
     left, singular, _ = np.linalg.svd(weighed, full_matrices=False)
     expected = left[:, :FACTORS] * singular[:FACTORS]
     expected /= np.sqrt((expected**2).mean())
@@ -30,9 +36,8 @@ def test_vectors_are_ridge_regressions_drawn_to_a_vector() -> None:
     rng = np.random.default_rng(3)
     rows, columns, values = rng.integers(0, 7, 90), rng.integers(0, 9, 90), rng.normal(size=90)
     users, towards = rng.normal(size=(9, 4)), rng.normal(size=(8, 4))
-    total = csr_matrix((values, (rows, columns)), shape=(8, 9))
-    count = csr_matrix((np.ones(90), (rows, columns)), shape=(8, 9))
-    solved = drawn(total, count, users, towards)
+    total, count = (csr_matrix((of, (rows, columns)), shape=(8, 9)) for of in (values, np.ones(90)))
+    solved = ridge(total, count, users, PULL, towards)
     for key in range(8):
         x, y = users[columns[rows == key]], values[rows == key]
         expected = np.linalg.solve(x.T @ x + PULL * np.eye(4), x.T @ y + PULL * towards[key])
@@ -55,8 +60,8 @@ def test_residuals_leave_no_level_of_users_items_or_durations() -> None:
 @pytest.mark.parametrize("signal", ["watch", "approval"])
 def test_sources_and_items_follow_a_planted_taste(signal: str) -> None:
     planted = feed()
-    values = transformed(SourceSvd(signal, reads_of(signal)), planted.log, planted.pairs())
-    for column in ("svd_source_score", "svd_source_cosine", "svd_item_score", "svd_item_cosine"):
+    values = transformed(SourceSvd(signal), planted.log, planted.pairs())
+    for column in SOURCE_COLUMNS:
         assert recovers(values, column, planted) > 0.97
     assert (values["svd_source_cosine"].drop_nulls().abs() <= 1 + 1e-6).all()
 
@@ -64,7 +69,7 @@ def test_sources_and_items_follow_a_planted_taste(signal: str) -> None:
 def test_an_unseen_item_is_its_source() -> None:
     planted = feed()
     pairs = planted.pairs().with_columns(pl.lit(5).cast(pl.UInt32).alias("source_id"))
-    values = transformed(SourceSvd("watch", reads_of("watch")), planted.log, pairs)
+    values = transformed(SourceSvd("watch"), planted.log, pairs)
     unseen = values.filter((pairs["item_id"] == 9999) & (pairs["user_id"] < 999))
     assert unseen["svd_item_score"].equals(unseen["svd_source_score"], check_names=False)
     assert unseen["svd_item_score"].null_count() == 0
@@ -72,21 +77,23 @@ def test_an_unseen_item_is_its_source() -> None:
 
 def test_items_follow_a_planted_taste() -> None:
     planted = feed()
-    values = transformed(ItemSvd("rating", reads_of("rating")), planted.log, planted.pairs())
+    values = transformed(ItemSvd("rating"), planted.log, planted.pairs())
     assert recovers(values, "svd_score", planted) > 0.95
 
 
-def test_alone_unseen_and_little() -> None:
-    source = ["svd_source_score", "svd_source_cosine", "svd_item_score", "svd_item_cosine"]
-    assert_alone_and_unseen(SourceSvd("watch", reads_of("watch")), feed(), source)
-    assert_alone_and_unseen(SourceSvd("approval", reads_of("approval")), feed(), source)
-    assert_alone_and_unseen(ItemSvd("rating", reads_of("rating")), feed(), ["svd_score", "svd_cosine"])
+@pytest.mark.parametrize(
+    ("model", "columns"),
+    [
+        (SourceSvd("watch"), SOURCE_COLUMNS),
+        (SourceSvd("approval"), SOURCE_COLUMNS),
+        (ItemSvd("rating"), ["svd_score", "svd_cosine"]),
+    ],
+)
+def test_alone_unseen_and_little(model: Any, columns: list[str]) -> None:
+    assert_alone_and_unseen(model, feed(), columns)
 
 
-def test_rows_beyond_the_bound_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    from features.toolkit import signals as signals
-
+def test_rows_beyond_the_bound_are_left_out() -> None:
     log = feed().log
     newest = residuals(log.tail(900).lazy(), "watch", "source_id")
-    monkeypatch.setattr(signals, "MAX_ROWS", 900)
-    np.testing.assert_array_equal(residuals(log.lazy(), "watch", "source_id").rest, newest.rest)
+    np.testing.assert_array_equal(residuals(log.lazy(), "watch", "source_id", most=900).rest, newest.rest)

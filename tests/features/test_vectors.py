@@ -12,20 +12,19 @@ from typing import Any
 import polars as pl
 import pytest
 
-from features.als import SourceAls, fond_of
+from features.als import SourceAls
 from features.bpr import Bpr
 from features.item2vec import Item2Vec, newest_places, tokens_of
-from features.toolkit import reads_of
+from features.toolkit import preferences
 from tests.features.planted_tastes import assert_alone_and_unseen, feed, recovers, transformed
 
-WATCH, LIKE = reads_of("watch"), ("relevance",)
 MODELS: dict[str, tuple[Any, list[str]]] = {
-    "als like": (SourceAls("like", LIKE), ["als_source_score", "als_source_cosine"]),
-    "als watch": (SourceAls("watch", WATCH), ["als_source_score", "als_source_cosine"]),
-    "bpr like": (Bpr("item_id", "like", LIKE), ["bpr_score", "bpr_cosine"]),
-    "bpr watch": (Bpr("source_id", "watch", WATCH), ["bpr_score", "bpr_cosine"]),
-    "w2v like": (Item2Vec("item_id", "like", LIKE), ["w2v_cosine", "w2v_nearest"]),
-    "w2v watch": (Item2Vec("source_id", "watch", WATCH), ["w2v_cosine", "w2v_nearest"]),
+    "als like": (SourceAls("like"), ["als_source_score", "als_source_cosine"]),
+    "als watch": (SourceAls("watch"), ["als_source_score", "als_source_cosine"]),
+    "bpr like": (Bpr("item_id", "like"), ["bpr_score", "bpr_cosine"]),
+    "bpr watch": (Bpr("source_id", "watch"), ["bpr_score", "bpr_cosine"]),
+    "w2v like": (Item2Vec("item_id", "like"), ["w2v_cosine", "w2v_nearest"]),
+    "w2v watch": (Item2Vec("source_id", "watch"), ["w2v_cosine", "w2v_nearest"]),
 }
 
 
@@ -70,13 +69,13 @@ def digest_of_all() -> str:
     return hashlib.md5(rows.tobytes()).hexdigest()
 
 
-def test_fondness_is_the_positive_part() -> None:
+def test_preferences_are_the_positive_part() -> None:
     planted = feed()
-    seen = fond_of(planted.log.lazy(), "watch", "source_id")
+    seen = preferences(planted.log.lazy(), "watch", "source_id")
     assert seen.cells.data.min() > 0
     assert seen.cells.data.mean() == pytest.approx(1.0, rel=1e-5)
     cells = seen.cells.toarray() > 0
-    assert (cells == (planted.liking[seen.users][:, seen.items] > 0)).mean() > 0.99
+    assert (cells == (planted.liking[seen.users][:, seen.entities] > 0)).mean() > 0.99
 
 
 def test_tokens_are_in_order_and_newest_come_first() -> None:

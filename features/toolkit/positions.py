@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+import scipy
 
-_SLICE = 1_000_000  # values that are looked up at a time
+Values = npt.NDArray[np.float64]  # one a row or a key
+Vectors = npt.NDArray[np.float64]  # a row each: (n, n_factors)
+Positions = npt.NDArray[np.int64]
+Codes = npt.NDArray[np.int32]  # positions in 4 bytes each
+Sparse: TypeAlias = "scipy.sparse.csr_matrix"  # scipy imports it when it is first asked for
+
+_CHUNK = 1_000_000  # values that are looked up at a time
 
 
 def codes(values: pl.Series, known: pl.Series) -> npt.NDArray[np.intp]:
@@ -24,11 +32,11 @@ def codes(values: pl.Series, known: pl.Series) -> npt.NDArray[np.intp]:
     return found.fill_null(len(known)).to_numpy().astype(np.intp)
 
 
-def places(values: pl.Series, known: pl.Series) -> npt.NDArray[np.int32]:
+def places(values: pl.Series, known: pl.Series) -> Codes:
     """Positions of the values in ``known`` as ``codes`` gives them, but in 4 bytes each: Int32 (n,)."""
     found = np.empty(len(values), dtype=np.int32)
-    for start in range(0, len(values), _SLICE):
-        found[start : start + _SLICE] = codes(values.slice(start, _SLICE), known)
+    for start in range(0, len(values), _CHUNK):
+        found[start : start + _CHUNK] = codes(values.slice(start, _CHUNK), known)
     return found
 
 
