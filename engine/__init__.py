@@ -5,6 +5,7 @@ from engine._cli import as_typed, room_app, run_room, settings_of
 from engine._console import console, out
 from engine._errors import ConfigError, DataError, SamewiseError, StoreError, TaskError, did_you_mean
 from engine._fingerprint import CodeDigest, code_digest
+from engine._lazy import lazy_face
 from engine._libraries import library_versions
 from engine._measure import StageCost, measure_stage
 from engine._plain_files import import_plain_files
@@ -40,6 +41,7 @@ __all__ = [
     "did_you_mean",
     "digest_json",
     "import_plain_files",
+    "lazy_face",
     "library_versions",
     "load_settings",
     "measure_stage",
