@@ -9,14 +9,14 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from models._fitted_net import FittedNet, TrainedNet
 from models._holdout import search_and_refit, shortest_budget
-from models._net import ConcatNet, NetShape, reproducible
-from models._net_inputs import Encoder
-from models._net_loss import NetLoss
-from models._net_training import NetData, Training, train_net
 from models._ranker import FitContext, FitReport, PairFrame
 from models._registry import model
+from models.nets.inputs import Encoder
+from models.nets.losses import NetLoss
+from models.nets.net import ConcatNet, NetShape, reproducible
+from models.nets.trained import FittedNet, TrainedNet
+from models.nets.training import NetData, Training, train_net
 
 _Dim = Annotated[int, Field(ge=0, le=4096)]
 

@@ -12,16 +12,16 @@ from rich.text import Text
 
 from engine import as_typed, console, out, room_app, run_room, settings_of
 from stacking import run_cv
-from stacking._ablate import plan_ablation
-from stacking._config_file import check_writable, patterns_of, write_config
-from stacking._gain import plan_gain
-from stacking._inner import words_of
 from stacking._oof import Done
 from stacking._plan import Plan, make_plan
-from stacking._refits import Cost, base_costs, run_base
-from stacking._select import plan_selection, selection_cost
 from stacking._show import blends_table, cv_table
-from stacking._show_left import (
+from stacking._worth.ablate import plan_ablation
+from stacking._worth.config_file import check_writable, patterns_of, write_config
+from stacking._worth.gain import plan_gain
+from stacking._worth.inner import words_of
+from stacking._worth.refits import Cost, base_costs, run_base
+from stacking._worth.selection import plan_selection, selection_cost
+from stacking._worth.show import (
     ablation_facts,
     ablation_markdown,
     ablation_table,
@@ -29,8 +29,8 @@ from stacking._show_left import (
     gain_facts,
     gain_words,
 )
-from stacking._show_select import selection_facts, selection_remarks, steps_table
-from stacking._units import By
+from stacking._worth.show_selection import selection_facts, selection_remarks, steps_table
+from stacking._worth.units import By
 from validation import training_alarms
 
 app = room_app("Out-of-fold predictions of every model, and their blends.")

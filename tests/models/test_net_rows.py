@@ -13,9 +13,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models import FitContext, PairFrame, _net_rows, build_models
-from models._net_loss import Groups, NetLoss, loss_of
-from models._net_rows import RowsInFile, gather_rows
+import models.nets.rows as _net_rows
+from models import FitContext, PairFrame, build_models
+from models.nets.losses import Groups, NetLoss, loss_of
+from models.nets.rows import RowsInFile, gather_rows
 
 LOSSES: tuple[NetLoss, ...] = ("pairwise", "mse", "bce")
 

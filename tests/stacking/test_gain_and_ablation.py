@@ -17,8 +17,8 @@ from engine import ConfigError, Settings, load_settings
 from models import PairFrame, StoredColumns
 from stacking import Left, Shuffling, make_plan, plan_ablation, plan_gain, run_base
 from stacking.__main__ import app
-from stacking._permute import shuffled_frame
-from stacking._units import named_columns, units_of
+from stacking._worth.permute import shuffled_frame
+from stacking._worth.units import named_columns, units_of
 from validation import Window
 
 SIGNAL = "relevance_rate__item_id"

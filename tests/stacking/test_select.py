@@ -19,7 +19,7 @@ from competitions import get_competition, opened, random_tables, take_in
 from engine import ConfigError, FeatureSettings, Settings, load_settings
 from stacking import Measured, inner_folds, make_plan, plan_selection
 from stacking.__main__ import app
-from stacking._config_file import patterns_of, toml_text, write_config
+from stacking._worth.config_file import patterns_of, toml_text, write_config
 from validation import Difference
 
 SIGNAL = ("relevance_rate__item_id", "relevance_rate__user_id")

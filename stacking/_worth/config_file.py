@@ -10,7 +10,7 @@ from typing import Any
 
 from engine import ConfigError, FeatureSettings, Settings, write_atomically
 from features import Catalogue
-from stacking._units import units_of
+from stacking._worth.units import units_of
 
 
 def patterns_of(catalogue: Catalogue, settings: FeatureSettings, chosen: Iterable[str]) -> FeatureSettings:

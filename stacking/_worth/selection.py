@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 
 from engine import DataError
 from features import compute_features
-from stacking._differences import Comparison, Measured, Scored, measure
-from stacking._inner import InnerFold, inner_folds, inner_recipe, inner_scores
 from stacking._oof import plan_fit
 from stacking._plan import Plan
-from stacking._refits import Cost
-from stacking._units import Units, main_model, units_of
+from stacking._worth.differences import Comparison, Measured, Scored, measure
+from stacking._worth.inner import InnerFold, inner_folds, inner_recipe, inner_scores
+from stacking._worth.refits import Cost
+from stacking._worth.units import Units, main_model, units_of
 
 ENTER = 0.95  # level of the interval by which a family comes in: surely, since the best of many is looked at
 LEAVE = 0.68  # of that by which a feature stays: one standard error, so that what is left out costs little

@@ -15,12 +15,12 @@ import polars as pl
 from engine import Recipe, Store, Task, run_tasks
 from features import Catalogue
 from models import FitContext, PairFrame, Ranker
-from stacking._differences import Scored
 from stacking._oof import check_scores
 from stacking._pairs import read_pairs
 from stacking._parts import FORMAT
 from stacking._plan import Plan
 from stacking._sample import TrainingSample
+from stacking._worth.differences import Scored
 from validation import Window
 
 N_INNER = 2  # eval windows of the inner folds, if there are train windows for them

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from engine import ConfigError
-from stacking._differences import Comparison, Measured, measure
 from stacking._oof import Done, Fit
-from stacking._permute import Shuffling, permutation_cost, permuted_scores
 from stacking._plan import Plan
-from stacking._refits import (
+from stacking._worth.differences import Comparison, Measured, measure
+from stacking._worth.permute import Shuffling, permutation_cost, permuted_scores
+from stacking._worth.refits import (
     Cost,
     base_costs,
     base_fits,
@@ -20,7 +20,7 @@ from stacking._refits import (
     run_refits,
     scored_by,
 )
-from stacking._units import By, Units, main_model, named_columns, units_of
+from stacking._worth.units import By, Units, main_model, named_columns, units_of
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from stacking._inner import words_of
-from stacking._select import ENTER, LEAVE, Selected, Selection
+from stacking._worth.inner import words_of
+from stacking._worth.selection import ENTER, LEAVE, Selected, Selection
 
 
 def steps_table(selection: Selection, found: Selected) -> Table:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from engine import ConfigError
-from stacking._differences import Comparison, Measured, measure
 from stacking._oof import Fit
 from stacking._plan import Plan
-from stacking._refits import (
+from stacking._worth.differences import Comparison, Measured, measure
+from stacking._worth.refits import (
     Cost,
     column_costs,
     compute_columns,
@@ -17,7 +17,7 @@ from stacking._refits import (
     run_refits,
     scored_by,
 )
-from stacking._units import main_model, named_columns
+from stacking._worth.units import main_model, named_columns
 
 
 @dataclass(frozen=True)

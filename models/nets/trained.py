@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
-from models._net import ConcatNet, NetShape
-from models._net_inputs import Encoder
 from models._ranker import FitReport, PairFrame, Scores
+from models.nets.inputs import Encoder
+from models.nets.net import ConcatNet, NetShape
 
 _CHUNK = 65_536
 _PART = 2**19  # rows whose features are in memory at a time

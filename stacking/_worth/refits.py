@@ -9,10 +9,10 @@ from pathlib import Path
 
 from engine import Recipe
 from features import compute_features, missing_columns
-from stacking._differences import Scored
 from stacking._oof import Done, Fit, plan_fit, run_fits
 from stacking._plan import Plan, check_folds
 from stacking._reports import read_seconds
+from stacking._worth.differences import Scored
 from validation import Window
 
 

@@ -12,11 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models._net import ConcatNet
-from models._net_inputs import Encoder
-from models._net_loss import Batch, Groups, NetLoss, loss_of
-from models._net_rows import NumberRows
 from models._pair_frame import PairFrame
+from models.nets.inputs import Encoder
+from models.nets.losses import Batch, Groups, NetLoss, loss_of
+from models.nets.net import ConcatNet
+from models.nets.rows import NumberRows
 
 # Rows of a batch when no gradients are kept.
 _EVAL_ROWS = 65_536

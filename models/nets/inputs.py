@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from models._net_rows import NumberRows, Numbers, gather_rows
 from models._pair_frame import PairFrame
+from models.nets.rows import NumberRows, Numbers, gather_rows
 
 Rows = npt.NDArray[np.int64]
 

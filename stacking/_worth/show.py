@@ -10,9 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from competitions import Metric
-from stacking._ablate import Ablation, Left
-from stacking._differences import Measured
-from stacking._gain import GainPlan
+from stacking._worth.ablate import Ablation, Left
+from stacking._worth.differences import Measured
+from stacking._worth.gain import GainPlan
 
 
 def gain_words(gain: GainPlan, measured: Measured) -> str:

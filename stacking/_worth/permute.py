@@ -17,7 +17,7 @@ from stacking._oof import Done, Fit, check_scores
 from stacking._pairs import read_pairs
 from stacking._parts import FORMAT
 from stacking._plan import Plan
-from stacking._refits import Cost
+from stacking._worth.refits import Cost
 from validation import Window
 
 _HELD = 0.2  # share of a worker's memory that columns may take when they are kept for all repeats

@@ -1,0 +1,1 @@
+"""What features are worth to a model: gain, ablation, and the choice of a subset."""
