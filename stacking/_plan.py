@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
+from functools import cache
 from math import isnan
 from typing import Any, cast
 
 import polars as pl
 
 from competitions import Dataset, Metric, open_dataset
-from engine import ConfigError, DataError, Settings, Store, did_you_mean, library_versions
+from engine import ConfigError, DataError, Settings, Store, code_digest, did_you_mean, library_versions
 from features import Catalogue, feature_keys, load_catalogue
-from models import Ranker, build_models
-from stacking._blender import BASELINE, MIN_EVAL_WINDOWS, Blender, ReadsFeatures, blenders
-from stacking._parts import digest
+from models import Ranker, build_models, fitted_class, needed_columns
+from stacking._blender import BASELINE, MIN_EVAL_WINDOWS, Blender, ReadsFeatures, blenders, learns_labels
+from stacking._pairs import PairReader, TrainingSample
 from validation import (
     Folds,
     Window,
@@ -25,6 +26,8 @@ from validation import (
     window_pairs,
     window_relevance,
 )
+
+FORMAT = 1  # of the artifacts of this room; raise it when this room puts them together differently
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,16 @@ class Plan:
     def name(self, words: str) -> str:
         """Name of an artifact in the store: two competitions in one store must not take each other's for theirs."""
         return f"{self.dataset.competition.name}: {words}"
+
+    @property
+    def reader(self) -> PairReader:
+        """Reads the pairs of windows, here and in workers."""
+        return PairReader(self.catalogue, self.store.root)
+
+    @property
+    def sample(self) -> TrainingSample:
+        """Which pairs of the train windows models are fitted on."""
+        return TrainingSample.of(self.settings)
 
     @property
     def eval_windows(self) -> tuple[Window, ...]:
@@ -156,7 +169,8 @@ def check_folds(plan: Plan) -> None:
 
 def _columns_of(model: Ranker, catalogue: Catalogue, settings: Settings) -> tuple[str, ...]:
     by_name = settings.features.model_copy(update={"include": (), "exclude": ()})
-    return catalogue.select(by_name if model.needs else settings.features, needs=model.needs)
+    needs = needed_columns(model)
+    return catalogue.select(by_name if needs else settings.features, needs=needs)
 
 
 def _columns_of_blend(blender: ReadsFeatures, catalogue: Catalogue, settings: Settings) -> tuple[str, ...]:
@@ -203,7 +217,7 @@ def _check_choice(settings: Settings, models: Mapping[str, Ranker], known: Mappi
             todo="correct `blender` in config.toml",
         )
     n_folds = settings.folds.n_folds
-    if forced in known and known[forced].learns and n_folds < MIN_EVAL_WINDOWS:
+    if forced in known and learns_labels(known[forced]) and n_folds < MIN_EVAL_WINDOWS:
         raise ConfigError(
             f"blender = {forced!r} learns from out-of-fold scores, and there are only {n_folds} eval windows.",
             expected=f"{MIN_EVAL_WINDOWS} eval windows at least: leaving one out, it would learn from one",
@@ -214,13 +228,30 @@ def _check_choice(settings: Settings, models: Mapping[str, Ranker], known: Mappi
 def made_of(maker: Ranker | Blender) -> dict[str, Any]:
     """What a fit depends on beside its rows: code, parameters and library versions, as parts of a recipe."""
     names = [f.name for f in fields(cast(Any, maker))]
+    fitted: type = fitted_class(maker)
     second_level = {"ranker": made_of(maker.ranker)} if isinstance(maker, ReadsFeatures) else {}
     return {
         "code": digest(type(maker)),
-        "fitted code": digest(maker.fitted),
+        "fitted code": digest(fitted),
         "parameters": {n: _plain(getattr(maker, n)) for n in names},
         "versions": library_versions(),
         **second_level,
+    }
+
+
+@cache
+def digest(code: Callable[..., object]) -> str:
+    """Digest of a function or class and of all that it reaches; taken once a process, since it costs a while."""
+    return code_digest(code).digest
+
+
+def metric_parts(metric: Metric) -> dict[str, Any]:
+    """The competition's metric: its name, policy and code, which no digest reaches by its name."""
+    return {
+        "name": metric.name,
+        "policy": dict(metric.policy),
+        "greater_is_better": metric.greater_is_better,
+        "code": digest(get_metric(metric.name).compute),
     }
 
 

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
 
-from engine import ConfigError
-from stacking._oof import Done, Fit
-from stacking._plan import Plan
-from stacking._worth.differences import Comparison, Measured, measure
-from stacking._worth.permute import Shuffling, permutation_cost, permuted_scores
+import numpy as np
+import polars as pl
+
+from engine import ConfigError, Recipe, Task, run_tasks
+from models import PairFrame, Ranker, fitted_class
+from stacking._fits import Done, Fit, check_scores
+from stacking._pairs import PairReader
+from stacking._plan import FORMAT, Plan
+from stacking._worth.differences import Comparison, Measured, Scored, measure
 from stacking._worth.refits import (
     Cost,
     base_costs,
@@ -21,6 +28,25 @@ from stacking._worth.refits import (
     scored_by,
 )
 from stacking._worth.units import By, Units, main_model, named_columns, units_of
+from validation import Window
+
+_HELD = 0.2  # share of a worker's memory that columns may take when they are held for all repeats
+
+
+@dataclass(frozen=True)
+class Shuffling:
+    """How columns are shuffled. ``n_repeats`` permutations, drawn from ``seed``, the window and the repeat's number.
+
+    They are the same for every set of columns: sets are compared on the same shuffles.
+    """
+
+    n_repeats: int
+    seed: int
+
+    def order(self, window: Window, repeat: int, n_pairs: int) -> pl.Series:
+        """Permutation of the window's pairs, UInt32 (n_pairs,)."""
+        rng = np.random.default_rng([self.seed, repeat, window.cutoff % 2**63])
+        return pl.Series(rng.permutation(n_pairs).astype(np.uint32))
 
 
 @dataclass(frozen=True)
@@ -78,7 +104,7 @@ class Ablation:
         base = base_fits(self.plan, self.model)
         costs = column_costs(self.plan, self.columns) if self.refits else base_costs(self.plan, self.model)
         if self.shuffling is not None:
-            costs.append(permutation_cost(self.plan, base, list(self.units.values()), self.shuffling))
+            costs.append(_permutation_cost(self.plan, base, list(self.units.values()), self.shuffling))
         if self.refits:
             costs.append(refit_cost(self.plan, self.fits, self.model))
         return costs
@@ -99,7 +125,7 @@ class Ablation:
         if self.shuffling is None:
             return {}
         whole = {d.fit.fold.eval: [(d.fit.scores, d.scores)] for d in base}
-        scores = permuted_scores(self.plan, base, list(self.units.values()), self.shuffling)
+        scores = _permuted_scores(self.plan, base, list(self.units.values()), self.shuffling)
         compared = [
             Comparison(f"{self.model} with {unit} shuffled", whole, of_unit)
             for unit, of_unit in zip(self.units, scores, strict=True)
@@ -148,3 +174,99 @@ def plan_ablation(
             )
     shuffling = Shuffling(n_repeats, plan.settings.seed) if shuffles else None
     return Ablation(plan, judge, by, units, shuffling, refits, n_seeds)
+
+
+def _permuted_recipe(plan: Plan, fit: Fit, columns: Sequence[str], shuffling: Shuffling) -> Recipe:
+    """Recipe of the scores of a fold's eval window with these columns shuffled by one permutation a repeat."""
+    parts: dict[str, Any] = {
+        "scores": fit.scores.key,
+        "shuffled": sorted(columns),
+        "n_repeats": shuffling.n_repeats,
+        "seed": shuffling.seed,
+        "format": FORMAT,
+    }
+    words = f"{fit.model} @ {fit.fold.eval.name} with {len(columns)} columns shuffled, {columns[0]} first"
+    return Recipe("permuted", plan.name(words), parts)
+
+
+def _permuted_scores(
+    plan: Plan, base: Sequence[Done], sets: Sequence[Sequence[str]], shuffling: Shuffling
+) -> list[Scored]:
+    """Score every eval window with each set of columns shuffled; of each set the artifacts by window."""
+    where = [(number, done) for number in range(len(sets)) for done in base]
+    held = plan.settings.memory_gib * _HELD * 2**30 / max(1, plan.settings.threads)
+    tasks = [
+        Task(
+            _permuted_recipe(plan, done.fit, sets[number], shuffling),
+            write_permuted,
+            (plan.reader, plan.models[done.fit.model], done, tuple(sets[number]), shuffling, held),
+        )
+        for number, done in where
+    ]
+    threads = plan.threads_per_fit
+    folders = run_tasks("Shuffled: score", tasks, plan.store, plan.settings, threads_per_job=threads)
+    found: list[dict[Window, list[tuple[Recipe, Path]]]] = [{} for _ in sets]
+    for (number, done), task, folder in zip(where, tasks, folders, strict=True):
+        found[number][done.fit.fold.eval] = [(task.recipe, folder)]
+    return list[Scored](found)
+
+
+def _permutation_cost(
+    plan: Plan, base: Sequence[Fit], sets: Sequence[Sequence[str]], shuffling: Shuffling
+) -> Cost:
+    """Estimate from the seconds that the base scores took, which each repeat takes at most."""
+    recipes = [(_permuted_recipe(plan, fit, columns, shuffling), fit) for columns in sets for fit in base]
+    missing = [fit for recipe, fit in recipes if plan.store.find(recipe) is None]
+    each = [plan.store.seconds(fit.scores) for fit in missing]
+    known = [s for s in each if s is not None]
+    workers = max(1, plan.settings.threads // plan.threads_per_fit)
+    # The columns are read once, which is about half of what the base scores took; the rest is repeated.
+    seconds = sum(s / 2 + shuffling.n_repeats * s / 2 for s in known) / workers
+    what = f"sets of shuffled scores of {shuffling.n_repeats} repeats"
+    return Cost(what, len(recipes), len(recipes) - len(missing), seconds if len(known) == len(each) else None)
+
+
+def write_permuted(
+    folder: Path,
+    reader: PairReader,
+    model: Ranker,
+    base: Done,
+    shuffled: Sequence[str],
+    shuffling: Shuffling,
+    most_bytes: float,
+) -> None:
+    """Write ``scores.parquet``: ``pair_id`` and ``score0``, ``score1``... Float64, one a repeat. Runs in a worker."""
+    window = base.fit.fold.eval
+    frame = _held(reader.read([window], base.fit.columns, labels=False), most_bytes)
+    fitted, table = fitted_class(model).load(base.folder / "model"), frame.table.select("pair_id")
+    for repeat in range(shuffling.n_repeats):
+        order = shuffling.order(window, repeat, frame.table.height)
+        scores = np.asarray(fitted.predict(shuffled_frame(frame, shuffled, order)), dtype=np.float64)
+        check_scores(scores, frame.table.height, f"The model on shuffled columns ({window.name})")
+        table = table.with_columns(pl.Series(f"score{repeat}", scores))
+    table.write_parquet(folder / "scores.parquet")
+
+
+def shuffled_frame(frame: PairFrame, columns: Sequence[str], order: pl.Series) -> PairFrame:
+    """The same pairs, whose ``columns`` are those of the pairs at ``order``: of all of them the same pair's.
+
+    ``order``: positions of the window's pairs as they are stored. Nothing is copied until a column is read.
+    """
+    stored = frame.stored
+    if stored is None:
+        return frame
+    chosen, read = frozenset(columns), stored.read
+
+    def shuffled(name: str) -> pl.Series:
+        values = read(name)
+        return values.gather(order) if name in chosen else values
+
+    return replace(frame, stored=replace(stored, read=shuffled))
+
+
+def _held(frame: PairFrame, most_bytes: float) -> PairFrame:
+    """Read each column from the store once and hold it, if all of them take no more than so many bytes."""
+    stored = frame.stored
+    if stored is None or 4.0 * frame.table.height * len(stored.schema) > most_bytes:
+        return frame
+    return replace(frame, stored=replace(stored, read=cache(stored.read)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from engine import ConfigError
-from stacking._oof import Fit
+from stacking._fits import Fit
 from stacking._plan import Plan
 from stacking._worth.differences import Comparison, Measured, measure
 from stacking._worth.refits import (
@@ -42,20 +42,15 @@ class GainPlan:
     without: tuple[Fit, ...]
     with_it: tuple[Fit, ...]
 
-    @property
-    def fits(self) -> tuple[Fit, ...]:
-        """All of them."""
-        return (*self.without, *self.with_it)
-
     def costs(self) -> list[Cost]:
         """What is to be made, from the times of the model's own fits if they were ever made."""
-        refits = refit_cost(self.plan, self.fits, self.model)
+        refits = refit_cost(self.plan, [*self.without, *self.with_it], self.model)
         return [*column_costs(self.plan, self.with_it[0].columns), refits]
 
     def run(self) -> Measured:
         """Compute and fit what is missing, and measure the difference: with it minus without it."""
         compute_columns(self.plan, self.with_it[0].columns)
-        done = run_refits(self.plan, self.fits, f"Gain of {self.name}")
+        done = run_refits(self.plan, [*self.without, *self.with_it], f"Gain of {self.name}")
         sides = (scored_by(self.without, done), scored_by(self.with_it, done))
         return measure(self.plan, [Comparison(f"gain of {self.name} for {self.model}", *sides)])[0]
 

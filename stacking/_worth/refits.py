@@ -9,9 +9,8 @@ from pathlib import Path
 
 from engine import Recipe
 from features import compute_features, missing_columns
-from stacking._oof import Done, Fit, plan_fit, run_fits
+from stacking._fits import Done, Fit, plan_fit, read_report, run_fits
 from stacking._plan import Plan, check_folds
-from stacking._reports import read_seconds
 from stacking._worth.differences import Scored
 from validation import Window
 
@@ -130,5 +129,5 @@ def refit_cost(plan: Plan, fits: Sequence[Fit], model: str) -> Cost:
 def _seconds_of_base(plan: Plan, model: str) -> float | None:
     """Mean seconds of the base fits that are in the store; None if none is."""
     folders = [plan.store.find(f.fit) for f in base_fits(plan, model)]
-    seconds = [read_seconds(folder) for folder in folders if folder is not None]
+    seconds = [float(read_report(folder)["seconds"]) for folder in folders if folder is not None]
     return sum(seconds) / len(seconds) if seconds else None

@@ -19,9 +19,10 @@ from competitions import (
     take_in,
 )
 from engine import ConfigError, DataError, Settings
-from stacking import run_cv
+from stacking import make_plan, run_cv
 
-MODELS = {"popularity": {}, "trees": {"kind": "catboost", "iterations": 3}}
+POPULARITY = {"popularity": {"kind": "column", "column": "relevance_rate__item_id"}}
+MODELS = {**POPULARITY, "trees": {"kind": "catboost", "iterations": 3}}
 
 
 @pytest.fixture
@@ -59,7 +60,7 @@ def test_a_log_of_equal_ratings_is_refused_before_any_fit(
             DataError, match=r"user_auc counts no group in fold1 \(.* pairs\), fold2 .*, fold3"
         ) as caught,
     ):
-        run_cv(settings)
+        run_cv(make_plan(settings))
     assert "folds.n_folds" in str(caught.value)
     assert list((settings.store / "artifacts").glob("*")) == []
 
@@ -75,7 +76,7 @@ def test_one_fold_without_a_value_is_named(
         opened(replace(dataset, log=log, fingerprint="one class")),
         pytest.raises(DataError, match=r"counts no group in fold2 \([^,]*, \d+ pairs\)\."),
     ):
-        run_cv(settings)
+        run_cv(make_plan(settings))
 
 
 @pytest.mark.parametrize("name", ["log_loss", "rmse"])
@@ -85,7 +86,7 @@ def test_a_metric_of_the_values_is_refused_with_those_of_the_order(
     loss = replace(competition, metric=Metric(name, greater_is_better=False))
     dataset = intake(loss, random_tables(loss, n_users=20, n_items=20, n_rows=600, seed=2), tmp_path)
     with opened(dataset), pytest.raises(ConfigError, match=f"The metric {name} judges the values") as caught:
-        run_cv(settings)
+        run_cv(make_plan(settings))
     assert "user_auc" in caught.value.expected
     assert "log_loss" not in caught.value.expected
     assert "calibrate" in caught.value.todo
@@ -98,5 +99,5 @@ def test_a_metric_over_all_rows_is_not_refused(
     whole = replace(competition, metric=Metric("roc_auc"))
     dataset = intake(whole, random_tables(whole, n_users=20, n_items=20, n_rows=1000, seed=2), tmp_path)
     with opened(dataset):
-        bundle = run_cv(settings.model_copy(update={"models": {"popularity": {}}}))
+        bundle = run_cv(make_plan(settings.model_copy(update={"models": POPULARITY})))
     assert bundle.chosen == "mean_rank"

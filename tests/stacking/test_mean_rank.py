@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from competitions import Metric
+from models import fitted_class
 from stacking import BlendContext, ScoreFrame, blenders
 
 CONTEXT = BlendContext(Metric("user_auc"), seed=1)
@@ -99,7 +100,7 @@ def test_saved_and_loaded_it_predicts_the_same(name: str, tmp_path: Path) -> Non
     blender = blenders()[name]
     fitted = blender.fit(oof, CONTEXT)
     fitted.save(tmp_path)
-    loaded = blender.fitted.load(tmp_path)
+    loaded = fitted_class(blender).load(tmp_path)
     assert loaded.predict(oof.without_labels()).tolist() == fitted.predict(oof.without_labels()).tolist()
     assert dict(loaded.weights) == pytest.approx(dict(fitted.weights))
     assert sum(fitted.weights.values()) == pytest.approx(1.0)
