@@ -13,41 +13,17 @@ if TYPE_CHECKING:
     from stacking._pairs import PairReader, TrainingSample
     from stacking._plan import Plan, make_plan
     from stacking._ranks import distance_of, level_two_columns, rank_of, rank_shares, share_of, z_score_of
-    from stacking._worth import (
-        Ablation,
-        Cost,
-        GainPlan,
-        InnerFold,
-        Left,
-        Measured,
-        Selected,
-        Selection,
-        Shuffling,
-        inner_folds,
-        plan_ablation,
-        plan_gain,
-        plan_selection,
-        run_base,
-    )
+    from stacking._worth import inner_folds, plan_ablation, plan_gain, plan_selection, run_base
 
 __all__ = [
-    "Ablation",
     "BlendContext",
     "Blender",
     "Choice",
-    "Cost",
     "FittedBlend",
-    "GainPlan",
-    "InnerFold",
-    "Left",
-    "Measured",
     "PairReader",
     "Plan",
     "ScoreFrame",
     "Scores",
-    "Selected",
-    "Selection",
-    "Shuffling",
     "TrainingSample",
     "blender",
     "blenders",

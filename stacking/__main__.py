@@ -12,10 +12,11 @@ from rich.table import Table
 from rich.text import Text
 
 from engine import as_typed, console, out, room_app, run_room, settings_of
-from stacking import Cost, Plan, make_plan, plan_ablation, plan_gain, plan_selection, run_base, run_cv
+from stacking import Plan, make_plan, plan_ablation, plan_gain, plan_selection, run_base, run_cv
 from stacking._fits import Done
 from stacking._worth import (
     By,
+    Cost,
     ablation_facts,
     ablation_markdown,
     ablation_table,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +12,13 @@ import polars as pl
 from competitions import Metric
 from engine import Recipe, Store, Task, TaskError, run_tasks
 from features import open_features
-from models import Scores, StoredColumns
+from models import Scores, StoredColumns, fitted_class
 from stacking._blender import (
     BASELINE,
     MIN_EVAL_WINDOWS,
     BlendContext,
     Blender,
+    FittedBlend,
     ScoreFrame,
     learns_labels,
 )
@@ -46,7 +46,7 @@ class BlendRows:
     @classmethod
     def of(cls, plan: Plan, name: str, windows: Sequence[Window]) -> BlendRows:
         """Rows of these windows for the blender of this name."""
-        user, columns = plan.dataset.competition.user, plan.blend_columns.get(name, ())
+        user, columns = plan.dataset.competition.user, plan.columns[name]
         return cls(tuple(plan.models), user, plan.reader, tuple(windows), columns)
 
     def frame(self, scores: pl.DataFrame) -> ScoreFrame:
@@ -102,7 +102,7 @@ def blend_recipe(plan: Plan, name: str, oof: Recipe, left_out: str | None = None
 
 def feature_parts(plan: Plan, name: str, windows: Sequence[Window]) -> dict[str, Any]:
     """What the features that a blender reads are made of; nothing for those that read none."""
-    columns = plan.blend_columns.get(name, ())
+    columns = plan.columns[name]
     return {"columns": list(columns), "features": plan.frame_keys(windows, columns)} if columns else {}
 
 
@@ -153,15 +153,13 @@ def write_left_out(
 def fit_on_all(
     folder: Path, blender: Blender, oof_file: Path, rows: BlendRows, context: BlendContext
 ) -> None:
-    """Fit a blender on all out-of-fold rows; write ``blend/`` (its own files) and ``weights.json``."""
-    fitted = blender.fit(rows.frame(pl.read_parquet(oof_file)), context)
+    """Fit a blender on all out-of-fold rows; write ``blend/``, its own files."""
     (folder / "blend").mkdir()
-    fitted.save(folder / "blend")
-    (folder / "weights.json").write_text(json.dumps(dict(fitted.weights)), encoding="utf-8")
+    blender.fit(rows.frame(pl.read_parquet(oof_file)), context).save(folder / "blend")
 
 
-def fit_blends(plan: Plan, oof_file: Path, names: Sequence[str]) -> dict[str, Path]:
-    """Fit blenders on all out-of-fold rows: name -> folder with ``blend/`` and ``weights.json``."""
+def fit_blends(plan: Plan, oof_file: Path, names: Sequence[str]) -> dict[str, FittedBlend]:
+    """Fit blenders on all out-of-fold rows, or find what was fitted, by name."""
     recipe = oof_recipe(plan, plan_cv_fits(plan))
     tasks = [
         Task(
@@ -172,12 +170,10 @@ def fit_blends(plan: Plan, oof_file: Path, names: Sequence[str]) -> dict[str, Pa
         for name in names
     ]
     folders = run_tasks("Blends: fit on all folds", tasks, plan.store, plan.settings)
-    return dict(zip(names, folders, strict=True))
-
-
-def read_weights(folders: Mapping[str, Path]) -> dict[str, dict[str, float]]:
-    """Share of each model in each blend."""
-    return {n: json.loads((f / "weights.json").read_text(encoding="utf-8")) for n, f in folders.items()}
+    return {
+        name: fitted_class(plan.blenders[name]).load(folder / "blend")
+        for name, folder in zip(names, folders, strict=True)
+    }
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,7 @@ import polars as pl
 
 from engine import Recipe, TaskError
 from features import compute_features
-from models import fitted_class
-from stacking._blend import BlendRows, blend_recipe, feature_parts, fit_blends, read_weights
+from stacking._blend import BlendRows, blend_recipe, feature_parts, fit_blends
 from stacking._fits import (
     Fit,
     check_scores,
@@ -97,10 +96,9 @@ def _score_test_pairs(
     where = {done.fit.model: done.scores for done in run_fits(plan, fits, "Final models")}
     table = join_scores(plan, plan.folds.final.eval, where)
     blends = fit_blends(plan, make_oof(plan) / "oof.parquet", bundle.blends)
-    for name, folder in blends.items():
-        frame = BlendRows.of(plan, name, [plan.folds.final.eval]).frame(table)
-        scores = fitted_class(plan.blenders[name]).load(folder / "blend").predict(frame)
+    for name, blend in blends.items():
+        scores = blend.predict(BlendRows.of(plan, name, [plan.folds.final.eval]).frame(table))
         check_scores(scores, table.height, f"The blender {name!r}")
         table = table.with_columns(pl.Series(name, scores, dtype=pl.Float64))
     table = table.drop("window").with_columns(score=pl.col(bundle.chosen)).sort("pair_id")
-    return table, read_weights(blends)
+    return table, {name: dict(blend.weights) for name, blend in blends.items()}

@@ -11,7 +11,16 @@ from typing import Any, cast
 import polars as pl
 
 from competitions import Dataset, Metric, open_dataset
-from engine import ConfigError, DataError, Settings, Store, code_digest, did_you_mean, library_versions
+from engine import (
+    ConfigError,
+    DataError,
+    FeatureSettings,
+    Settings,
+    Store,
+    code_digest,
+    did_you_mean,
+    library_versions,
+)
 from features import Catalogue, feature_keys, load_catalogue
 from models import Ranker, build_models, fitted_class, needed_columns
 from stacking._blender import BASELINE, MIN_EVAL_WINDOWS, Blender, ReadsFeatures, blenders, learns_labels
@@ -37,10 +46,8 @@ class Plan:
     Attributes
     ----------
     columns
-        For each model the feature columns that it gets: those it needs by name, or else those that the patterns
-        select. So a new feature fits only the models anew that read it.
-    blend_columns
-        For each blender that reads features the columns that it gets, of those that the patterns select.
+        For each model and blender the feature columns that it gets: those that a model needs by name, or else those
+        that the patterns select; none for most blenders. So a new feature fits only those anew that read it.
     parts
         For each model and blender what its fits depend on beside their rows (see ``made_of``).
     keys
@@ -55,7 +62,6 @@ class Plan:
     folds: Folds
     models: Mapping[str, Ranker]
     columns: Mapping[str, tuple[str, ...]]
-    blend_columns: Mapping[str, tuple[str, ...]]
     blenders: Mapping[str, Blender]
     parts: Mapping[str, Mapping[str, Any]]
     keys: Mapping[str, str]
@@ -65,7 +71,7 @@ class Plan:
     @property
     def all_columns(self) -> tuple[str, ...]:
         """Every feature column that some model or blender gets, in the order of the catalogue's selection."""
-        return _union((*self.columns.values(), *self.blend_columns.values()))
+        return _union(self.columns)
 
     def with_columns(self, columns: Iterable[str]) -> Plan:
         """Know the keys of these columns too, such as those that the config leaves out."""
@@ -126,9 +132,9 @@ def make_plan(settings: Settings) -> Plan:
     _check_names(models, known, dataset)
     _check_choice(settings, models, known)
     folds = plan_folds(dataset, settings.folds)
-    columns = {name: _columns_of(m, catalogue, settings) for name, m in models.items()}
-    reading = {name: b for name, b in known.items() if isinstance(b, ReadsFeatures)}
-    blend_columns = {name: _columns_of_blend(b, catalogue, settings) for name, b in reading.items()}
+    makers: dict[str, Ranker | Blender] = {**models, **known}
+    columns = {name: _model_columns(m, catalogue, settings.features) for name, m in models.items()}
+    columns |= {name: _blender_columns(b, catalogue, settings.features) for name, b in known.items()}
     return Plan(
         settings=settings,
         dataset=dataset,
@@ -136,10 +142,9 @@ def make_plan(settings: Settings) -> Plan:
         folds=folds,
         models=models,
         columns=columns,
-        blend_columns=blend_columns,
         blenders=known,
-        parts={name: made_of(maker) for makers in (models, known) for name, maker in makers.items()},
-        keys=feature_keys(catalogue, folds.windows, _union((*columns.values(), *blend_columns.values()))),
+        parts={name: made_of(maker) for name, maker in makers.items()},
+        keys=feature_keys(catalogue, folds.windows, _union(columns)),
         store=Store(settings.store),
     )
 
@@ -167,20 +172,22 @@ def check_folds(plan: Plan) -> None:
         )
 
 
-def _columns_of(model: Ranker, catalogue: Catalogue, settings: Settings) -> tuple[str, ...]:
-    by_name = settings.features.model_copy(update={"include": (), "exclude": ()})
+def _model_columns(model: Ranker, catalogue: Catalogue, features: FeatureSettings) -> tuple[str, ...]:
     needs = needed_columns(model)
-    return catalogue.select(by_name if needs else settings.features, needs=needs)
+    by_name = features.model_copy(update={"include": (), "exclude": ()})
+    return catalogue.select(by_name if needs else features, needs=needs)
 
 
-def _columns_of_blend(blender: ReadsFeatures, catalogue: Catalogue, settings: Settings) -> tuple[str, ...]:
-    own = settings.features.model_copy(update={"include": blender.include, "exclude": blender.exclude})
+def _blender_columns(blender: Blender, catalogue: Catalogue, features: FeatureSettings) -> tuple[str, ...]:
+    if not isinstance(blender, ReadsFeatures):
+        return ()
+    own = features.model_copy(update={"include": blender.include, "exclude": blender.exclude})
     matching = set(catalogue.select(own))
-    return tuple(name for name in catalogue.select(settings.features) if name in matching)
+    return tuple(name for name in catalogue.select(features) if name in matching)
 
 
-def _union(columns: Iterable[Iterable[str]]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(name for some in columns for name in some))
+def _union(columns: Mapping[str, Iterable[str]]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for some in columns.values() for name in some))
 
 
 def _check_metric(metric: Metric) -> None:

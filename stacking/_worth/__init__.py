@@ -8,8 +8,7 @@ if TYPE_CHECKING:
     from stacking._worth.ablate import Ablation, Left, Shuffling, plan_ablation, shuffled_frame
     from stacking._worth.config_file import check_writable, patterns_of, toml_text, write_config
     from stacking._worth.differences import Measured
-    from stacking._worth.gain import GainPlan, plan_gain
-    from stacking._worth.refits import Cost, base_costs, run_base
+    from stacking._worth.gain import Cost, GainPlan, base_costs, plan_gain, run_base
     from stacking._worth.selection import (
         InnerFold,
         Selected,

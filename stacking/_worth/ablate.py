@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from engine import ConfigError, Recipe, Task, run_tasks
+from engine import ConfigError, Recipe, Task
 from models import PairFrame, Ranker, fitted_class
 from stacking._fits import Done, Fit, check_scores
 from stacking._pairs import PairReader
 from stacking._plan import FORMAT, Plan
-from stacking._worth.differences import Comparison, Measured, Scored, measure
-from stacking._worth.refits import (
+from stacking._worth.differences import Comparison, Measured, Scored, measure, score_sets
+from stacking._worth.gain import (
     Cost,
     base_costs,
     base_fits,
@@ -93,11 +93,7 @@ class Ablation:
     @property
     def refittable(self) -> list[str]:
         """Units that leave the model a column."""
-        return (
-            [u for u, columns in self.units.items() if set(columns) < set(self.columns)]
-            if self.refits
-            else []
-        )
+        return [u for u, c in self.units.items() if self.refits and set(c) < set(self.columns)]
 
     def costs(self) -> list[Cost]:
         """What is to be made, from the times of the model's own fits and scores if they were ever made."""
@@ -193,22 +189,14 @@ def _permuted_scores(
     plan: Plan, base: Sequence[Done], sets: Sequence[Sequence[str]], shuffling: Shuffling
 ) -> list[Scored]:
     """Score every eval window with each set of columns shuffled; of each set the artifacts by window."""
-    where = [(number, done) for number in range(len(sets)) for done in base]
     held = plan.settings.memory_gib * _HELD * 2**30 / max(1, plan.settings.threads)
-    tasks = [
-        Task(
-            _permuted_recipe(plan, done.fit, sets[number], shuffling),
-            write_permuted,
-            (plan.reader, plan.models[done.fit.model], done, tuple(sets[number]), shuffling, held),
-        )
-        for number, done in where
-    ]
-    threads = plan.threads_per_fit
-    folders = run_tasks("Shuffled: score", tasks, plan.store, plan.settings, threads_per_job=threads)
-    found: list[dict[Window, list[tuple[Recipe, Path]]]] = [{} for _ in sets]
-    for (number, done), task, folder in zip(where, tasks, folders, strict=True):
-        found[number][done.fit.fold.eval] = [(task.recipe, folder)]
-    return list[Scored](found)
+
+    def task(done: Done, columns: tuple[str, ...]) -> Task:
+        args = (plan.reader, plan.models[done.fit.model], done, columns, shuffling, held)
+        return Task(_permuted_recipe(plan, done.fit, columns, shuffling), write_permuted, args)
+
+    asked = [(n, done.fit.fold.eval, task(done, tuple(c))) for n, c in enumerate(sets) for done in base]
+    return score_sets(plan, "Shuffled: score", len(sets), asked)
 
 
 def _permutation_cost(

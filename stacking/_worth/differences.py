@@ -45,6 +45,18 @@ class Measured:
         return self.change.excludes_zero and (self.change.low > 0) == greater
 
 
+def score_sets(
+    plan: Plan, title: str, n_sets: int, asked: Sequence[tuple[int, Window, Task]]
+) -> list[Scored]:
+    """Score sets of columns: each task is for a set's number and a window; of each set the artifacts by window."""
+    tasks = [task for *_, task in asked]
+    folders = run_tasks(title, tasks, plan.store, plan.settings, threads_per_job=plan.threads_per_fit)
+    found: list[dict[Window, list[tuple[Recipe, Path]]]] = [{} for _ in range(n_sets)]
+    for (number, window, task), folder in zip(asked, folders, strict=True):
+        found[number][window] = [(task.recipe, folder)]
+    return list[Scored](found)
+
+
 @dataclass(frozen=True)
 class Comparison:
     """Two sets of scores of the same windows' pairs. ``name`` says in words what is compared."""

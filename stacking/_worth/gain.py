@@ -1,23 +1,19 @@
-"""What a feature adds to a model: the model refitted with it and without it, on every fold."""
+"""What a feature adds to a model: the model fitted with it and without it, on every fold."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import ceil
+from pathlib import Path
 
-from engine import ConfigError
-from stacking._fits import Fit
-from stacking._plan import Plan
-from stacking._worth.differences import Comparison, Measured, measure
-from stacking._worth.refits import (
-    Cost,
-    column_costs,
-    compute_columns,
-    fits_on,
-    refit_cost,
-    run_refits,
-    scored_by,
-)
+from engine import ConfigError, Recipe
+from features import compute_features, missing_columns
+from stacking._fits import Done, Fit, plan_fit, read_report, run_fits
+from stacking._plan import Plan, check_folds
+from stacking._worth.differences import Comparison, Measured, Scored, measure
 from stacking._worth.units import main_model, named_columns
+from validation import Window
 
 
 @dataclass(frozen=True)
@@ -49,7 +45,7 @@ class GainPlan:
 
     def run(self) -> Measured:
         """Compute and fit what is missing, and measure the difference: with it minus without it."""
-        compute_columns(self.plan, self.with_it[0].columns)
+        _compute_columns(self.plan, self.with_it[0].columns)
         done = run_refits(self.plan, [*self.without, *self.with_it], f"Gain of {self.name}")
         sides = (scored_by(self.without, done), scored_by(self.with_it, done))
         return measure(self.plan, [Comparison(f"gain of {self.name} for {self.model}", *sides)])[0]
@@ -80,3 +76,121 @@ def plan_gain(plan: Plan, name: str, *, model: str | None = None, n_seeds: int =
         without=tuple(fits_on(plan, judge, rest, n_seeds)),
         with_it=tuple(fits_on(plan, judge, own if set(union) == set(own) else union, n_seeds)),
     )
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What is about to be done: ``n_made`` of ``n_all`` steps are in the store, the others take so long.
+
+    ``seconds``: wall time of the rest, from measured times; None if nothing like it was ever measured.
+    """
+
+    what: str
+    n_all: int
+    n_made: int
+    seconds: float | None
+
+    def __str__(self) -> str:
+        left = self.n_all - self.n_made
+        if not left:
+            return f"{self.n_all} {self.what}: all in the store"
+        time = "their time is not known" if self.seconds is None else f"about {duration(self.seconds)}"
+        return f"{left} {self.what} to make, {self.n_made} in the store: {time}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds or minutes in words.
+
+    >>> duration(90), duration(8.2), duration(700)
+    ('1.5 min', '9 s', '12 min')
+    """
+    if seconds < 90:
+        return f"{ceil(seconds)} s"
+    minutes = seconds / 60
+    return f"{minutes:.1f} min" if minutes < 10 else f"{minutes:.0f} min"
+
+
+def _fold_windows(plan: Plan) -> tuple[Window, ...]:
+    """The windows of the folds, without the test window."""
+    return tuple(sorted({w for fold in plan.folds.folds for w in (*fold.train, fold.eval)}))
+
+
+def _compute_columns(plan: Plan, columns: Sequence[str]) -> None:
+    """Compute the features that fits will read, in the windows of the folds."""
+    compute_features(plan.catalogue, _fold_windows(plan), columns, plan.store, plan.settings)
+
+
+def base_fits(plan: Plan, model: str) -> list[Fit]:
+    """Plan the model as the config has it on every fold: its time tells that of the others."""
+    return fits_on(plan, model, plan.columns[model])
+
+
+def run_base(plan: Plan, model: str) -> list[Done]:
+    """Fit the model of the config on every fold, or find the fits."""
+    check_folds(plan)
+    _compute_columns(plan, plan.columns[model])
+    return run_fits(plan, base_fits(plan, model), model)
+
+
+def fits_on(plan: Plan, model: str, columns: Sequence[str], n_seeds: int = 1) -> list[Fit]:
+    """Plan the model on these columns, on every fold and under so many seeds from the config's on."""
+    seeded = [plan.reseeded(number) for number in range(n_seeds)]
+    return [plan_fit(p, model, fold, columns=columns) for p in seeded for fold in plan.folds.folds]
+
+
+def run_refits(plan: Plan, fits: Sequence[Fit], title: str) -> dict[str, Done]:
+    """Run fits of several seeds, or find them: key of the scores' recipe -> what is done."""
+    n_seeds = max(f.n_seed for f in fits) + 1 if fits else 0
+    done: list[Done] = []
+    for number in range(n_seeds):
+        own = [f for f in fits if f.n_seed == number]
+        done += run_fits(plan.reseeded(number), own, title)
+    return {d.fit.scores.key: d for d in done}
+
+
+def scored_by(fits: Sequence[Fit], done: Mapping[str, Done]) -> Scored:
+    """Scores of fits by window; several seeds are repeats."""
+    scored: dict[Window, list[tuple[Recipe, Path]]] = {}
+    for fit in fits:
+        scored.setdefault(fit.fold.eval, []).append((fit.scores, done[fit.scores.key].scores))
+    return scored
+
+
+def column_costs(plan: Plan, columns: Sequence[str]) -> list[Cost]:
+    """Columns of the folds' windows that have to be computed first; nothing if all are in the store."""
+    windows, wanted = _fold_windows(plan), set(columns)
+    n_missing = sum(
+        len(wanted & set(missing_columns(plan.catalogue, w, columns, plan.store))) for w in windows
+    )
+    every = len(wanted) * len(windows)
+    return [Cost("feature columns of windows", every, every - n_missing, None)] if n_missing else []
+
+
+def base_costs(plan: Plan, model: str) -> list[Cost]:
+    """What ``run_base`` has to make; nothing if all is in the store."""
+    fits = refit_cost(plan, base_fits(plan, model), model)
+    return [*column_costs(plan, plan.columns[model]), *([fits] if fits.n_made < fits.n_all else [])]
+
+
+def refit_cost(plan: Plan, fits: Sequence[Fit], model: str) -> Cost:
+    """Estimate from the seconds that the base fits took: as long a column, as many at a time as fits run.
+
+    A fit whose scores are missing counts as a whole, also if the fit itself is in the store.
+    """
+    missing = [f for f in fits if plan.store.find(f.scores) is None]
+    n_made, per_fit = len(fits) - len(missing), _seconds_of_base(plan, model)
+    if per_fit is None:
+        return Cost(f"fits of {model}", len(fits), n_made, None)
+    n_columns = max(1, len(plan.columns[model]))
+    workers = max(1, plan.settings.threads // plan.threads_per_fit)
+    # A fit's fixed part (start of a worker, labels, groups) is about a second.
+    seconds = sum(1.0 + per_fit * max(0.1, len(f.columns) / n_columns) for f in missing)
+    what = f"fits of {model} ({per_fit:.1f} s each on all columns)"
+    return Cost(what, len(fits), n_made, seconds / min(workers, max(1, len(missing))))
+
+
+def _seconds_of_base(plan: Plan, model: str) -> float | None:
+    """Mean seconds of the base fits that are in the store; None if none is."""
+    folders = [plan.store.find(f.fit) for f in base_fits(plan, model)]
+    seconds = [float(read_report(folder)["seconds"]) for folder in folders if folder is not None]
+    return sum(seconds) / len(seconds) if seconds else None

@@ -15,14 +15,14 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from engine import DataError, Recipe, Task, run_tasks
+from engine import DataError, Recipe, Task
 from features import compute_features
 from models import FitContext, PairFrame, Ranker
 from stacking._fits import check_scores, plan_fit
 from stacking._pairs import PairReader, TrainingSample, hashes_of
 from stacking._plan import FORMAT, Plan
-from stacking._worth.differences import Comparison, Measured, Scored, measure
-from stacking._worth.refits import Cost
+from stacking._worth.differences import Comparison, Measured, Scored, measure, score_sets
+from stacking._worth.gain import Cost
 from stacking._worth.units import Units, main_model, units_of
 from validation import Window
 
@@ -140,7 +140,9 @@ class Selection:
         while families.keys() - self.taken:
             added |= {f: self.gain(m) for f, m in found.items()}
             waiting = sorted((f for f in families if f not in self.taken), key=lambda f: -added[f])
-            best = next((f for f in waiting if f not in found or self.enters(found[f])), None)
+            best = next(
+                (f for f in waiting if f not in found or found[f].is_better(greater=self.greater)), None
+            )
             if best in found:
                 chosen = self.in_order([*chosen, *families[best]])
                 self.note(Step("family in", (best,), found[best]))
@@ -176,7 +178,7 @@ class Selection:
                 continue
             names = Comparison(f"without {', '.join(block)}", *self.scores([chosen, rest]))
             measured = measure(self.plan, [names], level=LEAVE)[0]
-            if not self.is_worse(measured):
+            if not measured.is_better(greater=not self.greater):
                 left_out += block
                 self.note(Step("features out", tuple(block), measured))
             elif len(block) > 1:
@@ -194,7 +196,7 @@ class Selection:
 
     def scores(self, sets: Sequence[Sequence[str]]) -> list[Scored]:
         """Scores of the model on sets of columns."""
-        return inner_scores(self.plan, self.model, self.folds, sets, "Inner folds")
+        return _inner_scores(self.plan, self.model, self.folds, sets)
 
     def importance(self, columns: Sequence[str]) -> Mapping[str, float]:
         """Share of each column in the fits on these columns; empty for models that do not tell."""
@@ -226,14 +228,6 @@ class Selection:
         """Whether more of the metric is better."""
         return self.plan.dataset.competition.metric.greater_is_better
 
-    def enters(self, measured: Measured) -> bool:
-        """Tell whether a family surely helps."""
-        return measured.is_better(greater=self.greater)
-
-    def is_worse(self, measured: Measured) -> bool:
-        """Tell whether something was lost by more than one standard error."""
-        return measured.is_better(greater=not self.greater)
-
     def is_over(self) -> bool:
         """Tell whether the budget is used up, and remember it."""
         self.is_cut_short = self.is_cut_short or time.monotonic() > self.deadline
@@ -262,7 +256,7 @@ def selection_cost(selection: Selection) -> tuple[Cost, int]:
     plan, folds = selection.plan, selection.folds
     families = units_of(plan.catalogue, selection.columns, "family")
     recipes = [
-        inner_recipe(plan, selection.model, f, columns) for columns in families.values() for f in folds
+        _inner_recipe(plan, selection.model, f, columns) for columns in families.values() for f in folds
     ]
     n_made = sum(plan.store.find(recipe) is not None for recipe in recipes)
     whole = plan.store.seconds(plan_fit(plan, selection.model, plan.folds.folds[0]).fit)
@@ -272,7 +266,7 @@ def selection_cost(selection: Selection) -> tuple[Cost, int]:
     return Cost("fits of the first round, one family each", len(recipes), n_made, seconds), most
 
 
-def inner_recipe(plan: Plan, model: str, fold: InnerFold, columns: Sequence[str]) -> Recipe:
+def _inner_recipe(plan: Plan, model: str, fold: InnerFold, columns: Sequence[str]) -> Recipe:
     """Recipe of the scores of a model on these columns on an inner fold; without columns they are all 0."""
     windows = sorted({*fold.train, fold.eval})
     parts: dict[str, Any] = {
@@ -294,25 +288,18 @@ def inner_recipe(plan: Plan, model: str, fold: InnerFold, columns: Sequence[str]
     return Recipe("inner", plan.name(words), parts)
 
 
-def inner_scores(
-    plan: Plan, model: str, folds: Sequence[InnerFold], sets: Sequence[Sequence[str]], title: str
+def _inner_scores(
+    plan: Plan, model: str, folds: Sequence[InnerFold], sets: Sequence[Sequence[str]]
 ) -> list[Scored]:
     """Fit and score the model on each set of columns on every inner fold, or find it in the store."""
-    where = [(number, fold) for number in range(len(sets)) for fold in folds]
     context = FitContext(plan.settings.seed, plan.threads_per_fit)
-    tasks = [
-        Task(
-            inner_recipe(plan, model, fold, sets[number]),
-            write_inner,
-            (plan.reader, plan.models[model], tuple(sets[number]), fold, context, plan.sample),
-        )
-        for number, fold in where
-    ]
-    folders = run_tasks(title, tasks, plan.store, plan.settings, threads_per_job=plan.threads_per_fit)
-    found: list[dict[Window, list[tuple[Recipe, Path]]]] = [{} for _ in sets]
-    for (number, fold), task, folder in zip(where, tasks, folders, strict=True):
-        found[number][fold.eval] = [(task.recipe, folder)]
-    return list[Scored](found)
+
+    def task(fold: InnerFold, columns: tuple[str, ...]) -> Task:
+        args = (plan.reader, plan.models[model], columns, fold, context, plan.sample)
+        return Task(_inner_recipe(plan, model, fold, columns), write_inner, args)
+
+    asked = [(n, fold.eval, task(fold, tuple(columns))) for n, columns in enumerate(sets) for fold in folds]
+    return score_sets(plan, "Inner folds", len(sets), asked)
 
 
 def write_inner(

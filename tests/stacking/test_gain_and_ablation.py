@@ -11,8 +11,8 @@ import pytest
 
 from engine import ConfigError, Settings, load_settings
 from models import PairFrame, StoredColumns
-from stacking import Left, Shuffling, make_plan, plan_ablation, plan_gain, run_base
-from stacking._worth import named_columns, shuffled_frame, units_of
+from stacking import make_plan, plan_ablation, plan_gain, run_base
+from stacking._worth import Left, Shuffling, named_columns, shuffled_frame, units_of
 from validation import Window
 
 SIGNAL = "relevance_rate__item_id"

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from engine import ConfigError, FeatureSettings, Settings, load_settings
-from stacking import Measured, inner_folds, make_plan, plan_selection
-from stacking._worth import patterns_of, toml_text, write_config
+from stacking import inner_folds, make_plan, plan_selection
+from stacking._worth import Measured, patterns_of, toml_text, write_config
 from validation import Difference
 
 SIGNAL = ("relevance_rate__item_id", "relevance_rate__user_id")
