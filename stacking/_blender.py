@@ -144,19 +144,13 @@ class ReadsFeatures(Protocol):
     """
 
     @property
-    def include(self) -> tuple[str, ...]:
-        """Patterns of the columns that it reads."""
-        ...
+    def include(self) -> tuple[str, ...]: ...
 
     @property
-    def exclude(self) -> tuple[str, ...]:
-        """Patterns of those that it does not."""
-        ...
+    def exclude(self) -> tuple[str, ...]: ...
 
     @property
-    def ranker(self) -> Ranker:
-        """The model of the second level."""
-        ...
+    def ranker(self) -> Ranker: ...
 
 
 BASELINE = "mean_rank"

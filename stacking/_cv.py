@@ -96,10 +96,10 @@ def _fold_scores(oof: pl.DataFrame, plan: Plan, names: Sequence[str]) -> dict[st
     """The competition's metric of score columns: name -> fold -> value, and ``mean`` over the folds."""
     c = plan.dataset.competition
     folds = [f.name for f in plan.folds.folds]
-    parts = {f: oof.filter(pl.col("fold") == f) for f in folds}
+    rows = {f: oof.filter(pl.col("fold") == f) for f in folds}
     table: dict[str, dict[str, float]] = {}
     for name in names:
-        values = {f: evaluate(c.metric, parts[f], group=["window", c.user], score=name) for f in folds}
+        values = {f: evaluate(c.metric, rows[f], group=["window", c.user], score=name) for f in folds}
         table[name] = {**values, "mean": sum(values.values()) / len(folds)}
     return table
 
@@ -119,11 +119,7 @@ def _about(plan: Plan, oof: pl.DataFrame, choice: Choice, blends: Sequence[str])
     c = plan.dataset.competition
     return {
         "competition": c.name,
-        "metric": {
-            "name": c.metric.name,
-            "policy": dict(c.metric.policy),
-            "greater_is_better": c.metric.greater_is_better,
-        },
+        "metric": asdict(c.metric),
         "user": c.user,
         "item": c.item,
         "folds": {

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from math import isnan
 from typing import Any, cast
@@ -234,13 +235,12 @@ def _check_choice(settings: Settings, models: Mapping[str, Ranker], known: Mappi
 
 def made_of(maker: Ranker | Blender) -> dict[str, Any]:
     """What a fit depends on beside its rows: code, parameters and library versions, as parts of a recipe."""
-    names = [f.name for f in fields(cast(Any, maker))]
     fitted: type = fitted_class(maker)
     second_level = {"ranker": made_of(maker.ranker)} if isinstance(maker, ReadsFeatures) else {}
     return {
         "code": digest(type(maker)),
         "fitted code": digest(fitted),
-        "parameters": {n: _plain(getattr(maker, n)) for n in names},
+        "parameters": json.loads(json.dumps(asdict(cast(Any, maker)), default=repr)),
         "versions": library_versions(),
         **second_level,
     }
@@ -254,17 +254,4 @@ def digest(code: Callable[..., object]) -> str:
 
 def metric_parts(metric: Metric) -> dict[str, Any]:
     """The competition's metric: its name, policy and code, which no digest reaches by its name."""
-    return {
-        "name": metric.name,
-        "policy": dict(metric.policy),
-        "greater_is_better": metric.greater_is_better,
-        "code": digest(get_metric(metric.name).compute),
-    }
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    return value if isinstance(value, str | int | float | bool | None) else repr(value)
+    return {**asdict(metric), "code": digest(get_metric(metric.name).compute)}

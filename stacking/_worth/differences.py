@@ -173,16 +173,16 @@ def _joined(
     windows = []
     for window, of_window in files.items():
         tables = [pl.read_parquet(file) for file in of_window]
-        part = rows.filter(pl.col("window") == window).select("window", "pair_id")
+        scored = rows.filter(pl.col("window") == window).select("window", "pair_id")
         n_found = 0
         for table in tables:
             columns = [c for c in table.columns if c != "pair_id"]
             names = {c: f"{side}{n_found + i}" for i, c in enumerate(columns)}
-            part = part.join(
+            scored = scored.join(
                 table.rename(names), on="pair_id", how="left", validate="1:1", maintain_order="left"
             )
             n_found += len(columns)
-        windows.append(part)
+        windows.append(scored)
     scores = pl.concat(windows)
     added = [c for c in scores.columns if c not in ("window", "pair_id")]
     if any(scores[c].null_count() for c in added):

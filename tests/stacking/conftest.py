@@ -22,7 +22,8 @@ def take(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Dataset]:
     def taken(tables: RawTables | None = None, **sizes: int) -> Dataset:
         competition = get_competition("movielens")
         tables = tables or random_tables(competition, **sizes)
-        return take_in(competition, tables, tmp_path_factory.mktemp("data"), fingerprint=f"generated {sizes}")
+        folder = tmp_path_factory.mktemp("data")
+        return take_in(competition, tables, folder, fingerprint=f"generated in {folder.name}")
 
     return taken
 
