@@ -19,11 +19,10 @@ import polars as pl
 from catboost import CatBoostRegressor, Pool
 from rich.table import Table
 
-from competitions import Dataset, open_dataset, solution
+from competitions import Dataset, solution
 from engine import (
     Json,
     Recipe,
-    Settings,
     Store,
     Task,
     code_digest,
@@ -32,13 +31,12 @@ from engine import (
     out,
     run_tasks,
 )
-from stacking import final_scores, run_cv
+from stacking import Plan, final_scores, make_plan, run_cv
 from validation import (
     CvBundle,
     Window,
     evaluate,
     paired_bootstrap,
-    plan_folds,
     window_pairs,
 )
 
@@ -54,13 +52,11 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE")
     arguments = parser.parse_args()
     settings = load_settings(overrides=arguments.overrides)
-    dataset = open_dataset(settings)
-    bundle = run_cv(settings)
-    table = _eval_scores(bundle) if arguments.eval_only else _all_scores(settings, bundle)
-    table = table.join(
-        _baseline(dataset, settings, table), on=["window", "pair_id"], how="left", validate="1:1"
-    )
-    rows = _compare(dataset, bundle, table, settings)
+    plan = make_plan(settings)
+    bundle = run_cv(plan)
+    table = _eval_scores(bundle) if arguments.eval_only else _all_scores(plan, bundle)
+    table = table.join(_baseline(plan, table), on=["window", "pair_id"], how="left", validate="1:1")
+    rows = _compare(plan, bundle, table)
     out.print(_as_table(rows))
     if arguments.json:
         arguments.json.write_text(json.dumps(rows, indent=1), encoding="utf-8")
@@ -71,21 +67,20 @@ def _eval_scores(bundle: CvBundle) -> pl.DataFrame:
     return bundle.oof.select("window", "pair_id", user, "relevance", *bundle.models, *bundle.blends)
 
 
-def _all_scores(settings: Settings, bundle: CvBundle) -> pl.DataFrame:
+def _all_scores(plan: Plan, bundle: CvBundle) -> pl.DataFrame:
     """Out-of-fold scores of the eval windows and the final scores of the test window, with labels."""
-    dataset = open_dataset(settings)
-    cutoff = plan_folds(dataset, settings.folds).final.eval.cutoff
-    answers = solution(settings).select("pair_id", "relevance")
-    test = final_scores(settings, bundle).join(answers, on="pair_id", how="left", validate="1:1")
+    cutoff = plan.folds.final.eval.cutoff
+    answers = solution(plan.settings).select("pair_id", "relevance")
+    test = final_scores(plan, bundle).join(answers, on="pair_id", how="left", validate="1:1")
     seen = _eval_scores(bundle)
     test = test.with_columns(pl.lit(cutoff, pl.Int64).alias("window")).select(seen.columns).cast(seen.schema)
     return pl.concat([seen, test])
 
 
-def _baseline(dataset: Dataset, settings: Settings, table: pl.DataFrame) -> pl.DataFrame:
+def _baseline(plan: Plan, table: pl.DataFrame) -> pl.DataFrame:
     """Baseline scores for the windows of the table: mean of the seeds; each fit is in the store."""
-    folds = plan_folds(dataset, settings.folds)
-    windows = [w for w in folds.windows if w.cutoff in set(table["window"].unique())]
+    dataset, settings = plan.dataset, plan.settings
+    windows = [w for w in plan.folds.windows if w.cutoff in set(table["window"].unique())]
     jobs = [(window, seed) for window in windows for seed in range(N_SEEDS)]
     parts: dict[str, Json] = {
         "code": code_digest(build_baseline).digest,
@@ -137,11 +132,9 @@ def _matrix(frame: pl.DataFrame, categories: list[str], numbers: list[str]) -> n
     return np.column_stack([np.asarray(column, dtype=object) for column in (*texts, *values)])
 
 
-def _compare(
-    dataset: Dataset, bundle: CvBundle, table: pl.DataFrame, settings: Settings
-) -> list[dict[str, float | str]]:
-    user, metric = dataset.competition.user, dataset.competition.metric
-    test = plan_folds(dataset, settings.folds).final.eval.cutoff
+def _compare(plan: Plan, bundle: CvBundle, table: pl.DataFrame) -> list[dict[str, float | str]]:
+    user, metric = plan.dataset.competition.user, plan.dataset.competition.metric
+    seed, test = plan.settings.seed, plan.folds.final.eval.cutoff
     parts = {
         "eval windows": table.filter(pl.col("window") != test),
         "test window": table.filter(pl.col("window") == test),
@@ -153,7 +146,7 @@ def _compare(
             group = ["window", user]
             value = evaluate(metric, frame, group=group, score=name)
             gain = paired_bootstrap(
-                frame, metric, user=user, group=group, score_a=BASELINE, score_b=name, seed=settings.seed
+                frame, metric, user=user, group=group, score_a=BASELINE, score_b=name, seed=seed
             )
             chosen = "chosen" if name == bundle.chosen else ""
             rows.append(

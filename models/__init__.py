@@ -1,12 +1,20 @@
 """Models: one file a model, one ``Ranker`` protocol."""
 
-from models._by_feature import RankedByFeature
 from models._holdout import inner_holdout, search_and_refit, shortest_budget
-from models._pair_frame import PairFrame, StoredColumns
-from models._parameters import Parameter, parameters_of
-from models._ranker import FitContext, FitReport, FittedRanker, Ranker, Scores
-from models._registry import build_models, model, model_kinds
-from models._tables import is_enabled, with_parameters
+from models._pair_frame import PairFrame, Scores, StoredColumns
+from models._ranker import (
+    FitContext,
+    FitReport,
+    FittedRanker,
+    Ranker,
+    fitted_class,
+    needed_columns,
+    read_json,
+    saved_as_json,
+    write_json,
+)
+from models._registry import add_kind, build_models, model, model_kinds
+from models._tables import Parameter, is_enabled, parameters_of, with_parameters
 
 __all__ = [
     "FitContext",
@@ -14,17 +22,22 @@ __all__ = [
     "FittedRanker",
     "PairFrame",
     "Parameter",
-    "RankedByFeature",
     "Ranker",
     "Scores",
     "StoredColumns",
+    "add_kind",
     "build_models",
+    "fitted_class",
     "inner_holdout",
     "is_enabled",
     "model",
     "model_kinds",
+    "needed_columns",
     "parameters_of",
+    "read_json",
+    "saved_as_json",
     "search_and_refit",
     "shortest_budget",
     "with_parameters",
+    "write_json",
 ]

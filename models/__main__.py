@@ -11,7 +11,7 @@ from rich.text import Text
 
 from engine import ConfigError, Settings, did_you_mean, out, room_app, run_room, settings_of
 from models import Parameter, build_models, model_kinds, parameters_of
-from models._parameters import meaning_of
+from models._tables import meaning_of
 
 app = room_app("Rankers: one file a kind, one [models.NAME] table in config.toml a model.")
 

@@ -10,10 +10,10 @@ from typing import Any, Protocol, TypeVar, cast
 import numpy as np
 import polars as pl
 
-from models._ranker import FitContext, FitReport, PairFrame
+from models._pair_frame import PairFrame
+from models._ranker import FitContext, FitReport
 
-# The share of the time budget that the search for the count may use when a refit follows.
-_SEARCH_SHARE = 0.5
+_SEARCH_SHARE = 0.5  # of the time budget, when a refit follows
 
 
 class _Reporting(Protocol):

@@ -114,7 +114,7 @@ class PairFrame:
         n_groups = self.table.select("window", self.user).n_unique()
         if self.table.height and run[-1] + 1 != n_groups:
             raise DataError(
-                f"The {n_groups} groups (window, {self.user}) of the frame lie in {run[-1] + 1} separate pieces.",
+                f"The {n_groups} groups (window, {self.user}) of the frame lie in {run[-1] + 1} separate runs.",
                 expected="the rows of a group next to each other",
                 todo="sort the frame, PairFrame.in_order() does",
             )
@@ -137,8 +137,8 @@ class PairFrame:
         positions = pl.int_range(pl.len(), dtype=pl.UInt32).filter(rows)
         return self._at(self.table.select(positions.alias("position"))["position"])
 
-    def parts(self, n_rows: int) -> Iterator[PairFrame]:
-        """Cut the frame into frames of so many rows, in order; none for an empty frame."""
+    def chunks(self, n_rows: int = 2**19) -> Iterator[PairFrame]:
+        """Cut the frame into frames of so many rows, in order: what is in memory at a time. None if it is empty."""
         for first in range(0, self.table.height, n_rows):
             rows = slice(first, first + n_rows)
             stored = None if self.stored is None else replace(self.stored, rows=self.stored.rows[rows])
@@ -155,8 +155,6 @@ class PairFrame:
     def columns(self, names: Sequence[str]) -> pl.DataFrame:
         """Return these columns, all at once in memory; DataError names those that the frame does not have."""
         self.check(names)
-        if all(name in self.table.columns for name in names):
-            return self.table.select(names)
         return pl.DataFrame([self.column(name) for name in names])
 
     def check(self, names: Sequence[str]) -> None:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Any, Protocol, Self, TypeVar, cast, get_type_hints
 
+from pydantic import TypeAdapter
+
+from engine import ConfigError
 from models._pair_frame import PairFrame, Scores
 
-__all__ = ["FitContext", "FitReport", "FittedRanker", "PairFrame", "Ranker", "Scores"]
+_T = TypeVar("_T")
+_T_co = TypeVar("_T_co", covariant=True)
 
 
 @dataclass(frozen=True)
@@ -18,7 +23,8 @@ class FitContext:
 
     ``iterations``: None = find the count on an inner hold-out; a number = train so many on all rows (the final fit
     reuses what the folds found). ``time_budget``: seconds, None = no limit. ``scratch``: a folder on disk for what a
-    fit would rather not hold in memory, None = there is none; what is fitted does not depend on it.
+    fit would rather not hold in memory, None = there is none; ``scratch_from_bytes``: size from which on a matrix goes
+    there. What is fitted does not depend on either.
     """
 
     seed: int
@@ -26,6 +32,7 @@ class FitContext:
     iterations: int | None = None
     time_budget: float | None = None
     scratch: Path | None = None
+    scratch_from_bytes: int = 2**28
 
 
 @dataclass(frozen=True)
@@ -59,7 +66,7 @@ class FittedRanker(Protocol):
         ...
 
     def save(self, folder: Path) -> None:
-        """Write native files (no pickle) into an existing empty folder."""
+        """Write native files (no pickle) into an existing empty folder. ``@saved_as_json`` writes small ones."""
         ...
 
     @classmethod
@@ -71,23 +78,66 @@ class FittedRanker(Protocol):
 class Ranker(Protocol):
     """A ranker before fit: a frozen dataclass of its parameters.
 
-    A model file holds one class whose fields are its parameters (with defaults) and which says with
-    ``@model("name")`` under what name ``config.toml`` knows it.
+    A model file holds one class whose fields are its parameters and which says with ``@model("name")`` under what
+    name ``config.toml`` knows it. It gets all features that the patterns select, unless it has ``needs``, the names of
+    the columns that it reads: then it gets those and no others.
     """
 
-    @property
-    def needs(self) -> tuple[str, ...]:
-        """Feature columns that this model reads by name: it gets those and no others, whatever the patterns select.
+    def fit(self, train: PairFrame, context: FitContext) -> FittedRanker:
+        """Fit on pairs with labels. Never changes ``train``. Repeats exactly for the same context and rows.
 
-        Empty: it gets all that the patterns select.
+        A model file annotates the very class that is returned: its ``load`` reads what its ``save`` wrote.
         """
         ...
 
-    @property
-    def fitted(self) -> type[FittedRanker]:
-        """The class whose ``load`` reads what this ranker's fit saved."""
-        ...
 
-    def fit(self, train: PairFrame, context: FitContext) -> FittedRanker:
-        """Fit on pairs with labels. Never changes ``train``. Repeats exactly for the same context and rows."""
-        ...
+def needed_columns(ranker: Ranker) -> tuple[str, ...]:
+    """Feature columns that a model reads by name; empty: it gets all that the patterns select."""
+    return tuple(getattr(ranker, "needs", ()))
+
+
+class _Fits(Protocol[_T_co]):
+    def fit(self, rows: Any, context: Any, /) -> _T_co: ...
+
+
+def fitted_class(maker: _Fits[_T]) -> type[_T]:
+    """Return the class that ``fit`` of a ranker or blender is annotated with.
+
+    Raises ConfigError if it is annotated with none, or with a protocol.
+    """
+    fit = type(maker).fit
+    try:
+        found = get_type_hints(fit).get("return")
+    except NameError as error:
+        found = error
+    if not isinstance(found, type) or getattr(found, "_is_protocol", False):
+        why = f" ({found})" if isinstance(found, NameError) else ""
+        raise ConfigError(
+            f"{fit.__module__}: {fit.__qualname__} does not say which class it returns{why}.",
+            expected="a class with save and load, such as `def fit(self, train, context) -> FittedMine`",
+        )
+    return cast("type[_T]", found)
+
+
+def saved_as_json(kind: type[_T]) -> type[_T]:
+    """Give a frozen dataclass of plain values the methods ``save`` and ``load``: its fields as one JSON file."""
+
+    def save(self: Any, folder: Path) -> None:
+        write_json(folder / "fitted.json", self)
+
+    def load(cls: type[_T], folder: Path) -> _T:
+        return read_json(folder / "fitted.json", cls)
+
+    for name, method in (("save", save), ("load", classmethod(load))):
+        setattr(kind, name, method)
+    return kind
+
+
+def write_json(file: Path, value: Any) -> None:
+    """Write a dataclass of plain values, or of such dataclasses."""
+    file.write_text(json.dumps(asdict(value), indent=1), encoding="utf-8")
+
+
+def read_json(file: Path, kind: type[_T]) -> _T:
+    """Read what ``write_json`` wrote of a dataclass of this kind."""
+    return TypeAdapter(kind).validate_python(json.loads(file.read_text(encoding="utf-8")))

@@ -20,6 +20,7 @@ _kinds: dict[str, type[Ranker]] = {}
 # A model's name is a column beside these in the out-of-fold tables and submission frames.
 _RESERVED = frozenset({"score", "relevance", "fold", "window", "pair_id", "row", "clock"})
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
+_COLUMNS = {"als": "als_score__like", "popularity": "relevance_rate__item_id"}  # names that are no kinds
 
 
 def model(name: str) -> Callable[[type[_R]], type[_R]]:
@@ -29,20 +30,25 @@ def model(name: str) -> Callable[[type[_R]], type[_R]]:
     """
 
     def register(kind: type[_R]) -> type[_R]:
-        known = _kinds.get(name)
-        if known is not None and (known.__module__, known.__qualname__) != (
-            kind.__module__,
-            kind.__qualname__,
-        ):
-            raise ConfigError(
-                f"Two kinds of models are called {name!r}: {_place(known)} and {_place(kind)}.",
-                expected="a name of its own for each kind",
-                todo="rename one of them in its @model(...)",
-            )
-        _kinds[name] = cast("type[Ranker]", kind)
+        add_kind(_kinds, "model", name, cast("type[Ranker]", kind))
         return kind
 
     return register
+
+
+def add_kind(kinds: dict[str, type[_R]], word: str, name: str, kind: type[_R]) -> None:
+    """Add a kind of model or blender (``word``) to the known ones.
+
+    Raises ConfigError if another class has the name already; both files are named.
+    """
+    known = kinds.get(name)
+    if known is not None and (known.__module__, known.__qualname__) != (kind.__module__, kind.__qualname__):
+        raise ConfigError(
+            f"Two kinds of {word}s are called {name!r}: {_place(known)} and {_place(kind)}.",
+            expected="a name of its own for each kind",
+            todo=f"rename one of them in its @{word}(...)",
+        )
+    kinds[name] = kind
 
 
 def model_kinds() -> Mapping[str, type[Ranker]]:
@@ -84,6 +90,13 @@ def _build(name: str, table: Mapping[str, Any]) -> Ranker:
             expected="small letters, digits and underscores, and none of " + ", ".join(sorted(_RESERVED)),
         )
     kinds, kind = model_kinds(), table.get("kind", name)
+    if kind not in kinds and kind in _COLUMNS:
+        column = table.get("feature", _COLUMNS[kind])
+        raise ConfigError(
+            f"[models.{name}]: there is no kind of model {kind!r}: it ranks by one column, which is kind 'column'.",
+            expected=f'kind = "column" and column = "{column}" in [models.{name}]',
+            todo="write these two lines in config.toml instead",
+        )
     if kind not in kinds:
         raise ConfigError(
             f"[models.{name}]: there is no kind of model {kind!r}." + did_you_mean(str(kind), kinds),

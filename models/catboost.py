@@ -5,28 +5,98 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-import catboost
 import numpy as np
+import polars as pl
 from pydantic import Field
 
 from engine import TaskError
-from models._fitted_catboost import FittedCatBoost, tree_inputs
-from models._holdout import search_and_refit, shortest_budget
-from models._ranker import FitContext, FitReport, PairFrame, Scores
-from models._registry import model
+from models import (
+    FitContext,
+    FitReport,
+    PairFrame,
+    Scores,
+    model,
+    read_json,
+    search_and_refit,
+    shortest_budget,
+    write_json,
+)
+
+if TYPE_CHECKING:
+    import catboost
 
 _log = logging.getLogger(__name__)
 
 Loss = Literal["YetiRank", "QueryRMSE", "RMSE", "MultiClass"]
 
-# Matrices from this size on are quantized before training: 8 bits a value instead of 32, and the matrix is freed. Below
-# it the memory is not worth another order of the random draws, which categories above one_hot_max_size bring about.
-QUANTIZE_FROM_BYTES = 2**27
-
+_NO_CATEGORY = "(null)"  # of a categorical feature
 # PFound, YetiRank's own default, looks at the top of long lists only; the concordance of all pairs is what is wanted.
 _EVAL_METRIC = {"YetiRank": "QueryAUC:type=Ranking"}
+
+
+@dataclass(frozen=True)
+class TreeFacts:
+    """What predicting takes beside the trees.
+
+    ``constant``: score of every pair where there was nothing to learn. ``classes``: levels of relevance that the
+    columns of a MultiClass prediction stand for; None for other losses.
+    """
+
+    constant: float
+    numeric: tuple[str, ...]
+    categorical: tuple[str, ...]
+    classes: tuple[float, ...] | None
+    threads: int
+
+
+@dataclass(frozen=True)
+class FittedCatBoost:
+    """Trees, or None where there was nothing to learn (one class, or no feature that varies)."""
+
+    booster: catboost.CatBoost | None
+    facts: TreeFacts
+    report: FitReport
+
+    def predict(self, frame: PairFrame) -> Scores:
+        """Score every pair: Float64 (n_pairs,). For MultiClass the expected relevance."""
+        facts = self.facts
+        if self.booster is None or frame.table.height == 0:
+            frame.check([*facts.numeric, *facts.categorical])
+            return np.full(frame.table.height, facts.constant)
+        return np.concatenate([self._scores(self.booster, chunk) for chunk in frame.chunks()])
+
+    def _scores(self, booster: catboost.CatBoost, frame: PairFrame) -> Scores:
+        import catboost
+
+        facts = self.facts
+        inputs = _inputs(frame, facts.numeric, facts.categorical)
+        raw: Scores = booster.predict(
+            catboost.Pool(inputs, cat_features=list(facts.categorical)),
+            prediction_type="RawFormulaVal" if facts.classes is None else "Probability",
+            thread_count=facts.threads,
+        )
+        # A sum along the row, not a matrix product: alone must equal bulk.
+        return np.asarray(raw if facts.classes is None else (raw * np.array(facts.classes)).sum(axis=1))
+
+    def save(self, folder: Path) -> None:
+        """Write ``model.json``, ``report.json`` and, if there are trees, ``model.cbm``."""
+        write_json(folder / "model.json", self.facts)
+        write_json(folder / "report.json", self.report)
+        if self.booster is not None:
+            self.booster.save_model(str(folder / "model.cbm"))
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what ``save`` wrote."""
+        import catboost
+
+        trees = folder / "model.cbm"
+        booster = catboost.CatBoost().load_model(str(trees)) if trees.exists() else None
+        facts = read_json(folder / "model.json", TreeFacts)
+        return cls(booster, facts, read_json(folder / "report.json", FitReport))
 
 
 @model("catboost")
@@ -69,17 +139,12 @@ class CatBoost:
     time_budget: Annotated[
         float | None, Field(gt=0, description="Seconds for a whole fit (kept on the CPU only).")
     ] = 120.0
+    # Quantized, a value takes 8 bits instead of 32. Below this size the memory is not worth another order of the random
+    # draws, which categories above one_hot_max_size bring about.
+    quantize_from_mib: Annotated[
+        int, Field(ge=0, description="Size from which on a matrix is quantized before training (CPU only).")
+    ] = 128
     device: Annotated[Literal["cpu", "gpu"], Field(description="Where it trains.")] = "cpu"
-
-    @property
-    def needs(self) -> tuple[str, ...]:
-        """No column by name: all features are inputs."""
-        return ()
-
-    @property
-    def fitted(self) -> type[FittedCatBoost]:
-        """What ``fit`` returns."""
-        return FittedCatBoost
 
     def fit(self, train: PairFrame, context: FitContext) -> FittedCatBoost:
         """Train as many trees as the context says, or as an inner hold-out of users tells."""
@@ -106,6 +171,8 @@ class _Fit:
         """Train up to ``n_trees`` on ``rows``, stopped by ``held`` and by this share of the time budget."""
         if not _can_learn(rows):
             return self.fitted(None, rows, FitReport(0))
+        import catboost
+
         booster = catboost.CatBoost(self.parameters(n_trees))
         deadline = self.deadline(share)
         try:
@@ -143,9 +210,8 @@ class _Fit:
         """Wrap trees, or the mean relevance if there are none."""
         constant = float(rows.relevance.mean()) if rows.table.height else 0.0
         classes = tuple(self.levels.tolist()) if self.ranker.loss == "MultiClass" else None
-        return FittedCatBoost(
-            booster, constant, rows.numeric, rows.categorical, classes, self.context.threads, report
-        )
+        facts = TreeFacts(constant, rows.numeric, rows.categorical, classes, self.context.threads)
+        return FittedCatBoost(booster, facts, report)
 
     def parameters(self, n_trees: int) -> dict[str, Any]:
         """Parameters in CatBoost's words."""
@@ -183,13 +249,15 @@ class _Fit:
 
         The pool refers to the columns and owns no copy of them (measured: ``benchmarks/training_memory.py``).
         """
+        import catboost
+
         relevance, loss = rows.relevance, self.ranker.loss
         if loss == "MultiClass":
             relevance = np.searchsorted(self.levels, relevance).astype(np.float64)
         elif loss == "YetiRank":
             relevance = (relevance - self.levels[0]) / (self.levels[-1] - self.levels[0])
         return catboost.Pool(
-            tree_inputs(rows, rows.numeric, rows.categorical),
+            _inputs(rows, rows.numeric, rows.categorical),
             label=relevance,
             cat_features=list(rows.categorical),
             group_id=rows.group_ids if loss in ("YetiRank", "QueryRMSE") else None,
@@ -199,7 +267,7 @@ class _Fit:
     def compact(self, pool: catboost.Pool) -> catboost.Pool:
         """Quantize a large pool in place, which lets go of its columns: the borders are those that training makes."""
         n_bytes = 4 * pool.num_row() * pool.num_col()
-        if n_bytes >= QUANTIZE_FROM_BYTES and self.ranker.device == "cpu":
+        if n_bytes >= self.ranker.quantize_from_mib * 2**20 and self.ranker.device == "cpu":
             pool.quantize(border_count=self.ranker.border_count, random_seed=self.context.seed)
         return pool
 
@@ -229,3 +297,20 @@ def _importance(booster: catboost.CatBoost, rows: PairFrame) -> dict[str, float]
     total = float(values.sum()) or 1.0
     names = [*rows.numeric, *rows.categorical]
     return {name: float(value) / total for name, value in zip(names, values, strict=True)}
+
+
+def _inputs(frame: PairFrame, numeric: tuple[str, ...], categorical: tuple[str, ...]) -> pl.DataFrame:
+    """Numeric features as Float32 (NaN = unknown) and Enum ones with a category of their own for null.
+
+    Columns are read one by one, so that the matrix is in memory once: CatBoost reads Float32 columns without nulls
+    where they lie and makes no copy of them.
+    """
+    numbers = (frame.column(c).cast(pl.Float32).fill_null(float("nan")) for c in numeric)
+    return pl.DataFrame([*numbers, *(_with_category(frame.column(c)) for c in categorical)])
+
+
+def _with_category(values: pl.Series) -> pl.Series:
+    """Give null a category of its own."""
+    if not isinstance(values.dtype, pl.Enum):
+        return values
+    return values.cast(pl.Enum([*values.dtype.categories, _NO_CATEGORY])).fill_null(_NO_CATEGORY)

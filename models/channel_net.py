@@ -4,19 +4,12 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field
 
-from models._fitted_net import FittedNet, TrainedNet
-from models._holdout import search_and_refit, shortest_budget
-from models._net import ConcatNet, NetShape, reproducible
-from models._net_inputs import Encoder
-from models._net_loss import NetLoss
-from models._net_training import NetData, Training, train_net
-from models._ranker import FitContext, FitReport, PairFrame
-from models._registry import model
+from models import FitContext, FitReport, PairFrame, model, nets, search_and_refit, shortest_budget
 
 _Dim = Annotated[int, Field(ge=0, le=4096)]
 
@@ -36,7 +29,7 @@ class ChannelNet:
     category_dim: Annotated[_Dim, Field(description="Width of each Enum feature's embedding.")] = 4
     hidden: Annotated[int, Field(ge=1, description="Units of the hidden layer.")] = 70
     loss: Annotated[
-        NetLoss,
+        Literal["pairwise", "mse", "bce"],
         Field(description="pairwise (logistic, within groups), mse or bce (on relevance scaled to 0..1)."),
     ] = "pairwise"
     opponents: Annotated[int, Field(ge=1, description="Pairs drawn for each row in the pairwise loss.")] = 8
@@ -69,32 +62,22 @@ class ChannelNet:
     ] = False
     time_budget: Annotated[float | None, Field(gt=0, description="Seconds for a whole fit.")] = 120.0
 
-    @property
-    def needs(self) -> tuple[str, ...]:
-        """No column by name: all features and the keys are inputs."""
-        return ()
-
-    @property
-    def fitted(self) -> type[FittedNet]:
-        """What ``fit`` returns."""
-        return FittedNet
-
-    def fit(self, train: PairFrame, context: FitContext) -> FittedNet:
+    def fit(self, train: PairFrame, context: FitContext) -> nets.FittedNet:
         """Train as many epochs as the context says, or as an inner hold-out of users tells."""
         return self._fit(train, context, None)
 
-    def resume(self, fitted: FittedNet, train: PairFrame, context: FitContext) -> FittedNet:
+    def resume(self, fitted: nets.FittedNet, train: PairFrame, context: FitContext) -> nets.FittedNet:
         """Go on training on new rows: tables grow by the users, items and sources that they bring.
 
         Each phase (search and refit alike) starts from ``fitted``, which stays as it is.
         """
         return self._fit(train, context, fitted.trained)
 
-    def _fit(self, train: PairFrame, context: FitContext, start: TrainedNet | None) -> FittedNet:
+    def _fit(self, train: PairFrame, context: FitContext, start: nets.TrainedNet | None) -> nets.FittedNet:
         train = train.in_order()
         relevance = train.relevance
         if len(np.unique(relevance)) < 2:
-            return FittedNet(start, FitReport(0))
+            return nets.FittedNet(start, FitReport(0))
         fit = _Fit(self, context, time.monotonic(), float(relevance.min()), float(relevance.max()), start)
         return search_and_refit(
             fit.train, train, context, most=self.epochs, holdout=self.holdout, refit=self.refit
@@ -114,29 +97,19 @@ class _Fit:
     started: float
     lowest: float
     highest: float
-    start: TrainedNet | None
+    start: nets.TrainedNet | None
 
-    def train(self, rows: PairFrame, held: PairFrame | None, n_epochs: int, share: float) -> FittedNet:
+    def train(self, rows: PairFrame, held: PairFrame | None, n_epochs: int, share: float) -> nets.FittedNet:
         """Train up to ``n_epochs`` on ``rows``, stopped by ``held`` and by this share of the time budget."""
-        with reproducible(self.context.seed, self.context.threads):
+        with nets.reproducible(self.context.seed, self.context.threads):
             net, encoder = self.begin(rows)
             scale = (self.lowest, self.highest)
-            data = NetData.of(rows, encoder, *scale, self.context.scratch)
-            held_data = None if held is None else NetData.of(held, encoder, *scale, self.context.scratch)
-            outcome = train_net(net, data, held_data, self.training(n_epochs, share))
-        notes: dict[str, float] = {}
-        if held is not None:
-            notes = {"holdout_loss": outcome.holdout_loss, "n_holdout_rows": float(held.table.height)}
-        report = FitReport(
-            outcome.epochs,
-            outcome.stopped_by,
-            notes=notes,
-            training_loss=outcome.training_loss,
-            loss=self.ranker.loss,
-        )
-        return FittedNet(TrainedNet(net.double().eval(), encoder), report)
+            data = nets.NetData.of(rows, encoder, *scale, self.context)
+            held_data = None if held is None else nets.NetData.of(held, encoder, *scale, self.context)
+            report = nets.train_net(net, data, held_data, self.training(n_epochs, share))
+        return nets.FittedNet(nets.TrainedNet(net.double().eval(), encoder), report)
 
-    def begin(self, rows: PairFrame) -> tuple[ConcatNet, Encoder]:
+    def begin(self, rows: PairFrame) -> tuple[nets.ConcatNet, nets.Encoder]:
         """Make a net for these rows, or take a copy of the one to go on from, grown by them."""
         if self.start is not None:
             grown = self.start.grown(rows)
@@ -144,14 +117,14 @@ class _Fit:
             net.dropout, net.id_dropout = self.ranker.dropout, self.ranker.id_dropout
             return net, grown.encoder
         widths = self.widths(rows)
-        encoder = Encoder.of(rows, tuple(widths))
-        shape = NetShape(
+        encoder = nets.Encoder.of(rows, tuple(widths))
+        shape = nets.NetShape(
             n_rows=[len(known) + 1 for known in encoder.channels.values()],
             n_dims=list(widths.values()),
             n_numbers=encoder.scaler.n_outputs,
             n_hidden=self.ranker.hidden,
         )
-        return ConcatNet(shape, self.ranker.dropout, self.ranker.id_dropout), encoder
+        return nets.ConcatNet(shape, self.ranker.dropout, self.ranker.id_dropout), encoder
 
     def widths(self, rows: PairFrame) -> dict[str, int]:
         """Width of each channel's table: the keys, then the Enum features; channels of width 0 are left out."""
@@ -162,11 +135,11 @@ class _Fit:
         widths = dict.fromkeys(rows.categorical, ranker.category_dim) | widths
         return {name: width for name, width in widths.items() if width > 0}
 
-    def training(self, n_epochs: int, share: float) -> Training:
+    def training(self, n_epochs: int, share: float) -> nets.Training:
         """Parameters of the training loop."""
         ranker = self.ranker
         budget = shortest_budget(ranker.time_budget, self.context.time_budget)
-        return Training(
+        return nets.Training(
             loss=ranker.loss,
             epochs=n_epochs,
             patience=ranker.patience,

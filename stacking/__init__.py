@@ -1,48 +1,49 @@
 """Stacking: out-of-fold predictions of every model, blends of them, and the scores of the test pairs."""
 
-from stacking._ablate import Ablation, Left, plan_ablation
-from stacking._blend import leave_one_fold_out
-from stacking._blender import BlendContext, Blender, FittedBlend, ScoreFrame, Scores, blender, blenders
-from stacking._choice import Choice, choose_blend
-from stacking._cv import run_cv
-from stacking._differences import Measured
-from stacking._final import final_scores, read_final_weights
-from stacking._gain import GainPlan, plan_gain
-from stacking._inner import InnerFold, inner_folds
-from stacking._permute import Shuffling
-from stacking._plan import make_plan
-from stacking._refits import Cost, run_base
-from stacking._sample import TrainingSample
-from stacking._select import Selected, Selection, plan_selection
+from typing import TYPE_CHECKING
+
+from engine import lazy_face
+
+if TYPE_CHECKING:
+    from models import Scores
+    from stacking._blend import Choice, choose_blend, leave_one_fold_out
+    from stacking._blender import BlendContext, Blender, FittedBlend, ScoreFrame, blender, blenders
+    from stacking._cv import run_cv
+    from stacking._final import final_scores, read_final_weights
+    from stacking._pairs import PairReader, TrainingSample
+    from stacking._plan import Plan, make_plan
+    from stacking._ranks import distance_of, level_two_columns, rank_of, rank_shares, share_of, z_score_of
+    from stacking._worth import inner_folds, plan_ablation, plan_gain, plan_selection, run_base
 
 __all__ = [
-    "Ablation",
     "BlendContext",
     "Blender",
     "Choice",
-    "Cost",
     "FittedBlend",
-    "GainPlan",
-    "InnerFold",
-    "Left",
-    "Measured",
+    "PairReader",
+    "Plan",
     "ScoreFrame",
     "Scores",
-    "Selected",
-    "Selection",
-    "Shuffling",
     "TrainingSample",
     "blender",
     "blenders",
     "choose_blend",
+    "distance_of",
     "final_scores",
     "inner_folds",
     "leave_one_fold_out",
+    "level_two_columns",
     "make_plan",
     "plan_ablation",
     "plan_gain",
     "plan_selection",
+    "rank_of",
+    "rank_shares",
     "read_final_weights",
     "run_base",
     "run_cv",
+    "share_of",
+    "z_score_of",
 ]
+
+lazy_face(__name__)

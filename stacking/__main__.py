@@ -8,30 +8,32 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.table import Table
 from rich.text import Text
 
 from engine import as_typed, console, out, room_app, run_room, settings_of
-from stacking import run_cv
-from stacking._ablate import plan_ablation
-from stacking._config_file import check_writable, patterns_of, write_config
-from stacking._gain import plan_gain
-from stacking._inner import words_of
-from stacking._oof import Done
-from stacking._plan import Plan, make_plan
-from stacking._refits import Cost, base_costs, run_base
-from stacking._select import plan_selection, selection_cost
-from stacking._show import blends_table, cv_table
-from stacking._show_left import (
+from stacking import Plan, make_plan, plan_ablation, plan_gain, plan_selection, run_base, run_cv
+from stacking._fits import Done
+from stacking._worth import (
+    By,
+    Cost,
     ablation_facts,
     ablation_markdown,
     ablation_table,
+    base_costs,
+    check_writable,
     folds_table,
     gain_facts,
     gain_words,
+    patterns_of,
+    selection_cost,
+    selection_facts,
+    selection_remarks,
+    steps_table,
+    words_of,
+    write_config,
 )
-from stacking._show_select import selection_facts, selection_remarks, steps_table
-from stacking._units import By
-from validation import training_alarms
+from validation import CvBundle, training_alarms
 
 app = room_app("Out-of-fold predictions of every model, and their blends.")
 
@@ -39,8 +41,8 @@ app = room_app("Out-of-fold predictions of every model, and their blends.")
 @app.command()
 def cv(ctx: typer.Context) -> None:
     """Cross-validate every model and blend; only what is not in the store is computed."""
-    bundle = run_cv(settings_of(ctx))
-    out.print(cv_table(bundle))
+    bundle = run_cv(make_plan(settings_of(ctx)))
+    out.print(_cv_table(bundle))
     for alarm in training_alarms(bundle):
         out.print(Text(f"Alarm: {alarm}", style="red"))
     out.print(f"Chosen: {bundle.chosen}, since {bundle.about['chosen_because']}.", markup=False)
@@ -50,8 +52,8 @@ def cv(ctx: typer.Context) -> None:
 @app.command()
 def blends(ctx: typer.Context) -> None:
     """Compare the blends with the mean of ranks."""
-    bundle = run_cv(settings_of(ctx))
-    out.print(blends_table(bundle))
+    bundle = run_cv(make_plan(settings_of(ctx)))
+    out.print(_blends_table(bundle))
     out.print(f"Chosen: {bundle.chosen}, since {bundle.about['chosen_because']}.", markup=False)
 
 
@@ -174,6 +176,45 @@ def _base(plan: Plan, model: str) -> list[Done]:
 def _say(costs: Sequence[Cost]) -> None:
     for cost in costs:
         console.print(str(cost), markup=False)
+
+
+def _cv_table(bundle: CvBundle) -> Table:
+    """The metric by model or blend and fold, and the mean; the chosen one is marked."""
+    cv = bundle.about["cv"]
+    folds = [f for f in bundle.about["folds"] if f != "final"]
+    table = Table(title=Text(f"{bundle.about['competition']}: {bundle.about['metric']['name']}"))
+    for heading in ("", *folds, "mean", "fit s", "iterations"):
+        table.add_column(heading, justify="left" if heading == "" else "right")
+    for name in (*bundle.models, *bundle.blends):
+        values = [f"{cv[name][f]:.4f}" for f in (*folds, "mean")]
+        is_chosen = name == bundle.chosen
+        label = Text(f"{name} (chosen)" if is_chosen else name)
+        table.add_row(label, *values, *_fit_facts(bundle, name), style="bold" if is_chosen else None)
+    return table
+
+
+def _fit_facts(bundle: CvBundle, model: str) -> tuple[str, str]:
+    """Seconds of all fits of a model, and its iterations fold by fold."""
+    rows = [r for r in bundle.fits.iter_rows(named=True) if r["model"] == model]
+    if not rows:
+        return "", ""
+    counts = [str(r["iterations"]) for r in rows if r["iterations"] is not None]
+    return f"{sum(r['seconds'] for r in rows):.1f}", " ".join(counts)
+
+
+def _blends_table(bundle: CvBundle) -> Table:
+    """Each blend's leave-one-fold-out metric and its difference to the mean of ranks with the interval."""
+    differences = bundle.about["differences_to_baseline"]
+    table = Table(title=Text("Blends, each scored on folds that it was not fitted on"))
+    for heading in ("", "mean", "difference to mean_rank", "95 % interval"):
+        table.add_column(heading, justify="left" if heading == "" else "right")
+    for name in bundle.blends:
+        d = differences.get(name)
+        interval = (f"{d['mean']:+.4f}", f"[{d['low']:+.4f}, {d['high']:+.4f}]") if d else ("", "")
+        table.add_row(Text(name), f"{bundle.about['cv'][name]['mean']:.4f}", *interval)
+    for name in bundle.about["not_scored"]:
+        table.add_row(Text(name), "not scored", "", "")
+    return table
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,18 +9,29 @@ from typing import Any
 
 import polars as pl
 
+from competitions import Metric
 from engine import Recipe, Store, Task, TaskError, run_tasks
-from features import Catalogue, open_features
-from models import StoredColumns
-from stacking._blender import MIN_EVAL_WINDOWS, BlendContext, Blender, ScoreFrame, Scores
-from stacking._oof import check_scores, oof_recipe, plan_cv_fits
-from stacking._parts import FORMAT, metric_parts
-from stacking._plan import Plan
-from validation import Window
+from features import open_features
+from models import Scores, StoredColumns, fitted_class
+from stacking._blender import (
+    BASELINE,
+    MIN_EVAL_WINDOWS,
+    BlendContext,
+    Blender,
+    FittedBlend,
+    ScoreFrame,
+    learns_labels,
+)
+from stacking._fits import check_scores, oof_recipe, plan_cv_fits
+from stacking._pairs import PairReader
+from stacking._plan import FORMAT, Plan, metric_parts
+from validation import MIN_USERS, Difference, Window, get_metric, paired_bootstrap
+
+N_RESAMPLES = 1000
 
 
 @dataclass(frozen=True)
-class Rows:
+class BlendRows:
     """What a worker needs to put together the rows that blenders see.
 
     ``columns``: the features that the blender reads, of the pairs of ``windows``; none for most blenders.
@@ -29,17 +39,15 @@ class Rows:
 
     models: tuple[str, ...]
     user: str
-    catalogue: Catalogue
+    reader: PairReader
     windows: tuple[Window, ...]
     columns: tuple[str, ...]
-    root: Path
 
     @classmethod
-    def of(cls, plan: Plan, name: str, windows: Sequence[Window]) -> Rows:
+    def of(cls, plan: Plan, name: str, windows: Sequence[Window]) -> BlendRows:
         """Rows of these windows for the blender of this name."""
-        columns = plan.blend_columns.get(name, ())
-        user = plan.dataset.competition.user
-        return cls(tuple(plan.models), user, plan.catalogue, tuple(windows), columns, plan.store.root)
+        user, columns = plan.dataset.competition.user, plan.columns[name]
+        return cls(tuple(plan.models), user, plan.reader, tuple(windows), columns)
 
     def frame(self, scores: pl.DataFrame) -> ScoreFrame:
         """Cut what blenders may see out of a table of scores: no fold names, no item keys."""
@@ -49,7 +57,7 @@ class Rows:
 
     def _stored(self, table: pl.DataFrame) -> StoredColumns:
         """Find the features of the table's pairs, joined on window and pair, never by position."""
-        found = open_features(self.catalogue, self.windows, self.columns, Store(self.root))
+        found = open_features(self.reader.catalogue, self.windows, self.columns, Store(self.reader.root))
         where = found.pairs.select("window", "pair_id").with_row_index("position")
         keys = ["window", "pair_id"]
         rows = table.select(keys).join(where, on=keys, how="left", validate="1:1", maintain_order="left")
@@ -75,7 +83,7 @@ def scored_blenders(plan: Plan) -> dict[str, Blender]:
     With two windows a learned blend would be fitted on one: its score would say little of the final one.
     """
     enough = len(plan.folds.folds) >= MIN_EVAL_WINDOWS
-    return {name: b for name, b in plan.blenders.items() if enough or not b.learns}
+    return {name: b for name, b in plan.blenders.items() if enough or not learns_labels(b)}
 
 
 def blend_recipe(plan: Plan, name: str, oof: Recipe, left_out: str | None = None) -> Recipe:
@@ -94,27 +102,20 @@ def blend_recipe(plan: Plan, name: str, oof: Recipe, left_out: str | None = None
 
 def feature_parts(plan: Plan, name: str, windows: Sequence[Window]) -> dict[str, Any]:
     """What the features that a blender reads are made of; nothing for those that read none."""
-    columns = plan.blend_columns.get(name, ())
+    columns = plan.columns[name]
     return {"columns": list(columns), "features": plan.frame_keys(windows, columns)} if columns else {}
 
 
 def blend_oof(plan: Plan, oof_file: Path) -> pl.DataFrame:
     """Join the blends' leave-one-fold-out scores to the models': one Float64 column more for each blend."""
     blenders, recipe = scored_blenders(plan), oof_recipe(plan, plan_cv_fits(plan))
-    folds = {f.name: f.eval.cutoff for f in plan.folds.folds}
-    where = [(name, fold) for name in blenders for fold in folds]
+    where = [(name, fold) for name in blenders for fold in plan.folds.folds]
+    rows = {name: BlendRows.of(plan, name, plan.eval_windows) for name in blenders}
     tasks = [
         Task(
-            blend_recipe(plan, name, recipe, fold),
+            blend_recipe(plan, name, recipe, fold.name),
             write_left_out,
-            (
-                name,
-                blenders[name],
-                oof_file,
-                Rows.of(plan, name, plan.eval_windows),
-                folds[fold],
-                context(plan),
-            ),
+            (name, blenders[name], oof_file, rows[name], fold.eval.cutoff, context(plan)),
         )
         for name, fold in where
     ]
@@ -137,7 +138,7 @@ def write_left_out(
     name: str,
     blender: Blender,
     oof_file: Path,
-    rows: Rows,
+    rows: BlendRows,
     window: int,
     context: BlendContext,
 ) -> None:
@@ -149,29 +150,100 @@ def write_left_out(
     pairs.with_columns(score=pl.Series(scores, dtype=pl.Float64)).write_parquet(folder / "scores.parquet")
 
 
-def fit_on_all(folder: Path, blender: Blender, oof_file: Path, rows: Rows, context: BlendContext) -> None:
-    """Fit a blender on all out-of-fold rows; write ``blend/`` (its own files) and ``weights.json``."""
-    fitted = blender.fit(rows.frame(pl.read_parquet(oof_file)), context)
+def fit_on_all(
+    folder: Path, blender: Blender, oof_file: Path, rows: BlendRows, context: BlendContext
+) -> None:
+    """Fit a blender on all out-of-fold rows; write ``blend/``, its own files."""
     (folder / "blend").mkdir()
-    fitted.save(folder / "blend")
-    (folder / "weights.json").write_text(json.dumps(dict(fitted.weights)), encoding="utf-8")
+    blender.fit(rows.frame(pl.read_parquet(oof_file)), context).save(folder / "blend")
 
 
-def fit_blends(plan: Plan, oof_file: Path, names: Sequence[str]) -> dict[str, Path]:
-    """Fit blenders on all out-of-fold rows: name -> folder with ``blend/`` and ``weights.json``."""
+def fit_blends(plan: Plan, oof_file: Path, names: Sequence[str]) -> dict[str, FittedBlend]:
+    """Fit blenders on all out-of-fold rows, or find what was fitted, by name."""
     recipe = oof_recipe(plan, plan_cv_fits(plan))
     tasks = [
         Task(
             blend_recipe(plan, name, recipe),
             fit_on_all,
-            (plan.blenders[name], oof_file, Rows.of(plan, name, plan.eval_windows), context(plan)),
+            (plan.blenders[name], oof_file, BlendRows.of(plan, name, plan.eval_windows), context(plan)),
         )
         for name in names
     ]
     folders = run_tasks("Blends: fit on all folds", tasks, plan.store, plan.settings)
-    return dict(zip(names, folders, strict=True))
+    return {
+        name: fitted_class(plan.blenders[name]).load(folder / "blend")
+        for name, folder in zip(names, folders, strict=True)
+    }
 
 
-def read_weights(folders: Mapping[str, Path]) -> dict[str, dict[str, float]]:
-    """Share of each model in each blend."""
-    return {n: json.loads((f / "weights.json").read_text(encoding="utf-8")) for n, f in folders.items()}
+@dataclass(frozen=True)
+class Choice:
+    """Which scores the submission uses, and why.
+
+    ``differences``: for each learned blend its metric minus the baseline's, in the metric's own direction.
+    """
+
+    chosen: str
+    reason: str
+    differences: Mapping[str, Difference]
+
+
+def choose_blend(
+    oof: pl.DataFrame, metric: Metric, *, user: str, blends: Sequence[str], seed: int, forced: str = "auto"
+) -> Choice:
+    """Choose among the scored blends, the first of which is the baseline.
+
+    A learned blend replaces the baseline only when the paired bootstrap interval of its difference (users resampled
+    with all their folds) lies on the better side of zero and rests on at least ``validation.MIN_USERS`` users; of
+    several such blends the one with the largest mean difference. ``forced`` other than ``"auto"`` is chosen
+    whatever the scores are.
+
+    Parameters
+    ----------
+    oof
+        ``fold``, ``window``, the user column, ``relevance`` and a column for each blend; see ``CvBundle.oof``.
+    """
+    can_compare = get_metric(metric.name).scope != "whole"
+    learned = [blend for blend in blends if blend != BASELINE]
+    differences = {b: _difference(oof, metric, user, b, seed) for b in learned if can_compare}
+    if forced != "auto":
+        return Choice(forced, f"blender = {forced!r} in the settings", differences)
+    sign = 1 if metric.greater_is_better else -1
+    better = {b: sign * d.mean for b, d in differences.items() if d.excludes_zero and sign * d.mean > 0}
+    if better:
+        best = max(better, key=lambda blend: better[blend])
+        d = differences[best]
+        reason = f"it differs from {BASELINE} by {d.mean:+.4f} [{d.low:+.4f}, {d.high:+.4f}], surely for the better"
+        return Choice(best, reason, differences)
+    if learned and not can_compare:
+        why = f"{metric.name} is no mean over users, so no learned blend can be shown to be better"
+    else:
+        why = _why_baseline(oof, differences)
+    return Choice(BASELINE, why, differences)
+
+
+def _difference(oof: pl.DataFrame, metric: Metric, user: str, blend: str, seed: int) -> Difference:
+    return paired_bootstrap(
+        oof,
+        metric,
+        user=user,
+        group=["window", user],
+        score_a=BASELINE,
+        score_b=blend,
+        n_resamples=N_RESAMPLES,
+        seed=seed,
+    )
+
+
+def _why_baseline(oof: pl.DataFrame, differences: Mapping[str, Difference]) -> str:
+    """Say why no learned blend replaces the baseline."""
+    if not differences:
+        n_folds = oof["fold"].n_unique()
+        return (
+            f"learned blends are not scored: they need {MIN_EVAL_WINDOWS} eval windows, there are {n_folds}"
+        )
+    n_users = min(d.n_users for d in differences.values())
+    if n_users < MIN_USERS:
+        users = "1 user counts" if n_users == 1 else f"{n_users} users count"
+        return f"no learned blend can be shown to be better: only {users}, and {MIN_USERS} are needed"
+    return "no learned blend is surely better"

@@ -6,17 +6,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, Protocol, Self, TypeVar, runtime_checkable
+from typing import Any, Protocol, Self, TypeVar, cast, runtime_checkable
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from competitions import Metric
 from engine import ConfigError, did_you_mean, import_plain_files
-from models import Ranker, StoredColumns, is_enabled, with_parameters
-
-Scores = npt.NDArray[np.float64]
+from models import Ranker, Scores, StoredColumns, add_kind, is_enabled, with_parameters
 
 
 @dataclass(frozen=True)
@@ -67,6 +64,21 @@ class ScoreFrame:
         stored = None if self.stored is None else self.stored.take(positions)
         return replace(self, table=self.table[positions], stored=stored)
 
+    def sample_of_groups(self, most_rows: int, seed: int) -> ScoreFrame:
+        """Draw whole groups, in a random order, until they have ``most_rows`` rows, or one if it has more.
+
+        All of them if they have no more rows.
+        """
+        if self.table.height <= most_rows:
+            return self
+        sizes = self.table.group_by(self.group).len().sort(self.group)
+        order = np.random.default_rng(seed).permutation(sizes.height)
+        fits = np.cumsum(sizes["len"].to_numpy()[order]) <= most_rows
+        fits[0] = True
+        drawn = sizes[np.sort(order[fits])]
+        rows = self.table.select(pl.int_range(pl.len(), dtype=pl.UInt32).alias("position"), *self.group)
+        return self.at(rows.join(drawn, on=self.group, how="semi", maintain_order="left")["position"])
+
 
 @dataclass(frozen=True)
 class BlendContext:
@@ -93,7 +105,7 @@ class FittedBlend(Protocol):
         ...
 
     def save(self, folder: Path) -> None:
-        """Write native files (no pickle) into an existing empty folder."""
+        """Write native files (no pickle) into an existing empty folder. ``@saved_as_json`` writes small ones."""
         ...
 
     @classmethod
@@ -105,22 +117,21 @@ class FittedBlend(Protocol):
 class Blender(Protocol):
     """A blender before fit: a frozen dataclass of its parameters, each with a default.
 
-    A blender file holds one such class and says with ``@blender("name")`` under what name config.toml knows it.
+    A blender file holds one such class and says with ``@blender("name")`` under what name config.toml knows it. One
+    whose ``fit`` reads no labels has ``learns = False``: its score of a fold would be no other without that fold.
     """
 
-    @property
-    def learns(self) -> bool:
-        """Whether ``fit`` reads the labels. One that does not needs no leave-one-fold-out score."""
-        ...
-
-    @property
-    def fitted(self) -> type[FittedBlend]:
-        """The class whose ``load`` reads what this blender's fit saved."""
-        ...
-
     def fit(self, oof: ScoreFrame, context: BlendContext) -> FittedBlend:
-        """Fit on pairs with labels. Repeats exactly for the same context and rows."""
+        """Fit on pairs with labels. Repeats exactly for the same context and rows.
+
+        A blender file annotates the very class that is returned: its ``load`` reads what its ``save`` wrote.
+        """
         ...
+
+
+def learns_labels(blender: Blender) -> bool:
+    """Whether the ``fit`` of a blender reads the labels, as it does unless it says ``learns = False``."""
+    return bool(getattr(blender, "learns", True))
 
 
 @runtime_checkable
@@ -133,62 +144,40 @@ class ReadsFeatures(Protocol):
     """
 
     @property
-    def include(self) -> tuple[str, ...]:
-        """Patterns of the columns that it reads."""
-        ...
+    def include(self) -> tuple[str, ...]: ...
 
     @property
-    def exclude(self) -> tuple[str, ...]:
-        """Patterns of those that it does not."""
-        ...
+    def exclude(self) -> tuple[str, ...]: ...
 
     @property
-    def ranker(self) -> Ranker:
-        """The model of the second level."""
-        ...
+    def ranker(self) -> Ranker: ...
 
 
 BASELINE = "mean_rank"
 MIN_EVAL_WINDOWS = 3  # for a learned blend to be scored leave-one-fold-out
-_registry: dict[str, type[Blender]] = {}
-B = TypeVar("B", bound=type)
+_kinds: dict[str, type[Blender]] = {}
+_B = TypeVar("_B")
 
 
-def blender(name: str) -> Callable[[B], B]:
+def blender(name: str) -> Callable[[type[_B]], type[_B]]:
     """Register a blender class under a name. Raises ConfigError when another class has the name already."""
 
-    def register(kind: B) -> B:
-        known = _registry.get(name)
-        if known is not None and (known.__module__, known.__qualname__) != (
-            kind.__module__,
-            kind.__qualname__,
-        ):
-            raise ConfigError(
-                f"Two blenders are named {name!r}: {known.__module__}.{known.__qualname__} and "
-                f"{kind.__module__}.{kind.__qualname__}.",
-                expected="one name for one blender",
-                todo="rename one of them in its @blender(...)",
-            )
-        _registry[name] = kind
+    def register(kind: type[_B]) -> type[_B]:
+        add_kind(_kinds, "blender", name, cast("type[Blender]", kind))
         return kind
 
     return register
-
-
-def blender_kinds() -> Mapping[str, type[Blender]]:
-    """Every kind of this room by name: the baseline first, the others by name. Plain files are found by themselves."""
-    _find_files()
-    return {name: _registry[name] for name in sorted(_registry, key=_baseline_first)}
 
 
 def blenders(tables: Mapping[str, Mapping[str, Any]] | None = None) -> Mapping[str, Blender]:
     """Every blender: each kind with its defaults, unless a table ``[blenders.NAME]`` says otherwise.
 
     A table may set parameters, leave the kind out (``enabled = false``), or be one more of a kind under its own name
-    (``kind``). The baseline stays, since the others are compared with it. Order as in ``blender_kinds``. Raises
+    (``kind``). The baseline stays, since the others are compared with it: it comes first, the others by name. Raises
     ConfigError as ``build_models`` does.
     """
-    kinds, tables = blender_kinds(), tables or {}
+    _find_files()
+    kinds, tables = dict(sorted(_kinds.items())), tables or {}
     _check_tables(tables, kinds)
     made = {name: kind() for name, kind in kinds.items() if name not in tables}
     for name, table in tables.items():
@@ -196,11 +185,7 @@ def blenders(tables: Mapping[str, Mapping[str, Any]] | None = None) -> Mapping[s
         built = with_parameters(kinds[table.get("kind", name)], table, label)
         if is_enabled(table, label):
             made[name] = built
-    return {name: made[name] for name in sorted(made, key=_baseline_first)}
-
-
-def _baseline_first(name: str) -> tuple[bool, str]:
-    return name != BASELINE, name
+    return {name: made[name] for name in sorted(made, key=lambda name: (name != BASELINE, name))}
 
 
 def _check_tables(tables: Mapping[str, Mapping[str, Any]], kinds: Mapping[str, type[Blender]]) -> None:

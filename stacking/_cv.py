@@ -5,31 +5,41 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import polars as pl
 
-from engine import Recipe, Settings
-from features import compute_features
-from stacking._blend import blend_oof, blend_recipe, scored_blenders
-from stacking._cards import card_recipe, families, make_cards
-from stacking._choice import N_RESAMPLES, Choice, choose_blend
-from stacking._oof import make_oof, oof_recipe, plan_cv_fits
-from stacking._parts import FORMAT, digest
-from stacking._plan import Plan, check_folds, make_plan
-from stacking._sample import TrainingSample
-from validation import CvBundle, evaluate
+from competitions import Competition
+from engine import Recipe, Store, Task, run_tasks
+from features import compute_features, dtype_name, own_score, stored_seconds, train_test_psi
+from models import PairFrame
+from stacking._blend import N_RESAMPLES, Choice, blend_oof, blend_recipe, choose_blend, scored_blenders
+from stacking._fits import make_oof, oof_recipe, plan_cv_fits
+from stacking._pairs import PairReader
+from stacking._plan import FORMAT, Plan, check_folds, digest, metric_parts
+from validation import CvBundle, Folds, evaluate
 
 POINTER = "cv"
+_CARDS = {
+    "feature": pl.String,
+    "meaning": pl.String,
+    "dtype": pl.String,
+    "score": pl.Float64,
+    "null_train": pl.Float64,
+    "null_eval": pl.Float64,
+    "null_test": pl.Float64,
+    "psi": pl.Float64,
+    "seconds": pl.Float64,
+}
 
 
-def run_cv(settings: Settings) -> CvBundle:
-    """Cross-validate the stack; what is in the store is not computed again. The pointer ``cv`` names the result.
+def run_cv(plan: Plan) -> CvBundle:
+    """Cross-validate a stack; what is in the store is not computed again. The pointer ``cv`` names the result.
 
     The recipe is written from keys alone, so an unchanged stack is found without reading a frame.
     """
-    plan = make_plan(settings)
     recipe = cv_recipe(plan)
     folder = plan.store.find(recipe)
     if folder is None:
@@ -53,7 +63,7 @@ def cv_recipe(plan: Plan) -> Recipe:
         "blends": {
             n: [blend_recipe(plan, n, oof, fold).key for fold in folds] for n in scored_blenders(plan)
         },
-        "cards": {family: card_recipe(plan, family, c).key for family, c in families(plan).items()},
+        "cards": {family: card_recipe(plan, family, c).key for family, c in _families(plan).items()},
         "settings": _settings(plan),
         "n_resamples": N_RESAMPLES,
     }
@@ -73,7 +83,7 @@ def _cross_validate(plan: Plan) -> CvBundle:
     return CvBundle(
         oof=oof,
         importance=pl.read_parquet(made / "importance.parquet"),
-        features=make_cards(plan),
+        features=_make_cards(plan),
         fits=pl.read_parquet(made / "fits.parquet"),
         models=tuple(plan.models),
         blends=blends,
@@ -82,14 +92,14 @@ def _cross_validate(plan: Plan) -> CvBundle:
     )
 
 
-def fold_scores(oof: pl.DataFrame, plan: Plan, names: Sequence[str]) -> dict[str, dict[str, float]]:
+def _fold_scores(oof: pl.DataFrame, plan: Plan, names: Sequence[str]) -> dict[str, dict[str, float]]:
     """The competition's metric of score columns: name -> fold -> value, and ``mean`` over the folds."""
     c = plan.dataset.competition
     folds = [f.name for f in plan.folds.folds]
-    parts = {f: oof.filter(pl.col("fold") == f) for f in folds}
+    rows = {f: oof.filter(pl.col("fold") == f) for f in folds}
     table: dict[str, dict[str, float]] = {}
     for name in names:
-        values = {f: evaluate(c.metric, parts[f], group=["window", c.user], score=name) for f in folds}
+        values = {f: evaluate(c.metric, rows[f], group=["window", c.user], score=name) for f in folds}
         table[name] = {**values, "mean": sum(values.values()) / len(folds)}
     return table
 
@@ -99,7 +109,7 @@ def _settings(plan: Plan) -> dict[str, Any]:
     names = {"competition", "seed", "threads", "folds", "features", "models", "blender"}
     if plan.settings.blenders:
         names.add("blenders")
-    if not TrainingSample.of(plan.settings).is_whole:
+    if not plan.sample.is_whole:
         names.add("training")
     found: dict[str, Any] = plan.settings.model_dump(mode="json", include=names)
     return found
@@ -109,11 +119,7 @@ def _about(plan: Plan, oof: pl.DataFrame, choice: Choice, blends: Sequence[str])
     c = plan.dataset.competition
     return {
         "competition": c.name,
-        "metric": {
-            "name": c.metric.name,
-            "policy": dict(c.metric.policy),
-            "greater_is_better": c.metric.greater_is_better,
-        },
+        "metric": asdict(c.metric),
         "user": c.user,
         "item": c.item,
         "folds": {
@@ -124,9 +130,82 @@ def _about(plan: Plan, oof: pl.DataFrame, choice: Choice, blends: Sequence[str])
         "settings": _settings(plan),
         "fingerprint": plan.dataset.fingerprint,
         "clock": c.clock.kind,
-        "cv": fold_scores(oof, plan, [*plan.models, *blends]),
+        "cv": _fold_scores(oof, plan, [*plan.models, *blends]),
         "chosen_because": choice.reason,
         "differences_to_baseline": {b: asdict(d) for b, d in choice.differences.items()},
         "not_scored": [b for b in plan.blenders if b not in blends],
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def _families(plan: Plan) -> dict[str, tuple[str, ...]]:
+    """The columns that models get, by the file they are written in.
+
+    A file's columns are one artifact: a new file costs its own columns only, and a task is worth its start.
+    """
+    files: dict[str, list[str]] = {}
+    for name in plan.all_columns:
+        files.setdefault(plan.catalogue.columns[name].family, []).append(name)
+    return {family: tuple(columns) for family, columns in files.items()}
+
+
+def card_recipe(plan: Plan, family: str, columns: Sequence[str]) -> Recipe:
+    """Recipe of the facts of one file's columns."""
+    facts: dict[str, Any] = {
+        "code": [digest(train_test_psi), digest(own_score)],
+        "format": FORMAT,
+        "meanings": {c: plan.catalogue.columns[c].meaning for c in columns},
+        "metric": metric_parts(plan.dataset.competition.metric),
+        "eval": [w.name for w in plan.eval_windows],
+        "features": plan.frame_keys(plan.folds.windows, columns),
+    }
+    return Recipe("cards", plan.name(family), facts)
+
+
+def _make_cards(plan: Plan) -> pl.DataFrame:
+    """Make the features table of the bundle (see ``validation.CvBundle``), in the order of the catalogue."""
+    files = _families(plan)
+    tasks = [
+        Task(card_recipe(plan, family, columns), write_cards, (plan.reader, plan.folds, columns))
+        for family, columns in files.items()
+    ]
+    folders = run_tasks("Features: scores and drift", tasks, plan.store, plan.settings)
+    order = pl.DataFrame({"feature": plan.all_columns}, schema={"feature": pl.String})
+    tables = [pl.read_parquet(f / "cards.parquet") for f in folders]
+    cards = pl.concat(tables) if tables else pl.DataFrame(schema=_CARDS)
+    return order.join(cards, on="feature", how="left", validate="1:1", maintain_order="left")
+
+
+def write_cards(folder: Path, reader: PairReader, folds: Folds, columns: Sequence[str]) -> None:
+    """Write ``cards.parquet``: one row a column. Runs in a worker and reads its frames from the store."""
+    catalogue = reader.catalogue
+    train = reader.read(folds.final.train, columns, labels=True)
+    evals = [reader.read([f.eval], columns, labels=True) for f in folds.folds]
+    test = reader.read([folds.final.eval], columns, labels=False)
+    seconds = stored_seconds(catalogue, folds.windows, columns, Store(reader.root))
+    rows = [
+        {
+            "feature": c,
+            "meaning": catalogue.columns[c].meaning,
+            "dtype": dtype_name(train.schema[c]),
+            "score": _own_score(catalogue.dataset.competition, evals, c),
+            "null_train": _null_share([train], c),
+            "null_eval": _null_share(evals, c),
+            "null_test": _null_share([test], c),
+            "psi": train_test_psi(train.column(c), test.column(c)),
+            "seconds": seconds[c],
+        }
+        for c in columns
+    ]
+    pl.DataFrame(rows, schema=_CARDS).write_parquet(folder / "cards.parquet")
+
+
+def _null_share(frames: Sequence[PairFrame], column: str) -> float:
+    return sum(f.column(column).null_count() for f in frames) / sum(f.table.height for f in frames)
+
+
+def _own_score(competition: Competition, evals: Sequence[PairFrame], column: str) -> float | None:
+    """Score over all eval windows; see ``own_score``."""
+    wanted = list(dict.fromkeys(["window", competition.user, "relevance", column]))
+    found = own_score(competition, pl.concat([e.columns(wanted) for e in evals]), column)
+    return found.value if found else None

@@ -10,10 +10,10 @@ from typing import Any
 
 import polars as pl
 
-from engine import Recipe, Settings, TaskError
+from engine import Recipe, TaskError
 from features import compute_features
-from stacking._blend import Rows, blend_recipe, feature_parts, fit_blends, read_weights
-from stacking._oof import (
+from stacking._blend import BlendRows, blend_recipe, feature_parts, fit_blends
+from stacking._fits import (
     Fit,
     check_scores,
     join_scores,
@@ -23,25 +23,23 @@ from stacking._oof import (
     plan_fit,
     run_fits,
 )
-from stacking._parts import FORMAT
-from stacking._plan import Plan, make_plan
+from stacking._plan import FORMAT, Plan
 from validation import CvBundle
 
 
-def final_scores(settings: Settings, bundle: CvBundle) -> pl.DataFrame:
+def final_scores(plan: Plan, bundle: CvBundle) -> pl.DataFrame:
     """Score the test pairs by every model and blend; what is in the store is not computed again.
 
     Parameters
     ----------
     bundle
-        What ``run_cv`` gave for the same settings: the iteration counts that the folds found, and the choice.
+        What ``run_cv`` gave for the same plan: the iteration counts that the folds found, and the choice.
 
     Returns
     -------
     One row a test pair, sorted by ``pair_id``: ``pair_id``, the user and item columns, a Float64 column for each
     model and blend of the bundle, and ``score``, a copy of the chosen one.
     """
-    plan = make_plan(settings)
     fits = plan_final_fits(plan, bundle)
     recipe = final_recipe(plan, bundle, fits)
     folder = plan.store.find(recipe)
@@ -56,9 +54,8 @@ def final_scores(settings: Settings, bundle: CvBundle) -> pl.DataFrame:
     return pl.read_parquet(folder / "scores.parquet")
 
 
-def read_final_weights(settings: Settings, bundle: CvBundle) -> dict[str, dict[str, float]]:
+def read_final_weights(plan: Plan, bundle: CvBundle) -> dict[str, dict[str, float]]:
     """Share of each model in each blend of the submission. Raises TaskError before ``final_scores`` has run."""
-    plan = make_plan(settings)
     folder = plan.store.find(final_recipe(plan, bundle, plan_final_fits(plan, bundle)))
     if folder is None:
         raise TaskError("The final scores are not in the store.", todo="run final_scores first")
@@ -99,10 +96,9 @@ def _score_test_pairs(
     where = {done.fit.model: done.scores for done in run_fits(plan, fits, "Final models")}
     table = join_scores(plan, plan.folds.final.eval, where)
     blends = fit_blends(plan, make_oof(plan) / "oof.parquet", bundle.blends)
-    for name, folder in blends.items():
-        frame = Rows.of(plan, name, [plan.folds.final.eval]).frame(table)
-        scores = plan.blenders[name].fitted.load(folder / "blend").predict(frame)
+    for name, blend in blends.items():
+        scores = blend.predict(BlendRows.of(plan, name, [plan.folds.final.eval]).frame(table))
         check_scores(scores, table.height, f"The blender {name!r}")
         table = table.with_columns(pl.Series(name, scores, dtype=pl.Float64))
     table = table.drop("window").with_columns(score=pl.col(bundle.chosen)).sort("pair_id")
-    return table, read_weights(blends)
+    return table, {name: dict(blend.weights) for name, blend in blends.items()}

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields, replace
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+from functools import cache
 from math import isnan
 from typing import Any, cast
 
 import polars as pl
 
 from competitions import Dataset, Metric, open_dataset
-from engine import ConfigError, DataError, Settings, Store, did_you_mean, library_versions
+from engine import (
+    ConfigError,
+    DataError,
+    FeatureSettings,
+    Settings,
+    Store,
+    code_digest,
+    did_you_mean,
+    library_versions,
+)
 from features import Catalogue, feature_keys, load_catalogue
-from models import Ranker, build_models
-from stacking._blender import BASELINE, MIN_EVAL_WINDOWS, Blender, ReadsFeatures, blenders
-from stacking._parts import digest
+from models import Ranker, build_models, fitted_class, needed_columns
+from stacking._blender import BASELINE, MIN_EVAL_WINDOWS, Blender, ReadsFeatures, blenders, learns_labels
+from stacking._pairs import PairReader, TrainingSample
 from validation import (
     Folds,
     Window,
@@ -26,6 +37,8 @@ from validation import (
     window_relevance,
 )
 
+FORMAT = 1  # of the artifacts of this room; raise it when this room puts them together differently
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -34,10 +47,8 @@ class Plan:
     Attributes
     ----------
     columns
-        For each model the feature columns that it gets: those it needs by name, or else those that the patterns
-        select. So a new feature fits only the models anew that read it.
-    blend_columns
-        For each blender that reads features the columns that it gets, of those that the patterns select.
+        For each model and blender the feature columns that it gets: those that a model needs by name, or else those
+        that the patterns select; none for most blenders. So a new feature fits only those anew that read it.
     parts
         For each model and blender what its fits depend on beside their rows (see ``made_of``).
     keys
@@ -52,7 +63,6 @@ class Plan:
     folds: Folds
     models: Mapping[str, Ranker]
     columns: Mapping[str, tuple[str, ...]]
-    blend_columns: Mapping[str, tuple[str, ...]]
     blenders: Mapping[str, Blender]
     parts: Mapping[str, Mapping[str, Any]]
     keys: Mapping[str, str]
@@ -62,7 +72,7 @@ class Plan:
     @property
     def all_columns(self) -> tuple[str, ...]:
         """Every feature column that some model or blender gets, in the order of the catalogue's selection."""
-        return _union((*self.columns.values(), *self.blend_columns.values()))
+        return _union(self.columns)
 
     def with_columns(self, columns: Iterable[str]) -> Plan:
         """Know the keys of these columns too, such as those that the config leaves out."""
@@ -84,6 +94,16 @@ class Plan:
     def name(self, words: str) -> str:
         """Name of an artifact in the store: two competitions in one store must not take each other's for theirs."""
         return f"{self.dataset.competition.name}: {words}"
+
+    @property
+    def reader(self) -> PairReader:
+        """Reads the pairs of windows, here and in workers."""
+        return PairReader(self.catalogue, self.store.root)
+
+    @property
+    def sample(self) -> TrainingSample:
+        """Which pairs of the train windows models are fitted on."""
+        return TrainingSample.of(self.settings)
 
     @property
     def eval_windows(self) -> tuple[Window, ...]:
@@ -113,9 +133,9 @@ def make_plan(settings: Settings) -> Plan:
     _check_names(models, known, dataset)
     _check_choice(settings, models, known)
     folds = plan_folds(dataset, settings.folds)
-    columns = {name: _columns_of(m, catalogue, settings) for name, m in models.items()}
-    reading = {name: b for name, b in known.items() if isinstance(b, ReadsFeatures)}
-    blend_columns = {name: _columns_of_blend(b, catalogue, settings) for name, b in reading.items()}
+    makers: dict[str, Ranker | Blender] = {**models, **known}
+    columns = {name: _model_columns(m, catalogue, settings.features) for name, m in models.items()}
+    columns |= {name: _blender_columns(b, catalogue, settings.features) for name, b in known.items()}
     return Plan(
         settings=settings,
         dataset=dataset,
@@ -123,10 +143,9 @@ def make_plan(settings: Settings) -> Plan:
         folds=folds,
         models=models,
         columns=columns,
-        blend_columns=blend_columns,
         blenders=known,
-        parts={name: made_of(maker) for makers in (models, known) for name, maker in makers.items()},
-        keys=feature_keys(catalogue, folds.windows, _union((*columns.values(), *blend_columns.values()))),
+        parts={name: made_of(maker) for name, maker in makers.items()},
+        keys=feature_keys(catalogue, folds.windows, _union(columns)),
         store=Store(settings.store),
     )
 
@@ -154,19 +173,22 @@ def check_folds(plan: Plan) -> None:
         )
 
 
-def _columns_of(model: Ranker, catalogue: Catalogue, settings: Settings) -> tuple[str, ...]:
-    by_name = settings.features.model_copy(update={"include": (), "exclude": ()})
-    return catalogue.select(by_name if model.needs else settings.features, needs=model.needs)
+def _model_columns(model: Ranker, catalogue: Catalogue, features: FeatureSettings) -> tuple[str, ...]:
+    needs = needed_columns(model)
+    by_name = features.model_copy(update={"include": (), "exclude": ()})
+    return catalogue.select(by_name if needs else features, needs=needs)
 
 
-def _columns_of_blend(blender: ReadsFeatures, catalogue: Catalogue, settings: Settings) -> tuple[str, ...]:
-    own = settings.features.model_copy(update={"include": blender.include, "exclude": blender.exclude})
+def _blender_columns(blender: Blender, catalogue: Catalogue, features: FeatureSettings) -> tuple[str, ...]:
+    if not isinstance(blender, ReadsFeatures):
+        return ()
+    own = features.model_copy(update={"include": blender.include, "exclude": blender.exclude})
     matching = set(catalogue.select(own))
-    return tuple(name for name in catalogue.select(settings.features) if name in matching)
+    return tuple(name for name in catalogue.select(features) if name in matching)
 
 
-def _union(columns: Iterable[Iterable[str]]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(name for some in columns for name in some))
+def _union(columns: Mapping[str, Iterable[str]]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for some in columns.values() for name in some))
 
 
 def _check_metric(metric: Metric) -> None:
@@ -203,7 +225,7 @@ def _check_choice(settings: Settings, models: Mapping[str, Ranker], known: Mappi
             todo="correct `blender` in config.toml",
         )
     n_folds = settings.folds.n_folds
-    if forced in known and known[forced].learns and n_folds < MIN_EVAL_WINDOWS:
+    if forced in known and learns_labels(known[forced]) and n_folds < MIN_EVAL_WINDOWS:
         raise ConfigError(
             f"blender = {forced!r} learns from out-of-fold scores, and there are only {n_folds} eval windows.",
             expected=f"{MIN_EVAL_WINDOWS} eval windows at least: leaving one out, it would learn from one",
@@ -213,20 +235,23 @@ def _check_choice(settings: Settings, models: Mapping[str, Ranker], known: Mappi
 
 def made_of(maker: Ranker | Blender) -> dict[str, Any]:
     """What a fit depends on beside its rows: code, parameters and library versions, as parts of a recipe."""
-    names = [f.name for f in fields(cast(Any, maker))]
+    fitted: type = fitted_class(maker)
     second_level = {"ranker": made_of(maker.ranker)} if isinstance(maker, ReadsFeatures) else {}
     return {
         "code": digest(type(maker)),
-        "fitted code": digest(maker.fitted),
-        "parameters": {n: _plain(getattr(maker, n)) for n in names},
+        "fitted code": digest(fitted),
+        "parameters": json.loads(json.dumps(asdict(cast(Any, maker)), default=repr)),
         "versions": library_versions(),
         **second_level,
     }
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
-    return value if isinstance(value, str | int | float | bool | None) else repr(value)
+@cache
+def digest(code: Callable[..., object]) -> str:
+    """Digest of a function or class and of all that it reaches; taken once a process, since it costs a while."""
+    return code_digest(code).digest
+
+
+def metric_parts(metric: Metric) -> dict[str, Any]:
+    """The competition's metric: its name, policy and code, which no digest reaches by its name."""
+    return {**asdict(metric), "code": digest(get_metric(metric.name).compute)}

@@ -6,12 +6,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import polars as pl
 
-from stacking._blender import BlendContext, ScoreFrame, Scores, blender
-from stacking._ranks import rank_of, share, z_score
+from stacking import BlendContext, ScoreFrame, Scores, blender, level_two_columns
 
 if TYPE_CHECKING:
     from catboost import CatBoost
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FittedCatBoostOof:
-    """A fitted CatBoost over the columns of ``level_two``; None where the rows had nothing to teach."""
+    """A fitted CatBoost over the columns of ``level_two_columns``; None where the rows had nothing to teach."""
 
     models: tuple[str, ...]
     booster: CatBoost | None
@@ -39,8 +38,7 @@ class FittedCatBoostOof:
     def predict(self, frame: ScoreFrame) -> Scores:
         """Raw scores of the trees, (n_pairs,); the mean rank share where there are none."""
         if self.booster is None:
-            columns = level_two(ScoreFrame(frame.table, self.models, frame.user))
-            return columns["mean"].cast(pl.Float64).to_numpy()
+            return level_two_columns(frame, self.models)["mean"].cast(pl.Float64).to_numpy()
         scores: Scores = self.booster.predict(_pool(frame, self.models, labels=False), thread_count=1)
         return scores
 
@@ -77,9 +75,6 @@ class CatBoostOof:
     learning_rate: float = 0.05
     l2_leaf_reg: float = 20.0
 
-    learns: ClassVar[bool] = True
-    fitted: ClassVar[type[FittedCatBoostOof]] = FittedCatBoostOof
-
     def fit(self, oof: ScoreFrame, context: BlendContext) -> FittedCatBoostOof:
         """Fit a fixed number of trees: no rows are spent on a hold-out.
 
@@ -107,33 +102,14 @@ class CatBoostOof:
 
 def _has_something_to_learn(oof: ScoreFrame) -> bool:
     has_labels = oof.table["relevance"].n_unique() > 1
-    return has_labels and any(column.n_unique() > 1 for column in level_two(oof))
-
-
-def level_two(frame: ScoreFrame) -> pl.DataFrame:
-    """Columns that the booster reads, Float32, rows as in ``frame.table``.
-
-    For each model the rank share (``MODEL__share``) and the z-score (``MODEL__z``; 0 where all scores of the group
-    are equal) within the group; then the mean of the shares (``mean``), how far the models disagree about the pair
-    (``spread``, the distance between the highest and the lowest share) and the number of pairs in the group
-    (``n_pairs``). Raw scores are left out: models of different folds have different scales.
-    """
-    models, group = frame.models, frame.group
-    shares = [share(rank_of(m, group), group) for m in models]
-    return frame.table.select(
-        *(s.alias(f"{m}__share") for m, s in zip(models, shares, strict=True)),
-        *(z_score(m, group).alias(f"{m}__z") for m in models),
-        mean=pl.mean_horizontal(shares),
-        spread=pl.max_horizontal(shares) - pl.min_horizontal(shares),
-        n_pairs=pl.len().over(group),
-    ).cast(pl.Float32)
+    return has_labels and any(column.n_unique() > 1 for column in level_two_columns(oof, oof.models))
 
 
 def _pool(frame: ScoreFrame, models: tuple[str, ...], *, labels: bool) -> Any:
     """CatBoost's own table (untyped). Groups are numbered in the order of the rows."""
     from catboost import Pool
 
-    columns = level_two(ScoreFrame(frame.table, models, frame.user))
+    columns = level_two_columns(frame, models)
     return Pool(
         columns.to_numpy(),
         label=frame.relevance if labels else None,

@@ -6,16 +6,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import polars as pl
 from pydantic import Field
 
 from engine import ConfigError
-from models import FitContext, FittedRanker, PairFrame, Ranker, model_kinds, with_parameters
-from stacking._blender import BlendContext, ScoreFrame, Scores, blender
-from stacking.catboost_oof import level_two
-from stacking.weights import sample_of_groups
+from models import FitContext, FittedRanker, PairFrame, Ranker, fitted_class, model_kinds, with_parameters
+from stacking import BlendContext, ScoreFrame, Scores, blender, level_two_columns
 
 PREFIX = "oof__"  # of the columns that are made of scores, so that none takes a feature's name
 
@@ -39,7 +37,7 @@ class FittedLevelTwo:
 
     def predict(self, frame: ScoreFrame) -> Scores:
         """Raw scores of the trees, (n_pairs,)."""
-        return self.fitted.predict(pair_frame(frame, self.models, self.features))
+        return self.fitted.predict(_pair_frame(frame, self.models, self.features))
 
     def save(self, folder: Path) -> None:
         """Write ``blend.json`` (names of models and features) and ``trees/``."""
@@ -52,7 +50,7 @@ class FittedLevelTwo:
     def load(cls, folder: Path) -> Self:
         """Read what ``save`` wrote."""
         facts = json.loads((folder / "blend.json").read_text(encoding="utf-8"))
-        fitted = _trees({}).fitted.load(folder / "trees")
+        fitted = fitted_class(_trees({})).load(folder / "trees")
         return cls(tuple(facts["models"]), tuple(facts["features"]), fitted)
 
 
@@ -82,9 +80,6 @@ class LevelTwo:
         int, Field(ge=1, description="Of more rows than this, a random sample of whole groups is taken.")
     ] = 100_000
 
-    learns: ClassVar[bool] = True
-    fitted: ClassVar[type[FittedLevelTwo]] = FittedLevelTwo
-
     @property
     def ranker(self) -> Ranker:
         """The trees."""
@@ -94,7 +89,7 @@ class LevelTwo:
     def fit(self, oof: ScoreFrame, context: BlendContext) -> FittedLevelTwo:
         """Fit on the rows' scores and features. Memory: ``most_rows`` x columns x 4 bytes, while columns are read."""
         features = () if oof.stored is None else tuple(oof.stored.schema)
-        rows = pair_frame(sample_of_groups(oof, self.most_rows, context.seed), oof.models, features)
+        rows = _pair_frame(oof.sample_of_groups(self.most_rows, context.seed), oof.models, features)
         fitted = self.ranker.fit(rows, FitContext(context.seed, context.threads))
         return FittedLevelTwo(oof.models, features, fitted)
 
@@ -104,12 +99,12 @@ def _trees(parameters: Mapping[str, Any]) -> Ranker:
     return with_parameters(model_kinds()["catboost"], table, "[blenders.level_two]")
 
 
-def pair_frame(frame: ScoreFrame, models: tuple[str, ...], features: tuple[str, ...]) -> PairFrame:
+def _pair_frame(frame: ScoreFrame, models: tuple[str, ...], features: tuple[str, ...]) -> PairFrame:
     """Lay the columns made of scores beside the features, as models are given them.
 
     Raises ConfigError if a feature has the name of one of these columns.
     """
-    own = level_two(ScoreFrame(frame.table, models, frame.user)).rename(lambda name: PREFIX + name)
+    own = level_two_columns(frame, models).rename(lambda name: PREFIX + name)
     for name in features:
         if name in own.columns:
             raise ConfigError(

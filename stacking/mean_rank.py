@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import polars as pl
 
-from stacking._blender import BlendContext, ScoreFrame, Scores, blender
-from stacking._ranks import rank_of, share
+from models import saved_as_json
+from stacking import BlendContext, ScoreFrame, Scores, blender, rank_of, share_of
 
 
+@saved_as_json
 @dataclass(frozen=True)
 class FittedMeanRank:
     """Nothing but the models' names: the mean of ranks learns nothing."""
@@ -32,17 +31,8 @@ class FittedMeanRank:
         models tie exactly.
         """
         ranks = pl.sum_horizontal(rank_of(m, frame.group) for m in self.models)
-        score = share(ranks / len(self.models), frame.group)
+        score = share_of(ranks / len(self.models), frame.group)
         return frame.table.select(score=score)["score"].to_numpy()
-
-    def save(self, folder: Path) -> None:
-        """Write ``blend.json``."""
-        (folder / "blend.json").write_text(json.dumps({"models": self.models}), encoding="utf-8")
-
-    @classmethod
-    def load(cls, folder: Path) -> Self:
-        """Read ``blend.json``."""
-        return cls(tuple(json.loads((folder / "blend.json").read_text(encoding="utf-8"))["models"]))
 
 
 @blender("mean_rank")
@@ -51,7 +41,6 @@ class MeanRank:
     """Mean over the models of the rank share within (window, user); ties get their average rank."""
 
     learns: ClassVar[bool] = False
-    fitted: ClassVar[type[FittedMeanRank]] = FittedMeanRank
 
     def fit(self, oof: ScoreFrame, context: BlendContext) -> FittedMeanRank:
         """Remember the models' names."""

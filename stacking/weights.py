@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from typing import Annotated, ClassVar, Literal, Self
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Literal
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 from pydantic import Field
 
 from competitions import Metric
-from stacking._blender import BlendContext, ScoreFrame, Scores, blender
-from stacking._ranks import centred, in_units, rank_shares, spreads_of
-from stacking._simplex import maximise
+from models import saved_as_json
+from stacking import BlendContext, ScoreFrame, Scores, blender, distance_of, rank_shares
 from validation import evaluate
 
+Units = tuple[int, ...]
 
+
+@saved_as_json
 @dataclass(frozen=True)
 class FittedWeights:
     """Weights of the models: non-negative, sum one. ``spreads``: units of their scores; None if ranks are mixed."""
@@ -33,22 +32,13 @@ class FittedWeights:
 
     def mixed(self, frame: ScoreFrame) -> pl.DataFrame:
         """What is weighted: a Float64 column a model, rows as in ``frame.table``."""
-        return rank_shares(frame) if self.spreads is None else in_units(centred(frame), self.spreads)
-
-    def save(self, folder: Path) -> None:
-        """Write ``blend.json``."""
-        (folder / "blend.json").write_text(json.dumps(asdict(self)), encoding="utf-8")
-
-    @classmethod
-    def load(cls, folder: Path) -> Self:
-        """Read ``blend.json``."""
-        return cls(**json.loads((folder / "blend.json").read_text(encoding="utf-8")))
+        return rank_shares(frame) if self.spreads is None else _in_units(_centred(frame), self.spreads)
 
 
 @blender("weights")
 @dataclass(frozen=True)
 class Weights:
-    """Direct search for the weights; see ``stacking._simplex.maximise`` for the parameters."""
+    """Direct search for the weights; see ``maximise`` below for the parameters."""
 
     of: Annotated[
         Literal["ranks", "scores"],
@@ -63,15 +53,12 @@ class Weights:
         int, Field(ge=1, description="Of more rows than this, a random sample of whole groups is taken.")
     ] = 400_000  # the search takes as long for any longer log
 
-    learns: ClassVar[bool] = True
-    fitted: ClassVar[type[FittedWeights]] = FittedWeights
-
     def fit(self, oof: ScoreFrame, context: BlendContext) -> FittedWeights:
         """Search for the weights with which the metric over the rows of ``oof`` is best."""
-        blend = FittedWeights({}, None if self.of == "ranks" else spreads_of(centred(oof)))
-        some = sample_of_groups(oof, self.most_rows, context.seed)
+        blend = FittedWeights({}, None if self.of == "ranks" else _spreads(_centred(oof)))
+        some = oof.sample_of_groups(self.most_rows, context.seed)
         found = maximise(
-            metric_of_weights(some, blend.mixed(some), context.metric),
+            _metric_of_weights(some, blend.mixed(some), context.metric),
             len(oof.models),
             seed=context.seed,
             n_restarts=self.n_restarts,
@@ -81,26 +68,7 @@ class Weights:
         return replace(blend, weights=dict(zip(oof.models, found.tolist(), strict=True)))
 
 
-def sample_of_groups(oof: ScoreFrame, most_rows: int, seed: int) -> ScoreFrame:
-    """Draw whole groups, in a random order, until they have ``most_rows`` rows, or one if it has more.
-
-    All of them if they have no more rows.
-    """
-    if oof.table.height <= most_rows:
-        return oof
-    sizes = oof.table.group_by(oof.group).len().sort(oof.group)
-    order = np.random.default_rng(seed).permutation(sizes.height)
-    fits = np.cumsum(sizes["len"].to_numpy()[order]) <= most_rows
-    fits[0] = True
-    drawn = order[fits]
-    rows = oof.table.select(pl.int_range(pl.len(), dtype=pl.UInt32).alias("position"), *oof.group)
-    kept = rows.join(sizes[np.sort(drawn)], on=oof.group, how="semi", maintain_order="left")
-    return oof.at(kept["position"])
-
-
-def metric_of_weights(
-    oof: ScoreFrame, columns: pl.DataFrame, metric: Metric
-) -> Callable[[npt.NDArray[np.float64]], float]:
+def _metric_of_weights(oof: ScoreFrame, columns: pl.DataFrame, metric: Metric) -> Callable[[Scores], float]:
     """Make the metric of a mix of columns a function of the weights, larger is better.
 
     Columns and group numbers do not depend on the weights: they are computed once.
@@ -108,16 +76,126 @@ def metric_of_weights(
     labels = oof.table.select(pl.struct(oof.group).rle_id().alias("group"), "relevance")
     sign = 1.0 if metric.greater_is_better else -1.0
 
-    def value(weights: npt.NDArray[np.float64]) -> float:
+    def value(weights: Scores) -> float:
         scored = labels.with_columns(score=pl.Series(_mix(columns, weights)))
         return sign * evaluate(metric, scored, group=["group"])
 
     return value
 
 
-def _mix(columns: pl.DataFrame, weights: npt.NDArray[np.float64]) -> Scores:
+def _mix(columns: pl.DataFrame, weights: Scores) -> Scores:
     """Weighted sum, model after model: alone equals in bulk, which a matrix product does not promise."""
     mixed = np.zeros(columns.height)
     for model, weight in zip(columns.columns, weights, strict=True):
         mixed += weight * columns[model].to_numpy()
     return mixed
+
+
+def _centred(frame: ScoreFrame) -> pl.DataFrame:
+    """Distance of every pair by every model: Float64 columns named like the models, rows as in ``frame.table``."""
+    return frame.table.select(distance_of(m, frame.group).alias(m) for m in frame.models)
+
+
+def _spreads(scores: pl.DataFrame) -> dict[str, float]:
+    """Standard deviation of each column; 1 where all values are equal, so that it can be divided by."""
+    found = scores.select(pl.all().std(ddof=0)).row(0, named=True)
+    return {model: spread if spread else 1.0 for model, spread in found.items()}
+
+
+def _in_units(scores: pl.DataFrame, units: Mapping[str, float]) -> pl.DataFrame:
+    """Divide each column by its unit."""
+    return scores.select(pl.col(m) / units[m] for m in scores.columns)
+
+
+@dataclass
+class _Simplex:
+    """Points of the simplex as whole units, and what the objective was there.
+
+    A rank metric is a step function of the weights, so a finer grid finds noise rather than gain. On a grid the
+    search also meets the same points again, and those are free.
+    """
+
+    objective: Callable[[Scores], float]
+    n_units: int
+    budget: int
+    seen: dict[Units, float] = field(default_factory=dict)
+
+    def value(self, units: Units) -> float:
+        """Objective at a point, computed once."""
+        if units not in self.seen:
+            self.seen[units] = self.objective(np.array(units, dtype=np.float64) / self.n_units)
+        return self.seen[units]
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether the budget of evaluations is used up."""
+        return len(self.seen) >= self.budget
+
+    def climb(self, start: Units, rng: np.random.Generator) -> Units:
+        """Move weight from one model to another as long as it helps, in smaller and smaller steps."""
+        best = start
+        step = max(1, self.n_units // 4)
+        while step and not self.is_spent:
+            better = next((p for p in _moves(best, step, rng) if self._beats(p, best)), None)
+            if better is None:
+                step //= 2
+            else:
+                best = better
+        return best
+
+    def _beats(self, point: Units, best: Units) -> bool:
+        return (not self.is_spent or point in self.seen) and self.value(point) > self.value(best)
+
+
+def maximise(
+    objective: Callable[[Scores], float],
+    n_weights: int,
+    *,
+    seed: int,
+    n_restarts: int = 4,
+    n_units: int = 40,
+    budget: int = 400,
+) -> Scores:
+    """Find weights (n_weights,), non-negative with sum one, at which ``objective`` is largest.
+
+    Hill climbing on the grid of ``1 / n_units``: from equal weights, from each single one, and from ``n_restarts``
+    Dirichlet draws, with at most ``budget`` evaluations in all (beside the starts). Of points with the same value
+    the one nearest to equal weights is taken. Repeats exactly for the same seed.
+    """
+    rng = np.random.default_rng(seed)
+    equal = np.full(n_weights, 1 / n_weights)
+    singles = [np.eye(n_weights)[i] for i in range(n_weights)]
+    draws = [rng.dirichlet(np.ones(n_weights)) for _ in range(n_restarts)]
+    starts = list(dict.fromkeys(_to_units(w, n_units) for w in (equal, *singles, *draws)))
+    search = _Simplex(objective, n_units, budget + len(starts))
+    # The most promising start climbs first: a small budget is then spent where it pays.
+    for start in sorted(starts, key=search.value, reverse=True):
+        search.climb(start, rng)
+    middle = equal * n_units
+
+    def rank(units: Units) -> tuple[float, float]:
+        return search.seen[units], -float(np.abs(np.array(units) - middle).sum())
+
+    return np.array(max(search.seen, key=rank), dtype=np.float64) / n_units
+
+
+def _moves(point: Units, step: int, rng: np.random.Generator) -> Iterator[Units]:
+    """Neighbours of a point: up to ``step`` units taken from one weight and given to another, in random order."""
+    n = len(point)
+    for pick in rng.permutation(n * n):
+        giver, taker = divmod(int(pick), n)
+        moved = min(step, point[giver])
+        if giver != taker and moved:
+            units = list(point)
+            units[giver] -= moved
+            units[taker] += moved
+            yield tuple(units)
+
+
+def _to_units(weights: Scores, n_units: int) -> Units:
+    """Round weights to whole units that sum to ``n_units``: the largest remainders are rounded up."""
+    exact = weights * n_units
+    units = np.floor(exact).astype(int)
+    order = np.argsort(units - exact, kind="stable")
+    units[order[: n_units - int(units.sum())]] += 1
+    return tuple(int(u) for u in units)

@@ -7,36 +7,36 @@ from contextlib import contextmanager
 
 from blake3 import blake3
 
-from competitions import Dataset, open_dataset
-from engine import ConfigError, Settings, Store, TaskError, console, measure_stage
-from features import compute_features, feature_keys, load_catalogue
-from models import build_models
-from stacking import final_scores, read_final_weights, run_cv
+from engine import ConfigError, Settings, TaskError, console, measure_stage
+from features import compute_features
+from stacking import Plan, final_scores, make_plan, read_final_weights, run_cv
 from submissions._compare import previous_best
 from submissions._cv import CvBasis, chosen_oof, cv_scores
 from submissions._gate import Gate, scored_pairs
 from submissions._manifest import Manifest, RunFacts, Stage
 from submissions._runs import Runs, about_run
-from validation import CvBundle, plan_folds
+from validation import CvBundle
 
 
 def make_submission(settings: Settings) -> Manifest:
     """Run everything that is not in the store, pass the gate, and publish a new run.
 
+    Settings, data set, catalogue, folds and models are read once, into the plan that every stage gets.
     Raises GateError if the gate refuses the file, ConfigError for the settings of a quick look; whatever fails, no
     half-made run is left.
     """
     _refuse_samples(settings)
     stages: list[Stage] = []
     with _stage("data", stages):
-        dataset = open_dataset(settings)
+        plan = make_plan(settings)
+        dataset = plan.dataset
     with _stage("features", stages):
-        features = _compute_features(settings, dataset)
+        compute_features(plan.catalogue, plan.folds.windows, plan.all_columns, plan.store, settings)
     with _stage("cross-validation", stages):
-        bundle = run_cv(settings)
+        bundle = run_cv(plan)
     with _stage("final scores", stages):
-        scores = final_scores(settings, bundle)
-        weights, lost = _weights(settings, bundle)
+        scores = final_scores(plan, bundle)
+        weights, lost = _weights(plan, bundle)
     runs, c = Runs.of(settings), dataset.competition
     with _stage("comparison with the best run", stages):
         gate = Gate.of(dataset)
@@ -47,7 +47,7 @@ def make_submission(settings: Settings) -> Manifest:
         chosen=bundle.chosen,
         cv=cv_scores(bundle, c.metric, c.user),
         weights=weights,
-        features=features,
+        features=fingerprints(plan.keys),
         stages=tuple(stages),
         remarks=(*_why_chosen(bundle), *lost, *agreement.facts, *map(str, agreement.warnings)),
     )
@@ -67,15 +67,6 @@ def _refuse_samples(settings: Settings) -> None:
         )
 
 
-def _compute_features(settings: Settings, dataset: Dataset) -> dict[str, str]:
-    """Compute what the models read in every window; returns a fingerprint for each column."""
-    catalogue, windows = load_catalogue(dataset), plan_folds(dataset, settings.folds).windows
-    needs = [name for model in build_models(settings).values() for name in model.needs]
-    columns = catalogue.select(settings.features, needs=needs)
-    compute_features(catalogue, windows, columns, Store(settings.store), settings)
-    return fingerprints(feature_keys(catalogue, windows, columns))
-
-
 def fingerprints(keys: Mapping[str, str]) -> dict[str, str]:
     """Fold the keys ``column @ window`` of a column over the windows into one digest of 16 hex digits.
 
@@ -88,10 +79,10 @@ def fingerprints(keys: Mapping[str, str]) -> dict[str, str]:
     return {column: blake3("\n".join(parts).encode()).hexdigest()[:16] for column, parts in by_column.items()}
 
 
-def _weights(settings: Settings, bundle: CvBundle) -> tuple[dict[str, float], tuple[str, ...]]:
+def _weights(plan: Plan, bundle: CvBundle) -> tuple[dict[str, float], tuple[str, ...]]:
     """Weights of the chosen blend. A submission is not given up for want of them: then a remark says why."""
     try:
-        return read_final_weights(settings, bundle).get(bundle.chosen, {}), ()
+        return read_final_weights(plan, bundle).get(bundle.chosen, {}), ()
     except TaskError as error:
         return {}, (f"the weights of {bundle.chosen} are not known: {error.found}",)
 

@@ -8,21 +8,11 @@ import polars as pl
 import pytest
 
 from engine import TaskError
-from models import FitContext, PairFrame, inner_holdout
-from models.catboost import CatBoost
+from models import FitContext, PairFrame, inner_holdout, model_kinds
+from tests.models.small_log import SmallLog, with_columns
 
 CONTEXT = FitContext(seed=2, iterations=20)
-
-
-class SmallLog:
-    """Types of the fixture in conftest.py."""
-
-    train: PairFrame
-    eval: PairFrame
-
-
-def with_relevance(frame: PairFrame, relevance: pl.Expr) -> PairFrame:
-    return replace(frame, table=frame.table.with_columns(relevance=relevance.cast(pl.Int8)))
+CatBoost: Any = model_kinds()["catboost"]
 
 
 def test_multiclass_scores_are_expected_relevances(small_log: SmallLog) -> None:
@@ -34,14 +24,14 @@ def test_multiclass_scores_are_expected_relevances(small_log: SmallLog) -> None:
 
 def test_multiclass_takes_levels_for_what_they_are(small_log: SmallLog) -> None:
     """The expectation is over the levels, not over their numbers: from 1 to 5 it moves four times as far."""
-    five = with_relevance(small_log.train, pl.when(pl.col("relevance") > 0).then(5).otherwise(1))
+    five = with_columns(small_log.train, relevance=pl.when(pl.col("relevance") > 0).then(5).otherwise(1))
     scores = CatBoost(loss="MultiClass").fit(five, CONTEXT).predict(small_log.eval)
     assert 1 <= scores.min() < 2
     assert 4 < scores.max() <= 5
 
 
 def test_without_anything_to_learn_it_says_the_mean(small_log: SmallLog) -> None:
-    flat = with_relevance(small_log.train, pl.lit(1))
+    flat = with_columns(small_log.train, relevance=pl.lit(1))
     fitted = CatBoost().fit(flat, CONTEXT)
     assert set(fitted.predict(small_log.eval)) == {1.0}
     assert fitted.report.iterations == 0
@@ -54,11 +44,9 @@ def test_ranking_losses_look_within_groups(loss: Any, small_log: SmallLog) -> No
     """A feature that only tells groups apart explains all of the labels and none of the ranking."""
     base = pl.col("user_id") % 2
     labels = pl.when(pl.col("item_id") % 7 == 0).then(base + 1).otherwise(base)
-    train = with_relevance(small_log.train, labels)
-    table = train.table.with_columns(
-        tells_group=base.cast(pl.Float32), tells_pair=(pl.col("item_id") % 7).cast(pl.Float32)
-    )
-    frame = PairFrame(table, ("tells_group", "tells_pair"), "user_id", "item_id")
+    told = {"tells_group": base.cast(pl.Float32), "tells_pair": (pl.col("item_id") % 7).cast(pl.Float32)}
+    train = with_columns(small_log.train, relevance=labels, **told)
+    frame = PairFrame(train.table, ("tells_group", "tells_pair"), "user_id", "item_id")
     importance = CatBoost(loss=loss).fit(frame, CONTEXT).report.importance
     assert importance["tells_pair"] > 0.9
     assert CatBoost(loss="RMSE").fit(frame, CONTEXT).report.importance["tells_group"] > 0.3

@@ -9,18 +9,12 @@ import polars as pl
 import pytest
 from safetensors import safe_open
 
-from models import FitContext, PairFrame
-from models.channel_net import ChannelNet
+from models import FitContext, PairFrame, model_kinds
+from tests.models.small_log import SmallLog
 
 QUICK: dict[str, Any] = {"batch_rows": 64, "learning_rate": 0.01, "table_learning_rate": 0.01}
 CONTEXT = FitContext(seed=5, iterations=6)
-
-
-class SmallLog:
-    """Types of the fixture in conftest.py."""
-
-    train: PairFrame
-    eval: PairFrame
+ChannelNet: Any = model_kinds()["channel_net"]
 
 
 def shapes(folder: Path) -> dict[str, tuple[int, ...]]:

@@ -12,15 +12,9 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from models import FitContext, FitReport, PairFrame, build_models, inner_holdout, search_and_refit
+from tests.models.small_log import SmallLog, with_columns
 
 SLOW_KINDS = ["catboost", "channel_net"]
-
-
-class SmallLog:
-    """Types of the fixture in conftest.py."""
-
-    train: PairFrame
-    eval: PairFrame
 
 
 def pairs(n_users: int, n_windows: int, n_shown: int = 4) -> PairFrame:
@@ -138,8 +132,8 @@ def test_the_shorter_time_budget_counts(kind: str, small_log: SmallLog) -> None:
 def test_a_holdout_of_noise_stops_a_fit_early(kind: str, small_log: SmallLog) -> None:
     """Where the last window's labels are noise, going on makes the hold-out worse."""
     rng = np.random.default_rng(3)
-    noise = pl.Series(rng.integers(0, 2, small_log.train.table.height), dtype=pl.Int8)
-    noisy = replace(small_log.train, table=small_log.train.table.with_columns(relevance=noise))
+    noise = pl.lit(pl.Series(rng.integers(0, 2, small_log.train.table.height)))
+    noisy = with_columns(small_log.train, relevance=noise)
     fast: dict[str, dict[str, Any]] = {
         "catboost": {"iterations": 500, "patience": 5},
         "channel_net": {"epochs": 200, "learning_rate": 0.01, "patience": 2},

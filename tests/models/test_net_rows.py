@@ -13,41 +13,31 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models import FitContext, PairFrame, _net_rows, build_models
-from models._net_loss import Groups, NetLoss, loss_of
-from models._net_rows import RowsInFile, gather_rows
+from models import FitContext, Ranker, build_models
+from models.nets import Groups, NetLoss, RowsInFile, gather_rows, loss_of
+from tests.models.small_log import SmallLog, with_columns
 
 LOSSES: tuple[NetLoss, ...] = ("pairwise", "mse", "bce")
-
-
-class SmallLog:
-    """Types of the fixture in conftest.py."""
-
-    train: PairFrame
-    eval: PairFrame
 
 
 @given(st.lists(st.integers(0, 59), max_size=40), st.integers(1, 9), st.integers(1, 4))
 def test_rows_in_a_file_are_the_rows(rows: list[int], n_columns: int, panel: int) -> None:
     numbers = np.random.default_rng(1).normal(size=(60, n_columns)).astype(np.float32)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_net_rows, "FILE_FROM_BYTES", 0)
-        patch.setattr(_net_rows, "PANEL", panel)
-        stored = gather_rows(iter(numbers.T), 60, n_columns, Path(gettempdir()))
-        assert isinstance(stored, RowsInFile)
-        taken = stored.take(np.array(rows, dtype=np.int64))
-    np.testing.assert_array_equal(taken, numbers[rows])
+    stored = gather_rows(iter(numbers.T), 60, n_columns, Path(gettempdir()), panel)
+    assert isinstance(stored, RowsInFile)
+    np.testing.assert_array_equal(stored(np.array(rows, dtype=np.int64)), numbers[rows])
 
 
-def test_a_net_learns_the_same_from_a_file(
-    small_log: SmallLog, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    table = {"epochs": 3, "batch_rows": 64, "user_dim": 8, "source_dim": 4}
-    ranker = build_models({"channel_net": table})["channel_net"]
+def quick_net(**table: object) -> Ranker:
+    small = {"batch_rows": 64, "user_dim": 8, "source_dim": 4}
+    return build_models({"channel_net": {**small, **table}})["channel_net"]
+
+
+def test_a_net_learns_the_same_from_a_file(small_log: SmallLog, tmp_path: Path) -> None:
+    ranker = quick_net(epochs=3)
     context = FitContext(seed=3)
     expected = ranker.fit(small_log.train, context).predict(small_log.eval)
-    monkeypatch.setattr(_net_rows, "FILE_FROM_BYTES", 0)
-    fitted = ranker.fit(small_log.train, replace(context, scratch=tmp_path))
+    fitted = ranker.fit(small_log.train, replace(context, scratch=tmp_path, scratch_from_bytes=0))
     np.testing.assert_array_equal(fitted.predict(small_log.eval), expected)
     assert not list(tmp_path.iterdir()), "the file has no name"
 
@@ -77,10 +67,9 @@ def test_weights_of_one_change_nothing(kind: NetLoss) -> None:
 
 @pytest.mark.parametrize("loss", LOSSES)
 def test_a_net_takes_weights(loss: str, small_log: SmallLog) -> None:
-    table = {"loss": loss, "epochs": 2, "batch_rows": 64, "user_dim": 8, "source_dim": 4}
-    ranker = build_models({"channel_net": table})["channel_net"]
+    ranker = quick_net(loss=loss, epochs=2)
     heavy = pl.when(pl.col("relevance") < 0).then(5.0).otherwise(1.0).cast(pl.Float32)
-    frame = replace(small_log.train, table=small_log.train.table.with_columns(weight=heavy))
+    frame = with_columns(small_log.train, weight=heavy)
     plain, weighed = (
         ranker.fit(f, FitContext(seed=1)).predict(small_log.eval) for f in (small_log.train, frame)
     )

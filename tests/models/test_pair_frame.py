@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine import DataError
-from models import PairFrame, RankedByFeature
+from models import FitContext, PairFrame, build_models
 
 
 def frame_of(windows: Sequence[int], users: Sequence[int]) -> PairFrame:
@@ -29,7 +29,7 @@ def test_no_rows_no_groups() -> None:
 
 
 def test_torn_groups_are_refused() -> None:
-    with pytest.raises(DataError, match=r"2 groups .* 3 separate pieces"):
+    with pytest.raises(DataError, match=r"2 groups .* 3 separate runs"):
         _ = frame_of([1, 1, 1], [5, 6, 5]).group_ids
 
 
@@ -44,11 +44,13 @@ def test_in_order_makes_groups_contiguous_and_one_number_each(rows: list[tuple[i
 @given(
     st.lists(st.none() | st.floats(allow_infinity=True, allow_nan=True, width=32), min_size=1, max_size=30)
 )
-def test_ranked_by_feature_ranks_as_the_feature_does_with_the_unknown_last(
+def test_a_column_ranks_as_its_values_do_with_the_unknown_last(
     values: list[float | None],
 ) -> None:
     table = pl.DataFrame({"x": values}, schema={"x": pl.Float32})
-    scores = RankedByFeature("x").predict(PairFrame(table, ("x",), "user_id", "item_id"))
+    frame = PairFrame(table, ("x",), "user_id", "item_id")
+    ranker = build_models({"column": {"column": "x"}})["column"]
+    scores = ranker.fit(frame, FitContext(seed=1)).predict(frame)
     assert np.isfinite(scores).all()
     known = table["x"].fill_nan(None)
     for i, a in enumerate(known):

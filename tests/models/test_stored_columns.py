@@ -11,23 +11,15 @@ import polars as pl
 import pytest
 
 from engine import DataError
-from models import FitContext, PairFrame, StoredColumns, build_models
-from models import catboost as trees
+from models import FitContext, PairFrame, StoredColumns, build_models, needed_columns
+from tests.models.small_log import SmallLog, with_columns
 
 CONTEXT = FitContext(seed=3)
 MODELS: dict[str, dict[str, Any]] = {
-    "popularity": {},
-    "als": {},
+    "column": {"column": "als_score__like"},
     "catboost": {"iterations": 20},
     "channel_net": {"epochs": 3, "batch_rows": 64, "user_dim": 8, "source_dim": 4},
 }
-
-
-class SmallLog:
-    """Types of the fixture in conftest.py."""
-
-    train: PairFrame
-    eval: PairFrame
 
 
 class Shelf:
@@ -57,8 +49,8 @@ def test_fits_and_predicts_as_from_memory(name: str, small_log: SmallLog) -> Non
     assert fitted.report == expected.report
     scores = fitted.predict(test.frame(small_log.eval))
     np.testing.assert_array_equal(scores, expected.predict(small_log.eval))
-    if ranker.needs:
-        assert set(test.n_reads) == set(ranker.needs)
+    if needed_columns(ranker):
+        assert set(test.n_reads) == set(needed_columns(ranker))
     else:  # once to predict; to fit, twice at most for each of the two parts that a hold-out makes, and once to look
         assert set(test.n_reads.values()) == {1}
         assert max(train.n_reads.values()) <= 5
@@ -89,14 +81,12 @@ def test_a_frame_in_order_is_not_copied(small_log: SmallLog) -> None:
     assert small_log.train.in_order() is small_log.train
 
 
-def test_large_matrices_are_quantized_and_rank_as_well(
-    small_log: SmallLog, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_large_matrices_are_quantized_and_rank_as_well(small_log: SmallLog) -> None:
     """Features without categories above one_hot_max_size: the very same trees."""
-    ranker = build_models({"catboost": {"iterations": 20}})["catboost"]
-    expected = ranker.fit(small_log.train, CONTEXT).predict(small_log.eval)
-    monkeypatch.setattr(trees, "QUANTIZE_FROM_BYTES", 0)
-    np.testing.assert_array_equal(ranker.fit(small_log.train, CONTEXT).predict(small_log.eval), expected)
+    tables = {"plain": {}, "quantized": {"quantize_from_mib": 0}}
+    rankers = build_models({n: {"kind": "catboost", "iterations": 20, **t} for n, t in tables.items()})
+    plain, quantized = (r.fit(small_log.train, CONTEXT).predict(small_log.eval) for r in rankers.values())
+    np.testing.assert_array_equal(quantized, plain)
 
 
 @pytest.mark.parametrize("loss", ["QueryRMSE", "RMSE", "MultiClass"])
@@ -104,7 +94,7 @@ def test_trees_take_weights(loss: str, small_log: SmallLog) -> None:
     ranker = build_models({"catboost": {"iterations": 20, "loss": loss}})["catboost"]
     plain = ranker.fit(small_log.train, CONTEXT).predict(small_log.eval)
     ones, heavy = (
-        replace(small_log.train, table=small_log.train.table.with_columns(weight=weight.cast(pl.Float32)))
+        with_columns(small_log.train, weight=weight.cast(pl.Float32))
         for weight in (pl.lit(1.0), pl.when(pl.col("relevance") == 0).then(20.0).otherwise(1.0))
     )
     np.testing.assert_array_equal(ranker.fit(ones, CONTEXT).predict(small_log.eval), plain)

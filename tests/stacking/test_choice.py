@@ -6,7 +6,7 @@ import pytest
 
 from competitions import Metric
 from engine import ConfigError
-from stacking import choose_blend
+from stacking import Choice, choose_blend
 
 AUC = Metric("user_auc")
 
@@ -31,10 +31,12 @@ def oof(n_users: int = 60, n_folds: int = 3, **noise: float) -> pl.DataFrame:
     )
 
 
+def choice_among(frame: pl.DataFrame, metric: Metric = AUC, *, forced: str = "auto") -> Choice:
+    return choose_blend(frame, metric, user="user_id", blends=frame.columns[4:], seed=1, forced=forced)
+
+
 def test_a_surely_better_blend_replaces_the_baseline() -> None:
-    choice = choose_blend(
-        oof(mean_rank=2.0, weights=0.3), AUC, user="user_id", blends=["mean_rank", "weights"], seed=1
-    )
+    choice = choice_among(oof(mean_rank=2.0, weights=0.3))
     assert choice.chosen == "weights"
     assert choice.differences["weights"].low > 0
     assert "surely for the better" in choice.reason
@@ -42,53 +44,43 @@ def test_a_surely_better_blend_replaces_the_baseline() -> None:
 
 @pytest.mark.parametrize("size", [2.0, 9.0])
 def test_a_blend_as_good_or_worse_does_not(size: float) -> None:
-    blends = ["mean_rank", "weights"]
-    choice = choose_blend(oof(mean_rank=2.0, weights=size), AUC, user="user_id", blends=blends, seed=1)
+    choice = choice_among(oof(mean_rank=2.0, weights=size))
     assert choice.chosen == "mean_rank"
     assert choice.differences["weights"].low < 0
 
 
 def test_of_two_better_ones_the_best_is_taken() -> None:
-    frame = oof(mean_rank=3.0, a=0.8, b=0.1)
-    choice = choose_blend(frame, AUC, user="user_id", blends=["mean_rank", "a", "b"], seed=1)
+    choice = choice_among(oof(mean_rank=3.0, a=0.8, b=0.1))
     assert choice.differences["a"].low > 0
     assert choice.chosen == "b"
 
 
 def test_of_a_loss_less_is_better() -> None:
     loss = Metric("rmse", greater_is_better=False)
-    blends = ["mean_rank", "good", "bad"]
-    frame = oof(mean_rank=1.0, good=0.05, bad=9.0)
-    assert choose_blend(frame, loss, user="user_id", blends=blends, seed=1).chosen == "good"
+    assert choice_among(oof(mean_rank=1.0, good=0.05, bad=9.0), loss).chosen == "good"
 
 
 def test_a_metric_that_is_no_mean_over_users_keeps_the_baseline() -> None:
-    frame = oof(mean_rank=2.0, weights=0.3)
-    blends = ["mean_rank", "weights"]
-    choice = choose_blend(frame, Metric("roc_auc"), user="user_id", blends=blends, seed=1)
+    choice = choice_among(oof(mean_rank=2.0, weights=0.3), Metric("roc_auc"))
     assert choice.chosen == "mean_rank"
     assert "no mean over users" in choice.reason
 
 
 def test_a_forced_choice_is_taken_whatever_the_scores_are() -> None:
-    frame = oof(mean_rank=0.3, weights=9.0)
-    blends = ["mean_rank", "weights"]
-    choice = choose_blend(frame, AUC, user="user_id", blends=blends, seed=1, forced="weights")
+    choice = choice_among(oof(mean_rank=0.3, weights=9.0), forced="weights")
     assert choice.chosen == "weights"
     assert choice.differences["weights"].high < 0
 
 
 def test_an_unknown_metric_is_named_with_the_nearest_one() -> None:
     with pytest.raises(ConfigError, match="Did you mean 'user_auc'"):
-        choose_blend(oof(mean_rank=2.0), Metric("user_acu"), user="user_id", blends=["mean_rank"], seed=1)
+        choice_among(oof(mean_rank=2.0), Metric("user_acu"))
 
 
 @pytest.mark.parametrize(("n_users", "words"), [(1, "only 1 user counts"), (19, "only 19 users count")])
 def test_too_few_users_decide_nothing(n_users: int, words: str) -> None:
     """One user's interval is a point, which always lies on one side of zero."""
-    frame = oof(n_users, mean_rank=9.0, weights=0.01)
-    blends = ["mean_rank", "weights"]
-    choice = choose_blend(frame, AUC, user="user_id", blends=blends, seed=1)
+    choice = choice_among(oof(n_users, mean_rank=9.0, weights=0.01))
     assert choice.differences["weights"].low > 0
     assert choice.chosen == "mean_rank"
     assert words in choice.reason
@@ -96,6 +88,4 @@ def test_too_few_users_decide_nothing(n_users: int, words: str) -> None:
 
 
 def test_twenty_users_are_enough() -> None:
-    frame = oof(20, n_folds=6, mean_rank=9.0, weights=0.01)
-    choice = choose_blend(frame, AUC, user="user_id", blends=["mean_rank", "weights"], seed=1)
-    assert choice.chosen == "weights"
+    assert choice_among(oof(20, n_folds=6, mean_rank=9.0, weights=0.01)).chosen == "weights"

@@ -5,25 +5,25 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
 
-from competitions import Dataset, Metric, get_competition, opened, random_tables, take_in
+from competitions import Dataset, Metric, opened
 from engine import ConfigError, DataError, Settings, Store
-from stacking import final_scores, read_final_weights, run_cv
+from stacking import final_scores, make_plan, read_final_weights, run_cv
 from validation import CvBundle, evaluate
 
-MODELS = {"popularity": {}, "trees": {"kind": "catboost", "iterations": 8, "depth": 3}}
+POPULARITY: dict[str, dict[str, Any]] = {
+    "popularity": {"kind": "column", "column": "relevance_rate__item_id"}
+}
+MODELS: dict[str, dict[str, Any]] = {
+    **POPULARITY,
+    "trees": {"kind": "catboost", "iterations": 8, "depth": 3},
+}
 FEATURES = ("relevance_rate__item_id", "n_likes__user_id", "n_exposures__item_id", "user_gender")
 First = tuple[Settings, CvBundle]
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    competition = get_competition("movielens")
-    tables = random_tables(competition, n_users=40, n_items=30, n_rows=2400, seed=1)
-    return take_in(competition, tables, tmp_path_factory.mktemp("data"), fingerprint="generated")
 
 
 def settings_in(folder: Path, **changes: object) -> Settings:
@@ -42,9 +42,14 @@ def first(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     """Settings whose store holds everything, and the bundle."""
     settings = settings_in(tmp_path_factory.mktemp("store"))
     with opened(dataset):
-        bundle = run_cv(settings)
-        final_scores(settings, bundle)
+        plan = make_plan(settings)
+        bundle = run_cv(plan)
+        final_scores(plan, bundle)
         yield settings, bundle
+
+
+def cross_validated(settings: Settings, **changes: object) -> CvBundle:
+    return run_cv(make_plan(settings.model_copy(update=changes)))
 
 
 def made(settings: Settings, *kinds: str) -> set[str]:
@@ -105,7 +110,7 @@ def test_facts_of_features_and_fits(first: First) -> None:
 def test_a_second_run_makes_nothing_and_gives_the_same(first: First) -> None:
     settings, bundle = first
     before = made(settings)
-    again = run_cv(settings)
+    again = cross_validated(settings)
     assert made(settings) == before
     assert again.oof.equals(bundle.oof)
     assert again.about == bundle.about
@@ -115,7 +120,7 @@ def test_a_second_run_makes_nothing_and_gives_the_same(first: First) -> None:
 def test_the_order_of_the_settings_that_do_not_matter_does_not_matter(first: First) -> None:
     settings, _ = first
     before = made(settings)
-    run_cv(settings.model_copy(update={"reports": Path("elsewhere"), "memory_gib": 3.0}))
+    cross_validated(settings, reports=Path("elsewhere"), memory_gib=3.0)
     assert made(settings) == before
 
 
@@ -123,7 +128,7 @@ def test_a_changed_parameter_refits_that_model_only(first: First) -> None:
     settings, bundle = first
     before = made(settings, "fit"), made(settings, "cards", "feature", "pairs")
     models = {**MODELS, "trees": {**MODELS["trees"], "depth": 2}}
-    changed = run_cv(settings.model_copy(update={"models": models}))
+    changed = cross_validated(settings, models=models)
     assert len(made(settings, "fit") - before[0]) == 3
     assert made(settings, "cards", "feature", "pairs") == before[1]
     assert changed.oof["popularity"].equals(bundle.oof["popularity"])
@@ -133,29 +138,30 @@ def test_a_changed_parameter_refits_that_model_only(first: First) -> None:
 def test_one_fold_more_keeps_the_others_fits(first: First) -> None:
     settings, _ = first
     before = made(settings, "fit")
-    run_cv(settings.model_copy(update={"folds": settings.folds.model_copy(update={"n_folds": 4})}))
+    cross_validated(settings, folds=settings.folds.model_copy(update={"n_folds": 4}))
     assert len(made(settings, "fit") - before) == len(MODELS)
 
 
 def test_a_fresh_store_gives_the_same_scores(first: First, tmp_path: Path) -> None:
     settings, bundle = first
     fresh = settings.model_copy(update={"store": tmp_path})
-    again = run_cv(fresh)
+    again = cross_validated(fresh)
     assert again.oof.equals(bundle.oof)
-    assert final_scores(fresh, again).equals(final_scores(settings, bundle))
+    assert final_scores(make_plan(fresh), again).equals(final_scores(make_plan(settings), bundle))
 
 
 def test_test_pairs_are_scored_by_every_model_and_blend(first: First, dataset: Dataset) -> None:
     settings, bundle = first
     before = made(settings)
-    table = final_scores(settings, bundle)
+    plan = make_plan(settings)
+    table = final_scores(plan, bundle)
     assert made(settings) == before
     pairs = dataset.test_pairs.collect(engine="in-memory")
     assert table["pair_id"].to_list() == sorted(pairs["pair_id"])
     assert table.columns == ["pair_id", "user_id", "item_id", *bundle.models, *bundle.blends, "score"]
     assert table.null_count().sum_horizontal().item() == 0
     assert table["score"].equals(table[bundle.chosen].alias("score"))
-    weights = read_final_weights(settings, bundle)
+    weights = read_final_weights(plan, bundle)
     assert weights["mean_rank"] == {"popularity": 0.5, "trees": 0.5}
 
 
@@ -163,35 +169,36 @@ def test_the_final_fit_reuses_the_iterations_that_the_folds_found(first: First) 
     settings, bundle = first
     counts = bundle.fits.with_columns(iterations=pl.when(pl.col("model") == "trees").then(2))
     before = made(settings, "fit")
-    final_scores(settings, replace(bundle, fits=counts))
+    final_scores(make_plan(settings), replace(bundle, fits=counts))
     assert len(made(settings, "fit") - before) == 1
 
 
 def test_with_two_folds_learned_blends_are_not_scored(first: First) -> None:
     settings = first[0].model_copy(update={"folds": first[0].folds.model_copy(update={"n_folds": 2})})
-    bundle = run_cv(settings)
+    bundle = cross_validated(settings)
     assert bundle.blends == ("mean_rank",)
     assert bundle.chosen == "mean_rank"
     assert bundle.about["not_scored"] == ["catboost_oof", "level_two", "weights"]
     assert "3 eval windows" in bundle.about["chosen_because"]
     with pytest.raises(ConfigError, match="only 2 eval windows"):
-        run_cv(settings.model_copy(update={"blender": "weights"}))
+        make_plan(settings.model_copy(update={"blender": "weights"}))
 
 
 def test_settings_force_a_blend_or_a_model(first: First) -> None:
     settings, _ = first
-    forced = run_cv(settings.model_copy(update={"blender": "trees"}))
+    plan = make_plan(settings.model_copy(update={"blender": "trees"}))
+    forced = run_cv(plan)
     assert forced.chosen == "trees"
-    table = final_scores(settings, forced)
+    table = final_scores(plan, forced)
     assert table["score"].equals(table["trees"].alias("score"))
     with pytest.raises(ConfigError, match="Did you mean 'weights'"):
-        run_cv(settings.model_copy(update={"blender": "weight"}))
+        make_plan(settings.model_copy(update={"blender": "weight"}))
 
 
 def test_a_model_named_like_a_blender_is_refused(first: First) -> None:
-    models = {"weights": {"kind": "popularity"}}
+    models = {"weights": {"kind": "catboost"}}
     with pytest.raises(ConfigError, match="'weights', which is the name of a blender"):
-        run_cv(first[0].model_copy(update={"models": models}))
+        make_plan(first[0].model_copy(update={"models": models}))
 
 
 def test_a_window_without_pairs_is_an_error(first: First, dataset: Dataset, tmp_path: Path) -> None:
@@ -201,7 +208,7 @@ def test_a_window_without_pairs_is_an_error(first: First, dataset: Dataset, tmp_
         opened(replace(dataset, log=gap, fingerprint="with a gap")),
         pytest.raises(DataError, match="no pairs"),
     ):
-        run_cv(settings)
+        cross_validated(settings)
 
 
 def test_what_was_pruned_or_damaged_is_made_again(first: First, tmp_path: Path) -> None:
@@ -212,27 +219,27 @@ def test_what_was_pruned_or_damaged_is_made_again(first: First, tmp_path: Path) 
     for kind in ("cv", "fit", "cards"):
         shutil.rmtree(artifacts / kind)
     next(artifacts.glob("scores/*/scores.parquet")).write_bytes(b"damaged")
-    assert run_cv(copy).oof.equals(bundle.oof)
+    assert cross_validated(copy).oof.equals(bundle.oof)
     shutil.rmtree(artifacts / "cv")
     shutil.rmtree(artifacts / "oof")
-    assert run_cv(copy).oof.equals(bundle.oof)
+    assert cross_validated(copy).oof.equals(bundle.oof)
 
 
 def test_worker_processes_give_the_same_as_one_process(first: First, tmp_path: Path) -> None:
     settings, bundle = first
-    many = run_cv(settings.model_copy(update={"backend": "processes", "store": tmp_path}))
+    many = cross_validated(settings, backend="processes", store=tmp_path)
     assert many.oof.equals(bundle.oof)
 
 
 def test_two_competitions_in_one_store_do_not_mix(first: First, dataset: Dataset, tmp_path: Path) -> None:
     """Neither run makes the other's artifacts unneeded, nor is one explained by the other."""
-    settings = first[0].model_copy(update={"store": tmp_path, "models": {"popularity": {}}})
+    settings = first[0].model_copy(update={"store": tmp_path, "models": POPULARITY})
     other = replace(dataset, competition=replace(dataset.competition, name="other"), fingerprint="other")
-    bundles = [run_cv(settings)]
-    final_scores(settings, bundles[0])
+    plans = [make_plan(settings)]
     with opened(other):
-        bundles.append(run_cv(settings))
-        final_scores(settings, bundles[1])
+        plans.append(make_plan(settings))
+    for plan in plans:
+        final_scores(plan, run_cv(plan))
     labels = [json.loads(f.read_text())["label"] for f in tmp_path.glob("artifacts/*/*/artifact.json")]
     competitions = [label["name"].partition(": ")[0] for label in labels]
     assert set(competitions) == {"movielens", "other"}

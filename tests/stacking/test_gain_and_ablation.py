@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 import pytest
-from typer.testing import CliRunner
 
-from competitions import Competition, Dataset, RawTables, get_competition, opened, random_tables, take_in
 from engine import ConfigError, Settings, load_settings
 from models import PairFrame, StoredColumns
-from stacking import Left, Shuffling, make_plan, plan_ablation, plan_gain, run_base
-from stacking.__main__ import app
-from stacking._permute import shuffled_frame
-from stacking._units import named_columns, units_of
+from stacking import make_plan, plan_ablation, plan_gain, run_base
+from stacking._worth import Left, Shuffling, named_columns, shuffled_frame, units_of
 from validation import Window
 
 SIGNAL = "relevance_rate__item_id"
@@ -32,6 +26,8 @@ include = {json.dumps([SIGNAL, *NOISE])}
 n_folds = 2
 n_train_windows = 1
 [models.popularity]
+kind = "column"
+column = "relevance_rate__item_id"
 [models.trees]
 kind = "catboost"
 iterations = 20
@@ -40,28 +36,10 @@ feature_share = 1.0
 """
 
 
-def item_decides(competition: Competition) -> RawTables:
-    """A log whose ratings are the item's, with some noise."""
-    tables = random_tables(competition, n_users=60, n_items=30, n_rows=2400, seed=5)
-    taste = pl.col("item_id").hash(1) % 3 * 2 + 1  # 1, 3 or 5
-    noise = pl.Series("noise", np.random.default_rng(0).random(2400) < 0.2)
-    rows = tables.interactions.collect(engine="in-memory")
-    dtype = rows.schema["rating"]
-    mixed = pl.when(noise[: rows.height]).then(pl.col("rating")).otherwise(taste.cast(dtype))
-    return replace(tables, interactions=rows.with_columns(rating=mixed).lazy())
-
-
 @pytest.fixture(scope="module")
-def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    """Settings of a data set that is open, in a working directory of its own."""
-    folder = tmp_path_factory.mktemp("work")
-    competition = get_competition("movielens")
-    (folder / "data").mkdir()
-    dataset: Dataset = take_in(competition, item_decides(competition), folder / "data", fingerprint="planted")
-    (folder / "config.toml").write_text(CONFIG)
-    with opened(dataset), pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        yield load_settings()
+def settings(item_decides: None) -> Settings:
+    Path("config.toml").write_text(CONFIG)
+    return load_settings()
 
 
 def artifacts(settings: Settings) -> set[Path]:
@@ -148,15 +126,13 @@ def test_names_mean_columns_features_families_and_patterns(settings: Settings) -
 
 
 def test_what_was_never_made_has_no_known_time_and_a_dry_run_makes_nothing(
-    settings: Settings, tmp_path: Path
+    settings: Settings, ran: Callable[..., str], tmp_path: Path
 ) -> None:
     plan = make_plan(settings.model_copy(update={"store": tmp_path / "store"}))
     for costs in (plan_ablation(plan, refits=True).costs(), plan_gain(plan, SIGNAL).costs()):
         assert all(cost.n_made == 0 and cost.seconds is None for cost in costs)
         assert all("their time is not known" in str(cost) for cost in costs)
-    CliRunner().invoke(
-        app, ["--set", f"store={tmp_path / 'new'}", "ablate", "--dry-run"], catch_exceptions=False
-    )
+    ran("--set", f"store={tmp_path / 'new'}", "ablate", "--dry-run")
     assert not any((tmp_path / "new" / "artifacts" / kind).exists() for kind in ("fit", "feature"))
 
 
@@ -205,15 +181,9 @@ def test_shuffles_differ_by_repeat_window_and_seed() -> None:
         assert not first.equals(other)
 
 
-def test_the_commands_say_the_cost_first_and_then_the_result(settings: Settings) -> None:
-    del settings
-    runner = CliRunner()
-
-    def ran(*arguments: str) -> str:
-        result = runner.invoke(app, list(arguments), catch_exceptions=False)
-        assert result.exit_code == 0
-        return result.stdout
-
+def test_the_commands_say_the_cost_first_and_then_the_result(
+    settings: Settings, ran: Callable[..., str]
+) -> None:
     assert ran("ablate", "--dry-run", "--repeats", "4") == ""
     facts = json.loads(ran("ablate", "--json", "--repeats", "3"))
     assert facts["units"][0]["unit"] == "rates"

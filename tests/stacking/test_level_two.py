@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -7,15 +8,24 @@ import numpy as np
 import polars as pl
 import pytest
 
-from competitions import Metric, get_competition, opened, random_tables, take_in
+from competitions import Dataset, Metric, opened
 from engine import ConfigError, Settings
 from models import StoredColumns
-from stacking import BlendContext, ScoreFrame, Scores, blenders, final_scores, leave_one_fold_out, run_cv
-from stacking.level_two import LevelTwo
+from stacking import (
+    BlendContext,
+    ScoreFrame,
+    Scores,
+    blenders,
+    final_scores,
+    leave_one_fold_out,
+    make_plan,
+    run_cv,
+)
 from validation import evaluate
 
 METRIC = Metric("user_auc")
 CONTEXT = BlendContext(METRIC, seed=3)
+LevelTwo: Any = type(blenders()["level_two"])
 SMALL = LevelTwo(iterations=60, depth=3, learning_rate=0.2, l2_leaf_reg=1.0, feature_share=1.0)
 
 
@@ -44,7 +54,7 @@ def planted(n_users: int = 80, n_windows: int = 3, n_pairs: int = 10) -> ScoreFr
     return ScoreFrame(table, ("a", "b"), "user_id", stored)
 
 
-def left_out(blender: LevelTwo, oof: ScoreFrame) -> Scores:
+def left_out(blender: Any, oof: ScoreFrame) -> Scores:
     windows = sorted(oof.table["window"].unique())
     return np.concatenate([leave_one_fold_out(blender, oof, w, CONTEXT) for w in windows])
 
@@ -136,17 +146,16 @@ def test_bad_tables_are_refused(tables: dict[str, dict[str, Any]], words: str) -
 FEATURES = ("relevance_rate__item_id", "n_likes__user_id", "n_exposures__item_id", "user_gender")
 
 
-def test_in_a_stack_the_features_are_part_of_what_a_blend_is_made_of(tmp_path: Path) -> None:
-    competition = get_competition("movielens")
-    tables = random_tables(competition, n_users=24, n_items=24, n_rows=1200, seed=1)
-    (tmp_path / "data").mkdir()
-    dataset = take_in(competition, tables, tmp_path / "data", fingerprint="generated")
+def test_in_a_stack_the_features_are_part_of_what_a_blend_is_made_of(
+    take: Callable[..., Dataset], tmp_path: Path
+) -> None:
+    dataset = take(n_users=24, n_items=24, n_rows=1200, seed=1)
     trees = {"iterations": 6, "include": ["n_likes__*", "user_gender"]}
     settings = Settings.model_validate(
         {
             "store": tmp_path / "store",
             "backend": "inline",
-            "models": {"popularity": {}},
+            "models": {"popularity": {"kind": "column", "column": "relevance_rate__item_id"}},
             "features": {"include": FEATURES},
             "folds": {"n_folds": 3, "n_train_windows": 1},
             "blenders": {"level_two": trees},
@@ -157,14 +166,15 @@ def test_in_a_stack_the_features_are_part_of_what_a_blend_is_made_of(tmp_path: P
         return {f.name for f in (settings.store / "artifacts").glob("blend/*")}
 
     with opened(dataset):
-        bundle = run_cv(settings)
-        table = final_scores(settings, bundle)
+        plan = make_plan(settings)
+        bundle = run_cv(plan)
+        table = final_scores(plan, bundle)
         before = made()
         narrower = {"level_two": {**trees, "include": ["n_likes__*"]}}
-        run_cv(settings.model_copy(update={"blenders": narrower}))
+        run_cv(make_plan(settings.model_copy(update={"blenders": narrower})))
         after = made()
         with pytest.raises(ConfigError, match="'n_liks__\\*' matches no feature"):
-            run_cv(settings.model_copy(update={"blenders": {"level_two": {"include": ["n_liks__*"]}}}))
+            make_plan(settings.model_copy(update={"blenders": {"level_two": {"include": ["n_liks__*"]}}}))
     assert "level_two" in bundle.blends
     assert set(bundle.features["feature"]) == {"relevance_rate__item_id", "n_likes__user_id", "user_gender"}
     assert bundle.oof["level_two"].n_unique() > 3

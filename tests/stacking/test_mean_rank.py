@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from competitions import Metric
+from models import fitted_class
 from stacking import BlendContext, ScoreFrame, blenders
 
 CONTEXT = BlendContext(Metric("user_auc"), seed=1)
@@ -67,39 +68,37 @@ def test_any_increasing_change_of_a_models_scores_changes_nothing(scores: list[f
     assert before.tolist() == after.tolist()
 
 
-@pytest.mark.parametrize("name", ["mean_rank", "weights", "catboost_oof"])
-def test_a_pairs_score_depends_on_its_own_group_only(name: str) -> None:
+KINDS = pytest.mark.parametrize("name", ["mean_rank", "weights", "catboost_oof"])
+
+
+def random_scores() -> ScoreFrame:
     rng = np.random.default_rng(0)
     n = 60
     table: dict[str, list[float]] = {
         "window": [1] * n,
         "user_id": [i // 6 for i in range(n)],
-        "relevance": rng.integers(0, 2, n).tolist(),
+        "relevance": rng.integers(-1, 2, n).tolist(),
         "a": rng.normal(size=n).tolist(),
         "b": rng.normal(size=n).tolist(),
     }
-    oof = frame(table, ("a", "b"))
+    return frame(table, ("a", "b"))
+
+
+@KINDS
+def test_a_pairs_score_depends_on_its_own_group_only(name: str) -> None:
+    oof = random_scores()
     fitted = blenders()[name].fit(oof, CONTEXT)
     alone = oof.take(pl.col("user_id") == 3).without_labels()
     bulk = fitted.predict(oof.without_labels())[18:24]
     assert fitted.predict(alone).tolist() == bulk.tolist()
 
 
-@pytest.mark.parametrize("name", ["mean_rank", "weights", "catboost_oof"])
+@KINDS
 def test_saved_and_loaded_it_predicts_the_same(name: str, tmp_path: Path) -> None:
-    rng = np.random.default_rng(1)
-    table: dict[str, list[float]] = {
-        "window": [1] * 40,
-        "user_id": [i // 5 for i in range(40)],
-        "relevance": rng.integers(-1, 2, 40).tolist(),
-        "a": rng.normal(size=40).tolist(),
-        "b": rng.normal(size=40).tolist(),
-    }
-    oof = frame(table, ("a", "b"))
-    blender = blenders()[name]
+    oof, blender = random_scores(), blenders()[name]
     fitted = blender.fit(oof, CONTEXT)
     fitted.save(tmp_path)
-    loaded = blender.fitted.load(tmp_path)
+    loaded = fitted_class(blender).load(tmp_path)
     assert loaded.predict(oof.without_labels()).tolist() == fitted.predict(oof.without_labels()).tolist()
     assert dict(loaded.weights) == pytest.approx(dict(fitted.weights))
     assert sum(fitted.weights.values()) == pytest.approx(1.0)

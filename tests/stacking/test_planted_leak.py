@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,6 @@ import polars as pl
 import pytest
 
 from models import FitContext, FitReport, PairFrame, build_models
-from stacking._reports import fits_table, importance_table, write_report
 from validation import CvBundle, training_alarms
 
 KINDS: dict[str, dict[str, Any]] = {
@@ -41,17 +39,16 @@ def pairs(seed: int, *, is_leaking: bool) -> PairFrame:
 
 
 @pytest.mark.parametrize("name", list(KINDS))
-def test_a_leak_in_one_fold_raises_the_alarm_for_that_fit_only(name: str, tmp_path: Path) -> None:
+def test_a_leak_in_one_fold_raises_the_alarm_for_that_fit_only(name: str) -> None:
     ranker = build_models({name: KINDS[name]})[name]
-    facts = []
+    fits, importance = [], []
     for number in range(3):
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        fitted = ranker.fit(pairs(number, is_leaking=number == 1), FitContext(seed=0))
-        write_report(folder, fitted.report, seconds=1.0)
-        facts.append((name, f"fold{number + 1}", folder))
-    empty = pl.DataFrame()
-    bundle = CvBundle(empty, importance_table(facts), empty, fits_table(facts), (name,), (), name, {})
+        report = ranker.fit(pairs(number, is_leaking=number == 1), FitContext(seed=0)).report
+        where = {"model": name, "fold": f"fold{number + 1}"}
+        fits.append({**where, "training_loss": report.training_loss, "loss": report.loss})
+        importance += [{**where, "feature": f, "importance": i} for f, i in report.importance.items()]
+    shares = pl.DataFrame(importance, schema=["model", "fold", "feature", "importance"])
+    bundle = CvBundle(pl.DataFrame(), shares, pl.DataFrame(), pl.DataFrame(fits), (name,), (), name, {})
     (alarm,) = training_alarms(bundle)
     assert alarm.startswith(f"The training loss of {name} in fold2 is ")
     assert ("It rests on rate" in alarm) == (name == "trees")

@@ -11,12 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from competitions import Dataset, get_competition, opened, random_tables, take_in
-from engine import DataError, Settings, Store
-from stacking import TrainingSample, run_cv
-from stacking._oof import plan_cv_fits
-from stacking._pairs import read_pairs
-from stacking._plan import make_plan
+from competitions import Dataset, opened
+from engine import DataError, Settings
+from stacking import TrainingSample, make_plan, run_cv
 
 
 def pairs_of(n_users: int = 400, n_shown: int = 10, seed: int = 0) -> pl.DataFrame:
@@ -89,13 +86,6 @@ def test_weights_keep_the_total_of_every_level() -> None:
     assert set(kept.filter(pl.col("relevance") == 0)["weight"]) == {4.0}
 
 
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    competition = get_competition("movielens")
-    tables = random_tables(competition, n_users=40, n_items=30, n_rows=2400, seed=1)
-    return take_in(competition, tables, tmp_path_factory.mktemp("data"), fingerprint="generated for a sample")
-
-
 def settings_in(folder: Path, **training: float) -> Settings:
     return Settings.model_validate(
         {
@@ -114,12 +104,13 @@ def folder(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     """A store in which the features are, the data set being opened."""
     folder = tmp_path_factory.mktemp("store")
     with opened(dataset):
-        run_cv(settings_in(folder))
+        run_cv(make_plan(settings_in(folder)))
         yield folder
 
 
 def test_fits_on_a_sample_are_others_and_every_pair_is_scored_all_the_same(folder: Path) -> None:
-    whole, sampled = run_cv(settings_in(folder)), run_cv(settings_in(folder, users=0.5, ignored=0.5))
+    shares: list[dict[str, float]] = [{}, {"users": 0.5, "ignored": 0.5}]
+    whole, sampled = (run_cv(make_plan(settings_in(folder, **training))) for training in shares)
     keys = ["fold", "window", "pair_id", "user_id", "item_id", "relevance"]
     assert sampled.oof.select(keys).equals(whole.oof.select(keys))
     assert not sampled.oof["trees"].equals(whole.oof["trees"])
@@ -127,18 +118,21 @@ def test_fits_on_a_sample_are_others_and_every_pair_is_scored_all_the_same(folde
     assert "training" not in whole.about["settings"]
 
 
-def test_a_share_of_one_is_no_part_of_the_recipe(folder: Path) -> None:
-    recipes = [plan_cv_fits(make_plan(settings_in(folder, **t)))[0].fit for t in ({}, {"ignored": 0.5})]
-    assert "training" not in recipes[0].parts
-    assert recipes[1].parts["training"] == {"users": 1.0, "ignored": 0.5, "seed": 42}
+def test_a_share_of_one_is_no_part_of_what_a_fit_is_made_of(folder: Path) -> None:
+    def n_fits(**training: float) -> int:
+        run_cv(make_plan(settings_in(folder, **training)))
+        return len(list((folder / "artifacts" / "fit").iterdir()))
+
+    n_whole = n_fits()
+    assert n_fits(users=1.0, ignored=1.0) == n_whole
+    assert n_fits(ignored=0.6) == n_whole + 3
 
 
 def test_the_sample_is_drawn_before_features_are_read(folder: Path) -> None:
     plan = make_plan(settings_in(folder))
-    windows, columns, store = plan.folds.folds[0].train, plan.all_columns, Store(folder)
-    whole = read_pairs(plan.catalogue, windows, columns, store, labels=True)
-    sample = TrainingSample(0.5, 0.5, seed=1)
-    some = read_pairs(plan.catalogue, windows, columns, store, labels=True, sample=sample)
+    windows, columns = plan.folds.folds[0].train, plan.all_columns
+    whole = plan.reader.read(windows, columns, labels=True)
+    some = plan.reader.read(windows, columns, labels=True, sample=TrainingSample(0.5, 0.5, seed=1))
     assert some.stored is not None
     assert len(some.stored.rows) == some.table.height < whole.table.height
     kept = whole.take(pl.col("pair_id").is_in(some.table["pair_id"].implode()))

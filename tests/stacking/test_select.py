@@ -6,20 +6,14 @@ import json
 import shutil
 import time
 import tomllib
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import numpy as np
-import polars as pl
 import pytest
-from typer.testing import CliRunner
 
-from competitions import get_competition, opened, random_tables, take_in
 from engine import ConfigError, FeatureSettings, Settings, load_settings
-from stacking import Measured, inner_folds, make_plan, plan_selection
-from stacking.__main__ import app
-from stacking._config_file import patterns_of, toml_text, write_config
+from stacking import inner_folds, make_plan, plan_selection
+from stacking._worth import Measured, patterns_of, toml_text, write_config
 from validation import Difference
 
 SIGNAL = ("relevance_rate__item_id", "relevance_rate__user_id")
@@ -33,6 +27,8 @@ include = {json.dumps([*SIGNAL, *NOISE])}
 n_folds = 2
 n_train_windows = 3
 [models.popularity]
+kind = "column"
+column = "relevance_rate__item_id"
 [models.trees]
 kind = "catboost"
 iterations = 15
@@ -42,27 +38,9 @@ feature_share = 1.0
 
 
 @pytest.fixture(scope="module")
-def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    folder = tmp_path_factory.mktemp("work")
-    competition = get_competition("movielens")
-    tables = random_tables(competition, n_users=60, n_items=30, n_rows=2400, seed=5)
-    rows = tables.interactions.collect(engine="in-memory")
-    taste = (pl.col("item_id").hash(1) % 3 * 2 + 1).cast(rows.schema["rating"])  # 1, 3 or 5
-    is_noise = pl.Series(np.random.default_rng(0).random(rows.height) < 0.2)
-    rows = rows.with_columns(rating=pl.when(is_noise).then(pl.col("rating")).otherwise(taste))
-    (folder / "data").mkdir()
-    planted = replace(tables, interactions=rows.lazy())
-    dataset = take_in(competition, planted, folder / "data", fingerprint="planted")
-    (folder / "config.toml").write_text(CONFIG)
-    with opened(dataset), pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        yield load_settings()
-
-
-def ran(*arguments: str) -> str:
-    result = CliRunner().invoke(app, list(arguments), catch_exceptions=False)
-    assert result.exit_code == 0
-    return result.stdout
+def settings(item_decides: None) -> Settings:
+    Path("config.toml").write_text(CONFIG)
+    return load_settings()
 
 
 def test_inner_folds_lie_in_train_windows_before_every_eval_window(settings: Settings) -> None:
@@ -114,7 +92,9 @@ def test_a_single_train_window_is_cut_by_users(settings: Settings) -> None:
     assert SIGNAL[0] in found.columns
 
 
-def test_the_signal_stays_and_the_noise_goes_and_nothing_else_is_touched(settings: Settings) -> None:
+def test_the_signal_stays_and_the_noise_goes_and_nothing_else_is_touched(
+    settings: Settings, ran: Callable[..., str]
+) -> None:
     before = Path("config.toml").read_text()
     facts = json.loads(ran("select", "--json"))
     assert SIGNAL[0] in facts["columns"]
@@ -148,15 +128,17 @@ def test_a_budget_ends_the_search_with_what_it_has(settings: Settings) -> None:
     assert [s.what for s in found.steps] == [("rates",)]
 
 
-def test_the_cost_is_said_and_a_dry_run_does_nothing(settings: Settings, tmp_path: Path) -> None:
+def test_the_cost_is_said_and_a_dry_run_does_nothing(
+    settings: Settings, ran: Callable[..., str], tmp_path: Path
+) -> None:
     fresh = tmp_path / "store"
     ran("--set", f"store={fresh}", "select", "--dry-run", "--out", str(tmp_path / "new.toml"))
     assert not (fresh / "artifacts" / "inner").exists()
     assert not (tmp_path / "new.toml").exists()
     with pytest.raises(ConfigError, match="was not written by"):
-        CliRunner().invoke(app, ["select", "--out", "config.toml"], catch_exceptions=False)
+        ran("select", "--out", "config.toml")
     with pytest.raises(ConfigError, match="is a folder"):
-        CliRunner().invoke(app, ["select", "--out", str(tmp_path)], catch_exceptions=False)
+        ran("select", "--out", tmp_path)
 
 
 def test_patterns_select_exactly_what_was_chosen(settings: Settings) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -11,11 +12,11 @@ from hypothesis import strategies as st
 
 from competitions import Metric
 from stacking import BlendContext, ScoreFrame, Scores, blenders, leave_one_fold_out
-from stacking.weights import Weights, sample_of_groups
 from validation import evaluate
 
 METRIC = Metric("user_auc")
 CONTEXT = BlendContext(METRIC, seed=3)
+Weights: Any = type(blenders()["weights"])
 
 
 OF_SCORES = {"weights": {"of": "scores"}}
@@ -174,7 +175,7 @@ def test_catboost_over_scores_with_nothing_to_learn_takes_the_mean_of_ranks(
 @given(st.integers(1, 2000), st.integers(0, 99))
 def test_the_search_looks_at_whole_groups_up_to_a_number_of_rows(most_rows: int, seed: int) -> None:
     oof = planted(good=0.5)
-    some = sample_of_groups(oof, most_rows, seed)
+    some = oof.sample_of_groups(most_rows, seed)
     if most_rows >= oof.table.height:
         assert some is oof
         return

@@ -199,6 +199,9 @@ def movielens_settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
         features=FeatureSettings(
             include=("relevance_rate__item_id", "n_exposures__item_id", "n_exposures__user_id")
         ),
-        models={"popularity": {}, "count": {"kind": "popularity", "feature": "n_exposures__item_id"}},
+        models={
+            "popularity": {"kind": "column", "column": "relevance_rate__item_id"},
+            "count": {"kind": "column", "column": "n_exposures__item_id"},
+        },
         blender="mean_rank",
     )

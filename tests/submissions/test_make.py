@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import wraps
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
 
 from competitions import Metric, open_dataset, solution
 from engine import ConfigError, FoldSettings, SampleSettings, Settings
+from features import load_catalogue
+from models import build_models
 from submissions import (
     CvBasis,
     Gate,
@@ -22,14 +31,34 @@ from submissions import (
     make_submission,
     score_run,
 )
-from validation import evaluate
+from validation import evaluate, plan_folds
 
 METRIC = Metric("user_auc", {"one_class": "skip"})
 
 
+@contextmanager
+def counted(*functions: Callable[..., Any]) -> Iterator[Counter[str]]:
+    """Count the calls of functions, whichever module they were imported into."""
+    counts: Counter[str] = Counter()
+
+    def counting(function: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(function)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            counts[function.__name__] += 1
+            return function(*args, **kwargs)
+
+        return call
+
+    with pytest.MonkeyPatch.context() as patch:
+        for function, module in product(functions, list(sys.modules.values())):
+            if vars(module).get(function.__name__) is function:
+                patch.setattr(module, function.__name__, counting(function))
+        yield counts
+
+
 @dataclass(frozen=True)
 class Made:
-    """Two runs of the same settings, and one that uses a single model."""
+    """Two runs of the same settings, and one that uses a single model. ``n_calls``: of the first, by function."""
 
     settings: Settings
     runs: Runs
@@ -37,6 +66,7 @@ class Made:
     first: Manifest
     again: Manifest
     single: Manifest
+    n_calls: Counter[str]
 
     @property
     def basis(self) -> CvBasis:
@@ -51,10 +81,13 @@ class Made:
 def made(movielens_settings: Settings) -> Made:
     settings = movielens_settings
     single = settings.model_copy(update={"blender": "count"})
+    with counted(open_dataset, load_catalogue, plan_folds, build_models) as n_calls:
+        first = make_submission(settings)
     return Made(
         settings=settings,
         runs=Runs.of(settings),
-        first=make_submission(settings),
+        n_calls=n_calls,
+        first=first,
         again=make_submission(settings),
         single=make_submission(single),
         gate=Gate.of(open_dataset(settings)),
@@ -66,6 +99,10 @@ def test_the_file_passes_the_gate_and_is_repeated_byte_for_byte(made: Made) -> N
     assert check_file(made.gate, files[0]).is_accepted
     assert files[0].read_bytes() == files[1].read_bytes()
     assert made.first.file.sha256 == made.again.file.sha256 != made.single.file.sha256
+
+
+def test_settings_become_a_plan_once(made: Made) -> None:
+    assert made.n_calls == {"open_dataset": 1, "load_catalogue": 1, "plan_folds": 1, "build_models": 1}
 
 
 def test_the_manifest_says_what_was_run(made: Made) -> None:

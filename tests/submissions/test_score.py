@@ -42,7 +42,10 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
         backend="inline",
         folds=FoldSettings(n_folds=3),
         features=FeatureSettings(include=("relevance_rate__item_id", "n_exposures__item_id")),
-        models={"popularity": {}, "count": {"kind": "popularity", "feature": "n_exposures__item_id"}},
+        models={
+            "popularity": {"kind": "column", "column": "relevance_rate__item_id"},
+            "count": {"kind": "column", "column": "n_exposures__item_id"},
+        },
         blender="mean_rank",
     )
     manifest = make_submission(settings)

@@ -1,4 +1,4 @@
-"""Fits of a model on other columns than its own, over the same folds."""
+"""What a feature adds to a model: the model fitted with it and without it, on every fold."""
 
 from __future__ import annotations
 
@@ -7,13 +7,75 @@ from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
 
-from engine import Recipe
+from engine import ConfigError, Recipe
 from features import compute_features, missing_columns
-from stacking._differences import Scored
-from stacking._oof import Done, Fit, plan_fit, run_fits
+from stacking._fits import Done, Fit, plan_fit, read_report, run_fits
 from stacking._plan import Plan, check_folds
-from stacking._reports import read_seconds
+from stacking._worth.differences import Comparison, Measured, Scored, measure
+from stacking._worth.units import main_model, named_columns
 from validation import Window
+
+
+@dataclass(frozen=True)
+class GainPlan:
+    """Both sides of the question, before anything is fitted.
+
+    Attributes
+    ----------
+    columns
+        What the name means.
+    is_in_model
+        Whether the model of the config reads any of them already.
+    without, with_it
+        Fits on the model's columns less these, and on the model's columns and these.
+    """
+
+    plan: Plan
+    model: str
+    name: str
+    columns: tuple[str, ...]
+    is_in_model: bool
+    without: tuple[Fit, ...]
+    with_it: tuple[Fit, ...]
+
+    def costs(self) -> list[Cost]:
+        """What is to be made, from the times of the model's own fits if they were ever made."""
+        refits = refit_cost(self.plan, [*self.without, *self.with_it], self.model)
+        return [*column_costs(self.plan, self.with_it[0].columns), refits]
+
+    def run(self) -> Measured:
+        """Compute and fit what is missing, and measure the difference: with it minus without it."""
+        _compute_columns(self.plan, self.with_it[0].columns)
+        done = run_refits(self.plan, [*self.without, *self.with_it], f"Gain of {self.name}")
+        sides = (scored_by(self.without, done), scored_by(self.with_it, done))
+        return measure(self.plan, [Comparison(f"gain of {self.name} for {self.model}", *sides)])[0]
+
+
+def plan_gain(plan: Plan, name: str, *, model: str | None = None, n_seeds: int = 1) -> GainPlan:
+    """Plan the refits that tell what a name adds. Computes and fits nothing.
+
+    Raises ConfigError for a name that means nothing, and for one that means every column of the model.
+    """
+    judge = main_model(plan, model)
+    columns = named_columns(plan.catalogue, name)
+    plan = plan.with_columns(columns)
+    own = plan.columns[judge]
+    rest = tuple(c for c in own if c not in columns)
+    if not rest:
+        raise ConfigError(
+            f"{name!r} means every column that {judge!r} reads: without it there is nothing to compare with.",
+            expected="a name that leaves the model a column",
+        )
+    union = tuple(c for c in plan.catalogue.columns if c in {*own, *columns})
+    return GainPlan(
+        plan=plan,
+        model=judge,
+        name=name,
+        columns=columns,
+        is_in_model=any(c in own for c in columns),
+        without=tuple(fits_on(plan, judge, rest, n_seeds)),
+        with_it=tuple(fits_on(plan, judge, own if set(union) == set(own) else union, n_seeds)),
+    )
 
 
 @dataclass(frozen=True)
@@ -48,14 +110,14 @@ def duration(seconds: float) -> str:
     return f"{minutes:.1f} min" if minutes < 10 else f"{minutes:.0f} min"
 
 
-def fold_windows(plan: Plan) -> tuple[Window, ...]:
+def _fold_windows(plan: Plan) -> tuple[Window, ...]:
     """The windows of the folds, without the test window."""
     return tuple(sorted({w for fold in plan.folds.folds for w in (*fold.train, fold.eval)}))
 
 
-def compute_columns(plan: Plan, columns: Sequence[str]) -> None:
+def _compute_columns(plan: Plan, columns: Sequence[str]) -> None:
     """Compute the features that fits will read, in the windows of the folds."""
-    compute_features(plan.catalogue, fold_windows(plan), columns, plan.store, plan.settings)
+    compute_features(plan.catalogue, _fold_windows(plan), columns, plan.store, plan.settings)
 
 
 def base_fits(plan: Plan, model: str) -> list[Fit]:
@@ -66,7 +128,7 @@ def base_fits(plan: Plan, model: str) -> list[Fit]:
 def run_base(plan: Plan, model: str) -> list[Done]:
     """Fit the model of the config on every fold, or find the fits."""
     check_folds(plan)
-    compute_columns(plan, plan.columns[model])
+    _compute_columns(plan, plan.columns[model])
     return run_fits(plan, base_fits(plan, model), model)
 
 
@@ -96,7 +158,7 @@ def scored_by(fits: Sequence[Fit], done: Mapping[str, Done]) -> Scored:
 
 def column_costs(plan: Plan, columns: Sequence[str]) -> list[Cost]:
     """Columns of the folds' windows that have to be computed first; nothing if all are in the store."""
-    windows, wanted = fold_windows(plan), set(columns)
+    windows, wanted = _fold_windows(plan), set(columns)
     n_missing = sum(
         len(wanted & set(missing_columns(plan.catalogue, w, columns, plan.store))) for w in windows
     )
@@ -130,5 +192,5 @@ def refit_cost(plan: Plan, fits: Sequence[Fit], model: str) -> Cost:
 def _seconds_of_base(plan: Plan, model: str) -> float | None:
     """Mean seconds of the base fits that are in the store; None if none is."""
     folders = [plan.store.find(f.fit) for f in base_fits(plan, model)]
-    seconds = [read_seconds(folder) for folder in folders if folder is not None]
+    seconds = [float(read_report(folder)["seconds"]) for folder in folders if folder is not None]
     return sum(seconds) / len(seconds) if seconds else None

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
-from models._net import ConcatNet, NetShape
-from models._net_inputs import Encoder
-from models._ranker import FitReport, PairFrame, Scores
+from models._pair_frame import PairFrame, Scores
+from models._ranker import FitReport, read_json, write_json
+from models.nets.inputs import Encoder
+from models.nets.net import ConcatNet, NetShape
 
-_CHUNK = 65_536
-_PART = 2**19  # rows whose features are in memory at a time
+_BATCH = 65_536  # rows that go through the net at a time
 
 
 @dataclass(frozen=True)
@@ -32,16 +31,15 @@ class TrainedNet:
         The sums run in Float64 and the result is rounded to Float32: the last bits of a matrix product depend on
         how many rows it has, and a pair alone must get the score that it gets in bulk.
         """
-        scores = [self._part(part) for part in frame.parts(_PART)]
-        return np.concatenate([*scores, np.empty(0)])
+        return np.concatenate([*map(self._scores, frame.chunks()), np.empty(0)])
 
-    def _part(self, frame: PairFrame) -> Scores:
+    def _scores(self, frame: PairFrame) -> Scores:
         rows = torch.from_numpy(self.encoder.rows(frame))
         numbers = self.encoder.numbers(frame)
         scores = np.empty(len(rows), dtype=np.float32)
-        for lo in range(0, len(rows), _CHUNK):
-            taken = np.arange(lo, min(lo + _CHUNK, len(rows)))
-            batch = torch.from_numpy(numbers.take(taken)).double()
+        for lo in range(0, len(rows), _BATCH):
+            taken = np.arange(lo, min(lo + _BATCH, len(rows)))
+            batch = torch.from_numpy(numbers(taken)).double()
             scores[taken] = self.net(self.net.embed(rows[taken]), batch).float().numpy()
         return scores.astype(np.float64)
 
@@ -68,20 +66,19 @@ class FittedNet:
 
     def save(self, folder: Path) -> None:
         """Write ``report.json`` and, unless constant, ``net.safetensors`` (Float32), ``shape.json`` and the encoder."""
-        (folder / "report.json").write_text(json.dumps(asdict(self.report), indent=1), encoding="utf-8")
-        if self.trained is None:
-            return
-        net = self.trained.net
-        (folder / "shape.json").write_text(json.dumps(asdict(net.shape), indent=1), encoding="utf-8")
-        save_file({k: v.float() for k, v in net.state_dict().items()}, folder / "net.safetensors")
-        self.trained.encoder.save(folder)
+        write_json(folder / "report.json", self.report)
+        if self.trained is not None:
+            net = self.trained.net
+            write_json(folder / "shape.json", net.shape)
+            save_file({k: v.float() for k, v in net.state_dict().items()}, folder / "net.safetensors")
+            self.trained.encoder.save(folder)
 
     @classmethod
     def load(cls, folder: Path) -> FittedNet:
         """Read what ``save`` wrote."""
-        report = FitReport(**json.loads((folder / "report.json").read_text(encoding="utf-8")))
+        report = read_json(folder / "report.json", FitReport)
         if not (folder / "net.safetensors").exists():
             return cls(None, report)
-        shape = NetShape(**json.loads((folder / "shape.json").read_text(encoding="utf-8")))
+        shape = read_json(folder / "shape.json", NetShape)
         net = ConcatNet.of(shape, load_file(folder / "net.safetensors"))
         return cls(TrainedNet(net.double().eval(), Encoder.load(folder)), report)

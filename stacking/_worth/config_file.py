@@ -10,7 +10,7 @@ from typing import Any
 
 from engine import ConfigError, FeatureSettings, Settings, write_atomically
 from features import Catalogue
-from stacking._units import units_of
+from stacking._worth.units import units_of
 
 
 def patterns_of(catalogue: Catalogue, settings: FeatureSettings, chosen: Iterable[str]) -> FeatureSettings:
@@ -22,11 +22,11 @@ def patterns_of(catalogue: Catalogue, settings: FeatureSettings, chosen: Iterabl
     chosen, selectable = set(chosen), catalogue.select(settings)
     include: list[str] = []
     for feature, columns in units_of(catalogue, selectable, "feature").items():
-        kept = [c for c in columns if c in chosen]
+        own = [c for c in columns if c in chosen]
         pattern = f"{feature}__*"
         wide = settings.model_copy(update={"include": (pattern,)})
-        is_whole = len(columns) > 1 and kept == list(columns) and _selects(catalogue, wide, columns)
-        include += [pattern] if is_whole else kept
+        is_whole = len(columns) > 1 and own == list(columns) and _selects(catalogue, wide, columns)
+        include += [pattern] if is_whole else own
     return settings.model_copy(update={"include": tuple(include)})
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from time import perf_counter
@@ -12,15 +13,20 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from engine import Recipe, Store, Task, TaskError, digest_json, run_tasks
-from features import Catalogue
-from models import FitContext, Ranker
-from stacking._pairs import read_pairs
-from stacking._parts import FORMAT
-from stacking._plan import Plan
-from stacking._reports import fits_table, importance_table, write_report
-from stacking._sample import TrainingSample
+from engine import Recipe, Task, TaskError, digest_json, run_tasks
+from models import FitContext, Ranker, fitted_class
+from stacking._pairs import PairReader, TrainingSample
+from stacking._plan import FORMAT, Plan
 from validation import Fold, Window, is_test, window_pairs, window_relevance
+
+_TEXTS = {"model": pl.String, "fold": pl.String}
+_OF_FITS = {
+    "seconds": pl.Float64,
+    "iterations": pl.Int64,
+    "stopped_by": pl.String,
+    "training_loss": pl.Float64,
+    "loss": pl.String,
+}
 
 
 @dataclass(frozen=True)
@@ -64,14 +70,10 @@ def plan_fit(
             "threads": plan.threads_per_fit,
             "iterations": iterations,
             "format": FORMAT,
-            **TrainingSample.of(plan.settings).parts,
+            **plan.sample.parts,
         },
     )
-    scores = Recipe(
-        "scores",
-        name,
-        {"fit": fit.key, "features": plan.frame_keys([fold.eval], columns)},
-    )
+    scores = Recipe("scores", name, {"fit": fit.key, "features": plan.frame_keys([fold.eval], columns)})
     return Fit(model, fold, columns, iterations, fit, scores, plan.n_seed)
 
 
@@ -101,13 +103,11 @@ def run_fits(plan: Plan, fits: Sequence[Fit], title: str) -> list[Done]:
     Scores that are there need no fit, but every fit is asked for all the same: its report is part of the result.
     """
     store, settings, threads = plan.store, plan.settings, plan.threads_per_fit
-    sample = TrainingSample.of(settings)
-    shared = [(plan.catalogue, store.root, plan.models[f.model], f.columns) for f in fits]
+    shared = [(plan.reader, plan.models[f.model], f.columns) for f in fits]
+    contexts = [FitContext(settings.seed, threads, f.iterations) for f in fits]
     fit_tasks = [
-        Task(
-            f.fit, fit_model, (*args, f.fold.train, FitContext(settings.seed, threads, f.iterations), sample)
-        )
-        for f, args in zip(fits, shared, strict=True)
+        Task(f.fit, fit_model, (*args, f.fold.train, context, plan.sample))
+        for f, args, context in zip(fits, shared, contexts, strict=True)
     ]
     folders = run_tasks(f"{title}: fit", fit_tasks, store, settings, threads_per_job=threads)
     score_tasks = [
@@ -120,8 +120,7 @@ def run_fits(plan: Plan, fits: Sequence[Fit], title: str) -> list[Done]:
 
 def fit_model(
     folder: Path,
-    catalogue: Catalogue,
-    root: Path,
+    reader: PairReader,
     model: Ranker,
     columns: Sequence[str],
     windows: Sequence[Window],
@@ -132,20 +131,25 @@ def fit_model(
 
     Runs in a worker: reads its frame from the store itself, since a frame is larger than what names it.
     """
-    whole = None if sample.is_whole else sample
-    train = read_pairs(catalogue, windows, columns, Store(root), labels=True, sample=whole)
+    train = reader.read(windows, columns, labels=True, sample=sample)
     began = perf_counter()
     fitted = model.fit(train, replace(context, scratch=folder))
     seconds = perf_counter() - began
     (folder / "model").mkdir()
     fitted.save(folder / "model")
-    write_report(folder, fitted.report, seconds)
+    facts = {**asdict(fitted.report), "seconds": seconds}
+    (folder / "report.json").write_text(json.dumps(facts), encoding="utf-8")
+
+
+def read_report(folder: Path) -> dict[str, Any]:
+    """Read what a fit tells about itself, and its wall time in ``seconds``."""
+    facts: dict[str, Any] = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    return facts
 
 
 def score_pairs(
     folder: Path,
-    catalogue: Catalogue,
-    root: Path,
+    reader: PairReader,
     model: Ranker,
     columns: Sequence[str],
     fold: Fold,
@@ -153,8 +157,8 @@ def score_pairs(
     name: str,
 ) -> None:
     """Score the pairs of a fold's eval window; write ``scores.parquet`` (``pair_id``, ``score`` Float64)."""
-    frame = read_pairs(catalogue, [fold.eval], columns, Store(root), labels=False)
-    scores = np.asarray(model.fitted.load(where / "model").predict(frame), dtype=np.float64)
+    frame = reader.read([fold.eval], columns, labels=False)
+    scores = np.asarray(fitted_class(model).load(where / "model").predict(frame), dtype=np.float64)
     check_scores(scores, frame.table.height, f"The model {name!r} ({fold.name})")
     frame.table.select("pair_id", score=pl.Series(scores)).write_parquet(folder / "scores.parquet")
 
@@ -230,6 +234,22 @@ def _write_oof(plan: Plan, fits: Sequence[Fit], folder: Path) -> None:
         for fold in plan.folds.folds
     ]
     pl.concat(tables).write_parquet(folder / "oof.parquet")
-    facts = [(d.fit.model, d.fit.fold.name, d.folder) for d in done]
-    importance_table(facts).write_parquet(folder / "importance.parquet")
-    fits_table(facts).write_parquet(folder / "fits.parquet")
+    _importance_table(done).write_parquet(folder / "importance.parquet")
+    _fits_table(done).write_parquet(folder / "fits.parquet")
+
+
+def _importance_table(fits: Sequence[Done]) -> pl.DataFrame:
+    """Share of each feature in each fit, for the models that tell; see ``CvBundle.importance``."""
+    rows = [
+        (d.fit.model, d.fit.fold.name, feature, share)
+        for d in fits
+        for feature, share in read_report(d.folder)["importance"].items()
+    ]
+    return pl.DataFrame(rows, schema={**_TEXTS, "feature": pl.String, "importance": pl.Float64}, orient="row")
+
+
+def _fits_table(fits: Sequence[Done]) -> pl.DataFrame:
+    """Seconds, iterations, end and training loss of each fit; see ``CvBundle.fits``."""
+    facts = [(d.fit.model, d.fit.fold.name, read_report(d.folder)) for d in fits]
+    rows = [(model, fold, *(f[name] for name in _OF_FITS)) for model, fold, f in facts]
+    return pl.DataFrame(rows, schema={**_TEXTS, **_OF_FITS}, orient="row")

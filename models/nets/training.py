@@ -6,20 +6,19 @@ import copy
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from models._net import ConcatNet
-from models._net_inputs import Encoder
-from models._net_loss import Batch, Groups, NetLoss, loss_of
-from models._net_rows import NumberRows
 from models._pair_frame import PairFrame
+from models._ranker import FitContext, FitReport
+from models.nets.inputs import Encoder
+from models.nets.losses import Batch, Groups, NetLoss, loss_of
+from models.nets.net import ConcatNet
+from models.nets.rows import NumberRows
 
-# Rows of a batch when no gradients are kept.
-_EVAL_ROWS = 65_536
+_EVAL_ROWS = 65_536  # of a batch when no gradients are kept
 
 
 @dataclass(frozen=True)
@@ -37,14 +36,14 @@ class NetData:
 
     @classmethod
     def of(
-        cls, frame: PairFrame, encoder: Encoder, lowest: float, highest: float, scratch: Path | None = None
+        cls, frame: PairFrame, encoder: Encoder, lowest: float, highest: float, context: FitContext
     ) -> NetData:
-        """Encode a sorted frame; if its numbers are many, they go to a file in ``scratch``."""
+        """Encode a sorted frame; if its numbers are many, they go to a file in the context's scratch folder."""
         scaled = (frame.relevance - lowest) / (highest - lowest)
         weight = torch.from_numpy(frame.weight.astype(np.float32)) if frame.has_weights else None
         return cls(
             torch.from_numpy(encoder.rows(frame)),
-            encoder.numbers(frame, scratch),
+            encoder.numbers(frame, context),
             torch.from_numpy(scaled.astype(np.float32)),
             weight,
             Groups.of(frame.group_ids),
@@ -54,7 +53,7 @@ class NetData:
         """Loss of a batch, and what the net embedded its rows to."""
         rows = torch.from_numpy(batch.rows)
         embedded = net.embed(self.rows[rows])
-        scores = net(embedded, torch.from_numpy(self.numbers.take(batch.rows)))
+        scores = net(embedded, torch.from_numpy(self.numbers(batch.rows)))
         weight = None if self.weight is None else self.weight[rows]
         opponents = torch.from_numpy(batch.opponents)
         return loss_of(kind, scores, self.relevance[rows], opponents, weight), embedded
@@ -77,24 +76,12 @@ class Training:
     until: float | None = None
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """``epochs``: those that the returned net has seen. ``holdout_loss``: NaN without a hold-out.
-
-    ``training_loss``: mean over the rows of the last of these epochs, while it was trained and so with dropout and
-    without penalties; None if no epoch was finished.
-    """
-
-    epochs: int
-    stopped_by: str
-    holdout_loss: float = float("nan")
-    training_loss: float | None = None
-
-
-def train_net(net: ConcatNet, data: NetData, held: NetData | None, training: Training) -> Outcome:
+def train_net(net: ConcatNet, data: NetData, held: NetData | None, training: Training) -> FitReport:
     """Train ``net`` in place; with a hold-out it ends as it was after its best epoch.
 
-    Shuffling and opponents come from ``training.seed``, dropout from torch's generator, which the caller seeds.
+    Shuffling and opponents come from ``training.seed``, dropout from torch's generator, which the caller seeds. The
+    report's training loss is the mean over the rows of the last epoch that the net has seen, while it was trained and
+    so with dropout; None if no epoch was finished.
     """
     rng = np.random.default_rng(training.seed)
     step = _stepper(net, training)
@@ -115,10 +102,13 @@ def train_net(net: ConcatNet, data: NetData, held: NetData | None, training: Tra
         elif epoch - best_epoch >= training.patience:
             stopped_by = "hold-out"
             break
-    if best_state is None:
-        return Outcome(max(n_done, 1), stopped_by, training_loss=course[-1] if course else None)
-    net.load_state_dict(best_state)
-    return Outcome(best_epoch, stopped_by, best_loss, course[best_epoch - 1])
+    if best_state is not None:
+        net.load_state_dict(best_state)
+        n_done, course = best_epoch, course[:best_epoch]
+    held_loss = float("nan") if best_state is None else best_loss
+    notes = {"holdout_loss": held_loss, "n_holdout_rows": float(len(held.rows))} if held else {}
+    last = course[-1] if course else None
+    return FitReport(max(n_done, 1), stopped_by, notes=notes, training_loss=last, loss=training.loss)
 
 
 @torch.no_grad()

@@ -1,4 +1,4 @@
-"""Gains and ablations as terminal tables, JSON and Markdown."""
+"""Gains, ablations and proposed choices as terminal tables, JSON, Markdown and remarks."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from rich.table import Table
 from rich.text import Text
 
 from competitions import Metric
-from stacking._ablate import Ablation, Left
-from stacking._differences import Measured
-from stacking._gain import GainPlan
+from stacking._worth.ablate import Ablation, Left
+from stacking._worth.differences import Measured
+from stacking._worth.gain import GainPlan
+from stacking._worth.selection import ENTER, LEAVE, Selected, Selection, words_of
 
 
 def gain_words(gain: GainPlan, measured: Measured) -> str:
@@ -51,7 +52,7 @@ def folds_table(gain: GainPlan, measured: Measured) -> Table:
 
 def ablation_table(ablation: Ablation, found: Sequence[Left]) -> Table:
     """A row a unit: what leaving it out changes, by each way, and below it the interval, so that both can be read."""
-    table = Table(title=Text(title_of(ablation)), caption=Text(_caption(ablation)), caption_justify="left")
+    table = Table(title=Text(_title(ablation)), caption=Text(_caption(ablation)), caption_justify="left")
     name, n_columns, *ways, verdict = _headings(ablation)
     for heading in (name, n_columns, *(f"{way}, 95 %" for way in ways[::2]), verdict):
         is_way = heading.endswith("%")
@@ -91,7 +92,7 @@ def ablation_facts(ablation: Ablation, found: Sequence[Left]) -> dict[str, Any]:
     }
 
 
-def title_of(ablation: Ablation) -> str:
+def _title(ablation: Ablation) -> str:
     """What the table shows."""
     c = ablation.plan.dataset.competition
     return f"{c.name}: change of {c.metric.name} of {ablation.model} when a {ablation.by} is left out"
@@ -154,3 +155,48 @@ def _caption(ablation: Ablation) -> str:
         seeds = "1 seed" if ablation.n_seeds == 1 else f"the mean of {ablation.n_seeds} seeds"
         parts.append(f"Refitted: trained anew without them, {seeds}.")
     return " ".join(parts)
+
+
+def steps_table(selection: Selection, found: Selected) -> Table:
+    """A row a step: what came in or left, and what that changed on the inner folds."""
+    c = selection.plan.dataset.competition
+    caption = f"Intervals over users: {ENTER:.0%} for what comes in, {LEAVE:.0%} for what is left out."
+    table = Table(
+        caption=Text(caption),
+        caption_justify="left",
+        title=Text(f"{c.name}: features of {selection.model}, chosen on inner folds"),
+    )
+    for heading in ("step", "", c.metric.name, "change", "interval"):
+        table.add_column(heading, justify="left" if heading in ("step", "") else "right")
+    for step in found.steps:
+        d = step.measured.change
+        numbers = (f"{step.measured.second:.4f}", f"{d.mean:+.4f}", f"[{d.low:+.4f}, {d.high:+.4f}]")
+        table.add_row(step.kind, Text(", ".join(step.what)), *numbers)
+    return table
+
+
+def selection_remarks(selection: Selection, found: Selected) -> list[str]:
+    """What a reader of the proposal must know, in sentences."""
+    d = found.against_all.change
+    remarks = [
+        f"{len(found.columns)} of {len(selection.columns)} columns of {selection.model}, chosen on "
+        f"{words_of(selection.folds)}.",
+        f"There they score {found.against_all.second:.4f}, all columns {found.against_all.first:.4f}: {d.mean:+.4f} "
+        f"[{d.low:+.4f}, {d.high:+.4f}], flattered by the choice. The cross-validation tells what they are worth.",
+    ]
+    if found.is_cut_short:
+        remarks.append("The budget ended the search: run it again with more, and it goes on where it was.")
+    return remarks
+
+
+def selection_facts(selection: Selection, found: Selected) -> dict[str, Any]:
+    """Everything that is known of a choice, for JSON."""
+    return {
+        "model": selection.model,
+        "chosen_on": words_of(selection.folds),
+        "columns": list(found.columns),
+        "n_all": len(selection.columns),
+        "against_all": asdict(found.against_all),
+        "is_cut_short": found.is_cut_short,
+        "steps": [{"kind": s.kind, "what": list(s.what), **asdict(s.measured)} for s in found.steps],
+    }

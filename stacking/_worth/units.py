@@ -10,7 +10,7 @@ import polars as pl
 
 from engine import ConfigError, did_you_mean
 from features import Catalogue
-from models import Ranker
+from models import needed_columns
 from stacking._plan import Plan
 
 By = Literal["family", "feature", "column"]
@@ -69,9 +69,11 @@ def main_model(plan: Plan, name: str | None) -> str:
     Only models that read all that the patterns select can tell what a feature is worth. Raises ConfigError if the
     named one is not such a model, or if there is none.
     """
-    readers = {n: m for n, m in plan.models.items() if not m.needs}
+    readers = {n: m for n, m in plan.models.items() if not needed_columns(m)}
     if name is None and readers:
-        return next((n for n, m in readers.items() if _is_trees(m)), next(iter(readers)))
+        return next(
+            (n for n, m in readers.items() if type(m).__module__ == "models.catboost"), next(iter(readers))
+        )
     if name in readers:
         return name
     raise ConfigError(
@@ -82,7 +84,3 @@ def main_model(plan: Plan, name: str | None) -> str:
         + (", ".join(readers) or "such as kind catboost"),
         todo="" if readers else "add [models.catboost] to config.toml",
     )
-
-
-def _is_trees(model: Ranker) -> bool:
-    return type(model).__module__.rpartition(".")[2] == "catboost"

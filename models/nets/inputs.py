@@ -11,8 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from models._net_rows import NumberRows, Numbers, gather_rows
 from models._pair_frame import PairFrame
+from models._ranker import FitContext
+from models.nets.rows import NumberRows, Numbers, gather_rows
 
 Rows = npt.NDArray[np.int64]
 
@@ -137,13 +138,15 @@ class Encoder:
             return np.zeros((frame.table.height, 0), dtype=np.int64)
         return np.stack([known.rows(frame.column(name)) for name, known in self.channels.items()], axis=1)
 
-    def numbers(self, frame: PairFrame, scratch: Path | None = None) -> NumberRows:
-        """Scaled numeric features: Float32 (n_pairs, scaler.n_outputs); many lie in a file in ``scratch``.
+    def numbers(self, frame: PairFrame, context: FitContext | None = None) -> NumberRows:
+        """Scaled numeric features: Float32 (n_pairs, scaler.n_outputs); many lie in a file in the context's scratch.
 
         Columns are read one at a time, once.
         """
+        n_rows, n_columns = frame.table.height, self.scaler.n_outputs
+        is_large = context is not None and 4 * n_rows * n_columns >= context.scratch_from_bytes
         columns = self.scaler.apply(_numbers(frame, self.numeric))
-        return gather_rows(columns, frame.table.height, self.scaler.n_outputs, scratch)
+        return gather_rows(columns, n_rows, n_columns, context.scratch if context and is_large else None)
 
     def save(self, folder: Path) -> None:
         """Write ``encoder.json``, ``scaler.npz`` and one Parquet file a vocabulary."""

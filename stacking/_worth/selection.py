@@ -1,26 +1,70 @@
-"""Choose a subset of the features on inner folds: forward by family, then backward by feature."""
+"""Choose a subset of the features on folds within the train windows: forward by family, then backward by feature.
+
+A choice made on these inner folds leaves every eval window unseen.
+"""
 
 from __future__ import annotations
 
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
 
-from engine import DataError
+import numpy as np
+import polars as pl
+
+from engine import DataError, Recipe, Task
 from features import compute_features
-from stacking._differences import Comparison, Measured, Scored, measure
-from stacking._inner import InnerFold, inner_folds, inner_recipe, inner_scores
-from stacking._oof import plan_fit
-from stacking._plan import Plan
-from stacking._refits import Cost
-from stacking._units import Units, main_model, units_of
+from models import FitContext, PairFrame, Ranker
+from stacking._fits import check_scores, plan_fit
+from stacking._pairs import PairReader, TrainingSample, hashes_of
+from stacking._plan import FORMAT, Plan
+from stacking._worth.differences import Comparison, Measured, Scored, measure, score_sets
+from stacking._worth.gain import Cost
+from stacking._worth.units import Units, main_model, units_of
+from validation import Window
 
+N_INNER = 2  # eval windows of the inner folds, if there are train windows for them
 ENTER = 0.95  # level of the interval by which a family comes in: surely, since the best of many is looked at
 LEAVE = 0.68  # of that by which a feature stays: one standard error, so that what is left out costs little
-_AT_A_TIME = (
-    2  # candidates that are looked at together; fixed, so that the choice does not depend on the machine
-)
+_AT_A_TIME = 2  # candidates looked at together; fixed, so that the choice does not depend on the machine
+
+
+@dataclass(frozen=True)
+class InnerFold:
+    """Train windows and the window that is predicted, all of them train windows of the first fold.
+
+    ``by_users``: the only train window predicts itself: its users are cut into halves by a hash of their ids, and each
+    half is scored by a model that was fitted on the other.
+    """
+
+    train: tuple[Window, ...]
+    eval: Window
+    by_users: bool
+
+
+def inner_folds(plan: Plan) -> tuple[InnerFold, ...]:
+    """Cut the train windows of the first fold, which come before every eval window.
+
+    A window can be predicted if the targets of another are known at its cutoff. The last two that can be are predicted
+    (or the one), each by the same number of such windows. If none can be, the last window is cut by users.
+    """
+    windows = sorted(plan.folds.folds[0].train)
+    known = {e: [w for w in windows if w.until <= e.cutoff] for e in windows}
+    evals = [e for e in windows if known[e]][-N_INNER:]
+    if not evals:
+        return (InnerFold((windows[-1],), windows[-1], by_users=True),)
+    n_train = min(len(known[e]) for e in evals)
+    return tuple(InnerFold(tuple(known[e][-n_train:]), e, by_users=False) for e in evals)
+
+
+def words_of(folds: Sequence[InnerFold]) -> str:
+    """Say on what the choice is made."""
+    if folds[0].by_users:
+        return f"halves of the users of the train window {folds[0].eval.name}, each predicted by the other"
+    return "; ".join(f"{' '.join(w.name for w in f.train)} -> {f.eval.name}" for f in folds)
 
 
 @dataclass(frozen=True)
@@ -96,7 +140,9 @@ class Selection:
         while families.keys() - self.taken:
             added |= {f: self.gain(m) for f, m in found.items()}
             waiting = sorted((f for f in families if f not in self.taken), key=lambda f: -added[f])
-            best = next((f for f in waiting if f not in found or self.enters(found[f])), None)
+            best = next(
+                (f for f in waiting if f not in found or found[f].is_better(greater=self.greater)), None
+            )
             if best in found:
                 chosen = self.in_order([*chosen, *families[best]])
                 self.note(Step("family in", (best,), found[best]))
@@ -132,7 +178,7 @@ class Selection:
                 continue
             names = Comparison(f"without {', '.join(block)}", *self.scores([chosen, rest]))
             measured = measure(self.plan, [names], level=LEAVE)[0]
-            if not self.is_worse(measured):
+            if not measured.is_better(greater=not self.greater):
                 left_out += block
                 self.note(Step("features out", tuple(block), measured))
             elif len(block) > 1:
@@ -150,7 +196,7 @@ class Selection:
 
     def scores(self, sets: Sequence[Sequence[str]]) -> list[Scored]:
         """Scores of the model on sets of columns."""
-        return inner_scores(self.plan, self.model, self.folds, sets, "Inner folds")
+        return _inner_scores(self.plan, self.model, self.folds, sets)
 
     def importance(self, columns: Sequence[str]) -> Mapping[str, float]:
         """Share of each column in the fits on these columns; empty for models that do not tell."""
@@ -182,14 +228,6 @@ class Selection:
         """Whether more of the metric is better."""
         return self.plan.dataset.competition.metric.greater_is_better
 
-    def enters(self, measured: Measured) -> bool:
-        """Tell whether a family surely helps."""
-        return measured.is_better(greater=self.greater)
-
-    def is_worse(self, measured: Measured) -> bool:
-        """Tell whether something was lost by more than one standard error."""
-        return measured.is_better(greater=not self.greater)
-
     def is_over(self) -> bool:
         """Tell whether the budget is used up, and remember it."""
         self.is_cut_short = self.is_cut_short or time.monotonic() > self.deadline
@@ -218,7 +256,7 @@ def selection_cost(selection: Selection) -> tuple[Cost, int]:
     plan, folds = selection.plan, selection.folds
     families = units_of(plan.catalogue, selection.columns, "family")
     recipes = [
-        inner_recipe(plan, selection.model, f, columns) for columns in families.values() for f in folds
+        _inner_recipe(plan, selection.model, f, columns) for columns in families.values() for f in folds
     ]
     n_made = sum(plan.store.find(recipe) is not None for recipe in recipes)
     whole = plan.store.seconds(plan_fit(plan, selection.model, plan.folds.folds[0]).fit)
@@ -226,3 +264,79 @@ def selection_cost(selection: Selection) -> tuple[Cost, int]:
     seconds = None if whole is None else (len(recipes) - n_made) * (1 + whole / 3) / workers
     most = len(families) * (len(families) + 1) // 2 * len(folds)
     return Cost("fits of the first round, one family each", len(recipes), n_made, seconds), most
+
+
+def _inner_recipe(plan: Plan, model: str, fold: InnerFold, columns: Sequence[str]) -> Recipe:
+    """Recipe of the scores of a model on these columns on an inner fold; without columns they are all 0."""
+    windows = sorted({*fold.train, fold.eval})
+    parts: dict[str, Any] = {
+        **plan.parts[model],
+        "columns": list(columns),
+        "features": plan.frame_keys(windows, columns),
+        "train": [w.name for w in fold.train],
+        "eval": fold.eval.name,
+        "by users": fold.by_users,
+        "seed": plan.settings.seed,
+        "threads": plan.threads_per_fit,
+        "data": plan.dataset.fingerprint,
+        "format": FORMAT,
+        **plan.sample.parts,
+    }
+    words = (
+        f"{model} within {fold.eval.name} on {len(columns)} columns, {', '.join(columns[:1]) or 'none'} first"
+    )
+    return Recipe("inner", plan.name(words), parts)
+
+
+def _inner_scores(
+    plan: Plan, model: str, folds: Sequence[InnerFold], sets: Sequence[Sequence[str]]
+) -> list[Scored]:
+    """Fit and score the model on each set of columns on every inner fold, or find it in the store."""
+    context = FitContext(plan.settings.seed, plan.threads_per_fit)
+
+    def task(fold: InnerFold, columns: tuple[str, ...]) -> Task:
+        args = (plan.reader, plan.models[model], columns, fold, context, plan.sample)
+        return Task(_inner_recipe(plan, model, fold, columns), write_inner, args)
+
+    asked = [(n, fold.eval, task(fold, tuple(columns))) for n, columns in enumerate(sets) for fold in folds]
+    return score_sets(plan, "Inner folds", len(sets), asked)
+
+
+def write_inner(
+    folder: Path,
+    reader: PairReader,
+    model: Ranker,
+    columns: Sequence[str],
+    fold: InnerFold,
+    context: FitContext,
+    sample: TrainingSample,
+) -> None:
+    """Write ``scores.parquet`` of the fold's eval window, and ``importance.json``. Runs in a worker."""
+    frame = reader.read([fold.eval], columns, labels=False)
+    if not columns:
+        frame.table.select("pair_id", score=pl.lit(0.0)).write_parquet(folder / "scores.parquet")
+        (folder / "importance.json").write_text("{}", encoding="utf-8")
+        return
+    train = reader.read(fold.train, columns, labels=True, sample=sample)
+    splits = [(train, frame)]
+    if fold.by_users:
+        splits = [(_half(train, not h, context.seed), _half(frame, h, context.seed)) for h in (False, True)]
+    tables, shares = [], dict.fromkeys(columns, 0.0)
+    for rows, pairs in splits:
+        fitted = model.fit(rows, replace(context, scratch=folder))
+        scores = np.asarray(fitted.predict(pairs), dtype=np.float64)
+        check_scores(scores, pairs.table.height, f"The model on {len(columns)} columns ({fold.eval.name})")
+        tables.append(pairs.table.select("pair_id", score=pl.Series(scores)))
+        for name, share in fitted.report.importance.items():
+            shares[name] += share / len(splits)
+    pl.concat(tables).write_parquet(folder / "scores.parquet")
+    (folder / "importance.json").write_text(json.dumps(shares), encoding="utf-8")
+
+
+def _half(frame: PairFrame, is_second: bool, seed: int) -> PairFrame:
+    """Pairs of one half of the users, who are in it by a hash of their ids and the seed."""
+    users = frame.table[frame.user].unique().sort()
+    # The highest bit draws the shares of [training]: another one halves what they leave.
+    second = pl.Series(hashes_of(users, seed) % 2 == 1, dtype=pl.Boolean)
+    chosen = users.filter(second if is_second else ~second)
+    return frame.take(pl.col(frame.user).is_in(chosen.implode()))

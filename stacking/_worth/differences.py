@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from competitions import Competition
-from engine import DataError, Recipe, Store, Task, run_tasks
-from features import Catalogue
-from stacking._pairs import read_pairs
-from stacking._parts import FORMAT, digest, metric_parts
-from stacking._plan import Plan
+from engine import DataError, Recipe, Task, run_tasks
+from models import read_json, write_json
+from stacking._pairs import PairReader
+from stacking._plan import FORMAT, Plan, digest, metric_parts
 from validation import Difference, Window, evaluate, paired_bootstrap
 
 Scored = Mapping[Window, Sequence[tuple[Recipe, Path]]]
@@ -45,11 +44,17 @@ class Measured:
         """Tell whether the second is surely better."""
         return self.change.excludes_zero and (self.change.low > 0) == greater
 
-    @classmethod
-    def read(cls, folder: Path) -> Measured:
-        """Read ``difference.json``."""
-        facts = json.loads((folder / "difference.json").read_text(encoding="utf-8"))
-        return cls(Difference(**facts["change"]), facts["first"], facts["second"], facts["by_window"])
+
+def score_sets(
+    plan: Plan, title: str, n_sets: int, asked: Sequence[tuple[int, Window, Task]]
+) -> list[Scored]:
+    """Score sets of columns: each task is for a set's number and a window; of each set the artifacts by window."""
+    tasks = [task for *_, task in asked]
+    folders = run_tasks(title, tasks, plan.store, plan.settings, threads_per_job=plan.threads_per_fit)
+    found: list[dict[Window, list[tuple[Recipe, Path]]]] = [{} for _ in range(n_sets)]
+    for (number, window, task), folder in zip(asked, folders, strict=True):
+        found[number][window] = [(task.recipe, folder)]
+    return list[Scored](found)
 
 
 @dataclass(frozen=True)
@@ -66,25 +71,18 @@ def measure(
 ) -> list[Measured]:
     """Measure each comparison, or find it in the store."""
     windows = sorted({w for c in comparisons for w in c.first})
-    labels = label_file(plan, windows) if windows else Path()
-    c = plan.dataset.competition
+    labels = _label_file(plan, windows) if windows else Path()
+    shared = (plan.dataset.competition, labels, n_resamples, level, plan.settings.seed)
     tasks = [
         Task(
             _recipe(plan, comparison, n_resamples, level),
             write_difference,
-            (
-                c,
-                labels,
-                _files(comparison.first),
-                _files(comparison.second),
-                n_resamples,
-                level,
-                plan.settings.seed,
-            ),
+            (_files(comparison.first), _files(comparison.second), *shared),
         )
         for comparison in comparisons
     ]
-    return [Measured.read(folder) for folder in run_tasks("Differences", tasks, plan.store, plan.settings)]
+    folders = run_tasks("Differences", tasks, plan.store, plan.settings)
+    return [read_json(folder / "difference.json", Measured) for folder in folders]
 
 
 def _recipe(plan: Plan, comparison: Comparison, n_resamples: int, level: float) -> Recipe:
@@ -109,34 +107,30 @@ def _files(scored: Scored) -> dict[int, list[Path]]:
     return {w.cutoff: [folder / "scores.parquet" for _, folder in scored[w]] for w in sorted(scored)}
 
 
-def label_file(plan: Plan, windows: Sequence[Window]) -> Path:
+def _label_file(plan: Plan, windows: Sequence[Window]) -> Path:
     """Labels of windows, read from the log once: ``window``, ``pair_id``, the user, ``relevance``."""
-    names = ", ".join(w.name for w in windows)
+    words = plan.name(f"labels of {', '.join(w.name for w in windows)}")
     parts: dict[str, Any] = {
         "pairs": plan.frame_keys(windows, ()),
         "data": plan.dataset.fingerprint,
         "format": FORMAT,
     }
-    task = Task(
-        Recipe("labels", plan.name(f"labels of {names}"), parts),
-        write_labels,
-        (plan.catalogue, tuple(windows), plan.store.root),
-    )
-    return plan.store.make(task.recipe, lambda folder: task.build(folder, *task.args)) / "labels.parquet"
+    build = partial(write_labels, reader=plan.reader, windows=windows)
+    return plan.store.make(Recipe("labels", words, parts), build) / "labels.parquet"
 
 
-def write_labels(folder: Path, catalogue: Catalogue, windows: Sequence[Window], root: Path) -> None:
+def write_labels(folder: Path, reader: PairReader, windows: Sequence[Window]) -> None:
     """Write ``labels.parquet``."""
-    pairs = read_pairs(catalogue, windows, (), Store(root), labels=True)
+    pairs = reader.read(windows, (), labels=True)
     pairs.table.select("window", "pair_id", pairs.user, "relevance").write_parquet(folder / "labels.parquet")
 
 
 def write_difference(
     folder: Path,
-    competition: Competition,
-    labels: Path,
     first: Mapping[int, Sequence[Path]],
     second: Mapping[int, Sequence[Path]],
+    competition: Competition,
+    labels: Path,
     n_resamples: int,
     level: float,
     seed: int,
@@ -145,8 +139,7 @@ def write_difference(
     rows = pl.read_parquet(labels).filter(pl.col("window").is_in(list(first)))
     rows, a = _joined(rows, first, "a")
     rows, b = _joined(rows, second, "b")
-    metric, user = competition.metric, competition.user
-    group = ["window", user]
+    metric, user, group = competition.metric, competition.user, ["window", competition.user]
     change = paired_bootstrap(
         rows,
         metric,
@@ -159,18 +152,18 @@ def write_difference(
         seed=seed,
     )
 
-    def mean_value(part: pl.DataFrame, columns: Sequence[str]) -> float:
-        return sum(evaluate(metric, part, group=group, score=c) for c in columns) / len(columns)
+    def mean_value(window: int, columns: Sequence[str]) -> float:
+        of_window = rows.filter(pl.col("window") == window)
+        return sum(evaluate(metric, of_window, group=group, score=c) for c in columns) / len(columns)
 
-    parts = {str(w): rows.filter(pl.col("window") == w) for w in first}
-    values = {w: (mean_value(part, a), mean_value(part, b)) for w, part in parts.items()}
-    facts = {
-        "change": asdict(change),
-        "first": sum(v for v, _ in values.values()) / len(values),
-        "second": sum(v for _, v in values.values()) / len(values),
-        "by_window": {w: after - before for w, (before, after) in values.items()},
-    }
-    (folder / "difference.json").write_text(json.dumps(facts), encoding="utf-8")
+    values = {str(w): (mean_value(w, a), mean_value(w, b)) for w in first}
+    measured = Measured(
+        change=change,
+        first=sum(v for v, _ in values.values()) / len(values),
+        second=sum(v for _, v in values.values()) / len(values),
+        by_window={w: after - before for w, (before, after) in values.items()},
+    )
+    write_json(folder / "difference.json", measured)
 
 
 def _joined(
@@ -180,16 +173,16 @@ def _joined(
     windows = []
     for window, of_window in files.items():
         tables = [pl.read_parquet(file) for file in of_window]
-        part = rows.filter(pl.col("window") == window).select("window", "pair_id")
+        scored = rows.filter(pl.col("window") == window).select("window", "pair_id")
         n_found = 0
         for table in tables:
             columns = [c for c in table.columns if c != "pair_id"]
             names = {c: f"{side}{n_found + i}" for i, c in enumerate(columns)}
-            part = part.join(
+            scored = scored.join(
                 table.rename(names), on="pair_id", how="left", validate="1:1", maintain_order="left"
             )
             n_found += len(columns)
-        windows.append(part)
+        windows.append(scored)
     scores = pl.concat(windows)
     added = [c for c in scores.columns if c not in ("window", "pair_id")]
     if any(scores[c].null_count() for c in added):

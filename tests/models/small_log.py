@@ -1,0 +1,84 @@
+"""A small log with an obvious answer: a checkerboard of users and items, and a few items that all like or dislike."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from models import PairFrame
+
+N_USERS, N_ITEMS, N_SHOWN, N_UNIVERSAL = 36, 40, 8, 8
+KINDS = pl.Enum(["even", "odd"])
+
+
+@dataclass(frozen=True)
+class SmallLog:
+    """Three train windows and the eval window after them."""
+
+    train: PairFrame
+    eval: PairFrame
+
+
+def checkerboard() -> SmallLog:
+    """Each user likes the items of its own parity; the first eight are liked by all, the last eight by nobody.
+
+    A user sees each item once, eight in a window; window 0 is history only. The held-out items are the answer that
+    a model has to complete.
+    """
+    rng = np.random.default_rng(7)
+    seen = np.stack([rng.permutation(N_ITEMS)[: 5 * N_SHOWN] for _ in range(N_USERS)])
+    users = np.repeat(np.arange(N_USERS), seen.shape[1])
+    items, windows = seen.ravel(), np.tile(np.repeat(np.arange(5), N_SHOWN), N_USERS)
+    relevance = np.where((users + items) % 2 == 0, 1, -1)
+    relevance = np.where(items < N_UNIVERSAL, 1, np.where(items >= N_ITEMS - N_UNIVERSAL, -1, relevance))
+    relevance = np.where(rng.random(len(items)) < 0.05, 0, relevance)
+    log = pl.DataFrame({"user_id": users, "item_id": items, "window": windows, "relevance": relevance})
+    log = log.with_columns(pl.col("user_id", "item_id").cast(pl.UInt32), pl.col("relevance").cast(pl.Int8))
+    frame = pl.concat([_with_features(log, window) for window in range(1, 5)])
+    frame = frame.sort("window", "user_id", "item_id").with_row_index("pair_id")
+    features = tuple(c for c in frame.columns if c not in _KEYS)
+    pairs = PairFrame(frame, features, "user_id", "item_id", "source")
+    return SmallLog(pairs.take(pl.col("window") < 4), pairs.take(pl.col("window") == 4))
+
+
+_KEYS = ("pair_id", "window", "user_id", "item_id", "source", "relevance")
+
+
+def with_columns(frame: PairFrame, **columns: pl.Expr) -> PairFrame:
+    """Set columns of the table; ``relevance`` becomes Int8."""
+    table = frame.table.with_columns(**columns)
+    return replace(frame, table=table.cast({"relevance": pl.Int8}))
+
+
+def _with_features(log: pl.DataFrame, window: int) -> pl.DataFrame:
+    """Features of a window's pairs from the rows before it."""
+    history, pairs = log.filter(pl.col("window") < window), log.filter(pl.col("window") == window)
+    items = history.group_by("item_id").agg(
+        relevance_rate__item_id=(pl.col("relevance").sum() / (pl.len() + 2)).cast(pl.Float32),
+        n_exposures__item_id=pl.len().cast(pl.UInt32),
+    )
+    scores = _latent_scores(history)[pairs["user_id"].to_numpy(), pairs["item_id"].to_numpy()]
+    return pairs.join(items, on="item_id", how="left").with_columns(
+        pl.col("window").cast(pl.Int64),
+        als_score__like=pl.Series(scores),
+        user_kind=_parity("user_id"),
+        item_kind=_parity("item_id"),
+        is_new=pl.col("item_id") >= 20,
+        source=(1990 + pl.col("item_id") % 6).cast(pl.UInt16),
+    )
+
+
+def _parity(column: str) -> pl.Expr:
+    return pl.when(pl.col(column) % 2 == 0).then(pl.lit("even")).otherwise(pl.lit("odd")).cast(KINDS)
+
+
+def _latent_scores(history: pl.DataFrame) -> npt.NDArray[np.float32]:
+    """Rank-2 reconstruction of the user-item matrix."""
+    matrix = np.zeros((N_USERS, N_ITEMS))
+    matrix[history["user_id"].to_numpy(), history["item_id"].to_numpy()] = history["relevance"].to_numpy()
+    u, s, v = np.linalg.svd(matrix, full_matrices=False)
+    scores: npt.NDArray[np.float32] = np.einsum("uk,k,ki->ui", u[:, :2], s[:2], v[:2]).astype(np.float32)
+    return scores
