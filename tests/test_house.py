@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -114,13 +115,22 @@ def module_of(file: Path) -> str:
     return name.removesuffix(".__init__")
 
 
+@cache
+def face_names(package: str) -> dict[str, str]:
+    """Names of the face of a room or package, and the module that each comes from; empty for a plain module."""
+    face = ROOT / package.replace(".", "/") / "__init__.py"
+    return {name: m for m, names in imported(face) for name in names} if face.is_file() else {}
+
+
 def modules_imported(file: Path) -> set[str]:
     """Modules of the repository that a file imports; ``from package import module`` is one of the module."""
     found = set()
     for module, names in imported(file):
-        for name in (f"{module}.{n}" for n in names):
-            path = ROOT / name.replace(".", "/")
-            found.add(name if path.with_suffix(".py").is_file() or path.is_dir() else module)
+        exported = face_names(module) if module.split(".")[0] in ROOMS else {}
+        for name in names:
+            path = ROOT / module.replace(".", "/") / name
+            is_module = path.with_suffix(".py").is_file() or path.is_dir()
+            found.add(f"{module}.{name}" if is_module and name not in exported else module)
         if not names:
             found.add(module)
     return {m for m in found if m.split(".")[0] in ROOMS}
@@ -138,11 +148,6 @@ def longest_chain(graph: dict[str, set[str]]) -> list[str]:
         return known[node]
 
     return max((below(node, ()) for node in sorted(graph)), key=len)
-
-
-def face_names(room: str) -> dict[str, str]:
-    """Names of a room's face, and the module that each comes from."""
-    return {name: m for m, names in imported(ROOT / room / "__init__.py") for name in names}
 
 
 def place_in_features(module: str) -> str:
