@@ -154,13 +154,13 @@ def _unsteady(registry: Registry, settings: Settings) -> None:
 def _wrong_values(registry: Registry) -> None:
     @fitted(columns={"too_wide": pl.Int8}, registry=registry)
     class Wide:
-        """Declares Int8 and gives Int64."""
+        """Declares whole numbers and gives floats."""
 
         def fit(self, history: pl.LazyFrame, window: Window) -> None:
             return None
 
         def transform(self, pairs: pl.DataFrame) -> pl.DataFrame:
-            return pairs.select("pair_id", pl.lit(1, pl.Int64).alias("too_wide"))
+            return pairs.select("pair_id", pl.lit(1.5, pl.Float64).alias("too_wide"))
 
     @per_pair(registry=registry)
     def always_seven(item_id: pl.Expr) -> pl.Expr:
