@@ -26,22 +26,21 @@ FACTOR = float(np.sqrt(2.0))
 
 # A package of helpers, as features/toolkit is, behind a face whose imports are written for type checkers alone.
 KIT = {
-    "__init__": '''"""Helpers."""
+    "__init__": """
 from typing import TYPE_CHECKING
 from engine import lazy_face
 if TYPE_CHECKING:
     from features.kit.scores import FACTOR, TABLE as SCORES, Scores, opened as taken, scored, with_file
 __all__ = ["FACTOR", "SCORES", "Scores", "scored", "taken", "with_file"]
 lazy_face(__name__)
-''',
-    "scores": '''"""What reads a file, in several ways."""
-import functools
-import io
+""",
+    "scores": """
+import functools, io
 import numpy as np
 import polars as pl
 from features import Registry, fitted, table
-FACTOR = 2.0
-with io.StringIO("item_id,score\\n1,0.5\\n") as file:
+FACTOR, CSV = 2.0, "item_id,score"
+with io.StringIO(CSV) as file:
     TABLE = pl.read_csv(file)
 def opened():
     return np.genfromtxt("scores.csv")
@@ -53,62 +52,43 @@ def with_file(function):
     return around
 @table(key="item_id", columns={"score": pl.Float32}, registry=Registry())
 def scored(history, window):
-    """Scores of a file."""
+    'Scores of a file.'
     return pl.scan_parquet("scores.parquet")
 @fitted(columns={"score": pl.Float32}, registry=Registry())
 class Scores:
-    """Scores of a file."""
+    'Scores of a file.'
     MOST = np.load("most.npy") if FACTOR < 0 else 1
     @staticmethod
     def most():
         return np.memmap("most.bin")
     def fit(self, history, window):
         self.scores = np.loadtxt("scores.txt")
-    def transform(self, pairs):
-        return pairs.select("pair_id")
-''',
-    "family": '''"""Features that read through helpers."""
+""",
+    "family": """
 import polars as pl
 from features import kit
 from features.kit import FACTOR, SCORES as BEST, Scores, scored, taken, with_file
-def through_a_constant(history, window):
-    """Scores."""
-    return BEST.lazy()
-def through_a_function(history, window):
-    """Scores."""
-    return taken()
-def through_the_package(history, window):
-    """Scores."""
-    return kit.taken()
-def through_an_import_of_its_own(history, window):
-    """Scores."""
+def constant(history, window): return BEST.lazy()
+def function(history, window): return taken()
+def package(history, window): return kit.taken()
+def own_import(history, window):
     from features.kit import taken as other
     return other()
-def through_a_handle(history, window):
-    """Scores."""
-    return scored(history, window)
+def handle(history, window): return scored(history, window)
 @with_file
-def through_a_decorator(history, window):
-    """Scores."""
-    return history
-def through_a_number(history, window):
-    """Scores."""
-    return history.select(pl.col("stars") * FACTOR)
+def decorator(history, window): return history
 class Derived(Scores):
-    """Scores, from what it derives from."""
-    def transform(self, pairs):
-        return pairs.select("pair_id")
-''',
+    def transform(self, pairs): return pairs.select("pair_id")
+def number(history, window): return history.select(pl.col("stars") * FACTOR)
+""",
 }
 
 
 def from_the_top(history: pl.LazyFrame, window: Window) -> pl.LazyFrame:
-    """Scores that were read when the file was imported; null for others."""
     return RENAMED.lazy().rename({"better": "score"})
 
 
 def from_a_function(history: pl.LazyFrame, window: Window) -> pl.LazyFrame:
-    """Scores that are read for each window; null for others."""
     return opened()
 
 
@@ -117,12 +97,12 @@ def opened() -> pl.LazyFrame:
 
 
 def from_the_history(history: pl.LazyFrame, window: Window) -> pl.LazyFrame:
-    """Mean stars of the item, times a number; null if it has none."""
     return history.group_by("item_id").agg(score=(pl.col("stars").mean() * FACTOR).cast(pl.Float32))
 
 
 def findings(body: Any, dataset: Dataset) -> list[Finding]:
     registry, columns = Registry(), {"score": pl.Float32}
+    body.__doc__ = "Scores; null for others."
     if isinstance(body, type):
         fitted(columns=columns, registry=registry)(body)
     else:
@@ -165,15 +145,15 @@ def family(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 @pytest.mark.parametrize(
     ("name", "evidence"),
     [
-        ("through_a_constant", "TABLE (line 8) calls read_csv"),
-        ("through_a_function", "opened (line 10) calls genfromtxt"),
-        ("through_the_package", "opened (line 10) calls genfromtxt"),
-        ("through_an_import_of_its_own", "opened (line 10) calls genfromtxt"),
-        ("through_a_handle", "scored (line 18) calls scan_parquet"),
-        ("through_a_decorator", "with_file.<locals>.around (line 13) calls fromfile"),
-        ("Derived", "Scores.fit (line 29) calls loadtxt"),
-        ("Derived", "Scores.most (line 26) calls memmap"),
-        ("Derived", "Scores (line 23) calls load"),
+        ("constant", "TABLE (line 7) calls read_csv"),
+        ("function", "opened (line 9) calls genfromtxt"),
+        ("package", "opened (line 9) calls genfromtxt"),
+        ("own_import", "opened (line 9) calls genfromtxt"),
+        ("handle", "scored (line 17) calls scan_parquet"),
+        ("decorator", "with_file.<locals>.around (line 12) calls fromfile"),
+        ("Derived", "Scores.fit (line 28) calls loadtxt"),
+        ("Derived", "Scores.most (line 25) calls memmap"),
+        ("Derived", "Scores (line 22) calls load"),
     ],
 )
 def test_no_helper_behind_a_face_or_a_handle_escapes(
@@ -184,4 +164,4 @@ def test_no_helper_behind_a_face_or_a_handle_escapes(
 
 
 def test_helpers_that_read_nothing_are_let_pass(family: Any, timed: Dataset) -> None:
-    assert findings(family.through_a_number, timed) == []
+    assert findings(family.number, timed) == []
