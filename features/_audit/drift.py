@@ -103,39 +103,32 @@ def _moves(column: FeatureColumn, drift: Drift, rows: Rows, spread: float) -> li
     psi_limit = PSI_LIMIT + PSI_NOISE * spread
     auc_limit = AUC_LIMIT + 2 * math.sqrt(spread / 12)
     is_far = (drift.psi or 0) > psi_limit or (drift.auc or 0) > auc_limit
-    shift = _shift(rows, column) if is_far else None
+    shift, medians = _shift(rows, column) if is_far else (None, "")
     if not is_far or (shift is not None and shift < FEWEST_DEVIATIONS):
         return []
     auc = "" if drift.auc is None else f", adversarial AUC {drift.auc:.3f} (limit {auc_limit:.3f})"
     far = "" if shift is None else f", {shift:.2f} standard deviations away"
-    evidence = f"PSI {drift.psi:.3f} (limit {psi_limit:.3f}){auc}{far}{_medians(rows, column)}"
+    evidence = f"PSI {drift.psi:.3f} (limit {psi_limit:.3f}){auc}{far}{medians}"
     todo = "use a rate, a rank or a lookback in place of what grows with the log"
     return [found_in(column, DRIFT, evidence, todo, severity="warning")]
 
 
-def _shift(rows: Rows, column: FeatureColumn) -> float | None:
-    """Wasserstein distance of the known values in standard deviations of train; None where there is no such number.
+def _shift(rows: Rows, column: FeatureColumn) -> tuple[float | None, str]:
+    """Wasserstein distance of the known values in standard deviations of train, None without any; medians in words.
 
     PSI and AUC know ranks alone: for them, a prior that most pairs share has moved as soon as its last digit has.
     """
     from scipy.stats import wasserstein_distance
 
     if not column.dtype.is_numeric():
-        return None
-    train, test = (
+        return None, ""
+    values = [
         frame[column.name].cast(pl.Float64).drop_nulls().to_numpy() for frame in (rows.train, rows.test)
-    )
-    if not len(train) or not len(test) or not train.std() > 0:
-        return None
-    return float(wasserstein_distance(train, test) / train.std())
-
-
-def _medians(rows: Rows, column: FeatureColumn) -> str:
-    if not column.dtype.is_numeric():
-        return ""
-    middle = [frame[column.name].cast(pl.Float64).median() for frame in (rows.train, rows.test)]
-    train, test = (f"{value:.4g}" if isinstance(value, float) else "null" for value in middle)
-    return f"; median {train} in train, {test} in test"
+    ]
+    medians = [f"{np.median(known):.4g}" if len(known) else "null" for known in values]
+    spread = values[0].std() if all(map(len, values)) else 0.0
+    shift = float(wasserstein_distance(*values) / spread) if spread > 0 else None
+    return shift, f"; median {medians[0]} in train, {medians[1]} in test"
 
 
 def _nulls(column: FeatureColumn, drift: Drift, spread: float) -> list[Finding]:

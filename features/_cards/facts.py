@@ -45,7 +45,6 @@ class CardFacts:
     """
 
     name: str
-    is_model_input: bool
     meaning: str
     more: str
     facts: tuple[tuple[str, str], ...]
@@ -61,7 +60,6 @@ def card_facts(card: Card) -> CardFacts:
     column = card.column
     return CardFacts(
         name=column.name,
-        is_model_input=column.is_model_input,
         meaning=split_meaning(column.meaning)[0],
         more=(inspect.getdoc(column.declaration.body) or "").partition("\n")[2].strip(),
         facts=tuple(_facts(card)),

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ from rich.text import Text
 from competitions import Dataset
 from engine import Settings, Store, out, write_atomically
 from features._cards.card import Card, Distribution, card_columns, card_file_name, make_cards
-from features._cards.facts import UNKNOWN, CardFacts, Grid, card_facts, overview
+from features._cards.facts import UNKNOWN, card_facts, overview
 from features._catalogue import Catalogue
 from validation import Chart, color_of, colors_of, finish_chart, number_of, plan_folds, render_page
 
@@ -44,71 +44,62 @@ def show_card(dataset: Dataset, catalogue: Catalogue, name: str, settings: Setti
 
 def show_cards(cards: Sequence[Card], console: Console) -> None:
     """Print up to ``N_IN_TERMINAL`` cards in full, more of them as one table."""
-    if len(cards) > N_IN_TERMINAL:
-        console.print(_overview(cards))
-        return
-    for card in cards:
-        for shown in _shown(card_facts(card)):
-            if isinstance(shown, Table) and shown.title:
-                console.print(shown.title)  # by itself: a table's own title is broken at the table's width
-                shown.title = None
-            console.print(shown)
+    shown = _overview(cards) if len(cards) > N_IN_TERMINAL else chain.from_iterable(map(_in_full, cards))
+    for part in shown:
+        console.print(part)
 
 
-def _overview(cards: Sequence[Card]) -> Table:
+def _overview(cards: Sequence[Card]) -> Iterator[RenderableType]:
     """Lay several cards out as a table, the nearest of each below its name: beside it would be too wide."""
     grid = overview(cards)
-    table = _table(replace(grid, heads=grid.heads[:-1], rows=()))
+    rows: list[tuple[str | Text, ...]] = []
     for card, (name, *numbers, correlation, near) in zip(cards, grid.rows, strict=True):
         style = "bold" if card.column.is_model_input else "italic"
-        table.add_row(Text.assemble((name, style), (f"\n  {near}", "dim")), *numbers, f"\n{correlation}")
-    return table
+        rows.append((Text.assemble((name, style), (f"\n  {near}", "dim")), *numbers, f"\n{correlation}"))
+    return _laid_out(grid.title, grid.heads[:-1], rows)
 
 
-def _shown(card: CardFacts) -> Iterator[RenderableType]:
-    yield Text(card.name, style="bold underline" if card.is_model_input else "bold underline italic")
-    yield Text(card.meaning)
+def _in_full(card: Card) -> Iterator[RenderableType]:
+    said = card_facts(card)
+    yield Text(said.name, style="bold underline")
+    yield Text(said.meaning)
     facts = Table.grid(padding=(0, 2, 0, 0))
-    for label, text in card.facts:
+    for label, text in said.facts:
         facts.add_row(Text(label, style="dim"), Text(text))
     yield facts
-    wide = card.windows
-    places = [at for at, head in enumerate(wide.heads) if head not in _TOO_WIDE]
-    rows = tuple(tuple(row[at] for at in places) for row in wide.rows)
-    yield _table(replace(wide, heads=tuple(wide.heads[at] for at in places), rows=rows))
-    if card.distribution.labels:
-        yield _table(_bars(card))
-    yield _table(card.alone) if card.alone.rows else Text(card.alone.title, style="dim")
-    if card.nearest.rows:
-        yield _table(card.nearest)
-    yield _table(card.examples)
+    heads = said.windows.heads
+    places = [at for at, head in enumerate(heads) if head not in _TOO_WIDE]
+    rows = [[row[at] for at in places] for row in said.windows.rows]
+    yield from _laid_out(said.windows.title, [heads[at] for at in places], rows)
+    if labels := card.distribution.labels:
+        bars = [(window.title, *_bars(labels, card.distribution.of(window.title))) for window in card.windows]
+        yield from _laid_out(f"Distribution: {labels[0]} ... {labels[-1]}", ("window", "", "most in"), bars)
+    for grid in (said.alone, said.nearest, said.examples):
+        if grid.rows or grid is said.alone:
+            yield from _laid_out(grid.title, grid.heads, grid.rows)
 
 
-def _bars(card: CardFacts) -> Grid:
-    labels, rows = card.distribution.labels, []
-    for title in (row[0] for row in card.windows.rows):
-        shares = card.distribution.of(title)
-        top = max(shares, default=0.0)
-        bars = "".join(_BARS[round(share / top * (len(_BARS) - 1))] if top else " " for share in shares)
-        rows.append((title, bars, f"{labels[shares.index(top)]} ({top:.1%})" if top else UNKNOWN))
-    return Grid(f"Distribution: {labels[0]} ... {labels[-1]}", ("window", "", "most in"), tuple(rows))
+def _bars(labels: Sequence[str], shares: Sequence[float]) -> tuple[str, str]:
+    top = max(shares, default=0.0)
+    if not top:
+        return " " * len(shares), UNKNOWN
+    bars = "".join(_BARS[round(share / top * (len(_BARS) - 1))] for share in shares)
+    return bars, f"{labels[shares.index(top)]} ({top:.1%})"
 
 
-def _table(grid: Grid) -> Table:
-    table = Table(
-        title=Text(grid.title, style="bold"),
-        title_justify="left",
-        header_style="dim",
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-    )
-    first, *heads = grid.heads
-    table.add_column(Text(first), overflow="fold", min_width=7)
-    for head in heads:
+def _laid_out(
+    title: str, heads: Sequence[str], rows: Iterable[Sequence[str | Text]]
+) -> Iterator[RenderableType]:
+    """Lay a table out below its title; the title alone without rows."""
+    yield Text(title, style="bold")  # by itself: a table's own title is broken at the table's width
+    table = Table(header_style="dim", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column(Text(heads[0]), overflow="fold", min_width=7)
+    for head in heads[1:]:
         table.add_column(Text(head), justify="right", no_wrap=True)
-    for row in grid.rows:
-        table.add_row(*(Text(text) for text in row))
-    return table
+    for row in rows:
+        table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in row))
+    if table.row_count:
+        yield table
 
 
 def cards_html(name: str, competition: str, cards: Sequence[Card]) -> str:
