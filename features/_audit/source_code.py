@@ -67,7 +67,7 @@ def _reached(body: Callable[..., Any]) -> Iterator[tuple[str, ast.AST]]:
 
 
 def _lookups(module: str, names: set[str], own: str) -> set[tuple[str, str]]:
-    """Where names of a piece of code may be from: its module, and the own modules that are among what it names."""
+    """Where names that code mentions may be from: its module, and the own modules that are among what it names."""
     modules: set[str] = set()
     waiting = [module, *(name for name in names if _is_own(name, own))]
     while waiting:

@@ -105,7 +105,7 @@ def stored_names(
 def stored_rows(
     catalogue: Catalogue, windows: Sequence[Window], names: Sequence[str], store: Store
 ) -> Rows | None:
-    """Read values of a part of the windows' users from the store; None unless all model inputs of ``names`` are there.
+    """Read values of a share of the windows' users from the store; None unless all model inputs of ``names`` are there.
 
     Columns that no model reads are left out where they are not stored.
     """

@@ -45,8 +45,8 @@ def show_card(dataset: Dataset, catalogue: Catalogue, name: str, settings: Setti
 def show_cards(cards: Sequence[Card], console: Console) -> None:
     """Print up to ``N_IN_TERMINAL`` cards in full, more of them as one table."""
     shown = _overview(cards) if len(cards) > N_IN_TERMINAL else chain.from_iterable(map(_in_full, cards))
-    for part in shown:
-        console.print(part)
+    for renderable in shown:
+        console.print(renderable)
 
 
 def _overview(cards: Sequence[Card]) -> Iterator[RenderableType]:
