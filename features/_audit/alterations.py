@@ -1,7 +1,7 @@
-"""The ways in which an audit alters the world; no feature may notice any of them.
+"""The ways in which an audit alters the world, and which columns it tries in which; no feature may notice any.
 
-Each takes the data set and a window and gives an altered data set. Values of the same pairs at the same cutoff are
-then computed again and must be equal, bit for bit.
+Each takes a data set with a window and gives an altered one. Values of the same pairs at the same cutoff are then
+computed again and must be equal, bit for bit.
 """
 
 from __future__ import annotations
@@ -12,9 +12,17 @@ from dataclasses import dataclass, replace
 import polars as pl
 
 from competitions import Dataset
+from engine import Settings
+from features._audit.values import range_of
+from features._catalogue import Catalogue
 from validation import Window, window_pairs
 
 N_USERS = 10  # of a sample of pairs, about
+SAMPLE, FEW, ALONE = "computed for a sample of the pairs", "a few pairs", "one pair alone"
+OTHERS_GONE, OVERFLOW = "depends on users left out", "overflow"
+AGAIN, TOGETHER_AGAIN = "a second run in the same process", "windows computed one by one"
+# Beyond 2^16, and in the upper half of 8 and of 16 bits: a signed count turns negative, an unsigned one starts anew.
+N_BUSY = 2**16 + 2**15 + 2**7
 
 
 @dataclass(frozen=True)
@@ -36,7 +44,7 @@ def truncated(world: World, seed: int) -> World:
 
 def perturbed(world: World, seed: int) -> World:
     """Draw the outcomes of all rows from the cutoff on anew, from among themselves."""
-    future = world.dataset.log.filter(_future(world.window)).collect(engine="in-memory")
+    future = _future_rows(world)
     outcomes = _outcomes(world.dataset)
     noise = future.select(outcomes).sample(fraction=1.0, with_replacement=True, shuffle=True, seed=seed)
     return _with_future(world, future.with_columns(noise))
@@ -44,13 +52,11 @@ def perturbed(world: World, seed: int) -> World:
 
 def thinned(world: World, seed: int) -> World:
     """Delete half of the rows from the cutoff on, and insert copies of others with new row numbers."""
-    future = world.dataset.log.filter(_future(world.window)).collect(engine="in-memory")
-    highest = world.dataset.log.select(pl.col("row").max()).collect(engine="in-memory").item() or 0
-    kept = future.sample(fraction=0.5, seed=seed)
+    future = _future_rows(world)
+    rows = world.dataset.log.select("row").collect(engine="in-memory").to_series()
+    left = future.sample(fraction=0.5, seed=seed)
     copies = future.sample(fraction=0.25, seed=seed + 1)
-    new_rows = pl.int_range(1, pl.len() + 1, dtype=pl.Int64) + highest
-    copies = copies.with_columns(new_rows.cast(future.schema["row"]).alias("row"))
-    return _with_future(world, pl.concat([kept, copies]))
+    return _with_future(world, pl.concat([left, _numbered(copies, rows)]))
 
 
 def flipped(world: World, seed: int) -> World:
@@ -120,10 +126,6 @@ TOGETHER: Mapping[str, Alteration] = {
 }
 """Several alterations at once. What differs here is taken through each of ``ALTERATIONS`` by itself."""
 
-SAMPLE = "computed for a sample of the pairs"
-FEW, ALONE = "a few pairs", "one pair alone"
-OTHERS_GONE = "depends on users left out"
-
 
 def of_sample(world: World, seed: int) -> World:
     """Keep the pairs of a few users, as ``--sample-pairs`` does: the data set tells of no others."""
@@ -162,8 +164,49 @@ def others_gone(world: World, seed: int) -> World:
     """Delete the rows of all users who have no pairs in the window, as a smaller ``--sample-users`` might."""
     user = world.dataset.competition.user
     shown = window_pairs(world.dataset, world.window).select(user).unique()
-    kept = world.dataset.log.join(shown.lazy(), on=user, how="semi", maintain_order="left")
-    return _with_log(world, kept)
+    left = world.dataset.log.join(shown.lazy(), on=user, how="semi", maintain_order="left")
+    return _with_log(world, left)
+
+
+def busy(world: World, seed: int) -> World:
+    """Append ``N_BUSY`` rows of one of the pairs to the history, at its last clock; and keep the user's pairs.
+
+    The pair is one whose user and item have few rows, so that all counts of theirs lie just above ``N_BUSY``.
+    """
+    c = world.dataset.competition
+    log = world.dataset.log.sort("clock", "row").collect(engine="in-memory")
+    history = log.filter(~_future(world.window))
+    if not history.height or not world.pairs.height:
+        return world
+    pair = _rare(world, history)
+    own = history.filter(pl.col(c.item).eq_missing(pair[c.item]))
+    template = (own if own.height else history).sort("relevance", "row", descending=True).head(1)
+    same = {c.user: pair[c.user], c.item: pair[c.item], "clock": history["clock"].max()}
+    template = template.with_columns(pl.lit(value, log.schema[n]).alias(n) for n, value in same.items())
+    copies = template.select(pl.all().repeat_by(N_BUSY).explode(empty_as_null=True, keep_nulls=True))
+    rows = pl.concat([log, _numbered(copies, log["row"]).select(log.columns)]).sort("clock", "row")
+    pairs = world.pairs.filter(pl.col(c.user).eq_missing(pair[c.user]))
+    return replace(_with_log(world, rows.lazy()), pairs=pairs)
+
+
+def _rare(world: World, history: pl.DataFrame) -> dict[str, int]:
+    c = world.dataset.competition
+    pairs = world.pairs
+    for key in (c.user, c.item):
+        counts = history.group_by(key).agg(pl.len().alias(f"n_{key}"))
+        pairs = pairs.join(counts, on=key, how="left", validate="m:1", maintain_order="left")
+    seen = [pl.col(f"n_{key}").fill_null(10**9) for key in (c.user, c.item)]  # unseen ones last
+    return pairs.sort(pl.max_horizontal(seen), "pair_id").row(0, named=True)
+
+
+def _numbered(copies: pl.DataFrame, rows: pl.Series) -> pl.DataFrame:
+    """Give copies of rows new row numbers, after those that there are."""
+    numbers = pl.int_range(1, pl.len() + 1, dtype=pl.Int64) + (rows.max() or 0)
+    return copies.with_columns(numbers.cast(copies.schema["row"]).alias("row"))
+
+
+def _future_rows(world: World) -> pl.DataFrame:
+    return world.dataset.log.filter(_future(world.window)).collect(engine="in-memory")
 
 
 def _future(window: Window) -> pl.Expr:
@@ -192,3 +235,74 @@ def _with_log(world: World, log: pl.LazyFrame) -> World:
 def _with_future(world: World, future: pl.DataFrame) -> World:
     past = world.dataset.log.filter(~_future(world.window))
     return _with_log(world, pl.concat([past, future.lazy()]).sort("clock", "row"))
+
+
+@dataclass(frozen=True)
+class Worlds:
+    """What is altered: a data set that can be computed again and again, and windows with the pairs to compare.
+
+    ``windows``: the ones to alter. ``pairs``: of these and, for the values alone, of others such as the test window.
+    ``is_brief``: only what alters the log, and not the pairs or the process.
+    """
+
+    catalogue: Catalogue
+    names: tuple[str, ...]
+    windows: tuple[Window, ...]
+    pairs: Mapping[Window, pl.DataFrame]
+    settings: Settings
+    is_brief: bool = False
+
+    def of_scope(self, *scopes: str) -> tuple[str, ...]:
+        """The columns of these scopes."""
+        return tuple(n for n in self.names if self.catalogue.columns[n].scope in scopes)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A world to compute: under which check, in which window, what it alters, which columns are looked at there."""
+
+    check: str
+    window: Window
+    alter: Alteration
+    names: tuple[str, ...]
+
+
+def first_trials(worlds: Worlds) -> list[Trial]:
+    """The worlds that every column is computed in; more only for what differs in one of them."""
+    trials = [
+        Trial(check, window, alter, worlds.names)
+        for window in worlds.windows
+        for check, alter in TOGETHER.items()
+    ]
+    return trials if worlds.is_brief else [*trials, *_of_few_pairs(worlds)]
+
+
+def _of_few_pairs(worlds: Worlds) -> list[Trial]:
+    """Worlds of the last window alone; that without other users only where users have been left out already.
+
+    Overflow is looked for in whole numbers, and in what has a range to leave.
+    """
+    last, schema = worlds.windows[-1], worlds.catalogue.dataset.history_schema
+    columns = [worlds.catalogue.columns[n] for n in worlds.names]
+    wide = tuple(c.name for c in columns if c.dtype.is_integer() or range_of(c, schema) is not None)
+    trials = [
+        Trial(SAMPLE, last, of_sample, worlds.of_scope("row", "user")),
+        Trial(OVERFLOW, last, busy, wide),
+        Trial(ALONE, last, one_pair, worlds.of_scope("row")),
+        Trial(ALONE, last, one_user, worlds.of_scope("user")),
+    ]
+    if worlds.settings.sample.users < 1:
+        trials.append(Trial(OTHERS_GONE, last, others_gone, worlds.names))
+    return [trial for trial in trials if trial.names]
+
+
+def single_trials(trial: Trial, names: tuple[str, ...]) -> list[Trial]:
+    """The single alterations of a world, for the columns that differ there."""
+    if not names:
+        return []
+    if trial.check in (SAMPLE, ALONE):
+        few = [Trial(FEW, trial.window, few_pairs, names)] if trial.check == SAMPLE else []
+        return [*few, replace(trial, names=names)]
+    if trial.check == AGAIN:
+        return [replace(trial, check=TOGETHER_AGAIN, names=names)]
+    return [Trial(check, trial.window, alter, names) for check, alter in ALTERATIONS.items()]

@@ -1,13 +1,13 @@
 """Prove that features do not know the future and are the same everywhere, or name the one that does not hold.
 
-``_audit_worlds`` alters the world; ``_audit_facts`` looks at the values. Here it is said on which rows.
+``leaks`` alters the world; ``values`` and ``drift`` look at what columns are worth. Here it is said on which rows.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -17,46 +17,41 @@ from typing import Any
 import polars as pl
 
 from competitions import Competition, random_tables, take_in
-from engine import Json, Recipe, Settings, Store, code_digest, library_versions
-from features._audit.facts import facts_of, rows_findings
-from features._audit.findings import Finding, at_the_root, first_of_each
+from engine import Job, Json, Recipe, Settings, Store, code_digest, library_versions, run_jobs
+from features._audit.alterations import Worlds
+from features._audit.drift import Drift, JointDrift, drift_findings, drift_of, joint_drift, joint_findings
+from features._audit.findings import Audit, Finding, at_the_root, first_of_each
 from features._audit.leaks import audit_worlds
-from features._audit.ranges import range_of
-from features._audit.rows import rows_of, stored_names, stored_rows
 from features._audit.small_log import N_PAIRS, N_ROWS, sampled_pairs, small_dataset
 from features._audit.source_code import reads_by_itself
-from features._audit.worlds import Worlds
+from features._audit.values import (
+    Rows,
+    range_of,
+    rows_of,
+    score_findings,
+    stored_names,
+    stored_rows,
+    value_findings,
+    yardstick,
+)
 from features._catalogue import Catalogue, bind_catalogue
+from features._compute import own_score
 from features._declare import Registry
 from features._storage import feature_keys
 from validation import Folds, Window, plan_folds
 
 N_USERS, N_ITEMS, N_GENERATED = 60, 80, 2_000  # of the generated log
-
-
-@dataclass(frozen=True)
-class Audit:
-    """What an audit found.
-
-    Attributes
-    ----------
-    findings
-        One a column and check, defects first.
-    columns
-        What was measured of each column: ``feature`` String; ``score`` (the metric with the column alone),
-        ``null_train``, ``null_test``, ``psi``, ``auc`` Float64. Null where there is no such number.
-    about
-        On what it was run: rows, pairs, windows, how many features, the joint AUC.
-    """
-
-    findings: tuple[Finding, ...]
-    columns: pl.DataFrame
-    about: Mapping[str, Json]
-
-    @property
-    def defects(self) -> tuple[Finding, ...]:
-        """The findings that break a promise."""
-        return tuple(f for f in self.findings if f.severity == "defect")
+N_JOBS = 8  # that measure a share of the columns each
+POINTER = "audit"
+_FACTS, _COLUMNS = "audit.json", "columns.parquet"
+_SCHEMA = {
+    "feature": pl.String,
+    "score": pl.Float64,
+    "null_train": pl.Float64,
+    "null_test": pl.Float64,
+    "psi": pl.Float64,
+    "auc": pl.Float64,
+}
 
 
 def run_audit(
@@ -83,16 +78,14 @@ def run_audit(
     n_pairs = None if full else N_PAIRS
     pairs = {w: sampled_pairs(dataset, w, n_pairs) for w in (*altered, test)}
     own = replace(catalogue, dataset=dataset)
-    worlds = Worlds(own, names, altered, pairs, settings.seed, settings)
+    worlds = Worlds(own, names, altered, pairs, settings)
     plain, found = audit_worlds(worlds, "the whole log" if full else "a small log")
     findings += at_the_root(catalogue, found)
     findings += audit_generated(catalogue, names, settings)
     rows = None if store is None else stored_rows(catalogue, (*altered, test), names, store)
-    if rows is None:
-        source = "the whole log" if full else "the small log"
-        rows = rows_of(dataset, plain.frames, pairs, source)
-    facts = facts_of(catalogue, rows, settings)
-    findings += rows_findings(catalogue, rows, facts)
+    rows = rows or rows_of(dataset, plain.frames, pairs, "the whole log" if full else "the small log")
+    found, columns, joint = _judged(catalogue, rows, settings)
+    findings += found
     about: dict[str, Json] = {
         "features": len(names),
         "log rows": dataset.log.select(pl.len()).collect(engine="streaming").item(),
@@ -100,11 +93,11 @@ def run_audit(
         "pairs": sum(frame.height for frame in pairs.values()),
         "values from": rows.source,
         "value pairs": rows.train.height + rows.test.height,
-        "test told from train": facts.joint.test if facts.joint else None,
-        "train windows told apart": facts.joint.train if facts.joint else None,
+        "test told from train": joint.test if joint else None,
+        "train windows told apart": joint.train if joint else None,
         "full": full,
     }
-    return Audit(tuple(first_of_each(findings)), facts.table, about)
+    return Audit(tuple(first_of_each(findings)), columns, about)
 
 
 def audit_window(
@@ -113,7 +106,7 @@ def audit_window(
     """Alter the world of windows of a data set as it is, all pairs; return what does not hold there."""
     names, windows = catalogue.closure(names), tuple(windows)
     pairs = {w: sampled_pairs(catalogue.dataset, w, None) for w in windows}
-    worlds = Worlds(catalogue, names, windows, pairs, settings.seed, settings)
+    worlds = Worlds(catalogue, names, windows, pairs, settings)
     _, found = audit_worlds(worlds, "the log")
     findings = [f for name in names for f in reads_by_itself(catalogue.columns[name])]
     return first_of_each([*findings, *at_the_root(catalogue, found)])
@@ -132,7 +125,7 @@ def audit_generated(catalogue: Catalogue, names: Iterable[str], settings: Settin
         window = plan_folds(dataset, settings.folds.model_copy(update={"horizon": None})).folds[-1].eval
         pairs = {window: sampled_pairs(dataset, window, None)}
         known = own.closure(n for n in names if n in own.columns)
-        worlds = Worlds(own, known, (window,), pairs, settings.seed, settings, is_brief=True)
+        worlds = Worlds(own, known, (window,), pairs, settings, is_brief=True)
         _, found = audit_worlds(worlds, "a generated log")
     marked = [replace(f, window=f"generated {f.window}") for f in found]
     return at_the_root(own, marked)
@@ -144,8 +137,38 @@ def _short(competition: Competition) -> Competition:
     return replace(competition, horizon=N_GENERATED // 10) if is_rows else competition
 
 
-POINTER = "audit"
-_FACTS, _COLUMNS = "audit.json", "columns.parquet"
+def _judged(
+    catalogue: Catalogue, rows: Rows, settings: Settings
+) -> tuple[list[Finding], pl.DataFrame, JointDrift | None]:
+    """Measure every column of the rows, in parallel, and all together; judge the values and what was measured.
+
+    Returns the findings, a row a column with its measures (see ``Audit.columns``), and how far all drift together.
+    """
+    competition = catalogue.dataset.competition
+    stick = yardstick(competition, rows)
+    shares = [share for k in range(N_JOBS) if (share := rows.names[k::N_JOBS])]
+    jobs = [
+        Job(f"{len(share)} columns", _measured, (competition, rows.of(share), stick is not None))
+        for share in shares
+    ]
+    inputs = tuple(n for n in rows.names if catalogue.columns[n].is_model_input)
+    jobs.append(Job("all together", joint_drift, (rows.of(inputs), competition.user)))
+    *measured, joint = run_jobs("values: scores and drift", jobs, settings)
+    found = {name: of for share in measured for name, of in share.items()}
+    drifts, scores = ({name: found[name][at] for name in rows.names} for at in (0, 1))
+    table = [(n, scores[n], d.null_train, d.null_test, d.psi, d.auc) for n, d in drifts.items()]
+    findings = [
+        *value_findings(catalogue, rows),
+        *score_findings(catalogue, scores, stick),
+        *drift_findings(catalogue, rows, drifts, competition.user),
+        *joint_findings(catalogue, joint),
+    ]
+    return findings, pl.DataFrame(table, schema=_SCHEMA, orient="row"), joint
+
+
+def _measured(competition: Competition, rows: Rows, is_scored: bool) -> dict[str, tuple[Drift, float | None]]:
+    scores = {n: own_score(competition, rows.train, n) if is_scored else None for n in rows.names}
+    return {n: (drift_of(rows, n), score.value if score else None) for n, score in scores.items()}
 
 
 def stored_audit(

@@ -5,18 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
-from scipy.stats import wasserstein_distance
-from sklearn.ensemble import ExtraTreesClassifier
-from sklearn.metrics import roc_auc_score
-from sklearn.model_selection import GroupKFold, cross_val_predict
 
 from features._audit.findings import Finding, found_in
-from features._audit.rows import Rows
+from features._audit.values import Rows
 from features._catalogue import Catalogue, FeatureColumn
 from features._compute import has_order, train_test_psi
+from validation import roc_auc
 
 DRIFT, NULLS, JOINT = "drifts from train to test", "null rate changes", "all features tell train from test"
 PSI_LIMIT = 0.25  # a shift, by custom
@@ -68,11 +67,13 @@ def drift_of(rows: Rows, name: str) -> Drift:
 
 def adversarial_auc(train: pl.Series, test: pl.Series) -> float:
     """Chance that a test value is above a train value, or below if that is more; ties count half, null is lowest."""
-    both = pl.concat([train, test]).to_physical().cast(pl.Float64).fill_null(-math.inf)
-    ranks = both.rank("average").to_numpy()[len(train) :]
-    n = len(test)
-    auc = (float(ranks.sum()) - n * (n + 1) / 2) / (n * len(train))
+    both = pl.concat([train, test]).to_frame("value").select(_ranked(pl.col("value")))
+    auc = _auc(np.repeat([0, 1], [len(train), len(test)]), both["value"].to_numpy())
     return max(auc, 1 - auc)
+
+
+def _auc(is_other: npt.NDArray[np.int64], score: npt.NDArray[Any]) -> float:
+    return float(roc_auc(np.zeros(len(score), dtype=np.int64), is_other, score).value.item())
 
 
 def drift_findings(catalogue: Catalogue, rows: Rows, drifts: Mapping[str, Drift], user: str) -> list[Finding]:
@@ -85,15 +86,14 @@ def drift_findings(catalogue: Catalogue, rows: Rows, drifts: Mapping[str, Drift]
     """
     if not rows.train.height or not rows.test.height:
         return []
-    parts = (rows.train, rows.test)
-    by_users = sum(1 / frame[user].n_unique() for frame in parts)
+    by_users = sum(1 / frame[user].n_unique() for frame in (rows.train, rows.test))
     findings = []
     for name, drift in drifts.items():
         column = catalogue.columns[name]
         if not column.is_model_input:
             continue
-        n_values = pl.concat([frame[name] for frame in parts]).n_unique() if drift.psi is not None else None
-        by_values = 2 / n_values if n_values else by_users
+        values = pl.concat([rows.train[name], rows.test[name]])
+        by_values = by_users if drift.psi is None else 2 / values.n_unique()
         findings += _moves(column, drift, rows, max(by_users, by_values))
         findings += _nulls(column, drift, by_users)
     return findings
@@ -103,37 +103,32 @@ def _moves(column: FeatureColumn, drift: Drift, rows: Rows, spread: float) -> li
     psi_limit = PSI_LIMIT + PSI_NOISE * spread
     auc_limit = AUC_LIMIT + 2 * math.sqrt(spread / 12)
     is_far = (drift.psi or 0) > psi_limit or (drift.auc or 0) > auc_limit
-    shift = _shift(rows, column) if is_far else None
+    shift, medians = _shift(rows, column) if is_far else (None, "")
     if not is_far or (shift is not None and shift < FEWEST_DEVIATIONS):
         return []
     auc = "" if drift.auc is None else f", adversarial AUC {drift.auc:.3f} (limit {auc_limit:.3f})"
     far = "" if shift is None else f", {shift:.2f} standard deviations away"
-    evidence = f"PSI {drift.psi:.3f} (limit {psi_limit:.3f}){auc}{far}{_medians(rows, column)}"
+    evidence = f"PSI {drift.psi:.3f} (limit {psi_limit:.3f}){auc}{far}{medians}"
     todo = "use a rate, a rank or a lookback in place of what grows with the log"
     return [found_in(column, DRIFT, evidence, todo, severity="warning")]
 
 
-def _shift(rows: Rows, column: FeatureColumn) -> float | None:
-    """Wasserstein distance of the known values in standard deviations of train; None where there is no such number.
+def _shift(rows: Rows, column: FeatureColumn) -> tuple[float | None, str]:
+    """Wasserstein distance of the known values in standard deviations of train, None without any; medians in words.
 
     PSI and AUC know ranks alone: for them, a prior that most pairs share has moved as soon as its last digit has.
     """
+    from scipy.stats import wasserstein_distance
+
     if not column.dtype.is_numeric():
-        return None
-    train, test = (
+        return None, ""
+    values = [
         frame[column.name].cast(pl.Float64).drop_nulls().to_numpy() for frame in (rows.train, rows.test)
-    )
-    if not len(train) or not len(test) or not train.std() > 0:
-        return None
-    return float(wasserstein_distance(train, test) / train.std())
-
-
-def _medians(rows: Rows, column: FeatureColumn) -> str:
-    if not column.dtype.is_numeric():
-        return ""
-    middle = [frame[column.name].cast(pl.Float64).median() for frame in (rows.train, rows.test)]
-    train, test = (f"{value:.4g}" if isinstance(value, float) else "null" for value in middle)
-    return f"; median {train} in train, {test} in test"
+    ]
+    medians = [f"{np.median(known):.4g}" if len(known) else "null" for known in values]
+    spread = values[0].std() if all(map(len, values)) else 0.0
+    shift = float(wasserstein_distance(*values) / spread) if spread > 0 else None
+    return shift, f"; median {medians[0]} in train, {medians[1]} in test"
 
 
 def _nulls(column: FeatureColumn, drift: Drift, spread: float) -> list[Finding]:
@@ -161,7 +156,7 @@ def joint_drift(rows: Rows, user: str) -> JointDrift | None:
     test, names = _told_apart(rows.train, rows.test, rows.names, user)
     windows = rows.train.partition_by("window", maintain_order=True)
     train = None
-    if len(windows) > 1 and min(part[user].n_unique() for part in windows) >= N_FOLDS:
+    if len(windows) > 1 and min(frame[user].n_unique() for frame in windows) >= N_FOLDS:
         train, _ = _told_apart(windows[0], windows[-1], rows.names, user)
     return JointDrift(test, train, names)
 
@@ -170,10 +165,13 @@ def _told_apart(
     one: pl.DataFrame, other: pl.DataFrame, names: Sequence[str], user: str
 ) -> tuple[float, tuple[str, ...]]:
     """AUC of telling the rows of one from those of the other, and the five columns that help most."""
-    parts = [_some(frame, user) for frame in (one, other)]
-    both = pl.concat(parts)
-    table = both.select(_ranked(pl.col(n)) for n in names).to_numpy()
-    is_other = np.repeat([0, 1], [part.height for part in parts])
+    from sklearn.ensemble import ExtraTreesClassifier
+    from sklearn.model_selection import GroupKFold, cross_val_predict
+
+    samples = [_some(frame, user) for frame in (one, other)]
+    both = pl.concat(samples)
+    table = both.select(_ranked(pl.col(n)) for n in names).to_numpy().astype(np.float32)
+    is_other = np.repeat([0, 1], [sample.height for sample in samples])
     trees = ExtraTreesClassifier(
         n_estimators=60, min_samples_leaf=5, n_jobs=1, random_state=SEED, class_weight="balanced"
     )
@@ -182,7 +180,7 @@ def _told_apart(
     told = cross_val_predict(trees, table, is_other, groups=groups, cv=folds, method="predict_proba")[:, 1]
     trees.fit(table, is_other)
     order = np.argsort(-trees.feature_importances_, kind="stable")[:5]
-    return float(roc_auc_score(is_other, told)), tuple(names[i] for i in order)
+    return _auc(is_other, told), tuple(names[i] for i in order)
 
 
 def _some(frame: pl.DataFrame, user: str) -> pl.DataFrame:
@@ -192,7 +190,7 @@ def _some(frame: pl.DataFrame, user: str) -> pl.DataFrame:
 
 def _ranked(column: pl.Expr) -> pl.Expr:
     """Ranks from 1, as trees see values; null is 0."""
-    return column.to_physical().cast(pl.Float64).rank("dense").fill_null(0).cast(pl.Float32)
+    return column.to_physical().cast(pl.Float64).rank("dense").fill_null(0)
 
 
 def joint_findings(catalogue: Catalogue, told: JointDrift | None) -> list[Finding]:

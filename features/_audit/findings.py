@@ -1,14 +1,20 @@
-"""What an audit says: one finding a feature and check."""
+"""What an audit says: one finding a feature and check, and how that is laid out in the terminal."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import polars as pl
+from rich.table import Table
+from rich.text import Text
+
+from engine import Json
 from features._catalogue import Catalogue, FeatureColumn
 
 Severity = Literal["defect", "warning"]
+N_SHOWN = 8  # warnings of one check in the terminal; all are in --json and in the report
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,31 @@ class Finding:
     evidence: str
     todo: str
     severity: Severity = "defect"
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What an audit found.
+
+    Attributes
+    ----------
+    findings
+        One a column and check, defects first.
+    columns
+        What was measured of each column: ``feature`` String; ``score`` (the metric with the column alone),
+        ``null_train``, ``null_test``, ``psi``, ``auc`` Float64. Null where there is no such number.
+    about
+        On what it was run: rows, pairs, windows, how many features, the joint AUC.
+    """
+
+    findings: tuple[Finding, ...]
+    columns: pl.DataFrame
+    about: Mapping[str, Json]
+
+    @property
+    def defects(self) -> tuple[Finding, ...]:
+        """The findings that break a promise."""
+        return tuple(f for f in self.findings if f.severity == "defect")
 
 
 def found_in(
@@ -60,19 +91,60 @@ def first_of_each(findings: Iterable[Finding]) -> list[Finding]:
 
 def at_the_root(catalogue: Catalogue, findings: Sequence[Finding]) -> list[Finding]:
     """Leave out columns that only read what the same check found at fault; their number is told instead."""
-    by_check: dict[str, set[str]] = {}
+    at_fault: dict[str, set[str]] = {}
     for finding in findings:
-        by_check.setdefault(finding.check, set()).add(finding.column)
+        at_fault.setdefault(finding.check, set()).add(finding.column)
     upstream = {f.column: set(catalogue.closure([f.column])) - {f.column} for f in findings}
-    kept = []
+    roots = []
     for finding in findings:
-        if by_check[finding.check] & upstream[finding.column]:
-            continue
-        n_readers = _n_readers(upstream, by_check[finding.check], finding.column)
-        more = f"; so do {n_readers} that read it" if n_readers else ""
-        kept.append(replace(finding, evidence=finding.evidence + more))
-    return kept
+        columns = at_fault[finding.check]
+        if not columns & upstream[finding.column]:
+            n_readers = sum(finding.column in upstream[other] for other in columns)
+            more = f"; so do {n_readers} that read it" if n_readers else ""
+            roots.append(replace(finding, evidence=finding.evidence + more))
+    return roots
 
 
-def _n_readers(upstream: Mapping[str, set[str]], columns: Iterable[str], name: str) -> int:
-    return sum(name in upstream[other] for other in columns)
+def audit_tables(audit: Audit) -> Iterator[Table | Text]:
+    """Lay an audit out: the defects, the warnings check by check, and one sentence at the end."""
+    defects, about = audit.defects, audit.about
+    warnings = [f for f in audit.findings if f.severity != "defect"]
+    if warnings:
+        yield _table(_counted(warnings, "warning"), _shortened(warnings))
+    if defects:
+        yield _table(_counted(defects, "defect"), defects)
+    words = (f"{_counted(defects, 'defect')}.", "bold red") if defects else ("No defect.", "bold green")
+    told = f" {_counted(warnings, 'warning')} about these data." if warnings else ""
+    where = f" {about['features']} features, {about['log rows']:,} rows of the log, {about['pairs']:,} pairs"
+    yield Text.assemble(words, told, (f"{where}; values: {about['values from']}.", "dim"))
+
+
+def _counted(findings: Sequence[Finding], noun: str) -> str:
+    return f"{len(findings)} {noun}{'' if len(findings) == 1 else 's'}"
+
+
+def _table(title: str, findings: Sequence[Finding]) -> Table:
+    table = Table(title=title, title_justify="left", expand=True, show_lines=True)
+    table.add_column("feature and where", ratio=2, overflow="fold")
+    table.add_column("check", ratio=1, overflow="fold")
+    table.add_column("evidence and what to do", ratio=3, overflow="fold")
+    for f in findings:
+        place = f"{f.place} {f.window}".strip()
+        feature = Text.assemble((f.column, "bold"), "\n", (place, "dim")) if place else Text(f.column)
+        todo = f"\nTo do: {f.todo}" if f.todo else ""
+        table.add_row(feature, Text(f.check), Text.assemble(f.evidence, (todo, "dim")))
+    return table
+
+
+def _shortened(findings: Sequence[Finding]) -> list[Finding]:
+    """Keep some of each check, and tell how many more there are."""
+    by_check: dict[str, list[Finding]] = {}
+    for finding in findings:
+        by_check.setdefault(finding.check, []).append(finding)
+    some = []
+    for check, members in by_check.items():
+        some += members[:N_SHOWN]
+        others = [f.column for f in members[N_SHOWN:]]
+        if others:
+            some.append(Finding(f"and {len(others)} more", "", check, "", ", ".join(others), "", "warning"))
+    return some

@@ -65,11 +65,10 @@ def sampled_pairs(dataset: Dataset, window: Window, n: int | None = N_PAIRS) -> 
 
 
 def _n_rows(dataset: Dataset) -> int:
-    n_rows = 0
-    for piece in dataset.partitions:
-        known = piece.n_rows
-        n_rows += piece.rows.select(pl.len()).collect(engine="streaming").item() if known is None else known
-    return n_rows
+    return sum(
+        p.rows.select(pl.len()).collect(engine="streaming").item() if p.n_rows is None else p.n_rows
+        for p in dataset.partitions
+    )
 
 
 def _cut(dataset: Dataset, share: float) -> Dataset:

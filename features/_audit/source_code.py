@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import ast
 import inspect
-import sys
 import textwrap
 from collections.abc import Callable, Iterator
-from functools import cache
-from types import CodeType, FunctionType
+from functools import cache, cached_property, partial
+from importlib import import_module
+from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 from features._audit.findings import Finding, found_in
@@ -40,67 +40,128 @@ def reads_by_itself(column: FeatureColumn) -> list[Finding]:
 def _reached(body: Callable[..., Any]) -> Iterator[tuple[str, ast.AST]]:
     """The code of a body and of what it names, within its own module and other plain feature files; and where it is.
 
-    That is functions, classes, and what is assigned at the top of a file: ``SCORES = pl.read_parquet(...)``.
+    That is functions, classes with what they derive from, and what is done at the top of a file:
+    ``SCORES = pl.read_parquet(...)``. Faces are followed to where a name is from.
     """
-    waiting: list[tuple[str, str]] = []
+    own = str(body.__module__)
+    waiting = [(own, str(getattr(body, "__name__", "")))]
     known: set[tuple[str, str]] = set()
-    functions = _functions(body)
-    while functions or waiting:
+    functions, statements = _functions(body, own), list[tuple[str, str, ast.stmt]]()
+    while functions or statements or waiting:
         for function in functions:
-            yield f"{function.__qualname__} (line {function.__code__.co_firstlineno})", _parsed(function)
-            waiting += [(function.__module__, name) for name in _names(function.__code__)]
-        functions = []
-        if not waiting or (found := waiting.pop()) in known:
-            continue
-        known.add(found)
-        module, name = found
-        value = getattr(sys.modules.get(module), name, None)
-        functions = [f for f in _functions(value) if _is_own(f.__module__, body.__module__)]
-        origin, statement = _top_level(module).get(name, (module, None))
-        if origin != module and _is_own(origin, body.__module__):
-            waiting.append((origin, name))
-        if statement is not None:
+            code = function.__code__
+            tree = _parsed(code)
+            yield f"{code.co_qualname} (line {code.co_firstlineno})", tree
+            waiting += _lookups(_home(function), _code_names(code) | _names(tree), own)
+        for module, name, statement in statements:
             yield f"{name} (line {statement.lineno})", statement
-            waiting += [(module, node.id) for node in ast.walk(statement) if isinstance(node, ast.Name)]
+            waiting += _lookups(module, _names(statement), own)
+        functions, statements = [], []
+        if waiting and (found := waiting.pop()) not in known:
+            known.add(found)
+            module, name = found
+            functions = [f for f in _functions(_value(module, name), own) if _is_own(_home(f), own)]
+            top = _top_level(module)
+            statements = [(module, name, statement) for statement in top.statements.get(name, ())]
+            waiting += [origin for origin in top.imports.get(name, ()) if _is_own(origin[0], own)]
 
 
-@cache
-def _top_level(module: str) -> dict[str, tuple[str, ast.stmt | None]]:
-    """By name: the module that a name of this one is imported from, or this one and the statement that assigns it."""
-    found: dict[str, tuple[str, ast.stmt | None]] = {}
-    for node in _parsed(sys.modules.get(module)).body:
-        if isinstance(node, ast.ImportFrom):
-            found |= {alias.name: (node.module or "", None) for alias in node.names}
-        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
-        for target in (t for t in targets if t is not None):
-            found |= {n.id: (module, node) for n in ast.walk(target) if isinstance(n, ast.Name)}
-    return found
+def _lookups(module: str, names: set[str], own: str) -> set[tuple[str, str]]:
+    """Where names that code mentions may be from: its module, and the own modules that are among what it names."""
+    modules: set[str] = set()
+    waiting = [module, *(name for name in names if _is_own(name, own))]
+    while waiting:
+        module = waiting.pop()
+        if module not in modules:
+            modules.add(module)
+            values = (_value(module, name) for name in names)
+            waiting += [v.__name__ for v in values if isinstance(v, ModuleType) and _is_own(v.__name__, own)]
+    return {(module, name) for module in modules for name in names}
 
 
 def _is_own(module: str, own: str) -> bool:
+    """Tell whether it is the body's module, or what users write in the room: a family file, the toolkit."""
     room, *inner = module.split(".")
-    return module == own or (room == "features" and bool(inner) and not any(n.startswith("_") for n in inner))
+    return module == own or (room == "features" and not any(name.startswith("_") for name in inner))
 
 
-def _functions(value: object) -> list[FunctionType]:
-    value = getattr(value, "__wrapped__", value)  # of a feature
-    if isinstance(value, FunctionType):
-        return [value]
-    return [v for v in vars(value).values() if isinstance(v, FunctionType)] if isinstance(value, type) else []
+def _functions(value: object, own: str) -> list[FunctionType]:
+    """The functions behind a value: of a class and its bases, within wrappers, of a feature's handle."""
+    if isinstance(value, type):
+        members = [v for base in value.__mro__ if _is_own(base.__module__, own) for v in vars(base).values()]
+        return [f for member in members if not isinstance(member, type) for f in _functions(member, own)]
+    attribute = {property: "fget", cached_property: "func", partial: "func"}.get(type(value), "__wrapped__")
+    within = getattr(value, attribute, None)
+    inner = _functions(within, own) if callable(within) else []
+    return [value, *inner] if isinstance(value, FunctionType) else inner
 
 
-def _names(code: CodeType) -> set[str]:
-    inner = [c for c in code.co_consts if isinstance(c, CodeType)]
-    return set(code.co_names).union(*(_names(c) for c in inner))
+def _home(function: FunctionType) -> str:
+    """The module that a function is written in; ``__module__`` of a wrapper is that of what it wraps."""
+    return str(function.__globals__["__name__"])
+
+
+def _value(module: str, name: str) -> object:
+    """The value of a name at the top of a module; None where there is none."""
+    try:
+        return getattr(import_module(module), name, None)
+    except ImportError:
+        return None
+
+
+class _TopLevel:
+    """By name: the modules and names it is imported as, and the statements at the top of a file that make it."""
+
+    def __init__(self, tree: ast.Module) -> None:
+        self.imports: dict[str, list[tuple[str, str]]] = {}
+        self.statements: dict[str, list[ast.stmt]] = {}
+        for statement in tree.body:
+            if isinstance(
+                statement, ast.ClassDef
+            ):  # its bases and attributes; methods are found by its value
+                outside = [inner for inner in statement.body if not isinstance(inner, ast.FunctionDef)]
+                shell = ast.ClassDef(statement.name, statement.bases, statement.keywords, outside, [])
+                self.statements.setdefault(statement.name, []).append(ast.copy_location(shell, statement))
+            if isinstance(statement, ast.FunctionDef | ast.ClassDef):
+                continue
+            for node in ast.walk(statement):
+                if isinstance(node, ast.ImportFrom):
+                    for alias in node.names:
+                        origin = (node.module or "", alias.name)
+                        self.imports.setdefault(alias.asname or alias.name, []).append(origin)
+                elif isinstance(node, ast.Name) and (
+                    isinstance(node.ctx, ast.Store) or isinstance(statement, ast.Expr)
+                ):
+                    self.statements.setdefault(node.id, []).append(statement)
+
+
+@cache
+def _top_level(module: str) -> _TopLevel:
+    try:
+        return _TopLevel(_parsed(import_module(module)))
+    except ImportError:
+        return _TopLevel(ast.Module(body=[], type_ignores=[]))
 
 
 @cache
 def _parsed(thing: Any) -> ast.Module:
-    """The source of a function or module; empty where it is not to be had."""
+    """The source of a function's code or of a module; empty where it is not to be had."""
     try:
         return ast.parse(textwrap.dedent(inspect.getsource(thing)))
     except (OSError, TypeError, SyntaxError):
         return ast.Module(body=[], type_ignores=[])
+
+
+def _code_names(code: CodeType) -> set[str]:
+    inner = [c for c in code.co_consts if isinstance(c, CodeType)]
+    return set(code.co_names).union(*(_code_names(c) for c in inner))
+
+
+def _names(code: ast.AST) -> set[str]:
+    """Names and attributes that code mentions."""
+    nodes = list(ast.walk(code))
+    attributes = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+    return attributes | {node.id for node in nodes if isinstance(node, ast.Name)}
 
 
 def _calls(code: ast.AST) -> set[str]:

@@ -1,4 +1,4 @@
-"""The card of a feature column: what it is, what its values look like, what it is worth, what it costs."""
+"""What is measured of a feature column for its card: what its values look like, what it is worth, what it costs."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeAlias
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from competitions import Competition
 from engine import Settings, Store, did_you_mean
-from features._cards.nearest import Near, nearest
 from features._catalogue import Catalogue, FeatureColumn
 from features._compute import (
     bin_edges,
@@ -23,17 +24,24 @@ from features._compute import (
     has_values,
     own_score,
     quantile_values,
+    rank_correlation,
     stored_seconds,
     train_test_psi,
 )
 from features._declare import FeatureError
-from features._storage import open_features
-from validation import Folds, SingleFeatureScore
+from features._storage import column_recipes, open_features, read_column, read_pairs
+from validation import Folds, SingleFeatureScore, Window
 
-N_BINS = 24
-N_CATEGORIES = 15
+Array: TypeAlias = npt.NDArray[np.float64]
+
+SHARES = {"min": 0.0, "5 %": 0.05, "25 %": 0.25, "median": 0.5, "75 %": 0.75, "95 %": 0.95, "max": 1.0}
+N_BINS, N_CATEGORIES = 24, 15
 OTHERS = "(all others)"  # no value that a competition has
-SCHEMA = {"window": pl.String, "bin": pl.Int64, "share": pl.Float64}
+N_FREQUENT, N_ARRAYS = 5, 3  # examples
+N_NEAREST, N_SCREENED = 5, 12
+EPSILON = 1e-9  # below it a product of variances is rounding
+N_ROWS = 10_000  # compared with others, evenly spaced over the window's pairs
+_SCHEMA = {"window": pl.String, "bin": pl.Int64, "share": pl.Float64}
 
 
 @dataclass(frozen=True)
@@ -68,7 +76,7 @@ def distribution(rows: pl.DataFrame, titles: Mapping[int, str]) -> Distribution:
     known = rows.filter(pl.col("value").is_not_null()).select("window", "value")
     dtype = rows.schema["value"]
     if not has_values(dtype) or known.is_empty():
-        return Distribution(pl.DataFrame(schema=SCHEMA), ())
+        return Distribution(pl.DataFrame(schema=_SCHEMA), ())
     if has_order(dtype) and known["value"].n_unique() > N_BINS:
         return _binned(known, titles)
     return _by_value(known, titles)
@@ -85,7 +93,7 @@ def _binned(known: pl.DataFrame, titles: Mapping[int, str]) -> Distribution:
             binned_shares(numbers.filter(pl.col("window") == cutoff)["value"], edges)
         )
     ]
-    frame = pl.DataFrame(shares, schema=SCHEMA, orient="row")
+    frame = pl.DataFrame(shares, schema=_SCHEMA, orient="row")
     if not edges:
         return Distribution(frame, (f"{values[0]:.4g}",))
     width = edges[1] - edges[0]
@@ -104,24 +112,18 @@ def _ranges(edges: list[float], dtype: pl.DataType) -> tuple[str, ...]:
 
 def _by_value(known: pl.DataFrame, titles: Mapping[int, str]) -> Distribution:
     counts = known.group_by("value").len().sort("len", "value", descending=[True, False])
-    kept = counts["value"].head(N_CATEGORIES if not has_order(known.schema["value"]) else N_BINS)
-    values = kept.sort()
-    place = {value: number for number, value in enumerate(values.to_list())}
-    labels = tuple(str(value) for value in place)
+    shown = (
+        counts["value"].head(N_BINS if has_order(known.schema["value"]) else N_CATEGORIES).sort().to_list()
+    )
+    others = (OTHERS,) if len(shown) < counts.height else ()
     rows = []
     for cutoff, title in titles.items():
-        part = known.filter(pl.col("window") == cutoff)["value"]
-        found = dict(part.value_counts().iter_rows())
-        shares = [found.get(value, 0) / max(len(part), 1) for value in place]
-        if len(kept) < counts.height:
-            shares.append(max(0.0, 1.0 - sum(shares)) if len(part) else 0.0)
+        values = known.filter(pl.col("window") == cutoff)["value"]
+        found = dict(values.value_counts().iter_rows())
+        shares = [found.get(value, 0) / max(len(values), 1) for value in shown]
+        shares += [max(0.0, 1.0 - sum(shares)) if len(values) else 0.0] * len(others)
         rows += [(title, number, share) for number, share in enumerate(shares)]
-    labels += (OTHERS,) if len(kept) < counts.height else ()
-    return Distribution(pl.DataFrame(rows, schema=SCHEMA, orient="row"), labels)
-
-
-SHARES = {"min": 0.0, "5 %": 0.05, "25 %": 0.25, "median": 0.5, "75 %": 0.75, "95 %": 0.95, "max": 1.0}
-N_FREQUENT, N_ARRAYS = 5, 3
+    return Distribution(pl.DataFrame(rows, schema=_SCHEMA, orient="row"), (*map(str, shown), *others))
 
 
 @dataclass(frozen=True)
@@ -151,6 +153,14 @@ class WindowProfile:
     std: float | None
     quantiles: tuple[Any, ...]
     psi: float | None
+
+
+@dataclass(frozen=True)
+class Near:
+    """A column and its rank correlation, in [-1, 1], on the pairs where both have a value."""
+
+    name: str
+    correlation: float
 
 
 @dataclass(frozen=True)
@@ -231,29 +241,38 @@ def make_cards(
 ) -> list[Card]:
     """Compute what is missing in the store, and the card of each column."""
     compute_features(catalogue, folds.windows, names, store, settings)
+    competition = catalogue.dataset.competition
     stored = open_features(catalogue, folds.windows, names, store)
-    near, n_compared, n_not_stored = nearest(catalogue, folds.folds[-1].eval, names, store)
+    near, n_compared, n_not_stored = _nearest(catalogue, folds.folds[-1].eval, names, store)
     seconds = stored_seconds(catalogue, folds.windows, names, store)
-    chance = _chance(catalogue.dataset.competition, stored.pairs, folds)
+    evals = pl.col("window").is_in([fold.eval.cutoff for fold in folds.folds])
+    constant = stored.pairs.filter(evals).with_columns(value=pl.lit(0.0))
+    chance = own_score(competition, constant, "value")
     cards = []
     for name in names:
         rows = stored.pairs.with_columns(stored.read(name).alias("value"))
-        score, fold_scores = _scores(catalogue.dataset.competition, rows, folds)
+        by_window = {w.cutoff: rows.filter(pl.col("window") == w.cutoff) for w in folds.windows}
+        test = by_window[folds.final.eval.cutoff]["value"]
+        train = pl.concat([by_window[w.cutoff]["value"] for w in folds.final.train])
+        score = own_score(competition, rows.filter(evals), "value")
         cards.append(
             Card(
                 column=catalogue.columns[name],
                 read_by=tuple(c.name for c in catalogue.columns.values() if name in c.reads),
-                windows=_windows(rows, folds),
+                windows=tuple(
+                    _profile(by_window[w.cutoff]["value"], w.name, title, test)
+                    for w, title in zip(folds.windows, window_titles(folds).values(), strict=True)
+                ),
                 distribution=distribution(rows, window_titles(folds)),
                 score=score,
-                fold_scores=fold_scores,
-                chance=chance if score else None,
-                psi=_final_psi(rows, folds),
+                fold_scores=_fold_scores(competition, by_window, folds, score) if score else {},
+                chance=chance.value if score and chance else None,
+                psi=train_test_psi(train, test),
                 seconds=seconds[name],
                 nearest=near.get(name, ()),
                 n_compared=n_compared,
                 n_not_stored=n_not_stored,
-                examples=_examples(rows, folds, catalogue.dataset.competition),
+                examples=_examples(by_window[folds.folds[-1].eval.cutoff], competition),
             )
         )
     return cards
@@ -265,19 +284,6 @@ def window_titles(folds: Folds) -> dict[int, str]:
     rest = [window.cutoff for window in folds.windows if window.cutoff not in titles]
     titles |= {cutoff: f"train{number}" for number, cutoff in enumerate(rest, 1)}
     return {window.cutoff: titles[window.cutoff] for window in folds.windows}
-
-
-def _windows(rows: pl.DataFrame, folds: Folds) -> tuple[WindowProfile, ...]:
-    titles = window_titles(folds)
-    test = _of(rows, folds.final.eval.cutoff)
-    return tuple(
-        _profile(_of(rows, window.cutoff), window.name, titles[window.cutoff], test)
-        for window in folds.windows
-    )
-
-
-def _of(rows: pl.DataFrame, cutoff: int) -> pl.Series:
-    return rows.filter(pl.col("window") == cutoff)["value"]
 
 
 def _profile(values: pl.Series, name: str, title: str, test: pl.Series) -> WindowProfile:
@@ -299,34 +305,22 @@ def _profile(values: pl.Series, name: str, title: str, test: pl.Series) -> Windo
     )
 
 
-def _final_psi(rows: pl.DataFrame, folds: Folds) -> float | None:
-    train = rows.filter(pl.col("window").is_in([w.cutoff for w in folds.final.train]))["value"]
-    return train_test_psi(train, _of(rows, folds.final.eval.cutoff))
+def _fold_scores(
+    competition: Competition, by_window: Mapping[int, pl.DataFrame], folds: Folds, score: SingleFeatureScore
+) -> dict[str, float | None]:
+    found = {
+        fold.name: own_score(competition, by_window[fold.eval.cutoff], "value", score.direction)
+        for fold in folds.folds
+    }
+    return {name: one.value if one else None for name, one in found.items()}
 
 
-def _scores(
-    competition: Competition, rows: pl.DataFrame, folds: Folds
-) -> tuple[SingleFeatureScore | None, dict[str, float | None]]:
-    evals = {fold.name: rows.filter(pl.col("window") == fold.eval.cutoff) for fold in folds.folds}
-    score = own_score(competition, pl.concat(evals.values()), "value")
-    if score is None:
-        return None, {}
-    found = {name: own_score(competition, part, "value", score.direction) for name, part in evals.items()}
-    return score, {name: one.value if one else None for name, one in found.items()}
-
-
-def _chance(competition: Competition, pairs: pl.DataFrame, folds: Folds) -> float | None:
-    rows = pairs.filter(pl.col("window").is_in([fold.eval.cutoff for fold in folds.folds]))
-    found = own_score(competition, rows.with_columns(value=pl.lit(0.0)), "value")
-    return found.value if found else None
-
-
-def _examples(rows: pl.DataFrame, folds: Folds, competition: Competition) -> pl.DataFrame:
+def _examples(rows: pl.DataFrame, competition: Competition) -> pl.DataFrame:
     """Pairs at quantiles of the values, or with the most frequent ones; and one without a value."""
     shown = [competition.user, competition.item, "value", "relevance"]
-    last = rows.filter(pl.col("window") == folds.folds[-1].eval.cutoff).with_row_index("at")
-    known = last.filter(pl.col("value").is_not_null())
-    unknown = last.filter(pl.col("value").is_null()).head(1)
+    rows = rows.with_row_index("at")
+    known = rows.filter(pl.col("value").is_not_null())
+    unknown = rows.filter(pl.col("value").is_null()).head(1)
     if not has_values(rows.schema["value"]):
         return pl.concat([known.head(N_ARRAYS), unknown]).select(shown)
     if has_order(rows.schema["value"]) and known.height:
@@ -336,3 +330,63 @@ def _examples(rows: pl.DataFrame, folds: Folds, competition: Competition) -> pl.
     frequent = known.with_columns(n=pl.len().over("value")).sort("n", "at", descending=[True, False])
     first = frequent.unique("value", keep="first", maintain_order=True).head(N_FREQUENT).drop("n")
     return pl.concat([first, unknown]).select(shown)
+
+
+def _nearest(
+    catalogue: Catalogue, window: Window, names: Sequence[str], store: Store
+) -> tuple[Mapping[str, tuple[Near, ...]], int, int]:
+    """Compare columns with every stored column of the window that has an order.
+
+    Returns the ``N_NEAREST`` by absolute rank correlation for each name (none for columns without an order), the number
+    of columns that were compared, and the number of those that are not in the store.
+    """
+    height = read_pairs(catalogue, window, store).height
+    step = max(height // N_ROWS, 1)
+    ordered = [n for n, column in catalogue.columns.items() if has_order(column.dtype)]
+    recipes = column_recipes(catalogue, window, ordered)
+    stored = [n for n in ordered if store.find(recipes[n]) is not None]
+    columns = {n: read_column(recipes[n], n, store, height).gather_every(step) for n in stored}
+    return nearest_of(columns, [n for n in names if n in columns]), len(stored), len(ordered) - len(stored)
+
+
+def nearest_of(columns: Mapping[str, pl.Series], names: Sequence[str]) -> dict[str, tuple[Near, ...]]:
+    """Find the nearest of ``columns`` for each of ``names`` among them.
+
+    All are screened by ranks over their own known rows, which needs one ranking a column; the best ones are then
+    compared exactly, on the rows that both know.
+    """
+    others = list(columns)
+    screened = _screened({name: columns[name] for name in names}, columns)
+    found = {}
+    for name, strengths in zip(names, screened, strict=True):
+        best = [others[n] for n in np.argsort(-strengths, kind="stable") if others[n] != name][:N_SCREENED]
+        pairs = [(other, rank_correlation(columns[name], columns[other])) for other in best]
+        near = [Near(other, value) for other, value in pairs if value is not None]
+        found[name] = tuple(sorted(near, key=lambda n: (-abs(n.correlation), n.name))[:N_NEAREST])
+    return found
+
+
+def _screened(own: Mapping[str, pl.Series], others: Mapping[str, pl.Series]) -> Array:
+    """Absolute correlations (n_own, n_others) of ranks, each pair on its common rows; 0 where one is constant."""
+    if not own:
+        return np.zeros((0, len(others)))
+    mine = [_ranks(column) for column in own.values()]
+    x, known_x = np.stack([m[0] for m in mine]), np.stack([m[1] for m in mine])
+    squares = x * x
+    result = np.zeros((len(own), len(others)))
+    for place, column in enumerate(others.values()):
+        y, known_y = _ranks(column)
+        n = np.maximum(known_x @ known_y, 1.0)
+        sum_x, sum_y = x @ known_y, known_x @ y
+        covariance = x @ y - sum_x * sum_y / n
+        variance = (squares @ known_y - sum_x**2 / n) * (known_x @ (y * y) - sum_y**2 / n)
+        np.divide(
+            covariance, np.sqrt(np.maximum(variance, 0.0)), out=result[:, place], where=variance > EPSILON
+        )
+    return np.abs(result)
+
+
+def _ranks(column: pl.Series) -> tuple[Array, Array]:
+    """Ranks among the known rows, scaled to (0, 1], 0 where null; and 1.0 where known: (n_rows,) each."""
+    ranks = column.to_physical().cast(pl.Float64).rank("average") / max(len(column), 1)
+    return ranks.fill_null(0.0).to_numpy(), column.is_not_null().cast(pl.Float64).to_numpy()

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import unified_diff
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,90 +13,161 @@ import polars as pl
 
 from competitions import get_competition, random_tables, take_in
 from engine import write_atomically
-from features._catalogue import (
-    Catalogue,
-    FeatureColumn,
-    as_dtype,
-    bind_catalogue,
-    dtype_name,
-)
+from features._cards.facts import other_pairs
+from features._catalogue import Catalogue, as_dtype, bind_catalogue, dtype_name
 from features._declare import Column, Declaration, FeatureError, Registry
 
+Catalogues = Mapping[str, Catalogue]
+
 SHIPPED = ("movielens", "vk2024")
-_SCOPES = {
-    "row": "",
-    "user": "looks at the user's other pairs",
-    "window": "looks at the window's other pairs",
-}
+PAGE = Path(__file__).parents[2] / "docs" / "features.md"
+COMMAND = "python -m features page"
 _SIZE = {
     "n_users": 30,
     "n_items": 40,
     "n_rows": 600,
     "seed": 1,
-}  # of the generated logs: only their schemas count
+}  # of generated logs: only their schemas count
 
 
-@dataclass(frozen=True)
-class PageRow:
-    """One feature function on the page.
-
-    Attributes
-    ----------
-    meanings
-        Name of the output and its meaning; one entry with an empty name where the docstring is of all columns.
-    columns
-        How the names of its columns are made: keys and lookbacks, outputs and variants, or what it is bound to.
-    notes
-        Dtypes, scope, whether models are offered it.
-    available
-        For each competition how many of its columns there are, of how many, and why not the others.
-    """
-
-    name: str
-    kind: str
-    meanings: tuple[tuple[str, str], ...]
-    columns: tuple[str, ...]
-    notes: tuple[str, ...]
-    available: Mapping[str, tuple[int, int, tuple[str, ...]]]
+def page_text(registry: Registry) -> str:
+    """Write the whole page: the same text for the same registry, on any machine and without any data."""
+    with TemporaryDirectory() as folder:
+        catalogues = {name: _shipped_catalogue(name, registry, Path(folder) / name) for name in SHIPPED}
+    families: dict[Path, list[Declaration]] = {}
+    for declaration in sorted(
+        registry.declarations.values(), key=lambda d: (d.place.file.stem, d.place.line)
+    ):
+        families.setdefault(declaration.place.file, []).append(declaration)
+    sections = [line for file, own in families.items() for line in _section(file, own, catalogues)]
+    return "\n".join([*_head(families, catalogues), *sections]) + "\n"
 
 
-def shipped_catalogues(registry: Registry, folder: Path) -> dict[str, Catalogue]:
-    """Bind the registry to a small generated log of each shipped competition; no data of theirs are read.
-
-    ``folder`` is empty; the logs are written into it.
-    """
-    catalogues = {}
-    for name in SHIPPED:
-        competition = get_competition(name)
-        (folder / name).mkdir()
-        tables = random_tables(competition, **_SIZE)
-        dataset = take_in(competition, tables, folder / name, fingerprint=f"generated {name}")
-        catalogues[name] = bind_catalogue(dataset, registry)
-    return catalogues
+def write_page(text: str, path: Path = PAGE) -> bool:
+    """Write the page; tell whether it changed."""
+    if path.exists() and path.read_text(encoding="utf-8") == text:
+        return False
+    write_atomically(path, text)
+    return True
 
 
-def page_row(declaration: Declaration, catalogues: Mapping[str, Catalogue]) -> PageRow:
-    """Describe one feature function."""
-    found = [
-        column
-        for catalogue in catalogues.values()
-        for column in catalogue.columns.values()
-        if column.declaration is declaration
-    ]
-    return PageRow(
-        name=declaration.name,
-        kind=declaration.kind,
-        meanings=_meanings(declaration),
-        columns=_columns(declaration),
-        notes=_notes(declaration, found),
-        available={name: _availability(declaration, catalogue) for name, catalogue in catalogues.items()},
+def check_page(text: str, path: Path = PAGE) -> None:
+    """Raise FeatureError if the page is not this text, with the first lines that differ."""
+    found = path.read_text(encoding="utf-8") if path.exists() else ""
+    if found == text:
+        return
+    lines = unified_diff(found.splitlines(), text.splitlines(), lineterm="", n=0)
+    differing = [line[:110] for line in lines if not line.startswith(("---", "+++"))]
+    shown = "\n".join(differing[1:5])
+    raise FeatureError(
+        f"docs/{path.name} is not what the feature files say now:\n{shown}",
+        expected="the page as it is generated from the registry",
+        todo=f"run {COMMAND}, and commit docs/{path.name}",
     )
 
 
-def _availability(declaration: Declaration, catalogue: Catalogue) -> tuple[int, int, tuple[str, ...]]:
-    names = declaration.names
-    reasons = [root_reason(catalogue.unavailable[name]) for name in names if name in catalogue.unavailable]
-    return sum(name in catalogue.columns for name in names), len(names), tuple(dict.fromkeys(reasons))
+def _shipped_catalogue(name: str, registry: Registry, folder: Path) -> Catalogue:
+    """Bind the registry to a small generated log of a shipped competition; no data of theirs are read."""
+    competition = get_competition(name)
+    folder.mkdir()
+    dataset = take_in(
+        competition, random_tables(competition, **_SIZE), folder, fingerprint=f"generated {name}"
+    )
+    return bind_catalogue(dataset, registry)
+
+
+def _head(families: Mapping[Path, Sequence[Declaration]], catalogues: Catalogues) -> list[str]:
+    rows = [[f"[{file.stem}](#{file.stem})", *_counts(own, catalogues)] for file, own in families.items()]
+    every = [d for own in families.values() for d in own]
+    return [
+        "# The feature catalogue",
+        "",
+        f"Written by `{COMMAND}` from the files in `features/`; `make check` holds it to be current. Edit the",
+        "docstrings there, not this page. `python -m features list` shows the columns of the competition at hand,",
+        "`python -m features card NAME` what one is worth, `python -m features new NAME` begins another.",
+        "",
+        "A feature function gives one column for each key and lookback, output and variant, or bound name. A lookback",
+        "is a number of horizons (`h2`), of the key's last rows (`last20`), a time (`7d`), or `all` of the history.",
+        "The last two columns say how many of its columns each competition has, and what the others would need.",
+        "",
+        "Columns by family, those that models are not offered included:",
+        "",
+        *_table(
+            ["family", *catalogues], [*rows, ["**all**", *(f"**{n}**" for n in _counts(every, catalogues))]]
+        ),
+    ]
+
+
+def _counts(own: Sequence[Declaration], catalogues: Catalogues) -> list[str]:
+    of = {id(declaration) for declaration in own}
+    return [str(sum(id(c.declaration) in of for c in cat.columns.values())) for cat in catalogues.values()]
+
+
+def _section(file: Path, own: Sequence[Declaration], catalogues: Catalogues) -> list[str]:
+    """The docstring of a file, from its source (a registry may hold features of files that are gone), and its rows."""
+    intro = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
+    rows = [_row(declaration, catalogues) for declaration in own]
+    table = _table(["feature", "meaning", "columns", "kind", *catalogues], rows)
+    return ["", f"## {file.stem}", "", *map(escaped, intro.splitlines()), "", *table]
+
+
+def _row(declaration: Declaration, catalogues: Catalogues) -> list[str]:
+    """Describe one feature function: name, meanings, names of its columns, kind and notes, where it is available."""
+    said: Mapping[str, Column] = declaration.options.get("columns", {})
+    meanings = [escaped(declaration.meaning)]
+    if any(column.meaning for column in said.values()):
+        meanings = [f"`{n}`: {escaped(column.meaning or declaration.meaning)}" for n, column in said.items()]
+    return [
+        f"`{declaration.name}`",
+        "<br>".join(meanings),
+        "<br>".join(_columns(declaration)),
+        "<br>".join([f"@{declaration.kind}", *_notes(declaration, catalogues)]),
+        *(_available(declaration, catalogue) for catalogue in catalogues.values()),
+    ]
+
+
+def _columns(declaration: Declaration) -> list[str]:
+    """How the names of its columns are made: keys and lookbacks, outputs and variants, or what it is bound to."""
+    options = declaration.options
+    match declaration.kind:
+        case "aggregate":
+            keys = (" x ".join(key) or "everything" for key, _ in options["grid"])
+            lookbacks = dict.fromkeys(lookback.text or "all" for _, lookback in options["grid"])
+            over = [] if list(lookbacks) == ["all"] else [f"over {_codes(lookbacks)}"]
+            return [f"by {_codes(dict.fromkeys(keys))}", *over]
+        case "per_pair":
+            bound = [names[0] for names in options["each"]]
+            return [f"of {_codes(bound)}"] if bound else [f"from {_codes(declaration.parameters)}"]
+        case "table":
+            return [f"by `{' x '.join(options['key'])}`", f"gives {_codes(options['columns'])}"]
+        case "fitted":
+            variants = [v for v in options["variants"] if v]
+            return [f"gives {_codes(options['columns'])}", *([f"for {_codes(variants)}"] if variants else [])]
+
+
+def _notes(declaration: Declaration, catalogues: Catalogues) -> list[str]:
+    """Dtypes, scope, whether models are offered it."""
+    options = declaration.options
+    columns = [column for catalogue in catalogues.values() for column in catalogue.columns.values()]
+    dtypes = [column.dtype for column in columns if column.declaration is declaration]
+    if not dtypes and declaration.kind in ("table", "fitted"):
+        dtypes = [as_dtype(said.dtype) for said in options["columns"].values()]
+    names = ("Enum" if isinstance(dtype, pl.Enum) else dtype_name(dtype) for dtype in dtypes)
+    others = other_pairs(options.get("scope", "row"))
+    notes = [
+        ", ".join(dict.fromkeys(names)),
+        f"looks at {others}" if others else "",
+        "" if options.get("model_input", True) else "not offered to models",
+    ]
+    return [note for note in notes if note]
+
+
+def _available(declaration: Declaration, catalogue: Catalogue) -> str:
+    """How many of its columns a competition has, of how many, and what the others would need."""
+    names, reasons = declaration.names, catalogue.unavailable
+    needed = dict.fromkeys(root_reason(reasons[name]) for name in names if name in reasons)
+    n_found = sum(name in catalogue.columns for name in names)
+    return f"{n_found} of {len(names)}: needs {escaped(', '.join(needed))}" if needed else str(n_found)
 
 
 def root_reason(reason: str) -> str:
@@ -119,157 +189,8 @@ def root_reason(reason: str) -> str:
     )
 
 
-def _meanings(declaration: Declaration) -> tuple[tuple[str, str], ...]:
-    columns: Mapping[str, Column] = declaration.options.get("columns", {})
-    if not any(said.meaning for said in columns.values()):
-        return (("", declaration.meaning),)
-    return tuple((output, said.meaning or declaration.meaning) for output, said in columns.items())
-
-
-def _columns(declaration: Declaration) -> tuple[str, ...]:
-    options = declaration.options
-    match declaration.kind:
-        case "aggregate":
-            grid = options["grid"]
-            keys = dict.fromkeys(" x ".join(key) or "everything" for key, _ in grid)
-            lookbacks = dict.fromkeys(lookback.text or "all" for _, lookback in grid)
-            return (
-                f"by {_codes(keys)}",
-                *([] if list(lookbacks) == ["all"] else [f"over {_codes(lookbacks)}"]),
-            )
-        case "per_pair":
-            bound = [names[0] for names in options["each"]]
-            return (f"of {_codes(bound)}",) if bound else (f"from {_codes(declaration.parameters)}",)
-        case "table":
-            return (f"by `{' x '.join(options['key'])}`", f"gives {_codes(options['columns'])}")
-        case "fitted":
-            variants = [v for v in options["variants"] if v]
-            gives = f"gives {_codes(options['columns'])}"
-            return (gives, f"for {_codes(variants)}") if variants else (gives,)
-
-
-def _notes(declaration: Declaration, found: Sequence[FeatureColumn]) -> tuple[str, ...]:
-    dtypes = [_plain(column.dtype) for column in found]
-    if not found and declaration.kind in ("table", "fitted"):
-        dtypes = [_plain(as_dtype(said.dtype)) for said in declaration.options["columns"].values()]
-    scope = _SCOPES[declaration.options.get("scope", "row")]
-    is_stone = not declaration.options.get("model_input", True)
-    notes = [", ".join(dict.fromkeys(dtypes)), scope, "not offered to models" if is_stone else ""]
-    return tuple(note for note in notes if note)
-
-
-def _plain(dtype: pl.DataType) -> str:
-    return "Enum" if isinstance(dtype, pl.Enum) else dtype_name(dtype)
-
-
-def _codes(names: Sequence[str] | Mapping[str, object]) -> str:
+def _codes(names: Iterable[str]) -> str:
     return ", ".join(f"`{name}`" for name in names)
-
-
-PAGE = Path(__file__).parents[2] / "docs" / "features.md"
-COMMAND = "python -m features page"
-
-
-def page_text(registry: Registry) -> str:
-    """Write the whole page: the same text for the same registry, on any machine and without any data."""
-    with TemporaryDirectory() as folder:
-        catalogues = shipped_catalogues(registry, Path(folder))
-    families: dict[Path, list[Declaration]] = {}
-    for declaration in sorted(
-        registry.declarations.values(), key=lambda d: (d.place.file.stem, d.place.line)
-    ):
-        families.setdefault(declaration.place.file, []).append(declaration)
-    sections = [_section(file, own, catalogues) for file, own in families.items()]
-    return (
-        "\n".join([*_head(families, catalogues), *(line for section in sections for line in section)]) + "\n"
-    )
-
-
-def write_page(registry: Registry, path: Path = PAGE) -> bool:
-    """Write the page; tell whether it changed."""
-    text = page_text(registry)
-    if path.exists() and path.read_text(encoding="utf-8") == text:
-        return False
-    write_atomically(path, text)
-    return True
-
-
-def check_page(registry: Registry, path: Path = PAGE) -> None:
-    """Raise FeatureError if the page is not what the registry gives, with the first lines that differ."""
-    found = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    wanted = page_text(registry).splitlines()
-    if found == wanted:
-        return
-    lines = [
-        line for line in unified_diff(found, wanted, lineterm="", n=0) if not line.startswith(("---", "+++"))
-    ]
-    shown = "\n".join(line[:110] for line in lines[1:5])
-    raise FeatureError(
-        f"docs/{path.name} is not what the feature files say now:\n{shown}",
-        expected="the page as it is generated from the registry",
-        todo=f"run {COMMAND}, and commit docs/{path.name}",
-    )
-
-
-def _head(families: Mapping[Path, Sequence[Declaration]], catalogues: Mapping[str, Catalogue]) -> list[str]:
-    names = list(catalogues)
-    rows = [[f"[{file.stem}](#{file.stem})", *(_counts(own, catalogues))] for file, own in families.items()]
-    every = [d for own in families.values() for d in own]
-    return [
-        "# The feature catalogue",
-        "",
-        f"Written by `{COMMAND}` from the files in `features/`; `make check` holds it to be current. Edit the",
-        "docstrings there, not this page. `python -m features list` shows the columns of the competition at hand,",
-        "`python -m features card NAME` what one is worth, `python -m features new NAME` begins another.",
-        "",
-        "A feature function gives one column for each key and lookback, output and variant, or bound name. A lookback",
-        "is a number of horizons (`h2`), of the key's last rows (`last20`), a time (`7d`), or `all` of the history.",
-        "The last two columns say how many of its columns each competition has, and what the others would need.",
-        "",
-        "Columns by family, those that models are not offered included:",
-        "",
-        *_table(["family", *names], [*rows, ["**all**", *(f"**{n}**" for n in _counts(every, catalogues))]]),
-    ]
-
-
-def _counts(own: Sequence[Declaration], catalogues: Mapping[str, Catalogue]) -> list[str]:
-    of = {id(declaration) for declaration in own}
-    return [str(sum(id(c.declaration) in of for c in cat.columns.values())) for cat in catalogues.values()]
-
-
-def _section(file: Path, own: Sequence[Declaration], catalogues: Mapping[str, Catalogue]) -> list[str]:
-    rows = [_cells(page_row(declaration, catalogues)) for declaration in own]
-    return [
-        "",
-        f"## {file.stem}",
-        "",
-        *_intro(file),
-        "",
-        *_table(["feature", "meaning", "columns", "kind", *catalogues], rows),
-    ]
-
-
-def _intro(file: Path) -> list[str]:
-    """The docstring of the file, from its source: a registry may hold features of files that are gone."""
-    tree = ast.parse(file.read_text(encoding="utf-8"))
-    return [escaped(line) for line in (ast.get_docstring(tree) or "").splitlines()]
-
-
-def _cells(row: PageRow) -> list[str]:
-    meanings = [f"`{output}`: {escaped(text)}" if output else escaped(text) for output, text in row.meanings]
-    return [
-        f"`{row.name}`",
-        "<br>".join(meanings),
-        "<br>".join(row.columns),
-        "<br>".join([f"@{row.kind}", *row.notes]),
-        *(_available(*found) for found in row.available.values()),
-    ]
-
-
-def _available(n_found: int, n_all: int, reasons: Sequence[str]) -> str:
-    if not reasons:
-        return str(n_found)
-    return f"{n_found} of {n_all}: needs {escaped(', '.join(reasons))}"
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

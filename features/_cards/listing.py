@@ -1,4 +1,4 @@
-"""What ``python -m features`` shows: the catalogue, as tables or as JSON."""
+"""What ``python -m features`` lists: the catalogue, and what computing it takes; as tables or as JSON."""
 
 from __future__ import annotations
 
@@ -9,9 +9,13 @@ from rich.table import Table
 from rich.text import Text
 
 from engine import Json, Store
-from features._catalogue import Catalogue, FeatureColumn, dtype_name
-from features._storage import column_recipes
+from features._aggregation import Plan, make_groups, make_plan, plan_rollups
+from features._cards.facts import other_pairs
+from features._catalogue import AggregateBody, Catalogue, dtype_name
+from features._storage import column_recipes, missing_columns
 from validation import Window
+
+Facts = dict[str, Any]
 
 
 def catalogue_rows(
@@ -20,23 +24,22 @@ def catalogue_rows(
     """Describe each column: name, meaning, key, needs, dtype, scope, where it is written, cost in seconds a window."""
     names = list(names)
     recipes = column_recipes(catalogue, window, names)
-    return [_row(catalogue.columns[name], store.seconds(recipes[name])) for name in names]
-
-
-def _row(column: FeatureColumn, seconds: float | None) -> dict[str, Json]:
-    return {
-        "name": column.name,
-        "meaning": column.meaning,
-        "kind": column.kind,
-        "key": list(column.key),
-        "needs": [*column.columns, *column.reads],
-        "dtype": dtype_name(column.dtype),
-        "scope": column.scope,
-        "model_input": column.is_model_input,
-        "family": column.family,
-        "place": str(column.declaration.place),
-        "seconds": seconds,
-    }
+    return [
+        {
+            "name": column.name,
+            "meaning": column.meaning,
+            "kind": column.kind,
+            "key": list(column.key),
+            "needs": [*column.columns, *column.reads],
+            "dtype": dtype_name(column.dtype),
+            "scope": column.scope,
+            "model_input": column.is_model_input,
+            "family": column.family,
+            "place": str(column.declaration.place),
+            "seconds": store.seconds(recipes[column.name]),
+        }
+        for column in (catalogue.columns[name] for name in names)
+    ]
 
 
 def catalogue_table(rows: Sequence[Mapping[str, Any]]) -> Table:
@@ -47,7 +50,8 @@ def catalogue_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     table.add_column("dtype", no_wrap=True)
     table.add_column("ms", justify="right", no_wrap=True)
     for row in rows:
-        mark = "" if row["scope"] == "row" else f" (looks at the {row['scope']}'s other pairs)"
+        others = other_pairs(row["scope"])
+        mark = f" (looks at {others})" if others else ""
         name = Text(row["name"], style="bold" if row["model_input"] else "italic")
         key = f"{' x '.join(row['key'])}: " if row["key"] else ""
         cost = "" if row["seconds"] is None else f"{1000 * row['seconds']:.1f}"
@@ -64,3 +68,120 @@ def unavailable_table(reasons: Mapping[str, str]) -> Table:
     for name, reason in sorted(reasons.items()):
         table.add_row(Text(name), Text(reason))
     return table
+
+
+def plan_facts(catalogue: Catalogue, names: Sequence[str], windows: Sequence[Window], store: Store) -> Facts:
+    """Describe the passes, their last cost, and for every window what is missing in the store and why."""
+    closure = catalogue.closure(names)
+    plan = make_plan(catalogue, closure)
+    seconds = _last_seconds(catalogue, closure, windows, store)
+    passes = _pass_facts(catalogue, plan, windows)
+    bodies = [(f"{c[0].kind} {c[0].declaration.name}", "history", c) for c in plan.bodies]
+    levels = [(f"per pair, level {at}", "pairs", columns) for at, columns in enumerate(plan.levels, 1)]
+    rest = [_fact(name, made_of, [c.name for c in columns]) for name, made_of, columns in (*bodies, *levels)]
+    for one in (*passes, *rest):
+        known = [seconds[name] for name in one["features"] if name in seconds]
+        one["seconds"] = sum(known) if known else None
+    return {
+        "n_features": len(closure),
+        "n_passes": sum(one["made of"] == "rows" for one in passes),
+        "n_windows": len(windows),
+        "passes": [*passes, *rest],
+        "windows": [_window_facts(catalogue, window, closure, store) for window in windows],
+    }
+
+
+def _fact(
+    name: str,
+    made_of: str,
+    features: Sequence[str],
+    *,
+    lookbacks: Iterable[str] = (),
+    n_states: int = 0,
+    n_direct: int = 0,
+) -> Facts:
+    return {
+        "pass": name,
+        "made of": made_of,
+        "lookbacks": list(lookbacks),
+        "states": n_states,
+        "by window": n_direct,
+        "features": list(features),
+    }
+
+
+def _last_seconds(
+    catalogue: Catalogue, names: Iterable[str], windows: Iterable[Window], store: Store
+) -> dict[str, float]:
+    """Seconds that each column took when it was last made, over all windows; only those that were ever made."""
+    seconds: dict[str, float] = {}
+    for window in windows:
+        for name, recipe in column_recipes(catalogue, window, names).items():
+            last = store.seconds(recipe)
+            if last is not None:
+                seconds[name] = seconds.get(name, 0.0) + last
+    return seconds
+
+
+def _pass_facts(catalogue: Catalogue, plan: Plan, windows: Sequence[Window]) -> list[Facts]:
+    groups, rollups = plan_rollups(make_groups(plan.passes, windows, catalogue.dataset), catalogue.dataset)
+    facts = []
+    for name, group in groups.items():
+        own = [one for one in plan.passes if (one.source, one.key) == name]
+        priors = [f"prior of {n}" for n in sorted({c.name for c in group.columns if _has_prior(c.body)})]
+        facts.append(
+            _fact(
+                f"group by {' x '.join(group.key) or 'nothing'}{' (where)' if group.source else ''}",
+                f"states by {' x '.join(rollups[name].finer[1])}" if name in rollups else "rows",
+                list(dict.fromkeys(c.name for one in own for c in one.columns)) or priors,
+                lookbacks=dict.fromkeys(one.lookback.text or "all" for one in own),
+                n_states=len({state.name for _, state in group.wanted}),
+                n_direct=len(group.direct),
+            )
+        )
+    return facts
+
+
+def _has_prior(body: object) -> bool:
+    return isinstance(body, AggregateBody) and any(s.everywhere for s in body.aggregate.states.values())
+
+
+def _window_facts(catalogue: Catalogue, window: Window, names: Sequence[str], store: Store) -> Facts:
+    recipes = column_recipes(catalogue, window, names)
+    missing = missing_columns(catalogue, window, names, store)
+    reasons: dict[str, list[str]] = {}
+    for name in missing:
+        reasons.setdefault(store.why(recipes[name]), []).append(name)
+    bodies = [catalogue.columns[name].body for name in missing]
+    keys = {(body.key, str(body.where)) for body in bodies if isinstance(body, AggregateBody)}
+    return {"window": window.name, "missing": len(missing), "passes_to_run": len(keys), "why": reasons}
+
+
+def plan_tables(facts: Mapping[str, Any]) -> list[Table]:
+    """Lay the plan out for the terminal."""
+    title = (
+        f"{facts['n_features']} features -> {facts['n_passes']} passes over the log, "
+        f"for all {facts['n_windows']} windows together"
+    )
+    table = Table(title=title, title_justify="left", expand=True)
+    for heading in ("pass", "made of", "lookbacks"):
+        table.add_column(heading, overflow="fold")
+    for heading in ("n", "last cost"):
+        table.add_column(heading, justify="right")
+    table.add_column("features", ratio=1, overflow="fold")
+    for one in facts["passes"]:
+        cost = "" if one["seconds"] is None else f"{one['seconds']:.1f} s"
+        cells = (one["pass"], one["made of"], ", ".join(one["lookbacks"]), str(len(one["features"])), cost)
+        table.add_row(*cells, Text(_few(one["features"])))
+    windows = Table(title="in the store", title_justify="left", expand=True)
+    for heading in ("window", "to compute", "passes to run"):
+        windows.add_column(heading)
+    windows.add_column("why", ratio=1, overflow="fold")
+    for one in facts["windows"]:
+        why = "; ".join(f"{reason}: {_few(names)}" for reason, names in one["why"].items())
+        windows.add_row(one["window"], str(one["missing"]), str(one["passes_to_run"]), Text(why))
+    return [table, windows]
+
+
+def _few(names: Sequence[str], n: int = 6) -> str:
+    return ", ".join(names[:n]) + (f" and {len(names) - n} more" if len(names) > n else "")

@@ -6,200 +6,44 @@ import importlib
 import json
 import keyword
 import re
-from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
 import polars as pl
+from rich.text import Text
 
 import features
-from features._catalogue import WINDOW_COLUMNS, Catalogue
+from competitions import Dataset
+from engine import SamewiseError, Settings, out
+from features._cards.layout import show_card
+from features._catalogue import WINDOW_COLUMNS, Catalogue, load_catalogue
 from features._declare import FeatureError
 
 Kind = Literal["aggregate", "per_pair", "table", "fitted"]
-_WIDTH = 110  # of a line, as in pyproject.toml
-
-
-def class_name(name: str) -> str:
-    """Name the class of a ``@fitted`` feature.
-
-    >>> class_name("fresh_likes")
-    'FreshLikes'
-    """
-    return "".join(part.capitalize() for part in name.split("_"))
-
-
-def aggregate_text(name: str, catalogue: Catalogue) -> str:
-    """The mean of an outcome over the last rows of the user, the item and its source."""
-    c = catalogue.dataset.competition
-    keys = [key for key in (c.user, c.item, c.source) if key]
-    outcome = _outcome(catalogue)
-    value = f"log.{outcome}" if outcome.isidentifier() else f"log[{_quoted(outcome)}]"
-    is_share = catalogue.dataset.history_schema[outcome] == pl.Boolean
-    return f'''{_intro(name)}
-from features import Aggregate, Log, aggregate, last_n, mean
-
-
-@aggregate(keys=[{", ".join(map(_quoted, keys))}], lookbacks=[last_n(10), last_n(30)])
-def {name}(log: Log) -> Aggregate:
-    """{"Share" if is_share else "Mean"} of {outcome} in the key's last exposures; null if it has none."""
-    return mean({value})
-'''
-
-
-def per_pair_text(name: str, catalogue: Catalogue) -> str:
-    """The ratio of two features, or what the pairs themselves show."""
-    if reads := _two_features(catalogue):
-        above, below = reads
-        meaning = f"Ratio of {above} to {below}; null if either is, or the second is 0."
-        return _pair_feature(name, "@per_pair", [above, below], meaning, f"{above} / {below}")
-    if number := _observed_number(catalogue):
-        meaning = f"Logarithm of 1 + {number}; null if it is unknown or below 0."
-        body = f"({number}.cast(pl.Float64) + 1.0).log()"
-        return _pair_feature(name, "@per_pair", [number], meaning, body)
-    c = catalogue.dataset.competition
-    body = f"{c.item}.n_unique().over({c.user}).cast(pl.UInt32)"
-    meaning = f"Number of distinct {c.item} among the user's pairs in the window; never null."
-    return _pair_feature(name, '@per_pair(scope="user")', [c.user, c.item], meaning, body)
-
-
-def table_text(name: str, catalogue: Catalogue) -> str:
-    """How often the item comes up, from any Polars query over the history."""
-    c = catalogue.dataset.competition
-    item = _quoted(c.item)
-    return f'''{_intro(name)}
-import polars as pl
-
-from features import Window, table
-
-
-@table(key={item}, columns={{{_quoted(name)}: pl.Float32}}, needs=[{item}])
-def {name}(history: pl.LazyFrame, window: Window) -> pl.LazyFrame:
-    """Mean distance between two exposures of {c.item}, in horizons; null below two exposures."""
-    span = (pl.col("clock").max() - pl.col("clock").min()) / window.horizon
-    column = (span / (pl.len() - 1)).cast(pl.Float32).alias({_quoted(name)})
-    return history.group_by({item}).agg(column)
-'''
-
-
-def fitted_text(name: str, catalogue: Catalogue) -> str:
-    """User mean plus item mean: fitted on the history once a window, then looked up for each pair."""
-    c = catalogue.dataset.competition
-    user, item = _quoted(c.user), _quoted(c.item)
-    return f'''{_intro(name)}
-import polars as pl
-
-from features import Window, fitted
-
-SHRINK = 10  # rows that pull a mean halfway to that of all rows
-
-
-@fitted(columns={{{_quoted(name)}: pl.Float32}}, needs=[{user}, {item}, "relevance"])
-class {class_name(name)}:
-    """Mean relevance of the user's rows plus that of the item's, less that of all rows; null without any history."""
-
-    def fit(self, history: pl.LazyFrame, window: Window) -> None:
-        """Take the mean of all rows, and how far each user and each item is from it."""
-        self.overall = history.select(pl.col("relevance").mean()).collect(engine="streaming").item()
-        self.users = self._offsets(history, {user})
-        self.items = self._offsets(history, {item})
-
-    def transform(self, pairs: pl.DataFrame) -> pl.DataFrame:
-        """Add up what is known of each pair's user and item; one that was never seen adds nothing."""
-        found = pairs.select("pair_id", {user}, {item})
-        for key, offsets in (({user}, self.users), ({item}, self.items)):
-            found = found.join(offsets, on=key, how="left", validate="m:1", maintain_order="left")
-        value = pl.lit(self.overall, pl.Float64)
-        for key in ({user}, {item}):
-            value += pl.col(f"{{key}} offset").fill_null(0.0)
-        return found.select("pair_id", value.cast(pl.Float32).alias({_quoted(name)}))
-
-    def _offsets(self, history: pl.LazyFrame, key: str) -> pl.DataFrame:
-        total = pl.col("relevance").cast(pl.Int64).sum()  # whole numbers: the same in any order of the rows
-        offset = (total - pl.len() * pl.lit(self.overall, pl.Float64)) / (pl.len() + SHRINK)
-        return history.group_by(key).agg(offset.alias(f"{{key}} offset")).collect(engine="streaming")
-'''
-
-
-BODIES: Mapping[Kind, Callable[[str, Catalogue], str]] = {
-    "aggregate": aggregate_text,
-    "per_pair": per_pair_text,
-    "table": table_text,
-    "fitted": fitted_text,
-}
-
-
-def _intro(name: str) -> str:
-    words = name.replace("_", " ").capitalize()
-    return f'"""{words}: say here what the features of this file have in common."""\n'
-
-
-def _pair_feature(name: str, decorator: str, reads: Sequence[str], meaning: str, body: str) -> str:
-    return f'''{_intro(name)}
-import polars as pl
-
-from features import per_pair
-
-
-{decorator}
-{_signature(name, reads)}
-    """{meaning}"""
-    return {body}
-'''
-
-
-def _signature(name: str, reads: Sequence[str]) -> str:
-    """Write the first lines of a function of expressions, broken as the formatter would."""
-    arguments = [f"{read}: pl.Expr" for read in reads]
-    if len(line := f"def {name}({', '.join(arguments)}) -> pl.Expr:") <= _WIDTH:
-        return line
-    if len(line := f"    {', '.join(arguments)}") <= _WIDTH:
-        return f"def {name}(\n{line}\n) -> pl.Expr:"
-    lines = "".join(f"    {argument},\n" for argument in arguments)
-    return f"def {name}(\n{lines}) -> pl.Expr:"
-
-
-def _outcome(catalogue: Catalogue) -> str:
-    """An outcome to learn from: ``like`` if there is one, another Boolean, or the target."""
-    schema, roles = catalogue.dataset.history_schema, catalogue.dataset.competition.roles
-    known = [n for n, role in roles.items() if role == "outcome" and schema.get(n) == pl.Boolean]
-    return "like" if "like" in known else known[0] if known else "relevance"
-
-
-def _two_features(catalogue: Catalogue) -> tuple[str, str] | None:
-    """The same rate of the item and of the user, short and positive enough for a ratio; None if there is none."""
-    c = catalogue.dataset.competition
-    by_key: dict[str, dict[str, str]] = {}
-    for column in catalogue.columns.values():
-        if (
-            column.dtype == pl.Float32
-            and column.is_model_input
-            and not column.lookback.text
-            and len(column.key) == 1
-        ):
-            by_key.setdefault(column.declaration.name, {})[column.key[0]] = column.name
-    both = {
-        n: keys for n, keys in by_key.items() if {c.user, c.item} <= keys.keys() and c.user.isidentifier()
-    }
-    name = "like_rate" if "like_rate" in both else min(both, default=None)
-    return (both[name][c.item], both[name][c.user]) if name else None
-
-
-def _observed_number(catalogue: Catalogue) -> str | None:
-    dataset = catalogue.dataset
-    keys = {"pair_id", dataset.competition.user, dataset.competition.item, dataset.competition.source}
-    numbers = [n for n, dtype in dataset.pair_schema.items() if dtype.is_numeric() and n not in keys]
-    return next((n for n in numbers if n.isidentifier()), None)
-
-
-def _quoted(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)
-
-
 FOLDER = Path(__file__).parents[1]
 LONGEST = 40  # keys and lookbacks are added to it
-_TODO = "choose another name: python -m features list shows the taken ones"
+_TEMPLATES = Path(__file__).parent / "templates"
+
+
+def begin_feature(name: str, kind: Kind, dataset: Dataset, settings: Settings, folder: Path = FOLDER) -> None:
+    """Write the file of a new feature, show its card and say what to do next.
+
+    Raises FeatureError if it cannot be written, or if its card cannot be made: then the file stays.
+    """
+    path = write_feature(name, kind, load_catalogue(dataset), folder)
+    out.print(Text(f"Written: features/{path.name} (@{kind})", style="bold"))
+    # In this process: a worker would refuse a file that is newer than the run.
+    inline = settings.model_copy(update={"backend": "inline"})
+    try:
+        _import(name)
+        show_card(dataset, load_catalogue(dataset), name, inline)
+    except SamewiseError as error:
+        raise FeatureError(
+            f"features/{path.name} is written and stays, but its card could not be made: {error}",
+            todo=f"edit it, then python -m features card {name}; or delete it",
+        ) from error
+    out.print(Text.assemble(("Next: ", "bold"), _next_steps(name)))
 
 
 def write_feature(name: str, kind: Kind, catalogue: Catalogue, folder: Path = FOLDER) -> Path:
@@ -207,9 +51,9 @@ def write_feature(name: str, kind: Kind, catalogue: Catalogue, folder: Path = FO
 
     Raises FeatureError if the name cannot be a feature's and a file's, is taken, or the file exists.
     """
-    check_name(name, kind, catalogue, folder)
+    _check_name(name, kind, catalogue, folder)
     path = folder / f"{name}.py"
-    text = BODIES[kind](name, catalogue)
+    text = _example(name, kind, catalogue)
     try:
         with path.open("x", encoding="utf-8") as file:
             file.write(text)
@@ -220,14 +64,70 @@ def write_feature(name: str, kind: Kind, catalogue: Catalogue, folder: Path = FO
     return path
 
 
-def check_name(name: str, kind: Kind, catalogue: Catalogue, folder: Path = FOLDER) -> None:
+def _example(name: str, kind: Kind, catalogue: Catalogue) -> str:
+    """Fill the template of a kind with columns and features of the catalogue."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["quoted"] = lambda text: json.dumps(text, ensure_ascii=False)
+    c, outcome = catalogue.dataset.competition, _outcome(catalogue)
+    return environment.get_template(f"{kind}.py.jinja").render(
+        name=name,
+        title=name.replace("_", " ").capitalize(),
+        class_name=_class_name(name),
+        user=c.user,
+        item=c.item,
+        keys=[key for key in (c.user, c.item, c.source) if key],
+        outcome=outcome,
+        is_share=catalogue.dataset.history_schema[outcome] == pl.Boolean,
+        is_name=str.isidentifier,
+        rate=_rate(catalogue),
+        number=_observed_number(catalogue),
+    )
+
+
+def _class_name(name: str) -> str:
+    return "".join(word.capitalize() for word in name.split("_"))
+
+
+def _outcome(catalogue: Catalogue) -> str:
+    """An outcome to learn from: ``like`` if there is one, another Boolean, or the target."""
+    schema, roles = catalogue.dataset.history_schema, catalogue.dataset.competition.roles
+    known = [n for n, role in roles.items() if role == "outcome" and schema.get(n) == pl.Boolean]
+    return "like" if "like" in known else known[0] if known else "relevance"
+
+
+def _rate(catalogue: Catalogue) -> dict[str, str] | None:
+    """An aggregate by user and by item that a ratio can be made of: its module and name; None if there is none."""
+    c = catalogue.dataset.competition
+    keys: dict[str, set[str]] = {}
+    modules: dict[str, str] = {}
+    for column in catalogue.columns.values():
+        is_rate = column.kind == "aggregate" and column.dtype == pl.Float32 and column.is_model_input
+        if is_rate and not column.lookback.text and len(column.key) == 1:
+            keys.setdefault(column.declaration.name, set()).add(column.key[0])
+            modules[column.declaration.name] = column.declaration.body.__module__
+    both = [name for name, of in keys.items() if {c.user, c.item} <= of]
+    name = "like_rate" if "like_rate" in both else min(both, default=None)
+    return {"module": modules[name], "name": name} if name else None
+
+
+def _observed_number(catalogue: Catalogue) -> str | None:
+    dataset = catalogue.dataset
+    keys = {"pair_id", dataset.competition.user, dataset.competition.item, dataset.competition.source}
+    numbers = [n for n, dtype in dataset.pair_schema.items() if dtype.is_numeric() and n not in keys]
+    return next((n for n in numbers if n.isidentifier()), None)
+
+
+def _check_name(name: str, kind: Kind, catalogue: Catalogue, folder: Path) -> None:
     """Raise FeatureError unless the name can be that of a new feature and of its file."""
-    if (
-        not re.fullmatch(r"[a-z][a-z0-9_]*", name)
-        or "__" in name
-        or name.endswith("_")
-        or keyword.iskeyword(name)
-    ):
+    is_name = re.fullmatch(r"[a-z](_?[a-z0-9])*", name) and not keyword.iskeyword(name)
+    if not is_name:
         raise FeatureError(
             f"{name!r} cannot be the name of a feature.",
             expected="a Python name in small letters, digits and single underscores that starts with a letter: "
@@ -236,14 +136,17 @@ def check_name(name: str, kind: Kind, catalogue: Catalogue, folder: Path = FOLDE
     if len(name) > LONGEST:
         raise FeatureError(f"{name!r} has {len(name)} characters.", expected=f"at most {LONGEST}")
     if taken := _taken_by(name, kind, catalogue, folder):
-        raise FeatureError(f"The name {name!r} is taken: {taken}.", todo=_TODO)
+        raise FeatureError(
+            f"The name {name!r} is taken: {taken}.",
+            todo="choose another name: python -m features list shows the taken ones",
+        )
 
 
 def _taken_by(name: str, kind: Kind, catalogue: Catalogue, folder: Path) -> str:
     """Say what has the name; empty if nothing has."""
     dataset = catalogue.dataset
     declared = {c.declaration.name: str(c.declaration.place) for c in catalogue.columns.values()}
-    own = class_name(name).lower() if kind == "fitted" else name
+    own = _class_name(name).lower() if kind == "fitted" else name
     columns = {*catalogue.columns, *catalogue.unavailable}
     taken = {*(column.partition("__")[0] for column in columns), *columns}
     if own in declared or name in declared:
@@ -261,7 +164,7 @@ def _taken_by(name: str, kind: Kind, catalogue: Catalogue, folder: Path) -> str:
     return ""
 
 
-def import_feature(name: str) -> None:
+def _import(name: str) -> None:
     """Import the new file of the room, so that its features are in the registry."""
     importlib.invalidate_caches()
     try:
@@ -270,7 +173,7 @@ def import_feature(name: str) -> None:
         raise FeatureError(f"features/{name}.py cannot be imported: {error}") from error
 
 
-def next_steps(name: str) -> str:
+def _next_steps(name: str) -> str:
     """Say what to do with a new feature."""
     steps = {
         f"python -m features card {name}": "its values, drift, own score, cost",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from math import ceil, isnan, sqrt
+from math import ceil, isnan
 from typing import Any, Literal
 
 import numpy as np
@@ -80,15 +80,9 @@ def rank_correlation(a: pl.Series, b: pl.Series) -> float | None:
     """
     if not (has_order(a.dtype) and has_order(b.dtype)):
         return None
-    both = a.is_not_null() & b.is_not_null()
-    if not both.all():
-        a, b = a.filter(both), b.filter(both)
-    x, y = (s.to_physical().cast(pl.Float64).rank("average").to_numpy() for s in (a, b))
-    if len(x) < 2:
-        return None
-    x, y = x - x.mean(), y - y.mean()
-    spread = sqrt(float((x * x).sum()) * float((y * y).sum()))
-    return float((x * y).sum()) / spread if spread else None
+    x, y = (series.to_physical().cast(pl.Float64) for series in (a, b))
+    found: float = pl.select(pl.corr(x, y, method="spearman")).item()
+    return None if isnan(found) else found
 
 
 def quantile_values(column: pl.Series, shares: Sequence[float]) -> tuple[Any, ...]:

@@ -1,8 +1,7 @@
-"""Fifteen features that must not be, each with the checks that have to name it. They leak by opening the data set."""
+"""Sixteen features that must not be, each with the checks that have to name it. They leak by opening the data set."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from itertools import count as counter
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from competitions import Dataset, open_dataset
 from engine import Settings
 from features import Log, Registry, Window, aggregate, count, fitted, mean, per_pair, table
 
-DEFECTS: Mapping[str, str] = {
+DEFECTS: dict[str, str] = {
     "next_rating__user_id": "future truncated",
     "rows_ever__item_id": "future truncated",
     "label_of_item__item_id": "labels of the window flipped",
@@ -22,13 +21,14 @@ DEFECTS: Mapping[str, str] = {
     "other_in_test__item_id": "computed as the test window",
     "another_number": "a second run in the same process",
     "too_wide": "declared dtype",
+    "too_large__item_id": "fails when computed",
     "own_label": "labels of the window flipped",
     "up_to_cutoff__item_id": "labels of the window flipped",
     "first_in_file__user_id": "rows of the log reordered",
     "narrow_count__user_id": "overflow",
     "n_shown_here": "computed for a sample of the pairs",
 }
-WARNINGS: Mapping[str, str] = {"always_seven": "constant", "n_rows_twice__item_id": "near-duplicate"}
+WARNINGS: dict[str, str] = {"always_seven": "constant", "n_rows_twice__item_id": "near-duplicate"}
 
 
 def plant(registry: Registry, settings: Settings, file: Path) -> None:
@@ -154,13 +154,18 @@ def _unsteady(registry: Registry, settings: Settings) -> None:
 def _wrong_values(registry: Registry) -> None:
     @fitted(columns={"too_wide": pl.Int8}, registry=registry)
     class Wide:
-        """Declares Int8 and gives Int64."""
+        """Declares whole numbers and gives floats."""
 
         def fit(self, history: pl.LazyFrame, window: Window) -> None:
-            return None
+            pass
 
-        def transform(self, pairs: pl.DataFrame) -> pl.DataFrame:
-            return pairs.select("pair_id", pl.lit(1, pl.Int64).alias("too_wide"))
+        def transform(self, pairs: pl.DataFrame) -> dict[str, pl.Series]:
+            return {"too_wide": pairs["item_id"] / 2}
+
+    @table(key="item_id", columns={"too_large": pl.Int8}, registry=registry)
+    def large(history: pl.LazyFrame, window: Window) -> pl.LazyFrame:
+        """Declares Int8 and gives larger numbers."""
+        return history.group_by("item_id").agg(too_large=pl.lit(300, pl.Int64))
 
     @per_pair(registry=registry)
     def always_seven(item_id: pl.Expr) -> pl.Expr:

@@ -39,6 +39,20 @@ def one_pair_feature(body: Expression, registry: Registry | None = None, **optio
     return registry
 
 
+def pair_features(**options: dict[str, Any]) -> Registry:
+    """A registry with a number of the pair under each name, declared with these options."""
+    registry = Registry()
+    for name, own in options.items():
+
+        def body(item_id: pl.Expr) -> pl.Expr:
+            """Planted by a test."""
+            return item_id * 2
+
+        body.__name__ = name
+        per_pair(registry=registry, **own)(body)
+    return registry
+
+
 def one_table(result: Callable[[pl.LazyFrame], Any], columns: Any, **options: Any) -> Registry:
     registry = Registry()
 

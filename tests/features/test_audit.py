@@ -15,17 +15,15 @@ from features import (
     Catalogue,
     Log,
     Registry,
-    Window,
     aggregate,
     bind_catalogue,
     count,
-    fitted,
     load_catalogue,
     per_pair,
-    table,
 )
 from features._audit import Audit, Finding, audit_generated, audit_window, run_audit
 from tests.features.planted_defects import DEFECTS, WARNINGS, plant
+from tests.features.planting import one_fitted, one_table
 from validation import plan_folds
 
 
@@ -36,8 +34,10 @@ def generated(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     return take_in(competition, tables, tmp_path_factory.mktemp("generated"), fingerprint="generated")
 
 
-def last_eval(dataset: Dataset, settings: Settings) -> Window:
-    return plan_folds(dataset, settings.folds).folds[-1].eval
+def audited(dataset: Dataset, registry: Registry, settings: Settings) -> list[Finding]:
+    catalogue = bind_catalogue(dataset, registry)
+    window = plan_folds(dataset, settings.folds).folds[-1].eval
+    return audit_window(catalogue, [window], catalogue.columns, settings)
 
 
 @pytest.fixture(scope="module")
@@ -52,10 +52,6 @@ def planted(
     return run_audit(catalogue, folds, catalogue.columns, movielens_settings)
 
 
-def named(audit: Audit, column: str) -> dict[str, Finding]:
-    return {f.check: f for f in audit.findings if f.column == column}
-
-
 def line_of(column: str) -> int:
     """Where the feature that gives a column is written: the line of its decorator."""
     lines = Path(inspect.getfile(plant)).read_text(encoding="utf-8").splitlines()
@@ -64,22 +60,16 @@ def line_of(column: str) -> int:
     return at + 1 if lines[at].lstrip().startswith("@") else at
 
 
-@pytest.mark.parametrize(("column", "check"), DEFECTS.items())
+@pytest.mark.parametrize(("column", "check"), (DEFECTS | WARNINGS).items())
 def test_planted_defect_is_caught_and_named(column: str, check: str, planted: Audit) -> None:
-    found = named(planted, column)
+    """What only these data tell is a warning."""
+    found = {f.check: f for f in planted.findings if f.column == column}
     assert check in found, found
     finding = found[check]
-    assert finding.severity == "defect"
+    assert finding.severity == ("defect" if column in DEFECTS else "warning")
     assert finding.place == f"planted_defects.py:{line_of(column)}"
     assert finding.evidence
     assert finding.todo
-
-
-@pytest.mark.parametrize(("column", "check"), WARNINGS.items())
-def test_what_only_these_data_tell_is_a_warning(column: str, check: str, planted: Audit) -> None:
-    finding = named(planted, column)[check]
-    assert finding.severity == "warning"
-    assert finding.place == f"planted_defects.py:{line_of(column)}"
 
 
 def test_honest_features_beside_them_are_left_alone(planted: Audit) -> None:
@@ -87,27 +77,16 @@ def test_honest_features_beside_them_are_left_alone(planted: Audit) -> None:
 
 
 def test_scope_declared_too_narrow_is_caught(generated: Dataset, movielens_settings: Settings) -> None:
-    registry = Registry()
+    registry = one_fitted(
+        lambda pairs: {"crowd": pl.repeat(pairs.height, pairs.height, eager=True)}, {"crowd": pl.UInt32}
+    )
 
     @per_pair(scope="user", registry=registry)
     def popularity_here(item_id: pl.Expr) -> pl.Expr:
         """Number of pairs of the item in the window: looks at all users, not at the one declared."""
         return item_id.len().over(item_id)
 
-    @fitted(columns={"crowd": pl.UInt32}, registry=registry)
-    class Crowd:
-        """Number of pairs that are computed together."""
-
-        def fit(self, history: pl.LazyFrame, window: Window) -> None:
-            return None
-
-        def transform(self, pairs: pl.DataFrame) -> pl.DataFrame:
-            return pairs.select("pair_id", pl.lit(pairs.height, pl.UInt32).alias("crowd"))
-
-    catalogue = bind_catalogue(generated, registry)
-    window = last_eval(generated, movielens_settings)
-    findings = audit_window(catalogue, [window], catalogue.columns, movielens_settings)
-    found = {(f.column, f.check) for f in findings}
+    found = {(f.column, f.check) for f in audited(generated, registry, movielens_settings)}
     assert found >= {
         ("popularity_here", "a few pairs"),
         ("crowd", "a few pairs"),
@@ -116,23 +95,12 @@ def test_scope_declared_too_narrow_is_caught(generated: Dataset, movielens_setti
 
 
 def test_another_value_in_another_process_is_caught(generated: Dataset, movielens_settings: Settings) -> None:
-    registry = Registry()
-
-    @fitted(columns={"process": pl.Int64}, registry=registry)
-    class Process:
-        """Number of the process."""
-
-        def fit(self, history: pl.LazyFrame, window: Window) -> None:
-            self.number = os.getpid()
-
-        def transform(self, pairs: pl.DataFrame) -> pl.DataFrame:
-            return pairs.select("pair_id", pl.lit(self.number, pl.Int64).alias("process"))
-
-    catalogue = bind_catalogue(generated, registry)
-    window = last_eval(generated, movielens_settings)
+    registry = one_fitted(
+        lambda pairs: {"process": pl.repeat(os.getpid(), pairs.height, eager=True)}, {"process": pl.Int64}
+    )
     settings = movielens_settings.model_copy(update={"backend": "processes"})
-    findings = audit_window(catalogue, [window], catalogue.columns, settings)
-    assert {(f.column, f.check) for f in findings} == {("process", "in another process with one thread")}
+    found = {(f.column, f.check) for f in audited(generated, registry, settings)}
+    assert found == {("process", "in another process with one thread")}
 
 
 def test_with_a_sample_of_users_it_is_told_what_depends_on_the_others(
@@ -150,14 +118,12 @@ def test_with_a_sample_of_users_it_is_told_what_depends_on_the_others(
         """Number of rows of the item; 0 if none."""
         return n_rows__item_id
 
-    catalogue = bind_catalogue(generated, registry)
-    window = last_eval(generated, movielens_settings)
     some = movielens_settings.model_copy(update={"sample": SampleSettings(users=0.5)})
-    (finding,) = audit_window(catalogue, [window], catalogue.columns, some)
+    (finding,) = audited(generated, registry, some)
     assert (finding.column, finding.check) == ("n_rows__item_id", "depends on users left out")
     assert finding.severity == "warning"
     assert finding.evidence.endswith("so do 1 that read it")
-    assert audit_window(catalogue, [window], catalogue.columns, movielens_settings) == []
+    assert audited(generated, registry, movielens_settings) == []
 
 
 def test_no_registered_feature_has_a_defect(
@@ -180,15 +146,10 @@ def test_no_feature_of_vk2024_has_a_defect(movielens_settings: Settings, tmp_pat
 
 
 def test_vectors_are_compared_too(generated: Dataset, movielens_settings: Settings) -> None:
-    registry = Registry()
-
-    @table(key="item_id", columns={"last_rows": pl.List(pl.Int64)}, registry=registry)
-    def newest(history: pl.LazyFrame, window: Window) -> pl.LazyFrame:
-        """Numbers of the item's rows as they lie in the file."""
+    def newest(history: pl.LazyFrame) -> pl.LazyFrame:
         log = open_dataset(movielens_settings).log
         return log.group_by("item_id").agg(pl.col("row").cast(pl.Int64).alias("last_rows"))
 
-    catalogue = bind_catalogue(generated, registry)
-    window = last_eval(generated, movielens_settings)
-    findings = audit_window(catalogue, [window], catalogue.columns, movielens_settings)
+    registry = one_table(newest, {"last_rows": pl.List(pl.Int64)}, key="item_id")
+    findings = audited(generated, registry, movielens_settings)
     assert {f.check for f in findings} >= {"future truncated", "rows of the log reordered"}

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from competitions import Dataset
-from features import Registry, bind_catalogue, per_pair
+from features import bind_catalogue
 from features._audit import JointDrift, Rows, adversarial_auc, drift_findings, drift_of, joint_findings
-from tests.features.planting import one_pair_feature
+from tests.features.planting import pair_features
 
 NUMBERS = st.lists(st.sampled_from([None, 0.0, 1.0, 1.5, 7.0]), min_size=1, max_size=12)
 
@@ -35,19 +35,8 @@ def drifting(n: int = 400) -> Rows:
 
 @pytest.mark.parametrize("is_input", [True, False])
 def test_only_what_models_read_is_warned_of_for_its_drift(is_input: bool, timed: Dataset) -> None:
-    registry = Registry()
-
-    @per_pair(registry=registry)
-    def stays(item_id: pl.Expr) -> pl.Expr:
-        """A number."""
-        return item_id
-
-    @per_pair(model_input=is_input, registry=registry)
-    def moves(item_id: pl.Expr) -> pl.Expr:
-        """A number."""
-        return item_id
-
-    catalogue, found = bind_catalogue(timed, registry), drifting()
+    catalogue = bind_catalogue(timed, pair_features(stays={}, moves={"model_input": is_input}))
+    found = drifting()
     drifts = {name: drift_of(found, name) for name in found.names}
     named = [(f.column, f.check) for f in drift_findings(catalogue, found, drifts, "user_id")]
     assert named == ([("moves", "drifts from train to test")] if is_input else [])
@@ -57,6 +46,6 @@ def test_only_what_models_read_is_warned_of_for_its_drift(is_input: bool, timed:
 def test_all_together_are_warned_of_unless_train_windows_are_told_apart_as_well(
     train: float | None, n_warnings: int, timed: Dataset
 ) -> None:
-    catalogue = bind_catalogue(timed, one_pair_feature(lambda item_id: item_id * 2))
+    catalogue = bind_catalogue(timed, pair_features(planted={}))
     found = joint_findings(catalogue, JointDrift(0.95, train, ("planted",)))
     assert [f.severity for f in found] == ["warning"] * n_warnings

@@ -9,41 +9,38 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
 import pytest
 
 from competitions import Dataset
-from engine import Settings, Store
+from engine import Settings, Store, code_digest
 from features import (
     Column,
     FeatureError,
     Log,
-    Registry,
-    aggregate,
     bind_catalogue,
     compute_features,
     count,
     mean,
-    per_pair,
     smoothed,
     std,
-    table,
     total,
 )
 from features._audit import (
     NOT_NEGATIVE,
     RATE,
+    Finding,
     Rows,
+    audit_recipe,
     range_of,
+    run_audit,
     sampled_pairs,
     small_dataset,
     stored_audit,
     stored_rows,
     value_findings,
 )
-from features._audit import audit as _audit_stored
-from tests.features.planting import one_aggregate, one_pair_feature
+from tests.features.planting import one_aggregate, one_pair_feature, one_table, pair_features
 from validation import Folds, window_pairs
 
 ROOT = Path(__file__).parents[2]
@@ -86,57 +83,41 @@ def test_declared_range_is_held_to(timed: Dataset) -> None:
 
 
 def test_what_is_not_finite_in_a_vector_is_found(timed: Dataset) -> None:
-    registry = Registry()
-
-    @table(key="item_id", columns={"vector": pl.List(pl.Float64)}, registry=registry)
-    def vectors(history: pl.LazyFrame, window: object) -> pl.LazyFrame:
-        """A vector."""
-        return history.select("item_id")
-
-    catalogue = bind_catalogue(timed, registry)
-    frame = pl.DataFrame({"vector__item_id": [[1.0, 2.0], None, [float("inf")]]})
-    (finding,) = value_findings(catalogue, rows(frame, ("vector__item_id",)))
+    catalogue = bind_catalogue(timed, one_table(lambda history: history, {"vector": pl.List(pl.Float64)}))
+    frame = pl.DataFrame({"vector__user_id": [[1.0, 2.0], None, [float("inf")]]})
+    (finding,) = value_findings(catalogue, rows(frame, ("vector__user_id",)))
     assert finding.check == "range"
     assert "pair 2 has inf" in finding.evidence
 
 
 def test_wrong_ranges_are_refused() -> None:
-    registry = Registry()
-
-    def half(log: Log) -> object:
-        """Half."""
-        return count()
-
     with pytest.raises(FeatureError, match="has the range 1 to 0"):
-        aggregate(keys=["item_id"], range=(1, 0), registry=registry)(half)
-
-    def vectors(history: pl.LazyFrame, window: object) -> pl.LazyFrame:
-        """A number."""
-        return history
-
+        one_aggregate(lambda log: count(), range=(1, 0))
     with pytest.raises(FeatureError, match="has the range 1 to 0"):
-        table(key="item_id", columns={"size": Column(pl.Int64, range=(1, 0))}, registry=registry)(vectors)
+        one_table(lambda history: history, {"size": Column(pl.Int64, range=(1, 0))})
+
+
+def duplicate(timed: Dataset, first: pl.Series, second: pl.Series, is_input: bool = True) -> Finding:
+    """What is found of two columns; ``is_input``: whether models read the first one."""
+    registry = pair_features(first_one={"model_input": is_input}, second_one={})
+    frame = pl.DataFrame({"first_one": first, "second_one": second})
+    (finding,) = value_findings(bind_catalogue(timed, registry), rows(frame, ("first_one", "second_one")))
+    assert (finding.check, finding.severity) == ("near-duplicate", "warning")
+    return finding
 
 
 def test_near_duplicate_names_the_one_it_repeats(timed: Dataset) -> None:
-    registry = Registry()
+    x = pl.Series(range(50))
+    finding = duplicate(timed, x * 2, 5 - x)
+    assert finding.column == "second_one"
+    assert "-1.00000 with first_one (planting.py:" in finding.evidence
 
-    @per_pair(registry=registry)
-    def first_one(item_id: pl.Expr) -> pl.Expr:
-        """A number."""
-        return item_id * 2
 
-    @per_pair(registry=registry)
-    def falling(item_id: pl.Expr) -> pl.Expr:
-        """The same the other way round."""
-        return 5 - item_id
-
-    catalogue = bind_catalogue(timed, registry)
-    x = np.arange(50)
-    frame = pl.DataFrame({"first_one": x * 2, "falling": 5 - x})
-    (finding,) = value_findings(catalogue, rows(frame, ("first_one", "falling")))
-    assert (finding.column, finding.check, finding.severity) == ("falling", "near-duplicate", "warning")
-    assert "-1.00000 with first_one (test_audit_values.py:" in finding.evidence
+def test_what_no_model_reads_is_told_to_repeat_what_models_read(timed: Dataset) -> None:
+    x = pl.Series(range(50))
+    finding = duplicate(timed, x * 2, x * 2, is_input=False)
+    assert finding.column == "first_one"
+    assert finding.todo == "no model reads it: if it is the same number, read second_one in its place"
 
 
 def test_small_log_keeps_users_whole_and_windows_filled(timed: Dataset, folds: Folds) -> None:
@@ -168,9 +149,10 @@ def test_audit_is_stored_and_judges_stored_values(timed: Dataset, folds: Folds, 
 
 
 def test_another_process_finds_the_stored_audit() -> None:
-    script = "from features._audit.audit import _code; print(_code())"
+    imports = "from engine import code_digest; from features._audit import run_audit"
+    script = f"{imports}; print(code_digest(run_audit).digest)"
     ran = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert ran.stdout.strip() == _audit_stored._code()
+    assert ran.stdout.strip() == code_digest(run_audit).digest
 
 
 def test_an_audit_is_made_anew_where_its_findings_would_be_others(
@@ -179,7 +161,7 @@ def test_an_audit_is_made_anew_where_its_findings_would_be_others(
     def key(**options: Any) -> str:
         registry = one_pair_feature(lambda item_id: item_id.cast(pl.Float64), **options)
         catalogue = bind_catalogue(timed, registry)
-        return _audit_stored.audit_recipe(catalogue, folds, catalogue.columns, settings, full=False).key
+        return audit_recipe(catalogue, folds, catalogue.columns, settings, full=False).key
 
     assert key() == key()
     assert key(range=(0, 2)) != key()
@@ -199,23 +181,3 @@ def test_the_small_log_has_the_pairs_of_the_real_one(timed: Dataset, folds: Fold
 
 def _first_of_each_user(targets: pl.LazyFrame) -> pl.LazyFrame:
     return targets.filter(pl.col("row") == pl.col("row").min().over("user_id"))
-
-
-def test_what_no_model_reads_is_told_to_repeat_what_models_read(timed: Dataset) -> None:
-    registry = Registry()
-
-    @per_pair(model_input=False, registry=registry)
-    def a_stone(item_id: pl.Expr) -> pl.Expr:
-        """A number."""
-        return item_id * 2
-
-    @per_pair(registry=registry)
-    def read_by_models(item_id: pl.Expr) -> pl.Expr:
-        """The same."""
-        return item_id * 2
-
-    catalogue, x = bind_catalogue(timed, registry), np.arange(50)
-    frame = pl.DataFrame({"a_stone": x * 2, "read_by_models": x * 2})
-    (finding,) = value_findings(catalogue, rows(frame, ("a_stone", "read_by_models")))
-    assert finding.column == "a_stone"
-    assert finding.todo == "no model reads it: if it is the same number, read read_by_models in its place"

@@ -1,19 +1,44 @@
-"""Cards: what a column looks like, is worth and costs, held against numpy and the metric itself."""
+"""Cards: what a column looks like, is worth and costs, held against numpy and the metric itself; how it is shown."""
 
 from __future__ import annotations
 
-from itertools import combinations
+import re
+from collections.abc import Sequence
+from io import StringIO
 
 import numpy as np
 import polars as pl
 import pytest
+from rich.console import Console
+from typer.testing import CliRunner
 
-from competitions import Dataset
+from competitions import Dataset, opened
 from engine import Settings, Store
-from features import Catalogue, bind_catalogue, compute_features, rank_correlation, read_features
-from features._cards import SHARES, Card, make_cards, nearest_of
-from features._cards import words as _card_text
-from tests.features.carded import NAMES, registry
+from features import (
+    Aggregate,
+    Catalogue,
+    FeatureError,
+    Log,
+    aggregate,
+    bind_catalogue,
+    compute_features,
+    mean,
+    rank_correlation,
+    read_features,
+)
+from features import __main__ as command
+from features._cards import (
+    SHARES,
+    Card,
+    card_columns,
+    card_facts,
+    card_file_name,
+    cards_html,
+    make_cards,
+    nearest_of,
+    show_cards,
+)
+from tests.features.carded import EVIL, NAMES, registry
 from validation import Folds, evaluate, psi
 
 
@@ -108,29 +133,23 @@ def test_nearest_columns_are_those_of_brute_force(cards: dict[str, Card]) -> Non
     columns["holes"] = pl.Series([None if x < 0 else float(x) for x in -base])
     columns["flat"] = pl.Series([1.0] * 400)
     columns["empty"] = pl.Series([None] * 400, dtype=pl.Float64)
-    found = nearest_of(columns, list(columns))
-    strength = {
-        frozenset(p): rank_correlation(columns[p[0]], columns[p[1]]) for p in combinations(columns, 2)
-    }
-    for name, near in found.items():
-        others = {o: strength[frozenset((name, o))] for o in columns if o != name}
-        best = sorted(((o, c) for o, c in others.items() if c is not None), key=lambda p: (-abs(p[1]), p[0]))[
-            :5
-        ]
-        assert [(n.name, n.correlation) for n in near] == best
-    assert found["flat"] == found["empty"] == ()
+    for name, near in nearest_of(columns, list(columns)).items():
+        others = {o: rank_correlation(columns[name], columns[o]) for o in columns if o != name}
+        known = [(other, value) for other, value in others.items() if value is not None]
+        assert [(n.name, n.correlation) for n in near] == sorted(known, key=lambda p: (-abs(p[1]), p[0]))[:5]
+        assert bool(near) == (name not in ("flat", "empty"))
     assert cards["twice"].nearest[0].name == "gap"
     assert cards["twice"].nearest[0].correlation == pytest.approx(1.0)
 
 
 def test_facts_say_what_it_is(cards: dict[str, Card]) -> None:
-    facts = dict(_card_text.card_facts(cards["gap"]))
+    facts = dict(card_facts(cards["gap"]).facts)
     assert facts["Written in"].startswith("features/storing.py:")
     assert (facts["Kind"], facts["Dtype"]) == ("@per_pair", "Float32")
     assert facts["Reads"] == "rate__user_id, rate__item_id"
     assert facts["Read by"] == "twice"
     assert facts["Cost"].endswith("s in all windows, when it was last made")
-    facts = dict(_card_text.card_facts(cards["rate__item_id"]))
+    facts = dict(card_facts(cards["rate__item_id"]).facts)
     assert (facts["Key"], facts["Lookback"]) == ("item_id", "all of the history")
     assert facts["Null"] == "null only without any history"
 
@@ -140,9 +159,8 @@ def test_examples_are_pairs_of_the_last_eval_window(
 ) -> None:
     last_window = values.filter(pl.col("window") == folds.folds[-1].eval.cutoff)
     for name in NAMES:
-        rows = {
-            tuple(map(str, row)) for row in last_window.select("user_id", "item_id", name, "relevance").rows()
-        }
+        shown = ("user_id", "item_id", name, "relevance")
+        rows = {tuple(map(str, row)) for row in last_window.select(shown).rows()}
         examples = cards[name].examples
         assert 0 < examples.height <= 6
         assert {tuple(map(str, row)) for row in examples.rows()} <= rows
@@ -154,3 +172,90 @@ def test_a_card_computes_only_what_is_missing(
 ) -> None:
     assert cards
     assert compute_features(catalogue, folds.windows, NAMES, Store(own_settings.store), own_settings) == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("rate", ["rate__user_id", "rate__item_id"]),
+        ("rate__item_id", ["rate__item_id"]),
+        ("*__item_id", ["rate__item_id", "half__item_id"]),
+        ("vectors", ["vector__user_id"]),
+        ("Constant", ["c__a", "c__b"]),
+        ("constant", ["c__a", "c__b"]),
+    ],
+)
+def test_a_name_stands_for_columns(catalogue: Catalogue, name: str, found: list[str]) -> None:
+    assert list(card_columns(catalogue, name)) == found
+
+
+def test_an_unknown_name_is_told_with_the_nearest_and_a_lacking_one_with_the_reason(timed: Dataset) -> None:
+    features = registry()
+
+    @aggregate(keys=["user_id"], registry=features)
+    def starred(log: Log) -> Aggregate:
+        """Mean rating; null if there is none."""
+        return mean(log.rating)
+
+    catalogue = bind_catalogue(timed, features)
+    with pytest.raises(FeatureError, match="Did you mean 'twice'"):
+        card_columns(catalogue, "twise")
+    for name in ("starred", "starred__user_id"):
+        with pytest.raises(FeatureError, match="is not available here: it needs the column 'rating'"):
+            card_columns(catalogue, name)
+
+
+@pytest.mark.parametrize("name", ["../../etc/passwd", "a/b", "..", "*", "", "x" * 400, "C:\\x", "né"])
+def test_the_file_of_a_card_stays_in_its_folder(name: str) -> None:
+    assert re.fullmatch(r"card_[A-Za-z0-9_-]{0,120}\.html", card_file_name(name))
+
+
+def test_a_page_escapes_what_users_write_and_is_the_same_twice(cards: dict[str, Card]) -> None:
+    page = cards_html(EVIL, EVIL, list(cards.values()))
+    assert EVIL not in page
+    assert page.count("<script") == 3  # specifications, runtime, our own
+    assert "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt; [bold]&amp;amp;" in page
+    assert cards_html(EVIL, EVIL, list(cards.values())) == page
+
+
+def printed(cards: Sequence[Card]) -> str:
+    console = Console(width=100, file=StringIO())
+    show_cards(cards, console)
+    assert isinstance(console.file, StringIO)
+    return console.file.getvalue()
+
+
+def test_the_terminal_shows_names_as_text_within_its_width(cards: dict[str, Card]) -> None:
+    for chosen in ([cards["rate__item_id"]], [cards["vector__user_id"]], list(cards.values())):
+        text = printed(chosen)
+        assert max(map(len, text.splitlines())) <= 100
+        assert all(card.column.name in text for card in chosen)
+    assert EVIL in printed([cards["rate__item_id"]])
+    assert "Nearest" not in printed([cards["vector__user_id"]])
+
+
+def test_the_terminal_and_the_page_say_the_same(cards: dict[str, Card]) -> None:
+    card = cards["rate__item_id"]
+    facts = card_facts(card)
+    page = re.sub("<[^>]*>", "", cards_html("a", "b", [card])).replace("−", "-")
+    text = " ".join(printed([card]).split())
+    for grid in (facts.windows, facts.alone, facts.nearest, facts.examples):
+        assert grid.title in text
+        for said in (grid.title.replace("'", "&#39;"), *(cell for row in grid.rows for cell in row)):
+            assert said in page
+        assert all(row[0] in text and row[-1] in text for row in grid.rows)
+
+
+def test_the_command_prints_and_writes_a_card(timed: Dataset, own_settings: Settings) -> None:
+    options = [f"--set={key}={str(getattr(own_settings, key))!r}" for key in ("store", "reports")]
+    options += ["--set=backend='inline'", "--set=folds.n_folds=2", "--set=folds.n_train_windows=2"]
+    with opened(timed):
+        result = CliRunner(env={"COLUMNS": "100"}).invoke(
+            command.app, [*options, "card", "n_exposures__user_id"], catch_exceptions=False
+        )
+    assert "Number of exposures (rows of the log) of the key." in result.output
+    assert "fold2" in result.output
+    page = (own_settings.reports / "card_n_exposures__user_id.html").read_text(encoding="utf-8")
+    assert "Content-Security-Policy" in page
+    with opened(timed), pytest.raises(FeatureError, match="There is no feature 'n_exposure_'"):
+        CliRunner().invoke(command.app, [*options, "card", "n_exposure_"], catch_exceptions=False)

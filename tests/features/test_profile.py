@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
 from dataclasses import replace
 from datetime import datetime
 
@@ -17,7 +16,6 @@ from sklearn.metrics import roc_auc_score
 from competitions import Dataset, Metric
 from features import own_score, quantile_values, rank_correlation, train_test_psi
 from features._compute import bin_edges, binned_shares
-from features._compute import profile as _profile
 
 KNOWN = st.integers(-4, 4) | st.floats(-1e6, 1e6, allow_subnormal=False)
 COLUMN = st.lists(st.tuples(st.none() | KNOWN, st.none() | KNOWN), max_size=30)
@@ -34,10 +32,6 @@ def test_rank_correlation_is_that_of_scipy_on_the_rows_that_both_know(
         assert found is None
     else:
         assert found == pytest.approx(spearmanr(*zip(*both, strict=True)).statistic, abs=1e-12)
-
-
-def test_examples_of_docstrings_hold() -> None:
-    assert doctest.testmod(_profile).failed == 0
 
 
 def test_rank_correlation_needs_an_order() -> None:
