@@ -11,14 +11,14 @@ import numpy as np
 import polars as pl
 
 from competitions import Dataset
-from features._aggregation.finish import check_exact, finished, guarded
-from features._aggregation.grid import Grid
+from features._aggregation.column_values import check_exact, finished, guarded
 from features._aggregation.keys import Codes, KeyIndex, index_of, index_pairs
 from features._aggregation.partition_cache import Kept
 from features._aggregation.plan import Group, GroupName, Pass, make_groups
 from features._aggregation.prefix_sums import Gathered
 from features._aggregation.scan import Scan, grid_of
 from features._aggregation.threads import in_turns
+from features._aggregation.tiling import Grid
 from features._catalogue import FeatureColumn
 from features._declare import FeatureError, Key
 from features._storage import Writer

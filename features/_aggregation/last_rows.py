@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import polars as pl
 
-from features._aggregation.grid import begins
 from features._aggregation.keys import KeyIndex
 from features._aggregation.plan import Group
+from features._aggregation.tiling import begins
 from features._arithmetic import State
 from features._declare import Lookback
 from validation import Window

@@ -11,8 +11,8 @@ import numpy as np
 import polars as pl
 
 from competitions import Dataset, Partition
-from features._aggregation.grid import Grid
 from features._aggregation.keys import Lookup, make_lookup
+from features._aggregation.tiling import Grid
 
 
 def history_rows(dataset: Dataset, rows: pl.LazyFrame, columns: Collection[str]) -> pl.LazyFrame:

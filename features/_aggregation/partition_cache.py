@@ -21,12 +21,12 @@ import polars as pl
 
 from competitions import Dataset, Partition
 from engine import Json, Recipe, Store, digest_json
-from features._aggregation.finish import SAFE
-from features._aggregation.grid import Grid
+from features._aggregation.column_values import SAFE
 from features._aggregation.keys import MOST_IDS
+from features._aggregation.partial_states import Cells, Known, Partials, can_reduce
 from features._aggregation.plan import Group
 from features._aggregation.prefix_sums import EXTREME, NONE
-from features._aggregation.tile_sums import Cells, Known, Partials, can_reduce
+from features._aggregation.tiling import Grid
 from features._arithmetic import State
 from features._storage import FORMAT, StoredTable, Writer, read_facts, read_table
 

@@ -9,7 +9,7 @@ from functools import cached_property
 import polars as pl
 
 from competitions import Dataset
-from features._aggregation.grid import Grid
+from features._aggregation.tiling import Grid
 from features._arithmetic import State, is_filter, is_rowwise, plain_column, reads_window, serialized
 from features._catalogue import WINDOW_COLUMNS, AggregateBody, Catalogue, FeatureColumn, PairBody, PythonBody
 from features._declare import EVERYTHING, Key, Lookback

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from features._aggregation.grid import Grid
 from features._aggregation.keys import Codes
+from features._aggregation.tiling import Grid
 from features._arithmetic import GRID, State
 from features._declare import Lookback
 from validation import Window

@@ -11,17 +11,17 @@ import polars as pl
 from polars.exceptions import PolarsError
 
 from competitions import Dataset
-from features._aggregation.grid import Grid, base_bounds, make_grid
 from features._aggregation.keys import Codes, KeyIndex
 from features._aggregation.last_rows import Direct, Slot, Tails
 from features._aggregation.log_rows import Piece, SliceReader, by_cell, together
+from features._aggregation.partial_states import Cells, Partials
 from features._aggregation.partition_cache import Found, Kept, recut
 from features._aggregation.plan import Group, GroupName, Pass, Wanted, full_schema, physical
 from features._aggregation.prefix_sums import Accumulator, Gathered
-from features._aggregation.roll_up import ROWS as ROLLUP_ROWS
-from features._aggregation.roll_up import Rollup, plan_rollups
+from features._aggregation.rollups import ROWS as ROLLUP_ROWS
+from features._aggregation.rollups import Rollup, plan_rollups
 from features._aggregation.threads import all_gone_on
-from features._aggregation.tile_sums import Cells, Partials
+from features._aggregation.tiling import Grid, base_bounds, make_grid
 from features._arithmetic import State
 from features._declare import FeatureError, Key, Lookback
 from validation import Window

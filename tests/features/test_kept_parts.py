@@ -29,7 +29,7 @@ def everything_is_large(monkeypatch: pytest.MonkeyPatch, request: pytest.Fixture
     monkeypatch.setattr("features._aggregation.partition_cache.ROWS", 1)
     monkeypatch.setattr("features._aggregation.partition_cache.MOST", 1.0)
     monkeypatch.setattr("features._aggregation.scan.ROLLUP_ROWS", 1 if request.param else 10**6)
-    monkeypatch.setattr("features._aggregation.tile_sums.WIDE", request.param)
+    monkeypatch.setattr("features._aggregation.partial_states.WIDE", request.param)
 
 
 def sliced() -> Dataset:

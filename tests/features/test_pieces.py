@@ -32,7 +32,7 @@ def test_small_slices_go_together_in_their_order() -> None:
 @pytest.mark.parametrize("wide", [0.0, 100.0], ids=["narrowed", "grouped"])
 def test_how_many_go_together_changes_no_bit(monkeypatch: pytest.MonkeyPatch, wide: float) -> None:
     """Keys are rolled up in large slices and read in small ones, in the same run."""
-    monkeypatch.setattr("features._aggregation.tile_sums.WIDE", wide)
+    monkeypatch.setattr("features._aggregation.partial_states.WIDE", wide)
     monkeypatch.setattr("features._aggregation.scan.ROLLUP_ROWS", 40)
     rows, pairs = rows_of(9, 240), dict.fromkeys(WINDOWS, pairs_of(30))
     catalogue = catalogue_of(cut(whole(rows), rows, (50, 60, 61, 120, 200)))

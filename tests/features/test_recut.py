@@ -23,7 +23,7 @@ def cells(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Let small partitions be kept and no key be wide; note how many cells partitions are cut into anew."""
     monkeypatch.setattr("features._aggregation.partition_cache.ROWS", 1)
     monkeypatch.setattr("features._aggregation.scan.ROLLUP_ROWS", 1)
-    monkeypatch.setattr("features._aggregation.tile_sums.WIDE", 100.0)
+    monkeypatch.setattr("features._aggregation.partial_states.WIDE", 100.0)
     notes: list[int] = []
 
     def noting(partials: Partials, rows: Cells, grid: Grid, sums: pl.DataFrame) -> Cells:

@@ -86,7 +86,7 @@ def test_narrowing_before_or_after_grouping_changes_no_bit(
     names = [name for block in rows for name in block.columns]
     found = []
     for wide in (0.0, float("inf")):
-        monkeypatch.setattr("features._aggregation.tile_sums.WIDE", wide)
+        monkeypatch.setattr("features._aggregation.partial_states.WIDE", wide)
         found.append(bulk(catalogue, names))
     assert [differing(found[0][window], found[1][window]) for window in WINDOWS] == [[], []]
 

@@ -17,7 +17,7 @@ import polars as pl
 from polars.exceptions import ComputeError, PolarsError
 
 from competitions import Dataset
-from features._aggregation.finish import SAFE, SAFE_PART, names_with, too_large
+from features._aggregation.column_values import SAFE, SAFE_PART, names_with, too_large
 from features._aggregation.keys import KeyIndex, n_distinct, n_distinct_at_most
 from features._aggregation.last_rows import References, narrowed
 from features._aggregation.plan import Group, full_schema, states_of
