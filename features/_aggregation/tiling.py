@@ -1,45 +1,64 @@
-"""The tiles of the clock: cells between the boundaries that windows and lookbacks have."""
+"""Where the clock is cut into tiles: where the history of a window ends and where a lookback begins."""
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
 
 from competitions import Dataset
 from features._declare import Lookback
 from validation import Window
 
-MOST_BASE_BOUNDS = 64
+MAX_BASE_CUTS = 64
+ByTile = list[
+    tuple[int, pl.DataFrame]
+]  # rows or partials of tiles; a tile may come several times, in clock order
 
 
 @dataclass(frozen=True)
-class Grid:
-    """Ascending boundaries. Cell ``i`` is ``bounds[i - 1] <= clock < bounds[i]``; cell 0 begins with the log.
+class Tiling:
+    """Ascending cuts. Tile ``i`` is ``cuts[i - 1] <= clock < cuts[i]``; tile 0 begins with the log.
 
-    Rows from the last boundary on are in no cell: they are after every cutoff.
+    Rows from the last cut on are in no tile: they are after every cutoff.
     """
 
-    bounds: tuple[int, ...]
+    cuts: tuple[int, ...]
 
     @property
-    def n_cells(self) -> int:
-        """Number of cells."""
-        return len(self.bounds)
+    def n_tiles(self) -> int:
+        """Number of tiles."""
+        return len(self.cuts)
 
-    def cells(self, window: Window, lookback: Lookback) -> tuple[int, int]:
-        """Give the cells ``first <= i < until`` of what a lookback sees from a window's cutoff.
+    def tile_at(self, clock: int) -> int:
+        """Tile that a clock lies in."""
+        return bisect_right(self.cuts, clock)
 
-        >>> Grid((10, 20, 30)).cells(Window(30, 30, 40), Lookback("horizon", 1, "h1"))
+    def span(self, window: Window, lookback: Lookback) -> tuple[int, int]:
+        """Give the tiles ``first <= i < until`` of what a lookback sees from a window's cutoff.
+
+        >>> Tiling((10, 20, 30)).span(Window(30, 30, 40), Lookback("horizon", 1, "h1"))
         (2, 3)
         """
-        begin = begins(window, lookback)
-        first = 0 if begin is None else bisect_left(self.bounds, begin) + 1
-        return first, bisect_left(self.bounds, window.cutoff) + 1
+        begin = begin_of(window, lookback)
+        first = 0 if begin is None else bisect_left(self.cuts, begin) + 1
+        return first, bisect_left(self.cuts, window.cutoff) + 1
+
+    def split(self, rows: pl.DataFrame, first: int = 0) -> Iterator[tuple[int, pl.DataFrame]]:
+        """Cut rows that are sorted by ``clock`` into tiles, from the ``first`` on; those without rows are left out."""
+        ends = np.searchsorted(rows["clock"].to_numpy(), np.asarray(self.cuts, dtype=np.int64), side="left")
+        begin = 0
+        for tile, end in enumerate(ends.tolist()):
+            if end > begin and tile >= first:
+                yield tile, rows[begin:end]
+            begin = max(begin, end)
 
 
-def begins(window: Window, lookback: Lookback) -> int | None:
-    """Clock that a lookback begins at; None if it sees everything (``last`` counts rows and not clocks)."""
+def begin_of(window: Window, lookback: Lookback) -> int | None:
+    """Clock that a lookback begins at; None if it sees everything (``last_n`` counts rows and not clocks)."""
     match lookback.kind:
         case "span":
             return window.cutoff - lookback.size
@@ -49,21 +68,21 @@ def begins(window: Window, lookback: Lookback) -> int | None:
             return None
 
 
-def make_grid(windows: Iterable[Window], lookbacks: Sequence[Lookback], base: Iterable[int] = ()) -> Grid:
+def make_tiling(windows: Iterable[Window], lookbacks: Sequence[Lookback], base: Iterable[int] = ()) -> Tiling:
     """Cut where a window ends its history and where a lookback begins, and at ``base`` before the last cutoff."""
     windows = tuple(windows)
-    edges = {window.cutoff for window in windows}
-    starts = {begins(window, lookback) for window in windows for lookback in lookbacks}
-    last = max(edges, default=0)
-    edges |= {start for start in starts if start is not None} | {bound for bound in base if bound < last}
-    return Grid(tuple(sorted(edges)))
+    cuts = {window.cutoff for window in windows}
+    begins = {begin_of(window, lookback) for window in windows for lookback in lookbacks}
+    last = max(cuts, default=0)
+    cuts |= {begin for begin in begins if begin is not None} | {cut for cut in base if cut < last}
+    return Tiling(tuple(sorted(cuts)))
 
 
-def base_bounds(dataset: Dataset, first_clock: int) -> list[int]:
-    """Lay boundaries one horizon apart back from the test window: the same for every plan of a data set.
+def base_cuts(dataset: Dataset) -> list[int]:
+    """Lay cuts one horizon apart back from the test window: the same for every plan of a data set.
 
     Decayed sums are weighed tile by tile, so their last bits depend on the tiles: with these among them, they do not
     depend on which windows are computed together, as long as the windows lie one horizon apart.
     """
-    bounds = range(dataset.test_start, first_clock, -dataset.horizon)
-    return list(bounds[:MOST_BASE_BOUNDS])
+    first_clock = dataset.partitions[0].first_clock or 0
+    return list(range(dataset.test_start, first_clock, -dataset.horizon)[:MAX_BASE_CUTS])

@@ -54,15 +54,15 @@ def _pass_facts(catalogue: Catalogue, plan: Plan, windows: Sequence[Window]) -> 
     facts = []
     for name, group in groups.items():
         own = [one for one in plan.passes if (one.source, one.key) == name]
-        made_of = f"parts by {' x '.join(rollups[name].finer[1])}" if name in rollups else "rows"
+        made_of = f"partials by {' x '.join(rollups[name].finer[1])}" if name in rollups else "rows"
         facts.append(
             {
                 "pass": f"group by {' x '.join(group.key) or 'nothing'}"
                 + (" (where)" if group.source else ""),
                 "made of": made_of,
                 "lookbacks": list(dict.fromkeys(one.lookback.text or "all" for one in own)),
-                "states": len({state.name for _, state in group.wanted}),
-                "by window": len(group.direct),
+                "states": len({state.name for _, state in group.requests}),
+                "by window": len(group.by_window),
                 "features": list(dict.fromkeys(c.name for one in own for c in one.columns)) or _priors(group),
             }
         )
