@@ -1,53 +1,35 @@
 """Aggregates of many windows in one pass over the log: tiles of the clock, keys of the pairs, sums that merge."""
 
-from features._aggregation.batches import SHARE, Frames, Work, batches, by_pass, compute_aggregates
-from features._aggregation.finish import finished, guarded
-from features._aggregation.grid import Grid
-from features._aggregation.keys import Codes, KeyIndex, distinct, index_of, n_distinct, n_distinct_at_most
-from features._aggregation.log_rows import TOGETHER, Piece, SliceReader, history_rows, together
-from features._aggregation.partition_cache import Kept, PartNames, recut
+from features._aggregation.batches import Frames, Work, batches, compute_aggregates
+from features._aggregation.column_values import evaluate
+from features._aggregation.keys import KeyIndex, distinct, index_of, n_distinct, n_distinct_at_most
+from features._aggregation.limits import LIMITS, Limits
+from features._aggregation.log_rows import LogReader, history_rows, window_columns
 from features._aggregation.plan import Group, Plan, make_groups, make_plan
-from features._aggregation.roll_up import Rollup, plan_rollups
-from features._aggregation.scan import Running
-from features._aggregation.threads import all_done, all_gone_on, in_turns
-from features._aggregation.tile_sums import Cells, Partials, can_reduce, reduced
+from features._aggregation.rollups import plan_rollups
+from features._aggregation.threads import interleave, run_all
 
 __all__ = [
-    "SHARE",
-    "TOGETHER",
-    "Cells",
-    "Codes",
+    "LIMITS",
     "Frames",
-    "Grid",
     "Group",
-    "Kept",
     "KeyIndex",
-    "PartNames",
-    "Partials",
-    "Piece",
+    "Limits",
+    "LogReader",
     "Plan",
-    "Rollup",
-    "Running",
-    "SliceReader",
     "Work",
-    "all_done",
-    "all_gone_on",
     "batches",
-    "by_pass",
-    "can_reduce",
     "compute_aggregates",
     "distinct",
-    "finished",
-    "guarded",
+    "evaluate",
     "history_rows",
-    "in_turns",
     "index_of",
+    "interleave",
     "make_groups",
     "make_plan",
     "n_distinct",
     "n_distinct_at_most",
     "plan_rollups",
-    "recut",
-    "reduced",
-    "together",
+    "run_all",
+    "window_columns",
 ]

@@ -1,17 +1,20 @@
-"""The keys of the pairs, numbered: what aggregates are narrowed to.
+"""The keys of the pairs, numbered: what aggregates are narrowed to, and how a null key is treated.
+
+A key with a null in some column is no key: rows with it count for nothing but what is over all keys, and pairs with it
+have the values of a key without rows. ``code`` is the number of a key.
 
 Small ids are looked up in arrays, which is several times faster than a join. Each column's ids get ranks. The ranks
-of all columns are one number, the *place*; a table over all places has the key's number. Where that table would be
-too large, a table of bits over hashed places sorts most of the other rows out, and what is left is joined.
+of all columns are one number, the *place*; a table over all places has the key's code. Where that table would be too
+large, keys are joined.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from io import BytesIO
 from typing import Any
 
@@ -19,20 +22,23 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from features._aggregation.threads import all_done
+from features._aggregation.limits import LIMITS, Limits
 from features._declare import Key
-from validation import Window
 
 Codes = npt.NDArray[np.uint32]
+Positions = npt.NDArray[np.intp]
 Places = npt.NDArray[Any]  # UInt32 or Int64
-Rows = npt.NDArray[np.intp]
 
-MOST_IDS = 2**24  # of a column: they are looked up in an array
-MOST_PLACES = 2**25  # of a table with the number of each place
-HASH_BITS = (16, 27)  # of a table that says where some key is; fewer and most
-_FACTOR = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio: spreads neighbours (Knuth, 6.4)
+MAX_ID = 2**24  # ids below it are positions in an array
+PACKED = "packed key"
 _NUMBERS = (pl.UInt8, pl.UInt16, pl.UInt32)
 _SMALL = (pl.UInt8, pl.UInt16, pl.UInt32, pl.Enum, pl.Boolean)
+
+
+def has_key(names: Iterable[str]) -> pl.Expr:
+    """Whether a row has a key: none of its columns is null. Every row has the empty key."""
+    names = list(names)
+    return pl.all_horizontal(pl.col(name).is_not_null() for name in names) if names else pl.lit(True)
 
 
 @dataclass(frozen=True)
@@ -55,26 +61,26 @@ class Ranks:
 
     def of(self, rows: pl.DataFrame) -> npt.NDArray[np.uint32]:
         """Rank of the id in each row; 0 where it is null or in no key."""
-        return _taken(self.series, rows[self.name])
+        return _looked_up(self.series, rows[self.name])
 
 
-def _taken(by_id: pl.Series, ids: pl.Series) -> npt.NDArray[np.uint32]:
+def _looked_up(by_id: pl.Series, ids: pl.Series) -> npt.NDArray[np.uint32]:
     """Look ids up; the last entry is for what is null or lies beyond."""
     last = len(by_id) - 1
-    where = _ids(ids).fill_null(last)
+    where = _as_ids(ids).fill_null(last)
     largest = where.max()
     if isinstance(largest, int) and largest > last:
         where = where.clip(upper_bound=last)
     return by_id[where].to_numpy()
 
 
-def _ids(column: pl.Series) -> pl.Series:
+def _as_ids(column: pl.Series) -> pl.Series:
     return column.to_physical().cast(pl.UInt32)
 
 
 @dataclass(frozen=True)
 class Lookup:
-    """Numbers of keys without nulls: row ``i`` of what it was made from is key number ``i``. ``n_keys`` = no key."""
+    """Codes of keys without nulls: row ``i`` of what it was made from is key number ``i``. ``n_keys`` = no key."""
 
     ranks: tuple[Ranks, ...]
     n_keys: int
@@ -85,79 +91,44 @@ class Lookup:
         return all(rows.schema.get(one.name) == one.dtype for one in self.ranks)
 
     def codes(self, rows: pl.DataFrame) -> Codes:
-        """Number of each row's key."""
+        """Code of each row's key."""
         if len(self.ranks) == 1:
-            return _taken(self._by_id, rows[self.ranks[0].name])
-        codes = np.full(rows.height, self.n_keys, dtype=np.uint32)
-        chosen, own = self.found(rows)
-        codes[chosen] = own
-        return codes
-
-    def found(self, rows: pl.DataFrame) -> tuple[Rows, Codes]:
-        """Give the positions of the rows that have some key, ascending, and its number in each."""
-        if len(self.ranks) == 1:
-            codes = self.codes(rows)
-            chosen = np.flatnonzero(codes < self.n_keys)
-            return chosen, codes.take(chosen)
-        place = _places(rows, self.ranks)
-        if self._n_places <= MOST_PLACES:
-            chosen = np.flatnonzero(self._is_some.take(place))
-            return chosen, self._table.take(place.take(chosen))
-        chosen = np.flatnonzero(self._is_some.take(self._hashed(place)))
-        keys = pl.DataFrame({"place": self.places, "code": np.arange(self.n_keys, dtype=np.uint32)})
-        wanted = pl.DataFrame({"place": place.take(chosen), "row": chosen})
-        found = wanted.join(keys, on="place", how="inner", validate="m:1", maintain_order="left")
-        return found["row"].to_numpy(), found["code"].to_numpy()
-
-    @cached_property
-    def _n_places(self) -> int:
-        return math.prod(one.n_ranks for one in self.ranks)
+            return _looked_up(self._by_id, rows[self.ranks[0].name])
+        return self._table.take(_places(rows, self.ranks))
 
     @cached_property
     def _table(self) -> Codes:
-        table = np.full(self._n_places, self.n_keys, dtype=np.uint32)
+        table = np.full(_n_places(self.ranks), self.n_keys, dtype=np.uint32)
         table[self.places] = np.arange(self.n_keys, dtype=np.uint32)
         return table
 
     @cached_property
     def _by_id(self) -> pl.Series:
-        """Number of each id of the only column."""
+        """Code of each id of the only column."""
         return pl.Series(self._table.take(self.ranks[0].by_id))
 
-    @cached_property
-    def _n_bits(self) -> int:
-        return min(max((8 * self.n_keys).bit_length(), HASH_BITS[0]), HASH_BITS[1])
 
-    @cached_property
-    def _is_some(self) -> npt.NDArray[np.bool_]:
-        is_table = self._n_places <= MOST_PLACES
-        table = np.zeros(self._n_places if is_table else 2**self._n_bits, dtype=np.bool_)
-        table[self.places if is_table else self._hashed(self.places)] = True
-        return table
-
-    def _hashed(self, places: Places) -> npt.NDArray[np.uint64]:
-        return (places.astype(np.uint64) * _FACTOR) >> np.uint64(64 - self._n_bits)
-
-
-def make_lookup(keys: pl.DataFrame, names: Sequence[str]) -> Lookup | None:
-    """Lay out the keys in the rows of a frame, each once and without nulls; None if some ids are not small."""
+def make_lookup(keys: pl.DataFrame, names: Sequence[str], limits: Limits = LIMITS) -> Lookup | None:
+    """Lay out the keys in the rows of a frame, each once and without nulls; None if they are to be joined."""
     if not keys.height or not all(isinstance(keys.schema[name], _SMALL) for name in names):
         return None
     ranks = _ranks(keys, names)
-    return None if ranks is None else Lookup(ranks, keys.height, _places(keys, ranks))
-
-
-def distinct(keys: pl.DataFrame) -> pl.DataFrame | None:
-    """Give the distinct keys without nulls, sorted; None if some ids are not small."""
-    keys = keys.drop_nulls()
-    if not keys.height or not all(isinstance(dtype, _SMALL) for dtype in keys.dtypes):
+    if ranks is None or _n_places(ranks) > limits.looked_up:
         return None
-    ranks = _ranks(keys, keys.columns)
+    return Lookup(ranks, keys.height, _places(keys, ranks))
+
+
+def distinct(keys: pl.DataFrame) -> pl.DataFrame:
+    """Give the distinct keys without nulls, sorted."""
+    keys = keys.drop_nulls()
+    ranks = None
+    if keys.height and all(isinstance(dtype, _SMALL) for dtype in keys.dtypes):
+        ranks = _ranks(keys, keys.columns)
     n_bits = keys.height.bit_length()
     if ranks is not None and keys.dtypes[0] in _NUMBERS and keys.width == 1:
         return pl.DataFrame({ranks[0].name: np.flatnonzero(ranks[0].by_id)}, schema=keys.schema)
-    if ranks is None or math.prod(one.n_ranks for one in ranks) >= 2 ** (63 - n_bits):
-        return None
+    if ranks is None or _n_places(ranks) >= 2 ** (63 - n_bits):
+        return keys.lazy().unique().collect(engine="streaming").sort(keys.columns)
     packed = (_places(keys, ranks).astype(np.int64) << n_bits) | np.arange(keys.height)
     packed.sort()
     places = packed >> n_bits
@@ -168,20 +139,24 @@ def distinct(keys: pl.DataFrame) -> pl.DataFrame | None:
 def _ranks(keys: pl.DataFrame, names: Sequence[str]) -> tuple[Ranks, ...] | None:
     ranks = []
     for name in names:
-        ids = _ids(keys[name]).to_numpy()
-        if int(ids.max()) >= MOST_IDS:
+        ids = _as_ids(keys[name]).to_numpy()
+        if int(ids.max()) >= MAX_ID:
             return None
         is_there = np.zeros(int(ids.max()) + 2, dtype=np.bool_)
         is_there[ids] = True
         by_id = np.cumsum(is_there, dtype=np.uint32)
         by_id[~is_there] = 0
         ranks.append(Ranks(name, keys.schema[name], by_id))
-    return None if math.prod(one.n_ranks for one in ranks) >= 2**62 else tuple(ranks)
+    return None if _n_places(ranks) >= 2**62 else tuple(ranks)
+
+
+def _n_places(ranks: Iterable[Ranks]) -> int:
+    return math.prod(one.n_ranks for one in ranks)
 
 
 def _places(keys: pl.DataFrame, ranks: Sequence[Ranks]) -> Places:
     """Place of each row: 32 bits where that is enough, which is half the work."""
-    dtype = np.int64 if math.prod(one.n_ranks for one in ranks) >= 2**32 else np.uint32
+    dtype = np.int64 if _n_places(ranks) >= 2**32 else np.uint32
     places = ranks[0].of(keys).astype(dtype)  # a copy: what is looked up may be read only
     for one in ranks[1:]:
         np.multiply(places, dtype(one.n_ranks), out=places)
@@ -189,34 +164,36 @@ def _places(keys: pl.DataFrame, ranks: Sequence[Ranks]) -> Places:
     return places
 
 
+def are_positions(ids: pl.Series) -> bool:
+    """Tell whether ids are so small that they can be positions in an array."""
+    largest = ids.max() if ids.dtype in _NUMBERS else None
+    return isinstance(largest, int) and largest < MAX_ID
+
+
 def n_distinct_at_most(column: pl.Series) -> int:
     """Give a bound on the number of distinct values, null being one, that takes no counting."""
-    largest = _ids(column).max() if isinstance(column.dtype, _SMALL) else None
+    largest = _as_ids(column).max() if isinstance(column.dtype, _SMALL) else None
     return largest + 2 if isinstance(largest, int) else len(column)
 
 
 def n_distinct(column: pl.Series) -> int:
     """Number of distinct values, null being one."""
-    if isinstance(column.dtype, _SMALL) and len(column):
-        ids = _ids(column)
-        largest = ids.max()
-        if isinstance(largest, int) and largest < MOST_IDS:
-            is_there = np.zeros(largest + 2, dtype=np.bool_)
-            is_there[ids.fill_null(largest + 1).to_numpy()] = True
-            return int(np.count_nonzero(is_there))
+    ids = _as_ids(column) if isinstance(column.dtype, _SMALL) else pl.Series(dtype=pl.UInt32)
+    largest = ids.max()
+    if isinstance(largest, int) and largest < MAX_ID:
+        is_there = np.zeros(largest + 2, dtype=np.bool_)
+        is_there[ids.fill_null(largest + 1).to_numpy()] = True
+        return int(np.count_nonzero(is_there))
     return column.n_unique()
-
-
-PACKED = "packed key"
-_PACKABLE = (pl.UInt8, pl.UInt16, pl.UInt32, pl.Enum, pl.Boolean)
 
 
 @dataclass(frozen=True)
 class KeyIndex:
-    """Keys by number: the key's columns and ``code`` UInt32, 0, 1, ..., without nulls."""
+    """Keys and their codes: the key's columns and ``code`` UInt32, 0, 1, ..., without nulls."""
 
     key: Key
     frame: pl.DataFrame
+    limits: Limits = LIMITS
 
     @property
     def n_keys(self) -> int:
@@ -225,71 +202,74 @@ class KeyIndex:
 
     @cached_property
     def digest(self) -> str:
-        """Digest of the keys and their numbers."""
+        """Digest of the keys and their codes."""
         as_bytes = BytesIO()
         self.frame.write_ipc(as_bytes)
         return hashlib.blake2b(as_bytes.getbuffer(), digest_size=16).hexdigest()
 
     @cached_property
-    def lookup(self) -> pl.DataFrame:
-        """The columns that ``with_lookup`` gives to rows, and ``code``."""
-        if self.key and (packed := self._packing()) is not None:
-            return self.frame.select(packed, "code")
-        return self.frame
-
-    @cached_property
-    def arrays(self) -> Lookup | None:
-        """Look-up of small ids in arrays; None if others are among the key's columns."""
-        return make_lookup(self.frame, self.key) if self.key else None
-
-    @property
-    def on(self) -> list[str]:
-        """Columns to group and join by."""
-        return [PACKED] if self._packing() is not None else list(self.key)
-
-    def with_lookup(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """Give rows the columns ``on``: two small keys are packed into one number, which is joined much faster."""
-        packed = self._packing()
-        return rows if packed is None else rows.with_columns(packed)
-
-    def unpacked(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """Give rows of packed keys the key's columns back."""
-        high, low = self.key
-        parts = {high: pl.col(PACKED) // 2**32, low: pl.col(PACKED) % 2**32}
-        columns = [_unpacked(value, self.frame.schema[name]).alias(name) for name, value in parts.items()]
-        return rows.select(*columns, pl.exclude(PACKED))
-
-    def _packing(self) -> pl.Expr | None:
-        dtypes = [self.frame.schema[name] for name in self.key]
-        if len(dtypes) != 2 or not all(isinstance(dtype, _PACKABLE) for dtype in dtypes):
-            return None
-        high, low = (pl.col(name).to_physical().cast(pl.UInt64) for name in self.key)
-        return (high * 2**32 + low).alias(PACKED)
+    def lookup(self) -> Lookup | None:
+        """Look-up of small ids in arrays; None if the keys are joined."""
+        return make_lookup(self.frame, self.key, self.limits) if self.key else None
 
     def codes(self, rows: pl.DataFrame) -> Codes:
-        """Number of each row's key; ``n_keys`` where it is null or not in the index."""
+        """Code of each row's key; ``n_keys`` where it is null or not in the index."""
         if not self.key:
             return np.zeros(rows.height, dtype=np.uint32)
-        if self.arrays is not None and self.arrays.fits(rows):
-            return self.arrays.codes(rows)
-        wanted = self.with_lookup(rows.select(self.key)).select(self.on)
-        found = wanted.join(self.lookup, on=self.on, how="left", validate="m:1", maintain_order="left")
+        if self.lookup is not None and self.lookup.fits(rows):
+            return self.lookup.codes(rows)
+        asked = self.packed(rows.select(self.key)).select(self.on)
+        known = self.packed(self.frame).select(*self.on, "code")
+        found = asked.join(known, on=self.on, how="left", validate="m:1", maintain_order="left")
         return found["code"].fill_null(self.n_keys).to_numpy()
 
-    def found(self, rows: pl.DataFrame) -> tuple[Rows, Codes]:
-        """Give the positions of the rows whose key is in the index, ascending, and its number in each."""
-        if self.arrays is not None and self.arrays.fits(rows):
-            return self.arrays.found(rows)
+    def find(self, rows: pl.DataFrame) -> tuple[Positions, Codes]:
+        """Give the positions of the rows whose key is in the index, ascending, and the code of each."""
         codes = self.codes(rows)
         chosen = np.flatnonzero(codes < self.n_keys)
         return chosen, codes.take(chosen)
 
-    def part(self, number: int, n_parts: int) -> KeyIndex:
-        """Keep one of so many equal parts of the keys, numbered anew."""
-        if n_parts == 1:
+    def narrow(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Keep the rows of the indexed keys, in their order, with ``code``."""
+        if not self.key:
+            return rows.with_columns(pl.lit(0, pl.UInt32).alias("code"))
+        chosen, codes = self.find(rows)
+        if len(chosen) < rows.height:
+            rows = rows[pl.Series(chosen.astype(np.uint32))]
+        return rows.with_columns(pl.Series("code", codes, dtype=pl.UInt32))
+
+    def shard(self, number: int, n_shards: int) -> KeyIndex:
+        """Keep one of so many equal shares of the keys, numbered anew."""
+        if n_shards == 1:
             return self
-        kept = self.frame.filter(pl.col("code") % n_parts == number).drop("code")
-        return KeyIndex(self.key, _numbered(kept))
+        own = self.frame.filter(pl.col("code") % n_shards == number).drop("code")
+        return KeyIndex(self.key, _numbered(own), self.limits)
+
+    @property
+    def on(self) -> list[str]:
+        """Columns to group and join by, of ``packed`` rows."""
+        return [PACKED] if self._packing() is not None else list(self.key)
+
+    def packed(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Give rows the columns ``on``: two small columns as one number are grouped and joined twice as fast."""
+        packing = self._packing()
+        return rows if packing is None else rows.with_columns(packing)
+
+    def unpacked(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Give packed rows the key's columns back."""
+        if self._packing() is None:
+            return rows
+        high, low = self.key
+        numbers = {high: pl.col(PACKED) // 2**32, low: pl.col(PACKED) % 2**32}
+        columns = [_unpacked(value, self.frame.schema[name]).alias(name) for name, value in numbers.items()]
+        return rows.select(*columns, pl.exclude(PACKED))
+
+    def _packing(self) -> pl.Expr | None:
+        dtypes = [self.frame.schema[name] for name in self.key]
+        if len(dtypes) != 2 or not all(isinstance(dtype, _SMALL) for dtype in dtypes):
+            return None
+        high, low = (pl.col(name).to_physical().cast(pl.UInt64) for name in self.key)
+        return (high * 2**32 + low).alias(PACKED)
 
 
 def _unpacked(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
@@ -299,27 +279,13 @@ def _unpacked(value: pl.Expr, dtype: pl.DataType) -> pl.Expr:
     return value.cast(dtype)
 
 
-def index_of(key: Key, frames: Iterable[pl.DataFrame]) -> KeyIndex:
+def index_of(key: Key, frames: Iterable[pl.DataFrame], limits: Limits = LIMITS) -> KeyIndex:
     """Number the keys that occur in the frames; the empty key is one key."""
     if not key:
         return KeyIndex((), pl.DataFrame({"code": [0]}, schema={"code": pl.UInt32}))
-    keys = pl.concat([frame.select(key) for frame in frames])
-    found = distinct(keys)
-    if found is None:
-        found = keys.lazy().drop_nulls().unique().collect(engine="streaming").sort(key)
-    return KeyIndex(key, _numbered(found))
+    keys = distinct(pl.concat([frame.select(key) for frame in frames]))
+    return KeyIndex(key, _numbered(keys), limits)
 
 
 def _numbered(keys: pl.DataFrame) -> pl.DataFrame:
     return keys.with_row_index("code").with_columns(pl.col("code").cast(pl.UInt32))
-
-
-def index_pairs(keys: Iterable[Key], frames: Mapping[Window, pl.DataFrame]) -> dict[Key, KeyIndex]:
-    """Index the keys of the pairs of all windows, side by side."""
-    found: dict[Key, KeyIndex] = dict.fromkeys(keys, KeyIndex((), pl.DataFrame()))
-
-    def index(key: Key) -> None:
-        found[key] = index_of(key, frames.values())
-
-    all_done([partial(index, key) for key in found])
-    return found

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import NamedTuple
 
 import polars as pl
 
 from competitions import Dataset
-from features._aggregation.grid import Grid
-from features._arithmetic import State, is_filter, is_rowwise, plain_column, reads_window, serialized
+from features._arithmetic import (
+    Operation,
+    State,
+    is_filter,
+    is_rowwise,
+    plain_column,
+    reads_window,
+    serialized,
+)
 from features._catalogue import WINDOW_COLUMNS, AggregateBody, Catalogue, FeatureColumn, PairBody, PythonBody
 from features._declare import EVERYTHING, Key, Lookback
 from validation import Window
@@ -32,10 +40,10 @@ class Pass:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is done, in this order, for one window.
+    """What is computed, in this order.
 
-    ``levels``: per-pair columns; each level is one projection and reads earlier ones. ``bodies``: columns of one
-    Python body (and variant) together.
+    ``bodies``: columns of one Python body (and variant) together. ``levels``: per-pair columns; each level is one
+    projection and reads earlier ones.
     """
 
     passes: tuple[Pass, ...]
@@ -65,7 +73,7 @@ def _passes(columns: Sequence[FeatureColumn]) -> tuple[Pass, ...]:
 def states_of(columns: Sequence[FeatureColumn]) -> tuple[State, ...]:
     """States of aggregates, each once."""
     bodies = [c.body for c in columns if isinstance(c.body, AggregateBody)]
-    return tuple({name: state for body in bodies for name, state in body.aggregate.states.items()}.values())
+    return _distinct_states(state for body in bodies for state in body.aggregate.states.values())
 
 
 def _bodies(columns: Sequence[FeatureColumn]) -> tuple[tuple[FeatureColumn, ...], ...]:
@@ -88,22 +96,28 @@ def _levels(columns: Sequence[FeatureColumn]) -> tuple[tuple[FeatureColumn, ...]
     return tuple(tuple(groups[n]) for n in sorted(groups))
 
 
-Wanted = tuple[Lookback, State]
 GroupName = tuple[str, Key]
+
+
+class Request(NamedTuple):
+    """A state that is asked for over a lookback."""
+
+    lookback: Lookback
+    state: State
 
 
 @dataclass(frozen=True)
 class Group:
     """States of one key over the rows that one filter keeps.
 
-    ``wanted``: which states at which lookback. ``columns``: whom they are for. ``one_horizon``: whether all windows
-    have the same, so that half-lives counted in horizons are one number.
+    ``columns``: those that are made of the states. ``one_horizon``: whether all windows have the same, so that
+    half-lives counted in horizons are one number. ``carried``: states that coarser keys are rolled up from.
     """
 
     source: str
     where: pl.Expr | None
     key: Key
-    wanted: tuple[Wanted, ...]
+    requests: tuple[Request, ...]
     columns: tuple[FeatureColumn, ...]
     one_horizon: bool = True
     carried: tuple[State, ...] = ()
@@ -120,58 +134,60 @@ class Group:
         That is the filter, or an expression whose deviations from its first value are summed.
         """
         looks_around = self.where is not None and (reads_window(self.where) or not is_rowwise(self.where))
-        return looks_around or any(s.reference and not s.is_mergeable for _, s in self.wanted)
+        return looks_around or any(one.state.origin and not one.state.is_mergeable for one in self.requests)
 
-    @cached_property
-    def merged(self) -> tuple[State, ...]:
-        """States that are computed by tile and merged."""
-        return _states(state for lookback, state in self.wanted if self.merges(lookback, state))
-
-    @cached_property
-    def tails(self) -> tuple[Wanted, ...]:
-        """States over the last rows of the key."""
-        return () if self.is_whole else tuple(w for w in self.wanted if w[0].kind == "last")
-
-    @cached_property
-    def direct(self) -> tuple[Wanted, ...]:
-        """States that are computed for each window by itself: they cannot be merged."""
-        own = (w for w in self.wanted if self.is_whole or w[0].kind != "last")
-        return tuple(w for w in own if not self.merges(*w))
-
-    def first_cell(self, grid: Grid, windows: Iterable[Window]) -> int:
-        """First cell that some merged state of some window is made of."""
-        firsts = (
-            grid.cells(w, lookback)[0]
-            for w in windows
-            for lookback, s in self.wanted
-            if self.merges(lookback, s)
-        )
-        return min(firsts, default=0)
-
-    def merges(self, lookback: Lookback, state: State) -> bool:
-        """Tell whether the state is computed by tile at this lookback."""
+    def merges(self, request: Request) -> bool:
+        """Tell whether the state is made of partials by tile."""
+        lookback, state = request
         if self.is_whole or lookback.kind == "last" or not state.is_mergeable:
             return False
         own = state.half_life
         return self.one_horizon or own is None or "horizon" not in own.meta.root_names()
 
     @cached_property
+    def merged(self) -> tuple[State, ...]:
+        """States that are computed by tile and merged."""
+        return _distinct_states(one.state for one in self.requests if self.merges(one))
+
+    @property
+    def by_tile(self) -> tuple[State, ...]:
+        """States that are computed by tile: its own, and those of coarser keys."""
+        return (*self.merged, *self.carried)
+
+    @cached_property
+    def over_last_rows(self) -> tuple[Request, ...]:
+        """What is over the last rows of the key."""
+        return () if self.is_whole else tuple(one for one in self.requests if one.lookback.kind == "last")
+
+    @cached_property
+    def by_window(self) -> tuple[Request, ...]:
+        """What is computed for each window by itself, because it cannot be merged."""
+        own = (one for one in self.requests if self.is_whole or one.lookback.kind != "last")
+        return tuple(one for one in own if not self.merges(one))
+
+    @property
+    def is_by_tile_only(self) -> bool:
+        """Tell whether all that it is for is made of partials by tile."""
+        return bool(self.merged) and not self.over_last_rows and not self.by_window
+
+    @cached_property
     def reads(self) -> frozenset[str]:
         """Columns of the history that it reads, the key and the clock among them."""
-        states = [*(s for _, s in self.wanted), *self.carried]
-        expressions = [s.expression for s in states] + ([] if self.where is None else [self.where])
-        roots = {name for e in expressions for name in e.meta.root_names()}
+        expressions = [state.expression for state in self._states] + (
+            [] if self.where is None else [self.where]
+        )
+        roots = {name for expression in expressions for name in expression.meta.root_names()}
         return frozenset({*roots, *self.key, "clock"} - {"cutoff", "horizon"})
 
     @property
-    def references(self) -> dict[str, pl.Expr]:
-        """First values that deviations are taken from, by column."""
-        states = (*(s for _, s in self.wanted), *self.carried)
-        return {
-            str(s.reference): s.expression.cast(pl.Float64).drop_nulls().first()
-            for s in states
-            if s.reference
-        }
+    def origins(self) -> dict[str, pl.Expr]:
+        """First values, that deviations are taken from, by column."""
+        own = [state for state in self._states if state.origin]
+        return {str(s.origin): s.expression.cast(pl.Float64).drop_nulls().first() for s in own}
+
+    @property
+    def _states(self) -> list[State]:
+        return [*(one.state for one in self.requests), *self.carried]
 
 
 def full_schema(dataset: Dataset) -> pl.Schema:
@@ -182,27 +198,28 @@ def full_schema(dataset: Dataset) -> pl.Schema:
 def make_groups(
     passes: Sequence[Pass], windows: Iterable[Window], dataset: Dataset
 ) -> dict[GroupName, Group]:
-    """Group passes by rows and key. What is over all keys at once becomes part of the group of the empty key."""
+    """Group passes by rows and key. What is over all keys at once belongs to the group of the empty key."""
     one_horizon = len({window.horizon for window in windows}) < 2
-    wanted: dict[GroupName, list[Wanted]] = {}
-    columns: dict[GroupName, list[FeatureColumn]] = {}
+    requests: dict[GroupName, dict[tuple[Lookback, str], Request]] = {}
+    columns: dict[GroupName, dict[str, FeatureColumn]] = {}
     filters: dict[str, pl.Expr | None] = {}
     for one in passes:
         filters[one.source] = where_of(one)
         for state in one.states:
             name = (one.source, () if state.everywhere else one.key)
-            wanted.setdefault(name, []).append(physical(one.lookback, state, dataset))
-            columns.setdefault(name, []).extend(one.columns)
+            request = substitute(one.lookback, state, dataset)
+            requests.setdefault(name, {})[request.lookback, request.state.name] = request
+            columns.setdefault(name, {}).update((column.name, column) for column in one.columns)
     return {
-        name: Group(
-            name[0],
-            filters[name[0]],
-            name[1],
-            _unique(asked),
-            tuple({c.name: c for c in columns[name]}.values()),
+        (source, key): Group(
+            source,
+            filters[source],
+            key,
+            tuple(own.values()),
+            tuple(columns[source, key].values()),
             one_horizon,
         )
-        for name, asked in wanted.items()
+        for (source, key), own in requests.items()
     }
 
 
@@ -212,38 +229,32 @@ def where_of(one: Pass) -> pl.Expr | None:
     return body.where if isinstance(body, AggregateBody) else None
 
 
-def physical(lookback: Lookback, state: State, dataset: Dataset) -> Wanted:
+def substitute(lookback: Lookback, state: State, dataset: Dataset) -> Request:
     """Say what is computed for a state: another one if that has the same value and is cheaper or shared.
 
     Over all keys, the last rows of a key are all rows. Non-null values of a column without nulls are rows. The first
     and last clock are the smallest and largest.
     """
     if state.everywhere:
-        lookback, state = (
-            EVERYTHING if lookback.kind == "last" else lookback,
-            replace(state, everywhere=False),
-        )
+        lookback = EVERYTHING if lookback.kind == "last" else lookback
+        state = replace(state, everywhere=False)
     schema = full_schema(dataset)
     column = plain_column(state.expression, schema)
     if state.operation == "valid" and column in dataset.never_null:
-        return lookback, State("count", pl.lit(1))
+        return Request(lookback, State("count", pl.lit(1)))
     if "clock" in (column, _filtered(state.expression, schema)) and state.operation in ("first", "last"):
-        return lookback, State("smallest" if state.operation == "first" else "largest", state.expression)
-    return lookback, state
+        operation: Operation = "smallest" if state.operation == "first" else "largest"
+        return Request(lookback, State(operation, state.expression))
+    return Request(lookback, state)
 
 
 def _filtered(expression: pl.Expr, schema: pl.Schema) -> str | None:
     """Name of the column that the expression is some rows of; None if it is anything else."""
     if not is_filter(expression):
         return None
-    names = [plain_column(part, schema) for part in expression.meta.pop()]
+    names = [plain_column(one, schema) for one in expression.meta.pop()]
     return next((name for name in names if name is not None and schema[name] != pl.Boolean), None)
 
 
-def _unique(wanted: Iterable[Wanted]) -> tuple[Wanted, ...]:
-    by_name: Mapping[tuple[Lookback, str], Wanted] = {(w[0], w[1].name): w for w in wanted}
-    return tuple(by_name.values())
-
-
-def _states(states: Iterable[State]) -> tuple[State, ...]:
+def _distinct_states(states: Iterable[State]) -> tuple[State, ...]:
     return tuple({state.name: state for state in states}.values())

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import islice
-from threading import Event
 from typing import TypeVar
 
 import polars as pl
@@ -15,9 +14,9 @@ import polars as pl
 T = TypeVar("T")
 
 
-def all_done(jobs: Sequence[Callable[[], None]]) -> None:
-    """Do all jobs, the first ones first. Raises the error of the first that failed, without starting more."""
-    n_threads = min(pl.thread_pool_size(), len(jobs))
+def run_all(jobs: Sequence[Callable[[], None]], n_threads: int | None = None) -> None:
+    """Run all jobs, the first ones first. Raises the error of the first that failed, without starting more."""
+    n_threads = min(n_threads or pl.thread_pool_size(), len(jobs))
     if n_threads < 2:
         for job in jobs:
             job()
@@ -27,33 +26,9 @@ def all_done(jobs: Sequence[Callable[[], None]]) -> None:
             started.result()
 
 
-def all_gone_on(chains: Sequence[Iterator[None]]) -> None:
-    """Exhaust all chains: each step in any thread, but the steps of a chain one after the other.
-
-    The chains take turns, so that they end at about the same time. Raises the error of a step that failed; then no
-    chain goes on.
-    """
-    waiting, failed = deque(chains), Event()
-
-    def work() -> None:
-        while waiting and not failed.is_set():
-            try:
-                chain = waiting.popleft()
-            except IndexError:  # every chain that is left is in the hands of some other thread
-                return
-            try:
-                if list(islice(chain, 1)):
-                    waiting.append(chain)
-            except BaseException:
-                failed.set()
-                raise
-
-    all_done([work] * len(chains))
-
-
-def in_turns(streams: Iterable[Iterator[T]]) -> Iterator[T]:
+def interleave(streams: Iterable[Iterator[T]], n_threads: int | None = None) -> Iterator[T]:
     """Yield what streams give, in turns. As many as there are threads go on at a time, one step ahead of the taker."""
-    rest, n_threads = iter(streams), pl.thread_pool_size()
+    rest, n_threads = iter(streams), n_threads or pl.thread_pool_size()
     with _pool(n_threads) as pool:
 
         def step(stream: Iterator[T]) -> tuple[Iterator[T], Future[list[T]]]:
@@ -69,7 +44,7 @@ def in_turns(streams: Iterable[Iterator[T]]) -> Iterator[T]:
 
 @contextmanager
 def _pool(n_threads: int) -> Iterator[ThreadPoolExecutor]:
-    """Threads that end with the block; what has not begun by then never does."""
+    """Threads that end with the block; what has not begun by then is not started."""
     pool = ThreadPoolExecutor(n_threads)
     try:
         yield pool

@@ -1,6 +1,6 @@
 """Exact sums, states of aggregates, and the expressions that they are made of."""
 
-from features._arithmetic.exact_sums import EXACT_SQUARES, EXACT_STEPS, GRID, STEPS, spread_columns, spreads
+from features._arithmetic.exact_sums import GRID, INT64_SAFE, INT64_SAFE_TILE, spread_columns, spreads
 from features._arithmetic.expressions import (
     dtype_of,
     handed_out,
@@ -10,13 +10,14 @@ from features._arithmetic.expressions import (
     plain_column,
     runs_python,
 )
-from features._arithmetic.states import Operation, State, reads_window, serialized
+from features._arithmetic.states import EXTREMES, NO_EXTREME, Operation, State, reads_window, serialized
 
 __all__ = [
-    "EXACT_SQUARES",
-    "EXACT_STEPS",
+    "EXTREMES",
     "GRID",
-    "STEPS",
+    "INT64_SAFE",
+    "INT64_SAFE_TILE",
+    "NO_EXTREME",
     "Operation",
     "State",
     "dtype_of",

@@ -1,8 +1,9 @@
-"""Sums that are the same in any order: addends in steps of a grid, and the deviations of a spread.
+"""Which sums are exact, whatever the order of rows: addends in steps of a grid, and the deviations of a spread.
 
 Floats are rounded to the grid of 2^-20 and summed as integers. The squares of integers of 16 bits at most are
 integers that add up in Int64, in units of one. Others are in steps of the grid, their squares summed as Int128 and
-carried as two Int64: whole multiples of ``LIMB``, and the rest.
+carried as two Int64: whole multiples of ``LIMB``, and the rest. A sum of 2^53 steps (8.6e9) or more is refused, and
+before that any addends that could leave the range of Int64, where a sum wraps around unseen.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from features._arithmetic.expressions import dtype_of
 GRID = 2.0**-20
 STEPS = 2**20
 EXACT_STEPS = 2.0**53
+INT64_SAFE = 2.0**62  # addends of a smaller total size cannot have wrapped around
+INT64_SAFE_TILE = 2.0**56  # so that 64 tiles cannot either
 
 
 def steps(x: pl.Expr) -> pl.Expr:
@@ -33,6 +36,8 @@ def grid_sum(x: pl.Expr) -> pl.Expr:
 
 def exact_sum(x: pl.Expr, schema: pl.Schema) -> pl.Expr:
     """Sum integers as Int64 and floats on the grid."""
+    if dtype_of(x, schema) == pl.Boolean:  # twice as fast as a sum of Int64
+        return x.sum().cast(pl.Int64)
     return x.cast(pl.Int64).sum() if is_whole(x, schema) else grid_sum(x)
 
 
@@ -53,16 +58,16 @@ def is_small(x: pl.Expr, schema: pl.Schema) -> bool:
     return dtype_of(x, schema) in SMALL
 
 
-def deviation(x: pl.Expr, reference: pl.Expr, *, small: bool) -> pl.Expr:
-    """Distance from the reference, as Int64: in units of one if the values are small, else in steps."""
+def deviation(x: pl.Expr, origin: pl.Expr, *, small: bool) -> pl.Expr:
+    """Distance from the origin, as Int64: in units of one if the values are small, else in steps."""
     if small:
-        return x.cast(pl.Int64) - reference.cast(pl.Int64)
-    return steps(x.cast(pl.Float64) - reference)
+        return x.cast(pl.Int64) - origin.cast(pl.Int64)
+    return steps(x.cast(pl.Float64) - origin)
 
 
-def square(x: pl.Expr, reference: pl.Expr, *, small: bool) -> pl.Expr:
+def square(x: pl.Expr, origin: pl.Expr, *, small: bool) -> pl.Expr:
     """Square of the distance, as Int64 if the values are small, else as Int128."""
-    far = deviation(x, reference, small=small)
+    far = deviation(x, origin, small=small)
     return far * far if small else far.cast(pl.Int128) * far.cast(pl.Int128)
 
 
@@ -98,7 +103,7 @@ class Spread:
         """
         n, s1, s2 = (pl.col(name) for name in (self.rows, self.deviation, self.squares))
         if not in_64_bits:
-            n, s1, s2 = (part.cast(pl.Int128) for part in (n, s1, s2))
+            n, s1, s2 = (one.cast(pl.Int128) for one in (n, s1, s2))
         elif unit == 1:
             s2 = s2.cast(pl.Int64)
         return ((n * s2 - s1 * s1).cast(pl.Float64) * float(unit**2)).alias(self.name)
@@ -113,7 +118,7 @@ class HasSpread(Protocol):
 
 
 def spreads(states: Iterable[HasSpread]) -> list[Spread]:
-    """Give the spreads that states are part of, each once."""
+    """Give the spreads that states belong to, each once."""
     return list(dict.fromkeys(s.spread for s in states if s.spread is not None))
 
 
@@ -125,12 +130,12 @@ def spread_columns(frame: pl.DataFrame, asked: Iterable[Spread]) -> list[pl.Expr
     found = []
     for one in asked:
         squares = frame[one.squares]
-        product = _most(frame[one.rows]) * _most(squares)
+        product = _largest(frame[one.rows]) * _largest(squares)
         unit = STEPS if squares.dtype == pl.Int64 else 1
         found.append(one.expressed(unit=unit, in_64_bits=product < _FITS))
     return found
 
 
-def _most(values: pl.Series) -> float:
+def _largest(values: pl.Series) -> float:
     largest: Any = values.max()
     return 0.0 if largest is None else float(largest)

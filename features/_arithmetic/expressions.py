@@ -52,26 +52,26 @@ def narrow_arithmetic(expression: pl.Expr, schema: pl.Schema) -> pl.Expr | None:
         try:
             if dtype_of(expression, schema) in _NARROW:
                 return expression
-        except PolarsError:  # a part of something that gives its columns meaning, such as list.eval
+        except PolarsError:  # inside of something that gives its columns meaning, such as list.eval
             pass
-    parts = (narrow_arithmetic(part, schema) for part in expression.meta.pop())
-    return next((part for part in parts if part is not None), None)
+    found = (narrow_arithmetic(one, schema) for one in expression.meta.pop())
+    return next((one for one in found if one is not None), None)
 
 
 def is_rowwise(expression: pl.Expr) -> bool:
-    """Tell whether no part of the expression looks at other rows.
+    """Tell whether nothing in the expression looks at other rows.
 
-    Every sub-expression is asked: Polars calls ``x - x.mean()`` separable by rows, since only its part ``x.mean()`` is
+    Every sub-expression is asked: Polars calls ``x - x.mean()`` separable by rows, since only ``x.mean()`` in it is
     not. What works inside of a list (``x.list.eval(...)``) stays within the row.
     """
-    parts = expression.meta.pop()
+    inputs = expression.meta.pop()
     if _node(expression).startswith('{"Eval"'):
-        return is_rowwise(parts[-1])
+        return is_rowwise(inputs[-1])
     try:
         alone = expression.meta.is_row_separable()
     except PolarsError:  # it depends on the dtypes of what is below
         alone = True
-    return alone and all(is_rowwise(part) for part in parts)
+    return alone and all(is_rowwise(one) for one in inputs)
 
 
 def is_filter(expression: pl.Expr) -> bool:
@@ -79,10 +79,10 @@ def is_filter(expression: pl.Expr) -> bool:
     return _node(expression).startswith('{"Filter"')
 
 
-def is_by_parts(expression: pl.Expr) -> bool:
-    """Tell whether rows can be taken in parts: each gives its own values, or is left out by what is in it alone."""
+def is_splittable(expression: pl.Expr) -> bool:
+    """Tell whether rows can be taken tile by tile: each gives its value, or is left out, by what is in it alone."""
     if is_filter(expression):
-        return all(is_rowwise(part) for part in expression.meta.pop())
+        return all(is_rowwise(one) for one in expression.meta.pop())
     return is_rowwise(expression)
 
 

@@ -1,11 +1,8 @@
 """The states of aggregates: one number or value a group of rows, named by what it is made of.
 
-All but ``raw`` are mergeable: what a group has is made of what its parts have. ``partial`` gives a part as Int64 sums
-or as values, ``composed`` the state of the merged parts.
-
-Float addends are rounded to the grid of 2^-20 and summed as Int64 grid steps, so neither the order of rows nor
-threads can change a sum, not even where large addends cancel. A sum is exact as long as it stays below 2^53 grid
-steps (8.6e9); beyond, it is refused. Deviations and their squares are integers, in steps or in units of one.
+All but ``raw`` are mergeable: the state of a group is made of the partials of some of its rows each. ``partial`` gives
+one, as Int64 sums or as a value; sums are added up, ``merge_values`` merges values, ``composed`` gives the state. Sums
+are exact (``exact_sums``): neither the order of rows nor threads can change one, not even where large addends cancel.
 """
 
 from __future__ import annotations
@@ -17,11 +14,16 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
+import numpy as np
 import polars as pl
 
 from features._arithmetic.exact_sums import (
+    EXACT_SQUARES,
+    EXACT_STEPS,
     GRID,
+    INT64_SAFE,
     SMALL,
+    STEPS,
     Spread,
     deviation,
     exact_sum,
@@ -33,7 +35,7 @@ from features._arithmetic.exact_sums import (
     square,
     steps,
 )
-from features._arithmetic.expressions import dtype_of, is_by_parts, is_rowwise, widened
+from features._arithmetic.expressions import dtype_of, is_splittable, widened
 
 Operation = Literal[
     "count",
@@ -52,6 +54,8 @@ _VALUES = {"smallest", "largest", "first", "last", "raw"}
 _ZERO_WHEN_EMPTY = {"count", "valid", "total", "decayed", "deviation", "squares"}
 _NEVER_WRAPS = (*SMALL, pl.Int32, pl.UInt32)
 _OF_WINDOW = {"cutoff", "horizon"}
+EXTREMES = {"smallest": np.minimum, "largest": np.maximum}
+NO_EXTREME = {"smallest": np.iinfo(np.int64).max, "largest": np.iinfo(np.int64).min}  # in place of null
 
 
 def serialized(expression: pl.Expr) -> str:
@@ -96,18 +100,18 @@ class State:
 
     @cached_property
     def is_mergeable(self) -> bool:
-        """Tell whether parts of a group can be merged, whatever window they are part of."""
+        """Tell whether partials can be merged, whatever window they are for."""
         if self.operation in ("raw", "count"):
             return self.operation == "count"
-        return not reads_window(self.expression) and is_by_parts(self.expression)
+        return not reads_window(self.expression) and is_splittable(self.expression)
 
     @property
-    def reference(self) -> str | None:
+    def origin(self) -> str | None:
         """Column with the first value of the history that deviations are taken from, if the operation needs it."""
         if self.operation not in ("deviation", "squares"):
             return None
         digest = hashlib.blake2b(serialized(self.expression).encode(), digest_size=10).hexdigest()
-        return f"reference_{digest}"
+        return f"origin_{digest}"
 
     @property
     def when_empty(self) -> int | None:
@@ -163,15 +167,13 @@ class State:
         frame = pl.DataFrame({"horizon": [horizon]}, schema={"horizon": pl.Int64})
         return float(frame.select(self._half_life().cast(pl.Float64)).item())
 
-    def partial(
-        self, schema: pl.Schema, until: int, half_life: float, reference: float | None
-    ) -> list[pl.Expr]:
-        """Express a part of the state within a group: Int64 sums, or one value. Columns as ``parts`` names them.
+    def partial(self, schema: pl.Schema, until: int, half_life: float, origin: float | None) -> list[pl.Expr]:
+        """Express a partial within a group: Int64 sums, or one value. Columns as ``partial_columns`` names them.
 
-        ``until`` and ``half_life``: where and how a decayed sum is weighed from. ``reference``: what deviations are
-        taken from.
+        ``until`` and ``half_life``: where and how a decayed sum is weighed from. ``origin``: what deviations are taken
+        from.
         """
-        x, first = self.expression, pl.lit(reference, pl.Float64)
+        x, first = self.expression, pl.lit(origin, pl.Float64)
         match self.operation:
             case "total" if not is_whole(x, schema):
                 return [steps(x).sum().alias(self.name)]
@@ -181,32 +183,13 @@ class State:
             case "deviation":
                 return [deviation(x, first, small=self.is_small(schema)).sum().alias(self.name)]
             case "squares":
-                total = square(x, first, small=self.is_small(schema)).sum()
-                return (
-                    [total.alias(self.name)] if self.is_small(schema) else in_limbs(total, self.parts(schema))
+                total, names = (
+                    square(x, first, small=self.is_small(schema)).sum(),
+                    self.partial_columns(schema),
                 )
+                return [total.alias(self.name)] if self.is_small(schema) else in_limbs(total, names)
             case _:
                 return [self.within_group(schema)]
-
-    def by_row(self, schema: pl.Schema, reference: float | None) -> pl.Expr | None:
-        """Express what each row adds to the one part of the state, null where nothing; None if rows cannot tell it.
-
-        The sum over the rows is what ``partial`` gives.
-        """
-        x, first = self.expression, pl.lit(reference, pl.Float64)
-        if not is_rowwise(x):
-            return None
-        match self.operation:
-            case "valid":
-                return x.is_not_null()
-            case "total":
-                return x if is_whole(x, schema) else steps(x)
-            case "deviation":
-                return deviation(x, first, small=self.is_small(schema))
-            case "squares" if self.is_small(schema):
-                return square(x, first, small=True)
-            case _:
-                return None
 
     def addend(self, schema: pl.Schema) -> pl.Expr | None:
         """Size of what is added up in Int64, as Float64; None if so many rows cannot leave its range."""
@@ -218,20 +201,49 @@ class State:
         size = x.cast(pl.Float64).abs()
         return size if self.operation == "total" and is_whole(x, schema) else size / GRID
 
-    def parts(self, schema: pl.Schema) -> tuple[str, ...]:
+    def exact_bound(self, dtype: pl.DataType) -> float | None:
+        """Size from which on the state, a column of that dtype, is refused as inexact; None if it adds nothing up."""
+        match self.operation:
+            case "deviation":  # it is squared in Int128
+                return INT64_SAFE
+            case "squares":
+                return EXACT_SQUARES / STEPS**2 if dtype == pl.Int64 else EXACT_SQUARES
+            case "total" | "decayed":
+                return EXACT_STEPS * GRID if dtype == pl.Float64 else EXACT_STEPS
+            case _:
+                return None
+
+    def partial_columns(self, schema: pl.Schema) -> tuple[str, ...]:
         """Names of the columns of ``partial``."""
         if self.operation == "squares" and not self.is_small(schema):
             return (f"{self.name}_high", f"{self.name}_low")
         return (self.name,)
 
-    def composed(self, parts: Sequence[pl.Series], *, is_whole: bool) -> pl.Series:
+    def merge_values(self, earlier: pl.Series, later: pl.Series) -> pl.Series:
+        """Merge two columns of values, those of earlier rows first."""
+        frame = pl.DataFrame([earlier.alias("a"), later.alias("b")])
+        a, b = pl.col("a"), pl.col("b")
+        how = {
+            "first": pl.coalesce(a, b),
+            "last": pl.coalesce(b, a),
+            "smallest": pl.when(a.is_null() | (b < a)).then(b).otherwise(a),
+            "largest": pl.when(a.is_null() | (b > a)).then(b).otherwise(a),
+        }
+        return frame.select(how[self.operation]).to_series().alias(later.name)
+
+    def composed(self, columns: Sequence[pl.Series], *, is_whole: bool) -> pl.Series:
         """Give the state from the merged columns of ``partial``. ``is_whole``: as ``sums_integers`` tells."""
         if self.operation == "squares" and not is_whole:
-            return of_limbs(*parts).alias(self.name)
-        return parts[0] * GRID if self.operation == "total" and not is_whole else parts[0]
+            return of_limbs(*columns).alias(self.name)
+        return columns[0] * GRID if self.operation == "total" and not is_whole else columns[0]
+
+    def is_integer_extreme(self, schema: pl.Schema) -> bool:
+        """Tell whether it is the smallest or largest of integers, which are kept as dense Int64."""
+        dtype = self.value_dtype(schema) if self.operation in EXTREMES else None
+        return dtype is not None and dtype.is_integer() and dtype not in (pl.UInt64, pl.Int128, pl.UInt128)
 
     def sums_integers(self, schema: pl.Schema) -> bool:
-        """Tell whether the parts are sums of whole numbers; others are summed in steps of the grid."""
+        """Tell whether partials are sums of whole numbers; others are summed in steps of the grid."""
         return self.is_small(schema) or (self.operation == "total" and is_whole(self.expression, schema))
 
     def is_small(self, schema: pl.Schema) -> bool:
@@ -247,5 +259,5 @@ class State:
         return Spread(rows.name, deviations.name, self.name)
 
     def _first(self) -> pl.Expr:
-        # first(): the reference is one number, however many rows a filter in the expression leaves.
-        return pl.col(str(self.reference)).first()
+        # first(): the origin is one number, however many rows a filter in the expression leaves.
+        return pl.col(str(self.origin)).first()

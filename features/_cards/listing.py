@@ -135,8 +135,8 @@ def _pass_facts(catalogue: Catalogue, plan: Plan, windows: Sequence[Window]) -> 
                 f"states by {' x '.join(rollups[name].finer[1])}" if name in rollups else "rows",
                 list(dict.fromkeys(c.name for one in own for c in one.columns)) or priors,
                 lookbacks=dict.fromkeys(one.lookback.text or "all" for one in own),
-                n_states=len({state.name for _, state in group.wanted}),
-                n_direct=len(group.direct),
+                n_states=len({state.name for _, state in group.requests}),
+                n_direct=len(group.by_window),
             )
         )
     return facts

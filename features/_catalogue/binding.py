@@ -124,8 +124,8 @@ def _aggregate_dtype(declaration: Declaration, aggregate: Aggregate, schema: pl.
     if aggregate.dtype is not None:
         return aggregate.dtype
     states = list(aggregate.states.values())
-    references = {s.reference: pl.Float64() for s in states if s.reference}
-    frame = pl.LazyFrame(schema={**schema, **references}).group_by(pl.lit(1).alias("key"))
+    origins = {s.origin: pl.Float64() for s in states if s.origin}
+    frame = pl.LazyFrame(schema={**schema, **origins}).group_by(pl.lit(1).alias("key"))
     try:
         grouped = frame.agg(*(s.within_group(schema) for s in states))
         grouped = grouped.with_columns(one.expressed(unit=1, in_64_bits=False) for one in spreads(states))

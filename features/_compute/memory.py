@@ -65,11 +65,12 @@ def tell_if_too_large(gib: float, settings: Settings) -> None:
 def rows_before(dataset: Dataset, cutoff: int) -> int:
     """Count the rows of the log before a clock; partitions tell theirs without being read."""
     n_rows = 0
-    for piece in dataset.partitions:
-        if piece.n_rows is not None and piece.last_clock is not None and piece.last_clock < cutoff:
-            n_rows += piece.n_rows
-        elif piece.first_clock is None or piece.first_clock < cutoff:
-            before = piece.rows.filter(pl.col("clock") < cutoff)
+    for partition in dataset.partitions:
+        n, first, last = partition.n_rows, partition.first_clock, partition.last_clock
+        if n is not None and last is not None and last < cutoff:
+            n_rows += n
+        elif first is None or first < cutoff:
+            before = partition.rows.filter(pl.col("clock") < cutoff)
             n_rows += before.select(pl.len()).collect(engine="streaming").item()
     return n_rows
 

@@ -10,23 +10,30 @@ from pathlib import Path
 
 from competitions import Dataset
 from engine import Job, Settings, Store, run_jobs, stage_progress
-from features._aggregation import SHARE, Work, by_pass, compute_aggregates, make_plan
+from features._aggregation import LIMITS, Limits, Work, compute_aggregates, make_plan
 from features._catalogue import AggregateBody, Catalogue, FeatureColumn, PairBody
 from features._compute.memory import body_gib, pairs_gib, tell_if_too_large, threads_per_job
 from features._compute.windows import body_values, pair_values, shown, with_given
 from features._storage import StoredTable, Writer, column_recipes, missing_columns, read_column, read_pairs
 from validation import Window
 
+STATES_SHARE = 0.3  # of the memory budget is for states; the rest is for rows, results and libraries
 Missing = Mapping[Window, Sequence[str]]
 Body = tuple[Window, tuple[FeatureColumn, ...], Job]
 
 
 def compute_features(
-    catalogue: Catalogue, windows: Iterable[Window], names: Iterable[str], store: Store, settings: Settings
+    catalogue: Catalogue,
+    windows: Iterable[Window],
+    names: Iterable[str],
+    store: Store,
+    settings: Settings,
+    limits: Limits = LIMITS,
 ) -> int:
     """Compute every named column of every window that is not in the store; return how many were computed.
 
-    A kill at any moment loses what was not stored yet, and nothing else; two runs at once share the work.
+    A kill at any moment loses what was not stored yet, and nothing else; two runs at once share the work. ``limits``
+    change no value: they choose between ways of computing.
     """
     names, windows = tuple(dict.fromkeys(names)), tuple(windows)
     missing = {window: missing_columns(catalogue, window, names, store) for window in windows}
@@ -34,7 +41,7 @@ def compute_features(
     if not any(missing.values()):
         return 0
     aggregates = _of_kind(catalogue, missing, AggregateBody)
-    n_computed = _run_aggregates(catalogue, aggregates, store, settings, n_found)
+    n_computed = _run_aggregates(catalogue, aggregates, store, settings, limits, n_found)
     n_found = 0 if aggregates else n_found  # said once, by the first stage
     for title, own, threads in _stages(
         _body_jobs(catalogue, missing, store.root), catalogue.dataset, settings
@@ -63,7 +70,7 @@ def _of_kind(catalogue: Catalogue, missing: Missing, body: type) -> dict[Window,
 
 
 def _run_aggregates(
-    catalogue: Catalogue, missing: Missing, store: Store, settings: Settings, n_found: int
+    catalogue: Catalogue, missing: Missing, store: Store, settings: Settings, limits: Limits, n_found: int
 ) -> int:
     """Compute missing aggregates, those of windows that lack the same ones together."""
     if not missing:
@@ -76,7 +83,7 @@ def _run_aggregates(
             together.setdefault(tuple(n for n in names if n in own), []).append(window)
         for names, windows in together.items():
             if names:
-                n_computed += _aggregate(catalogue, names, windows, store, settings, n_found)
+                n_computed += _aggregate(catalogue, names, windows, store, settings, limits, n_found)
                 n_found = 0
     return n_computed
 
@@ -96,6 +103,7 @@ def _aggregate(
     windows: Sequence[Window],
     store: Store,
     settings: Settings,
+    limits: Limits,
     n_found: int,
 ) -> int:
     passes = make_plan(catalogue, names).passes
@@ -104,8 +112,9 @@ def _aggregate(
     recipes = {window: column_recipes(catalogue, window, names) for window in windows}
     columns = [f"{name} @ {window.name}" for name in names for window in windows]
     with Writer(store) as writer:
-        work = Work(catalogue.dataset, passes, frames, settings.memory_gib * SHARE, writer)
-        readings = [f"reading part {n + 1}" for n in range(work.n_readings)]
+        budget = settings.memory_gib * STATES_SHARE
+        work = Work(catalogue.dataset, passes, frames, budget, writer, limits)
+        readings = [f"reading partition {n + 1}" for n in range(work.n_readings)]
         steps = count()
         with stage_progress(
             "aggregates", [*readings, *columns], n_found=n_found, n_workers=1, n_steps=len(readings)
@@ -114,7 +123,7 @@ def _aggregate(
             def advance() -> None:
                 stage.advance(next(steps))
 
-            for window, values, seconds in by_pass(compute_aggregates(work, advance), frames):
+            for window, values, seconds in compute_aggregates(work, advance):
                 for name in values.columns:
                     build, each = StoredTable(values.select(name)).write, seconds / values.width
                     writer.put(recipes[window][name], build, seconds=each, then=advance)

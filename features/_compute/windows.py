@@ -8,14 +8,15 @@ import polars as pl
 
 from competitions import Dataset, opened
 from features._aggregation import (
+    LIMITS,
     Frames,
+    Limits,
     Work,
-    by_pass,
     compute_aggregates,
-    finished,
-    guarded,
+    evaluate,
     history_rows,
     make_plan,
+    window_columns,
 )
 from features._catalogue import Catalogue, FeatureColumn
 from features._compute.bodies import run_body
@@ -43,11 +44,12 @@ def compute_windows(
     names: Sequence[str],
     pairs: Frames,
     given: Frames | None = None,
+    limits: Limits = LIMITS,
 ) -> dict[Window, pl.DataFrame]:
     """Compute exactly the named columns for the pairs of several windows: aggregates in one pass for all of them.
 
     ``pairs``, ``given`` and the result as for ``compute_window``, by window. The values are the same as those of each
-    window by itself.
+    window by itself, and with any ``limits``: they choose between ways of computing.
     """
     if not pairs:
         return {}
@@ -59,15 +61,15 @@ def compute_windows(
         frames = {window: shown(dataset, window, rows, needed) for window, rows in pairs.items()}
         values = {window: [frame] for window, frame in frames.items()}
         if plan.passes:
-            work = Work(dataset, plan.passes, frames)
-            for window, columns, _ in by_pass(compute_aggregates(work), frames):
+            work = Work(dataset, plan.passes, frames, limits=limits)
+            for window, columns, _ in compute_aggregates(work):
                 values[window].append(columns)
         for window, frame in frames.items():
             for body in plan.bodies:
                 values[window].append(body_values(dataset, window, body, frame))
         results = {}
-        for window, parts in values.items():
-            frame = with_given(pl.concat(parts, how="horizontal"), (given or {}).get(window))
+        for window, found in values.items():
+            frame = with_given(pl.concat(found, how="horizontal"), (given or {}).get(window))
             for level in plan.levels:
                 frame = frame.hstack(pair_values(frame, level))
             results[window] = frame.select("pair_id", *dict.fromkeys(names))
@@ -78,8 +80,7 @@ def shown(
     dataset: Dataset, window: Window, pairs: pl.DataFrame, columns: Collection[str] | None = None
 ) -> pl.DataFrame:
     """Join pairs with attributes, and with cutoff and horizon of their window; all columns, or only some."""
-    literals = {"cutoff": pl.lit(window.cutoff, pl.Int64), "horizon": pl.lit(window.horizon, pl.Int64)}
-    found = dataset.with_attributes(pairs.lazy()).with_columns(**literals)
+    found = dataset.with_attributes(pairs.lazy()).with_columns(**window_columns(window))
     names = [name for name in found.collect_schema().names() if columns is None or name in columns]
     return found.select(names).collect(engine="in-memory")
 
@@ -105,17 +106,14 @@ def body_values(
 def history_of(dataset: Dataset, window: Window) -> pl.LazyFrame:
     """Rows before the cutoff joined with attributes, in the order of (clock, row); nothing is read yet."""
     log = window.history(dataset.log)
-    if not all(
-        piece.digest for piece in dataset.partitions
-    ):  # partitions lie in order, tables in memory may not
+    if not all(partition.digest for partition in dataset.partitions):  # a table in memory may be in any order
         log = log.sort("clock", "row")
-    literals = {"cutoff": pl.lit(window.cutoff, pl.Int64), "horizon": pl.lit(window.horizon, pl.Int64)}
-    names = dataset.history_schema.names()
-    return history_rows(dataset, log, names).with_columns(**literals)
+    rows = history_rows(dataset, log, dataset.history_schema.names())
+    return rows.with_columns(**window_columns(window))
 
 
 def pair_values(frame: pl.DataFrame, level: Sequence[FeatureColumn]) -> pl.DataFrame:
     """Evaluate one level of per-pair columns in one projection, the rows in a fixed order."""
     order = frame["pair_id"].arg_sort()
-    values = guarded(frame[order], [finished(column) for column in level], level)
+    values = evaluate(frame[order], level)
     return values[order.arg_sort()]

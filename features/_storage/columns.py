@@ -35,7 +35,7 @@ def missing_columns(
 
 
 class StoredTable:
-    """Writes one table (of one column, of pairs, of parts) as Parquet into the folder of its artifact.
+    """Writes one table (of one column, of pairs, of partials) as Parquet into the folder of its artifact.
 
     ``facts``: what is known of the table as a whole, as JSON in the file's own metadata.
     """
@@ -100,20 +100,12 @@ def read_features(
 
 
 def _read_window(catalogue: Catalogue, window: Window, names: tuple[str, ...], store: Store) -> pl.DataFrame:
-    dataset = catalogue.dataset
-    competition = dataset.competition
-    pairs = read_pairs(catalogue, window, store)
+    pairs = _labelled_pairs(catalogue, window, store)
     recipes = column_recipes(catalogue, window, names)
-    values = [read_column(recipes[name], name, store, pairs.height) for name in names]
-    keys = [name for name in (competition.user, competition.item, competition.source) if name]
-    shown = dataset.with_attributes(pairs.lazy()).select("pair_id", *keys).collect(engine="in-memory")
-    frame = shown.with_columns(pl.lit(window.cutoff, pl.Int64).alias("window")).hstack(
-        [value for value in values if value.name not in keys]
-    )
-    if is_test(dataset, window):
-        return frame.with_columns(pl.lit(None, pl.Int8).alias("relevance"))
-    labels = window_relevance(dataset, window)
-    return frame.join(labels, on="pair_id", how="left", validate="1:1", maintain_order="left")
+    columns = [read_column(recipes[name], name, store, pairs.height) for name in names]
+    keys = pairs.columns[1:-2]  # between pair_id, and window and relevance
+    frame = pairs.hstack([column for column in columns if column.name not in keys])
+    return frame.select(pl.exclude("relevance"), "relevance")
 
 
 @dataclass(frozen=True)
@@ -137,11 +129,11 @@ class StoredPairs:
 
     def read(self, name: str) -> pl.Series:
         """Read a feature column of all windows, in the order of ``pairs``: the only one in memory."""
-        parts = [
+        by_window = [
             read_column(recipes[name], name, self.store, height)
             for recipes, height in zip(self.recipes, self.heights, strict=True)
         ]
-        return pl.concat(parts, rechunk=True)
+        return pl.concat(by_window, rechunk=True)
 
 
 def open_features(

@@ -71,13 +71,13 @@ def feature_keys(catalogue: Catalogue, windows: Iterable[Window], names: Iterabl
 
 
 def _made_of(catalogue: Catalogue, column: FeatureColumn) -> Mapping[str, Any]:
-    """Parts of the body, which are the same in every window: digested once a catalogue."""
+    """Say what the body is made of, which is the same in every window: digested once a catalogue."""
     if column.name not in catalogue.made_of:
-        catalogue.made_of[column.name] = _body_parts(column)
+        catalogue.made_of[column.name] = _body_made_of(column)
     return catalogue.made_of[column.name]
 
 
-def _body_parts(column: FeatureColumn) -> Mapping[str, Any]:
+def _body_made_of(column: FeatureColumn) -> Mapping[str, Any]:
     body = column.body
     match body:
         case AggregateBody():

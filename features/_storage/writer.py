@@ -12,7 +12,7 @@ from types import TracebackType
 from engine import Recipe, Store
 
 N_THREADS = 4  # they wait for the disk most of the time
-MOST_WAITING = 16  # artifacts that are in memory at a time
+MAX_WAITING = 16  # artifacts that are in memory at a time
 
 
 class Writer:
@@ -41,7 +41,7 @@ class Writer:
     ) -> None:
         """Put an artifact, as ``Store.put`` does, some time from now. ``then`` is called here when it is stored."""
         with self.lock:
-            while len(self.waiting) >= MOST_WAITING or (self.waiting and self.waiting[0][0].done()):
+            while len(self.waiting) >= MAX_WAITING or (self.waiting and self.waiting[0][0].done()):
                 self._finish_one()
             self.waiting.append((self.pool.submit(self.store.put, recipe, build, seconds=seconds), then))
 

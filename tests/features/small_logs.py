@@ -11,24 +11,8 @@ import polars as pl
 from hypothesis import strategies as st
 
 from competitions import Dataset
-from features import (
-    Aggregate,
-    Catalogue,
-    Log,
-    Registry,
-    Window,
-    aggregate,
-    bind_catalogue,
-    compute_window,
-)
-from tests.features.oracle import (
-    EPOCH,
-    HOUR,
-    KEYS,
-    LOOKBACKS,
-    Case,
-    Rows,
-)
+from features import Aggregate, Catalogue, Log, Registry, Window, aggregate, bind_catalogue, compute_window
+from tests.features.oracle import EPOCH, HOUR, KEYS, LOOKBACKS, Case, Rows
 
 
 def registry_of(cases: Mapping[str, Case]) -> Registry:

@@ -22,19 +22,8 @@ from features import (
     last_n,
     smoothed,
 )
-from tests.features.oracle import (
-    CASES,
-    HOUR,
-)
-from tests.features.small_logs import (
-    PAIRS,
-    log_of,
-    one_column,
-    pairs_of,
-    plays,
-    registry_of,
-    with_log,
-)
+from tests.features.oracle import CASES, HOUR
+from tests.features.small_logs import PAIRS, log_of, one_column, pairs_of, plays, registry_of, with_log
 
 
 def test_dtypes_follow_from_what_is_aggregated(timed: Dataset) -> None:

@@ -13,30 +13,9 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from competitions import Dataset
-from features import (
-    Catalogue,
-    Window,
-    bind_catalogue,
-    compute_window,
-)
-from tests.features.oracle import (
-    CASES,
-    HOUR,
-    KEYS,
-    LOOKBACKS,
-    Rows,
-    liked,
-    looking_back,
-)
-from tests.features.small_logs import (
-    PAIRS,
-    log_of,
-    pairs_of,
-    play,
-    registry_of,
-    row_lists,
-    with_log,
-)
+from features import Catalogue, Window, bind_catalogue, compute_window
+from tests.features.oracle import CASES, HOUR, KEYS, LOOKBACKS, Rows, liked, looking_back
+from tests.features.small_logs import PAIRS, log_of, pairs_of, play, registry_of, row_lists, with_log
 
 # No shrinking: an example costs 50 ms, and the message names the column and the pair.
 SEARCH = settings(deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate))

@@ -23,19 +23,8 @@ from features import (
     std,
     total,
 )
-from tests.features.oracle import (
-    GRID,
-    HOUR,
-    on_grid,
-)
-from tests.features.small_logs import (
-    computed_column,
-    log_of,
-    one_column,
-    pairs_of,
-    plays,
-    with_log,
-)
+from tests.features.oracle import GRID, HOUR, on_grid
+from tests.features.small_logs import computed_column, log_of, one_column, pairs_of, plays, with_log
 
 
 def test_large_addends_that_cancel_leave_the_small_one_in_any_order(timed: Dataset) -> None:
@@ -67,10 +56,11 @@ def test_integer_sums_beyond_2_to_53_are_refused(timed: Dataset) -> None:
         computed_column(catalogue, plays([0.0]))
 
 
-def test_squares_beyond_the_exact_range_are_refused(timed: Dataset) -> None:
+@pytest.mark.parametrize("terms", [[0.0, 1e9], [2.0**41, -(2.0**41)] * 3])
+def test_squares_beyond_the_exact_range_are_refused(timed: Dataset, terms: list[float]) -> None:
     catalogue = one_column(timed, lambda log: std(log.value))
-    with pytest.raises(FeatureError, match="value_of__user_id"):
-        computed_column(catalogue, plays([0.0, 1e9]))
+    with pytest.raises(FeatureError, match=r"value_of__user_id.*(beyond|finite)"):
+        computed_column(catalogue, plays(terms))
 
 
 def test_std_of_near_values_far_from_the_first_keeps_its_digits(timed: Dataset) -> None:

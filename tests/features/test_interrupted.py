@@ -1,4 +1,4 @@
-"""Runs that fail, are killed, or run at once lose nothing and disturb nobody."""
+"""Runs that fail, are killed, or run at once lose nothing and do not disturb each other."""
 
 from __future__ import annotations
 
@@ -103,21 +103,21 @@ competition = get_competition("movielens")
 tables = random_tables(competition, n_users=30, n_items=30, n_rows=900, seed=1)
 (root / "theirs").mkdir()
 catalogue = load_catalogue(take_in(competition, tables, root / "theirs", fingerprint="generated"))
-put, stored = Store.put, []
+stored = []
 
-def dying(self, recipe, build, **options):
-    folder = put(self, recipe, build, **options)
-    if recipe.kind == "feature":
-        stored.append(folder)
-        if len(stored) == 3:
-            os.kill(os.getpid(), signal.SIGKILL)
-    return folder
+class DyingStore(Store):
+    def put(self, recipe, build, **options):
+        folder = super().put(recipe, build, **options)
+        if recipe.kind == "feature":
+            stored.append(folder)
+            if len(stored) == 3:
+                os.kill(os.getpid(), signal.SIGKILL)
+        return folder
 
-Store.put = dying
 windows = plan_folds(catalogue.dataset, FoldSettings(n_folds=1, n_train_windows=1)).windows
 settings = Settings(store=root / "store", backend="inline")
 names = ["n_likes__user_id", "like_rate__item_id", "item_lift", "als_score__like"]
-compute_features(catalogue, windows, names, Store(root / "store"), settings)
+compute_features(catalogue, windows, names, DyingStore(root / "store"), settings)
 """
 
 

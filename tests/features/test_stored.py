@@ -158,7 +158,7 @@ def test_a_lost_or_damaged_column_is_rebuilt_by_itself(
     assert read_features(catalogue, [window], ALL, store).equals(before)
 
 
-def test_a_lost_stepping_stone_is_not_missed_while_nobody_asks_for_it(
+def test_a_lost_stepping_stone_is_not_missed_until_it_is_read(
     catalogue: Catalogue, folds: Folds, store: Store, settings: Settings
 ) -> None:
     window = folds.final.eval

@@ -1,4 +1,7 @@
-"""What could depend on tiles without a word: looks at other rows, at the window, and values that are no numbers."""
+"""What could depend on tiles without a word: looks at other rows and at the window, no numbers, sums, spreads.
+
+Where deviations are taken from is one number, in whatever partitions, pairs and lookbacks; sums wrap in no tiling.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from collections.abc import Callable
 import polars as pl
 import pytest
 
+from competitions import Dataset
 from features import (
     Aggregate,
     FeatureError,
@@ -36,12 +40,15 @@ PAIRS = pairs_of(20)
 LAST = window_at(END)
 
 
+def laid(rows: pl.DataFrame, ends: tuple[int, ...]) -> Dataset:
+    return cut(whole(rows), rows, ends) if ends else whole(rows)
+
+
 def lying(rows: pl.DataFrame, body: Body, **options: object) -> list[pl.Series]:
-    """Compute one column in one tile, in slices, with more windows, and with both."""
+    """Compute one column in one tile, in partitions, with more windows, and with both."""
     found = []
-    for ends, hours in (((), ()), ((15, 30, 45), ()), ((), (3, 5, 8)), ((7, 31), (4, 9))):
-        dataset = cut(whole(rows), rows, ends) if ends else whole(rows)
-        catalogue = one_column(dataset, body, **options)
+    for ends, hours in (((), ()), ((1, 2, 3, 15, 30, 45), ()), ((), (3, 5, 8)), ((7, 31), (4, 9))):
+        catalogue = one_column(laid(rows, ends), body, **options)
         pairs = {window_at(hour): PAIRS for hour in (*hours, END)}
         (name,) = catalogue.columns
         found.append(compute_windows(catalogue, [name], pairs)[LAST][name])
@@ -52,6 +59,10 @@ def by_user(rows: pl.DataFrame, plain: pl.Expr) -> pl.Series:
     """Give what a plain query gives for the users of the pairs."""
     values = rows.group_by("user_id", maintain_order=True).agg(found=plain)
     return PAIRS.join(values, on="user_id", how="left", maintain_order="left")["found"]
+
+
+def assert_one(found: list[pl.Series]) -> None:
+    assert all(same_bits(found[0], other) for other in found[1:])
 
 
 stars, clock = pl.col("stars").cast(pl.Int64), pl.col("clock")
@@ -74,8 +85,8 @@ def test_expressions_that_look_at_other_rows_see_the_whole_lookback(case: str) -
 
 
 def test_a_filter_that_looks_at_other_rows_sees_the_whole_log() -> None:
-    kept = ROWS.filter(pl.col("stars") > pl.col("stars").mean())
-    expected = by_user(kept, pl.len().cast(pl.UInt32)).fill_null(0)
+    own = ROWS.filter(pl.col("stars") > pl.col("stars").mean())
+    expected = by_user(own, pl.len().cast(pl.UInt32)).fill_null(0)
     for found in lying(ROWS, lambda log: count(), where=lambda log: log.stars > log.stars.mean()):
         assert found.equals(expected, check_names=False)
 
@@ -109,42 +120,32 @@ def test_a_plain_aggregation_may_read_the_window(lookback: Lookback | None) -> N
         assert found.to_list() == pytest.approx(expected.to_list())
 
 
-@pytest.mark.parametrize(
-    "how",
-    [
-        first,
-        last,
-        smallest,
-        largest,
-    ],
-    ids=lambda how: how.__name__,
-)
+@pytest.mark.parametrize("how", [first, last, smallest, largest], ids=lambda how: how.__name__)
 def test_values_that_are_no_numbers_do_not_depend_on_tiles(how: Callable[[pl.Expr], Aggregate]) -> None:
     """The first value is the first that is not null, and NaN is not null: the column is null then, in any tiling."""
     rows = ROWS.with_columns(odd=pl.when(pl.int_range(pl.len()) < 20).then(float("nan")).otherwise("odd"))
     if how is last:
         rows = rows.with_columns(odd=pl.col("odd").reverse())
-    found = lying(rows, how_of(how), dtype=pl.Float64)
-    assert all(same_bits(found[0], other) for other in found[1:])
+    assert_one(lying(rows, lambda log: how(log.odd), dtype=pl.Float64))
 
 
-def how_of(how: Callable[[pl.Expr], Aggregate]) -> Body:
-    return lambda log: how(log.odd)
+WRAPPING: dict[str, Body] = {
+    "total": lambda log: total(log.value),
+    "mean": lambda log: mean(log.value),
+    "decayed": lambda log: decayed(log.value, 1e30),
+    "whole": lambda log: total(log.seconds),
+}
 
 
-@pytest.mark.parametrize("how", ["total", "mean", "decayed", "whole"])
-def test_sums_that_wrap_around_to_zero_are_refused(how: str) -> None:
-    """Four addends of 2^62 steps are 2^64, which is 0 in Int64."""
-    bodies: dict[str, Body] = {
-        "total": lambda log: total(log.value),
-        "mean": lambda log: mean(log.value),
-        "decayed": lambda log: decayed(log.value, 1e30),
-        "whole": lambda log: total(log.seconds),
-    }
-    rows = ROWS.head(4).with_columns(
-        value=pl.lit(2.0**42), seconds=pl.lit(2**62, pl.Int64), user_id=pl.lit(1, pl.UInt32)
+@pytest.mark.parametrize("ends", [(), tuple(range(1, 8))], ids=["one partition", "partitions"])
+@pytest.mark.parametrize("n", [4, 8])
+@pytest.mark.parametrize("how", WRAPPING)
+def test_sums_that_wrap_around_to_zero_are_refused(how: str, n: int, ends: tuple[int, ...]) -> None:
+    """Four addends of 2^62 steps, or eight of 2^61, none in sight of the ends of Int64, are 2^64: 0."""
+    rows = ROWS.head(n).with_columns(
+        value=pl.lit(2.0**44 / n), seconds=pl.lit(2**64 // n, pl.Int64), user_id=pl.lit(1, pl.UInt32)
     )
-    catalogue = one_column(whole(rows), bodies[how])
+    catalogue = one_column(laid(rows, ends), WRAPPING[how])
     with pytest.raises(FeatureError, match="would not be exact"):
         compute_window(catalogue, LAST, list(catalogue.columns), PAIRS)
 
@@ -155,8 +156,7 @@ def test_a_sample_of_pairs_is_refused_what_all_pairs_are() -> None:
     refused = []
     for pairs in (PAIRS, PAIRS.filter(pl.col("user_id") == 1)):
         for ends in ((), (2, 4, 6, 8, 10, 12)):
-            dataset = cut(whole(rows), rows, ends) if ends else whole(rows)
-            catalogue = one_column(dataset, lambda log: total(log.value))
+            catalogue = one_column(laid(rows, ends), lambda log: total(log.value))
             try:
                 compute_window(catalogue, LAST, list(catalogue.columns), pairs)
                 refused.append(False)
@@ -168,16 +168,41 @@ def test_a_sample_of_pairs_is_refused_what_all_pairs_are() -> None:
 def test_a_nan_before_the_lookback_is_not_seen() -> None:
     rows = ROWS.with_columns(value=pl.when(clock < HOUR).then(float("nan")).otherwise("value"))
     assert rows["value"].is_nan().any()
-    found = lying(rows, lambda log: total(log.value), lookbacks=[horizon(1)])
-    assert all(same_bits(found[0], other) for other in found[1:])
+    assert_one(lying(rows, lambda log: total(log.value), lookbacks=[horizon(1)]))
 
 
-def test_squares_beyond_the_exact_range_name_the_feature_and_the_bound() -> None:
-    far = pl.when(pl.int_range(pl.len()) % 2 == 0).then(2.0**41).otherwise(-(2.0**41))
-    rows = ROWS.head(6).with_columns(value=far, user_id=pl.lit(1, pl.UInt32))
-    catalogue = one_column(whole(rows), lambda log: std(log.value))
-    with pytest.raises(FeatureError, match=r"beyond|finite"):
-        compute_window(catalogue, LAST, list(catalogue.columns), PAIRS)
+@pytest.mark.parametrize("lookback", [last_n(60), None], ids=["last rows", "all"])
+def test_a_column_that_begins_after_the_first_partition_has_its_spread(lookback: Lookback | None) -> None:
+    """Nothing recorded in the first partitions: the first value of the log is in a later one."""
+    rows = ROWS.with_columns(value=pl.when(pl.int_range(pl.len()) >= 20).then(pl.col("value") * 0.1))
+    expected = by_user(rows, pl.col("value").std()).fill_null(-1).to_list()
+    for found in lying(rows, lambda log: std(log.value), lookbacks=[lookback], dtype=pl.Float64):
+        assert found.fill_null(-1).to_list() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "change", [lambda x: x.diff(), lambda x: x.tail(5)], ids=["differences", "last values"]
+)
+def test_the_spread_of_what_looks_at_other_rows_does_not_depend_on_partitions(
+    change: Callable[[pl.Expr], pl.Expr],
+) -> None:
+    assert_one(lying(ROWS, lambda log: std(change(log.value)), dtype=pl.Float64))
+
+
+AGED: dict[str, tuple[Body, dict[str, object]]] = {
+    "window": (lambda log: std(log.value * ((log.cutoff - log.clock) / HOUR)), {}),
+    "filter": (lambda log: std(log.value), {"where": lambda log: log.stars > log.stars.mean()}),
+}
+
+
+@pytest.mark.parametrize("name", AGED)
+def test_the_spread_in_a_sample_has_the_bits_of_bulk(name: str) -> None:
+    body, options = AGED[name]
+    catalogue = one_column(whole(ROWS), body, dtype=pl.Float64, **options)
+    (name,) = catalogue.columns
+    bulk = compute_window(catalogue, LAST, [name], PAIRS)[name]
+    alone = [compute_window(catalogue, LAST, [name], PAIRS[i : i + 1])[name] for i in range(PAIRS.height)]
+    assert_one([bulk, pl.concat(alone)])
 
 
 def test_no_windows_give_nothing() -> None:

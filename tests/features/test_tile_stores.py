@@ -5,24 +5,17 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
-from typing import Any
 
 import polars as pl
 import pytest
 
 from competitions import Dataset
 from engine import Recipe, Settings, Store
-from features import (
-    Window,
-    compute_features,
-    compute_windows,
-    feature_keys,
-    missing_columns,
-    read_features,
-)
+from features import compute_features, compute_windows, feature_keys, missing_columns, read_features
 from tests.features.tile_cases import CASES
 from tests.features.tile_logs import cut, rows_of, whole, window_at
 from tests.features.tile_oracle import BLOCKS, catalogue_of, differing
@@ -30,76 +23,75 @@ from validation import window_pairs
 
 WINDOWS = [window_at(hour) for hour in (4, 10)]
 CHOSEN = [BLOCKS[number] for number in (6, 27)]
-NAMES = [block.column(case) for block in CHOSEN for case in CASES]
+# The decayed sums are left out: their last bits depend on the windows beside.
+NAMES = [block.column(name) for block in CHOSEN for name, case in CASES.items() if not case.bound]
 ROWS = rows_of(31, 160)
 
 
-def sliced(*ends: int) -> Dataset:
+def partitioned(*ends: int) -> Dataset:
     return cut(whole(ROWS), ROWS, ends)
 
 
-def check_stored(dataset: Dataset, windows: Sequence[Window], store: Store) -> None:
+def check_stored(dataset: Dataset, store: Store) -> None:
     """Compare what is stored with what each window gives by itself, from the whole log."""
     catalogue = catalogue_of(dataset)
-    for window in windows:
+    for window in WINDOWS:
         stored = read_features(catalogue, [window], NAMES, store).sort("pair_id").select(NAMES)
         fresh = compute_windows(catalogue_of(whole(ROWS)), NAMES, {window: window_pairs(dataset, window)})
         assert stored.height > 10
         assert differing(stored, fresh[window].sort("pair_id").select(NAMES)) == []
 
 
-@pytest.fixture
-def exact(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave the decayed sums out: their last bits depend on the windows beside."""
-    kept = [block.column(name) for block in CHOSEN for name, case in CASES.items() if not case.bound]
-    monkeypatch.setattr(sys.modules[__name__], "NAMES", kept)
-
-
-@pytest.mark.usefixtures("exact")
 def test_windows_that_lack_different_columns_end_with_the_same(store: Store, settings: Settings) -> None:
     """The second run reads the log for the columns that only one window lacks, with other tiles and other company."""
-    catalogue = catalogue_of(sliced(50, 100))
+    catalogue = catalogue_of(partitioned(50, 100))
     half, rest = NAMES[::2], NAMES[1::2]
     assert compute_features(catalogue, WINDOWS[:1], half, store, settings) == len(half)
     assert compute_features(catalogue, WINDOWS[1:2], rest[:9], store, settings) == 9
     n_left = 2 * len(NAMES) - len(half) - 9
     assert compute_features(catalogue, WINDOWS, NAMES, store, settings) == n_left
-    check_stored(catalogue.dataset, WINDOWS, store)
+    check_stored(catalogue.dataset, store)
 
 
-@pytest.mark.usefixtures("exact")
-def test_a_kill_loses_only_what_was_not_stored_and_other_partitions_go_on(
-    monkeypatch: pytest.MonkeyPatch, store: Store, settings: Settings
-) -> None:
-    catalogue, n_put, put, lock = catalogue_of(sliced(50, 100)), 0, Store.put, Lock()
+class KilledError(BaseException):
+    """Not an error that anything would catch."""
 
-    class KilledError(BaseException):
-        """Not an error that anything would catch."""
 
-    def dying(self: Store, recipe: Recipe, *arguments: Any, **options: Any) -> object:
-        nonlocal n_put
-        with lock:
-            if n_put == 40:
+@dataclass(frozen=True)
+class DyingStore(Store):
+    """A store whose process is killed once it has so many columns."""
+
+    n_columns: int
+    put_columns: list[Recipe] = field(default_factory=list)
+    counting: Lock = field(default_factory=Lock)
+
+    def put(self, recipe: Recipe, build: Callable[[Path], None], *, seconds: float = 0.0) -> Path:
+        with self.counting:
+            if len(self.put_columns) == self.n_columns:
                 raise KilledError
-            n_put += recipe.kind == "feature"
-        return put(self, recipe, *arguments, **options)
+            if recipe.kind == "feature":
+                self.put_columns.append(recipe)
+        return super().put(recipe, build, seconds=seconds)
 
-    with monkeypatch.context() as patched:
-        patched.setattr(Store, "put", dying)
-        with pytest.raises(KilledError):
-            compute_features(catalogue, WINDOWS, NAMES, store, settings)
+
+def test_a_kill_loses_only_what_was_not_stored_and_other_partitions_go_on(
+    store: Store, settings: Settings
+) -> None:
+    catalogue = catalogue_of(partitioned(50, 100))
+    with pytest.raises(KilledError):
+        compute_features(catalogue, WINDOWS, NAMES, DyingStore(store.root, 40), settings)
     n_missing = sum(len(missing_columns(catalogue, window, NAMES, store)) for window in WINDOWS)
     assert n_missing == 2 * len(NAMES) - 40
-    other = catalogue_of(sliced(7, 93, 94, 150))
+    other = catalogue_of(partitioned(7, 93, 94, 150))
     assert compute_features(other, WINDOWS, NAMES, store, settings) == n_missing
     assert compute_features(catalogue, WINDOWS, NAMES, store, settings) == 0
-    check_stored(other.dataset, WINDOWS, store)
+    check_stored(other.dataset, store)
 
 
 def test_keys_do_not_depend_on_partitions() -> None:
     keys = [
         feature_keys(catalogue_of(dataset), WINDOWS, NAMES)
-        for dataset in (whole(ROWS), sliced(80), sliced(1, 2, 3))
+        for dataset in (whole(ROWS), partitioned(80), partitioned(1, 2, 3))
     ]
     assert keys[0] == keys[1] == keys[2]
 
@@ -107,7 +99,6 @@ def test_keys_do_not_depend_on_partitions() -> None:
 THREADED = """
 import sys
 from pathlib import Path
-from threading import Lock
 import polars as pl
 from competitions import Partition, PartitionedLog
 from dataclasses import replace
@@ -115,15 +106,15 @@ from features import compute_windows
 from tests.features.tile_logs import pairs_of, rows_of, whole, window_at
 from tests.features.tile_oracle import BLOCKS, catalogue_of
 
-rows, files, slices = rows_of(5, 30_000), [], []
+rows, files, partitions = rows_of(5, 30_000), [], []
 for begin in range(0, rows.height, int(sys.argv[2])):
-    piece = rows[begin : begin + int(sys.argv[2])]
-    files.append(Path(sys.argv[1]) / f"part-{begin:05}.parquet")
-    piece.write_parquet(files[-1], row_group_size=3000)
-    bounds = piece["clock"].first(), piece["clock"].last()
-    slices.append(Partition(pl.scan_parquet(files[-1]), *bounds, piece.height, f"digest {begin}"))
+    table = rows[begin : begin + int(sys.argv[2])]
+    files.append(Path(sys.argv[1]) / f"{begin:05}.parquet")
+    table.write_parquet(files[-1], row_group_size=3000)
+    bounds = table["clock"].first(), table["clock"].last()
+    partitions.append(Partition(pl.scan_parquet(files[-1]), *bounds, table.height, f"digest {begin}"))
 log = pl.scan_parquet(files)
-dataset = replace(whole(rows), log=log, partitioned=PartitionedLog(log, tuple(slices)))
+dataset = replace(whole(rows), log=log, partitioned=PartitionedLog(log, tuple(partitions)))
 names = [name for block in BLOCKS[::8] for name in block.columns if not name.startswith("std_seconds")]
 pairs = dict.fromkeys([window_at(5), window_at(11)], pairs_of(50))
 found = compute_windows(catalogue_of(dataset), names, pairs)

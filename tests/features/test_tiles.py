@@ -56,7 +56,7 @@ some_block = st.sampled_from(BLOCKS)
 @given(
     seed=seeds, n=sizes, ends=edges, cutoffs=hours, block=some_block, horizons=st.sampled_from([(2,), (1, 2)])
 )
-def test_any_slices_and_windows_give_what_one_query_gives(
+def test_any_partitions_and_windows_give_what_one_query_gives(
     seed: int,
     n: int,
     ends: list[int],
@@ -74,7 +74,7 @@ def test_any_slices_and_windows_give_what_one_query_gives(
 
 
 def test_many_columns_of_a_longer_log_are_what_one_query_gives() -> None:
-    """All keys in one pass: states, tiles and slices shared by everything."""
+    """All keys in one pass: states, tiles and partitions shared by everything."""
     rows = rows_of(7, 400)
     dataset = cut(whole(rows), rows, [50, 51, 190, 333])
     blocks = BLOCKS[::3]  # every key, and every lookback
@@ -99,10 +99,10 @@ def test_lookbacks_and_cutoffs_of_every_key_of_the_log_are_what_one_query_gives(
 
 @settings(SEARCH, max_examples=5)
 @given(seed=seeds, n=sizes, block=some_block, ends=edges)
-def test_the_order_of_a_table_in_memory_and_its_slices_change_no_bit(
+def test_the_order_of_a_table_in_memory_and_its_partitions_change_no_bit(
     seed: int, n: int, block: Block, ends: list[int]
 ) -> None:
-    """Decayed sums among them: what rows lie in which slice is no matter."""
+    """Decayed sums among them: it does not matter in which partition a row lies."""
     rows = rows_of(seed, n)
     windows = [window_at(4), window_at(9)]
     shuffled = rows.sample(fraction=1.0, shuffle=True, seed=seed)

@@ -1,4 +1,4 @@
-"""A competition with every dtype that tiles must carry, logs of it, and the ways a log may lie: whole or in slices."""
+"""A competition with every dtype that tiles must carry, and logs of it, as one table or in partitions."""
 
 from __future__ import annotations
 
@@ -182,21 +182,21 @@ def whole(rows: pl.DataFrame) -> Dataset:
 
 
 def cut(dataset: Dataset, rows: pl.DataFrame, ends: Iterable[int]) -> Dataset:
-    """Cut the log (sorted by clock and row) after so many rows, as the intake does: never an empty slice."""
+    """Cut the log (sorted by clock and row) after so many rows, as the intake does: never an empty partition."""
     edges = sorted({0, rows.height, *(end for end in ends if end <= rows.height)})
-    pieces = [rows[a:b] for a, b in pairwise(edges)] or [rows]
-    slices = tuple(
+    tables = [rows[a:b] for a, b in pairwise(edges)] or [rows]
+    partitions = tuple(
         Partition(
-            piece.lazy(),
-            piece["clock"].first(),  # type: ignore[arg-type]
-            piece["clock"].last(),  # type: ignore[arg-type]
-            piece.height,
+            table.lazy(),
+            table["clock"].first(),  # type: ignore[arg-type]
+            table["clock"].last(),  # type: ignore[arg-type]
+            table.height,
             f"digest {number}",
         )
-        for number, piece in enumerate(pieces)
+        for number, table in enumerate(tables)
     )
-    log = pl.concat([piece.rows for piece in slices])
-    return replace(dataset, log=log, partitioned=PartitionedLog(log, slices))
+    log = pl.concat([partition.rows for partition in partitions])
+    return replace(dataset, log=log, partitioned=PartitionedLog(log, partitions))
 
 
 def window_at(hour: int, horizon: int = HORIZON) -> Window:

@@ -1,4 +1,4 @@
-"""The last rows of keys across slices and windows; sums whose prefix wraps around and whose span does not."""
+"""The last rows of keys across partitions and windows; sums whose prefix wraps around and whose span does not."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from features import (
     first,
     horizon,
     last,
+    last_n,
     mean,
     std,
     total,
@@ -47,16 +48,16 @@ BODIES: dict[str, tuple[Body, pl.Expr]] = {
     name=st.sampled_from(list(BODIES)),
     is_liked=st.booleans(),
 )
-def test_the_last_rows_of_a_key_are_found_in_any_slices(
+def test_the_last_rows_of_a_key_are_found_in_any_partitions(
     seed: int, n: int, ends: list[int], sizes: list[int], name: str, is_liked: bool
 ) -> None:
-    """Ties on the clock are broken by row, also where a slice ends between them; ``where`` comes before."""
+    """Ties on the clock are broken by row, also where a partition ends between them; ``where`` comes before."""
     rows = rows_of(seed, n)
     body, plain = BODIES[name]
     options = {"where": lambda log: log.like} if is_liked else {}
     keys = [("user_id",), ("guest", "room"), ()]
     catalogue = one_column(
-        cut(whole(rows), rows, ends), body, keys=keys, lookbacks=[last(k) for k in sizes], **options
+        cut(whole(rows), rows, ends), body, keys=keys, lookbacks=[last_n(k) for k in sizes], **options
     )
     windows = [window_at(3), window_at(END), window_at(END + 1)]
     found = compute_windows(catalogue, list(catalogue.columns), dict.fromkeys(windows, PAIRS))
@@ -90,7 +91,7 @@ ONE = pairs_of(24).filter(pl.col("user_id") == 1).head(1)
 @pytest.mark.parametrize(
     ("name", "large"), [("seconds", 2**62), ("value", 2.0**42)], ids=["whole numbers", "floats"]
 )
-@pytest.mark.parametrize("ends", [(), (2, 3)], ids=["one slice", "slices"])
+@pytest.mark.parametrize("ends", [(), (2, 3)], ids=["one partition", "partitions"])
 def test_a_prefix_that_wraps_around_leaves_the_span_exact(
     name: str, large: float, ends: tuple[int, ...]
 ) -> None:

@@ -1,4 +1,4 @@
-"""Numbers of keys looked up in arrays are those of a join, whatever the ids, nulls and unknown values."""
+"""Codes of keys looked up in arrays are those of a join, whatever the ids, nulls and unknown values."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features._aggregation import Codes, KeyIndex, distinct, index_of, n_distinct, n_distinct_at_most
-from features._aggregation import keys as _lookup
+from features._aggregation import Limits, distinct, index_of, n_distinct, n_distinct_at_most
 
 KINDS = pl.Enum(["a", "b", "c", "d"])
 SCHEMA = pl.Schema({"user": pl.UInt32(), "kind": KINDS, "shop": pl.UInt16(), "is_new": pl.Boolean()})
@@ -23,26 +22,21 @@ def frame(values: list[tuple[object, ...]]) -> pl.DataFrame:
     return pl.DataFrame(values, schema=SCHEMA, orient="row")
 
 
-def by_join(index: KeyIndex, wanted: pl.DataFrame) -> Codes:
-    found = wanted.join(index.frame, on=index.key, how="left", maintain_order="left")
-    return found["code"].fill_null(index.n_keys).to_numpy()
-
-
-@pytest.mark.parametrize("most_places", [2**25, 1], ids=["table", "hashed"])
+@pytest.mark.parametrize("looked_up", [2**25, 0], ids=["looked up", "joined"])
 @pytest.mark.parametrize("key", KEYS, ids="-".join)
 @settings(max_examples=25)
-@given(known=st.lists(rows, max_size=30), wanted=st.lists(rows, max_size=30))
+@given(known=st.lists(rows, max_size=30), asked=st.lists(rows, max_size=30))
 def test_codes_are_those_of_a_join(
-    most_places: int, key: tuple[str, ...], known: list[tuple[object, ...]], wanted: list[tuple[object, ...]]
+    looked_up: int, key: tuple[str, ...], known: list[tuple[object, ...]], asked: list[tuple[object, ...]]
 ) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_lookup, "MOST_PLACES", most_places)
-        index, shown = index_of(key, [frame(known)]), frame(wanted)
-        expected = by_join(index, shown)
-        np.testing.assert_array_equal(index.codes(shown), expected)
-        positions, codes = index.found(shown)
-        np.testing.assert_array_equal(positions, np.flatnonzero(expected < index.n_keys))
-        np.testing.assert_array_equal(codes, expected[positions])
+    index, shown = index_of(key, [frame(known)], Limits(looked_up=looked_up)), frame(asked)
+    assert (index.lookup is None) == (looked_up == 0 or not index.n_keys)
+    joined = shown.join(index.frame, on=key, how="left", maintain_order="left")["code"]
+    expected = joined.fill_null(index.n_keys).to_numpy()
+    np.testing.assert_array_equal(index.codes(shown), expected)
+    positions, codes = index.find(shown)
+    np.testing.assert_array_equal(positions, np.flatnonzero(expected < index.n_keys))
+    np.testing.assert_array_equal(codes, expected[positions])
 
 
 @pytest.mark.parametrize("key", KEYS, ids="-".join)
@@ -50,9 +44,7 @@ def test_codes_are_those_of_a_join(
 @given(known=st.lists(rows, max_size=30))
 def test_keys_are_the_distinct_ones_in_order(key: tuple[str, ...], known: list[tuple[object, ...]]) -> None:
     keys = frame(known).select(key)
-    found = distinct(keys)
-    expected = keys.drop_nulls().unique().sort(key)
-    assert expected.is_empty() if found is None else expected.equals(found)
+    assert distinct(keys).equals(keys.drop_nulls().unique().sort(key))
     for name in key:
         assert n_distinct(keys[name]) == keys[name].n_unique() <= n_distinct_at_most(keys[name])
 
@@ -61,7 +53,7 @@ def test_keys_are_the_distinct_ones_in_order(key: tuple[str, ...], known: list[t
 def test_large_ids_and_text_are_joined(large: int) -> None:
     users = pl.DataFrame({"user": [3, large]}, schema={"user": pl.UInt32})
     index = index_of(("user",), [users])
-    assert index.arrays is None
+    assert index.lookup is None
     assert index.codes(users.reverse()).tolist() == [1, 0]
     text = pl.DataFrame({"user": ["x", "y"]})
     assert index_of(("user",), [text]).codes(text).tolist() == [0, 1]

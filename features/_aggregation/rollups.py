@@ -1,4 +1,4 @@
-"""Parts of a coarse key from those of a finer one: the sources' from the items', everything's from the users'."""
+"""Partials of a coarse key from those of a finer one: the sources' from the items', everything's from the users'."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 import polars as pl
 
 from competitions import Dataset
+from features._aggregation.keys import has_key
 from features._aggregation.log_rows import Attributes
 from features._aggregation.plan import Group, GroupName, full_schema
 from features._arithmetic import State
 from features._declare import Key
 
-ROWS = 200_000  # of a slice, from which on a second grouping of few rows is cheaper than one of all
 _MERGED_BY = {"smallest": pl.Expr.min, "largest": pl.Expr.max}
 
 
@@ -27,41 +27,39 @@ class Rollup:
     attributes: Attributes | None
     schema: pl.Schema
 
-    def of(self, partial: pl.DataFrame) -> pl.DataFrame:
-        """Give the parts by the coarse key's columns (``code`` 0 for the empty key) from those of the finer key."""
+    def of(self, partials: pl.DataFrame) -> pl.DataFrame:
+        """Give the partials by the coarse key's columns (``code`` 0 for the empty key) from those of the finer key."""
         if self.attributes is not None:
-            partial = self.attributes.given_to(partial)
-        parts = [
+            partials = self.attributes.given_to(partials)
+        merged = [
             _MERGED_BY.get(state.operation, pl.Expr.sum)(pl.col(name))
             for state in self.states
-            for name in state.parts(self.schema)
+            for name in state.partial_columns(self.schema)
         ]
         if not self.key:
-            return partial.select(pl.lit(0, pl.UInt32).alias("code"), *parts)
-        known = partial.lazy().filter(pl.all_horizontal(pl.col(name).is_not_null() for name in self.key))
-        return known.group_by(self.key).agg(parts).collect(engine="in-memory")
+            return partials.select(pl.lit(0, pl.UInt32).alias("code"), *merged)
+        known = partials.lazy().filter(has_key(self.key))
+        return known.group_by(self.key).agg(merged).collect(engine="in-memory")
 
 
 def plan_rollups(
     groups: Mapping[GroupName, Group], dataset: Dataset
 ) -> tuple[dict[GroupName, Group], dict[GroupName, Rollup]]:
     """Find what can be rolled up. Returns the groups, the finer ones with what coarser ones need, and the roll-ups."""
-    rolled: dict[GroupName, Rollup] = {}
+    rollups: dict[GroupName, Rollup] = {}
     carried: dict[GroupName, list[State]] = {}
     for name, group in groups.items():
         finer = _finer(group, groups, dataset)
         if finer is not None and _is_rollable(group):
-            rolled[name] = Rollup(finer, group.key, group.merged, _attributes(finer[1], group.key, dataset),
-                                  full_schema(dataset))  # fmt: skip
+            attributes = _attributes(finer[1], group.key, dataset)
+            rollups[name] = Rollup(finer, group.key, group.merged, attributes, full_schema(dataset))
             carried.setdefault(finer, []).extend(group.merged)
-    return {name: replace(g, carried=_new(g, carried.get(name, ()))) for name, g in groups.items()}, rolled
+    return {name: replace(g, carried=_new(g, carried.get(name, ()))) for name, g in groups.items()}, rollups
 
 
 def _is_rollable(group: Group) -> bool:
-    """First and last values would need to know whose came first; the rest does not."""
-    return bool(group.merged) and not group.tails and not group.direct and not any(
-        s.operation in ("first", "last") for s in group.merged
-    )  # fmt: skip
+    """First and last values would need to know which key's came first; the rest does not."""
+    return group.is_by_tile_only and not any(s.operation in ("first", "last") for s in group.merged)
 
 
 def _finer(group: Group, groups: Mapping[GroupName, Group], dataset: Dataset) -> GroupName | None:
