@@ -93,14 +93,14 @@ def _in_order(path: Path) -> list[str | int]:
 def read(folder: Path) -> RawTables:
     """Look at the files; their rows are read on intake, a partition of the log at a time."""
     paths = {path.name: path for path in files(folder)}
-    logs = [LogFile(path, pl.scan_parquet(path)) for path in paths.values() if path.match(LOGS)]
+    logs = [LogFile(path, _scan(path)) for path in paths.values() if path.match(LOGS)]
     pairs = pl.scan_csv(paths[PAIRS], infer_schema=False)
     outcomes = None if SOLUTION not in paths else _in_order_of(pairs, paths[SOLUTION])
     return RawTables(
         interactions=pl.concat([log.rows for log in logs]),
         log_files=logs,
-        users=pl.scan_parquet(paths[USERS]).with_columns(age_group=in_groups("age", AGE_GROUPS)),
-        items=pl.scan_parquet(paths[ITEMS])
+        users=_scan(paths[USERS]).with_columns(age_group=in_groups("age", AGE_GROUPS)),
+        items=_scan(paths[ITEMS])
         .rename({"embeddings": "content"})
         .with_columns(duration_bucket=in_groups("duration", DURATION_BUCKETS)),
         pairs=pairs,
@@ -109,11 +109,25 @@ def read(folder: Path) -> RawTables:
     )
 
 
+def _scan(path: Path) -> pl.LazyFrame:
+    """Scan a Parquet file. Raises DataError, naming it, if it is damaged."""
+    table = pl.scan_parquet(path)
+    try:
+        table.collect_schema()
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise DataError(
+            f"{path} cannot be read: {error}",
+            expected="a whole Parquet file",
+            todo="fetch it again: it may have been cut off",
+        ) from error
+    return table
+
+
 def _in_order_of(pairs: pl.LazyFrame, solution: Path) -> pl.LazyFrame:
     """Return the solution's rows in the order of the pairs; a pair that it lacks has nulls."""
     keys = ("user_id", "item_id")
     typed = pairs.select(pl.col(key).cast(pl.UInt32, strict=False) for key in keys)
-    known = pl.scan_parquet(solution).with_columns(pl.col(key).cast(pl.UInt32) for key in keys)
+    known = _scan(solution).with_columns(pl.col(key).cast(pl.UInt32) for key in keys)
     return typed.join(known, on=keys, how="left", validate="m:1", maintain_order="left")
 
 

@@ -158,14 +158,13 @@ def test_no_folder(vk: Settings) -> None:
     assert "python -m competitions simulate vk2024" in message
 
 
-@pytest.mark.parametrize(("name", "table"), [(LOG, "interactions"), (ITEMS, "items")])
-def test_a_truncated_parquet(vk: Settings, folder: Path, name: str, table: str) -> None:
+@pytest.mark.parametrize("name", [LOG, ITEMS])
+def test_a_truncated_parquet(vk: Settings, folder: Path, name: str) -> None:
     content = (folder / name).read_bytes()
     (folder / name).write_bytes(content[: len(content) * 2 // 3])
     message = failure(vk)
-    assert f"Table {table!r} of competition 'vk2024'" in message
-    assert "cannot be read" in message
-    assert "is it whole?" in message
+    assert f"{folder / name} cannot be read" in message
+    assert "it may have been cut off" in message
 
 
 def test_a_parquet_damaged_in_its_middle(vk: Settings, folder: Path) -> None:
