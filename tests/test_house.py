@@ -225,3 +225,19 @@ def test_examples_of_the_documents_import_nothing_private() -> None:
     ]
     assert code
     assert lines == []
+
+
+RETIRED = {"piece", "pieces", "cell", "cells", "slot", "slots", "tail", "tails", "kept", "slice", "slices"}
+
+
+@pytest.mark.parametrize("package", ["_aggregation", "_arithmetic", "_compute", "_storage"])
+def test_words_that_design_retires_are_in_no_name(package: str) -> None:
+    """See the table of words in docs/design.md; ``slice`` of Python and Polars is no name of ours."""
+    found = set()
+    for file in (ROOT / "features" / package).glob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            names = [getattr(node, kind, None) for kind in ("name", "id", "arg")]
+            is_use = isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
+            own = {str(name) for name in names if isinstance(name, str) and not is_use}
+            found |= {(file.name, name) for name in own if RETIRED & set(name.lower().split("_"))}
+    assert found == set()

@@ -18,13 +18,13 @@ def run_body(
     """Run the body that the columns share; return ``pair_id`` and the columns by their full names."""
     column = columns[0]
     declaration = column.declaration
-    kept = history.select(_needed(column, history))
+    read = history.select(_needed(column, history))
     try:
         with capped_threads(1):
             if declaration.kind == "table":
-                values = _run_table(column, kept, window, pairs)
+                values = _run_table(column, read, window, pairs)
             else:
-                values = _run_fitted(column, kept, window, pairs)
+                values = _run_fitted(column, read, window, pairs)
         return _checked(values, columns, pairs)
     except FeatureError:
         raise
