@@ -101,6 +101,12 @@ def test_an_unknown_name() -> None:
         get_competition("movielenz")
 
 
+def test_a_broken_file_is_named(folder: Path) -> None:
+    write(folder, "broken.py", "def broken(:")
+    with refused("competitions/broken.py cannot be imported: SyntaxError"):
+        competitions()
+
+
 def test_two_of_the_same_name_are_refused(folder: Path) -> None:
     write(folder, "zweite.py", MINE.format(name="movielens"))
     with refused("Two competitions are called 'movielens': one in movielens.py, one in zweite.py"):

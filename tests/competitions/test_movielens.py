@@ -148,6 +148,10 @@ class TestBadFiles:
         with refused(f"holds {name.split('/')[0]} ... but no known data set ... {layouts}"):
             MOVIELENS.files(tmp_path)
 
+    def test_a_folder_that_is_not_there(self, tmp_path: Path) -> None:
+        with refused("nothere does not exist"):
+            MOVIELENS.files(tmp_path / "nothere")
+
     def test_two_layouts(self, tmp_path: Path) -> None:
         write_1m(write_100k(tmp_path))
         with refused("Two data sets"):

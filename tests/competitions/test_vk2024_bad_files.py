@@ -121,6 +121,7 @@ class TestStrange:
     [
         (PAIRS, table(lambda t: t.rename({"item_id": "item"})), "Table 'pairs' ... Did you mean 'item'"),
         (PAIRS, table(lambda t: t.head(0)), "gives no pairs to score"),
+        (PAIRS, table(lambda t: pl.concat([t, t.head(1)])), "2 of 201 test pairs ... are duplicates"),
         (PAIRS, text("user_id,item_id\n1,2\nme,3\n"), "as UInt32: 1 of 2 rows ... row 1: user_id='me'"),
         (PAIRS, text("user_id,item_id\n1,2\n3"), "the key 'item_id' must not be null: 1 of 2 rows do not"),
         (LOG, table(lambda t: t.drop("dislike")), f"({LOG}) has no column 'dislike'. ... ; found "),

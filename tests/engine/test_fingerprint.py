@@ -80,6 +80,9 @@ def cached(x):
 def managed():
     yield shift(1)
 
+def uses_cached(x):
+    return cached(x)
+
 def uses_managed():
     with managed() as m:
         return m
@@ -139,12 +142,12 @@ FILES = {"feature.py": FEATURE, "helpers.py": HELPERS, "deeper.py": "OFFSET = 1\
 
 NAMES = (
     *("body", "uses_shift", "uses_limit", "uses_scale", "uses_objects", "uses_library", "told", "recursive"),
-    *("Model", "uses_model", "cached", "uses_managed", "takes_frame", "gives_frame"),
+    *("Model", "uses_model", "cached", "uses_cached", "uses_managed", "takes_frame", "gives_frame"),
     *("local", "dynamic", "lambdas", "single", "partially"),
 )
 MODEL = {"Model", "uses_model"}
 WHOLE_FILE = {"local", "dynamic"}
-SHIFT = {"uses_shift", "cached", "uses_managed", "single", *MODEL, *WHOLE_FILE}
+SHIFT = {"uses_shift", "cached", "uses_cached", "uses_managed", "single", *MODEL, *WHOLE_FILE}
 
 
 def digests(module: ModuleType, root: Path) -> dict[str, str]:
