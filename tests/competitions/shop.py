@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -10,12 +11,17 @@ from typing import Any
 
 import dataframely as dy
 import polars as pl
+import pytest
 
 from competitions import Clock, Competition, Dataset, Metric, RawTables, SubmissionFormat
 from engine import DataError
 
 Take = Callable[..., Dataset]
+Edit = Callable[[pl.LazyFrame], pl.LazyFrame]
 HOUR = 3_600_000_000
+END = 1_704_150_000_000_001  # just after the last click, on the clock
+ROW: dict[str, Any] = {"clock": Clock("row"), "horizon": 5}
+PER_USER: dict[str, Any] = {"clock": Clock("per_user", "at", steps=4), "horizon": 1}
 
 
 class Clicks(dy.Schema):
@@ -80,12 +86,30 @@ def shop_tables(n_rows: int = 24) -> RawTables:
     )
 
 
-def edited(tables: RawTables, **edits: Callable[[pl.LazyFrame], pl.LazyFrame]) -> RawTables:
-    """The tables, some of them edited: ``edited(tables, users=lambda t: t.head(1))``."""
-    changes: dict[str, Any] = {name: edit(getattr(tables, name)) for name, edit in edits.items()}
-    return replace(tables, **changes)
+def given_pairs(n_pairs: int = 3, **changes: object) -> RawTables:
+    """The tables with given pairs in the hours after the log, of one item."""
+    later = pl.col("at") + pl.duration(hours=24)
+    pairs = (
+        shop_tables(n_pairs).interactions.with_columns(later, item_id=pl.lit(10, pl.UInt32)).drop("seconds")
+    )
+    return replace(shop_tables(), pairs=pairs, **changes)  # type: ignore[arg-type]  # as the caller says
+
+
+def edited(tables: RawTables | None = None, **edits: Edit) -> RawTables:
+    """The tables, the shop's by default, some of them edited: ``edited(users=lambda t: t.head(1))``."""
+    before = shop_tables() if tables is None else tables
+    changes: dict[str, Any] = {name: edit(getattr(before, name)) for name, edit in edits.items()}
+    return replace(before, **changes)
 
 
 def collected(frame: pl.LazyFrame | None) -> pl.DataFrame:
     assert frame is not None
     return frame.collect(engine="streaming")
+
+
+@contextmanager
+def refused(message: str) -> Iterator[None]:
+    """Expect a DataError that says the message, in which ``" ... "`` stands for any words."""
+    with pytest.raises(DataError) as caught:
+        yield
+    assert [words for words in message.split(" ... ") if words not in str(caught.value)] == []

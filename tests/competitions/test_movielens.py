@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
 import pytest
 
-from competitions import Dataset, RawTables, get_competition, take_in
-from engine import DataError
-from tests.competitions.shop import collected
+from competitions import Dataset, get_competition, take_in
+from tests.competitions.shop import collected, refused
 
 MOVIELENS = get_competition("movielens")
 
@@ -30,13 +31,7 @@ def u_item() -> bytes:
     lines = [
         line(1, "Misérables, Les (1995)", "01-Jan-1996", "Drama", "Musical"),
         line(267, "unknown", "", "unknown"),
-        line(
-            1412,
-            "Land Before Time III: The Time of the Great Giving (1995) (V)",
-            "01-Jan-1995",
-            "Animation",
-            "Children's",
-        ),
+        line(1412, "Land Before Time III (1995) (V)", "01-Jan-1995", "Animation", "Children's"),
     ]
     return ("\n".join(lines) + "\n").encode("latin-1")
 
@@ -59,26 +54,19 @@ def write_1m(folder: Path) -> Path:
     return folder
 
 
-def frames(tables: RawTables) -> dict[str, pl.DataFrame]:
-    return {name: collected(getattr(tables, name)) for name in ("interactions", "users", "items")}
-
-
 class TestReal:
     def test_counts(self, movielens: Dataset) -> None:
-        assert collected(movielens.log).height == 100_000 - 9_596
-        assert collected(movielens.test_pairs).height == 9_596
-        assert collected(movielens.users).height == 943
-        assert collected(movielens.items).height == 1_682
+        tables = (movielens.log, movielens.test_pairs, movielens.users, movielens.items)
+        assert [collected(table).height for table in tables] == [100_000 - 9_596, 9_596, 943, 1_682]
 
-    def test_every_user_is_in_every_step(self, movielens: Dataset) -> None:
-        steps = movielens.log.group_by("clock").agg(pl.col("user_id").n_unique()).collect(engine="streaming")
+    def test_every_user_is_in_every_step_and_has_the_last_rows_in_the_test(self, movielens: Dataset) -> None:
+        log, pairs = collected(movielens.log), collected(movielens.test_pairs)
+        steps = log.group_by("clock").agg(pl.col("user_id").n_unique())
         assert sorted(steps.rows()) == [(step, 943) for step in range(9)]
         assert (movielens.test_start, movielens.test_until) == (9, 10)
-
-    def test_a_user_s_test_pairs_are_the_last_by_time(self, movielens: Dataset) -> None:
-        last = movielens.log.group_by("user_id").agg(pl.col("timestamp").max().alias("last"))
-        first = movielens.test_pairs.group_by("user_id").agg(pl.col("timestamp").min().alias("first"))
-        both = last.join(first, on="user_id", validate="1:1").collect(engine="streaming")
+        last = log.group_by("user_id").agg(last=pl.col("timestamp").max())
+        first = pairs.group_by("user_id").agg(first=pl.col("timestamp").min())
+        both = last.join(first, on="user_id", validate="1:1")
         assert both.height == 943
         assert (both["last"] <= both["first"]).all()
 
@@ -88,14 +76,11 @@ class TestReal:
         expected = pl.col("rating").replace_strict({1: -1, 2: -1, 3: 0, 4: 1, 5: 1}, return_dtype=pl.Int8)
         assert log.select((pl.col("relevance") == expected).all()).item()
 
-    def test_odd_years(self, movielens: Dataset) -> None:
+    def test_years_and_genres(self, movielens: Dataset) -> None:
         items = collected(movielens.items)
         assert items.filter(pl.col("release_year").is_null())["item_id"].to_list() == [267]
         assert items.filter(pl.col("item_id") == 1412)["release_year"].to_list() == [1995]
         assert (items["release_year"].min(), items["release_year"].max()) == (1922, 1998)
-
-    def test_genres(self, movielens: Dataset) -> None:
-        items = collected(movielens.items)
         assert items.filter(pl.col("main_genre") == "unknown")["item_id"].to_list() == [267, 1373]
         story = items.filter(pl.col("item_id") == 1).row(0, named=True)
         assert story["genres"] == ["Animation", "Children's", "Comedy"]
@@ -105,9 +90,7 @@ class TestReal:
     def test_order_and_dtypes(self, movielens: Dataset) -> None:
         log = collected(movielens.log)
         assert log.select("clock", "row").equals(log.select("clock", "row").sort("clock", "row"))
-        assert log.schema["row"] == pl.UInt32
-        assert log.schema["clock"] == pl.Int64
-        assert log.schema["relevance"] == pl.Int8
+        assert [log.schema[name] for name in ("row", "clock", "relevance")] == [pl.UInt32, pl.Int64, pl.Int8]
         assert movielens.pair_schema.names() == [
             *("pair_id", "user_id", "item_id", "timestamp"),
             *("age", "age_group", "gender", "occupation", "release_year", "genres", "main_genre"),
@@ -115,22 +98,23 @@ class TestReal:
 
 
 class TestLayouts:
-    def test_the_three_layouts_have_the_same_columns_and_dtypes(
-        self, movielens: Dataset, tmp_path: Path
+    @pytest.mark.parametrize("write", [write_100k, write_1m])
+    def test_they_have_the_same_columns_and_dtypes(
+        self, movielens: Dataset, tmp_path: Path, write: Callable[[Path], Path]
     ) -> None:
-        for number, write in enumerate((write_100k, write_1m)):
-            folder = write(tmp_path / str(number))
-            (folder / "out").mkdir()
-            competition = MOVIELENS
-            small = take_in(
-                competition, with_many_ratings(competition.read(folder)), folder / "out", fingerprint="small"
-            )
-            assert small.history_schema == movielens.history_schema
-            assert small.pair_schema == movielens.pair_schema
+        tables = MOVIELENS.read(write(tmp_path))
+        # Twenty ratings of one user, so that there is a test window.
+        rating = collected(tables.interactions).head(1)
+        many = [rating.with_columns(item_id=pl.lit(str(item))) for item in range(1, 21)]
+        small = take_in(
+            MOVIELENS, replace(tables, interactions=pl.concat(many).lazy()), tmp_path, fingerprint="x"
+        )
+        assert small.history_schema == movielens.history_schema
+        assert small.pair_schema == movielens.pair_schema
 
     def test_ml_100k(self, tmp_path: Path) -> None:
-        found = frames(MOVIELENS.read(write_100k(tmp_path)))
-        assert found["items"].with_columns(pl.col("item_id", "release_year").cast(pl.Int64)).rows() == [
+        items = collected(MOVIELENS.read(write_100k(tmp_path)).items)
+        assert items.with_columns(pl.col("item_id", "release_year").cast(pl.Int64)).rows() == [
             (1, 1995, ["Musical", "Drama"], "Musical"),
             (267, None, ["unknown"], "unknown"),
             (1412, 1995, ["Animation", "Children's"], "Animation"),
@@ -140,107 +124,64 @@ class TestLayouts:
         write_100k(tmp_path / "ml-100k")
         assert [p.name for p in MOVIELENS.files(tmp_path)] == ["u.data", "u.user", "u.item"]
 
-    def test_occupation_codes_of_ml_1m_become_words(self, tmp_path: Path) -> None:
-        found = frames(MOVIELENS.read(write_1m(tmp_path)))
-        assert found["users"]["occupation"].to_list() == ["technician", "other"]
-        assert found["users"]["age"].cast(pl.Int64).to_list() == [25, 56]
-
-    def test_windows_line_ends(self, tmp_path: Path) -> None:
+    def test_ml_1m_whose_occupations_are_codes_and_line_ends_may_be_of_windows(self, tmp_path: Path) -> None:
         write_1m(tmp_path)
         (tmp_path / "ratings.dat").write_bytes(RATINGS_DAT.replace("\n", "\r\n").encode())
-        assert frames(MOVIELENS.read(tmp_path))["interactions"].height == 4
+        tables = MOVIELENS.read(tmp_path)
+        users = collected(tables.users)
+        assert users["occupation"].to_list() == ["technician", "other"]
+        assert users["age"].cast(pl.Int64).to_list() == [25, 56]
+        assert collected(tables.interactions).height == 4
 
 
 class TestBadFiles:
     def test_a_missing_file(self, tmp_path: Path) -> None:
         (write_100k(tmp_path) / "u.item").unlink()
-        with pytest.raises(DataError, match=r"holds u.data, u.user, but not u.item"):
+        with refused("holds u.data, u.user, but not u.item"):
             MOVIELENS.files(tmp_path)
 
     @pytest.mark.parametrize("name", ["u.dat", "ml-100k/u.dat", "ratings.csv"])
     def test_misnamed_files_are_not_replaced_by_a_download(self, tmp_path: Path, name: str) -> None:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-        with pytest.raises(DataError, match="but no known data set") as caught:
+        layouts = "ml-100k (u.data, u.user, u.item) or ml-1m (ratings.dat, users.dat, movies.dat)"
+        with refused(f"holds {name.split('/')[0]} ... but no known data set ... {layouts}"):
             MOVIELENS.files(tmp_path)
-        assert name.split("/")[0] in str(caught.value)
-        assert "ml-100k (u.data, u.user, u.item) or ml-1m (ratings.dat, users.dat, movies.dat)" in str(
-            caught.value
-        )
 
     def test_a_folder_that_is_not_there(self, tmp_path: Path) -> None:
-        with pytest.raises(DataError, match="nothere does not exist"):
+        with refused("nothere does not exist"):
             MOVIELENS.files(tmp_path / "nothere")
-        assert list(tmp_path.iterdir()) == []
 
     def test_two_layouts(self, tmp_path: Path) -> None:
         write_1m(write_100k(tmp_path))
-        with pytest.raises(DataError, match="Two data sets"):
+        with refused("Two data sets"):
             MOVIELENS.files(tmp_path)
 
     @pytest.mark.parametrize(
-        ("layout", "file", "text", "message"),
+        ("file", "text", "message"),
         [
-            ("100k", "u.data", U_DATA + "3\t1", "u.data: 1 of 5 lines .* line 5 with 2"),
+            ("u.data", U_DATA + "3\t1", "u.data: 1 of 5 lines ... line 5 with 2"),
+            ("u.data", U_DATA.replace("\t3\t", "\tgood\t"), "'rating' ... UInt8: 1 of 4 ... : rating='good'"),
+            ("u.data", U_DATA.replace("881250950", "now"), "'timestamp' must not be null: 1 of 4 ... row 1"),
             (
-                "100k",
-                "u.data",
-                U_DATA.replace("\t3\t", "\tgood\t"),
-                "'rating' .* UInt8: 1 of 4 .*: rating='good'",
-            ),
-            (
-                "100k",
-                "u.data",
-                U_DATA.replace("881250950", "yesterday"),
-                "'timestamp' must not be null: 1 of 4 rows do not, first row 1",
-            ),
-            (
-                "1m",
                 "ratings.dat",
                 RATINGS_DAT.replace("2::1412", "::1412"),
-                "'user_id' must not be null: 1 of .* row 2",
+                "'user_id' must not be null: 1 ... row 2",
             ),
+            ("u.data", U_DATA + "2\t1\t4\t881250001\n", "user_id, item_id must not repeat: 2 of 5 rows"),
+            ("u.data", U_DATA.replace("\t5\t", "\t7\t"), "keep the rule 'max' (5): 1 of 4 rows ... rating=7"),
+            ("users.dat", "1::M::25::99::85711\n", "'occupation' must be readable as one of ... '99'"),
             (
-                "100k",
-                "u.data",
-                U_DATA + "2\t1\t4\t881250001\n",
-                "user_id, item_id must not repeat: 2 of 5 rows",
-            ),
-            (
-                "100k",
-                "u.data",
-                U_DATA.replace("\t5\t", "\t7\t"),
-                r"keep the rule 'max' \(5\): 1 of 4 rows .* rating=7",
-            ),
-            (
-                "1m",
-                "users.dat",
-                "1::M::25::99::85711\n",
-                "'occupation' must be readable as one of .*'99'",
-            ),
-            (
-                "1m",
                 "movies.dat",
                 "1::A film (1995)::Drama|Slapstick\n",
-                "'items' .* cannot be read: .*Slapstick",
+                "'items' ... cannot be read: ... Slapstick",
             ),
-            ("100k", "u.data", "", "'interactions' of competition 'movielens' has no rows"),
+            ("u.data", "", "'interactions' of competition 'movielens' has no rows"),
+            ("u.data", U_DATA, "test window [9, 10) and 0 pairs ... only with enough rows"),
         ],
     )
-    def test_a_bad_file(self, tmp_path: Path, layout: str, file: str, text: str, message: str) -> None:
-        folder = {"100k": write_100k, "1m": write_1m}[layout](tmp_path)
-        (folder / file).write_text(text)
-        with pytest.raises(DataError, match=message):
-            take_in(MOVIELENS, MOVIELENS.read(folder), tmp_path, fingerprint="x")
-
-    def test_too_few_rows_for_a_test_window(self, tmp_path: Path) -> None:
-        tables = MOVIELENS.read(write_100k(tmp_path))
-        with pytest.raises(DataError, match=r"test window \[9, 10\) and 0 pairs .*\n.*only with enough rows"):
-            take_in(MOVIELENS, tables, tmp_path, fingerprint="x")
-
-
-def with_many_ratings(tables: RawTables) -> RawTables:
-    """The same tables with twenty ratings of one user, so that there is a test window."""
-    rating = tables.interactions.head(1)
-    many = pl.concat([rating.with_columns(item_id=pl.lit(str(i)).cast(pl.String)) for i in range(1, 21)])
-    return RawTables(many, tables.users, tables.items)
+    def test_a_bad_file(self, tmp_path: Path, file: str, text: str, message: str) -> None:
+        write = write_1m if file.endswith(".dat") else write_100k
+        (write(tmp_path) / file).write_text(text)
+        with refused(message):
+            take_in(MOVIELENS, MOVIELENS.read(tmp_path), tmp_path, fingerprint="x")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
@@ -11,26 +11,15 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import HealthCheck, given
+from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from competitions import (
-    Clock,
-    Competition,
-    Dataset,
-    RawTables,
-    open_dataset,
-    solution,
-    take_in,
-)
-from competitions.vk2024 import VK2024
-from engine import DataError, Settings, Store
+from competitions import Dataset, open_dataset, solution, take_in
+from engine import Settings, Store
 from tests.competitions import vk_files
-from tests.competitions.shop import HOUR, collected
-
-ROOT = Path(__file__).parents[2]
-CLOCKS = [(Clock("row"), 5), (Clock("time", "at"), 4 * HOUR), (Clock("per_user", "at", steps=4), 1)]
+from tests.competitions.shop import PER_USER, ROW, SHOP, collected, edited, refused, shop_tables
+from tests.processes import python
 
 
 def resized(settings: Settings, n_rows: int) -> Settings:
@@ -62,28 +51,23 @@ def check_partitions(dataset: Dataset) -> None:
 
 
 class TestSizes:
-    @pytest.mark.parametrize(("clock", "horizon"), CLOCKS, ids=["row", "time", "per_user"])
-    @hypothesis_settings(
-        deadline=None, max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture]
-    )
+    @pytest.mark.parametrize("changes", [ROW, {}, PER_USER], ids=["row", "time", "per_user"])
+    @hypothesis_settings(max_examples=8)
     @given(size=st.integers(1, 30), with_pairs=st.booleans())
     def test_no_value_depends_on_it(
         self,
-        shop: Competition,
-        tables: RawTables,
         tmp_path_factory: pytest.TempPathFactory,
-        clock: Clock,
-        horizon: int,
+        changes: dict[str, Any],
         size: int,
         with_pairs: bool,
     ) -> None:
-        competition = replace(shop, clock=clock, horizon=horizon)
+        tables = shop_tables()
         if with_pairs:
             last = tables.interactions.tail(3).drop("seconds")
-            tables = replace(tables, interactions=tables.interactions.head(21), pairs=last)
+            tables = replace(edited(interactions=lambda t: t.head(21)), pairs=last)
 
         def taken(n_rows: int) -> tuple[Dataset, Path]:
-            folder = tmp_path_factory.mktemp("data")
+            folder, competition = tmp_path_factory.mktemp("data"), replace(SHOP, **changes)
             return take_in(competition, tables, folder, fingerprint="f", partition_rows=n_rows), folder
 
         (whole, at), (cut, there) = taken(1_000), taken(size)
@@ -94,27 +78,27 @@ class TestSizes:
         assert collected(cut.test_pairs).equals(collected(whole.test_pairs))
         assert (cut.test_start, cut.test_until) == (whole.test_start, whole.test_until)
         assert (there / "meta.json").read_text() == (at / "meta.json").read_text()
+        names = sorted(path.name for path in (there / "log").glob("*.parquet"))
+        assert names == [f"part-{number:05}.parquet" for number in range(len(cut.partitions))]
 
-    def test_the_files_in_the_folder(self, shop: Competition, tables: RawTables, tmp_path: Path) -> None:
-        take_in(shop, tables, tmp_path, fingerprint="f", partition_rows=8)
-        names = sorted(path.name for path in (tmp_path / "log").glob("*.parquet"))
-        assert names == ["part-00000.parquet", "part-00001.parquet", "part-00002.parquet"]
-
-    def test_another_size_is_the_same_data_set(self, vk: Settings) -> None:
-        large, small = open_dataset(resized(vk, 2_500)), open_dataset(vk)
+    def test_another_size_is_the_same_data_set(self, solved: Settings) -> None:
+        large, small = open_dataset(resized(solved, 2_500)), open_dataset(solved)
         assert (len(large.partitions), len(small.partitions)) == (3, 6)
         assert small.fingerprint == large.fingerprint
         assert log_of(small).equals(log_of(large))
         check_partitions(large)
-        assert len(open_dataset(resized(vk, 2_500)).partitions) == 3
+        assert len(open_dataset(resized(solved, 2_500)).partitions) == 3
+        assert solution(solved).equals(solution(resized(solved, 1_700)))
 
-    def test_another_size_on_a_clock_in_memory(self, wheel: Path, tmp_path: Path) -> None:
-        settings = Settings(data=wheel.parent, store=tmp_path / "store", partition_rows=30_000)
-        first, second = open_dataset(settings), open_dataset(resized(settings, 50_000))
-        assert (len(first.partitions), len(second.partitions)) == (4, 2)
-        assert first.fingerprint == second.fingerprint
-        assert log_of(first).equals(log_of(second))
-        check_partitions(second)
+    def test_another_size_on_a_clock_in_memory(
+        self, movielens: Dataset, movielens_settings: Settings, settings: Settings
+    ) -> None:
+        of_films = settings.model_copy(update={"data": movielens_settings.data, "partition_rows": 30_000})
+        cut = open_dataset(of_films)
+        assert len(cut.partitions) == 4
+        assert cut.fingerprint == movielens.fingerprint
+        assert log_of(cut).equals(log_of(movielens))
+        check_partitions(cut)
 
     def test_they_travel_to_other_processes(self, vk: Settings) -> None:
         dataset = open_dataset(vk)
@@ -129,14 +113,18 @@ class TestSizes:
 
 
 class TestStore:
-    def test_they_are_made_once(self, vk: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_they_are_made_once(
+        self, vk: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         open_dataset(vk)
+        assert "partitions: 6 made" in capsys.readouterr().err
 
         def scan(*_: object, **__: object) -> None:
             raise AssertionError("the files are read again")
 
         monkeypatch.setattr(pl, "scan_csv", scan)
         assert log_of(open_dataset(vk)).height == vk_files.N_ROWS
+        assert capsys.readouterr().err == ""
 
     def test_partitions_that_are_gone_are_written_again(self, vk: Settings) -> None:
         before = open_dataset(vk)
@@ -160,7 +148,7 @@ class TestStore:
         path = vk.data / "test_pairs.csv"
         pairs = path.read_text()
         path.write_text("user_id,item_id\n")
-        with pytest.raises(DataError, match="no pairs to score"):
+        with refused("no pairs to score"):
             open_dataset(vk)
         assert made(vk) == 6
         path.write_text(pairs)
@@ -188,48 +176,32 @@ class TestStore:
         [{"select_pairs": lambda targets: targets.head(5)}, {"n_train_windows": 3}, {"horizon": 900}],
     )
     def test_they_do_not_depend_on_the_windows(
-        self, vk: Settings, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
+        self, vk: Settings, redeclared: Callable[..., None], changes: dict[str, Any]
     ) -> None:
         first = digests(open_dataset(vk))
-        monkeypatch.setattr("competitions.vk2024.VK2024", replace(VK2024, **changes))
+        redeclared("vk2024", **changes)
         assert digests(open_dataset(vk)) == first
         assert made(vk) == 6
 
-    def test_they_depend_on_the_relevance(self, vk: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_they_depend_on_the_relevance(self, vk: Settings, redeclared: Callable[..., None]) -> None:
         open_dataset(vk)
-        changed = replace(VK2024, relevance=pl.col("like").cast(pl.Int8))
-        monkeypatch.setattr("competitions.vk2024.VK2024", changed)
+        redeclared("vk2024", relevance=pl.col("like").cast(pl.Int8))
         assert log_of(open_dataset(vk))["relevance"].unique().sort().to_list() == [0, 1]
 
-    def test_a_file_that_is_not_named(self, vk: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-        forgetful = replace(VK2024, files=lambda folder: [folder / "test_pairs.csv"])
-        monkeypatch.setattr("competitions.vk2024.VK2024", forgetful)
-        with pytest.raises(
-            DataError, match=r"lies in train_interactions.parquet, which its files\(\) does not name"
-        ):
+    def test_a_file_that_is_not_named(self, vk: Settings, redeclared: Callable[..., None]) -> None:
+        redeclared("vk2024", files=lambda folder: [folder / "test_pairs.csv"])
+        with refused("lies in train_interactions.parquet, which its files() does not name"):
             open_dataset(vk)
 
-    def test_two_runs_at_once_make_each_once(self, vk: Settings) -> None:
+    def test_two_runs_at_once_make_each_once_whatever_the_hash_seed(self, vk: Settings) -> None:
+        places = f"'competition=vk2024', 'data={vk.data}', 'store={vk.store}', 'partition_rows=1000'"
         code = (
             "from engine import load_settings; from competitions import open_dataset;"
-            f"d = open_dataset(load_settings(overrides=['competition=vk2024', 'data={vk.data}', 'store={vk.store}',"
-            "'partition_rows=1000'])); print(d.fingerprint, *[s.digest for s in d.partitions])"
+            f"d = open_dataset(load_settings(overrides=[{places}]));"
+            "print(d.fingerprint, *[s.digest for s in d.partitions])"
         )
-        runs = [
-            subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True)
-            for _ in range(2)
-        ]
-        outputs = [run.communicate(timeout=60)[0].split() for run in runs]
+        with ThreadPoolExecutor() as pool:
+            runs = list(pool.map(lambda seed: python("-c", code, PYTHONHASHSEED=seed), "12"))
         dataset = open_dataset(vk)
-        assert outputs == [[dataset.fingerprint, *digests(dataset)]] * 2
+        assert [run.stdout.split() for run in runs] == [[dataset.fingerprint, *digests(dataset)]] * 2
         assert made(vk) == 6
-
-    def test_the_second_time_nothing_is_said(self, vk: Settings, capsys: pytest.CaptureFixture[str]) -> None:
-        open_dataset(vk)
-        assert "partitions: 6 made" in capsys.readouterr().err
-        open_dataset(vk)
-        assert capsys.readouterr().err == ""
-
-
-def test_the_labels_do_not_depend_on_the_size(solved: Settings) -> None:
-    assert solution(solved).equals(solution(resized(solved, 1_700)))

@@ -1,11 +1,9 @@
-"""The simulator's files: their form, their sizes, the same bytes again, and folders that are left alone."""
+"""The simulator: the form of its files, the same bytes again, the laws of its world, and the truth beside them."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +13,74 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from competitions import Metric
 from competitions.__main__ import app
-from competitions.simulator import MAX_DENSITY, World, log_frames, simulate, sizes_of
+from competitions.simulator import (
+    MAX_DENSITY,
+    SOURCE_SHARE,
+    Floats,
+    Simulated,
+    World,
+    affinity,
+    draw_clips,
+    log_frames,
+    simulate,
+    sizes_of,
+)
 from engine import ConfigError, DataError
-from tests.competitions.simulated import N_ROWS, Files
+from tests.processes import python
+from validation import evaluate
 
-ROOT = Path(__file__).parents[2]
+N_ROWS = 200_000
+RELEVANCE = pl.col("like").cast(pl.Int8) - pl.col("dislike").cast(pl.Int8)
+
+
+@dataclass(frozen=True)
+class Files:
+    """The files of a simulation, read."""
+
+    made: Simulated
+    log: pl.DataFrame
+    users: pl.DataFrame
+    items: pl.DataFrame
+    test: pl.DataFrame
+    solution: pl.DataFrame
+
+    @classmethod
+    def of(cls, made: Simulated) -> Files:
+        folder = made.folder
+        return cls(
+            made,
+            pl.read_parquet([folder / name for name in made.files if name.startswith("train")]),
+            pl.read_parquet(folder / "users_meta.parquet"),
+            pl.read_parquet(folder / "items_meta.parquet"),
+            pl.read_csv(folder / "test_pairs.csv"),
+            pl.read_parquet(folder / "solution.parquet"),
+        )
+
+    @property
+    def clips(self) -> pl.DataFrame:
+        """Attributes of the items without their vectors."""
+        return self.items.drop("embeddings")
+
+    @property
+    def rows(self) -> pl.DataFrame:
+        """Rows of the log with ``row``, ``week`` and their item's attributes."""
+        week = pl.col("row") * 6 // pl.len()
+        numbered = self.log.with_row_index("row").with_columns(week=week)
+        return numbered.join(self.clips, on="item_id", how="left", validate="m:1")
+
+    def check(self, n_rows: int) -> None:
+        """Rows as many as asked for, no pair twice in log and test, ids that have attributes."""
+        n = self.made.sizes
+        assert self.log.height == n.rows == n_rows
+        assert (self.users.height, self.items.height) == (n.users, n.items)
+        assert self.test.height == self.made.n_pairs
+        assert self.test.cast(pl.UInt32).equals(self.solution.select("user_id", "item_id"))
+        pairs = pl.concat([frame.select("user_id", "item_id") for frame in (self.log, self.solution)])
+        assert pairs.is_duplicated().sum() == 0
+        assert pairs.join(self.users, on="user_id", how="anti").is_empty()
+        assert pairs.join(self.items, on="item_id", how="anti").is_empty()
 
 
 @pytest.fixture(scope="module")
@@ -52,12 +112,12 @@ def test_the_files_have_the_schema_of_the_challenge(files: Files) -> None:
     assert names == set(files.made.files)
 
 
-def test_sizes_are_what_was_asked_for(files: Files) -> None:
-    n = files.made.sizes
-    assert files.log.height == n.rows == N_ROWS
-    assert (files.users.height, files.items.height) == (n.users, n.items)
-    assert files.items["source_id"].n_unique() == n.sources
-    assert files.test.height == files.made.n_pairs
+def test_the_files_agree_and_the_test_has_the_first_20_rows_of_users_who_react(files: Files) -> None:
+    files.check(N_ROWS)
+    assert files.items["source_id"].n_unique() == files.made.sizes.sources
+    per_user = files.solution.group_by("user_id").len()["len"]
+    assert per_user.unique().to_list() == [20]
+    assert 0 < len(per_user) <= files.made.sizes.test_users
 
 
 @given(st.integers(10_000, 200_000_000))
@@ -71,34 +131,12 @@ def test_sizes_per_row_are_those_of_the_challenge_unless_the_pairs_would_run_out
         assert n.test_users == pytest.approx(82_756 * n_rows / 145_670_000, abs=1)
 
 
-def test_nobody_sees_a_clip_twice_in_log_and_test(files: Files) -> None:
-    pairs = pl.concat([frame.select("user_id", "item_id") for frame in (files.log, files.solution)])
-    assert pairs.is_duplicated().sum() == 0
-
-
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 @given(n_rows=st.integers(10_000, 30_000), seed=st.integers(0, 2**40), n_parts=st.integers(1, 4))
-def test_of_any_size_and_seed_the_rows_are_as_many_as_asked_for_and_no_pair_comes_twice(
-    n_rows: int, seed: int, n_parts: int
-) -> None:
+def test_the_files_agree_at_any_size_and_seed(n_rows: int, seed: int, n_parts: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         files = Files.of(simulate("vk2024", Path(folder), n_rows=n_rows, seed=seed, n_parts=n_parts))
-    assert files.log.height == n_rows
-    pairs = pl.concat([frame.select("user_id", "item_id") for frame in (files.log, files.solution)])
-    assert pairs.is_duplicated().sum() == 0
-
-
-def test_ids_are_those_of_the_attributes(files: Files) -> None:
-    for frame in (files.log, files.solution):
-        assert frame.join(files.users, on="user_id", how="anti").is_empty()
-        assert frame.join(files.items, on="item_id", how="anti").is_empty()
-
-
-def test_the_test_has_the_first_20_rows_of_users_who_react(files: Files) -> None:
-    assert files.test.cast(pl.UInt32).equals(files.solution.select("user_id", "item_id"))
-    per_user = files.solution.group_by("user_id").len()["len"]
-    assert per_user.unique().to_list() == [20]
-    assert 0 < len(per_user) <= files.made.sizes.test_users
+    files.check(n_rows)
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(tmp_path: Path) -> None:
@@ -110,10 +148,9 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(tmp_path: Pa
 
 
 def test_the_number_of_threads_changes_no_byte(files: Files, tmp_path: Path) -> None:
-    code = f"from competitions import simulate; from pathlib import Path; simulate('vk2024', Path({str(tmp_path)!r}), "
-    code += f"n_rows={N_ROWS}, seed=7)"
-    environment = {**os.environ, "POLARS_MAX_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, check=True, capture_output=True)
+    arguments = ("--rows", N_ROWS, "--seed", 7, "--out", tmp_path)
+    command = ("-m", "competitions", "simulate", "vk2024", *arguments)
+    assert python(*command, POLARS_MAX_THREADS="1", OPENBLAS_NUM_THREADS="1").returncode == 0
     assert bytes_of(tmp_path) == bytes_of(files.made.folder)
 
 
@@ -188,3 +225,149 @@ def test_chunks_are_merged_in_time_however_many_rows_at_once(tmp_path: Path) -> 
     # Chunks are ranges of users: if they were not merged, the users of a week would come in order.
     rises = few["user_id"].cast(pl.Int64).diff().drop_nulls().to_numpy() > 0
     assert np.mean(rises) == pytest.approx(0.5, abs=0.05)
+
+
+@pytest.fixture(scope="module")
+def world() -> World:
+    return World.of(sizes_of(N_ROWS), 11)
+
+
+@pytest.fixture(scope="module")
+def third_week(world: World) -> pl.DataFrame:
+    return pl.concat(world.week(2))
+
+
+def test_rates_are_plausible_and_rows_with_both_reactions_are_few(files: Files) -> None:
+    rate = files.log.select(pl.col("like", "dislike", "share", "bookmarks").mean()).row(0, named=True)
+    assert 0.02 < rate["like"] < 0.08
+    assert 0.002 < rate["dislike"] < 0.012
+    assert rate["share"] < rate["bookmarks"] < rate["like"]
+    assert 0 < (files.log["like"] & files.log["dislike"]).sum() < 0.001 * N_ROWS
+
+
+def test_users_differ_in_activity_and_in_readiness_to_react(files: Files) -> None:
+    users = files.log.group_by("user_id").agg(n=pl.len(), rate=pl.col("like").mean())
+    counts = users["n"].to_numpy()
+    assert np.quantile(counts, 0.95) > 8 * np.quantile(counts, 0.25)
+    active = users.filter(pl.col("n") >= 100)["rate"].to_numpy()
+    assert np.quantile(active, 0.95) > 8 * np.median(active)
+    assert np.mean(active == 0) > 0.05
+
+
+def test_popularity_is_heavy_tailed(files: Files) -> None:
+    counts = files.log.group_by("item_id").len()["len"].sort(descending=True)
+    assert counts.head(len(counts) // 10).sum() > 0.3 * N_ROWS
+
+
+def test_clips_are_born_peak_and_fade(files: Files) -> None:
+    rows = files.rows
+    item = rows.group_by("item_id").agg(n=pl.len(), first=pl.col("row").min(), mean=pl.col("row").mean())
+    born_inside = item.filter((pl.col("n") >= 50) & pl.col("first").is_between(N_ROWS // 10, N_ROWS // 2))
+    # A clip without birth and fading that is seen n times is first seen at about 1 / n of the log.
+    assert born_inside.height > 0.05 * item.height
+    late = rows.filter(pl.col("week") == 5)
+    old = item.filter(pl.col("mean") < N_ROWS / 6)
+    ratio = late.join(old, on="item_id", how="semi").height / late.height
+    assert ratio < 0.2 * int(old["n"].to_numpy().sum()) / N_ROWS
+
+
+def test_users_come_in_sessions_and_interleave(files: Files) -> None:
+    gaps = (
+        files.log.with_row_index("row")
+        .with_columns(gap=pl.col("row").cast(pl.Int64).diff().over("user_id"))
+        .filter(pl.len().over("user_id") >= 200)["gap"]
+        .drop_nulls()
+        .to_numpy()
+    )
+    # Evenly spread rows would have gaps with a median of .7 of the mean.
+    assert np.median(gaps) < 0.4 * np.mean(gaps)
+    assert np.mean(gaps == 1) < 0.05
+
+
+def test_p_is_calibrated(files: Files, third_week: pl.DataFrame) -> None:
+    for name in ("like", "dislike"):
+        p = files.solution[f"p_{name}"].to_numpy()
+        assert 0 < p.min() < p.max() < 1
+        # Users were chosen for a reaction in the week, so the rate is a little above the mean probability.
+        assert 0.9 * p.mean() < files.solution[name].to_numpy().mean() < 2 * p.mean()
+        # Nobody was chosen here: by tenths of the probability, the rate is within 4 standard errors.
+        tenths = (
+            third_week.select(p=pl.col(f"p_{name}").cast(pl.Float64), y=pl.col(name))
+            .with_columns(tenth=pl.col("p").rank("ordinal") * 10 // (pl.len() + 1))
+            .group_by("tenth")
+            .agg(
+                off=pl.col("y").sum() - pl.col("p").sum(),
+                error=(pl.col("p") * (1 - pl.col("p"))).sum().sqrt(),
+            )
+        )
+        assert (tenths["off"].abs() < 4 * tenths["error"] + 1).all()
+
+
+def test_a_clip_is_mostly_its_source() -> None:
+    clips = draw_clips(np.random.default_rng(5), 20_000, 500)
+    counts = np.bincount(clips.source, minlength=500)
+    means = np.stack([np.bincount(clips.source, column, 500) / counts for column in clips.vector.T], axis=1)
+    residual = ((clips.vector - means[clips.source]) ** 2).sum() / (len(clips.source) - 500)
+    total = clips.vector.var(axis=0).sum()
+    assert 1 - residual / total == pytest.approx(SOURCE_SHARE, abs=0.03)
+
+
+def test_the_feed_prefers_what_it_believes_the_user_likes(world: World, third_week: pl.DataFrame) -> None:
+    user, item = third_week["user_id"].to_numpy(), third_week["item_id"].to_numpy()
+    shown = affinity(world.tastes[2][user], world.clips.vector[item])
+    other = affinity(world.tastes[2][user], world.clips.vector[np.roll(item, 1)])
+    assert shown.mean() - other.mean() > 0.15
+    # A feed that showed nothing but favourites would leave nothing to learn of the rest.
+    assert shown.mean() - other.mean() < 0.8
+
+
+def test_tastes_drift_and_segments_share_them(world: World) -> None:
+    def likeness(a: Floats, b: Floats) -> float:
+        return float(np.corrcoef(a.ravel(), b.ravel())[0, 1])
+
+    first, second, last = (world.tastes[week] for week in (0, 1, 6))
+    assert likeness(first, second) == pytest.approx(0.9, abs=0.02)
+    assert likeness(first, last) == pytest.approx(0.6 + 0.4 * 0.75**6, abs=0.03)
+    users = pl.DataFrame({"gender": world.users.gender, "young": world.users.age < 18}).with_row_index()
+    alike = users.group_by("gender", "young").agg("index")["index"].to_list()
+    halves = [np.array_split(np.array(group), 2) for group in alike]
+    same = [first[a].mean(axis=0) @ first[b].mean(axis=0) for a, b in halves]
+    assert np.mean(same) > 0.05 * first.shape[1]
+
+
+def auc(files: Files, score: pl.Series) -> float:
+    frame = files.solution.with_columns(relevance=RELEVANCE, score=score)
+    return evaluate(Metric("user_auc"), frame, group=["user_id"])
+
+
+def rate(files: Files, keys: list[str], value: pl.Expr, strength: float) -> pl.Series:
+    """Smoothed mean of a value by key in the log, for each test pair."""
+    rows = files.rows.with_columns(value=value)
+    prior = strength * float(rows["value"].to_numpy().mean())
+    by_key = rows.group_by(keys).agg(mean=(pl.col("value").sum() + prior) / (pl.len() + strength))
+    pairs = files.solution.join(files.clips, on="item_id", how="left", validate="m:1")
+    joined = pairs.join(by_key, on=keys, how="left", validate="m:1", maintain_order="left")
+    return joined["mean"].fill_null(prior / strength)
+
+
+def test_the_oracle_is_well_above_popularity_and_structure_lies_between(files: Files) -> None:
+    watched = pl.col("timespent") / pl.col("duration")
+    oracle = auc(files, files.solution["p_like"] - files.solution["p_dislike"])
+    popularity = auc(files, rate(files, ["item_id"], RELEVANCE, 50))
+    by_source = auc(files, rate(files, ["user_id", "source_id"], watched, 3))
+    assert 0.74 < oracle < 0.86
+    assert 0.53 < popularity < 0.65
+    assert by_source > 0.55
+    assert oracle > popularity + 0.1
+
+
+def test_content_tells_of_the_clip(files: Files) -> None:
+    """Clips of one source are alike, also by what their content vectors show."""
+    vectors = files.items["embeddings"].to_numpy()
+    source = files.items["source_id"].to_numpy()
+    order = np.argsort(source, kind="stable")
+    same = source[order][1:] == source[order][:-1]
+    centred = vectors - vectors.mean(axis=0)
+    unit = (centred / np.linalg.norm(centred, axis=1, keepdims=True))[order]
+    cosine = (unit[1:] * unit[:-1]).sum(axis=1)
+    assert cosine[same].mean() > 0.4 > 0.1 > abs(cosine[~same].mean())

@@ -1,17 +1,14 @@
-"""A small repository of its own to digest: written, imported under a fresh name, rewritten; an empty store."""
+"""A small repository of its own to digest: written, imported anew, rewritten."""
 
 from __future__ import annotations
 
 import importlib
-import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 
 import pytest
-
-from engine import Store
 
 Writer = Callable[[dict[str, str]], ModuleType]
 
@@ -41,20 +38,3 @@ def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Writ
     yield write
     for name in names:
         sys.modules.pop(name, None)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "store")
-
-
-@pytest.fixture
-def elsewhere() -> Callable[[Store], Store]:
-    """Copy a store: of the copy, this process has not verified anything yet."""
-
-    def copied(store: Store) -> Store:
-        root = store.root.with_name(f"{store.root.name} copied")
-        shutil.copytree(store.root, root)
-        return Store(root)
-
-    return copied

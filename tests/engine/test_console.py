@@ -4,34 +4,21 @@ from __future__ import annotations
 
 import io
 import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
 from engine import PIPED_WIDTH, Job, Screen, Settings, console, run_jobs, stage_progress
+from tests.processes import python
 
-ROOT = Path(__file__).parents[2]
 LONG = "import engine; engine.out.print('long ' * 30); engine.console.print('told ' * 30)"
 
 
-def printed(**variables: str) -> tuple[list[str], list[str]]:
-    """Lines that a program prints into pipes: to stdout, to stderr."""
-    environment = {name: value for name, value in os.environ.items() if name != "COLUMNS"} | variables
-    done = subprocess.run(
-        [sys.executable, "-c", LONG], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
-    )
-    return done.stdout.splitlines(), done.stderr.splitlines()
-
-
-def test_a_line_that_goes_to_a_pipe_is_not_broken() -> None:
-    assert [len(lines) for lines in printed()] == [1, 1]
-
-
-def test_whoever_says_how_wide_is_heard() -> None:
-    assert [len(lines) for lines in printed(COLUMNS="40")] == [4, 4]
-    assert Screen(width=33, file=io.StringIO()).width == 33
+@pytest.mark.parametrize(("columns", "n_lines"), [(None, 1), ("40", 4)])
+def test_a_line_that_goes_to_a_pipe_is_broken_only_where_columns_says_so(
+    columns: str | None, n_lines: int
+) -> None:
+    printed = python("-c", LONG, COLUMNS=columns)
+    assert [len(text.splitlines()) for text in (printed.stdout, printed.stderr)] == [n_lines] * 2
 
 
 def test_a_terminal_has_its_own_width(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -39,6 +26,7 @@ def test_a_terminal_has_its_own_width(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "get_terminal_size", lambda _: os.terminal_size((70, 20)))
     assert Screen(file=io.StringIO(), force_terminal=True, _environ={"TERM": "xterm"}).width == 70
     assert Screen(file=io.StringIO()).width == PIPED_WIDTH
+    assert Screen(width=33, file=io.StringIO()).width == 33
 
 
 def nothing() -> None:
@@ -56,15 +44,6 @@ def test_a_terminal_shows_what_is_running_with_brackets_as_they_are(
     shown = capsys.readouterr().err
     assert "rate [w7]" in shown
     assert "features [all]: 2 made, 3 from the store" in shown
-
-
-def test_a_failed_stage_claims_no_success(capsys: pytest.CaptureFixture[str]) -> None:
-    def fails() -> None:
-        raise ValueError("no")
-
-    with pytest.raises(Exception, match="no"):
-        run_jobs("features", [Job("x", fails)], Settings(backend="inline"))
-    assert "made" not in capsys.readouterr().err
 
 
 def test_steps_on_the_way_are_not_counted_as_made(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,35 +2,35 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-from engine import code_digest
+from engine import CodeDigest, StoreError, code_digest
+from tests.processes import ROOT, python
 
 Writer = Callable[[dict[str, str]], ModuleType]
 
 FEATURE = '''
+from __future__ import annotations
 import math
 import numpy as np
 import polars as pl
 from dataclasses import dataclass, field
-from functools import cache, lru_cache, partial
+from functools import cache, partial, singledispatch
 from contextlib import contextmanager
 
 import helpers as h
-from helpers import shift, Base, LIMIT
-from settings_of_mine import TABLE
+from helpers import shift, Base, Frame, LIMIT
 
 STRENGTH = 20
 SCALE = STRENGTH * 2
 EXPRESSION = pl.col("a") * 2
 KIND = pl.Enum(["x", "y"])
 GRID = np.array([1.0, 2.0])
+TABLE = {"a": 1}
 OPAQUE = object()
 
 @dataclass(frozen=True)
@@ -52,9 +52,6 @@ def body(x, factor=STRENGTH):
     y = x + 1
     return y * factor
 
-def uses_helper(x):
-    return h.scale(x)
-
 def uses_shift(x):
     return shift(x)
 
@@ -64,11 +61,8 @@ def uses_limit(x):
 def uses_scale(x):
     return x * SCALE
 
-def uses_table(x):
-    return TABLE["a"] + x
-
 def uses_objects(x):
-    return EXPRESSION, KIND, GRID, OPAQUE
+    return EXPRESSION, KIND, GRID, TABLE["a"], OPAQUE
 
 def uses_model(x):
     return Model().fit(x)
@@ -92,6 +86,20 @@ def uses_cached(x):
 def uses_managed():
     with managed() as m:
         return m
+
+@singledispatch
+def told(x):
+    return 0
+
+@told.register
+def _(x: int):
+    return 1
+
+def takes_frame(x: Frame):
+    return x.labels()
+
+def gives_frame(x) -> list[Frame]:
+    return x.labels()
 
 def uses_library(x):
     return np.linalg.norm(x) + math.pi
@@ -126,118 +134,122 @@ def unused(x):
 class Base:
     def inherited(self, x):
         return x
+class Frame:
+    def labels(self):
+        return [1.0]
 '''
-FILES = {
-    "feature.py": FEATURE,
-    "helpers.py": HELPERS,
-    "deeper.py": "OFFSET = 1\n",
-    "settings_of_mine.py": "TABLE = {'a': 1}\n",
-}
+FILES = {"feature.py": FEATURE, "helpers.py": HELPERS, "deeper.py": "OFFSET = 1\n"}
 
-FUNCTIONS = ["body", "uses_helper", "uses_shift", "uses_limit", "uses_scale", "uses_table"]
-WRAPPED = ["uses_objects", "uses_model", "cached", "uses_cached", "uses_managed", "uses_library"]
-OTHERS = ["local", "dynamic", "recursive", "single", "partially", "Model"]
-MORE = ["lambdas"]
-NAMES = [*FUNCTIONS, *WRAPPED, *OTHERS, *MORE]
+NAMES = (
+    *("body", "uses_shift", "uses_limit", "uses_scale", "uses_objects", "uses_library", "told", "recursive"),
+    *("Model", "uses_model", "cached", "uses_cached", "uses_managed", "takes_frame", "gives_frame"),
+    *("local", "dynamic", "lambdas", "single", "partially"),
+)
+MODEL = {"Model", "uses_model"}
+WHOLE_FILE = {"local", "dynamic"}
+SHIFT = {"uses_shift", "cached", "uses_cached", "uses_managed", "single", *MODEL, *WHOLE_FILE}
 
 
 def digests(module: ModuleType, root: Path) -> dict[str, str]:
     return {name: code_digest(getattr(module, name), root).digest for name in NAMES}
 
 
-def changed_by(repository: Writer, root: Path, file: str, old: str, new: str) -> set[str]:
-    before = digests(repository(FILES), root)
-    assert FILES[file].count(old) >= 1
-    after = digests(repository({**FILES, file: FILES[file].replace(old, new)}), root)
-    return {name for name in NAMES if before[name] != after[name]}
-
-
-SHIFT_USERS = {
-    "uses_shift",
-    "cached",
-    "uses_cached",
-    "uses_managed",
-    "single",
-    "Model",
-    "uses_model",
-    "local",
-    "dynamic",
-}
-STRENGTH_USERS = {"body", "uses_scale", "Model", "uses_model", "partially", "lambdas"}
-
-
 @pytest.mark.parametrize(
     ("file", "old", "new", "expected"),
     [
         ("feature.py", "y = x + 1", "y = x + 2", {"body", "partially"}),
-        ("feature.py", "STRENGTH = 20", "STRENGTH = 21", STRENGTH_USERS),
+        (
+            "feature.py",
+            "STRENGTH = 20",
+            "STRENGTH = 21",
+            {"body", "uses_scale", "partially", "lambdas", *MODEL},
+        ),
         ("feature.py", "factor=STRENGTH", "factor=7", {"body", "partially"}),
         ("feature.py", "partial(body, factor=3)", "partial(body, factor=4)", {"partially"}),
-        ("feature.py", "depth: int = 6", "depth: int = 7", {"Model", "uses_model"}),
-        ("feature.py", "default_factory=list", "default_factory=dict", {"Model", "uses_model"}),
+        ("feature.py", "depth: int = 6", "depth: int = 7", MODEL),
+        ("feature.py", "default_factory=list", "default_factory=dict", MODEL),
         ("feature.py", 'pl.col("a")', 'pl.col("b")', {"uses_objects"}),
         ("feature.py", '["x", "y"]', '["x", "z"]', {"uses_objects"}),
         ("feature.py", "[1.0, 2.0]", "[1.0, 3.0]", {"uses_objects"}),
+        ("feature.py", '{"a": 1}', '{"a": 2}', {"uses_objects"}),
         ("feature.py", "OPAQUE = object()", "OPAQUE = Exception()", {"uses_objects"}),
         ("feature.py", "return recursive(x)\n", "return recursive(x + 1)\n", {"recursive"}),
+        ("feature.py", "return 1\n", "return 2\n", {"told"}),
         ("feature.py", "return x + n", "return x - n", set()),
-        (
-            "helpers.py",
-            "return x * 2",
-            "return x * 3",
-            {"uses_helper", "Model", "uses_model", "local", "dynamic"},
-        ),
-        ("helpers.py", "return x\nclass", "return -x\nclass", {"local", "dynamic"}),
-        ("helpers.py", "LIMIT = 5", "LIMIT = 6", {"uses_limit", "local", "dynamic"}),
-        (
-            "helpers.py",
-            "        return x\n",
-            "        return x + 1\n",
-            {"Model", "uses_model", "local", "dynamic"},
-        ),
-        ("deeper.py", "OFFSET = 1", "OFFSET = 2", SHIFT_USERS),
-        ("settings_of_mine.py", "'a': 1", "'a': 2", {"uses_table"}),
+        ("helpers.py", "return x * 2", "return x * 3", MODEL | WHOLE_FILE),
+        ("helpers.py", "def unused(x):\n    return x", "def unused(x):\n    return -x", WHOLE_FILE),
+        ("helpers.py", "LIMIT = 5", "LIMIT = 6", {"uses_limit", *WHOLE_FILE}),
+        ("helpers.py", "        return x\n", "        return x + 1\n", MODEL | WHOLE_FILE),
+        ("helpers.py", "[1.0]", "[2.0]", {"takes_frame", "gives_frame", *WHOLE_FILE}),
+        ("deeper.py", "OFFSET = 1", "OFFSET = 2", SHIFT),
+        # Words and positions.
+        ("feature.py", '"""Say something."""', '"""Say something else."""', set()),
+        ("feature.py", '    """Fit it."""\n', "", set()),
+        ("feature.py", "# a comment", "# another comment\n\n", set()),
+        ("feature.py", "\nimport math", "\n\n\nimport math", set()),
+        ("feature.py", "x + 1\n    return y", "(x + 1)\n\n    return (y)", set()),
+        ("feature.py", "def body(", "def added(x):\n    return x\n\ndef body(", set()),
+        ("helpers.py", '"""Scale."""', '"""Scale\n\n    by two.\n    """', set()),
+        ("helpers.py", "LIMIT = 5", "# five\nLIMIT = 5", set()),
     ],
 )
-def test_changes_with_what_is_reached(
+def test_it_changes_with_what_is_reached(
     repository: Writer, tmp_path: Path, file: str, old: str, new: str, expected: set[str]
 ) -> None:
-    assert changed_by(repository, tmp_path, file, old, new) == expected
+    before = digests(repository(FILES), tmp_path)
+    assert FILES[file].count(old) >= 1
+    after = digests(repository({**FILES, file: FILES[file].replace(old, new)}), tmp_path)
+    assert {name for name in NAMES if before[name] != after[name]} == expected
 
 
-@pytest.mark.parametrize(
-    ("file", "old", "new"),
-    [
-        ("feature.py", '"""Say something."""', '"""Say something else."""'),
-        ("feature.py", '    """Fit it."""\n', ""),
-        ("feature.py", "# a comment", "# another comment\n\n"),
-        ("feature.py", "\nimport math", "\n\n\nimport math"),
-        ("feature.py", "x + 1\n    return y", "(x + 1)\n\n    return (y)"),
-        ("helpers.py", '"""Scale."""', '"""Scale\n\n    by two.\n    """'),
-        ("helpers.py", "LIMIT = 5", "# five\nLIMIT = 5"),
-        ("feature.py", "def body(", "def added(x):\n    return x\n\ndef body("),
-    ],
-)
-def test_does_not_change_with_words_and_positions(
-    repository: Writer, tmp_path: Path, file: str, old: str, new: str
-) -> None:
-    assert changed_by(repository, tmp_path, file, old, new) == set()
-
-
-def test_the_digest_is_the_same_in_another_process(repository: Writer, tmp_path: Path) -> None:
+def test_it_is_the_same_in_another_process(repository: Writer, tmp_path: Path) -> None:
     here = digests(repository(FILES), tmp_path)
     script = (
-        "import sys; sys.path[:0] = [sys.argv[1], sys.argv[2]]\n"
-        "import pathlib, feature\nfrom engine import code_digest\n"
-        "for name in sys.argv[3:]:\n"
+        "import pathlib, sys, feature\nfrom engine import code_digest\n"
+        "for name in sys.argv[2:]:\n"
         "    print(name, code_digest(getattr(feature, name), pathlib.Path(sys.argv[1])).digest)\n"
     )
-    root = Path(__file__).parents[2]
-    answer = subprocess.run(
-        [sys.executable, "-c", script, str(tmp_path), str(root), *NAMES],
-        capture_output=True,
-        text=True,
-        check=True,
-        env={"PYTHONHASHSEED": "123"},
-    )
+    answer = python("-c", script, tmp_path, *NAMES, path=f"{tmp_path}:{ROOT}", PYTHONHASHSEED="123")
     assert dict(line.split() for line in answer.stdout.splitlines()) == here
+
+
+def test_closures_and_instances_differ_by_what_they_hold(repository: Writer, tmp_path: Path) -> None:
+    module = repository(FILES)
+
+    def digest(value: object) -> CodeDigest:
+        return code_digest(value, tmp_path)
+
+    assert digest(module.make(1)) == digest(module.make(1)) != digest(module.make(2))
+    assert digest(module.Model(depth=6)) == digest(module.Model()) != digest(module.Model(depth=7))
+    assert digest(module.Model(names=["a"])) != digest(module.Model())
+    with pytest.raises(StoreError, match="cannot be digested"):
+        digest(module.Model(names=[object()]))
+
+
+def test_what_cannot_be_resolved_is_noted_and_covered_by_files(repository: Writer, tmp_path: Path) -> None:
+    module = repository(FILES)
+    assert code_digest(module.uses_shift, tmp_path).notes == ()
+    assert any("helpers.py and its imports" in n for n in code_digest(module.dynamic, tmp_path).notes)
+    assert any("imports it in its body" in n for n in code_digest(module.local, tmp_path).notes)
+    assert any("not clear" in n for n in code_digest(module.lambdas, tmp_path).notes)
+    assert code_digest(CodeDigest).notes == ()
+
+
+def test_a_registry_filled_while_running_does_not_change_it(repository: Writer, tmp_path: Path) -> None:
+    module = repository(
+        {"registry.py": "SEEN = {}\ndef note(x):\n    SEEN[x] = 1\ndef count(x):\n    return len(SEEN) + x\n"}
+    )
+    before = code_digest(module.count, tmp_path)
+    module.note(3)
+    assert code_digest(module.count, tmp_path) == before
+    assert any("changes while running" in note for note in before.notes)
+
+
+def test_code_edited_since_it_was_loaded_counts_as_it_was_loaded(repository: Writer, tmp_path: Path) -> None:
+    module = repository({"edited.py": "def run(x):\n    return x + 1\n"})
+    edited = "def run(x):\n    return x + 100\n"
+    (tmp_path / "edited.py").write_text(edited, encoding="utf-8")
+    stale = code_digest(module.run, tmp_path)
+    fresh = code_digest(repository({"edited.py": edited}).run, tmp_path)
+    assert stale.digest != fresh.digest
+    assert stale.notes

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +14,7 @@ from typing import Any
 import pytest
 
 from engine import Job, Settings, code_digest, run_jobs
+from tests.processes import python
 
 Writer = Callable[[dict[str, str]], ModuleType]
 
@@ -165,16 +165,7 @@ def test_an_edit_behind_a_face_changes_the_digest(
 def test_a_face_hides_no_name_from_the_type_checker(package: Any, tmp_path: Path) -> None:
     """A module with a declared ``__getattr__`` would let every misspelt import pass."""
     (tmp_path / "typo.py").write_text("from package import LIMIT, meen\n", encoding="utf-8")
-    command = [
-        sys.executable,
-        "-m",
-        "mypy",
-        "--cache-dir",
-        str(tmp_path / "cache"),
-        "--follow-imports=silent",
-    ]
-    answer = subprocess.run(
-        [*command, "--ignore-missing-imports", "typo.py"], cwd=tmp_path, capture_output=True, text=True
-    )
+    options = ["--cache-dir", tmp_path / "cache", "--follow-imports=silent", "--ignore-missing-imports"]
+    answer = python("-m", "mypy", *options, "typo.py", cwd=tmp_path, path=tmp_path)
     assert 'has no attribute "meen"' in answer.stdout
     assert "LIMIT" not in answer.stdout

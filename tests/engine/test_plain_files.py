@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,9 +8,7 @@ from pathlib import Path
 import pytest
 
 from engine import ConfigError, DataError, SamewiseError, import_plain_files
-
-ROOT = Path(__file__).resolve().parents[2]
-ROOMS = ("engine", "competitions", "validation", "features", "models", "stacking")
+from tests.processes import ROOT, python
 
 
 @pytest.fixture
@@ -61,32 +57,28 @@ def test_an_error_that_a_user_can_act_on_already_passes_through(package: Path) -
         load(package)
 
 
-CALLS = {
-    "competitions": "from competitions import competitions; competitions()",
-    "validation": "from validation import metrics; metrics()",
-    "features": "from features import load_registry; load_registry()",
-    "models": "from models import model_kinds; model_kinds()",
-    "stacking": "from stacking import blenders; blenders()",
-}
+CALLS = """
+from competitions import competitions
+from engine import SamewiseError
+from features import load_registry
+from models import model_kinds
+from stacking import blenders
+from validation import metrics
+
+for call in (competitions, metrics, load_registry, model_kinds, blenders):
+    try:
+        call()
+    except SamewiseError as error:
+        print(error)
+"""
 
 
-@pytest.mark.parametrize("room", sorted(CALLS))
-def test_every_room_names_its_broken_file(room: str, tmp_path: Path) -> None:
-    for name in ROOMS:
-        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
-    (tmp_path / room / "mine.py").write_text("def broken(:\n", encoding="utf-8")
-    script = (
-        "from engine import SamewiseError\n"
-        f"try:\n    {CALLS[room]}\nexcept SamewiseError as error:\n    print(type(error).__name__, error)\n"
-    )
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "PYTHONDONTWRITEBYTECODE": "1"}
-    done = subprocess.run(
-        [sys.executable, "-c", script],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert f"{room}/mine.py cannot be imported: SyntaxError" in done.stdout
-    assert "To do: mend the file" in done.stdout
+def test_every_room_names_its_broken_file(tmp_path: Path) -> None:
+    rooms = ("competitions", "validation", "features", "models", "stacking")
+    for room in ("engine", *rooms):
+        shutil.copytree(ROOT / room, tmp_path / room, ignore=shutil.ignore_patterns("__pycache__"))
+        (tmp_path / room / "mine.py").write_text("def broken(:\n", encoding="utf-8")
+    said = python("-c", CALLS, cwd=tmp_path, path=tmp_path, PYTHONDONTWRITEBYTECODE="1").stdout
+    for room in rooms:
+        assert f"{room}/mine.py cannot be imported: SyntaxError" in said
+    assert said.count("To do: mend the file") == len(rooms)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -12,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from engine import Recipe, Store
+from tests.processes import ROOT, wait_until
 
-ROOT = Path(__file__).parents[2]
+RECIPE = Recipe("k", "n", {"x": 1})
 
 MAKER = """
 import sys, time
@@ -33,88 +32,84 @@ Store(Path(sys.argv[1])).make(Recipe("k", "n", {"x": 1}), build)
 """
 
 
-def start(store: Path, log: Path, flag: Path, seconds: float) -> subprocess.Popen[bytes]:
-    arguments = [str(a) for a in (store, log, flag, seconds)]
-    return subprocess.Popen([sys.executable, "-c", MAKER, *arguments], cwd=ROOT, stderr=subprocess.PIPE)
+def start(folder: Path, seconds: float, n: int = 0) -> subprocess.Popen[bytes]:
+    """Let another process make the artifact in ``seconds`` seconds; it writes into ``log``, and touches a flag."""
+    arguments = [folder / "store", folder / "log", folder / f"flag{n}", seconds]
+    command = [sys.executable, "-c", MAKER, *map(str, arguments)]
+    return subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE)
 
 
-def wait_for(flag: Path, seconds: float = 30) -> None:
-    end = time.monotonic() + seconds
-    while not flag.exists():
-        assert time.monotonic() < end, "the other process did not come so far"
-        time.sleep(0.01)
+def wait_for(flag: Path) -> None:
+    wait_until(flag.exists, seconds=30, otherwise="the other process did not come so far")
 
 
-def whole(folder: Path) -> bool:
+def whole(folder: Path | None) -> bool:
+    assert folder is not None
     return {p.name: p.read_text() for p in folder.glob("*.txt")} == {"a.txt": "whole", "b.txt": "whole"}
 
 
 def test_kill_9_in_the_middle_of_a_build_leaves_nothing_half_made(tmp_path: Path) -> None:
-    root, log, flag = tmp_path / "store", tmp_path / "log", tmp_path / "flag"
-    store, recipe = Store(root), Recipe("k", "n", {"x": 1})
-    victim = start(root, log, flag, 60)
-    wait_for(flag)
+    store = Store(tmp_path / "store")
+    victim = start(tmp_path, seconds=60)
+    wait_for(tmp_path / "flag0")
     victim.kill()
     victim.communicate()
-    assert store.find(recipe) is None
-    assert list(root.rglob("b.txt")), "the victim left its temporary folder"
-    next_one = start(root, log, tmp_path / "flag2", 0)
-    assert next_one.communicate()[1] == b""
-    made = store.find(recipe)
+    assert store.find(RECIPE) is None
+    assert list(store.root.rglob("b.txt")), "the victim left its temporary folder"
+    assert start(tmp_path, seconds=0, n=1).communicate()[1] == b""
+    made = store.find(RECIPE)
     assert made is not None
     assert whole(made)
-    assert list(root.rglob("b.txt")) == [made / "b.txt"], "the dead process's folder was not removed"
+    assert list(store.root.rglob("b.txt")) == [made / "b.txt"], "the dead process's folder was not removed"
 
 
 @pytest.mark.parametrize("moment", range(4))
 def test_kill_9_at_any_moment_is_followed_by_a_whole_artifact(tmp_path: Path, moment: int) -> None:
-    root, log, flag = tmp_path / "store", tmp_path / "log", tmp_path / "flag"
-    victim = start(root, log, flag, 0)
-    wait_for(flag)
-    time.sleep(moment * 0.003)
-    victim.kill()
-    victim.communicate()
-    store, recipe = Store(root), Recipe("k", "n", {"x": 1})
-
     def build(folder: Path) -> None:
         (folder / "a.txt").write_text("whole")
         (folder / "b.txt").write_text("whole")
 
-    assert whole(store.make(recipe, build))
+    victim = start(tmp_path, seconds=0)
+    wait_for(tmp_path / "flag0")
+    time.sleep(moment * 0.003)
+    victim.kill()
+    victim.communicate()
+    assert whole(Store(tmp_path / "store").make(RECIPE, build))
 
 
-def test_two_processes_that_want_the_same_artifact_build_it_once(tmp_path: Path) -> None:
-    root, log = tmp_path / "store", tmp_path / "log"
-    makers = [start(root, log, tmp_path / f"flag{n}", 0.4) for n in range(3)]
-    errors = [maker.communicate()[1] for maker in makers]
-    assert errors == [b"", b"", b""]
-    assert log.read_text() == "built\n"
+def test_processes_that_want_the_same_artifact_build_it_once(tmp_path: Path) -> None:
+    makers = [start(tmp_path, seconds=0.4, n=n) for n in range(3)]
+    assert [maker.communicate()[1] for maker in makers] == [b"", b"", b""]
+    assert (tmp_path / "log").read_text() == "built\n"
 
 
 def test_a_living_process_keeps_its_temporary_folder(tmp_path: Path) -> None:
-    root, log, flag = tmp_path / "store", tmp_path / "log", tmp_path / "flag"
-    slow = start(root, log, flag, 1.0)
-    wait_for(flag)
-    Store(root).make(Recipe("k", "other", {}), lambda folder: (folder / "c").touch())
-    assert list((root / "temp").rglob("a.txt")), "the folder of a living process was removed"
+    store = Store(tmp_path / "store")
+    slow = start(tmp_path, seconds=1.0)
+    wait_for(tmp_path / "flag0")
+    store.make(Recipe("k", "other", {}), lambda folder: (folder / "c").touch())
+    assert list((store.root / "temp").rglob("a.txt")), "the folder of a living process was removed"
     assert slow.communicate()[1] == b""
-    found = Store(root).find(Recipe("k", "n", {"x": 1}))
-    assert found is not None
-    assert whole(found)
+    assert whole(store.find(RECIPE))
+
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from engine import Store
+
+with Store(Path(sys.argv[1])).lock("run"):
+    Path(sys.argv[2]).touch()
+    time.sleep(60)
+"""
 
 
 def test_a_lock_is_free_after_its_holder_was_killed(tmp_path: Path) -> None:
-    script = (
-        "import sys, time, pathlib; from engine import Store\n"
-        "with Store(pathlib.Path(sys.argv[1])).lock('run'):\n"
-        "    pathlib.Path(sys.argv[2]).touch(); time.sleep(60)\n"
-    )
-    holder = subprocess.Popen(
-        [sys.executable, "-c", script, str(tmp_path / "s"), str(tmp_path / "flag")], cwd=ROOT
-    )
+    command = [sys.executable, "-c", HOLDER, str(tmp_path / "store"), str(tmp_path / "flag")]
+    holder = subprocess.Popen(command, cwd=ROOT)
     wait_for(tmp_path / "flag")
-    os.kill(holder.pid, signal.SIGKILL)
+    holder.kill()
     holder.wait()
     started = time.monotonic()
-    with Store(tmp_path / "s").lock("run"):
+    with Store(tmp_path / "store").lock("run"):
         assert time.monotonic() - started < 5

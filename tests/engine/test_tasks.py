@@ -9,13 +9,14 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from engine import DataError, Job, Recipe, Settings, Store, Task, TaskError, run_jobs, run_tasks
+from tests.processes import ROOT, python, wait_until
 
-ROOT = Path(__file__).parents[2]
 INLINE = Settings(backend="inline", threads=1)
 PROCESSES = Settings(backend="processes", threads=2)
 
@@ -24,6 +25,9 @@ BACKENDS = pytest.mark.parametrize("settings", [INLINE, PROCESSES], ids=["inline
 
 def double(x: int) -> int:
     return 2 * x
+
+
+THREE = [Job(str(n), double, (n,)) for n in range(3)]
 
 
 def fail_as_ours() -> None:
@@ -43,6 +47,12 @@ def fail_unpicklably() -> None:
 
 def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def lose_the_parent() -> None:
+    """As it looks to a worker whose parent ended before the worker could ask to be told."""
+    os.getppid = lambda: 1
+    time.sleep(60)
 
 
 def threads_seen() -> tuple[int, str | None, str | None]:
@@ -81,20 +91,23 @@ def test_an_error_of_ours_arrives_as_itself(settings: Settings) -> None:
     ("fail", "name"), [(fail_as_python, "ValueError: no such"), (fail_unpicklably, "Local: from")]
 )
 def test_any_other_error_names_the_task_and_keeps_the_traceback(
-    settings: Settings, fail: object, name: str
+    settings: Settings, fail: Callable[[], None], name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    jobs = [Job("fine", double, (1,)), Job("bad", fail)]  # type: ignore[arg-type]
+    jobs = [Job("fine", double, (1,)), Job("bad", fail)]
     with pytest.raises(TaskError, match=f"'bad' failed with {name}") as caught:
         run_jobs("stage", jobs, settings)
     assert any("test_tasks.py" in note for note in caught.value.__notes__)
-    assert run_jobs("after it", [Job(str(n), double, (n,)) for n in range(3)], settings) == [0, 2, 4]
+    assert "made" not in capsys.readouterr().err
+    assert run_jobs("after it", THREE, settings) == [0, 2, 4]
 
 
-def test_a_worker_that_dies_is_a_message_and_the_next_stage_works() -> None:
-    jobs = [Job("fine", double, (1,)), Job("deadly", die)]
-    with pytest.raises(TaskError, match=r"worker process died.*deadly"):
-        run_jobs("stage", jobs, PROCESSES)
-    assert run_jobs("after it", [Job(str(n), double, (n,)) for n in range(3)], PROCESSES) == [0, 2, 4]
+@pytest.mark.parametrize("fail", [die, lose_the_parent])
+def test_a_worker_that_dies_or_ends_itself_is_a_message_and_the_next_stage_works(
+    fail: Callable[[], None],
+) -> None:
+    with pytest.raises(TaskError, match="A worker process died while these tasks were running: a, b"):
+        run_jobs("stage", [Job(name, fail) for name in "ab"], PROCESSES)
+    assert run_jobs("after it", THREE, PROCESSES) == [0, 2, 4]
 
 
 def test_workers_are_other_processes_with_capped_threads() -> None:
@@ -115,9 +128,8 @@ def test_libraries_that_a_job_in_this_process_loads_are_capped_too() -> None:
         "assert os.environ.get('OMP_NUM_THREADS') == '4'\n"
         "assert 'MKL_NUM_THREADS' not in os.environ\n"
     )
-    variables = {name: text for name, text in os.environ.items() if not name.endswith("_NUM_THREADS")}
-    environment = variables | {"OMP_NUM_THREADS": "4"}
-    subprocess.run([sys.executable, "-c", script], cwd=ROOT, env=environment, check=True)
+    answer = python("-c", script, OMP_NUM_THREADS="4", MKL_NUM_THREADS=None)
+    assert answer.returncode == 0, answer.stderr
 
 
 def test_inline_and_single_jobs_stay_in_this_process() -> None:
@@ -127,37 +139,29 @@ def test_inline_and_single_jobs_stay_in_this_process() -> None:
 
 def test_jobs_run_from_a_thread_leave_workers_that_the_next_stage_can_do_without() -> None:
     results: list[object] = []
-    jobs = [Job(str(n), double, (n,)) for n in range(3)]
-    thread = threading.Thread(target=lambda: results.extend(run_jobs("in a thread", jobs, PROCESSES)))
+    thread = threading.Thread(target=lambda: results.extend(run_jobs("in a thread", THREE, PROCESSES)))
     thread.start()
     thread.join()
     assert results == [0, 2, 4]
     time.sleep(0.2)
-    assert run_jobs("after it", jobs, PROCESSES) == [0, 2, 4]
+    assert run_jobs("after it", THREE, PROCESSES) == [0, 2, 4]
 
 
 @BACKENDS
-def test_tasks_in_the_store_are_found_and_the_others_made(settings: Settings, tmp_path: Path) -> None:
+def test_tasks_in_the_store_are_found_and_the_others_made(
+    settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     store = Store(tmp_path / "store")
     tasks = [Task(Recipe("k", f"n{n}", {"n": n}), write, (f"text {n}",)) for n in range(4)]
     store.make(tasks[2].recipe, lambda folder: write(folder, "was there"))
-    folders = run_tasks("write", tasks, store, settings)
+    folders = run_tasks("features [w7]", tasks, store, settings)
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "features [w7]: 3 made, 1 from the store" in printed.err
     texts = [(folder / "text").read_text(encoding="utf-8") for folder in folders]
     assert texts == ["text 0", "text 1", "was there", "text 3"]
     assert folders == [store.find(task.recipe) for task in tasks]
     assert run_tasks("again", tasks, store, settings) == folders
-
-
-def test_a_stage_says_in_one_line_what_was_made_and_found(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    store = Store(tmp_path / "store")
-    tasks = [Task(Recipe("k", f"n{n}", {"n": n}), write, (f"text {n}",)) for n in range(3)]
-    store.make(tasks[0].recipe, lambda folder: write(folder, "was there"))
-    run_tasks("features [w7]", tasks, store, INLINE)
-    printed = capsys.readouterr()
-    assert printed.out == ""
-    assert "features [w7]: 2 made, 1 from the store" in printed.err
 
 
 PARENT = """
@@ -187,32 +191,16 @@ def test_workers_end_with_their_parent_even_when_it_alone_is_killed(tmp_path: Pa
     script, pids = tmp_path / "parent.py", tmp_path / "pids"
     pids.mkdir()
     script.write_text(PARENT, encoding="utf-8")
-    parent = subprocess.Popen(
-        [sys.executable, str(script), str(pids)], env={**os.environ, "PYTHONPATH": str(ROOT)}
-    )
-    end = time.monotonic() + 60
-    while len(list(pids.iterdir())) < 2:
-        assert time.monotonic() < end, "the workers did not start"
-        time.sleep(0.05)
+    command = [sys.executable, str(script), str(pids)]
+    parent = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    wait_until(lambda: len(list(pids.iterdir())) == 2, seconds=60, otherwise="the workers did not start")
     workers = [int(p.name) for p in pids.iterdir()]
-    assert all(is_alive(worker) for worker in workers)
-    os.kill(parent.pid, signal.SIGKILL)
+    assert all(map(is_alive, workers))
+    parent.kill()
     parent.wait()
-    end = time.monotonic() + 5
-    while any(is_alive(worker) for worker in workers):
-        assert time.monotonic() < end, "the workers outlived their parent"
-        time.sleep(0.05)
-
-
-def lose_the_parent() -> None:
-    """As it looks to a worker whose parent ended before the worker could ask to be told."""
-    os.getppid = lambda: 1
-    time.sleep(60)
-
-
-def test_a_worker_whose_parent_is_gone_ends_itself() -> None:
-    with pytest.raises(TaskError, match="A worker process died while these tasks were running: a, b"):
-        run_jobs("lost", [Job(name, lose_the_parent) for name in "ab"], PROCESSES)
+    wait_until(
+        lambda: not any(map(is_alive, workers)), seconds=5, otherwise="the workers outlived their parent"
+    )
 
 
 EDITED = """
@@ -231,8 +219,6 @@ def test_code_edited_after_the_run_started_is_refused_by_workers(tmp_path: Path)
     shutil.copytree(ROOT / "engine", tmp_path / "engine", ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / "work.py").write_text("def fine():\n    return 1\n", encoding="utf-8")
     (tmp_path / "run.py").write_text(EDITED, encoding="utf-8")
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
-    command = [sys.executable, str(tmp_path / "run.py")]
-    answer = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    answer = python(tmp_path / "run.py", path=tmp_path)
     assert answer.returncode == 1
     assert "work.py was edited after this run had started" in answer.stderr
