@@ -292,9 +292,17 @@ def test_segments_by_length_of_history(
     assert found["value"].item() == pytest.approx(warm["value"].item())
 
 
-def test_segments_by_class_mix(report: Report) -> None:
-    rows = report.segments.filter(pl.col("segment").str.starts_with("Class mix") & (pl.col("name") == "als"))
-    # User 5 has the highest class only, in each of the three windows: counted, but without a value.
-    everything = rows.filter(pl.col("band") == "all").row(0, named=True)
-    assert (everything["n_groups"], everything["n_pairs"], everything["value"]) == (3, 36, None)
-    assert rows["position"].is_sorted()
+def test_segments_by_class_mix(bundle: CvBundle, rebuilt: Callable[..., Report]) -> None:
+    neither = pl.when(pl.col("user_id") == 6).then(0).otherwise("relevance")
+    oof = bundle.oof.with_columns(neither.cast(pl.Int8).alias("relevance"))
+    segments = rebuilt(oof=oof).segments
+    rows = segments.filter(pl.col("segment").str.starts_with("Class mix") & (pl.col("name") == "als"))
+    expected = [0, 0, 0, 0, 0]
+    for _, group in oof.group_by("window", "user_id"):
+        n_likes = (group["relevance"] == 1).sum()
+        expected[sum((n_likes > 0, 3 * n_likes > 12, 3 * n_likes > 24, n_likes == 12))] += 1
+    assert expected[0] >= 3
+    assert rows["band"].to_list()[::4] == ["none", "all"]
+    assert rows["n_groups"].to_list() == expected
+    assert rows["n_pairs"].to_list() == [12 * n_groups for n_groups in expected]
+    assert (rows["value"].null_count(), rows["value"][4]) == (1, None)  # one class: nothing to rank
