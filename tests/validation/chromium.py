@@ -70,8 +70,6 @@ class Browser:
         while b"\0" not in self._rest:
             ready, _, _ = select.select([self._read], [], [], SECONDS)
             assert ready, f"the browser has been silent for {SECONDS} s"
-            ready, _, _ = select.select([self._read], [], [], SECONDS)
-            assert ready, f"the browser has been silent for {SECONDS} s"
             part = os.read(self._read, 65536)
             assert part, "the browser has ended"
             self._rest += part
@@ -79,14 +77,17 @@ class Browser:
         message: dict[str, Any] = json.loads(text)
         return message
 
-    def open(self, page: Path, *, width: int = 1280, dark: bool = False) -> None:
+    def prefer(self, scheme: str) -> None:
+        """Switch the reader's preference to ``light`` or ``dark``."""
+        self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+
+    def open(self, page: Path, *, width: int = 1280, scheme: str = "light") -> None:
         """Load a page in a window of that width and wait until its charts are drawn."""
         self.events.clear()
         self.call(
             "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False
         )
-        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        self.call("Emulation.setEmulatedMedia", features=[scheme])
+        self.prefer(scheme)
         self.call("Page.navigate", url=page.as_uri())
         deadline = time.monotonic() + SECONDS
         while self.value("document.documentElement?.dataset.charts") != "drawn":
@@ -103,12 +104,9 @@ class Browser:
         return [event["params"] for event in self.events if event.get("method") in kinds]
 
     def requested(self) -> list[str]:
-        sent = [
-            e["params"]["request"]["url"]
-            for e in self.events
-            if e.get("method") == "Network.requestWillBeSent"
-        ]
-        return [url for url in sent if not url.startswith("data:")]
+        sent = [event["params"] for event in self.events if event["method"] == "Network.requestWillBeSent"]
+        urls = [parameters["request"]["url"] for parameters in sent]
+        return [url for url in urls if not url.startswith("data:")]
 
     def close(self) -> None:
         self.call("Browser.close")
