@@ -50,11 +50,6 @@ def test_the_bar_of_relevance() -> None:
     assert log_loss([0], [1], [0.25], min_relevance=2).mean() == pytest.approx(-math.log(0.75))
 
 
-def test_empty_tables_have_no_value() -> None:
-    assert math.isnan(log_loss([], [], []).mean())
-    assert math.isnan(rmse([], [], []).mean())
-
-
 def test_scores_that_are_no_predictions() -> None:
     with pytest.raises(DataError, match="1 of 2 scores lie outside 0 to 1"):
         log_loss([0, 0], [1, 0], [0.5, 1.5])
