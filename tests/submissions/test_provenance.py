@@ -32,14 +32,10 @@ def test_commit_and_changes(tmp_path: Path) -> None:
     assert git_facts(tmp_path).is_dirty
 
 
-def test_no_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_repository_and_no_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     facts = git_facts(tmp_path)
-    assert facts.commit is None
-    assert facts.is_dirty is None
+    assert (facts.commit, facts.is_dirty) == (None, None)
     assert facts.reason
-
-
-def test_no_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert git_facts(tmp_path).reason == "git is not installed"

@@ -14,12 +14,6 @@ RUNS = ["20261121-201530-123456-ab12", "20261121-201530-123457-0000", "20261122-
 moments = st.datetimes(datetime(2020, 1, 1), datetime(2090, 1, 1), timezones=st.just(UTC))
 
 
-def test_shape(now: datetime) -> None:
-    run = new_run_id(now)
-    assert run.startswith("20261121-201530-123456-")
-    assert is_run_id(run)
-
-
 @given(moments, moments)
 def test_names_sort_by_time(a: datetime, b: datetime) -> None:
     if a < b:
@@ -34,8 +28,10 @@ def test_a_new_name_sorts_last_even_when_the_clock_was_set_back(first: datetime,
 
 def test_the_same_microsecond_does_not_give_the_same_name(now: datetime) -> None:
     run = new_run_id(now)
+    assert run.startswith("20261121-201530-123456-")
     names = [run := new_run_id(now, after=run) for _ in range(100)]
     assert names == sorted(set(names))
+    assert all(map(is_run_id, names))
 
 
 @pytest.mark.parametrize(
@@ -59,26 +55,19 @@ def test_names_prefixes_and_latest(typed: str, found: int) -> None:
     assert resolve_run(typed, RUNS[::-1]) == RUNS[found]
 
 
-def test_a_prefix_of_several(now: datetime) -> None:
-    with pytest.raises(SubmissionError, match=r"2 runs start with '20261121'.*ab12, .*0000"):
-        resolve_run("20261121", RUNS)
-
-
-def test_an_unknown_name_names_the_nearest() -> None:
-    with pytest.raises(SubmissionError, match=r"no run 'latst'\. Did you mean 'latest'"):
-        resolve_run("latst", RUNS)
-    with pytest.raises(SubmissionError, match=f"Did you mean '{RUNS[0]}'"):
-        resolve_run(RUNS[0][:-1] + "3", RUNS)
-
-
-def test_no_runs_at_all() -> None:
-    with pytest.raises(SubmissionError, match="no run yet"):
-        resolve_run("latest", [])
+NO_PATHS = ("", ".", "..", "../runs", "/etc", "*", "2026*", "~", "\0", f"{RUNS[0]}/../{RUNS[1]}")
 
 
 @pytest.mark.parametrize(
-    "typed", ["", ".", "..", "../runs", "/etc", "*", "2026*", "~", "\0", f"{RUNS[0]}/../{RUNS[1]}"]
+    ("typed", "known", "words"),
+    [
+        ("20261121", RUNS, r"2 runs start with '20261121'.*ab12, .*0000"),
+        ("latst", RUNS, r"no run 'latst'\. Did you mean 'latest'"),
+        (RUNS[0][:-1] + "3", RUNS, f"Did you mean '{RUNS[0]}'"),
+        ("latest", [], "no run yet"),
+        *((typed, RUNS, "There is no run") for typed in NO_PATHS),
+    ],
 )
-def test_no_path_is_a_run(typed: str) -> None:
-    with pytest.raises(SubmissionError, match="There is no run"):
-        resolve_run(typed, RUNS)
+def test_what_names_no_run(typed: str, known: list[str], words: str) -> None:
+    with pytest.raises(SubmissionError, match=words):
+        resolve_run(typed, known)

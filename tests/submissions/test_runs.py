@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
 from datetime import datetime
 
 import polars as pl
 import pytest
 
-from submissions import Entry, Gate, GateError, Manifest, Runs, SubmissionError, is_run_id
-
-Publish = Callable[..., Manifest]
+from submissions import Entry, Gate, GateError, Runs, SubmissionError, is_run_id
+from tests.submissions.conftest import Publish
 
 
 def test_publish_writes_the_file_the_scores_and_the_manifest(
@@ -34,13 +32,6 @@ def test_publish_writes_the_file_the_scores_and_the_manifest(
     assert found is not None
     assert found.equals(oof)
     assert sorted(p.name for p in runs.out.iterdir()) == [manifest.file.name]
-
-
-def test_the_same_scores_give_the_same_bytes_under_another_name(runs: Runs, publish: Publish) -> None:
-    first, second = (publish() for _ in range(2))
-    assert first.run < second.run
-    assert first.file.blake3 == second.file.blake3
-    assert runs.ids() == (first.run, second.run)
 
 
 @pytest.mark.parametrize(
@@ -75,32 +66,23 @@ def test_a_failure_on_the_way_leaves_nothing(
     assert [p for p in runs.root.iterdir() if p.is_dir()] == []
 
 
-def test_leftovers_are_not_listed_and_are_swept_away(runs: Runs, publish: Publish) -> None:
-    left = "20260101-000000-000000-abcd"
-    (runs.root / left).mkdir(parents=True)
-    (runs.root / left / "scores.parquet").write_bytes(b"half")
+def test_what_is_no_run_is_not_listed_and_what_a_killed_process_left_is_swept_away(
+    runs: Runs, publish: Publish
+) -> None:
+    left, noted, link = (f"20260101-000000-00000{n}-abcd" for n in range(3))
+    for run, name in ((left, "scores.parquet"), (noted, "ledger.json")):
+        (runs.root / run).mkdir(parents=True)
+        (runs.root / run / name).write_bytes(b"half")
     runs.out.mkdir()
     for name in (f"{left}.csv", f".{left}.csv.12345678.part", "mine.csv"):
         (runs.out / name).write_text("x")
     assert runs.ids() == ()
     manifest = publish()
+    (runs.root / link).symlink_to(runs.root / manifest.run)
     assert runs.ids() == (manifest.run,)
     assert not (runs.root / left).exists()
+    assert (runs.root / noted).exists()  # a ledger is never swept
     assert sorted(p.name for p in runs.out.iterdir()) == [manifest.file.name, "mine.csv"]
-
-
-def test_a_folder_with_a_ledger_is_never_swept(runs: Runs, publish: Publish) -> None:
-    lost = runs.root / "20260101-000000-000000-abcd"
-    lost.mkdir(parents=True)
-    (lost / "ledger.json").write_text('{"version": 1, "entries": []}')
-    publish()
-    assert lost.exists()
-
-
-def test_a_link_in_the_runs_folder_is_no_run(runs: Runs, publish: Publish) -> None:
-    manifest = publish()
-    (runs.root / "20200101-000000-000000-abcd").symlink_to(runs.root / manifest.run)
-    assert runs.ids() == (manifest.run,)
 
 
 def test_a_damaged_manifest_says_so(runs: Runs, publish: Publish) -> None:
