@@ -168,21 +168,23 @@ def now() -> datetime:
     return datetime(2026, 11, 21, 20, 15, 30, 123456, tzinfo=UTC)
 
 
-def write_movielens(folder: Path, n_users: int = 30, n_items: int = 40, n_each: int = 24) -> None:
-    """Write a generated log in the official ml-100k layout: some films are better than others."""
+def write_movielens(folder: Path) -> None:
+    """Write a generated log in the official ml-1m layout: some films are better than others."""
     rng = np.random.default_rng(5)
-    folder.mkdir(parents=True, exist_ok=True)
-    quality = rng.normal(size=n_items)
+    users, items, quality = range(1, 31), range(1, 41), rng.normal(size=41)
     ratings = []
-    for user in range(n_users):
-        for step, item in enumerate(rng.permutation(n_items)[:n_each]):
+    for user in users:
+        for step, item in enumerate(rng.permutation(items)[:24]):
             stars = int(np.clip(np.rint(3.2 + quality[item] + 0.5 * rng.normal()), 1, 5))
-            ratings.append(f"{user + 1}\t{item + 1}\t{stars}\t{880000000 + user * 1000 + step}")
-    flags = ["|".join("1" if g == item % 18 + 1 else "0" for g in range(19)) for item in range(n_items)]
-    items = [f"{i + 1}|Film {i} (19{60 + i})|01-Jan-19{60 + i}||http://x|{flags[i]}" for i in range(n_items)]
-    users = [f"{u + 1}|{18 + u}|{'MF'[u % 2]}|student|00000" for u in range(n_users)]
-    for name, lines in (("u.data", ratings), ("u.item", items), ("u.user", users)):
-        (folder / name).write_text("\n".join(lines) + "\n", encoding="latin-1")
+            ratings.append(f"{user}::{item}::{stars}::{880000000 + user * 1000 + step}")
+    tables = {
+        "ratings": ratings,
+        "users": [f"{user}::{'MF'[user % 2]}::25::4::00000" for user in users],
+        "movies": [f"{item}::Film {item} (19{59 + item})::Drama" for item in items],
+    }
+    folder.mkdir()
+    for name, lines in tables.items():
+        (folder / f"{name}.dat").write_text("\n".join(lines) + "\n", encoding="latin-1")
 
 
 def small_settings(root: Path, competition: str, *features: str) -> Settings:
