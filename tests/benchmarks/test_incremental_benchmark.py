@@ -8,14 +8,6 @@ import pytest
 
 from benchmarks._incremental_partition import one_more_partition
 from benchmarks._incremental_rounds import LOOKBACKS, Rounds, Warm, one_edited, one_more, warmed
-from competitions import simulate
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("incremental") / "data"
-    simulate("vk2024", folder, n_rows=20_000, seed=1, n_parts=4)
-    return folder
 
 
 @pytest.fixture(scope="module")

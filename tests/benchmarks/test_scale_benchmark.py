@@ -10,25 +10,20 @@ import pytest
 from benchmarks import _scale_run
 from benchmarks._aggregates_job import settings_for
 from benchmarks.scale import findings, projected, settings_below
-from competitions import Dataset, open_dataset, simulate
+from competitions import Dataset, open_dataset
 from features import load_catalogue
 
 
 def run(millions: int, seconds: float, peak_gib: float) -> dict[str, Any]:
     stage = {"seconds": seconds, "peak_mib": peak_gib * 1024}
     sizes = {"rows": millions * 1_000_000, "keys_per_row": 0.4, "pairs": 1, "windows": 5, "columns": 60}
-    return {
-        **sizes,
-        "memory_gib": 8.0,
-        "stages": {"intake": stage, "aggregates": stage, "all features": stage},
-    }
+    stages = {"intake": stage, "aggregates": stage, "all features": stage}
+    return {**sizes, "memory_gib": 8.0, "stages": stages}
 
 
 @pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    folder = tmp_path_factory.mktemp("scale")
-    simulate("vk2024", folder / "data", n_rows=20_000, seed=1)
-    return open_dataset(settings_for(folder / "data", folder / "store", threads=1))
+def dataset(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    return open_dataset(settings_for(data, tmp_path_factory.mktemp("scale"), threads=1))
 
 
 def test_seconds_per_row_are_compared_between_30_and_3_millions() -> None:
@@ -44,14 +39,11 @@ def test_the_projection_is_in_proportion_to_the_rows_and_memory_on_a_line() -> N
     assert text.endswith(f"{145.67 * 6 / 60:.1f} minutes, {145.67 / 10:.1f} GiB")
 
 
-def test_distinct_keys_are_the_same_however_many_are_counted_at_a_time(
-    dataset: Dataset, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_distinct_keys_are_the_same_however_many_are_counted_at_a_time(dataset: Dataset) -> None:
     rows = dataset.with_attributes(dataset.log).select("user_id", "source_id").unique()
     expected = rows.collect(engine="streaming").height
-    assert _scale_run.distinct_keys(dataset, 20_000) == expected
-    monkeypatch.setattr(_scale_run, "ROWS_AT_A_TIME", 3_000)
-    assert _scale_run.distinct_keys(dataset, 20_000) == expected
+    for n_rows in (20_000, 35_000_000):  # in one go, and a seventh of the users at a time
+        assert _scale_run.distinct_keys(dataset, n_rows) == expected
 
 
 def test_every_column_is_in_one_stage(dataset: Dataset) -> None:
@@ -62,7 +54,6 @@ def test_every_column_is_in_one_stage(dataset: Dataset) -> None:
 
 
 def test_settings_put_everything_below_one_folder(tmp_path: Path) -> None:
-    written = [
-        text for text in settings_below(tmp_path / "data", tmp_path / "own") if str(tmp_path / "own") in text
-    ]
+    own = str(tmp_path / "own")
+    written = [text for text in settings_below(tmp_path / "data", tmp_path / "own") if own in text]
     assert [text.split("=")[0] for text in written] == ["store", "reports", "runs", "out"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -14,14 +15,10 @@ from typer.testing import CliRunner
 from competitions import SubmissionFormat
 from engine import FeatureSettings, FoldSettings, Settings, out
 from submissions import (
-    CvScore,
     Gate,
-    GitFacts,
     Manifest,
-    MetricFacts,
     RunFacts,
     Runs,
-    Stage,
     Verdict,
     check_file,
     scored_pairs,
@@ -29,22 +26,15 @@ from submissions import (
 )
 from submissions.__main__ import app
 
-N_USERS, N_ITEMS = 6, 5
+Publish = Callable[..., Manifest]
+Call = Callable[..., str]
 
 
 def make_pairs() -> pl.DataFrame:
-    """Thirty pairs, sorted by no column."""
-    pairs = [(user, item) for user in range(1, N_USERS + 1) for item in range(10, 10 + N_ITEMS)]
-    order = np.random.default_rng(3).permutation(len(pairs))
-    shuffled = [pairs[i] for i in order]
-    return pl.DataFrame(
-        {
-            "pair_id": range(100, 100 + len(pairs)),
-            "user_id": [user for user, _ in shuffled],
-            "item_id": [item for _, item in shuffled],
-        },
-        schema={"pair_id": pl.UInt32, "user_id": pl.UInt32, "item_id": pl.UInt32},
-    )
+    """Thirty pairs of six users and five items, sorted by no column."""
+    number = np.random.default_rng(3).permutation(30)
+    pairs = {"pair_id": range(100, 130), "user_id": 1 + number // 5, "item_id": 10 + number % 5}
+    return pl.DataFrame(pairs).cast(pl.UInt32)
 
 
 @pytest.fixture
@@ -84,18 +74,20 @@ def good(gate: Gate, scores: pl.DataFrame) -> str:
 def oof() -> pl.DataFrame:
     """Out-of-fold scores on two folds of six users with five rows each."""
     rng = np.random.default_rng(1)
-    rows = [(fold, user, item) for fold in range(2) for user in range(1, 7) for item in range(5)]
-    relevance = rng.integers(-1, 2, size=len(rows))
-    return pl.DataFrame(
+    number, relevance = np.arange(60), rng.integers(-1, 2, size=60)
+    table = pl.DataFrame(
         {
-            "fold": [f"fold{fold + 1}" for fold, _, _ in rows],
-            "window": [7 + fold for fold, _, _ in rows],
-            "pair_id": pl.Series(range(len(rows)), dtype=pl.UInt32),
-            "user_id": pl.Series([user for _, user, _ in rows], dtype=pl.UInt32),
-            "item_id": pl.Series([item for _, _, item in rows], dtype=pl.UInt32),
-            "relevance": pl.Series(relevance, dtype=pl.Int8),
-            "score": relevance + rng.normal(size=len(rows)),
+            "fold": [f"fold{n // 30 + 1}" for n in range(60)],
+            "window": 7 + number // 30,
+            "pair_id": number,
+            "user_id": 1 + number // 5 % 6,
+            "item_id": number % 5,
+            "relevance": relevance,
+            "score": relevance + rng.normal(size=60),
         }
+    )
+    return table.cast(
+        {"pair_id": pl.UInt32, "user_id": pl.UInt32, "item_id": pl.UInt32, "relevance": pl.Int8}
     )
 
 
@@ -103,19 +95,23 @@ def make_facts(**changed: object) -> RunFacts:
     """Facts of a run of the small competition, with some of them changed."""
     known: dict[str, object] = {
         "competition": "small",
-        "metric": MetricFacts(name="user_auc", policy={"one_class": "skip"}, greater_is_better=True),
+        "metric": {"name": "user_auc", "policy": {"one_class": "skip"}, "greater_is_better": True},
         "pair_keys": ("user_id", "item_id"),
         "group": ("user_id",),
         "user": "user_id",
         "chosen": "als",
         "cv": (
-            CvScore(name="als", kind="model", folds={"fold1": 0.7, "fold2": 0.72}, mean=0.71, sd=0.0141),
-            CvScore(
-                name="mean_rank", kind="blend", folds={"fold1": 0.6, "fold2": 0.62}, mean=0.61, sd=0.0141
-            ),
+            {
+                "name": "als",
+                "kind": "model",
+                "folds": {"fold1": 0.7, "fold2": 0.72},
+                "mean": 0.71,
+                "sd": 0.0141,
+            },
+            {"name": "mean_rank", "kind": "blend", "folds": {"fold1": 0.6}, "mean": 0.61, "sd": 0.0141},
         ),
         "weights": {},
-        "git": GitFacts(commit="0123abcd", is_dirty=False),
+        "git": {"commit": "0123abcd", "is_dirty": False},
         "config": {"seed": 1, "folds": {"n_folds": 2}},
         "seeds": {"seed": 1},
         "data_fingerprint": "d0",
@@ -123,7 +119,7 @@ def make_facts(**changed: object) -> RunFacts:
         "python": "3.11.7",
         "platform": "Linux",
         "versions": {"polars": "2.1.0"},
-        "stages": (Stage(name="data", seconds=1.5, peak_mib=200.0),),
+        "stages": ({"name": "data", "seconds": 1.5, "peak_mib": 200.0},),
     }
     return RunFacts.model_validate(known | changed)
 
@@ -161,47 +157,55 @@ def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
     return run
 
 
+def options(settings: Settings) -> list[str]:
+    """Options for a command on the data and the runs of these settings."""
+    names = ("competition", "data", "store", "runs", "out")
+    return [f'--set={name}="{getattr(settings, name)}"' for name in names]
+
+
 @pytest.fixture
 def now() -> datetime:
     return datetime(2026, 11, 21, 20, 15, 30, 123456, tzinfo=UTC)
 
 
-def write_movielens(folder: Path, n_users: int = 30, n_items: int = 40, n_each: int = 24) -> None:
-    """Write a generated log in the official ml-100k layout: some films are better than others."""
+def write_movielens(folder: Path) -> None:
+    """Write a generated log in the official ml-1m layout: some films are better than others."""
     rng = np.random.default_rng(5)
-    folder.mkdir(parents=True, exist_ok=True)
-    quality = rng.normal(size=n_items)
+    users, items, quality = range(1, 31), range(1, 41), rng.normal(size=41)
     ratings = []
-    for user in range(n_users):
-        for step, item in enumerate(rng.permutation(n_items)[:n_each]):
+    for user in users:
+        for step, item in enumerate(rng.permutation(items)[:24]):
             stars = int(np.clip(np.rint(3.2 + quality[item] + 0.5 * rng.normal()), 1, 5))
-            ratings.append(f"{user + 1}\t{item + 1}\t{stars}\t{880000000 + user * 1000 + step}")
-    flags = ["|".join("1" if g == item % 18 + 1 else "0" for g in range(19)) for item in range(n_items)]
-    items = [f"{i + 1}|Film {i} (19{60 + i})|01-Jan-19{60 + i}||http://x|{flags[i]}" for i in range(n_items)]
-    users = [f"{u + 1}|{18 + u}|{'MF'[u % 2]}|student|00000" for u in range(n_users)]
-    for name, lines in (("u.data", ratings), ("u.item", items), ("u.user", users)):
-        (folder / name).write_text("\n".join(lines) + "\n", encoding="latin-1")
+            ratings.append(f"{user}::{item}::{stars}::{880000000 + user * 1000 + step}")
+    tables = {
+        "ratings": ratings,
+        "users": [f"{user}::{'MF'[user % 2]}::25::4::00000" for user in users],
+        "movies": [f"{item}::Film {item} (19{59 + item})::Drama" for item in items],
+    }
+    folder.mkdir()
+    for name, lines in tables.items():
+        (folder / f"{name}.dat").write_text("\n".join(lines) + "\n", encoding="latin-1")
 
 
-@pytest.fixture(scope="session")
-def movielens_settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    """Settings of a small MovieLens with two quick models, inline."""
-    root = tmp_path_factory.mktemp("movielens")
-    write_movielens(root / "data")
+def small_settings(root: Path, competition: str, *features: str) -> Settings:
+    """Settings of two quick models of these features, inline, with all folders below one."""
+    folders: dict[str, Any] = {name: root / name for name in ("data", "store", "reports", "runs", "out")}
     return Settings(
-        data=root / "data",
-        store=root / "store",
-        reports=root / "reports",
-        runs=root / "runs",
-        out=root / "out",
+        competition=competition,
+        **folders,
         backend="inline",
         folds=FoldSettings(n_folds=3, n_train_windows=2),
-        features=FeatureSettings(
-            include=("relevance_rate__item_id", "n_exposures__item_id", "n_exposures__user_id")
-        ),
+        features=FeatureSettings(include=("relevance_rate__item_id", "n_exposures__item_id", *features)),
         models={
             "popularity": {"kind": "column", "column": "relevance_rate__item_id"},
             "count": {"kind": "column", "column": "n_exposures__item_id"},
         },
         blender="mean_rank",
     )
+
+
+@pytest.fixture(scope="session")
+def movielens_settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    root = tmp_path_factory.mktemp("movielens")
+    write_movielens(root / "data")
+    return small_settings(root, "movielens", "n_exposures__user_id")

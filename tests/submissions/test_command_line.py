@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
 import pytest
 
 from engine import Settings
-from submissions import CvScore, GitFacts, Manifest, Parent, Runs, SubmissionError
-
-Publish = Callable[..., Manifest]
-Call = Callable[..., str]
-CHECKOUT = Path(__file__).parents[2]
+from submissions import GateError, Parent, Runs, SubmissionError
+from tests.submissions.conftest import Call, Publish, options
 
 
 @pytest.fixture
@@ -74,14 +67,14 @@ def test_show_tells_a_changed_or_missing_file(call: Call, run: str, runs: Runs) 
 
 
 def test_show_without_git(call: Call, publish: Publish) -> None:
-    publish(git=GitFacts(commit=None, is_dirty=None, reason="git is not installed"))
+    publish(git={"commit": None, "is_dirty": None, "reason": "git is not installed"})
     assert "unknown: git is not installed" in call("show", "latest")
 
 
 def test_agreement_of_cv_and_leaderboard(call: Call, scores: pl.DataFrame, publish: Publish) -> None:
     for mean, public in ((0.70, 0.60), (0.71, 0.62), (0.72, 0.61)):
         changed = scores.with_columns(score=pl.col("score") * mean)
-        cv = (CvScore(name="als", kind="model", folds={"fold1": mean}, mean=mean, sd=None),)
+        cv = ({"name": "als", "kind": "model", "folds": {"fold1": mean}, "mean": mean, "sd": None},)
         name = publish(changed, cv=cv).run
         call("record", name, "--public", str(public))
     assert "CV and public score agree on the order of 2 of 3 pairs of runs." in call("list")
@@ -97,10 +90,9 @@ def test_record_needs_a_finite_score(call: Call, run: str) -> None:
 
 
 @pytest.mark.parametrize("command", [["show"], ["note", "text"], ["record", "--public", "1"], ["score"]])
-@pytest.mark.parametrize("typed", ["../../etc", "/etc/passwd", "..", "nothing"])
-def test_a_run_cannot_leave_the_runs_folder(call: Call, run: str, command: list[str], typed: str) -> None:
+def test_a_run_cannot_leave_the_runs_folder(call: Call, run: str, command: list[str]) -> None:
     with pytest.raises(SubmissionError, match="There is no run"):
-        call(command[0], typed, *command[1:])
+        call(command[0], "../../etc", *command[1:])
 
 
 def test_compare_prints_difference_agreement_and_changes(
@@ -108,47 +100,19 @@ def test_compare_prints_difference_agreement_and_changes(
 ) -> None:
     publish(oof=oof, config={"seed": 2, "folds": {"n_folds": 2}})
     shown = call("compare", run, "latest")
-    for words in (
-        "+0.00000",
-        "no clear difference",
-        "rank correlation 1.0000",
-        "the same bytes",
-        "Config: 1 differ",
-    ):
+    for words in ("+0.00000", "no clear difference", "rank correlation 1.0000", "the same bytes"):
         assert words in shown
+    assert "Config: 1 differ" in shown
 
 
-def test_a_refused_file_ends_with_a_message_and_exit_code_one(
-    tmp_path: Path, movielens_settings: Settings
-) -> None:
+def test_a_refused_file_is_an_error(tmp_path: Path, movielens_settings: Settings, call: Call) -> None:
     file = tmp_path / "mine.csv"
     file.write_text("user_id;item_id;predict\n1;1;0.5\n")
-    places = [f'--set={name}="{getattr(movielens_settings, name)}"' for name in ("store", "data")]
-    command = [sys.executable, "-m", "submissions", *places, "check", str(file)]
-    done = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True)
-    assert done.returncode == 1
-    assert "wrong separator" in done.stderr
-    assert "Traceback" not in done.stderr
+    with pytest.raises(GateError, match="wrong separator"):
+        call(*options(movielens_settings), "check", str(file))
 
 
 def test_a_folder_that_cannot_be_written_is_an_error_and_not_a_crash(runs: Runs, publish: Publish) -> None:
     runs.root.write_text("")
     with pytest.raises(SubmissionError, match="cannot be written"):
         publish()
-
-
-@pytest.mark.parametrize("command", ["--help", "list"])
-def test_a_look_at_what_is_there_imports_no_heavy_library(tmp_path: Path, command: str) -> None:
-    heavy = ("torch", "catboost", "sklearn", "scipy.stats", "altair", "implicit", "stacking", "models")
-    program = (
-        f"import runpy, sys\nsys.argv = ['submissions', {command!r}]\n"
-        "try:\n    runpy.run_module('submissions', run_name='__main__', alter_sys=True)\n"
-        f"except SystemExit:\n    pass\nassert not {heavy} & sys.modules.keys()\n"
-    )
-    program = program.replace(f"{heavy} &", f"set({heavy}) &")
-    places = {"SAMEWISE_RUNS": str(tmp_path / "runs"), "PYTHONPATH": str(CHECKOUT)}
-    done = subprocess.run(
-        [sys.executable, "-c", program], cwd=CHECKOUT, env=os.environ | places, capture_output=True
-    )
-    assert done.returncode == 0, done.stderr.decode()
-    assert done.stdout

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -19,7 +18,6 @@ from submissions import (
     Change,
     CvBasis,
     Gate,
-    Manifest,
     Runs,
     SubmissionError,
     Verdict,
@@ -27,17 +25,15 @@ from submissions import (
     compare_runs,
     rank_agreement,
 )
+from tests.submissions.conftest import Publish
 from validation import evaluate
-
-Publish = Callable[..., Manifest]
 
 
 def test_difference_is_the_second_minus_the_first(
     runs: Runs, scores: pl.DataFrame, oof: pl.DataFrame, publish: Publish
 ) -> None:
-    better = oof.with_columns(score=pl.col("relevance") + pl.col("score") / 10).sample(
-        fraction=1, shuffle=True, seed=1
-    )
+    better = oof.with_columns(score=pl.col("relevance") + pl.col("score") / 10)
+    better = better.sample(fraction=1, shuffle=True, seed=1)
     first = publish(oof=oof).run
     second = publish(scores.with_columns(score=-pl.col("score")), better).run
     found = compare_runs(runs, first, second)
@@ -97,9 +93,8 @@ def test_a_file_is_compared_with_the_best_run_by_its_keys_of_any_type(
     (fact,) = check_against_runs(runs, gate, basis, good).facts
     assert fact.startswith(f"rank correlation 1.000 with the best run so far, {run.run}")
     other = tmp_path / "other.csv"
-    header, *rows = (
-        good.read_text().replace(",0.5", ",-0.5").replace(",0.75", ",-0.75").splitlines(keepends=True)
-    )
+    turned = good.read_text().replace(",0.5", ",-0.5").replace(",0.75", ",-0.75")
+    header, *rows = turned.splitlines(keepends=True)
     other.write_text("".join([header, *(rows if ordered else rows[::-1])]))
     (warning,) = check_against_runs(runs, gate, basis, other).warnings
     assert "rank correlation -1.000" in str(warning)
@@ -125,10 +120,7 @@ def test_rank_correlation_against_scipy_with_ties(a: list[int], b: list[int]) ->
     halves = [(a[:4], b[:4]), (a[4:], b[4:])]
     expected = [spearmanr(x, y).statistic for x, y in halves if len(set(x)) > 1 and len(set(y)) > 1]
     assert found.n_groups == len(expected)
-    if expected:
-        assert found.mean == pytest.approx(np.mean(expected), abs=1e-12)
-    else:
-        assert found.mean is None
+    assert found.mean == (pytest.approx(np.mean(expected), abs=1e-12) if expected else None)
 
 
 def test_rank_correlation_without_groups_takes_all_rows_as_one() -> None:

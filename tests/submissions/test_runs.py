@@ -1,18 +1,31 @@
-"""Runs appear whole or not at all, and their ledgers lose nothing."""
+"""Runs appear whole or not at all, and their ledgers lose nothing; their names, and the commit that made them."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
-from datetime import datetime
+import shutil
+import subprocess
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from submissions import Entry, Gate, GateError, Manifest, Runs, SubmissionError, is_run_id
-
-Publish = Callable[..., Manifest]
+from submissions import (
+    Entry,
+    Gate,
+    GateError,
+    Runs,
+    SubmissionError,
+    git_facts,
+    is_run_id,
+    new_run_id,
+    resolve_run,
+)
+from tests.submissions.conftest import Publish
 
 
 def test_publish_writes_the_file_the_scores_and_the_manifest(
@@ -34,13 +47,6 @@ def test_publish_writes_the_file_the_scores_and_the_manifest(
     assert found is not None
     assert found.equals(oof)
     assert sorted(p.name for p in runs.out.iterdir()) == [manifest.file.name]
-
-
-def test_the_same_scores_give_the_same_bytes_under_another_name(runs: Runs, publish: Publish) -> None:
-    first, second = (publish() for _ in range(2))
-    assert first.run < second.run
-    assert first.file.blake3 == second.file.blake3
-    assert runs.ids() == (first.run, second.run)
 
 
 @pytest.mark.parametrize(
@@ -75,32 +81,23 @@ def test_a_failure_on_the_way_leaves_nothing(
     assert [p for p in runs.root.iterdir() if p.is_dir()] == []
 
 
-def test_leftovers_are_not_listed_and_are_swept_away(runs: Runs, publish: Publish) -> None:
-    left = "20260101-000000-000000-abcd"
-    (runs.root / left).mkdir(parents=True)
-    (runs.root / left / "scores.parquet").write_bytes(b"half")
+def test_what_is_no_run_is_not_listed_and_what_a_killed_process_left_is_swept_away(
+    runs: Runs, publish: Publish
+) -> None:
+    left, noted, link = (f"20260101-000000-00000{n}-abcd" for n in range(3))
+    for run, name in ((left, "scores.parquet"), (noted, "ledger.json")):
+        (runs.root / run).mkdir(parents=True)
+        (runs.root / run / name).write_bytes(b"half")
     runs.out.mkdir()
     for name in (f"{left}.csv", f".{left}.csv.12345678.part", "mine.csv"):
         (runs.out / name).write_text("x")
     assert runs.ids() == ()
     manifest = publish()
+    (runs.root / link).symlink_to(runs.root / manifest.run)
     assert runs.ids() == (manifest.run,)
     assert not (runs.root / left).exists()
+    assert (runs.root / noted).exists()  # a ledger is never swept
     assert sorted(p.name for p in runs.out.iterdir()) == [manifest.file.name, "mine.csv"]
-
-
-def test_a_folder_with_a_ledger_is_never_swept(runs: Runs, publish: Publish) -> None:
-    lost = runs.root / "20260101-000000-000000-abcd"
-    lost.mkdir(parents=True)
-    (lost / "ledger.json").write_text('{"version": 1, "entries": []}')
-    publish()
-    assert lost.exists()
-
-
-def test_a_link_in_the_runs_folder_is_no_run(runs: Runs, publish: Publish) -> None:
-    manifest = publish()
-    (runs.root / "20200101-000000-000000-abcd").symlink_to(runs.root / manifest.run)
-    assert runs.ids() == (manifest.run,)
 
 
 def test_a_damaged_manifest_says_so(runs: Runs, publish: Publish) -> None:
@@ -127,3 +124,97 @@ def test_the_last_score_counts_and_the_others_stay(runs: Runs, publish: Publish,
     ledger = runs.ledger(run)
     assert (ledger.score("public"), ledger.score("private"), ledger.notes) == (0.7, 0.4, ("good",))
     assert len(ledger.entries) == 4
+
+
+RUNS = ["20261121-201530-123456-ab12", "20261121-201530-123457-0000", "20261122-080000-000000-ffff"]
+moments = st.datetimes(datetime(2020, 1, 1), datetime(2090, 1, 1), timezones=st.just(UTC))
+
+
+@given(moments, moments)
+def test_names_sort_by_time(a: datetime, b: datetime) -> None:
+    if a < b:
+        assert new_run_id(a) < new_run_id(b)
+
+
+@given(moments, st.timedeltas(timedelta(days=-400), timedelta(days=400)))
+def test_a_new_name_sorts_last_even_when_the_clock_was_set_back(first: datetime, step: timedelta) -> None:
+    older = new_run_id(first)
+    assert new_run_id(first + step, after=older) > older
+
+
+def test_the_same_microsecond_does_not_give_the_same_name(now: datetime) -> None:
+    run = new_run_id(now)
+    assert run.startswith("20261121-201530-123456-")
+    names = [run := new_run_id(now, after=run) for _ in range(100)]
+    assert names == sorted(set(names))
+    assert all(map(is_run_id, names))
+
+
+@pytest.mark.parametrize(
+    "name", ["", "latest", "20261121", "../20261121-201530-123456-ab12", RUNS[0] + "\n", "٢" * 8]
+)
+def test_what_is_no_name(name: str) -> None:
+    assert not is_run_id(name)
+
+
+@pytest.mark.parametrize(
+    ("typed", "found"),
+    [
+        (RUNS[0], 0),
+        ("20261122", 2),
+        ("20261121-201530-123457", 1),
+        ("latest", 2),
+        ("20261121-201530-123456-a", 0),
+    ],
+)
+def test_names_prefixes_and_latest(typed: str, found: int) -> None:
+    assert resolve_run(typed, RUNS[::-1]) == RUNS[found]
+
+
+NO_PATHS = ("", ".", "..", "../runs", "/etc", "*", "2026*", "~", "\0", f"{RUNS[0]}/../{RUNS[1]}")
+
+
+@pytest.mark.parametrize(
+    ("typed", "known", "words"),
+    [
+        ("20261121", RUNS, r"2 runs start with '20261121'.*ab12, .*0000"),
+        ("latst", RUNS, r"no run 'latst'\. Did you mean 'latest'"),
+        (RUNS[0][:-1] + "3", RUNS, f"Did you mean '{RUNS[0]}'"),
+        ("latest", [], "no run yet"),
+        *((typed, RUNS, "There is no run") for typed in NO_PATHS),
+    ],
+)
+def test_what_names_no_run(typed: str, known: list[str], words: str) -> None:
+    with pytest.raises(SubmissionError, match=words):
+        resolve_run(typed, known)
+
+
+IDENTITY = ["-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false"]
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+def test_commit_and_changes(tmp_path: Path) -> None:
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(tmp_path), *IDENTITY, *arguments]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    git("init", "-q")
+    empty = git_facts(tmp_path)
+    assert empty.commit is None
+    assert empty.reason
+    (tmp_path / "file").write_text("1")
+    git("add", "file")
+    git("commit", "-qm", "first")
+    clean = git_facts(tmp_path)
+    assert (clean.commit, clean.is_dirty) == (git("rev-parse", "HEAD"), False)
+    (tmp_path / "file").write_text("2")
+    assert git_facts(tmp_path).is_dirty
+
+
+def test_no_repository_and_no_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    facts = git_facts(tmp_path)
+    assert (facts.commit, facts.is_dirty) == (None, None)
+    assert facts.reason
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert git_facts(tmp_path).reason == "git is not installed"

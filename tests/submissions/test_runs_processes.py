@@ -3,132 +3,100 @@
 from __future__ import annotations
 
 import hashlib
-import signal
-import subprocess
-import sys
+import multiprocessing
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from datetime import UTC, datetime
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from submissions import Manifest, Runs
-
-Publish = Callable[..., Manifest]
-
-PROGRAM = """
-import sys
-from pathlib import Path
 import polars as pl
-sys.path.insert(0, {tests!r})
-import conftest
-from competitions import SubmissionFormat
+
 from submissions import Entry, Gate, Runs
-from datetime import datetime, UTC
-runs = Runs(Path({root!r}) / "runs", Path({root!r}) / "out")
-"""
+from tests.submissions.conftest import Publish, make_facts
 
-PUBLISH = """
-columns = {"user_id": "user_id", "item_id": "item_id", "predict": "score"}
-gate = Gate(conftest.make_pairs(), SubmissionFormat(columns), group=("user_id",))
-scores = gate.pairs.with_columns(score=pl.int_range(30) / 7)
-facts = conftest.make_facts()
-print("ready", flush=True)
-sys.stdin.readline()
-while True:
-    print(runs.publish(gate, scores, None, facts).run, flush=True)
-"""
-
-STUCK = """
-replace = Path.replace
-def stop_before_the_manifest(self, target):
-    if sys.argv[1:] and Path(target).name == "manifest.json":
-        print("stuck", flush=True)
-        sys.stdin.readline()
-    return replace(self, target)
-Path.replace = stop_before_the_manifest
-"""
-
-NOTES = """
-print("ready", flush=True)
-sys.stdin.readline()
-for i in range(20):
-    runs.add(sys.argv[1], Entry(kind="note", when=datetime.now(UTC), text=f"{sys.argv[2]} {i}"))
-"""
+SPAWN = multiprocessing.get_context("spawn")
 
 
-def start(root: Path, body: str, *arguments: Sequence[str]) -> list[subprocess.Popen[str]]:
-    """Start a program of this checkout once for each arguments; return when all have imported everything."""
-    tests = Path(__file__).parent
-    program = PROGRAM.format(tests=str(tests), root=str(root)) + body
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", program, *each],
-            cwd=tests.parents[1],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for each in arguments
-    ]
-    for process in processes:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-    return processes
+def publish_forever(pipe: Connection, runs: Runs, gate: Gate, is_stuck: bool) -> None:
+    """Publish run after run and tell their names; if stuck, stop for good before the first manifest is there."""
+    replace = Path.replace
+
+    def stop_before_the_manifest(self: Path, target: Path) -> Path:
+        if is_stuck and Path(target).name == "manifest.json":
+            pipe.send("stuck")
+            pipe.recv()
+        return replace(self, target)
+
+    Path.replace = stop_before_the_manifest  # type: ignore[assignment, method-assign]
+    scores = gate.pairs.with_columns(score=pl.int_range(30) / 7)
+    while True:
+        pipe.send(runs.publish(gate, scores, None, make_facts()).run)
 
 
-def go(process: subprocess.Popen[str]) -> None:
-    """Let a started program begin."""
-    assert process.stdin is not None
-    process.stdin.write("go\n")
-    process.stdin.flush()
+def take_notes(pipe: Connection, runs: Runs, run: str, name: str) -> None:
+    for i in range(20):
+        runs.add(run, Entry(kind="note", when=datetime.now(UTC), text=f"{name} {i}"))
 
 
-def close(process: subprocess.Popen[str]) -> None:
-    process.wait(timeout=20)
-    for pipe in (process.stdin, process.stdout):
-        if pipe:
-            pipe.close()
+def when_told(pipe: Connection, work: Callable[..., None], *arguments: object) -> None:
+    pipe.send("ready")
+    pipe.recv()
+    work(pipe, *arguments)
+
+
+def start(work: Callable[..., None], *arguments: object) -> tuple[BaseProcess, Connection]:
+    """Start a process that waits, once it has imported everything, to be told to begin."""
+    here, there = SPAWN.Pipe()
+    process = SPAWN.Process(target=when_told, args=(there, work, *arguments), daemon=True)
+    process.start()
+    return process, here
+
+
+def tell(*pipes: Connection) -> None:
+    assert [pipe.recv() for pipe in pipes] == ["ready"] * len(pipes)
+    for pipe in pipes:
+        pipe.send("go")
 
 
 def assert_whole(runs: Runs) -> None:
     """Every run in the list has a readable manifest, its scores, and the file that the manifest tells of."""
     for run in runs.ids():
         manifest = runs.manifest(run)
-        assert (
-            hashlib.sha256((runs.out / manifest.file.name).read_bytes()).hexdigest() == manifest.file.sha256
-        )
+        content = (runs.out / manifest.file.name).read_bytes()
+        assert hashlib.sha256(content).hexdigest() == manifest.file.sha256
         assert runs.scores(run).height == manifest.file.n_rows
 
 
-def test_two_processes_write_one_ledger_at_once(runs: Runs, publish: Publish, tmp_path: Path) -> None:
+def test_two_processes_write_one_ledger_at_once(runs: Runs, publish: Publish) -> None:
     run = publish().run
-    processes = start(tmp_path, NOTES, (run, "a"), (run, "b"))
-    for process in processes:
-        go(process)
-    for process in processes:
-        close(process)
-        assert process.returncode == 0
+    both = [start(take_notes, runs, run, name) for name in ("a", "b")]
+    tell(*(pipe for _, pipe in both))
+    for process, _ in both:
+        process.join(timeout=20)
+        assert process.exitcode == 0
     notes = runs.ledger(run).notes
     for name in ("a", "b"):
         assert [note for note in notes if note.startswith(name)] == [f"{name} {i}" for i in range(20)]
 
 
-def test_killed_in_the_middle(runs: Runs, publish: Publish, tmp_path: Path) -> None:
-    stuck, waiting = start(tmp_path, STUCK + PUBLISH, ("stuck",), ())
-    go(stuck)
-    assert stuck.stdout is not None
-    assert stuck.stdout.readline() == "stuck\n"
+def test_killed_in_the_middle(runs: Runs, gate: Gate, publish: Publish) -> None:
+    stuck, told = start(publish_forever, runs, gate, True)
+    waiting, heard = start(publish_forever, runs, gate, False)
+    tell(told)
+    assert told.recv() == "stuck"
     (left,) = [p.name for p in runs.root.iterdir() if p.is_dir()]
     assert (runs.out / f"{left}.csv").exists()
     assert runs.ids() == ()
-    go(waiting)
-    stuck.send_signal(signal.SIGKILL)
-    close(stuck)
+    tell(heard)
+    stuck.kill()
     # A killed process keeps no turn: the other one sweeps its leftovers away and goes on.
-    assert waiting.stdout is not None
-    first = waiting.stdout.readline().strip()
+    first = heard.recv()
     time.sleep(0.031)
-    waiting.send_signal(signal.SIGKILL)
-    close(waiting)
+    waiting.kill()
+    for process in (stuck, waiting):
+        process.join(timeout=20)
     assert_whole(runs)
     assert left < first == runs.ids()[0]
 

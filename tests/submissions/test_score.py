@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import polars as pl
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from competitions import simulate
-from engine import FeatureSettings, FoldSettings, Settings
-from submissions import Entry, Manifest, MetricFacts, Runs, make_submission, score_run
-
-Call = Callable[..., str]
-Publish = Callable[..., Manifest]
+from engine import Settings
+from submissions import Entry, Manifest, Runs, make_submission, score_run
+from tests.submissions.conftest import Call, Publish, options, small_settings
 
 
 @dataclass(frozen=True)
@@ -32,22 +28,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
     """A run on simulated data, scored."""
     root = tmp_path_factory.mktemp("vk")
     simulate("vk2024", root / "data", n_rows=60_000, seed=3)
-    settings = Settings(
-        competition="vk2024",
-        data=root / "data",
-        store=root / "store",
-        reports=root / "reports",
-        runs=root / "runs",
-        out=root / "out",
-        backend="inline",
-        folds=FoldSettings(n_folds=3),
-        features=FeatureSettings(include=("relevance_rate__item_id", "n_exposures__item_id")),
-        models={
-            "popularity": {"kind": "column", "column": "relevance_rate__item_id"},
-            "count": {"kind": "column", "column": "n_exposures__item_id"},
-        },
-        blender="mean_rank",
-    )
+    settings = small_settings(root, "vk2024")
     manifest = make_submission(settings)
     return Played(settings, manifest, score_run(settings, manifest.run))
 
@@ -76,20 +57,11 @@ def test_the_oracle_is_the_metric_of_the_true_probabilities(played: Played) -> N
     assert played.entry.oracle == pytest.approx(sum(values) / len(values))
 
 
-def of(settings: Settings) -> list[str]:
-    """Options for a command on the data and the runs of these settings."""
-    names = ("data", "store", "runs", "out")
-    return [
-        f"--set=competition={settings.competition}",
-        *(f'--set={n}="{getattr(settings, n)}"' for n in names),
-    ]
-
-
 def test_show_prints_the_stored_table_with_the_share_of_every_model_and_blend(
     played: Played, call: Call
 ) -> None:
     assert Runs.of(played.settings).ledger(played.manifest.run).last("local_score") == played.entry
-    shown = call(*of(played.settings), "show", "latest")
+    shown = call(*options(played.settings), "show", "latest")
     table = shown.partition("Test window")[2].partition("Share of the way =")[0].replace("▸", " ")
     lines = {line.split()[0]: line for line in table.splitlines() if line.split()}
     assert lines["popularity"].split()[-1] == "0.0%"
@@ -109,7 +81,7 @@ def test_the_blend_is_compared_with_the_best_single_model(played: Played, call: 
     assert lead.model == max(("popularity", "count"), key=values.__getitem__)
     assert lead.mean == pytest.approx(values[lead.blend] - values[lead.model])
     assert lead.low <= lead.mean <= lead.high
-    assert f"mean_rank against {lead.model}" in call(*of(played.settings), "score", "latest")
+    assert f"mean_rank against {lead.model}" in call(*options(played.settings), "score", "latest")
 
 
 def test_without_an_oracle_nothing_is_said_of_it(
@@ -117,7 +89,7 @@ def test_without_an_oracle_nothing_is_said_of_it(
 ) -> None:
     settings = movielens_settings.model_copy(update={"runs": runs.root, "out": runs.out})
     manifest = make_submission(settings)
-    text = call(*of(settings), "score", "latest")
+    text = call(*options(settings), "score", "latest")
     entry = runs.ledger(manifest.run).last("local_score")
     assert entry is not None
     assert (entry.oracle, entry.lead) == (None, None)
@@ -126,7 +98,7 @@ def test_without_an_oracle_nothing_is_said_of_it(
         [manifest.run, f"{entry.value:.4f}"],
         ["cross-validation", f"{manifest.cv_mean:.4f}"],
     ]
-    assert "Test window" not in call(*of(settings), "show", "latest")
+    assert "Test window" not in call(*options(settings), "show", "latest")
 
 
 @pytest.fixture
@@ -134,7 +106,7 @@ def shown(runs: Runs, publish: Publish, call: Call) -> Callable[..., str]:
     """What ``show`` prints of a run with a local score, where the blend was found to lead by this interval."""
 
     def show(low: float, high: float, *, greater_is_better: bool = True, **known: object) -> str:
-        metric = MetricFacts(name="user_auc", policy={}, greater_is_better=greater_is_better)
+        metric = {"name": "user_auc", "policy": {}, "greater_is_better": greater_is_better}
         lead = {"blend": "mean_rank", "model": "als", "mean": (low + high) / 2, "low": low, "high": high}
         entry = {"kind": "local_score", "when": datetime.now(UTC), "value": 0.7, "oracle": 0.8, **known}
         run = publish(metric=metric).run
@@ -173,31 +145,3 @@ def test_of_a_loss_less_is_more_of_the_way(shown: Callable[..., str]) -> None:
 def test_ledgers_of_earlier_versions_are_still_read() -> None:
     old = '{"kind": "local_score", "when": "2026-11-21T20:00:00Z", "text": null, "value": 0.7, "by_name": {"als": 0.7}}'
     assert Entry.model_validate_json(old).oracle is None
-
-
-PROBABILITIES = st.tuples(st.floats(0.001, 0.6), st.floats(0.0001, 0.3))
-
-
-@given(st.lists(PROBABILITIES, min_size=2, max_size=5))
-def test_the_oracles_order_is_best_but_for_products_of_a_like_and_a_dislike(
-    rows: list[tuple[float, float]],
-) -> None:
-    """Against every order of up to five rows: expected wins minus losses over pairs of different relevance."""
-
-    def gain(order: Iterable[int]) -> float:
-        """Sum over pairs placed i above j of P(r_i > r_j) - P(r_j > r_i); relevance 1, 0 or -1, rows independent."""
-        chances = [{1: p, -1: q, 0: 1 - p - q} for p, q in rows]
-        return sum(
-            chances[i][a] * chances[j][b] * ((a > b) - (b > a))
-            for i, j in itertools.combinations(order, 2)
-            for a in (1, 0, -1)
-            for b in (1, 0, -1)
-        )
-
-    every = range(len(rows))
-    oracle = sorted(every, key=lambda i: rows[i][0] - rows[i][1], reverse=True)
-    products = sum(
-        abs(rows[j][0] * rows[i][1] - rows[i][0] * rows[j][1]) for i, j in itertools.combinations(every, 2)
-    )
-    best = max(gain(order) for order in itertools.permutations(every))
-    assert best - gain(oracle) <= 2 * products + 1e-12

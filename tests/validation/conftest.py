@@ -5,57 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-import dataframely as dy
 import numpy as np
 import polars as pl
 import pytest
 from typer.testing import CliRunner
 
-from competitions import Clock, Competition, Dataset, Metric, RawTables, SubmissionFormat, opened
+from competitions import Dataset, get_competition, opened
 from engine import Recipe, Store
-from validation import CvBundle
+from validation import CvBundle, Report, build_report
 from validation.__main__ import app
+from validation._report import AuditReport
 
 EVIL = "<script>alert('x')</script>"
 CUTOFFS = (7, 8, 9)
 N_USERS, N_ITEMS = 60, 40
-MakeBundle = Callable[..., CvBundle]
+Rebuilt = Callable[..., Report]
 RunReport = Callable[..., tuple[str, Path]]
-
-
-class Log(dy.Schema):
-    user_id = dy.UInt32()
-    item_id = dy.UInt32()
-
-
-class Users(dy.Schema):
-    user_id = dy.UInt32(primary_key=True)
-
-
-class Items(dy.Schema):
-    item_id = dy.UInt32(primary_key=True)
-
-
-def _read(folder: Path) -> RawTables:
-    raise AssertionError(f"nothing reads {folder}: the tests make the tables themselves")
-
-
-CINEMA = Competition(
-    name="cinema",
-    title="Cinema & <b>Co</b>",
-    licence="made up",
-    read=_read,
-    interactions=Log,
-    users=Users,
-    items=Items,
-    outcomes=("rating",),
-    clock=Clock("per_user"),
-    relevance=pl.col("rating"),
-    metric=Metric("user_auc", {"one_class": "skip"}),
-    submission=SubmissionFormat({"user_id": "user_id", "item_id": "item_id", "predict": "score"}),
-    horizon=1,
-)
 
 
 @pytest.fixture(scope="session")
@@ -69,7 +36,7 @@ def cinema() -> Dataset:
         {"user_id": pl.UInt32, "item_id": pl.UInt32, "clock": pl.Int64}
     )
     return Dataset(
-        competition=CINEMA,
+        competition=replace(get_competition("movielens"), name="cinema", title="Cinema & <b>Co</b>"),
         log=log.with_row_index("row").lazy(),
         users=log.select("user_id").unique().lazy(),
         items=log.select("item_id").unique().lazy(),
@@ -80,44 +47,31 @@ def cinema() -> Dataset:
     )
 
 
-@pytest.fixture(scope="session")
-def make_bundle() -> MakeBundle:
-    """Build a bundle of the named models and blends; keyword arguments replace fields of it."""
-
-    def make(
-        models: Sequence[str] = ("popularity", "als", "catboost", EVIL),
-        blends: Sequence[str] = ("mean_of_ranks", "weights"),
-        **fields: object,
-    ) -> CvBundle:
-        names = (*models, *blends)
-        bundle = CvBundle(
-            oof=_oof(names),
-            importance=_importance([m for m in models if m in ("catboost", EVIL)]),
-            features=_features(),
-            fits=_fits(models),
-            models=tuple(models),
-            blends=tuple(blends),
-            chosen=blends[0] if blends else models[-1],
-            about={
-                "competition": "cinema",
-                "metric": {"name": "user_auc", "policy": {"one_class": "skip"}, "greater_is_better": True},
-                "seed": 7,
-                "created": "2026-01-02T03:04:05",
-                "note": EVIL,
-                "folds": {
-                    "fold1": "w6-6-7 -> w7-7-8",
-                    "fold2": "w7-7-8 -> w8-8-9",
-                    "fold3": "w8-8-9 -> w9-9-10",
-                },
-                "chosen_because": "no learned blend beats it with an interval above zero",
-                "differences_to_baseline": {"weights": {"mean": -0.0009, "low": -0.0028, "high": 0.0009}},
-                "settings": {"blender": "auto", "models": {EVIL: {"kind": "catboost"}}},
-                "fingerprint": "f" * 32,
-            },
-        )
-        return replace(bundle, **fields)  # type: ignore[arg-type]
-
-    return make
+def make_bundle(
+    models: Sequence[str] = ("popularity", "als", "catboost", EVIL),
+    blends: Sequence[str] = ("mean_of_ranks", "weights"),
+) -> CvBundle:
+    return CvBundle(
+        oof=_oof((*models, *blends)),
+        importance=_importance([m for m in models if m in ("catboost", EVIL)]),
+        features=_features(),
+        fits=_fits(models),
+        models=tuple(models),
+        blends=tuple(blends),
+        chosen=blends[0] if blends else models[-1],
+        about={
+            "competition": "cinema",
+            "metric": {"name": "user_auc", "policy": {"one_class": "skip"}, "greater_is_better": True},
+            "seed": 7,
+            "created": "2026-01-02T03:04:05",
+            "note": EVIL,
+            "folds": {f"fold{n}": f"w{n + 5} -> w{n + 6}" for n in (1, 2, 3)},
+            "chosen_because": "no learned blend beats it with an interval above zero",
+            "differences_to_baseline": {"weights": {"mean": -0.0009, "low": -0.0028, "high": 0.0009}},
+            "settings": {"blender": "auto", "models": {EVIL: {"kind": "catboost"}}},
+            "fingerprint": "f" * 32,
+        },
+    )
 
 
 def _oof(names: Sequence[str]) -> pl.DataFrame:
@@ -136,26 +90,18 @@ def _oof(names: Sequence[str]) -> pl.DataFrame:
         scores[names[0]] = np.round(scores[names[0]])
         if "weights" in scores:
             scores["weights"] = scores["mean_of_ranks"] + 0.05 * rng.normal(size=len(user))
-        frames.append(
-            pl.DataFrame(
-                {
-                    "fold": [f"fold{number + 1}"] * len(user),
-                    "window": np.full(len(user), cutoff),
-                    "pair_id": np.arange(len(user)) + 10_000 * number,
-                    "user_id": user,
-                    "item_id": rng.integers(0, N_ITEMS, len(user)),
-                    "relevance": relevance,
-                    **scores,
-                },
-                schema_overrides={
-                    "pair_id": pl.UInt32,
-                    "user_id": pl.UInt32,
-                    "item_id": pl.UInt32,
-                    "relevance": pl.Int8,
-                },
-            )
-        )
-    return pl.concat(frames)
+        columns = {
+            "fold": f"fold{number + 1}",
+            "window": np.full(len(user), cutoff),
+            "pair_id": np.arange(len(user)) + 10_000 * number,
+            "user_id": user,
+            "item_id": rng.integers(0, N_ITEMS, len(user)),
+            "relevance": relevance,
+        }
+        frames.append(pl.DataFrame({**columns, **scores}))
+    return pl.concat(frames).cast(
+        {"pair_id": pl.UInt32, "user_id": pl.UInt32, "item_id": pl.UInt32, "relevance": pl.Int8}
+    )
 
 
 def _names_of_features() -> list[str]:
@@ -165,45 +111,36 @@ def _names_of_features() -> list[str]:
 
 def _importance(models: Sequence[str]) -> pl.DataFrame:
     names = [name for name in _names_of_features() if name != "empty__user_id"]
-    share = 1 / np.arange(1, len(names) + 1)
-    frames = [
-        pl.DataFrame(
-            {"model": model, "fold": f"fold{fold}", "feature": names, "importance": share / share.sum()}
-        )
+    shares = 1 / np.arange(1, len(names) + 1)
+    shares /= shares.sum()
+    rows = [
+        (model, f"fold{fold}", name, share)
         for model in models
         for fold in (1, 2, 3)
+        for name, share in zip(names, shares, strict=True)
     ]
     schema = {"model": pl.String, "fold": pl.String, "feature": pl.String, "importance": pl.Float64}
-    return pl.concat(frames) if frames else pl.DataFrame(schema=schema)
+    return pl.DataFrame(rows, schema=schema, orient="row")
 
 
 def _features() -> pl.DataFrame:
+    """Numbers that rise or fall from the first feature to the last; one feature is always null."""
     names = _names_of_features()
-    n = len(names)
+    nulls = {"null_train": (0.0, 0.3), "null_eval": (0.0, 0.3), "null_test": (0.0, 0.5)}
+    numbers = {"score": (0.64, 0.5), **nulls, "psi": (0.35, 0.001), "seconds": (0.1, 2.0)}
     frame = pl.DataFrame(
         {
             "feature": names,
-            "meaning": [
-                f"Smoothed share of exposures number {number} that ended in a like." for number in range(n)
-            ],
-            "dtype": ["Float32"] * n,
-            "score": np.linspace(0.64, 0.5, n),
-            "null_train": np.linspace(0.0, 0.3, n),
-            "null_eval": np.linspace(0.0, 0.3, n),
-            "null_test": np.linspace(0.0, 0.5, n),
-            "psi": np.linspace(0.35, 0.001, n),
-            "seconds": np.linspace(0.1, 2.0, n),
+            "meaning": [f"Smoothed share of exposures number {n} with a like." for n in range(len(names))],
+            "dtype": "Float32",
+            **{name: np.linspace(*ends, len(names)) for name, ends in numbers.items()},
         }
     )
+    empty = {name: pl.lit(1.0 if name in nulls else None, pl.Float64) for name in numbers}
     is_empty = pl.col("feature") == "empty__user_id"
-    holes = {
-        c: pl.when(is_empty).then(None).otherwise(pl.col(c)).alias(c) for c in ("score", "psi", "seconds")
-    }
-    full = [
-        pl.when(is_empty).then(1.0).otherwise(pl.col(c)).alias(c)
-        for c in ("null_train", "null_eval", "null_test")
-    ]
-    return frame.with_columns(*holes.values(), *full)
+    return frame.with_columns(
+        pl.when(is_empty).then(value).otherwise(name).alias(name) for name, value in empty.items()
+    )
 
 
 def _fits(models: Sequence[str]) -> pl.DataFrame:
@@ -212,27 +149,39 @@ def _fits(models: Sequence[str]) -> pl.DataFrame:
         for model in models
         for fold, stopped in ((1, "hold-out"), (2, "time budget"), (3, "converged"))
     ]
-    schema = {
-        "model": pl.String,
-        "fold": pl.String,
-        "seconds": pl.Float64,
-        "iterations": pl.Int64,
-        "stopped_by": pl.String,
-    }
-    return pl.DataFrame(rows, schema=schema, orient="row")
+    return pl.DataFrame(
+        rows, ["model", "fold", "seconds", ("iterations", pl.Int64), "stopped_by"], orient="row"
+    )
+
+
+@pytest.fixture(scope="session")
+def bundle() -> CvBundle:
+    return make_bundle()
+
+
+@pytest.fixture(scope="session")
+def rebuilt(bundle: CvBundle, cinema: Dataset) -> Rebuilt:
+    """Build the report of the bundle with other fields, of another data set, or with an audit."""
+
+    def build(
+        n_resamples: int = 10, dataset: Dataset = cinema, audit: AuditReport | None = None, **fields: Any
+    ) -> Report:
+        return build_report(replace(bundle, **fields), dataset, audit=audit, n_resamples=n_resamples)
+
+    return build
 
 
 @pytest.fixture(scope="session")
 def run_report(cinema: Dataset) -> RunReport:
     """Store a bundle in a folder and run ``python -m validation report`` on it: what it printed, and its page."""
 
-    def run(bundle: CvBundle, folder: Path, dataset: Dataset = cinema) -> tuple[str, Path]:
+    def run(bundle: CvBundle, folder: Path) -> tuple[str, Path]:
         store = Store(folder / "store")
         recipe = Recipe("cv", "cinema", {})
         store.put(recipe, bundle.write)
         store.point("cv", recipe)
         folders = [f"--set={name}={str(folder / name)!r}" for name in ("store", "reports")]
-        with opened(dataset):
+        with opened(cinema):
             result = CliRunner().invoke(app, [*folders, "report"], catch_exceptions=False)
         assert result.exit_code == 0, result.output
         return result.stdout, folder / "reports" / "cv.html"

@@ -136,7 +136,5 @@ def test_features_and_metrics_without_an_order() -> None:
 
 
 def test_a_given_direction_is_kept_though_the_other_is_better() -> None:
-    frame = pl.DataFrame({"user": [1, 1, 1], "relevance": [1, 0, 0], "x": [1.0, 2.0, None]})
-    assert single_feature_score(AUC, frame, "x", ["user"], direction="higher").value == 0.5
-    assert single_feature_score(AUC, frame, "x", ["user"], direction="lower").value == 1.0
-    assert single_feature_score(AUC, frame, "x", ["user"]).direction == "lower"
+    found = single_feature_score(AUC, FRAME, "rising", ["user"], direction="lower")
+    assert (found.value, found.direction) == (0.0, "lower")

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from competitions import Clock, Dataset, get_competition, open_dataset, random_tables, take_in
+from competitions import Clock, Dataset, get_competition, open_dataset, random_tables, simulate, take_in
 from engine import ConfigError, FoldSettings, SampleSettings, Settings
 from validation import Window, is_test, plan_folds, window_pairs, window_relevance
 
@@ -60,13 +60,8 @@ def test_no_train_label_is_later_than_the_cutoff_of_what_is_predicted(
 
 def test_folds_without_a_gap_are_the_expected_ones(dataset: Dataset) -> None:
     folds = plan_folds(log_of(list(range(9)), dataset), FoldSettings(n_folds=3, n_train_windows=4))
-    assert [[w.start for w in fold.train] for fold in folds.folds] == [
-        [2, 3, 4, 5],
-        [3, 4, 5, 6],
-        [4, 5, 6, 7],
-    ]
-    assert [fold.eval.start for fold in folds.folds] == [6, 7, 8]
-    assert [w.start for w in folds.final.train] == [5, 6, 7, 8]
+    starts = {fold.eval.start: [w.start for w in fold.train] for fold in (*folds.folds, folds.final)}
+    assert starts == {6: [2, 3, 4, 5], 7: [3, 4, 5, 6], 8: [4, 5, 6, 7], 9: [5, 6, 7, 8]}
     assert [w.start for w in folds.windows] == list(range(2, 10))
 
 
@@ -90,7 +85,7 @@ def test_a_log_that_is_too_short_says_what_to_lower(dataset: Dataset) -> None:
         plan_folds(empty, FoldSettings())
 
 
-def test_pairs_hold_no_outcome_and_labels_are_apart(dataset: Dataset, tmp_path: Path) -> None:
+def test_pairs_hold_no_outcome_and_labels_are_apart(dataset: Dataset) -> None:
     window = plan_folds(dataset, FoldSettings()).folds[-1].eval
     pairs, labels = window_pairs(dataset, window), window_relevance(dataset, window)
     outcomes = {n for n, role in dataset.competition.roles.items() if role == "outcome"} | {"relevance"}
@@ -116,9 +111,13 @@ def sampled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     return take_in(competition, tables, tmp_path_factory.mktemp("sampled"), fingerprint="sampled")
 
 
-def test_whole_users_the_same_in_every_window(sampled: Dataset) -> None:
-    few, user = replace(sampled, sample_pairs=0.4), sampled.competition.user
-    taken, left = set[int](), set[int]()
+@pytest.fixture(scope="module")
+def few(sampled: Dataset) -> Dataset:
+    return replace(sampled, sample_pairs=0.4)
+
+
+def test_whole_users_the_same_in_every_window(sampled: Dataset, few: Dataset) -> None:
+    user, taken, left = sampled.competition.user, set[int](), set[int]()
     for window in plan_folds(sampled, FoldSettings()).windows:
         every, some = window_pairs(sampled, window), window_pairs(few, window)
         users = some[user].unique()
@@ -130,29 +129,19 @@ def test_whole_users_the_same_in_every_window(sampled: Dataset) -> None:
     assert not taken & left
 
 
-def test_labels_are_those_of_the_pairs(sampled: Dataset) -> None:
-    few = replace(sampled, sample_pairs=0.4)
-    for window in plan_folds(sampled, FoldSettings()).windows[:-1]:
-        labels = window_relevance(few, window)
+def test_windows_stay_and_labels_are_those_of_the_pairs(sampled: Dataset, few: Dataset) -> None:
+    folds = plan_folds(sampled, FoldSettings())
+    assert plan_folds(few, FoldSettings()) == folds
+    for window in folds.windows[:-1]:
+        labels, every = window_relevance(few, window), window_relevance(sampled, window)
         assert labels["pair_id"].equals(window_pairs(few, window)["pair_id"])
-        assert labels.equals(
-            window_relevance(sampled, window).filter(pl.col("pair_id").is_in(labels["pair_id"].implode()))
-        )
+        assert labels.equals(every.filter(pl.col("pair_id").is_in(labels["pair_id"].implode())))
 
 
-def test_the_windows_do_not_change(sampled: Dataset) -> None:
-    few = replace(sampled, sample_pairs=0.4)
-    assert plan_folds(few, FoldSettings()) == plan_folds(sampled, FoldSettings())
-    assert (few.fingerprint, few.partitions) == (sampled.fingerprint, sampled.partitions)
-
-
-def test_the_settings_set_it(tmp_path: Path) -> None:
-    (tmp_path / "users.dat").write_text("".join(f"{u}::M::25::17::85711\n" for u in range(1, 9)))
-    (tmp_path / "movies.dat").write_text("".join(f"{i}::A film (1980)::Drama\n" for i in range(1, 21)))
-    rows = [f"{u}::{i}::{1 + i % 5}::{i}\n" for u in range(1, 9) for i in range(1, 21)]
-    (tmp_path / "ratings.dat").write_text("".join(rows))
-    settings = Settings(data=tmp_path, store=tmp_path / ".store", sample=SampleSettings(pairs=0.25))
-    whole = open_dataset(settings.model_copy(update={"sample": SampleSettings()}))
-    few = open_dataset(settings)
+def test_the_settings_set_it_and_the_files_stay_the_same(tmp_path: Path) -> None:
+    simulate("vk2024", tmp_path, n_rows=10_000, seed=1)
+    settings = Settings(competition="vk2024", data=tmp_path, store=tmp_path / ".store")
+    whole = open_dataset(settings)
+    few = open_dataset(settings.model_copy(update={"sample": SampleSettings(pairs=0.25)}))
     assert (whole.sample_pairs, few.sample_pairs) == (1.0, 0.25)
     assert few.fingerprint == whole.fingerprint

@@ -103,7 +103,8 @@ def _with_lengths(oof: pl.DataFrame, dataset: Dataset) -> pl.DataFrame:
         lengths = _history_lengths(dataset, key, cutoffs, name)
         counted = counted.join(lengths, on=["window", key], how="left", validate="m:1")
         counted = counted.with_columns(pl.col(name).fill_null(0))
-    share = (pl.col("relevance") == pl.col("relevance").max()).mean().over("window", user)
+    highest = pl.lit(counted["relevance"].max())  # of all rows: a user may have none of it
+    share = (pl.col("relevance") == highest).mean().over("window", user)
     return counted.with_columns(_share=share)
 
 
