@@ -1,4 +1,4 @@
-"""A small log with an obvious answer: a checkerboard of users and items, and a few items that all like or dislike."""
+"""A small log with an obvious answer, and how well scores agree with it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from models import PairFrame
+from competitions import Metric
+from models import FittedRanker, PairFrame, Scores
+from validation import evaluate
 
 N_USERS, N_ITEMS, N_SHOWN, N_UNIVERSAL = 36, 40, 8, 8
 KINDS = pl.Enum(["even", "odd"])
@@ -51,6 +53,19 @@ def with_columns(frame: PairFrame, **columns: pl.Expr) -> PairFrame:
     """Set columns of the table; ``relevance`` becomes Int8."""
     table = frame.table.with_columns(**columns)
     return replace(frame, table=table.cast({"relevance": pl.Int8}))
+
+
+def user_auc(frame: PairFrame, scores: Scores) -> float:
+    return evaluate(Metric("user_auc"), frame.table.with_columns(score=pl.Series(scores)), group=["user_id"])
+
+
+def finite_scores(fitted: FittedRanker, frame: PairFrame) -> Scores:
+    """Scores of a frame, of the right type and shape and finite."""
+    scores = fitted.predict(frame)
+    assert scores.dtype == np.float64
+    assert scores.shape == (frame.table.height,)
+    assert np.isfinite(scores).all()
+    return scores
 
 
 def _with_features(log: pl.DataFrame, window: int) -> pl.DataFrame:

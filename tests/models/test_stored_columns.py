@@ -12,7 +12,7 @@ import pytest
 
 from engine import DataError
 from models import FitContext, PairFrame, StoredColumns, build_models, needed_columns
-from tests.models.small_log import SmallLog, with_columns
+from tests.models.small_log import SmallLog
 
 CONTEXT = FitContext(seed=3)
 MODELS: dict[str, dict[str, Any]] = {
@@ -87,19 +87,3 @@ def test_large_matrices_are_quantized_and_rank_as_well(small_log: SmallLog) -> N
     rankers = build_models({n: {"kind": "catboost", "iterations": 20, **t} for n, t in tables.items()})
     plain, quantized = (r.fit(small_log.train, CONTEXT).predict(small_log.eval) for r in rankers.values())
     np.testing.assert_array_equal(quantized, plain)
-
-
-@pytest.mark.parametrize("loss", ["QueryRMSE", "RMSE", "MultiClass"])
-def test_trees_take_weights(loss: str, small_log: SmallLog) -> None:
-    ranker = build_models({"catboost": {"iterations": 20, "loss": loss}})["catboost"]
-    plain = ranker.fit(small_log.train, CONTEXT).predict(small_log.eval)
-    ones, heavy = (
-        with_columns(small_log.train, weight=weight.cast(pl.Float32))
-        for weight in (pl.lit(1.0), pl.when(pl.col("relevance") == 0).then(20.0).otherwise(1.0))
-    )
-    np.testing.assert_array_equal(ranker.fit(ones, CONTEXT).predict(small_log.eval), plain)
-    weighed = ranker.fit(heavy, CONTEXT).predict(small_log.eval)
-    if loss == "QueryRMSE":
-        assert not np.array_equal(weighed, plain)
-    else:  # twenty times as many ignored pairs pull the mean towards 0
-        assert abs(weighed.mean()) < abs(plain.mean())
