@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from competitions import SubmissionFormat
-from engine import FeatureSettings, FoldSettings, Settings, out
+from engine import Settings, out
 from submissions import (
     CvScore,
     Gate,
@@ -183,25 +183,34 @@ def write_movielens(folder: Path, n_users: int = 30, n_items: int = 40, n_each: 
         (folder / name).write_text("\n".join(lines) + "\n", encoding="latin-1")
 
 
+FEATURES = ("relevance_rate__item_id", "n_exposures__item_id", "n_exposures__user_id")
+
+
 @pytest.fixture(scope="session")
-def movielens_settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    """Settings of a small MovieLens with two quick models, inline."""
-    root = tmp_path_factory.mktemp("movielens")
-    write_movielens(root / "data")
-    return Settings(
-        data=root / "data",
-        store=root / "store",
-        reports=root / "reports",
-        runs=root / "runs",
-        out=root / "out",
-        backend="inline",
-        folds=FoldSettings(n_folds=3, n_train_windows=2),
-        features=FeatureSettings(
-            include=("relevance_rate__item_id", "n_exposures__item_id", "n_exposures__user_id")
-        ),
-        models={
-            "popularity": {"kind": "column", "column": "relevance_rate__item_id"},
-            "count": {"kind": "column", "column": "n_exposures__item_id"},
-        },
-        blender="mean_rank",
-    )
+def settings_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Settings]:
+    """Settings of a competition with two quick models, inline, all of whose folders are new."""
+
+    def quick(competition: str) -> Settings:
+        root = tmp_path_factory.mktemp(competition)
+        values = {
+            "competition": competition,
+            **{name: root / name for name in ("data", "store", "reports", "runs", "out")},
+            "backend": "inline",
+            "folds": {"n_folds": 3, "n_train_windows": 2},
+            "features": {"include": FEATURES},
+            "models": {
+                "popularity": {"kind": "column", "column": FEATURES[0]},
+                "count": {"kind": "column", "column": FEATURES[1]},
+            },
+            "blender": "mean_rank",
+        }
+        return Settings.model_validate(values)
+
+    return quick
+
+
+@pytest.fixture(scope="session")
+def movielens_settings(settings_of: Callable[[str], Settings]) -> Settings:
+    settings = settings_of("movielens")
+    write_movielens(settings.data)
+    return settings

@@ -94,6 +94,16 @@ def made(movielens_settings: Settings) -> Made:
     )
 
 
+@pytest.fixture
+def single_run(made: Made) -> Iterator[Path]:
+    """Folder of the run of a single model; what a test changes in it is put back."""
+    folder = made.runs.root / made.single.run
+    before = {file: file.read_bytes() for file in (folder / "scores.parquet", folder / "manifest.json")}
+    yield folder
+    for file, content in before.items():
+        file.write_bytes(content)
+
+
 def test_the_file_passes_the_gate_and_is_repeated_byte_for_byte(made: Made) -> None:
     files = [made.runs.out / m.file.name for m in (made.first, made.again)]
     assert check_file(made.gate, files[0]).is_accepted
@@ -157,33 +167,25 @@ def test_score_plays_the_leaderboard(made: Made) -> None:
     assert made.runs.ledger(made.first.run).score("local_score") == entry.value
 
 
-def test_blend_of_shuffled_files_is_the_same(made: Made, tmp_path: Path) -> None:
-    expected = blend_runs(made.settings, made.names, with_ranks=True, weights=[3, 1])
-    path = made.runs.root / made.single.run / "scores.parquet"
-    table = pl.read_parquet(path)
-    try:
-        table.sample(fraction=1, shuffle=True, seed=3).write_parquet(path)
-        shuffled = blend_runs(made.settings, made.names, with_ranks=True, weights=[3, 1])
-    finally:
-        table.write_parquet(path)
-    assert shuffled.file.sha256 == expected.file.sha256
-    assert [(p.run, p.weight) for p in expected.parents] == list(zip(made.names, [0.75, 0.25], strict=True))
-    assert check_file(made.gate, made.runs.out / expected.file.name).is_accepted
-
-
 @pytest.mark.parametrize("with_ranks", [False, True])
-def test_blend_is_the_weighted_sum(made: Made, with_ranks: bool) -> None:
+def test_blend_is_the_weighted_sum_in_any_order_of_the_rows(
+    made: Made, single_run: Path, with_ranks: bool
+) -> None:
     blend = blend_runs(made.settings, made.names, with_ranks=with_ranks, weights=[1, 3])
-    tables = [made.runs.scores(run).sort("user_id", "item_id") for run in (*made.names, blend.run)]
-    parts = []
-    for table in tables[:2]:
-        rows = table.select("user_id", "score")
-        if with_ranks:
-            rows = rows.with_columns(pl.col("score").rank().over("user_id") / pl.len().over("user_id"))
-        parts.append(rows["score"])
-    expected = parts[0] * 0.25 + parts[1] * 0.75
-    assert tables[2]["score"].to_list() == pytest.approx(expected.to_list(), abs=1e-12)
+    first, second, mixed = (
+        made.runs.scores(run).sort("user_id", "item_id") for run in (*made.names, blend.run)
+    )
+    score = pl.col("score")
+    value = score.rank().over("user_id") / pl.len().over("user_id") if with_ranks else score
+    expected = first.select(value)["score"] * 0.25 + second.select(value)["score"] * 0.75
+    assert mixed["score"].to_list() == pytest.approx(expected.to_list(), abs=1e-12)
     assert blend.with_ranks == with_ranks
+    assert [(p.run, p.weight) for p in blend.parents] == list(zip(made.names, [0.25, 0.75], strict=True))
+    assert check_file(made.gate, made.runs.out / blend.file.name).is_accepted
+    file = single_run / "scores.parquet"
+    pl.read_parquet(file).sample(fraction=1, shuffle=True, seed=3).write_parquet(file)
+    shuffled = blend_runs(made.settings, made.names, with_ranks=with_ranks, weights=[1, 3])
+    assert shuffled.file.sha256 == blend.file.sha256
 
 
 def test_a_blend_is_cross_validated_like_its_parents(made: Made) -> None:
@@ -213,32 +215,22 @@ def test_what_cannot_be_blended(made: Made) -> None:
             blend_runs(made.settings, names, with_ranks=False, weights=weights)
 
 
-def test_a_run_of_another_competition_is_neither_blended_nor_scored(made: Made) -> None:
-    file = made.runs.root / made.single.run / "manifest.json"
-    content = file.read_text()
-    try:
-        file.write_text(content.replace('"competition": "movielens"', '"competition": "other"', 1))
-        with pytest.raises(
-            SubmissionError, match="of the competition 'other', the settings name 'movielens'"
-        ):
-            blend_runs(made.settings, made.names, with_ranks=False)
-        with pytest.raises(SubmissionError, match="--set competition=other"):
-            score_run(made.settings, made.single.run)
-    finally:
-        file.write_text(content)
+def test_a_run_of_another_competition_is_neither_blended_nor_scored(made: Made, single_run: Path) -> None:
+    file = single_run / "manifest.json"
+    file.write_text(file.read_text().replace('"competition": "movielens"', '"competition": "other"', 1))
+    words = "of the competition 'other', the settings name 'movielens'"
+    with pytest.raises(SubmissionError, match=words):
+        blend_runs(made.settings, made.names, with_ranks=False)
+    with pytest.raises(SubmissionError, match="--set competition=other"):
+        score_run(made.settings, made.single.run)
 
 
-def test_a_run_of_other_pairs_cannot_be_blended(made: Made) -> None:
-    path = made.runs.root / made.single.run / "scores.parquet"
-    table = pl.read_parquet(path)
-    try:
-        table.tail(-1).write_parquet(path)
-        with pytest.raises(
-            SubmissionError, match=f"Run {made.single.run}: 1 pairs are not scored exactly once"
-        ):
-            blend_runs(made.settings, made.names, with_ranks=False)
-    finally:
-        table.write_parquet(path)
+def test_a_run_of_other_pairs_cannot_be_blended(made: Made, single_run: Path) -> None:
+    file = single_run / "scores.parquet"
+    pl.read_parquet(file).tail(-1).write_parquet(file)
+    words = f"Run {made.single.run}: 1 pairs are not scored exactly once"
+    with pytest.raises(SubmissionError, match=words):
+        blend_runs(made.settings, made.names, with_ranks=False)
 
 
 def test_check_warns_of_scores_the_wrong_way_round(made: Made, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from competitions import simulate
-from engine import FeatureSettings, FoldSettings, Settings
+from engine import Settings
 from submissions import Entry, Manifest, MetricFacts, Runs, make_submission, score_run
 
 Call = Callable[..., str]
@@ -28,26 +28,10 @@ class Played:
 
 
 @pytest.fixture(scope="module")
-def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
+def played(settings_of: Callable[[str], Settings]) -> Played:
     """A run on simulated data, scored."""
-    root = tmp_path_factory.mktemp("vk")
-    simulate("vk2024", root / "data", n_rows=60_000, seed=3)
-    settings = Settings(
-        competition="vk2024",
-        data=root / "data",
-        store=root / "store",
-        reports=root / "reports",
-        runs=root / "runs",
-        out=root / "out",
-        backend="inline",
-        folds=FoldSettings(n_folds=3),
-        features=FeatureSettings(include=("relevance_rate__item_id", "n_exposures__item_id")),
-        models={
-            "popularity": {"kind": "column", "column": "relevance_rate__item_id"},
-            "count": {"kind": "column", "column": "n_exposures__item_id"},
-        },
-        blender="mean_rank",
-    )
+    settings = settings_of("vk2024")
+    simulate("vk2024", settings.data, n_rows=60_000, seed=3)
     manifest = make_submission(settings)
     return Played(settings, manifest, score_run(settings, manifest.run))
 
@@ -78,11 +62,8 @@ def test_the_oracle_is_the_metric_of_the_true_probabilities(played: Played) -> N
 
 def of(settings: Settings) -> list[str]:
     """Options for a command on the data and the runs of these settings."""
-    names = ("data", "store", "runs", "out")
-    return [
-        f"--set=competition={settings.competition}",
-        *(f'--set={n}="{getattr(settings, n)}"' for n in names),
-    ]
+    names = ("competition", "data", "store", "runs", "out")
+    return [f'--set={name}="{getattr(settings, name)}"' for name in names]
 
 
 def test_show_prints_the_stored_table_with_the_share_of_every_model_and_blend(
