@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy.typing as npt
 import polars as pl
 
 from competitions import Metric
-from models import FittedRanker, PairFrame, Scores
+from models import FittedRanker, PairFrame, Scores, StoredColumns
 from validation import evaluate
 
 N_USERS, N_ITEMS, N_SHOWN, N_UNIVERSAL = 36, 40, 8, 8
@@ -66,6 +67,25 @@ def finite_scores(fitted: FittedRanker, frame: PairFrame) -> Scores:
     assert scores.shape == (frame.table.height,)
     assert np.isfinite(scores).all()
     return scores
+
+
+class Shelf:
+    """Columns in an order of their own, and how often each was read."""
+
+    def __init__(self, frame: PairFrame) -> None:
+        self.order = frame.table["pair_id"].arg_sort(descending=True)
+        self.columns = {name: frame.table[name].gather(self.order) for name in frame.features}
+        self.n_reads: Counter[str] = Counter()
+
+    def read(self, name: str) -> pl.Series:
+        self.n_reads[name] += 1
+        return self.columns[name]
+
+    def frame(self, held: PairFrame) -> PairFrame:
+        """The same frame, whose features lie here."""
+        schema = {name: column.dtype for name, column in self.columns.items()}
+        stored = StoredColumns(schema, self.read, self.order.arg_sort().cast(pl.UInt32))
+        return replace(held, table=held.table.drop(held.features), stored=stored)
 
 
 def _with_features(log: pl.DataFrame, window: int) -> pl.DataFrame:

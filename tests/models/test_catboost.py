@@ -78,3 +78,11 @@ def test_the_training_loss_is_that_of_its_predictions_on_the_train_rows(
     error = fitted.predict(rows) - rows.relevance
     assert fitted.report.training_loss == pytest.approx(float(np.sqrt(np.mean(error**2))), rel=1e-5)
     assert fitted.report.loss == "RMSE"
+
+
+def test_large_matrices_are_quantized_and_rank_as_well(small_log: SmallLog) -> None:
+    """Features without categories above one_hot_max_size: the very same trees."""
+    plain, quantized = (
+        ranker.fit(small_log.train, CONTEXT) for ranker in (CatBoost(), CatBoost(quantize_from_mib=0))
+    )
+    np.testing.assert_array_equal(quantized.predict(small_log.eval), plain.predict(small_log.eval))

@@ -24,7 +24,7 @@ from models import (
     model_kinds,
     needed_columns,
 )
-from tests.models.small_log import SmallLog, finite_scores, user_auc, with_columns
+from tests.models.small_log import Shelf, SmallLog, finite_scores, user_auc, with_columns
 
 CONTEXT = FitContext(seed=3)
 NATIVE_FILES = {".json", ".npz", ".cbm", ".safetensors", ".parquet", ".arrow"}
@@ -78,6 +78,19 @@ def test_repeats_exactly_in_any_row_order_and_leaves_the_frame_alone(
     assert_frame_equal(small_log.train.table, before)
     np.testing.assert_array_equal(again.predict(small_log.eval), fitted.predict(small_log.eval))
     assert again.report == fitted.report
+
+
+def test_stored_columns_are_worth_the_same_as_columns_in_memory(
+    name: str, fitted: FittedRanker, small_log: SmallLog
+) -> None:
+    train, test, ranker = Shelf(small_log.train), Shelf(small_log.eval), ranker_of(name)
+    again = ranker.fit(train.frame(small_log.train), CONTEXT)
+    scores = again.predict(test.frame(small_log.eval))
+    assert again.report == fitted.report
+    np.testing.assert_array_equal(scores, fitted.predict(small_log.eval))
+    assert test.n_reads == dict.fromkeys(needed_columns(ranker) or small_log.eval.features, 1)
+    # A fit looks once, and reads twice at most for each of the two parts that a hold-out makes and for a refit.
+    assert max(train.n_reads.values(), default=0) <= (7 if getattr(ranker, "refit", False) else 5)
 
 
 def global_state() -> list[Any]:

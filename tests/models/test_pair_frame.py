@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from engine import DataError
 from models import FitContext, PairFrame, build_models
+from tests.models.small_log import Shelf, SmallLog
 
 
 def frame_of(windows: Sequence[int], users: Sequence[int]) -> PairFrame:
@@ -38,6 +40,31 @@ def test_in_order_makes_groups_contiguous_and_one_number_each(rows: list[tuple[i
     numbered = list(zip(frame.table["window"], frame.table["user_id"], frame.group_ids.tolist(), strict=True))
     assert len({(w, u) for w, u, _ in numbered}) == len({g for _, _, g in numbered}) == len(set(numbered))
     assert np.all(np.diff(frame.group_ids) >= 0)
+
+
+def test_rows_are_taken_and_sorted_without_reading(small_log: SmallLog) -> None:
+    held = small_log.train
+    shelf = Shelf(held)
+    shuffled = np.random.default_rng(1).permutation(held.table.height)
+    stored = shelf.frame(held)
+    assert stored.stored is not None
+    mixed = replace(
+        stored, table=stored.table[shuffled], stored=stored.stored.take(pl.Series(shuffled, dtype=pl.UInt32))
+    )
+    some = mixed.in_order().take(pl.col("window") > 1).take(pl.col("item_id") % 2 == 0)
+    assert not shelf.n_reads
+    expected = held.take((pl.col("window") > 1) & (pl.col("item_id") % 2 == 0))
+    assert some.columns(held.features).equals(expected.columns(held.features))
+    assert some.take(pl.lit(False)).columns(held.features).height == 0
+    assert (some.numeric, some.categorical) == (held.numeric, held.categorical)
+    with pytest.raises(DataError, match="nowhere"):
+        some.columns(["nowhere", *held.features])
+    with pytest.raises(DataError, match=r"als_score__lik\b.*als_score__like"):
+        some.column("als_score__lik")
+
+
+def test_a_frame_in_order_is_not_copied(small_log: SmallLog) -> None:
+    assert small_log.train.in_order() is small_log.train
 
 
 @given(st.lists(st.none() | st.floats(width=32), min_size=1, max_size=30))

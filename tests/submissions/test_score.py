@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from competitions import simulate
+from competitions import Metric, simulate
 from engine import Settings
 from submissions import Entry, Manifest, MetricFacts, Runs, make_submission, score_run
+from validation import evaluate
 
 Call = Callable[..., str]
 Publish = Callable[..., Manifest]
@@ -49,15 +50,7 @@ def test_the_oracle_is_the_metric_of_the_true_probabilities(played: Played) -> N
         score=pl.col("p_like") - pl.col("p_dislike"),
         relevance=pl.col("like").cast(pl.Int8) - pl.col("dislike").cast(pl.Int8),
     )
-    values = []
-    for _, rows in truth.group_by("user_id"):
-        pairs = [
-            0.5 if a == b else float(a > b)
-            for (a, r), (b, s) in itertools.permutations(rows.select("score", "relevance").rows(), 2)
-            if r > s
-        ]
-        values += [sum(pairs) / len(pairs)] if pairs else []
-    assert played.entry.oracle == pytest.approx(sum(values) / len(values))
+    assert played.entry.oracle == pytest.approx(evaluate(Metric("user_auc"), truth, group=["user_id"]))
 
 
 def of(settings: Settings) -> list[str]:
