@@ -53,6 +53,11 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     return [part for key, value in values.items() for part in ("--set", f'{key}="{value}"')]
 
 
-@pytest.mark.parametrize("room", ["competitions", "features", "models", "submissions"])
-def test_lists_are_light(room: str, settings: list[str]) -> None:
-    assert modules_of(room, *settings, "list") & set(HEAVY) == set()
+LISTS = ("competitions list", "features list", "models list", "submissions list")
+SHOWN = ("models show catboost", "models show channel_net")
+
+
+@pytest.mark.parametrize("command", [*LISTS, *SHOWN])
+def test_lists_are_light(command: str, settings: list[str]) -> None:
+    room, *asked = command.split()
+    assert modules_of(room, *settings, *asked) & set(HEAVY) == set()

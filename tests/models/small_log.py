@@ -1,14 +1,17 @@
-"""A small log with an obvious answer: a checkerboard of users and items, and a few items that all like or dislike."""
+"""A small log with an obvious answer, and how well scores agree with it."""
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from models import PairFrame
+from competitions import Metric
+from models import FittedRanker, PairFrame, Scores, StoredColumns
+from validation import evaluate
 
 N_USERS, N_ITEMS, N_SHOWN, N_UNIVERSAL = 36, 40, 8, 8
 KINDS = pl.Enum(["even", "odd"])
@@ -51,6 +54,38 @@ def with_columns(frame: PairFrame, **columns: pl.Expr) -> PairFrame:
     """Set columns of the table; ``relevance`` becomes Int8."""
     table = frame.table.with_columns(**columns)
     return replace(frame, table=table.cast({"relevance": pl.Int8}))
+
+
+def user_auc(frame: PairFrame, scores: Scores) -> float:
+    return evaluate(Metric("user_auc"), frame.table.with_columns(score=pl.Series(scores)), group=["user_id"])
+
+
+def finite_scores(fitted: FittedRanker, frame: PairFrame) -> Scores:
+    """Scores of a frame, of the right type and shape and finite."""
+    scores = fitted.predict(frame)
+    assert scores.dtype == np.float64
+    assert scores.shape == (frame.table.height,)
+    assert np.isfinite(scores).all()
+    return scores
+
+
+class Shelf:
+    """Columns in an order of their own, and how often each was read."""
+
+    def __init__(self, frame: PairFrame) -> None:
+        self.order = frame.table["pair_id"].arg_sort(descending=True)
+        self.columns = {name: frame.table[name].gather(self.order) for name in frame.features}
+        self.n_reads: Counter[str] = Counter()
+
+    def read(self, name: str) -> pl.Series:
+        self.n_reads[name] += 1
+        return self.columns[name]
+
+    def frame(self, held: PairFrame) -> PairFrame:
+        """The same frame, whose features lie here."""
+        schema = {name: column.dtype for name, column in self.columns.items()}
+        stored = StoredColumns(schema, self.read, self.order.arg_sort().cast(pl.UInt32))
+        return replace(held, table=held.table.drop(held.features), stored=stored)
 
 
 def _with_features(log: pl.DataFrame, window: int) -> pl.DataFrame:

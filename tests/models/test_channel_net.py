@@ -10,7 +10,7 @@ import pytest
 from safetensors import safe_open
 
 from models import FitContext, PairFrame, model_kinds
-from tests.models.small_log import SmallLog
+from tests.models.small_log import SmallLog, user_auc
 
 QUICK: dict[str, Any] = {"batch_rows": 64, "learning_rate": 0.01, "table_learning_rate": 0.01}
 CONTEXT = FitContext(seed=5, iterations=6)
@@ -31,7 +31,7 @@ def test_widths_are_those_of_the_published_design(small_log: SmallLog, tmp_path:
     assert shapes(tmp_path)["output.weight"] == (1, 70)
 
 
-def test_learns_from_ids_alone(small_log: SmallLog, user_auc: Any) -> None:
+def test_learns_from_ids_alone(small_log: SmallLog) -> None:
     """Without a feature the net has to find the parity of each user and item by itself."""
     train = PairFrame(small_log.train.table, (), "user_id", "item_id", "source")
     ranker = ChannelNet(**QUICK, id_dropout=0.05, dropout=0.0, source_dim=0)
@@ -39,7 +39,7 @@ def test_learns_from_ids_alone(small_log: SmallLog, user_auc: Any) -> None:
     assert user_auc(small_log.eval, fitted.predict(small_log.eval)) > 0.85
 
 
-def test_the_unknown_row_is_trained(small_log: SmallLog, user_auc: Any) -> None:
+def test_the_unknown_row_is_trained(small_log: SmallLog) -> None:
     """Unseen users get the scores that are right for most: what all like comes first."""
     train = PairFrame(small_log.train.table, (), "user_id", "item_id", "source")
     fitted = ChannelNet(**QUICK).fit(train, FitContext(seed=5, iterations=15))
@@ -65,7 +65,7 @@ def test_grown_tables_change_no_score_until_they_are_trained(small_log: SmallLog
 
 
 def test_resume_learns_the_new_users_and_leaves_the_old_net_alone(
-    small_log: SmallLog, early: PairFrame, user_auc: Any
+    small_log: SmallLog, early: PairFrame
 ) -> None:
     ids, log = ("user_id", "item_id"), small_log
     ranker = ChannelNet(**QUICK, id_dropout=0.05, dropout=0.0)

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 import pytest
+import torch
 from polars.testing import assert_frame_equal
 
 from engine import DataError
@@ -24,7 +24,7 @@ from models import (
     model_kinds,
     needed_columns,
 )
-from tests.models.small_log import SmallLog, with_columns
+from tests.models.small_log import Shelf, SmallLog, finite_scores, user_auc, with_columns
 
 CONTEXT = FitContext(seed=3)
 NATIVE_FILES = {".json", ".npz", ".cbm", ".safetensors", ".parquet", ".arrow"}
@@ -45,6 +45,7 @@ VARIANTS: Mapping[str, dict[str, Any]] = {
     "net_bce": {"kind": "channel_net", "loss": "bce", "refit": True},
     "net_mse": {"kind": "channel_net", "loss": "mse", "holdout": 0.0},
 }
+LEARNERS = ["catboost", "channel_net", *[n for n in VARIANTS if n != "als"]]
 MODELS = {**{kind: {"kind": kind} for kind in model_kinds()}, **VARIANTS}
 
 
@@ -63,20 +64,8 @@ def fitted(name: str, small_log: SmallLog) -> FittedRanker:
     return ranker_of(name).fit(small_log.train, CONTEXT)
 
 
-def check_finite(scores: npt.NDArray[np.float64], frame: PairFrame) -> None:
-    assert scores.dtype == np.float64
-    assert scores.shape == (frame.table.height,)
-    assert np.isfinite(scores).all()
-
-
-def test_learns_the_obvious(
-    name: str,
-    fitted: FittedRanker,
-    small_log: SmallLog,
-    user_auc: Callable[[PairFrame, npt.NDArray[np.float64]], float],
-) -> None:
-    scores = fitted.predict(small_log.eval)
-    check_finite(scores, small_log.eval)
+def test_learns_the_obvious(name: str, fitted: FittedRanker, small_log: SmallLog) -> None:
+    scores = finite_scores(fitted, small_log.eval)
     assert user_auc(small_log.eval, scores) > WORST_AUC.get(name, 0.85)
 
 
@@ -91,22 +80,32 @@ def test_repeats_exactly_in_any_row_order_and_leaves_the_frame_alone(
     assert again.report == fitted.report
 
 
-def test_leaves_no_trace_in_global_random_state(name: str, small_log: SmallLog) -> None:
-    torch = pytest.importorskip("torch")
-    before = torch.get_rng_state(), np.random.get_state()[1].copy()  # type: ignore[index] # noqa: NPY002
-    switches = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-    ranker_of(name).fit(small_log.train, replace(CONTEXT, iterations=1))
-    assert torch.equal(torch.get_rng_state(), before[0])
-    assert np.array_equal(np.random.get_state()[1], before[1])  # type: ignore[index] # noqa: NPY002
-    assert (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()) == switches
+def test_stored_columns_are_worth_the_same_as_columns_in_memory(
+    name: str, fitted: FittedRanker, small_log: SmallLog
+) -> None:
+    train, test, ranker = Shelf(small_log.train), Shelf(small_log.eval), ranker_of(name)
+    again = ranker.fit(train.frame(small_log.train), CONTEXT)
+    scores = again.predict(test.frame(small_log.eval))
+    assert again.report == fitted.report
+    np.testing.assert_array_equal(scores, fitted.predict(small_log.eval))
+    assert test.n_reads == dict.fromkeys(needed_columns(ranker) or small_log.eval.features, 1)
+    # A fit looks once, and reads twice at most for each of the two parts that a hold-out makes and for a refit.
+    assert max(train.n_reads.values(), default=0) <= (7 if getattr(ranker, "refit", False) else 5)
 
 
-def test_loading_leaves_no_trace_either(name: str, fitted: FittedRanker, tmp_path: Path) -> None:
-    torch = pytest.importorskip("torch")
-    fitted.save(tmp_path)
-    before = torch.get_rng_state()
-    fitted_class(ranker_of(name)).load(tmp_path)
-    assert torch.equal(torch.get_rng_state(), before)
+def global_state() -> list[Any]:
+    """What numpy and torch draw next, and torch's switches."""
+    numbers = np.random.get_state()[1].tolist()  # type: ignore[index] # noqa: NPY002
+    switches = [torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()]
+    return [numbers, torch.get_rng_state().tolist(), *switches]
+
+
+def test_leaves_no_trace_in_global_state(name: str, small_log: SmallLog, tmp_path: Path) -> None:
+    before, ranker = global_state(), ranker_of(name)
+    ranker.fit(small_log.train, replace(CONTEXT, iterations=1)).save(tmp_path)
+    assert global_state() == before
+    fitted_class(ranker).load(tmp_path)
+    assert global_state() == before
 
 
 def test_survives_save_and_load(name: str, fitted: FittedRanker, small_log: SmallLog, tmp_path: Path) -> None:
@@ -131,7 +130,7 @@ def test_alone_equals_bulk_in_any_order(fitted: FittedRanker, small_log: SmallLo
 
 
 def test_predicts_an_empty_frame(fitted: FittedRanker, small_log: SmallLog) -> None:
-    check_finite(fitted.predict(small_log.eval.take(pl.lit(False))), small_log.eval.take(pl.lit(False)))
+    finite_scores(fitted, small_log.eval.take(pl.lit(False)))
 
 
 def test_scores_unseen_users_items_sources_and_categories(fitted: FittedRanker, small_log: SmallLog) -> None:
@@ -141,16 +140,15 @@ def test_scores_unseen_users_items_sources_and_categories(fitted: FittedRanker, 
         source=pl.lit(None, dtype=pl.UInt16),
         item_kind=pl.lit("prime", dtype=wider),
     ).drop("relevance")
-    unseen = replace(small_log.eval, table=table)
-    check_finite(fitted.predict(unseen), unseen)
+    finite_scores(fitted, replace(small_log.eval, table=table))
 
 
 def test_copes_with_nulls_in_every_column(name: str, small_log: SmallLog) -> None:
     train, test = with_nulls(small_log.train), with_nulls(small_log.eval)
     fitted = ranker_of(name).fit(train, CONTEXT)
-    check_finite(fitted.predict(test), test)
+    finite_scores(fitted, test)
     nothing = with_columns(test, **{c: pl.lit(None, dtype=test.schema[c]) for c in test.features})
-    check_finite(fitted.predict(nothing), nothing)
+    finite_scores(fitted, nothing)
 
 
 def with_nulls(frame: PairFrame) -> PairFrame:
@@ -172,35 +170,33 @@ def with_nulls(frame: PairFrame) -> PairFrame:
     )
 
 
-@pytest.mark.parametrize("level", [-1, 1])
-def test_copes_with_one_class(name: str, small_log: SmallLog, level: int) -> None:
-    flat = with_columns(small_log.train, relevance=pl.lit(level))
-    check_finite(ranker_of(name).fit(flat, CONTEXT).predict(small_log.eval), small_log.eval)
+IS_EARLY_DISLIKE = (pl.col("window") < 3) & (pl.col("relevance") < 0)
+SCANT: Mapping[str, Callable[[PairFrame], PairFrame]] = {
+    "no pair": lambda train: train.take(pl.lit(False)),
+    "one pair": lambda train: train.take(pl.int_range(pl.len()) < 1),
+    "two pairs": lambda train: train.take(pl.int_range(pl.len()) < 2),
+    "likes": lambda train: with_columns(train, relevance=pl.lit(1)),
+    "dislikes": lambda train: with_columns(train, relevance=pl.lit(-1)),
+    "dislikes in the last window only": lambda train: with_columns(
+        train, relevance=pl.when(IS_EARLY_DISLIKE).then(0).otherwise("relevance")
+    ),
+}
 
 
-def test_copes_with_a_class_that_only_the_last_window_has(name: str, small_log: SmallLog) -> None:
-    is_early_dislike = (pl.col("window") < 3) & (pl.col("relevance") < 0)
-    late = with_columns(small_log.train, relevance=pl.when(is_early_dislike).then(0).otherwise("relevance"))
-    check_finite(ranker_of(name).fit(late, CONTEXT).predict(small_log.eval), small_log.eval)
-
-
-@pytest.mark.parametrize("n_rows", [0, 1, 2])
-def test_copes_with_hardly_any_row(name: str, small_log: SmallLog, n_rows: int, tmp_path: Path) -> None:
-    few = replace(small_log.train, table=small_log.train.table.head(n_rows))
-    fitted = ranker_of(name).fit(few, CONTEXT)
-    scores = fitted.predict(small_log.eval)
-    check_finite(scores, small_log.eval)
+@pytest.mark.parametrize("scant", SCANT)
+def test_copes_with_little_to_learn_from(name: str, small_log: SmallLog, scant: str, tmp_path: Path) -> None:
+    fitted = ranker_of(name).fit(SCANT[scant](small_log.train), CONTEXT)
+    scores = finite_scores(fitted, small_log.eval)
     fitted.save(tmp_path)
-    np.testing.assert_array_equal(
-        fitted_class(ranker_of(name)).load(tmp_path).predict(small_log.eval), scores
-    )
+    loaded = fitted_class(ranker_of(name)).load(tmp_path)
+    np.testing.assert_array_equal(loaded.predict(small_log.eval), scores)
 
 
 def test_copes_without_source_and_without_features(name: str, small_log: SmallLog) -> None:
     needs = needed_columns(ranker_of(name))
     bare = PairFrame(small_log.train.table.drop("source"), needs, "user_id", "item_id")
     fitted = ranker_of(name).fit(bare, CONTEXT)
-    check_finite(fitted.predict(replace(bare, table=small_log.eval.table.drop("source"))), small_log.eval)
+    finite_scores(fitted, replace(bare, table=small_log.eval.table.drop("source")))
 
 
 def test_a_missing_feature_is_named(name: str, fitted: FittedRanker, small_log: SmallLog) -> None:
@@ -210,9 +206,7 @@ def test_a_missing_feature_is_named(name: str, fitted: FittedRanker, small_log: 
         fitted.predict(lacking)
 
 
-@pytest.mark.parametrize(
-    "learner", [n for n, t in MODELS.items() if t["kind"] in ("catboost", "channel_net")]
-)
+@pytest.mark.parametrize("learner", LEARNERS)
 def test_a_missing_label_is_refused(learner: str, small_log: SmallLog) -> None:
     nameless = with_columns(small_log.train, relevance=pl.when(pl.col("pair_id") > 5).then("relevance"))
     with pytest.raises(DataError, match="have no relevance"):
@@ -230,3 +224,16 @@ def test_reports_in_the_common_words(fitted: FittedRanker, small_log: SmallLog) 
     assert report.stopped_by in ("converged", "hold-out", "iterations", "time budget")
     assert set(report.importance) <= set(small_log.train.features)
     assert not report.importance or sum(report.importance.values()) == pytest.approx(1)
+
+
+@pytest.mark.parametrize("name", [n for n in LEARNERS if n != "yetirank"], indirect=True)
+def test_pairs_weigh_what_their_weights_say(name: str, fitted: FittedRanker, small_log: SmallLog) -> None:
+    """Ones change nothing; twenty times as many neutral pairs, which come at random, draw the scores together."""
+    is_neutral = pl.col("relevance") == 0
+    ones, heavy = (
+        ranker_of(name).fit(with_columns(small_log.train, weight=weight.cast(pl.Float32)), CONTEXT)
+        for weight in (pl.lit(1.0), pl.when(is_neutral).then(20.0).otherwise(1.0))
+    )
+    plain = fitted.predict(small_log.eval)
+    np.testing.assert_array_equal(ones.predict(small_log.eval), plain)
+    assert heavy.predict(small_log.eval).std() < plain.std()

@@ -1,4 +1,4 @@
-"""What a net reads of its pairs, batch by batch: from memory or from a file, with and without weights."""
+"""What a net reads of its pairs, batch by batch: from memory or from a file."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ from pathlib import Path
 from tempfile import gettempdir
 
 import numpy as np
-import polars as pl
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models import FitContext, Ranker, build_models
+from models import FitContext, build_models
 from models.nets import Groups, NetLoss, RowsInFile, gather_rows, loss_of
-from tests.models.small_log import SmallLog, with_columns
+from tests.models.small_log import SmallLog
 
 LOSSES: tuple[NetLoss, ...] = ("pairwise", "mse", "bce")
 
@@ -28,14 +27,9 @@ def test_rows_in_a_file_are_the_rows(rows: list[int], n_columns: int, panel: int
     np.testing.assert_array_equal(stored(np.array(rows, dtype=np.int64)), numbers[rows])
 
 
-def quick_net(**table: object) -> Ranker:
-    small = {"batch_rows": 64, "user_dim": 8, "source_dim": 4}
-    return build_models({"channel_net": {**small, **table}})["channel_net"]
-
-
 def test_a_net_learns_the_same_from_a_file(small_log: SmallLog, tmp_path: Path) -> None:
-    ranker = quick_net(epochs=3)
-    context = FitContext(seed=3)
+    table = {"epochs": 3, "batch_rows": 64, "user_dim": 8, "source_dim": 4}
+    ranker, context = build_models({"channel_net": table})["channel_net"], FitContext(seed=3)
     expected = ranker.fit(small_log.train, context).predict(small_log.eval)
     fitted = ranker.fit(small_log.train, replace(context, scratch=tmp_path, scratch_from_bytes=0))
     np.testing.assert_array_equal(fitted.predict(small_log.eval), expected)
@@ -43,40 +37,16 @@ def test_a_net_learns_the_same_from_a_file(small_log: SmallLog, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("kind", LOSSES)
-def test_a_weight_of_two_is_the_pair_twice(kind: NetLoss) -> None:
+@settings(max_examples=25)
+@given(st.lists(st.integers(1, 3), min_size=2, max_size=7), st.integers(0, 99))
+def test_a_weight_is_how_often_a_pair_is_there(kind: NetLoss, counts: list[int], seed: int) -> None:
     """Pairwise over all pairs of the group: a pair that is there twice meets each opponent twice."""
-    rng = np.random.default_rng(2)
-    scores, relevance = torch.from_numpy(rng.normal(size=5)), torch.tensor([0.0, 0.5, 0.5, 1.0, 0.0])
-    twice = torch.tensor([0, 0, 1, 2, 3, 3, 4])
-    weight = torch.tensor([2.0, 1.0, 1.0, 2.0, 1.0])
-    weighed = loss_of(kind, scores, relevance.double(), torch.arange(5).expand(5, 5), weight)
-    listed = loss_of(kind, scores[twice], relevance[twice].double(), torch.arange(7).expand(7, 7))
-    torch.testing.assert_close(weighed, listed)
-
-
-@pytest.mark.parametrize("kind", LOSSES)
-def test_weights_of_one_change_nothing(kind: NetLoss) -> None:
-    rng = np.random.default_rng(3)
-    scores, relevance = torch.from_numpy(rng.normal(size=6)), torch.from_numpy(rng.random(6))
-    opponents = torch.from_numpy(rng.integers(0, 6, (6, 4)))
-    torch.testing.assert_close(
-        loss_of(kind, scores, relevance, opponents, torch.ones(6)),
-        loss_of(kind, scores, relevance, opponents),
-    )
-
-
-@pytest.mark.parametrize("loss", LOSSES)
-def test_a_net_takes_weights(loss: str, small_log: SmallLog) -> None:
-    ranker = quick_net(loss=loss, epochs=2)
-    heavy = pl.when(pl.col("relevance") < 0).then(5.0).otherwise(1.0).cast(pl.Float32)
-    frame = with_columns(small_log.train, weight=heavy)
-    plain, weighed = (
-        ranker.fit(f, FitContext(seed=1)).predict(small_log.eval) for f in (small_log.train, frame)
-    )
-    assert np.isfinite(weighed).all()
-    assert not np.array_equal(plain, weighed)
-    if loss != "pairwise":  # five times as many dislikes pull the scores down
-        assert weighed.mean() < plain.mean()
+    rng, n = np.random.default_rng(seed), len(counts)
+    scores, relevance = torch.from_numpy(rng.normal(size=n)), torch.from_numpy(rng.integers(0, 3, n) / 2)
+    listed, n_listed = torch.arange(n).repeat_interleave(torch.tensor(counts)), sum(counts)
+    weighed = loss_of(kind, scores, relevance, torch.arange(n).expand(n, n), torch.tensor(counts))
+    every = torch.arange(n_listed).expand(n_listed, n_listed)
+    torch.testing.assert_close(weighed, loss_of(kind, scores[listed], relevance[listed], every))
 
 
 @given(st.lists(st.integers(1, 7), min_size=1, max_size=20), st.integers(1, 12), st.integers(0, 99))

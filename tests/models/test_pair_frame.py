@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from engine import DataError
 from models import FitContext, PairFrame, build_models
+from tests.models.small_log import Shelf, SmallLog
 
 
 def frame_of(windows: Sequence[int], users: Sequence[int]) -> PairFrame:
@@ -19,13 +21,12 @@ def frame_of(windows: Sequence[int], users: Sequence[int]) -> PairFrame:
     return PairFrame(table, (), "user_id", "item_id")
 
 
-def test_groups_are_window_and_user() -> None:
-    frame = frame_of([1, 1, 1, 2, 2, 2], [5, 5, 6, 5, 6, 6])
-    assert frame.group_ids.tolist() == [0, 0, 1, 2, 3, 3]
-
-
-def test_no_rows_no_groups() -> None:
-    assert frame_of([], []).group_ids.tolist() == []
+@pytest.mark.parametrize(
+    ("windows", "users", "groups"),
+    [([1, 1, 1, 2, 2, 2], [5, 5, 6, 5, 6, 6], [0, 0, 1, 2, 3, 3]), ([], [], [])],
+)
+def test_groups_are_window_and_user(windows: list[int], users: list[int], groups: list[int]) -> None:
+    assert frame_of(windows, users).group_ids.tolist() == groups
 
 
 def test_torn_groups_are_refused() -> None:
@@ -41,12 +42,33 @@ def test_in_order_makes_groups_contiguous_and_one_number_each(rows: list[tuple[i
     assert np.all(np.diff(frame.group_ids) >= 0)
 
 
-@given(
-    st.lists(st.none() | st.floats(allow_infinity=True, allow_nan=True, width=32), min_size=1, max_size=30)
-)
-def test_a_column_ranks_as_its_values_do_with_the_unknown_last(
-    values: list[float | None],
-) -> None:
+def test_rows_are_taken_and_sorted_without_reading(small_log: SmallLog) -> None:
+    held = small_log.train
+    shelf = Shelf(held)
+    shuffled = np.random.default_rng(1).permutation(held.table.height)
+    stored = shelf.frame(held)
+    assert stored.stored is not None
+    mixed = replace(
+        stored, table=stored.table[shuffled], stored=stored.stored.take(pl.Series(shuffled, dtype=pl.UInt32))
+    )
+    some = mixed.in_order().take(pl.col("window") > 1).take(pl.col("item_id") % 2 == 0)
+    assert not shelf.n_reads
+    expected = held.take((pl.col("window") > 1) & (pl.col("item_id") % 2 == 0))
+    assert some.columns(held.features).equals(expected.columns(held.features))
+    assert some.take(pl.lit(False)).columns(held.features).height == 0
+    assert (some.numeric, some.categorical) == (held.numeric, held.categorical)
+    with pytest.raises(DataError, match="nowhere"):
+        some.columns(["nowhere", *held.features])
+    with pytest.raises(DataError, match=r"als_score__lik\b.*als_score__like"):
+        some.column("als_score__lik")
+
+
+def test_a_frame_in_order_is_not_copied(small_log: SmallLog) -> None:
+    assert small_log.train.in_order() is small_log.train
+
+
+@given(st.lists(st.none() | st.floats(width=32), min_size=1, max_size=30))
+def test_a_column_ranks_as_its_values_do_with_the_unknown_last(values: list[float | None]) -> None:
     table = pl.DataFrame({"x": values}, schema={"x": pl.Float32})
     frame = PairFrame(table, ("x",), "user_id", "item_id")
     ranker = build_models({"column": {"column": "x"}})["column"]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,40 +12,54 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
-from competitions import Dataset, RawTables, get_competition, opened, random_tables, take_in
+from competitions import Dataset, get_competition, opened, random_tables, take_in
+from engine import Settings, load_settings
 from stacking.__main__ import app
 
 
-@pytest.fixture(scope="session")
-def take(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Dataset]:
-    """Take in tables as those of MovieLens, or random ones of so many users, items and rows."""
-
-    def taken(tables: RawTables | None = None, **sizes: int) -> Dataset:
-        competition = get_competition("movielens")
-        tables = tables or random_tables(competition, **sizes)
-        folder = tmp_path_factory.mktemp("data")
-        return take_in(competition, tables, folder, fingerprint=f"generated in {folder.name}")
-
-    return taken
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    competition = get_competition("movielens")
+    tables = random_tables(competition, n_users=40, n_items=30, n_rows=2400, seed=1)
+    return take_in(competition, tables, tmp_path_factory.mktemp("data"), fingerprint="noise")
 
 
 @pytest.fixture(scope="module")
-def dataset(take: Callable[..., Dataset]) -> Dataset:
-    return take(n_users=40, n_items=30, n_rows=2400, seed=1)
-
-
-@pytest.fixture(scope="module")
-def item_decides(take: Callable[..., Dataset], tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """An opened log whose ratings are the item's, with some noise, and a working directory of its own."""
-    tables = random_tables(get_competition("movielens"), n_users=60, n_items=30, n_rows=2400, seed=5)
+def item_decides(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Settings]]:
+    """An opened log whose ratings are the item's, with some noise, and what writes a config of a stack on it."""
+    competition = get_competition("movielens")
+    tables = random_tables(competition, n_users=60, n_items=30, n_rows=2400, seed=5)
     rows = tables.interactions.collect(engine="in-memory")
     taste = (pl.col("item_id").hash(1) % 3 * 2 + 1).cast(rows.schema["rating"])  # 1, 3 or 5
     is_noise = pl.Series(np.random.default_rng(0).random(rows.height) < 0.2)
     rows = rows.with_columns(rating=pl.when(is_noise).then("rating").otherwise(taste))
-    planted = take(replace(tables, interactions=rows.lazy()))
-    with opened(planted), pytest.MonkeyPatch.context() as patch:
+    tables = replace(tables, interactions=rows.lazy())
+    log = take_in(competition, tables, tmp_path_factory.mktemp("data"), fingerprint="taste")
+    with opened(log), pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("work"))
-        yield
+        yield written_settings
+
+
+def written_settings(include: Sequence[str], n_train_windows: int) -> Settings:
+    """Write ``config.toml`` of two models on these features and read it."""
+    Path("config.toml").write_text(f"""
+backend = "inline"
+store = "store"
+[features]
+include = {json.dumps(include)}
+[folds]
+n_folds = 2
+n_train_windows = {n_train_windows}
+[models.popularity]
+kind = "column"
+column = "relevance_rate__item_id"
+[models.trees]
+kind = "catboost"
+iterations = 20
+depth = 3
+feature_share = 1.0
+""")
+    return load_settings()
 
 
 @pytest.fixture(scope="session")

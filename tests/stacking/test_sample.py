@@ -12,21 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from competitions import Dataset, opened
-from engine import DataError, Settings
-from stacking import TrainingSample, make_plan, run_cv
+from engine import DataError
+from stacking import Plan, TrainingSample, make_plan, run_cv
+from tests.stacking.small_stack import TREES, planted, settings_in
 
 
-def pairs_of(n_users: int = 400, n_shown: int = 10, seed: int = 0) -> pl.DataFrame:
-    rng = np.random.default_rng(seed)
-    n = 2 * n_users * n_shown
-    return pl.DataFrame(
-        {
-            "pair_id": np.arange(n, dtype=np.uint32),
-            "window": np.repeat([100, 200], n // 2),
-            "user_id": np.tile(np.repeat(np.arange(n_users, dtype=np.uint32), n_shown), 2),
-            "relevance": rng.choice([-1, 0, 0, 0, 1], n).astype(np.int8),
-        }
-    )
+def pairs_of(n_users: int = 400, n_pairs: int = 10) -> pl.DataFrame:
+    """Pairs of two windows, three of five of them ignored."""
+    pairs = planted(n_users, n_pairs, n_windows=2).table
+    relevance = np.random.default_rng(0).choice([-1, 0, 0, 0, 1], pairs.height)
+    return pairs.with_columns(relevance=pl.Series(relevance, dtype=pl.Int8))
 
 
 def test_users_are_kept_whole_and_in_every_window() -> None:
@@ -37,6 +32,7 @@ def test_users_are_kept_whole_and_in_every_window() -> None:
     assert set(sizes.group_by("user_id").len()["len"]) == {2}
     assert 0.2 < kept["user_id"].n_unique() / 400 < 0.4
     assert "weight" not in kept.columns
+    assert not kept.equals(TrainingSample(users=0.3, seed=6).draw(pairs, "user_id"))
 
 
 @given(st.floats(0.01, 1), st.floats(0.01, 1), st.integers(0, 2**32 - 1))
@@ -69,34 +65,20 @@ def test_the_draw_of_a_pair_does_not_depend_on_the_others(users: set[int], seed:
         assert sample.draw(as_text, "user_id")["pair_id"].equals(among_all["pair_id"])
 
 
-def test_another_seed_draws_others() -> None:
-    first, second = (TrainingSample(0.5, 0.5, seed).draw(pairs_of(), "user_id") for seed in (1, 2))
-    assert not first["pair_id"].equals(second["pair_id"])
-
-
 def test_weights_keep_the_total_of_every_level() -> None:
     pairs = pairs_of(4000)
     kept = TrainingSample(ignored=0.25, seed=3).draw(pairs, "user_id")
-    totals = kept.group_by("relevance").agg(pl.col("weight").sum())
-    weighed = dict(totals.iter_rows())
+    weighed = dict(kept.group_by("relevance").agg(pl.col("weight").sum()).iter_rows())
     counts = dict(pairs.group_by("relevance").len().iter_rows())
-    assert weighed[1] == counts[1]
-    assert weighed[-1] == counts[-1]
+    assert (weighed[1], weighed[-1]) == (counts[1], counts[-1])
     assert weighed[0] == pytest.approx(counts[0], rel=0.02)
     assert set(kept.filter(pl.col("relevance") == 0)["weight"]) == {4.0}
+    assert not kept.equals(TrainingSample(ignored=0.25, seed=4).draw(pairs, "user_id"))
 
 
-def settings_in(folder: Path, **training: float) -> Settings:
-    return Settings.model_validate(
-        {
-            "store": folder,
-            "backend": "inline",
-            "models": {"trees": {"kind": "catboost", "iterations": 5, "depth": 3}},
-            "features": {"include": ("relevance_rate__item_id", "user_gender")},
-            "folds": {"n_folds": 3, "n_train_windows": 2},
-            "training": training,
-        }
-    )
+def plan_in(folder: Path, **training: float) -> Plan:
+    """Plan of a stack of trees only, whose train pairs are sampled so."""
+    return make_plan(settings_in(folder, models=TREES, training=training))
 
 
 @pytest.fixture(scope="module")
@@ -104,13 +86,13 @@ def folder(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     """A store in which the features are, the data set being opened."""
     folder = tmp_path_factory.mktemp("store")
     with opened(dataset):
-        run_cv(make_plan(settings_in(folder)))
+        run_cv(plan_in(folder))
         yield folder
 
 
 def test_fits_on_a_sample_are_others_and_every_pair_is_scored_all_the_same(folder: Path) -> None:
     shares: list[dict[str, float]] = [{}, {"users": 0.5, "ignored": 0.5}]
-    whole, sampled = (run_cv(make_plan(settings_in(folder, **training))) for training in shares)
+    whole, sampled = (run_cv(plan_in(folder, **training)) for training in shares)
     keys = ["fold", "window", "pair_id", "user_id", "item_id", "relevance"]
     assert sampled.oof.select(keys).equals(whole.oof.select(keys))
     assert not sampled.oof["trees"].equals(whole.oof["trees"])
@@ -120,7 +102,7 @@ def test_fits_on_a_sample_are_others_and_every_pair_is_scored_all_the_same(folde
 
 def test_a_share_of_one_is_no_part_of_what_a_fit_is_made_of(folder: Path) -> None:
     def n_fits(**training: float) -> int:
-        run_cv(make_plan(settings_in(folder, **training)))
+        run_cv(plan_in(folder, **training))
         return len(list((folder / "artifacts" / "fit").iterdir()))
 
     n_whole = n_fits()
@@ -129,7 +111,7 @@ def test_a_share_of_one_is_no_part_of_what_a_fit_is_made_of(folder: Path) -> Non
 
 
 def test_the_sample_is_drawn_before_features_are_read(folder: Path) -> None:
-    plan = make_plan(settings_in(folder))
+    plan = plan_in(folder)
     windows, columns = plan.folds.folds[0].train, plan.all_columns
     whole = plan.reader.read(windows, columns, labels=True)
     some = plan.reader.read(windows, columns, labels=True, sample=TrainingSample(0.5, 0.5, seed=1))

@@ -13,34 +13,20 @@ import pytest
 
 from engine import ConfigError, FeatureSettings, Settings, load_settings
 from stacking import inner_folds, make_plan, plan_selection
-from stacking._worth import Measured, patterns_of, toml_text, write_config
+from stacking._worth import Measured, Selection, patterns_of, toml_text, write_config
 from validation import Difference
 
 SIGNAL = ("relevance_rate__item_id", "relevance_rate__user_id")
 NOISE = ("user_gender", "user_occupation", "n_exposures__user_id")
-CONFIG = f"""
-backend = "inline"
-store = "store"
-[features]
-include = {json.dumps([*SIGNAL, *NOISE])}
-[folds]
-n_folds = 2
-n_train_windows = 3
-[models.popularity]
-kind = "column"
-column = "relevance_rate__item_id"
-[models.trees]
-kind = "catboost"
-iterations = 15
-depth = 3
-feature_share = 1.0
-"""
 
 
 @pytest.fixture(scope="module")
-def settings(item_decides: None) -> Settings:
-    Path("config.toml").write_text(CONFIG)
-    return load_settings()
+def settings(item_decides: Callable[..., Settings]) -> Settings:
+    return item_decides([*SIGNAL, *NOISE], n_train_windows=3)
+
+
+def selection_of(settings: Settings) -> Selection:
+    return plan_selection(make_plan(settings), budget=10, say=lambda _: None)
 
 
 def test_inner_folds_lie_in_train_windows_before_every_eval_window(settings: Settings) -> None:
@@ -63,19 +49,13 @@ def test_with_a_gap_a_window_is_predicted_by_those_whose_targets_are_known(setti
 
 
 def test_a_family_that_is_not_sure_does_not_stand_in_the_way_of_one_that_is(settings: Settings) -> None:
-    asked = plan_selection(make_plan(settings), budget=10, say=lambda _: None)
+    asked = selection_of(settings)
     families = {"noisy": asked.columns[:1], "sure": asked.columns[1:2], "useless": asked.columns[2:3]}
-    intervals = {"noisy": (0.5, -0.1), "sure": (0.3, 0.1), "useless": (-0.1, -0.2)}
+    first = {"noisy": (0.5, -0.1), "sure": (0.3, 0.1)}
 
-    def changes(chosen: tuple[str, ...], families: object, names: Sequence[str]) -> dict[str, Measured]:
-        del families
-        return {
-            n: Measured(
-                Difference(mean if not chosen else -0.1, low if not chosen else -0.2, 1.0, 99), 0, 0, {}
-            )
-            for n in names
-            for mean, low in [intervals[n]]
-        }
+    def changes(chosen: Sequence[str], _: object, names: Sequence[str]) -> dict[str, Measured]:
+        found = {} if chosen else first
+        return {n: Measured(Difference(*found.get(n, (-0.1, -0.2)), 1.0, 99), 0, 0, {}) for n in names}
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(asked, "changes", changes)
@@ -88,7 +68,7 @@ def test_a_single_train_window_is_cut_by_users(settings: Settings) -> None:
     (fold,) = inner_folds(plan)
     assert fold.by_users
     assert fold.train == (fold.eval,) == plan.folds.folds[0].train
-    found = plan_selection(plan, budget=10, say=lambda _: None).run()
+    found = selection_of(settings.model_copy(update={"folds": one})).run()
     assert SIGNAL[0] in found.columns
 
 
@@ -111,17 +91,17 @@ def test_the_signal_stays_and_the_noise_goes_and_nothing_else_is_touched(
 
 
 def test_a_search_that_was_stopped_gives_the_same(settings: Settings, tmp_path: Path) -> None:
-    whole = plan_selection(make_plan(settings), budget=10, say=lambda _: None).run()
+    whole = selection_of(settings).run()
     copy = settings.model_copy(update={"store": tmp_path / "store"})
     shutil.copytree(settings.store, copy.store)
     for kind in ("inner", "difference"):
         for folder in sorted((copy.store / "artifacts" / kind).iterdir())[::2]:
             shutil.rmtree(folder)
-    assert plan_selection(make_plan(copy), budget=10, say=lambda _: None).run() == whole
+    assert selection_of(copy).run() == whole
 
 
 def test_a_budget_ends_the_search_with_what_it_has(settings: Settings) -> None:
-    selection = plan_selection(make_plan(settings), budget=10, say=lambda _: None)
+    selection = selection_of(settings)
     selection.deadline = time.monotonic() - 1
     found = selection.run()
     assert found.is_cut_short
@@ -150,9 +130,8 @@ def test_patterns_select_exactly_what_was_chosen(settings: Settings) -> None:
     assert set(catalogue.select(found)) == set(chosen)
     assert "relevance_rate__*" in found.include
     without = every.model_copy(update={"exclude": ("*__user_id",)})
-    assert set(catalogue.select(patterns_of(catalogue, without, catalogue.select(without)))) == set(
-        catalogue.select(without)
-    )
+    rest = catalogue.select(without)
+    assert set(catalogue.select(patterns_of(catalogue, without, rest))) == set(rest)
 
 
 def test_settings_written_as_toml_are_read_as_the_same(tmp_path: Path) -> None:

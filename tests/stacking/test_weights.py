@@ -1,7 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,62 +10,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from competitions import Metric
-from stacking import BlendContext, ScoreFrame, Scores, blenders, leave_one_fold_out
-from validation import evaluate
+from stacking import BlendContext, blenders
+from tests.stacking.small_stack import CONTEXT, METRIC, auc, planted
 
-METRIC = Metric("user_auc")
-CONTEXT = BlendContext(METRIC, seed=3)
 Weights: Any = type(blenders()["weights"])
-
-
-OF_SCORES = {"weights": {"of": "scores"}}
-N_WINDOWS = 3
-
-
-def planted(**noise: float) -> ScoreFrame:
-    """Models that see the truth through noise of a given size; the labels are the truth's sign."""
-    return planted_for(60, noise)
-
-
-def planted_for(n_users: int, noise: Mapping[str, float]) -> ScoreFrame:
-    rng = np.random.default_rng(0)
-    n = n_users * N_WINDOWS * 8
-    truth = rng.normal(size=n)
-    rows = pl.DataFrame(
-        {
-            "pair_id": np.arange(n, dtype=np.uint32),
-            "window": np.repeat(np.arange(N_WINDOWS), n_users * 8),
-            "user_id": np.tile(np.repeat(np.arange(n_users), 8), N_WINDOWS),
-            "relevance": (truth + rng.normal(size=n) * 0.5 > 0).astype(np.int8),
-            **{model: truth + rng.normal(size=n) * size for model, size in noise.items()},
-        }
-    )
-    return ScoreFrame(rows, tuple(noise), "user_id")
-
-
-def auc(oof: ScoreFrame, scores: Scores) -> float:
-    return evaluate(METRIC, oof.table.with_columns(score=pl.Series(scores)), group=oof.group)
-
-
-def test_one_good_model_among_noise_gets_nearly_all_the_weight() -> None:
-    oof = planted(good=0.05, bad=50.0, worse=100.0)
-    fitted = blenders()["weights"].fit(oof, CONTEXT)
-    assert fitted.weights["good"] > 0.8
-    assert sum(fitted.weights.values()) == pytest.approx(1.0)
-    assert min(fitted.weights.values()) >= 0
+OF_SCORES: Any = Weights(of="scores")
 
 
 def test_a_loss_is_minimised() -> None:
     """A metric of which less is better must not pick the worst model."""
     oof = planted(good=0.05, bad=50.0)
     metric = Metric("rmse", greater_is_better=False)
-    fitted = blenders()["weights"].fit(oof, BlendContext(metric, seed=3))
+    fitted = Weights().fit(oof, BlendContext(metric, seed=3))
     assert fitted.weights["good"] > 0.8
 
 
 def test_it_is_at_least_as_good_as_any_single_model_on_the_rows_it_is_fitted_on() -> None:
     oof = planted(a=0.8, b=1.0, c=3.0)
-    fitted = blenders()["weights"].fit(oof, CONTEXT)
+    fitted = Weights().fit(oof, CONTEXT)
     best_single = max(auc(oof, oof.table[m].to_numpy()) for m in oof.models)
     mean_rank = auc(oof, blenders()["mean_rank"].fit(oof, CONTEXT).predict(oof))
     assert auc(oof, fitted.predict(oof)) >= max(best_single, mean_rank)
@@ -75,7 +36,7 @@ def test_it_is_at_least_as_good_as_any_single_model_on_the_rows_it_is_fitted_on(
 def test_the_search_meets_the_best_of_a_full_grid() -> None:
     """Oracle: with two models the grid of weights is a line that can be tried through."""
     oof = planted(a=1.0, b=1.5)
-    fitted = blenders()["weights"].fit(oof, CONTEXT)
+    fitted = Weights().fit(oof, CONTEXT)
     ranks = [pl.col(m).rank().over("window", "user_id") for m in oof.models]
     best = max(
         auc(oof, oof.table.select(s=ranks[0] * k + ranks[1] * (40 - k))["s"].to_numpy()) for k in range(41)
@@ -83,17 +44,14 @@ def test_the_search_meets_the_best_of_a_full_grid() -> None:
     assert auc(oof, fitted.predict(oof)) == pytest.approx(best, abs=1e-3)
 
 
-def test_scores_tell_how_sure_a_model_is_where_ranks_do_not(tmp_path: Path) -> None:
+def test_scores_tell_how_sure_a_model_is_where_ranks_do_not() -> None:
     """A model that is silent in most groups and sure in some: its ranks are noise, its distances are not."""
     oof = planted(good=1.0, sure=0.1)
     silent = pl.col("user_id") % 4 > 0
     faint = pl.when(silent).then(pl.col("pair_id").hash(1) % 97 * 1e-6).otherwise("sure")
-    oof = ScoreFrame(oof.table.with_columns(sure=faint), oof.models, oof.user)
-    of_ranks, of_scores = (blenders(table)["weights"].fit(oof, CONTEXT) for table in ({}, OF_SCORES))
-    assert auc(oof, of_scores.predict(oof)) > auc(oof, of_ranks.predict(oof)) + 0.02
-    of_scores.save(tmp_path)
-    again = type(of_scores).load(tmp_path)
-    assert again.predict(oof.without_labels()).tolist() == of_scores.predict(oof).tolist()
+    oof = replace(oof, table=oof.table.with_columns(sure=faint))
+    of_ranks, of_scores = (auc(oof, kind.fit(oof, CONTEXT).predict(oof)) for kind in (Weights(), OF_SCORES))
+    assert of_scores > of_ranks + 0.02
 
 
 @settings(max_examples=25, deadline=None)
@@ -101,10 +59,10 @@ def test_scores_tell_how_sure_a_model_is_where_ranks_do_not(tmp_path: Path) -> N
 def test_a_mix_of_scores_is_blind_to_units_and_to_what_a_group_has_in_common(
     unit: float, shift: float, seed: int
 ) -> None:
-    oof = planted_for(6, {"a": 1.0, "b": 1.5})
+    oof = planted(6, a=1.0, b=1.5)
     own = np.random.default_rng(seed).normal(size=6)[oof.table["user_id"].to_numpy()]
-    moved = ScoreFrame(oof.table.with_columns(b=pl.col("b") * unit + shift * own), oof.models, oof.user)
-    blends = [blenders(OF_SCORES)["weights"].fit(frame, CONTEXT) for frame in (oof, moved)]
+    moved = replace(oof, table=oof.table.with_columns(b=pl.col("b") * unit + shift * own))
+    blends = [OF_SCORES.fit(frame, CONTEXT) for frame in (oof, moved)]
     assert blends[0].weights == blends[1].weights
     first, second = (blend.predict(frame) for blend, frame in zip(blends, (oof, moved), strict=True))
     assert second == pytest.approx(first, abs=1e-6)
@@ -114,61 +72,40 @@ def test_a_mix_of_scores_is_blind_to_units_and_to_what_a_group_has_in_common(
 def test_a_constant_score_adds_nothing_to_a_mix_of_scores(constant: float) -> None:
     """Also where its mean is a rounding error off it: the error must not become a unit."""
     oof = planted(a=1.0, b=1.0)
-    flat = ScoreFrame(oof.table.with_columns(b=pl.lit(constant)), oof.models, oof.user)
-    fitted = Weights(of="scores").fit(flat, CONTEXT)
-    assert fitted.spreads is not None
+    flat = replace(oof, table=oof.table.with_columns(b=pl.lit(constant)))
+    fitted = OF_SCORES.fit(flat, CONTEXT)
     assert fitted.spreads["b"] == 1.0
     assert np.isfinite(fitted.predict(flat)).all()
     assert auc(flat, fitted.predict(flat)) == auc(flat, flat.table["a"].to_numpy())
 
 
-@pytest.mark.parametrize("name", ["weights", "catboost_oof"])
-def test_the_same_seed_gives_the_same_blend(name: str) -> None:
-    oof = planted(a=0.8, b=1.0, c=3.0)
-    first, second = (blenders()[name].fit(oof, CONTEXT).predict(oof) for _ in range(2))
-    assert first.tolist() == second.tolist()
-
-
 @settings(max_examples=5, deadline=None)
 @given(st.integers(2, 6), st.integers(0, 10))
 def test_weights_are_a_point_of_the_simplex(n_models: int, seed: int) -> None:
-    oof = planted_for(4, {f"m{i}": 1.0 + i for i in range(n_models)})
-    weights = blenders()["weights"].fit(oof, BlendContext(METRIC, seed)).weights
+    noise: Any = {f"m{i}": 1.0 + i for i in range(n_models)}
+    oof = planted(4, **noise)
+    weights = Weights().fit(oof, BlendContext(METRIC, seed)).weights
     assert list(weights) == list(oof.models)
     assert min(weights.values()) >= 0
     assert sum(weights.values()) == pytest.approx(1.0)
 
 
-def test_catboost_over_scores_learns_which_model_to_trust() -> None:
-    oof = planted(good=0.05, bad=50.0)
-    scores = leave_one_fold_out(blenders()["catboost_oof"], oof, 2, CONTEXT)
-    left_out = oof.take(pl.col("window") == 2)
-    assert auc(left_out, scores) > auc(left_out, left_out.table["good"].to_numpy()) - 0.01
-    assert blenders()["catboost_oof"].fit(oof, CONTEXT).weights["good"] > 0.8
-
-
 def test_equal_scores_in_a_group_have_no_z_score() -> None:
     """Rounding errors around a constant must not become a signal."""
     oof = planted(a=1.0, b=1.0)
-    flat = ScoreFrame(oof.table.with_columns(b=pl.lit(0.1) + 0.2), oof.models, oof.user)
-    fitted = blenders()["catboost_oof"].fit(flat, CONTEXT)
-    assert fitted.weights["b"] == 0
+    flat = replace(oof, table=oof.table.with_columns(b=pl.lit(0.1) + 0.2))
+    assert blenders()["catboost_oof"].fit(flat, CONTEXT).weights["b"] == 0
 
 
 @pytest.mark.parametrize("constant", ["relevance", "a"])
-def test_catboost_over_scores_with_nothing_to_learn_takes_the_mean_of_ranks(
-    constant: str, tmp_path: Path
-) -> None:
+def test_catboost_over_scores_with_nothing_to_learn_takes_the_mean_of_ranks(constant: str) -> None:
     """CatBoost itself ends with an error on equal labels, and on columns that are all equal."""
-    rows = planted(a=1.0).table.filter(pl.col("window") < 2).with_columns(pl.col(constant) * 0)
-    oof = ScoreFrame(rows, ("a",), "user_id")
-    fitted = blenders()["catboost_oof"].fit(oof, CONTEXT)
-    fitted.save(tmp_path)
-    again = type(fitted).load(tmp_path)
-    expected = blenders()["mean_rank"].fit(oof, CONTEXT).predict(oof)
-    for blend in (fitted, again):
-        assert blend.predict(oof.without_labels()) == pytest.approx(expected)
-        assert blend.weights == {"a": 1.0}
+    oof = planted(n_windows=2, a=1.0)
+    flat = replace(oof, table=oof.table.with_columns(pl.col(constant) * 0))
+    ranks, trees = (
+        blenders()[name].fit(flat, CONTEXT).predict(flat) for name in ("mean_rank", "catboost_oof")
+    )
+    assert trees == pytest.approx(ranks)
 
 
 @settings(max_examples=25)
@@ -186,7 +123,7 @@ def test_the_search_looks_at_whole_groups_up_to_a_number_of_rows(most_rows: int,
 
 
 def test_weights_of_a_sample_serve_all_rows() -> None:
-    oof = planted_for(600, {"a": 1.0, "b": 1.0, "noise": 30.0})
+    oof = planted(600, a=1.0, b=1.0, noise=30.0)
     fitted = Weights(most_rows=3000).fit(oof, CONTEXT)
     whole = Weights().fit(oof, CONTEXT)
     assert auc(oof, fitted.predict(oof)) > auc(oof, whole.predict(oof)) - 0.01  # of 3000 rows only

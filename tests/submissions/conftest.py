@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -13,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from competitions import SubmissionFormat
-from engine import FeatureSettings, FoldSettings, Settings, out
+from engine import Settings, out
 from submissions import (
     Gate,
     Manifest,
@@ -187,25 +186,34 @@ def write_movielens(folder: Path) -> None:
         (folder / f"{name}.dat").write_text("\n".join(lines) + "\n", encoding="latin-1")
 
 
-def small_settings(root: Path, competition: str, *features: str) -> Settings:
-    """Settings of two quick models of these features, inline, with all folders below one."""
-    folders: dict[str, Any] = {name: root / name for name in ("data", "store", "reports", "runs", "out")}
-    return Settings(
-        competition=competition,
-        **folders,
-        backend="inline",
-        folds=FoldSettings(n_folds=3, n_train_windows=2),
-        features=FeatureSettings(include=("relevance_rate__item_id", "n_exposures__item_id", *features)),
-        models={
-            "popularity": {"kind": "column", "column": "relevance_rate__item_id"},
-            "count": {"kind": "column", "column": "n_exposures__item_id"},
-        },
-        blender="mean_rank",
-    )
+FEATURES = ("relevance_rate__item_id", "n_exposures__item_id", "n_exposures__user_id")
 
 
 @pytest.fixture(scope="session")
-def movielens_settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
-    root = tmp_path_factory.mktemp("movielens")
-    write_movielens(root / "data")
-    return small_settings(root, "movielens", "n_exposures__user_id")
+def settings_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Settings]:
+    """Settings of a competition with two quick models, inline, all of whose folders are new."""
+
+    def quick(competition: str) -> Settings:
+        root = tmp_path_factory.mktemp(competition)
+        values = {
+            "competition": competition,
+            **{name: root / name for name in ("data", "store", "reports", "runs", "out")},
+            "backend": "inline",
+            "folds": {"n_folds": 3, "n_train_windows": 2},
+            "features": {"include": FEATURES},
+            "models": {
+                "popularity": {"kind": "column", "column": FEATURES[0]},
+                "count": {"kind": "column", "column": FEATURES[1]},
+            },
+            "blender": "mean_rank",
+        }
+        return Settings.model_validate(values)
+
+    return quick
+
+
+@pytest.fixture(scope="session")
+def movielens_settings(settings_of: Callable[[str], Settings]) -> Settings:
+    settings = settings_of("movielens")
+    write_movielens(settings.data)
+    return settings

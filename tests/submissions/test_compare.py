@@ -97,7 +97,9 @@ def test_a_file_is_compared_with_the_best_run_by_its_keys_of_any_type(
     header, *rows = turned.splitlines(keepends=True)
     other.write_text("".join([header, *(rows if ordered else rows[::-1])]))
     (warning,) = check_against_runs(runs, gate, basis, other).warnings
+    assert warning.rule == "low agreement"
     assert "rank correlation -1.000" in str(warning)
+    assert "check the sign" in str(warning)
 
 
 def test_a_file_whose_keys_repeat_is_checked_but_not_compared(

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import wraps
+from functools import cached_property
 from itertools import product
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import polars as pl
 import pytest
@@ -37,23 +37,14 @@ METRIC = Metric("user_auc", {"one_class": "skip"})
 
 
 @contextmanager
-def counted(*functions: Callable[..., Any]) -> Iterator[Counter[str]]:
-    """Count the calls of functions, whichever module they were imported into."""
-    counts: Counter[str] = Counter()
-
-    def counting(function: Callable[..., Any]) -> Callable[..., Any]:
-        @wraps(function)
-        def call(*args: Any, **kwargs: Any) -> Any:
-            counts[function.__name__] += 1
-            return function(*args, **kwargs)
-
-        return call
-
+def counted(*functions: Callable[..., Any]) -> Iterator[dict[str, Mock]]:
+    """Count the calls of functions by name, whichever module they were imported into."""
+    counting = {function.__name__: Mock(wraps=function) for function in functions}
     with pytest.MonkeyPatch.context() as patch:
         for function, module in product(functions, list(sys.modules.values())):
             if vars(module).get(function.__name__) is function:
-                patch.setattr(module, function.__name__, counting(function))
-        yield counts
+                patch.setattr(module, function.__name__, counting[function.__name__])
+        yield counting
 
 
 @dataclass(frozen=True)
@@ -61,14 +52,20 @@ class Made:
     """Two runs of the same settings, and one that uses a single model. ``n_calls``: of the first, by function."""
 
     settings: Settings
-    runs: Runs
-    gate: Gate
     first: Manifest
     again: Manifest
     single: Manifest
-    n_calls: Counter[str]
+    n_calls: dict[str, int]
 
     @property
+    def runs(self) -> Runs:
+        return Runs.of(self.settings)
+
+    @cached_property
+    def gate(self) -> Gate:
+        return Gate.of(open_dataset(self.settings))
+
+    @cached_property
     def basis(self) -> CvBasis:
         return CvBasis.of(self.settings, open_dataset(self.settings))
 
@@ -80,18 +77,21 @@ class Made:
 @pytest.fixture(scope="module")
 def made(movielens_settings: Settings) -> Made:
     settings = movielens_settings
-    single = settings.model_copy(update={"blender": "count"})
-    with counted(open_dataset, load_catalogue, plan_folds, build_models) as n_calls:
+    with counted(open_dataset, load_catalogue, plan_folds, build_models) as counting:
         first = make_submission(settings)
-    return Made(
-        settings=settings,
-        runs=Runs.of(settings),
-        n_calls=n_calls,
-        first=first,
-        again=make_submission(settings),
-        single=make_submission(single),
-        gate=Gate.of(open_dataset(settings)),
-    )
+    single = make_submission(settings.model_copy(update={"blender": "count"}))
+    n_calls = {name: function.call_count for name, function in counting.items()}
+    return Made(settings, first, make_submission(settings), single, n_calls)
+
+
+@pytest.fixture
+def single_run(made: Made) -> Iterator[Path]:
+    """Folder of the run of a single model; what a test changes in it is put back."""
+    folder = made.runs.root / made.single.run
+    before = {file: file.read_bytes() for file in (folder / "scores.parquet", folder / "manifest.json")}
+    yield folder
+    for file, content in before.items():
+        file.write_bytes(content)
 
 
 def test_the_file_passes_the_gate_and_is_repeated_byte_for_byte(made: Made) -> None:
@@ -108,11 +108,8 @@ def test_settings_become_a_plan_once(made: Made) -> None:
 def test_the_manifest_says_what_was_run(made: Made) -> None:
     m = made.first
     assert m.chosen == "mean_rank"
-    assert [(cv.name, cv.kind) for cv in m.cv[:3]] == [
-        ("popularity", "model"),
-        ("count", "model"),
-        ("mean_rank", "blend"),
-    ]
+    kinds = [("popularity", "model"), ("count", "model"), ("mean_rank", "blend")]
+    assert [(cv.name, cv.kind) for cv in m.cv[:3]] == kinds
     assert list(m.cv[0].folds) == ["fold1", "fold2", "fold3"]
     assert set(m.features) >= {"relevance_rate__item_id", "n_exposures__user_id"}
     assert m.features == made.again.features
@@ -128,10 +125,8 @@ def test_the_manifest_says_what_was_run(made: Made) -> None:
 def test_cv_is_the_metric_of_each_fold_and_their_mean(made: Made) -> None:
     oof = made.runs.oof(made.first.run)
     assert oof is not None
-    values = [
-        evaluate(METRIC, oof.filter(pl.col("fold") == f), group=["window", "user_id"])
-        for f in ("fold1", "fold2", "fold3")
-    ]
+    folds = oof.partition_by("fold", maintain_order=True)
+    values = [evaluate(METRIC, fold, group=["window", "user_id"]) for fold in folds]
     cv = made.first.chosen_cv
     assert cv is not None
     assert list(cv.folds.values()) == pytest.approx(values)
@@ -157,33 +152,25 @@ def test_score_plays_the_leaderboard(made: Made) -> None:
     assert made.runs.ledger(made.first.run).score("local_score") == entry.value
 
 
-def test_blend_of_shuffled_files_is_the_same(made: Made, tmp_path: Path) -> None:
-    expected = blend_runs(made.settings, made.names, with_ranks=True, weights=[3, 1])
-    path = made.runs.root / made.single.run / "scores.parquet"
-    table = pl.read_parquet(path)
-    try:
-        table.sample(fraction=1, shuffle=True, seed=3).write_parquet(path)
-        shuffled = blend_runs(made.settings, made.names, with_ranks=True, weights=[3, 1])
-    finally:
-        table.write_parquet(path)
-    assert shuffled.file.sha256 == expected.file.sha256
-    assert [(p.run, p.weight) for p in expected.parents] == list(zip(made.names, [0.75, 0.25], strict=True))
-    assert check_file(made.gate, made.runs.out / expected.file.name).is_accepted
-
-
 @pytest.mark.parametrize("with_ranks", [False, True])
-def test_blend_is_the_weighted_sum(made: Made, with_ranks: bool) -> None:
+def test_blend_is_the_weighted_sum_in_any_order_of_the_rows(
+    made: Made, single_run: Path, with_ranks: bool
+) -> None:
     blend = blend_runs(made.settings, made.names, with_ranks=with_ranks, weights=[1, 3])
-    tables = [made.runs.scores(run).sort("user_id", "item_id") for run in (*made.names, blend.run)]
-    parts = []
-    for table in tables[:2]:
-        rows = table.select("user_id", "score")
-        if with_ranks:
-            rows = rows.with_columns(pl.col("score").rank().over("user_id") / pl.len().over("user_id"))
-        parts.append(rows["score"])
-    expected = parts[0] * 0.25 + parts[1] * 0.75
-    assert tables[2]["score"].to_list() == pytest.approx(expected.to_list(), abs=1e-12)
+    first, second, mixed = (
+        made.runs.scores(run).sort("user_id", "item_id") for run in (*made.names, blend.run)
+    )
+    score = pl.col("score")
+    value = score.rank().over("user_id") / pl.len().over("user_id") if with_ranks else score
+    expected = first.select(value)["score"] * 0.25 + second.select(value)["score"] * 0.75
+    assert mixed["score"].to_list() == pytest.approx(expected.to_list(), abs=1e-12)
     assert blend.with_ranks == with_ranks
+    assert [(p.run, p.weight) for p in blend.parents] == list(zip(made.names, [0.25, 0.75], strict=True))
+    assert check_file(made.gate, made.runs.out / blend.file.name).is_accepted
+    file = single_run / "scores.parquet"
+    pl.read_parquet(file).sample(fraction=1, shuffle=True, seed=3).write_parquet(file)
+    shuffled = blend_runs(made.settings, made.names, with_ranks=with_ranks, weights=[1, 3])
+    assert shuffled.file.sha256 == blend.file.sha256
 
 
 def test_a_blend_is_cross_validated_like_its_parents(made: Made) -> None:
@@ -213,55 +200,30 @@ def test_what_cannot_be_blended(made: Made) -> None:
             blend_runs(made.settings, names, with_ranks=False, weights=weights)
 
 
-def test_a_run_of_another_competition_is_neither_blended_nor_scored(made: Made) -> None:
-    file = made.runs.root / made.single.run / "manifest.json"
-    content = file.read_text()
-    try:
-        file.write_text(content.replace('"competition": "movielens"', '"competition": "other"', 1))
-        with pytest.raises(
-            SubmissionError, match="of the competition 'other', the settings name 'movielens'"
-        ):
-            blend_runs(made.settings, made.names, with_ranks=False)
-        with pytest.raises(SubmissionError, match="--set competition=other"):
-            score_run(made.settings, made.single.run)
-    finally:
-        file.write_text(content)
+def test_a_run_of_another_competition_is_neither_blended_nor_scored(made: Made, single_run: Path) -> None:
+    file = single_run / "manifest.json"
+    file.write_text(file.read_text().replace('"competition": "movielens"', '"competition": "other"', 1))
+    words = "of the competition 'other', the settings name 'movielens'"
+    with pytest.raises(SubmissionError, match=words):
+        blend_runs(made.settings, made.names, with_ranks=False)
+    with pytest.raises(SubmissionError, match="--set competition=other"):
+        score_run(made.settings, made.single.run)
 
 
-def test_a_run_of_other_pairs_cannot_be_blended(made: Made) -> None:
-    path = made.runs.root / made.single.run / "scores.parquet"
-    table = pl.read_parquet(path)
-    try:
-        table.tail(-1).write_parquet(path)
-        with pytest.raises(
-            SubmissionError, match=f"Run {made.single.run}: 1 pairs are not scored exactly once"
-        ):
-            blend_runs(made.settings, made.names, with_ranks=False)
-    finally:
-        table.write_parquet(path)
-
-
-def test_check_warns_of_scores_the_wrong_way_round(made: Made, tmp_path: Path) -> None:
-    good = made.runs.out / made.first.file.name
-    upside_down = tmp_path / "mine.csv"
-    pl.read_csv(good).with_columns(-pl.col("predict")).write_csv(upside_down)
-    verdict = check_against_runs(made.runs, made.gate, made.basis, upside_down)
-    assert verdict.is_accepted
-    assert [w.rule for w in verdict.warnings][-1] == "low agreement"
-    assert "check the sign" in str(verdict.warnings[-1])
-    assert "rank correlation" in check_against_runs(made.runs, made.gate, made.basis, good).facts[0]
+def test_a_run_of_other_pairs_cannot_be_blended(made: Made, single_run: Path) -> None:
+    file = single_run / "scores.parquet"
+    pl.read_parquet(file).tail(-1).write_parquet(file)
+    words = f"Run {made.single.run}: 1 pairs are not scored exactly once"
+    with pytest.raises(SubmissionError, match=words):
+        blend_runs(made.settings, made.names, with_ranks=False)
 
 
 def test_the_best_run_is_sought_among_those_of_the_same_data_and_folds(made: Made) -> None:
     good = made.runs.out / made.first.file.name
+    more = made.settings.model_copy(update={"folds": FoldSettings(n_folds=4, n_train_windows=2)})
     others = [
-        replace(made.basis, data_fingerprint="other"),
-        replace(made.basis, competition="other"),
-        replace(made.basis, metric="other"),
-        CvBasis.of(
-            made.settings.model_copy(update={"folds": FoldSettings(n_folds=4, n_train_windows=2)}),
-            open_dataset(made.settings),
-        ),
+        *(replace(made.basis, **{what: "other"}) for what in ("data_fingerprint", "competition", "metric")),
+        CvBasis.of(more, open_dataset(made.settings)),
     ]
     for basis in others:
         facts = check_against_runs(made.runs, made.gate, basis, good).facts

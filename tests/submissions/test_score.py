@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,10 +9,11 @@ from datetime import UTC, datetime
 import polars as pl
 import pytest
 
-from competitions import simulate
+from competitions import Metric, simulate
 from engine import Settings
 from submissions import Entry, Manifest, Runs, make_submission, score_run
-from tests.submissions.conftest import Call, Publish, options, small_settings
+from tests.submissions.conftest import Call, Publish, options
+from validation import evaluate
 
 
 @dataclass(frozen=True)
@@ -24,11 +24,10 @@ class Played:
 
 
 @pytest.fixture(scope="module")
-def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
+def played(settings_of: Callable[[str], Settings]) -> Played:
     """A run on simulated data, scored."""
-    root = tmp_path_factory.mktemp("vk")
-    simulate("vk2024", root / "data", n_rows=60_000, seed=3)
-    settings = small_settings(root, "vk2024")
+    settings = settings_of("vk2024")
+    simulate("vk2024", settings.data, n_rows=60_000, seed=3)
     manifest = make_submission(settings)
     return Played(settings, manifest, score_run(settings, manifest.run))
 
@@ -46,15 +45,7 @@ def test_the_oracle_is_the_metric_of_the_true_probabilities(played: Played) -> N
         score=pl.col("p_like") - pl.col("p_dislike"),
         relevance=pl.col("like").cast(pl.Int8) - pl.col("dislike").cast(pl.Int8),
     )
-    values = []
-    for _, rows in truth.group_by("user_id"):
-        pairs = [
-            0.5 if a == b else float(a > b)
-            for (a, r), (b, s) in itertools.permutations(rows.select("score", "relevance").rows(), 2)
-            if r > s
-        ]
-        values += [sum(pairs) / len(pairs)] if pairs else []
-    assert played.entry.oracle == pytest.approx(sum(values) / len(values))
+    assert played.entry.oracle == pytest.approx(evaluate(Metric("user_auc"), truth, group=["user_id"]))
 
 
 def test_show_prints_the_stored_table_with_the_share_of_every_model_and_blend(
