@@ -24,9 +24,9 @@ def one_more_partition(
     """Hold the last file of the log back, fill a store, give the file, and compute the new test window.
 
     ``plain`` is what the same columns of the same pairs take where the log is the new rows only: a pass over them, and
-    the end of every column, which is merged with nothing. ``merge`` is what merging the parts of the earlier
-    partitions takes: the columns of a log of these less the columns of the new rows, where all parts are in the store,
-    so that both do nothing else but to end the columns. Each round has stores of its own.
+    the end of every column, which is merged with nothing. ``merge`` is what merging the partials of the
+    earlier partitions takes: the columns of a log of these less the columns of the new rows, where all partials are in
+    the store, so that both do nothing else but to end the columns. Each round has stores of its own.
     """
     rounds = Rounds()
     files = sorted(data.glob("train_interactions*.parquet"), key=lambda path: path.stem)
@@ -84,9 +84,11 @@ def _seconds(
 
 def _only(dataset: Dataset, clock: int, *, is_new: bool) -> Dataset:
     """Leave only the partitions of a log whose rows come at or after a clock, or only those that come before it."""
-    slices = tuple(
-        s for s in dataset.partitions if s.first_clock is not None and (s.first_clock >= clock) == is_new
+    partitions = tuple(
+        one
+        for one in dataset.partitions
+        if one.first_clock is not None and (one.first_clock >= clock) == is_new
     )
-    log = pl.concat([piece.rows for piece in slices])
+    log = pl.concat([one.rows for one in partitions])
     own = f"{dataset.fingerprint}, {'new' if is_new else 'earlier'} rows"
-    return replace(dataset, log=log, partitioned=PartitionedLog(log, slices), fingerprint=own)
+    return replace(dataset, log=log, partitioned=PartitionedLog(log, partitions), fingerprint=own)

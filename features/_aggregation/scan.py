@@ -111,7 +111,7 @@ class GroupScan:
         narrowed: ByTile = []
         is_merged = bool(self.group.merged) and not (is_of_all or is_narrow)
         if is_merged or self.last_rows is not None or self.unmergeable is not None:
-            narrowed = self._add_narrowed(rows, is_merged=is_merged)
+            narrowed = self._add_narrowed(rows, is_merged=is_merged, is_cached=is_cached)
         return None if is_of_all else narrowed
 
     def _by_key(self, tiles: ByTile, sums: pl.DataFrame | None) -> ByTile:
@@ -123,18 +123,20 @@ class GroupScan:
         for tile, partials in self.all_keys:
             self.sums.add(tile, self.partials.coded(partials))
 
-    def _add_narrowed(self, rows: pl.DataFrame, *, is_merged: bool) -> ByTile:
+    def _add_narrowed(self, rows: pl.DataFrame, *, is_merged: bool, is_cached: bool) -> ByTile:
         """Narrow the rows to the keys of the pairs first: for wide keys, and for what looks at single rows.
 
-        Returns the partials by ``code``, if they are merged.
+        Returns the partials by ``code``, if they are merged and to be stored.
         """
         if self.first_tile and self.last_rows is None and self.unmergeable is None:
             rows = rows.filter(pl.col("clock") >= self.tiling.cuts[self.first_tile - 1])
         found: ByTile = []
         for tile, own in self.tiling.split(self.partials.narrowed(rows)):
             if is_merged and tile >= self.first_tile:
-                found.append((tile, self.partials.by_code(own, self.tiling.cuts[tile])))
-                self.sums.add(*found[-1])
+                partials = self.partials.by_code(own, self.tiling.cuts[tile])
+                self.sums.add(tile, partials)
+                if is_cached:
+                    found.append((tile, partials))
             if self.last_rows is not None:
                 if tile:
                     self.last_rows.pass_by(self.tiling.cuts[tile - 1])

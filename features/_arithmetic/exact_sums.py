@@ -15,8 +15,6 @@ from typing import Any, Protocol
 
 import polars as pl
 
-from features._arithmetic.expressions import dtype_of
-
 GRID = 2.0**-20
 STEPS = 2**20
 EXACT_STEPS = 2.0**53
@@ -34,28 +32,28 @@ def grid_sum(x: pl.Expr) -> pl.Expr:
     return steps(x).sum() * GRID
 
 
-def exact_sum(x: pl.Expr, schema: pl.Schema) -> pl.Expr:
+def exact_sum(x: pl.Expr, dtype: pl.DataType) -> pl.Expr:
     """Sum integers as Int64 and floats on the grid."""
-    if dtype_of(x, schema) == pl.Boolean:  # twice as fast as a sum of Int64
+    if dtype == pl.Boolean:  # twice as fast as a sum of Int64
         return x.sum().cast(pl.Int64)
-    return x.cast(pl.Int64).sum() if is_whole(x, schema) else grid_sum(x)
+    return x.cast(pl.Int64).sum() if is_whole(dtype) else grid_sum(x)
 
 
-def is_whole(x: pl.Expr, schema: pl.Schema) -> bool:
+def is_whole(dtype: pl.DataType) -> bool:
     """Tell whether the values are integers or Booleans."""
-    dtype = dtype_of(x, schema)
     return dtype.is_integer() or dtype == pl.Boolean
 
 
 EXACT_SQUARES = 2.0**94  # of steps squared, summed as Int128: times 2^32 rows it still is one
 LIMB = 2**32
-SMALL = (pl.Boolean, pl.Int8, pl.UInt8, pl.Int16, pl.UInt16)
+SMALL = (
+    pl.Boolean,
+    pl.Int8,
+    pl.UInt8,
+    pl.Int16,
+    pl.UInt16,
+)  # squares of deviations add up in Int64, in units of one
 _FITS = 2.0**62
-
-
-def is_small(x: pl.Expr, schema: pl.Schema) -> bool:
-    """Tell whether the squares of deviations of the values add up in Int64, in units of one."""
-    return dtype_of(x, schema) in SMALL
 
 
 def deviation(x: pl.Expr, origin: pl.Expr, *, small: bool) -> pl.Expr:

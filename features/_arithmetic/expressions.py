@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 
 import polars as pl
 from polars.exceptions import PolarsError
@@ -37,7 +38,13 @@ def dtype_of(expression: pl.Expr, schema: pl.Schema) -> pl.DataType:
     column = plain_column(expression, schema)
     if column is not None:
         return schema[column]
-    return pl.LazyFrame(schema=schema).select(expression.alias("x")).collect_schema()["x"]
+    return _empty(tuple(schema.items())).select(expression.alias("x")).collect_schema()["x"]
+
+
+@lru_cache(maxsize=16)
+def _empty(columns: tuple[tuple[str, pl.DataType], ...]) -> pl.LazyFrame:
+    """No rows of these columns: made once, since that takes longer than all that is asked of it."""
+    return pl.LazyFrame(schema=dict(columns))
 
 
 def narrow_arithmetic(expression: pl.Expr, schema: pl.Schema) -> pl.Expr | None:

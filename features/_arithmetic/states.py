@@ -29,7 +29,6 @@ from features._arithmetic.exact_sums import (
     exact_sum,
     grid_sum,
     in_limbs,
-    is_small,
     is_whole,
     of_limbs,
     square,
@@ -120,7 +119,11 @@ class State:
 
     def value_dtype(self, schema: pl.Schema) -> pl.DataType | None:
         """Dtype of the values that the state is one of; None for counts and sums."""
-        return dtype_of(self.expression, schema) if self.operation in _VALUES else None
+        return self.dtype(schema) if self.operation in _VALUES else None
+
+    def dtype(self, schema: pl.Schema) -> pl.DataType:
+        """Dtype of the expression."""
+        return dtype_of(self.expression, schema)
 
     def within_group(self, schema: pl.Schema) -> pl.Expr:
         """Express the state within a group of rows that are sorted by (clock, row)."""
@@ -136,7 +139,7 @@ class State:
             case "valid":
                 return x.count().cast(pl.Int64)
             case "total":
-                return exact_sum(x, schema)
+                return exact_sum(x, self.dtype(schema))
             case "decayed":
                 return grid_sum(x.cast(pl.Float64) * self.weight(pl.col("cutoff"), self._half_life()))
             case "deviation":
@@ -175,7 +178,7 @@ class State:
         """
         x, first = self.expression, pl.lit(origin, pl.Float64)
         match self.operation:
-            case "total" if not is_whole(x, schema):
+            case "total" if not is_whole(self.dtype(schema)):
                 return [steps(x).sum().alias(self.name)]
             case "decayed":
                 addend = x.cast(pl.Float64) * self.weight(pl.lit(until, pl.Int64), pl.lit(half_life))
@@ -196,10 +199,10 @@ class State:
         x = self.expression
         if self.operation not in ("total", "decayed", "deviation"):
             return None
-        if dtype_of(x, schema) in _NEVER_WRAPS:
+        if self.dtype(schema) in _NEVER_WRAPS:
             return None
         size = x.cast(pl.Float64).abs()
-        return size if self.operation == "total" and is_whole(x, schema) else size / GRID
+        return size if self.operation == "total" and is_whole(self.dtype(schema)) else size / GRID
 
     def exact_bound(self, dtype: pl.DataType) -> float | None:
         """Size from which on the state, a column of that dtype, is refused as inexact; None if it adds nothing up."""
@@ -244,11 +247,11 @@ class State:
 
     def sums_integers(self, schema: pl.Schema) -> bool:
         """Tell whether partials are sums of whole numbers; others are summed in steps of the grid."""
-        return self.is_small(schema) or (self.operation == "total" and is_whole(self.expression, schema))
+        return self.is_small(schema) or (self.operation == "total" and is_whole(self.dtype(schema)))
 
     def is_small(self, schema: pl.Schema) -> bool:
         """Tell whether deviations are in units of one: those of integers of 16 bits at most."""
-        return self.operation in ("deviation", "squares") and is_small(self.expression, schema)
+        return self.operation in ("deviation", "squares") and self.dtype(schema) in SMALL
 
     @cached_property
     def spread(self) -> Spread | None:
