@@ -28,13 +28,11 @@ def test_roles_of_the_competitions_here(name: str, keys: str, observed: str, out
     }
 
 
-def test_a_derived_column_that_reads_an_outcome_or_is_declared_one_is_one() -> None:
+def test_roles_of_derived_columns_and_of_a_source() -> None:
     expected = "user_id key, item_id key, at observed, device observed, seconds outcome, is_evening observed"
     assert ", ".join(" ".join(role) for role in SHOP.roles.items()) == f"{expected}, long outcome"
     assert replace(SHOP, outcomes=("seconds", "is_evening")).roles["is_evening"] == "outcome"
-
-
-def test_a_source_in_the_interactions_is_a_key() -> None:
+    # A source in the interactions is a key.
     assert replace(SHOP, source="device").roles["device"] == "key"
 
 

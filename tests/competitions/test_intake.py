@@ -19,6 +19,7 @@ from tests.competitions.shop import (
     PER_USER,
     ROW,
     SHOP,
+    Edit,
     Take,
     collected,
     edited,
@@ -74,10 +75,16 @@ def test_columns_of_the_log_and_of_pairs_which_have_no_outcomes(taken: Take) -> 
     assert dataset.log.collect_schema() == {**clock, **seen, **derived}
 
 
-def test_a_permuted_file_with_its_row_numbers_gives_the_same_data(taken: Take) -> None:
-    numbered = collected(shop_tables().interactions.with_row_index("row"))
-    shuffled = edited(interactions=lambda _: numbered.sample(fraction=1, shuffle=True, seed=1).lazy())
-    first, second = taken(), taken(shuffled)
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda t: collected(t.with_row_index("row")).sample(fraction=1, shuffle=True, seed=1).lazy(),
+        lambda t: t.with_columns(SECONDS.cast(pl.String)),
+    ],
+    ids=["permuted, with its row numbers", "numbers as text"],
+)
+def test_another_file_of_the_same_rows_gives_the_same_data(taken: Take, edit: Edit) -> None:
+    first, second = taken(), taken(edited(interactions=edit))
     assert collected(first.log).equals(collected(second.log))
     assert collected(first.test_pairs).equals(collected(second.test_pairs))
 
@@ -111,16 +118,6 @@ def test_relevance_may_be_whole_numbers_of_any_dtype(taken: Take, relevance: pl.
 def test_derived_columns_of_given_pairs(taken: Take) -> None:
     pairs = collected(taken(given_pairs(20), horizon=20 * HOUR).test_pairs)
     assert pairs["is_evening"].to_list() == [False] * 18 + [True] * 2
-
-
-def test_text_that_is_a_number_is_read(taken: Take) -> None:
-    text = edited(interactions=lambda t: t.with_columns(SECONDS.cast(pl.String)))
-    assert collected(taken(text).log).equals(collected(taken().log))
-
-
-def test_a_null_that_the_schema_allows(taken: Take) -> None:
-    dataset = taken(edited(interactions=lambda t: t.with_columns(device=pl.lit(None))))
-    assert collected(dataset.log)["device"].is_null().all()
 
 
 def test_what_is_left_out_and_what_can_be_seen_of_a_pair_is_noted(tmp_path: Path) -> None:

@@ -90,16 +90,6 @@ class TestSizes:
         assert len(open_dataset(resized(solved, 2_500)).partitions) == 3
         assert solution(solved).equals(solution(resized(solved, 1_700)))
 
-    def test_another_size_on_a_clock_in_memory(
-        self, movielens: Dataset, movielens_settings: Settings, settings: Settings
-    ) -> None:
-        of_films = settings.model_copy(update={"data": movielens_settings.data, "partition_rows": 30_000})
-        cut = open_dataset(of_films)
-        assert len(cut.partitions) == 4
-        assert cut.fingerprint == movielens.fingerprint
-        assert log_of(cut).equals(log_of(movielens))
-        check_partitions(cut)
-
     def test_they_travel_to_other_processes(self, vk: Settings) -> None:
         dataset = open_dataset(vk)
         there: Dataset = ForkingPickler.loads(ForkingPickler.dumps(dataset))

@@ -99,6 +99,8 @@ class TestStrange:
     def test_it_is_kept(self, said: str, vk: Settings) -> None:
         dataset = open_dataset(vk)
         joined = collected(dataset.with_attributes(dataset.log))
+        assert joined.height == collected(dataset.log).height
+        assert joined.filter(pl.col("user_id") == 3)["age"].null_count() > 0
         assert joined.filter(pl.col("item_id") < 5)["content"].is_null().all()
         assert joined.filter(pl.col("item_id") >= 5)["content"].is_not_null().all()
         pairs = collected(dataset.test_pairs)

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
 import shutil
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -12,26 +12,20 @@ from tests.processes import ROOT, python
 
 
 @pytest.fixture
-def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """An empty package ``room_of_files``, gone after the test."""
-    folder = tmp_path / "room_of_files"
-    folder.mkdir()
-    (folder / "__init__.py").write_text("")
-    monkeypatch.syspath_prepend(tmp_path)
-    yield folder
-    for name in [n for n in sys.modules if n.partition(".")[0] == folder.name]:
-        del sys.modules[name]
+def folder(repository: Callable[[dict[str, str]], ModuleType], tmp_path: Path) -> Path:
+    """A package ``room``, forgotten after the test; its modules are empty but ``_private``, which fails."""
+    modules = dict.fromkeys(("__init__", "b", "a", "mine"), "") | {"_private": "raise RuntimeError"}
+    repository({f"room/{name}.py": text for name, text in modules.items()})
+    (tmp_path / "room" / "notes.txt").touch()
+    return tmp_path / "room"
 
 
 def load(folder: Path, error: type[SamewiseError] = ConfigError) -> list[str]:
     return [module.__name__ for module in import_plain_files([folder], folder.name, error=error)]
 
 
-def test_plain_files_are_imported_in_the_order_of_their_names(package: Path) -> None:
-    for name in ("b", "a", "_private", "c"):
-        (package / f"{name}.py").write_text("raise RuntimeError" if name.startswith("_") else "x = 1")
-    (package / "notes.txt").write_text("no module")
-    assert load(package) == ["room_of_files.a", "room_of_files.b", "room_of_files.c"]
+def test_plain_files_are_imported_in_the_order_of_their_names(folder: Path) -> None:
+    assert load(folder) == ["room.a", "room.b", "room.mine"]
 
 
 @pytest.mark.parametrize(
@@ -42,19 +36,19 @@ def test_plain_files_are_imported_in_the_order_of_their_names(package: Path) -> 
         ("import no_such_thing", r"ModuleNotFoundError: .*no_such_thing.* \(line 1\)"),
     ],
 )
-def test_a_broken_file_is_named_with_the_remedy(package: Path, text: str, reason: str) -> None:
-    (package / "mine.py").write_text(text)
-    with pytest.raises(DataError, match=r"room_of_files/mine\.py cannot be imported: " + reason) as caught:
-        load(package, DataError)
+def test_a_broken_file_is_named_with_the_remedy(folder: Path, text: str, reason: str) -> None:
+    (folder / "mine.py").write_text(text)
+    with pytest.raises(DataError, match=r"room/mine\.py cannot be imported: " + reason) as caught:
+        load(folder, DataError)
     assert "underscore" in str(caught.value)
-    (package / "mine.py").write_text("now_it_is = 'mended'  # and longer than it was")
-    assert load(package) == ["room_of_files.mine"]
+    (folder / "mine.py").write_text("now_it_is = 'mended'  # and longer than it was")
+    assert load(folder) == ["room.a", "room.b", "room.mine"]
 
 
-def test_an_error_that_a_user_can_act_on_already_passes_through(package: Path) -> None:
-    (package / "mine.py").write_text("from engine import DataError\nraise DataError('Two of one name.')")
+def test_an_error_that_a_user_can_act_on_already_passes_through(folder: Path) -> None:
+    (folder / "mine.py").write_text("from engine import DataError\nraise DataError('Two of one name.')")
     with pytest.raises(DataError, match=r"^Two of one name\.$"):
-        load(package)
+        load(folder)
 
 
 CALLS = """

@@ -43,6 +43,15 @@ def wait_for(flag: Path) -> None:
     wait_until(flag.exists, seconds=30, otherwise="the other process did not come so far")
 
 
+def start_and_kill(folder: Path, seconds: float, moment: float = 0) -> None:
+    """Kill a process that makes the artifact, ``moment`` seconds after it began to."""
+    victim = start(folder, seconds)
+    wait_for(folder / "flag0")
+    time.sleep(moment)
+    victim.kill()
+    victim.communicate()
+
+
 def whole(folder: Path | None) -> bool:
     assert folder is not None
     return {p.name: p.read_text() for p in folder.glob("*.txt")} == {"a.txt": "whole", "b.txt": "whole"}
@@ -50,10 +59,7 @@ def whole(folder: Path | None) -> bool:
 
 def test_kill_9_in_the_middle_of_a_build_leaves_nothing_half_made(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
-    victim = start(tmp_path, seconds=60)
-    wait_for(tmp_path / "flag0")
-    victim.kill()
-    victim.communicate()
+    start_and_kill(tmp_path, seconds=60)
     assert store.find(RECIPE) is None
     assert list(store.root.rglob("b.txt")), "the victim left its temporary folder"
     assert start(tmp_path, seconds=0, n=1).communicate()[1] == b""
@@ -69,11 +75,7 @@ def test_kill_9_at_any_moment_is_followed_by_a_whole_artifact(tmp_path: Path, mo
         (folder / "a.txt").write_text("whole")
         (folder / "b.txt").write_text("whole")
 
-    victim = start(tmp_path, seconds=0)
-    wait_for(tmp_path / "flag0")
-    time.sleep(moment * 0.003)
-    victim.kill()
-    victim.communicate()
+    start_and_kill(tmp_path, seconds=0, moment=moment * 0.003)
     assert whole(Store(tmp_path / "store").make(RECIPE, build))
 
 
