@@ -46,12 +46,7 @@ def reference(inputs: Inputs, tmp_path_factory: pytest.TempPathFactory) -> tuple
 @pytest.mark.parametrize(
     ("name", "is_joined"),
     [
-        ("samewise", True),
-        ("polars in-memory", True),
-        ("polars per feature", True),
-        ("duckdb per window", True),
-        ("duckdb with tiles", True),
-        ("floor", True),
+        *((name, True) for name in _aggregates_run.ENGINES if name != REFERENCE),
         (REFERENCE, False),
         ("duckdb per window", False),
     ],

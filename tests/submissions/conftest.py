@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -160,11 +159,6 @@ def options(settings: Settings) -> list[str]:
     """Options for a command on the data and the runs of these settings."""
     names = ("competition", "data", "store", "runs", "out")
     return [f'--set={name}="{getattr(settings, name)}"' for name in names]
-
-
-@pytest.fixture
-def now() -> datetime:
-    return datetime(2026, 11, 21, 20, 15, 30, 123456, tzinfo=UTC)
 
 
 def write_movielens(folder: Path) -> None:

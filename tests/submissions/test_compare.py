@@ -114,18 +114,12 @@ def test_a_file_whose_keys_repeat_is_checked_but_not_compared(
 RANKED = st.lists(st.integers(0, 4), min_size=8, max_size=8)
 
 
-@given(RANKED, RANKED)
-def test_rank_correlation_against_scipy_with_ties(a: list[int], b: list[int]) -> None:
+@given(RANKED, RANKED, st.sampled_from([["user"], []]))
+def test_rank_correlation_against_scipy_with_ties(a: list[int], b: list[int], group: list[str]) -> None:
     left = pl.DataFrame({"user": [1] * 4 + [2] * 4, "item": range(8), "score": [float(v) for v in a]})
     right = left.with_columns(score=pl.Series([float(v) for v in b])).sample(fraction=1, shuffle=True, seed=0)
-    found = rank_agreement(left, right, on=["user", "item"], group=["user"])
-    halves = [(a[:4], b[:4]), (a[4:], b[4:])]
-    expected = [spearmanr(x, y).statistic for x, y in halves if len(set(x)) > 1 and len(set(y)) > 1]
+    found = rank_agreement(left, right, on=["user", "item"], group=group)
+    parts = [(a[:4], b[:4]), (a[4:], b[4:])] if group else [(a, b)]  # without groups all rows are one
+    expected = [spearmanr(x, y).statistic for x, y in parts if len(set(x)) > 1 and len(set(y)) > 1]
     assert found.n_groups == len(expected)
     assert found.mean == (pytest.approx(np.mean(expected), abs=1e-12) if expected else None)
-
-
-def test_rank_correlation_without_groups_takes_all_rows_as_one() -> None:
-    left = pl.DataFrame({"user": [1, 2, 3], "score": [1.0, 2.0, 3.0]})
-    found = rank_agreement(left, left, on=["user"], group=[])
-    assert (found.mean, found.n_groups) == (1.0, 1)

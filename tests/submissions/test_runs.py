@@ -1,12 +1,20 @@
-"""Runs appear whole or not at all, and their ledgers lose nothing; their names, and the commit that made them."""
+"""Runs appear whole or not at all, and their ledgers lose nothing, whoever writes beside or is killed.
+
+And the names of runs, and the commit that made them.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import multiprocessing
 import shutil
 import subprocess
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import polars as pl
@@ -25,7 +33,13 @@ from submissions import (
     new_run_id,
     resolve_run,
 )
-from tests.submissions.conftest import Publish
+from tests.submissions.conftest import Publish, make_facts
+
+SPAWN = multiprocessing.get_context("spawn")
+NOW = datetime(2026, 11, 21, 20, 15, 30, 123456, tzinfo=UTC)
+RUNS = ["20261121-201530-123456-ab12", "20261121-201530-123457-0000", "20261122-080000-000000-ffff"]
+MOMENTS = st.datetimes(datetime(2020, 1, 1), datetime(2090, 1, 1), timezones=st.just(UTC))
+IDENTITY = ["-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false"]
 
 
 def test_publish_writes_the_file_the_scores_and_the_manifest(
@@ -116,36 +130,32 @@ def test_the_manifest_is_plain_json(runs: Runs, publish: Publish) -> None:
     assert found["git"] == {"commit": "0123abcd", "is_dirty": False, "reason": ""}
 
 
-def test_the_last_score_counts_and_the_others_stay(runs: Runs, publish: Publish, now: datetime) -> None:
+def test_the_last_score_counts_and_the_others_stay(runs: Runs, publish: Publish) -> None:
     run = publish().run
     assert runs.ledger(run).score("public") is None
-    runs.add(run, Entry(kind="public", when=now, value=0.5), Entry(kind="private", when=now, value=0.4))
-    runs.add(run, Entry(kind="public", when=now, value=0.7), Entry(kind="note", when=now, text="good"))
+    runs.add(run, Entry(kind="public", when=NOW, value=0.5), Entry(kind="private", when=NOW, value=0.4))
+    runs.add(run, Entry(kind="public", when=NOW, value=0.7), Entry(kind="note", when=NOW, text="good"))
     ledger = runs.ledger(run)
     assert (ledger.score("public"), ledger.score("private"), ledger.notes) == (0.7, 0.4, ("good",))
     assert len(ledger.entries) == 4
 
 
-RUNS = ["20261121-201530-123456-ab12", "20261121-201530-123457-0000", "20261122-080000-000000-ffff"]
-moments = st.datetimes(datetime(2020, 1, 1), datetime(2090, 1, 1), timezones=st.just(UTC))
-
-
-@given(moments, moments)
+@given(MOMENTS, MOMENTS)
 def test_names_sort_by_time(a: datetime, b: datetime) -> None:
     if a < b:
         assert new_run_id(a) < new_run_id(b)
 
 
-@given(moments, st.timedeltas(timedelta(days=-400), timedelta(days=400)))
+@given(MOMENTS, st.timedeltas(timedelta(days=-400), timedelta(days=400)))
 def test_a_new_name_sorts_last_even_when_the_clock_was_set_back(first: datetime, step: timedelta) -> None:
     older = new_run_id(first)
     assert new_run_id(first + step, after=older) > older
 
 
-def test_the_same_microsecond_does_not_give_the_same_name(now: datetime) -> None:
-    run = new_run_id(now)
+def test_the_same_microsecond_does_not_give_the_same_name() -> None:
+    run = new_run_id(NOW)
     assert run.startswith("20261121-201530-123456-")
-    names = [run := new_run_id(now, after=run) for _ in range(100)]
+    names = [run := new_run_id(NOW, after=run) for _ in range(100)]
     assert names == sorted(set(names))
     assert all(map(is_run_id, names))
 
@@ -189,9 +199,6 @@ def test_what_names_no_run(typed: str, known: list[str], words: str) -> None:
         resolve_run(typed, known)
 
 
-IDENTITY = ["-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false"]
-
-
 @pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 def test_commit_and_changes(tmp_path: Path) -> None:
     def git(*arguments: str) -> str:
@@ -218,3 +225,84 @@ def test_no_repository_and_no_git(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert facts.reason
     monkeypatch.setenv("PATH", str(tmp_path))
     assert git_facts(tmp_path).reason == "git is not installed"
+
+
+def publish_forever(pipe: Connection, runs: Runs, gate: Gate, is_stuck: bool) -> None:
+    """Publish run after run and tell their names; if stuck, stop for good before the first manifest is there."""
+    replace = Path.replace
+
+    def stop_before_the_manifest(self: Path, target: Path) -> Path:
+        if is_stuck and Path(target).name == "manifest.json":
+            pipe.send("stuck")
+            pipe.recv()
+        return replace(self, target)
+
+    Path.replace = stop_before_the_manifest  # type: ignore[assignment, method-assign]
+    scores = gate.pairs.with_columns(score=pl.int_range(30) / 7)
+    while True:
+        pipe.send(runs.publish(gate, scores, None, make_facts()).run)
+
+
+def take_notes(pipe: Connection, runs: Runs, run: str, name: str) -> None:
+    for i in range(20):
+        runs.add(run, Entry(kind="note", when=datetime.now(UTC), text=f"{name} {i}"))
+
+
+def when_told(pipe: Connection, work: Callable[..., None], *arguments: object) -> None:
+    pipe.send("ready")
+    pipe.recv()
+    work(pipe, *arguments)
+
+
+def start(work: Callable[..., None], *arguments: object) -> tuple[BaseProcess, Connection]:
+    """Start a process that waits, once it has imported everything, to be told to begin."""
+    here, there = SPAWN.Pipe()
+    process = SPAWN.Process(target=when_told, args=(there, work, *arguments), daemon=True)
+    process.start()
+    there.close()  # so that the end of the process is the end of the pipe
+    return process, here
+
+
+def tell(*pipes: Connection) -> None:
+    assert [pipe.recv() for pipe in pipes] == ["ready"] * len(pipes)
+    for pipe in pipes:
+        pipe.send("go")
+
+
+def test_two_processes_write_one_ledger_at_once(runs: Runs, publish: Publish) -> None:
+    run = publish().run
+    both = [start(take_notes, runs, run, name) for name in ("a", "b")]
+    tell(*(pipe for _, pipe in both))
+    for process, _ in both:
+        process.join(timeout=20)
+        assert process.exitcode == 0
+    notes = runs.ledger(run).notes
+    for name in ("a", "b"):
+        assert [note for note in notes if note.startswith(name)] == [f"{name} {i}" for i in range(20)]
+
+
+def test_killed_in_the_middle(runs: Runs, gate: Gate, publish: Publish) -> None:
+    stuck, told = start(publish_forever, runs, gate, True)
+    waiting, heard = start(publish_forever, runs, gate, False)
+    tell(told)
+    assert told.recv() == "stuck"
+    (left,) = [p.name for p in runs.root.iterdir() if p.is_dir()]
+    assert (runs.out / f"{left}.csv").exists()
+    assert runs.ids() == ()
+    tell(heard)
+    stuck.kill()
+    # A killed process keeps no turn: the other one sweeps its leftovers away and goes on.
+    first = heard.recv()
+    time.sleep(0.031)
+    waiting.kill()
+    for process in (stuck, waiting):
+        process.join(timeout=20)
+    assert left < first == runs.ids()[0]
+    for run in runs.ids():
+        manifest = runs.manifest(run)
+        content = (runs.out / manifest.file.name).read_bytes()
+        assert hashlib.sha256(content).hexdigest() == manifest.file.sha256
+        assert runs.scores(run).height == manifest.file.n_rows
+    assert publish().run == runs.ids()[-1]
+    assert sorted(p.name for p in runs.root.iterdir() if p.is_dir()) == list(runs.ids())
+    assert sorted(p.name for p in runs.out.iterdir()) == [f"{run}.csv" for run in runs.ids()]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -35,19 +35,9 @@ def scored(seed: int, n_users: int = 40, better: float = 0.0, n_rows: int = 900)
     )
 
 
-def compare(
-    frame: pl.DataFrame,
-    metric: Metric = AUC,
-    *,
-    a: str | list[str] = "a",
-    b: str | list[str] = "b",
-    group: Sequence[str] = GROUP,
-    n: int = 300,
-    seed: int = 0,
-) -> Difference:
-    return paired_bootstrap(
-        frame, metric, user="user", group=group, score_a=a, score_b=b, n_resamples=n, seed=seed
-    )
+def compare(frame: pl.DataFrame, metric: Metric = AUC, **known: Any) -> Difference:
+    default = {"group": GROUP, "score_a": "a", "score_b": "b", "n_resamples": 300, "seed": 0}
+    return paired_bootstrap(frame, metric, user="user", **{**default, **known})
 
 
 def resample_rows(frame: pl.DataFrame, metric: Metric, n_resamples: int, seed: int) -> list[float]:
@@ -77,7 +67,7 @@ METRICS = [
 def test_equals_a_loop_that_redraws_the_rows_of_users(metric: Metric) -> None:
     frame = scored(1, n_users=12, better=0.8, n_rows=240)
     assert frame["user"].n_unique() == 12
-    found = compare(frame, metric, n=40, seed=5)
+    found = compare(frame, metric, n_resamples=40, seed=5)
     drawn = resample_rows(frame, metric, 40, seed=5)
     assert (found.low, found.high) == pytest.approx(tuple(np.quantile(drawn, [0.025, 0.975])), abs=1e-12)
     a, b = (evaluate(metric, frame, group=GROUP, score=s) for s in ("a", "b"))
@@ -88,18 +78,18 @@ def test_equals_a_loop_that_redraws_the_rows_of_users(metric: Metric) -> None:
 @pytest.mark.parametrize("metric", METRICS, ids=lambda m: m.name)
 def test_equal_scores_differ_by_exactly_nothing(metric: Metric) -> None:
     frame = scored(2).with_columns(same=pl.col("a"))
-    assert compare(frame, metric, b="same", n=50) == Difference(0.0, 0.0, 0.0, 40)
+    assert compare(frame, metric, score_b="same", n_resamples=50) == Difference(0.0, 0.0, 0.0, 40)
 
 
 @settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 99), turn=st.integers(0, 9))
 def test_neither_row_order_nor_the_order_of_the_calls_matters(seed: int, turn: int) -> None:
     frame = scored(seed, n_rows=200)
-    expected = compare(frame, n=20, seed=7)
-    found = compare(frame.sample(fraction=1, shuffle=True, seed=turn), n=20, seed=7)
+    expected = compare(frame, n_resamples=20, seed=7)
+    found = compare(frame.sample(fraction=1, shuffle=True, seed=turn), n_resamples=20, seed=7)
     assert (found.low, found.mean, found.high) == pytest.approx((expected.low, expected.mean, expected.high))
-    assert compare(frame, n=20, seed=7) == expected
-    assert compare(frame, n=20, seed=8) != expected
+    assert compare(frame, n_resamples=20, seed=7) == expected
+    assert compare(frame, n_resamples=20, seed=8) != expected
 
 
 @pytest.mark.parametrize(("n_users", "is_enough"), [(1, False), (19, False), (20, True)])
@@ -110,7 +100,7 @@ def test_an_interval_of_few_users_excludes_nothing(n_users: int, is_enough: bool
 
 
 def test_the_interval_covers_no_difference_about_as_often_as_it_says() -> None:
-    outside = sum(compare(scored(seed, n_rows=400), n=200).excludes_zero for seed in range(200))
+    outside = sum(compare(scored(seed, n_rows=400), n_resamples=200).excludes_zero for seed in range(200))
     # 5 % of 200 are 10; the percentile interval is a little short. Binomial(200, 0.08) exceeds 30 once in 10,000.
     assert 1 <= outside <= 30
 
@@ -134,7 +124,7 @@ def test_users_without_a_value_are_not_resampled() -> None:
 
 def test_groups_that_do_not_name_the_user() -> None:
     frame = scored(8).with_columns(session=pl.struct("window", "user").rank("dense"))
-    found, expected = compare(frame, group=["session"], n=50), compare(frame, n=50)
+    found, expected = compare(frame, group=["session"], n_resamples=50), compare(frame, n_resamples=50)
     assert (found.mean, found.low, found.high) == pytest.approx((expected.mean, expected.low, expected.high))
     with pytest.raises(DataError, match="several values of 'user'"):
         compare(frame, group=["window"])
@@ -150,9 +140,9 @@ def test_resamples_without_a_value_are_left_out() -> None:
 def test_bad_arguments() -> None:
     frame = scored(9, n_rows=50)
     with pytest.raises(ConfigError, match="n_resamples is 0"):
-        compare(frame, n=0)
+        compare(frame, n_resamples=0)
     with pytest.raises(DataError, match="no column 'c'"):
-        compare(frame, b="c")
+        compare(frame, score_b="c")
     with pytest.raises(DataError, match="1 of 50 rows have no score"):
         compare(frame.with_columns(b=pl.when(pl.int_range(pl.len()) > 0).then("b")))
 
@@ -160,5 +150,5 @@ def test_bad_arguments() -> None:
 def test_a_side_of_several_columns_has_the_mean_of_their_values() -> None:
     frame = scored(5).with_columns(c=pl.col("b").sin())
     a, b, c = (evaluate(AUC, frame, group=GROUP, score=s) for s in ("a", "b", "c"))
-    assert compare(frame, b=["b", "c"], n=50).mean == pytest.approx((b + c) / 2 - a)
-    assert compare(frame, a=["a"], b=["b", "b"], n=50) == compare(frame, n=50)
+    assert compare(frame, score_b=["b", "c"], n_resamples=50).mean == pytest.approx((b + c) / 2 - a)
+    assert compare(frame, score_a=["a"], score_b=["b", "b"], n_resamples=50) == compare(frame, n_resamples=50)

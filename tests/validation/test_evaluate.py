@@ -31,23 +31,19 @@ AUC = Metric("user_auc")
 
 
 @pytest.mark.parametrize("name", sorted(metrics()))
-def test_the_overall_value_is_the_weighted_mean_of_the_groups(name: str) -> None:
+def test_the_overall_value_is_the_weighted_mean_of_the_groups_if_there_are_any(name: str) -> None:
     groups = evaluate_by_group(Metric(name), FRAME, group=["window", "user"])
     assert groups.schema == {"window": pl.Int64, "user": pl.UInt32, "value": pl.Float64, "weight": pl.Float64}
     mean = float((groups["value"] * groups["weight"]).sum()) / float(groups["weight"].sum())
     assert evaluate(Metric(name), FRAME, group=["window", "user"]) == pytest.approx(mean)
+    assert math.isnan(evaluate(Metric(name), FRAME.clear(), group=["window", "user"]))
+    assert len(evaluate_by_group(Metric(name), FRAME.clear(), group=["window", "user"])) == 0
 
 
 @pytest.mark.parametrize("name", ["roc_auc", "log_loss", "rmse"])
 def test_a_metric_over_all_rows_has_one_group(name: str) -> None:
     found = evaluate_by_group(Metric(name), FRAME, group=["window", "user"])
     assert found.select("window", "user", "weight").rows() == [(None, None, 6.0)]
-
-
-@pytest.mark.parametrize("name", sorted(metrics()))
-def test_an_empty_frame_has_no_value_and_no_groups(name: str) -> None:
-    assert math.isnan(evaluate(Metric(name), FRAME.clear(), group=["window", "user"]))
-    assert len(evaluate_by_group(Metric(name), FRAME.clear(), group=["window", "user"])) == 0
 
 
 @pytest.mark.parametrize(
@@ -91,19 +87,15 @@ def test_a_group_is_every_combination_of_columns_of_any_dtype(
     assert one["a"].to_list() == frame["a"].unique().sort().to_list()
 
 
-def test_missing_scores_are_an_error_unless_the_policy_puts_them_last() -> None:
+def test_missing_scores_are_an_error_or_lowest_and_missing_relevance_is_an_error() -> None:
+    lowest = Metric("user_auc", {"missing": "lowest"})
     frame = pl.DataFrame({"user": [1, 1, 1], "relevance": [0, 1, 1], "score": [-math.inf, None, math.nan]})
     with pytest.raises(DataError, match="2 of 3 rows have no score"):
         evaluate(AUC, frame, group=["user"])
-    assert evaluate(Metric("user_auc", {"missing": "lowest"}), frame, group=["user"]) == 0.0
-    complete = Metric("user_auc", {"missing": "lowest"})
-    assert evaluate(complete, FRAME, group=["user"]) == evaluate(AUC, FRAME, group=["user"])
-
-
-def test_missing_relevance_is_always_an_error() -> None:
-    frame = FRAME.with_columns(relevance=pl.lit(None, dtype=pl.Int8))
+    assert evaluate(lowest, frame, group=["user"]) == 0.0
+    assert evaluate(lowest, FRAME, group=["user"]) == evaluate(AUC, FRAME, group=["user"])
     with pytest.raises(DataError, match="6 of 6 rows have no relevance"):
-        evaluate(Metric("user_auc", {"missing": "lowest"}), frame, group=["user"])
+        evaluate(lowest, FRAME.with_columns(relevance=pl.lit(None, dtype=pl.Int8)), group=["user"])
 
 
 def test_policies_reach_the_metric() -> None:

@@ -29,14 +29,8 @@ from validation import (
     GroupValues,
     evaluate,
     evaluate_by_group,
-    hit_rate_at_k,
     log_loss,
-    map_at_k,
     metrics,
-    mrr_at_k,
-    ndcg_at_k,
-    precision_at_k,
-    recall_at_k,
     rmse,
     roc_auc,
     user_auc,
@@ -132,15 +126,6 @@ def test_weights_of_groups() -> None:
     assert lower_bar.weight.tolist() == [3, 2, 1]
 
 
-def test_bad_arguments() -> None:
-    with pytest.raises(DataError, match="shapes"):
-        user_auc([0, 0], [1], [0.5, 0.5])
-    with pytest.raises(DataError, match="integer codes"):
-        user_auc([0.5, 0.5], [1, 0], [0.5, 0.5])
-    with pytest.raises(ConfigError, match="two different levels"):
-        user_auc([0, 0], [1, 0], [0.5, 0.5], leave_out_pairs=(1, 1))
-
-
 # Of a group's relevance above the bar, from the first rank down, and k.
 Listed = Callable[[list[int], int], float]
 
@@ -172,31 +157,32 @@ def if_any(value: Callable[[list[bool], int, int], float]) -> Listed:
     return lifted
 
 
-CASES: dict[str, tuple[Callable[..., GroupValues], dict[str, object], Listed]] = {
-    "ndcg linear": (ndcg_at_k, {}, ndcg(lambda r: max(r, 0))),
-    "ndcg exponential": (ndcg_at_k, {"gain": "exponential"}, ndcg(lambda r: 2 ** max(r, 0) - 1)),
-    "map": (map_at_k, {}, if_any(lambda flags, n, k: average_precision(flags) / min(n, k))),
+AT_K = {name: function.compute for name, function in metrics().items() if name.endswith("_at_k")}
+CASES: dict[str, tuple[str, dict[str, object], Listed]] = {
+    "ndcg linear": ("ndcg_at_k", {}, ndcg(lambda r: max(r, 0))),
+    "ndcg exponential": ("ndcg_at_k", {"gain": "exponential"}, ndcg(lambda r: 2 ** max(r, 0) - 1)),
+    "map": ("map_at_k", {}, if_any(lambda flags, n, k: average_precision(flags) / min(n, k))),
     "map all": (
-        map_at_k,
+        "map_at_k",
         {"divide_by": "relevant"},
         if_any(lambda flags, n, k: average_precision(flags) / n),
     ),
-    "mrr": (mrr_at_k, {}, if_any(lambda flags, n, k: 1 / (flags.index(True) + 1) if any(flags) else 0.0)),
-    "recall": (recall_at_k, {}, if_any(lambda flags, n, k: sum(flags) / n)),
-    "precision": (precision_at_k, {}, if_any(lambda flags, n, k: sum(flags) / k)),
+    "mrr": ("mrr_at_k", {}, if_any(lambda flags, n, k: 1 / (flags.index(True) + 1) if any(flags) else 0.0)),
+    "recall": ("recall_at_k", {}, if_any(lambda flags, n, k: sum(flags) / n)),
+    "precision": ("precision_at_k", {}, if_any(lambda flags, n, k: sum(flags) / k)),
     "r-precision": (
-        precision_at_k,
+        "precision_at_k",
         {"divide_by": "reachable"},
         if_any(lambda flags, n, k: sum(flags) / min(n, k)),
     ),
-    "hit rate": (hit_rate_at_k, {}, if_any(lambda flags, n, k: float(any(flags)))),
+    "hit rate": ("hit_rate_at_k", {}, if_any(lambda flags, n, k: float(any(flags)))),
 }
 
 
 def computed(case: str, rows: list[Row], k: int, ties: str, bar: int) -> GroupValues:
-    function, policy, _ = CASES[case]
-    name = "zero" if function is ndcg_at_k else "min_relevance"
-    return function(*columns(rows), k=k, ties=ties, **policy, **{name: bar})
+    name, policy, _ = CASES[case]
+    the_bar = {"zero" if name == "ndcg_at_k" else "min_relevance": bar}
+    return AT_K[name](*columns(rows), k=k, ties=ties, **policy, **the_bar)
 
 
 def expected(case: str, rows: list[Row], k: int, ties: str, bar: int) -> float:
@@ -238,27 +224,19 @@ def test_ndcg_equals_scikit_learn_on_ties(k: int | None) -> None:
     relevance, score = rng.integers(0, 4, (40, 8)), rng.integers(0, 5, (40, 8)) / 3
     relevance[:, 0] = 1  # scikit-learn gives 0 to a group without gain, which we leave out
     group = np.repeat(np.arange(40), 8)
-    found = ndcg_at_k(group, relevance.ravel(), score.ravel(), k=k, ties="average")
+    found = AT_K["ndcg_at_k"](group, relevance.ravel(), score.ravel(), k=k, ties="average")
     assert found.mean() == pytest.approx(ndcg_score(relevance, score, k=k), rel=1e-12)
     no_ties = rng.permuted(np.tile(np.arange(8.0), (40, 1)), axis=1)
-    plain = ndcg_at_k(group, relevance.ravel(), no_ties.ravel(), k=k, gain="exponential")
+    plain = AT_K["ndcg_at_k"](group, relevance.ravel(), no_ties.ravel(), k=k, gain="exponential")
     assert plain.mean() == pytest.approx(ndcg_score(2.0**relevance - 1, no_ties, k=k), rel=1e-12)
 
 
-@pytest.mark.parametrize(
-    "function", [ndcg_at_k, map_at_k, mrr_at_k, recall_at_k, precision_at_k, hit_rate_at_k]
-)
+@pytest.mark.parametrize("function", AT_K.values(), ids=AT_K)
 def test_groups_without_a_relevant_row_follow_the_policy(function: Callable[..., GroupValues]) -> None:
     rows = ([0, 0, 1], [0, 1, 0], [0.1, 0.9, 0.5])
     np.testing.assert_equal(function(*rows, k=1).value, [1.0, np.nan])
     np.testing.assert_equal(function(*rows, k=1, no_relevant="zero").value, [1.0, 0.0])
     assert function(*rows, k=1, no_relevant="zero").mean() == 0.5
-
-
-@pytest.mark.parametrize("k", [0, -1, 2.5, True, "3"])
-def test_a_senseless_k_is_refused(k: object) -> None:
-    with pytest.raises(ConfigError, match=r"k is|k="):
-        recall_at_k([0], [1], [0.5], k=k)  # type: ignore[arg-type]
 
 
 PROBABLE = st.tuples(st.integers(0, 3), st.integers(0, 1), st.sampled_from([0.0, 0.2, 0.5, 0.9, 1.0]))
@@ -293,11 +271,20 @@ def test_the_bar_of_relevance() -> None:
     assert log_loss([0], [1], [0.25], min_relevance=2).mean() == pytest.approx(-math.log(0.75))
 
 
-def test_scores_that_are_no_predictions() -> None:
+def test_bad_arguments() -> None:
+    with pytest.raises(DataError, match="shapes"):
+        user_auc([0, 0], [1], [0.5, 0.5])
+    with pytest.raises(DataError, match="integer codes"):
+        user_auc([0.5, 0.5], [1, 0], [0.5, 0.5])
+    with pytest.raises(ConfigError, match="two different levels"):
+        user_auc([0, 0], [1, 0], [0.5, 0.5], leave_out_pairs=(1, 1))
     with pytest.raises(DataError, match="1 of 2 scores lie outside 0 to 1"):
         log_loss([0, 0], [1, 0], [0.5, 1.5])
     with pytest.raises(DataError, match="infinite"):
         rmse([0, 0], [1, 0], [0.5, np.inf])
+    for k in (0, -1, 2.5, True, "3"):
+        with pytest.raises(ConfigError, match=r"k is|k="):
+            AT_K["recall_at_k"]([0], [1], [0.5], k=k)
 
 
 GOLDEN: list[dict[str, Any]] = json.loads(

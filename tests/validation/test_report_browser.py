@@ -20,7 +20,7 @@ from tests.validation.conftest import RunReport, make_bundle
 from validation import CvBundle
 
 SECONDS = 20.0
-FLAGS = (
+FLAGS = [
     "--headless=new",
     "--no-sandbox",
     "--disable-gpu",
@@ -28,7 +28,7 @@ FLAGS = (
     "--no-first-run",
     "--hide-scrollbars",
     "--remote-debugging-pipe",
-)
+]
 # Chromium looks for its pipes at 3 and 4, one of which may be the other's number here.
 START = 'exec 10<&$0 11>&$1 && shift && exec "$@" 3<&10 4>&11'
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from competitions import Clock, Dataset, get_competition, open_dataset, random_tables, simulate, take_in
+from competitions import Dataset, get_competition, open_dataset, random_tables, simulate, take_in
 from engine import ConfigError, FoldSettings, SampleSettings, Settings
 from validation import Window, is_test, plan_folds, window_pairs, window_relevance
 
@@ -30,10 +30,10 @@ def log_of(clocks: list[int], dataset: Dataset, gap: int = 0, horizon: int = 1) 
     return replace(dataset, competition=competition, log=log, test_start=start, test_until=start + horizon)
 
 
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    competition = replace(get_competition("movielens"), clock=Clock("per_user", "timestamp", 10))
-    tables = random_tables(competition, n_users=20, n_items=20, n_rows=300, seed=2)
+@pytest.fixture(scope="module", params=["movielens", "vk2024"])
+def dataset(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    competition = get_competition(request.param)
+    tables = random_tables(competition, n_users=60, n_items=80, n_rows=2_000, seed=4)
     return take_in(competition, tables, tmp_path_factory.mktemp("windows"), fingerprint="windows")
 
 
@@ -104,22 +104,15 @@ def test_the_test_window_has_given_pairs_and_no_labels(dataset: Dataset) -> None
         window_relevance(dataset, window)
 
 
-@pytest.fixture(scope="module", params=["movielens", "vk2024"])
-def sampled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    competition = get_competition(request.param)
-    tables = random_tables(competition, n_users=60, n_items=80, n_rows=2_000, seed=4)
-    return take_in(competition, tables, tmp_path_factory.mktemp("sampled"), fingerprint="sampled")
-
-
 @pytest.fixture(scope="module")
-def few(sampled: Dataset) -> Dataset:
-    return replace(sampled, sample_pairs=0.4)
+def few(dataset: Dataset) -> Dataset:
+    return replace(dataset, sample_pairs=0.4)
 
 
-def test_whole_users_the_same_in_every_window(sampled: Dataset, few: Dataset) -> None:
-    user, taken, left = sampled.competition.user, set[int](), set[int]()
-    for window in plan_folds(sampled, FoldSettings()).windows:
-        every, some = window_pairs(sampled, window), window_pairs(few, window)
+def test_whole_users_the_same_in_every_window(dataset: Dataset, few: Dataset) -> None:
+    user, taken, left = dataset.competition.user, set[int](), set[int]()
+    for window in plan_folds(dataset, FoldSettings()).windows:
+        every, some = window_pairs(dataset, window), window_pairs(few, window)
         users = some[user].unique()
         assert some.equals(every.filter(pl.col(user).is_in(users.implode())))
         taken |= set(users)
@@ -129,11 +122,11 @@ def test_whole_users_the_same_in_every_window(sampled: Dataset, few: Dataset) ->
     assert not taken & left
 
 
-def test_windows_stay_and_labels_are_those_of_the_pairs(sampled: Dataset, few: Dataset) -> None:
-    folds = plan_folds(sampled, FoldSettings())
+def test_windows_stay_and_labels_are_those_of_the_pairs(dataset: Dataset, few: Dataset) -> None:
+    folds = plan_folds(dataset, FoldSettings())
     assert plan_folds(few, FoldSettings()) == folds
     for window in folds.windows[:-1]:
-        labels, every = window_relevance(few, window), window_relevance(sampled, window)
+        labels, every = window_relevance(few, window), window_relevance(dataset, window)
         assert labels["pair_id"].equals(window_pairs(few, window)["pair_id"])
         assert labels.equals(every.filter(pl.col("pair_id").is_in(labels["pair_id"].implode())))
 

@@ -19,23 +19,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from rectools.metrics import (  # type: ignore[import-not-found]
-    MAP,
-    MRR,
-    NDCG,
-    HitRate,
-    PartialAUC,
-    Precision,
-    Recall,
-)
+from rectools import metrics  # type: ignore[import-not-found]
 
 KS = (1, 3, 5, 20)
-SHAPES = (
-    (1, 4, 0.5),
-    (6, 8, 0.3),
-    (25, 12, 0.15),
-    (25, 30, 0.6),
-)  # users, most rows of a user, share of relevant
+# Users, most rows of a user, share of relevant rows.
+SHAPES = ((1, 4, 0.5), (6, 8, 0.3), (25, 12, 0.15), (25, 30, 0.6))
 
 
 def random_table(seed: int, n_users: int, n_most: int, share: float) -> pd.DataFrame:
@@ -56,13 +44,13 @@ def values(table: pd.DataFrame) -> dict[str, Any]:
     reco = ranked[["user_id", "item_id"]].assign(rank=ranked.groupby("user_id").cumcount() + 1)
     relevant = table.loc[table["relevance"] == 1, ["user_id", "item_id"]]
     made: dict[str, Any] = {
-        "map": lambda k: MAP(k),
-        "mrr": lambda k: MRR(k),
-        "ndcg": lambda k: NDCG(k, divide_by_achievable=True),
-        "recall": lambda k: Recall(k),
-        "precision": lambda k: Precision(k),
-        "r_precision": lambda k: Precision(k, r_precision=True),
-        "hit_rate": lambda k: HitRate(k),
+        "map": metrics.MAP,
+        "mrr": metrics.MRR,
+        "ndcg": lambda k: metrics.NDCG(k, divide_by_achievable=True),
+        "recall": metrics.Recall,
+        "precision": metrics.Precision,
+        "r_precision": lambda k: metrics.Precision(k, r_precision=True),
+        "hit_rate": metrics.HitRate,
     }
     found: dict[str, Any] = {
         name: {str(k): as_dict(metric(k).calc_per_user(reco, relevant)) for k in KS}
@@ -72,7 +60,7 @@ def values(table: pd.DataFrame) -> dict[str, Any]:
     n_negative = (table["relevance"] == 0).groupby(table["user_id"]).sum()
     found["auc"] = {"all": {}}
     for k in sorted(set(n_negative) - {0}):
-        partial = PartialAUC(int(k)).calc_per_user(reco, relevant)
+        partial = metrics.PartialAUC(int(k)).calc_per_user(reco, relevant)
         found["auc"]["all"] |= as_dict(partial[partial.index.isin(n_negative.index[n_negative == k])])
     return found
 
