@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -135,20 +134,3 @@ def test_a_folder_that_cannot_be_written_is_an_error_and_not_a_crash(runs: Runs,
     runs.root.write_text("")
     with pytest.raises(SubmissionError, match="cannot be written"):
         publish()
-
-
-@pytest.mark.parametrize("command", ["--help", "list"])
-def test_a_look_at_what_is_there_imports_no_heavy_library(tmp_path: Path, command: str) -> None:
-    heavy = ("torch", "catboost", "sklearn", "scipy.stats", "altair", "implicit", "stacking", "models")
-    program = (
-        f"import runpy, sys\nsys.argv = ['submissions', {command!r}]\n"
-        "try:\n    runpy.run_module('submissions', run_name='__main__', alter_sys=True)\n"
-        f"except SystemExit:\n    pass\nassert not {heavy} & sys.modules.keys()\n"
-    )
-    program = program.replace(f"{heavy} &", f"set({heavy}) &")
-    places = {"SAMEWISE_RUNS": str(tmp_path / "runs"), "PYTHONPATH": str(CHECKOUT)}
-    done = subprocess.run(
-        [sys.executable, "-c", program], cwd=CHECKOUT, env=os.environ | places, capture_output=True
-    )
-    assert done.returncode == 0, done.stderr.decode()
-    assert done.stdout
