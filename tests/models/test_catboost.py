@@ -39,7 +39,7 @@ def test_ranking_losses_look_within_groups(loss: Any, small_log: SmallLog) -> No
     labels = pl.when(pl.col("item_id") % 7 == 0).then(base + 1).otherwise(base)
     told = {"tells_group": base.cast(pl.Float32), "tells_pair": (pl.col("item_id") % 7).cast(pl.Float32)}
     train = with_columns(small_log.train, relevance=labels, **told)
-    frame = PairFrame(train.table, ("tells_group", "tells_pair"), "user_id", "item_id")
+    frame = PairFrame(train.table, ("item_kind", "tells_group", "tells_pair"), "user_id", "item_id")
     importance = CatBoost(loss=loss).fit(frame, CONTEXT).report.importance
     assert importance["tells_pair"] > 0.9
     assert CatBoost(loss="RMSE").fit(frame, CONTEXT).report.importance["tells_group"] > 0.3

@@ -64,9 +64,12 @@ def fitted(name: str, small_log: SmallLog) -> FittedRanker:
     return ranker_of(name).fit(small_log.train, CONTEXT)
 
 
-def test_learns_the_obvious(name: str, fitted: FittedRanker, small_log: SmallLog) -> None:
+def test_learns_the_obvious_and_predicts_an_empty_frame(
+    name: str, fitted: FittedRanker, small_log: SmallLog
+) -> None:
     scores = finite_scores(fitted, small_log.eval)
     assert user_auc(small_log.eval, scores) > WORST_AUC.get(name, 0.85)
+    finite_scores(fitted, small_log.eval.take(pl.lit(False)))
 
 
 def test_repeats_exactly_in_any_row_order_and_leaves_the_frame_alone(
@@ -127,10 +130,6 @@ def test_alone_equals_bulk_in_any_order(fitted: FittedRanker, small_log: SmallLo
     order = np.random.default_rng(0).permutation(len(bulk))
     shuffled = replace(small_log.eval, table=small_log.eval.table[order])
     np.testing.assert_allclose(fitted.predict(shuffled), bulk[order], rtol=0, atol=1e-6)
-
-
-def test_predicts_an_empty_frame(fitted: FittedRanker, small_log: SmallLog) -> None:
-    finite_scores(fitted, small_log.eval.take(pl.lit(False)))
 
 
 def test_scores_unseen_users_items_sources_and_categories(fitted: FittedRanker, small_log: SmallLog) -> None:

@@ -64,15 +64,16 @@ def test_the_draw_depends_on_the_seed_and_not_on_the_order_of_the_rows() -> None
     assert drawn(train, 1) != drawn(train, 2)
 
 
-@pytest.mark.parametrize(("n_users", "share"), [(0, 0.3), (1, 0.3), (10, 0.0)])
-def test_no_holdout_without_a_share_of_two_users(n_users: int, share: float) -> None:
-    assert inner_holdout(pairs(n_users, 2), share, 0) is None
+FLAT = with_columns(pairs(10, 2), relevance=pl.col("relevance") * (pl.col("window") == 0))
 
 
-def test_no_holdout_without_two_classes_in_a_group_of_it() -> None:
-    train = pairs(10, 2)
-    flat = train.table.with_columns(pl.col("relevance") * (pl.col("window") == 0).cast(pl.Int8))
-    assert inner_holdout(replace(train, table=flat), 0.3, 0) is None
+@pytest.mark.parametrize(
+    ("train", "share"), [(pairs(0, 2), 0.3), (pairs(1, 2), 0.3), (pairs(10, 2), 0.0), (FLAT, 0.3)]
+)
+def test_no_holdout_without_a_share_of_two_users_and_two_classes_in_a_group(
+    train: PairFrame, share: float
+) -> None:
+    assert inner_holdout(train, share, 0) is None
 
 
 @dataclass(frozen=True)

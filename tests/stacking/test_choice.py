@@ -6,7 +6,6 @@ import polars as pl
 import pytest
 
 from competitions import Metric
-from engine import ConfigError
 from stacking import Choice, choose_blend
 from tests.stacking.small_stack import METRIC, planted
 
@@ -52,11 +51,6 @@ def test_a_forced_choice_is_taken_whatever_the_scores_are() -> None:
     choice = choice_among(forced="weights", mean_rank=0.3, weights=9.0)
     assert choice.chosen == "weights"
     assert choice.differences["weights"].high < 0
-
-
-def test_an_unknown_metric_is_named_with_the_nearest_one() -> None:
-    with pytest.raises(ConfigError, match="Did you mean 'user_auc'"):
-        choice_among(Metric("user_acu"), mean_rank=2.0)
 
 
 @pytest.mark.parametrize(("n_users", "words"), [(1, "only 1 user counts"), (19, "only 19 users count")])

@@ -20,20 +20,15 @@ KINDS: dict[str, dict[str, Any]] = {
 
 def pairs(seed: int, *, is_leaking: bool) -> PairFrame:
     """Pairs whose features know a little of the label, or all of it."""
-    rng = np.random.default_rng(seed)
-    n = 1200
-    relevance = rng.integers(-1, 2, n)
-    weak = relevance + rng.normal(size=n) * 4
-    table = pl.DataFrame(
-        {
-            "pair_id": pl.Series(range(n), dtype=pl.UInt32),
-            "window": pl.Series([seed] * n, dtype=pl.Int64),
-            "user_id": pl.Series(np.repeat(np.arange(n // 10), 10), dtype=pl.UInt32),
-            "item_id": pl.Series(rng.integers(0, 50, n), dtype=pl.UInt32),
-            "relevance": pl.Series(relevance, dtype=pl.Int8),
-            "weak": pl.Series(weak, dtype=pl.Float32),
-            "rate": pl.Series(relevance if is_leaking else rng.normal(size=n), dtype=pl.Float32),
-        }
+    rng, n = np.random.default_rng(seed), 1200
+    label = rng.integers(-1, 2, n)
+    rate = label if is_leaking else rng.normal(size=n)
+    floats = pl.DataFrame({"weak": label + rng.normal(size=n) * 4, "rate": rate}).cast(pl.Float32)
+    table = floats.with_row_index("pair_id").with_columns(
+        window=pl.lit(seed, pl.Int64),
+        user_id=pl.col("pair_id") // 10,
+        item_id=pl.Series(rng.integers(0, 50, n), dtype=pl.UInt32),
+        relevance=pl.Series(label, dtype=pl.Int8),
     )
     return PairFrame(table, ("weak", "rate"), "user_id", "item_id")
 
