@@ -113,7 +113,7 @@ def test_the_count_comes_from_the_context_or_from_the_holdout(
 
 @pytest.mark.parametrize(
     ("own", "context"),
-    [(1e-6, FitContext(seed=1)), (500.0, FitContext(seed=1, iterations=100_000, time_budget=0.3))],
+    [(1e-6, FitContext(seed=1)), (60.0, FitContext(seed=1, iterations=100_000, time_budget=0.3))],
 )
 @pytest.mark.parametrize("kind", SLOW_KINDS)
 def test_the_shorter_time_budget_ends_a_fit(
