@@ -132,7 +132,7 @@ def _pass_facts(catalogue: Catalogue, plan: Plan, windows: Sequence[Window]) -> 
         facts.append(
             _fact(
                 f"group by {' x '.join(group.key) or 'nothing'}{' (where)' if group.source else ''}",
-                f"states by {' x '.join(rollups[name].finer[1])}" if name in rollups else "rows",
+                f"partials by {' x '.join(rollups[name].finer[1])}" if name in rollups else "rows",
                 list(dict.fromkeys(c.name for one in own for c in one.columns)) or priors,
                 lookbacks=dict.fromkeys(one.lookback.text or "all" for one in own),
                 n_states=len({state.name for _, state in group.requests}),

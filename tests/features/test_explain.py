@@ -61,7 +61,7 @@ def test_aggregates_of_a_key_share_a_pass_and_coarse_keys_are_made_of_finer_ones
     assert set(items["features"]) == set(names) - {"n_rows__kind"}
     assert items["lookbacks"] == ["all", "h1"]
     assert items["by window"] == 1  # the median cannot be merged
-    assert passes["group by kind"]["made of"] == "states by item_id"
+    assert passes["group by kind"]["made of"] == "partials by item_id"
     assert passes["group by nothing"]["features"] == ["prior of rate__item_id"]
     assert facts["n_features"] == len(names)
     assert facts["n_passes"] == sum(one["made of"] == "rows" for one in passes.values()) < len(passes)
