@@ -22,6 +22,7 @@ ROOMS = [
 ]  # lowest first
 
 
+@cache
 def imported(file: Path) -> list[tuple[str, list[str]]]:
     """Modules that a file imports, with the names taken from them."""
     found = []
@@ -122,6 +123,7 @@ def face_names(package: str) -> dict[str, str]:
     return {name: m for m, names in imported(face) for name in names} if face.is_file() else {}
 
 
+@cache
 def modules_imported(file: Path) -> set[str]:
     """Modules of the repository that a file imports; ``from package import module`` is one of the module."""
     found = set()
