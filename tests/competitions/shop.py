@@ -109,7 +109,7 @@ def collected(frame: pl.LazyFrame | None) -> pl.DataFrame:
 
 
 @contextmanager
-def refused(message: str) -> Iterator[None]:
+def raises_with(message: str) -> Iterator[None]:
     """Expect a DataError that says the message, in which ``" ... "`` stands for any words."""
     pattern = ".*".join(re.escape(words) for words in message.split(" ... "))
     with pytest.raises(DataError, match=f"(?s){pattern}"):

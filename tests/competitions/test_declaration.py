@@ -10,7 +10,7 @@ import polars.selectors as cs
 import pytest
 
 from competitions import Clock, LogShare, SubmissionFormat, get_competition
-from tests.competitions.shop import PER_USER, ROW, SHOP, Take, collected, refused
+from tests.competitions.shop import PER_USER, ROW, SHOP, Take, collected, raises_with
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ class UsersByText(dy.Schema):
     ],
 )
 def test_contradictions(taken: Take, changes: dict[str, object], message: str) -> None:
-    with refused(f"contradicts itself ... {message}"):
+    with raises_with(f"contradicts itself ... {message}"):
         taken(**changes)
 
 

@@ -12,7 +12,7 @@ import pytest
 import competitions as room
 from competitions import competitions, get_competition, open_dataset
 from engine import ConfigError, Settings
-from tests.competitions.shop import collected, refused
+from tests.competitions.shop import collected, raises_with
 
 MINE = """
     from dataclasses import replace
@@ -81,7 +81,7 @@ def test_a_whole_competition_in_one_file_is_opened(folder: Path, settings: Setti
     assert collected(dataset.log).rows() == [(0, 0, 1, 7, 1, 1), (1, 1, 2, 7, 0, 0)]
     assert collected(dataset.test_pairs).rows() == [(2, 1, 8), (3, 2, 8)]
     (settings.data / "items.csv").unlink()
-    with refused("Table 'items' of competition 'music' cannot be read"):
+    with raises_with("Table 'items' of competition 'music' cannot be read"):
         open_dataset(settings.model_copy(update={"competition": "music"}))
 
 
@@ -92,7 +92,7 @@ def test_a_mistake_in_a_competition_is_told_by_file_and_line(folder: Path, setti
     settings.data.mkdir()
     (settings.data / "plays.csv").touch()
     line = 1 + dedent(broken).splitlines().index("    return RawTables({}['plays'], items=items)")
-    with refused(f"'music' failed (music.py, line {line}): KeyError: 'plays'"):
+    with raises_with(f"'music' failed (music.py, line {line}): KeyError: 'plays'"):
         open_dataset(settings.model_copy(update={"competition": "music"}))
 
 
@@ -103,17 +103,17 @@ def test_an_unknown_name() -> None:
 
 def test_a_broken_file_is_named(folder: Path) -> None:
     write(folder, "broken.py", "def broken(:")
-    with refused("competitions/broken.py cannot be imported: SyntaxError"):
+    with raises_with("competitions/broken.py cannot be imported: SyntaxError"):
         competitions()
 
 
 def test_two_of_the_same_name_are_refused(folder: Path) -> None:
     write(folder, "zweite.py", MINE.format(name="movielens"))
-    with refused("Two competitions are called 'movielens': one in movielens.py, one in zweite.py"):
+    with raises_with("Two competitions are called 'movielens': one in movielens.py, one in zweite.py"):
         competitions()
 
 
 def test_a_contradiction_is_found_when_the_file_is(folder: Path) -> None:
     write(folder, "wrong.py", MINE.format(name='wrong", source="studio'))
-    with refused("Competition 'wrong' contradicts itself"):
+    with raises_with("Competition 'wrong' contradicts itself"):
         competitions()

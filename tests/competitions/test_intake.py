@@ -24,7 +24,7 @@ from tests.competitions.shop import (
     collected,
     edited,
     given_pairs,
-    refused,
+    raises_with,
     shop_tables,
 )
 
@@ -161,7 +161,7 @@ def test_log_and_test_pairs_share_nothing_and_lose_nothing(
     times = pl.Series([datetime(2024, 1, 1, hour) for hour in hours], dtype=pl.Datetime("us"))
     tables = edited(shop_tables(len(hours)), interactions=lambda t: t.with_columns(at=times, seconds=0))
     if min(hours) > max(hours) - horizon:
-        with refused("0 rows before its test window"):
+        with raises_with("0 rows before its test window"):
             taken(tables, horizon=horizon * HOUR)
         return
     dataset = taken(tables, horizon=horizon * HOUR)

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from competitions import Dataset, get_competition, take_in
-from tests.competitions.shop import collected, refused
+from tests.competitions.shop import collected, raises_with
 
 MOVIELENS = get_competition("movielens")
 
@@ -137,7 +137,7 @@ class TestLayouts:
 class TestBadFiles:
     def test_a_missing_file(self, tmp_path: Path) -> None:
         (write_100k(tmp_path) / "u.item").unlink()
-        with refused("holds u.data, u.user, but not u.item"):
+        with raises_with("holds u.data, u.user, but not u.item"):
             MOVIELENS.files(tmp_path)
 
     @pytest.mark.parametrize("name", ["u.dat", "ml-100k/u.dat", "ratings.csv"])
@@ -145,16 +145,16 @@ class TestBadFiles:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
         layouts = "ml-100k (u.data, u.user, u.item) or ml-1m (ratings.dat, users.dat, movies.dat)"
-        with refused(f"holds {name.split('/')[0]} ... but no known data set ... {layouts}"):
+        with raises_with(f"holds {name.split('/')[0]} ... but no known data set ... {layouts}"):
             MOVIELENS.files(tmp_path)
 
     def test_a_folder_that_is_not_there(self, tmp_path: Path) -> None:
-        with refused("nothere does not exist"):
+        with raises_with("nothere does not exist"):
             MOVIELENS.files(tmp_path / "nothere")
 
     def test_two_layouts(self, tmp_path: Path) -> None:
         write_1m(write_100k(tmp_path))
-        with refused("Two data sets"):
+        with raises_with("Two data sets"):
             MOVIELENS.files(tmp_path)
 
     @pytest.mark.parametrize(
@@ -183,5 +183,5 @@ class TestBadFiles:
     def test_a_bad_file(self, tmp_path: Path, file: str, text: str, message: str) -> None:
         write = write_1m if file.endswith(".dat") else write_100k
         (write(tmp_path) / file).write_text(text)
-        with refused(message):
+        with raises_with(message):
             take_in(MOVIELENS, MOVIELENS.read(tmp_path), tmp_path, fingerprint="x")

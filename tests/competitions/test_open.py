@@ -23,7 +23,7 @@ from competitions import (
     opened,
 )
 from engine import Settings, StoreError
-from tests.competitions.shop import collected, refused, shop_tables
+from tests.competitions.shop import collected, raises_with, shop_tables
 
 ITEMS = "\n".join(f"{i}::A film (19{i + 50})::Drama" for i in range(1, 21)) + "\n"
 OLD = time.time() - 3600
@@ -67,7 +67,7 @@ def test_licence_and_notes_are_printed_when_the_data_are_taken_in_and_not_again(
 
 def test_an_empty_file_of_films(small: Settings) -> None:
     write_old(small.data / "movies.dat", "")
-    with refused("Table 'items' ... has no rows, ... 18 items (1, 2, 3, ...)"):
+    with raises_with("Table 'items' ... has no rows, ... 18 items (1, 2, 3, ...)"):
         open_dataset(small)
 
 
@@ -109,7 +109,7 @@ def test_a_store_that_cannot_be_written(small: Settings) -> None:
 def test_a_failed_intake_leaves_nothing_and_the_next_one_works(small: Settings) -> None:
     write_old(small.data / "ratings.dat", ratings(9))
     for _ in range(2):
-        with refused("'rating' must keep the rule 'max'"):
+        with raises_with("'rating' must keep the rule 'max'"):
             open_dataset(small)
     write_old(small.data / "ratings.dat", ratings(3))
     assert stars(open_dataset(small)) == [3]
@@ -151,7 +151,7 @@ def test_another_submission_must_still_tell_the_pairs_apart(
 ) -> None:
     open_dataset(small)
     redeclared("movielens", submission=SubmissionFormat({"user": "user_id", "score": "score"}))
-    with refused("4 of 4 test pairs of competition 'movielens' are duplicates"):
+    with raises_with("4 of 4 test pairs of competition 'movielens' are duplicates"):
         open_dataset(small)
 
 
@@ -180,7 +180,7 @@ def test_code_of_an_author_that_fails(
     small: Settings, redeclared: Callable[..., None], changes: dict[str, Any], message: str
 ) -> None:
     redeclared("movielens", **changes)
-    with refused(message):
+    with raises_with(message):
         open_dataset(small)
 
 
@@ -195,5 +195,5 @@ def test_every_file_of_a_folder(tmp_path: Path) -> None:
     for name in ("b.csv", "a/b.csv", ".hidden"):
         (tmp_path / name).touch()
     assert every_file(tmp_path) == [tmp_path / "a/b.csv", tmp_path / "b.csv"]
-    with refused("holds no files"):
+    with raises_with("holds no files"):
         every_file(tmp_path / "nowhere")

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from competitions import Dataset, open_dataset, solution, take_in
 from engine import Settings, Store
 from tests.competitions import vk_files
-from tests.competitions.shop import PER_USER, ROW, SHOP, collected, edited, refused, shop_tables
+from tests.competitions.shop import PER_USER, ROW, SHOP, collected, edited, raises_with, shop_tables
 from tests.processes import python
 
 
@@ -138,7 +138,7 @@ class TestStore:
         path = vk.data / "test_pairs.csv"
         pairs = path.read_text()
         path.write_text("user_id,item_id\n")
-        with refused("no pairs to score"):
+        with raises_with("no pairs to score"):
             open_dataset(vk)
         assert made(vk) == 6
         path.write_text(pairs)
@@ -180,7 +180,7 @@ class TestStore:
 
     def test_a_file_that_is_not_named(self, vk: Settings, redeclared: Callable[..., None]) -> None:
         redeclared("vk2024", files=lambda folder: [folder / "test_pairs.csv"])
-        with refused("lies in train_interactions.parquet, which its files() does not name"):
+        with raises_with("lies in train_interactions.parquet, which its files() does not name"):
             open_dataset(vk)
 
     def test_two_runs_at_once_make_each_once_whatever_the_hash_seed(self, vk: Settings) -> None:

@@ -22,7 +22,7 @@ from tests.competitions.shop import (
     collected,
     edited,
     given_pairs,
-    refused,
+    raises_with,
     shop_tables,
 )
 
@@ -87,7 +87,7 @@ def solution(*seconds: int) -> pl.LazyFrame:
     ],
 )
 def test_bad_interactions(taken: Take, edit: Edit, message: str) -> None:
-    with refused(f"Table 'interactions' of competition 'shop' ... {message}"):
+    with raises_with(f"Table 'interactions' of competition 'shop' ... {message}"):
         taken(edited(interactions=edit))
 
 
@@ -106,7 +106,7 @@ def test_bad_interactions(taken: Take, edit: Edit, message: str) -> None:
     ],
 )
 def test_bad_attributes(taken: Take, table: str, edit: Edit, message: str) -> None:
-    with refused(f"Table {table!r} of competition 'shop' ... {message}"):
+    with raises_with(f"Table {table!r} of competition 'shop' ... {message}"):
         taken(edited(None, **{table: edit}))
 
 
@@ -140,7 +140,7 @@ def test_bad_attributes(taken: Take, table: str, edit: Edit, message: str) -> No
 def test_a_declaration_that_does_not_suit_the_tables(
     taken: Take, changes: dict[str, Any], message: str
 ) -> None:
-    with refused(message):
+    with raises_with(message):
         taken(**changes)
 
 
@@ -180,7 +180,7 @@ def test_an_unknown_column_in_select_pairs(taken: Take, tables: RawTables) -> No
 def test_given_pairs_that_cannot_be_scored(
     taken: Take, tables: RawTables, changes: dict[str, Any], message: str
 ) -> None:
-    with refused(message):
+    with raises_with(message):
         taken(tables, **changes)
 
 
@@ -196,13 +196,13 @@ def test_a_table_must_be_declared_and_given_or_neither(
     taken: Take, declared: bool, given: bool, words: str
 ) -> None:
     tables = shop_tables() if given else replace(shop_tables(), users=None)
-    with refused(f"read() of competition 'shop' gives {words}"):
+    with raises_with(f"read() of competition 'shop' gives {words}"):
         taken(tables, users=SHOP.users if declared else None)
 
 
 class TestRowClock:
     def test_own_row_numbers(self, taken: Take) -> None:
-        with refused("brings its own row numbers"):
+        with raises_with("brings its own row numbers"):
             taken(edited(interactions=lambda t: t.with_row_index("row")), **ROW)
 
     def test_a_bad_row_is_told_by_its_number_in_its_file(self, taken: Take) -> None:
@@ -210,11 +210,13 @@ class TestRowClock:
         bad = nulled("item_id", pl.int_range(pl.len()) == 13)(good)
         files = (LogFile(Path("a.csv"), good), LogFile(Path("b.csv"), bad))
         both = replace(shop_tables(), interactions=pl.concat([good, bad]), log_files=files)
-        with refused("'shop' (b.csv) breaks its rules:\n- the key 'item_id' ... 1 of 19 ... first row 13:"):
+        with raises_with(
+            "'shop' (b.csv) breaks its rules:\n- the key 'item_id' ... 1 of 19 ... first row 13:"
+        ):
             taken(both, **ROW)
 
     def test_two_files_of_one_name(self, taken: Take) -> None:
         tables = shop_tables()
         files = tuple(LogFile(Path(path), tables.interactions) for path in ("/a/log.csv", "/b/log.csv"))
-        with refused("Two files of the log go by the same name"):
+        with raises_with("Two files of the log go by the same name"):
             taken(replace(tables, log_files=files), **ROW)

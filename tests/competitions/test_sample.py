@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from competitions import in_share, open_dataset, oracle, random_tables, solution, take_in
 from engine import SampleSettings, Settings
-from tests.competitions.shop import HOUR, SHOP, collected, refused
+from tests.competitions.shop import HOUR, SHOP, collected, raises_with
 from tests.competitions.vk_files import altered
 
 MASK = 2**64 - 1
@@ -72,7 +72,7 @@ class TestHash:
         assert kept(pl.Series([None], dtype=pl.String), 1e-9) == [True]
 
     def test_ids_that_are_no_ids(self) -> None:
-        with refused("ids of dtype Float64 cannot be sampled"):
+        with raises_with("ids of dtype Float64 cannot be sampled"):
             in_share(pl.col("id"), pl.Float64(), 0.5)
 
 
@@ -126,13 +126,13 @@ class TestUsers:
         assert "This is a sample of 0.3 of the users" in " ".join(capsys.readouterr().err.split())
 
     def test_a_share_without_users(self, solved: Settings) -> None:
-        with refused("No user of the log of competition 'vk2024' ... sample of 1e-06"):
+        with raises_with("No user of the log of competition 'vk2024' ... sample of 1e-06"):
             open_dataset(sampled(solved, 1e-6))
 
     def test_a_user_that_cannot_be_read_is_not_lost(self, solved: Settings) -> None:
         hole = pl.when(pl.int_range(pl.len()) != 4_321).then(pl.col("user_id"))
         altered(solved.data, "train_interactions.parquet", lambda t: t.with_columns(user_id=hole))
-        with refused("key 'user_id' must not be null: 1 of ... first row 4321"):
+        with raises_with("key 'user_id' must not be null: 1 of ... first row 4321"):
             open_dataset(sampled(solved, 0.3))
 
     def test_on_a_clock_in_memory(self, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from competitions import open_dataset, oracle, solution
 from competitions.vk2024 import VK2024, select_pairs
 from engine import FoldSettings, Settings
 from tests.competitions import vk_files
-from tests.competitions.shop import collected, refused
+from tests.competitions.shop import collected, raises_with
 from tests.competitions.vk_files import altered
 from validation import evaluate_by_group, plan_folds, window_pairs, window_relevance
 
@@ -134,10 +134,10 @@ class TestSolution:
 
     def test_a_pair_that_it_lacks(self, solved: Settings) -> None:
         altered(solved.data, "solution.parquet", lambda t: t.head(-2))
-        with refused("Table 'solution' of competition 'vk2024' breaks its rules"):
+        with raises_with("Table 'solution' of competition 'vk2024' breaks its rules"):
             open_dataset(solved)
 
     def test_the_challenge_has_none(self, vk: Settings) -> None:
         assert oracle(vk) is None
-        with refused("outcomes of the test pairs of 'vk2024' are not known"):
+        with raises_with("outcomes of the test pairs of 'vk2024' are not known"):
             solution(vk)

@@ -12,7 +12,7 @@ import pytest
 from competitions import open_dataset
 from engine import ConfigError, FoldSettings, Settings
 from tests.competitions import vk_files
-from tests.competitions.shop import collected, refused
+from tests.competitions.shop import collected, raises_with
 from tests.competitions.vk_files import Change, altered
 from validation import plan_folds
 
@@ -153,12 +153,12 @@ class TestStrange:
 )
 def test_a_bad_file(vk: Settings, name: str, damage: Damage, message: str) -> None:
     damage(vk.data / name)
-    with refused(message):
+    with raises_with(message):
         open_dataset(vk)
 
 
 def test_no_folder(vk: Settings) -> None:
-    with refused(f"has no {LOG}, {USERS}, {ITEMS} ... python -m competitions simulate vk2024"):
+    with raises_with(f"has no {LOG}, {USERS}, {ITEMS} ... python -m competitions simulate vk2024"):
         open_dataset(vk.model_copy(update={"data": vk.data / "nowhere"}))
 
 

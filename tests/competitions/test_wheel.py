@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from competitions import fetch_wheel
-from tests.competitions.shop import refused
+from tests.competitions.shop import raises_with
 
 CONTENT = b"a wheel"
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -58,20 +58,20 @@ def test_it_is_downloaded_once_beside_other_wheels_and_hidden_files(pip: Path, f
 
 
 def test_other_contents_are_refused_and_not_kept(pip: Path, folder: Path) -> None:
-    with refused(f"its SHA-256 is {SHA256}"):
+    with raises_with(f"its SHA-256 is {SHA256}"):
         fetch(folder, sha256="0" * 64)
     assert not (folder / "toy.whl").exists()
 
 
 def test_a_changed_file_is_refused(pip: Path, folder: Path) -> None:
     fetch(folder).write_bytes(b"torn")
-    with refused("toy.whl is not the file it should be ... delete it"):
+    with raises_with("toy.whl is not the file it should be ... delete it"):
         fetch(folder)
 
 
 def test_no_network(pip: Path, folder: Path) -> None:
     Path(sys.executable).write_text("#!/bin/sh\necho 'ERROR: no route to host' >&2\nexit 1\n")
-    with refused("toy.whl could not be downloaded: ERROR: no route to host ... put toy.whl"):
+    with raises_with("toy.whl could not be downloaded: ERROR: no route to host ... put toy.whl"):
         fetch(folder)
 
 
@@ -89,7 +89,7 @@ class TestFolder:
     ) -> None:
         monkeypatch.chdir(tmp_path)
         expected = "Expected: films.csv; or an empty folder, into which toy.whl is downloaded"
-        with refused(f"The data folder {name} does not exist ... {expected}"):
+        with raises_with(f"The data folder {name} does not exist ... {expected}"):
             fetch(Path(name))
         assert not pip.exists()
         assert not (tmp_path / name.split("/")[0]).exists()
@@ -98,17 +98,17 @@ class TestFolder:
         (folder / "subfolder").mkdir()
         for name in "abcdef":
             (folder / f"{name}.csv").touch()
-        with refused("films holds a.csv, b.csv, c.csv, d.csv, e.csv and 2 more, but no known"):
+        with raises_with("films holds a.csv, b.csv, c.csv, d.csv, e.csv and 2 more, but no known"):
             fetch(folder)
         assert not pip.exists()
 
     def test_other_files_beside_the_wheel(self, pip: Path, folder: Path) -> None:
         fetch(folder)
         (folder / "film.csv").touch()
-        with refused("holds film.csv, but no known data set"):
+        with raises_with("holds film.csv, but no known data set"):
             fetch(folder)
 
     def test_a_file_in_the_place_of_the_folder(self, pip: Path, tmp_path: Path) -> None:
         (tmp_path / "films").touch()
-        with refused("films is no folder"):
+        with raises_with("films is no folder"):
             fetch(tmp_path / "films")

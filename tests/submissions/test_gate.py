@@ -29,7 +29,7 @@ from submissions import (
 Check = Callable[..., Verdict]
 
 
-def refused(verdict: Verdict, rules: str, *words: str) -> None:
+def check_refused(verdict: Verdict, rules: str, *words: str) -> None:
     """Assert that these rules refuse it, and that the text of the first holds the words."""
     assert ", ".join(finding.rule for finding in verdict.refusals) == rules
     for word in words:
@@ -93,7 +93,7 @@ def test_a_wrong_line(
     lines = good.splitlines()
     fields = lines[number - 1].split(",")
     lines[number - 1 : number] = [] if line is None else [line.format(*fields)]
-    refused(check("\n".join([*lines, ""])), rules, *(word.format(*fields) for word in words))
+    check_refused(check("\n".join([*lines, ""])), rules, *(word.format(*fields) for word in words))
 
 
 @pytest.mark.parametrize(
@@ -121,12 +121,12 @@ def test_a_wrong_line(
 def test_what_is_no_such_table(
     check: Check, good: str, content: Callable[[str], str | bytes], rule: str, words: list[str]
 ) -> None:
-    refused(check(content(good)), rule, *words)
+    check_refused(check(content(good)), rule, *words)
 
 
 def test_no_file_and_a_folder(gate: Gate, tmp_path: Path) -> None:
-    refused(check_file(gate, tmp_path / "none.csv"), "unreadable file", "no file")
-    refused(check_file(gate, tmp_path), "unreadable file", "is a folder")
+    check_refused(check_file(gate, tmp_path / "none.csv"), "unreadable file", "no file")
+    check_refused(check_file(gate, tmp_path), "unreadable file", "is a folder")
 
 
 def test_a_key_that_is_given_twice_is_expected_twice(gate: Gate) -> None:
@@ -134,7 +134,7 @@ def test_a_key_that_is_given_twice_is_expected_twice(gate: Gate) -> None:
     twice = replace(gate, pairs=pl.concat([gate.pairs, again]))
     table = predicting(twice, pl.int_range(31) / 7)
     assert check_table(twice, table).is_accepted
-    refused(check_table(twice, table.head(30)), "missing keys")
+    check_refused(check_table(twice, table.head(30)), "missing keys")
 
 
 def test_wrong_order_where_the_format_needs_one(gate: Gate, check: Check, good: str) -> None:
@@ -142,19 +142,19 @@ def test_wrong_order_where_the_format_needs_one(gate: Gate, check: Check, good: 
     assert check(good, ordered).is_accepted
     lines = good.splitlines(keepends=True)
     lines[2], lines[3] = lines[3], lines[2]
-    refused(check("".join(lines), ordered), "wrong order", "2 rows", "line 3: user_id=")
+    check_refused(check("".join(lines), ordered), "wrong order", "2 rows", "line 3: user_id=")
 
 
 def test_another_separator_may_be_the_right_one(gate: Gate, check: Check, good: str) -> None:
     tabbed = replace(gate, format=replace(gate.format, separator="\t"))
     assert check(good.replace(",", "\t"), tabbed).is_accepted
-    refused(check(good, tabbed), "wrong separator", "comma, not by a tab")
+    check_refused(check(good, tabbed), "wrong separator", "comma, not by a tab")
 
 
 def test_several_faults_are_told_at_once(check: Check, good: str) -> None:
     lines = good.splitlines(keepends=True)
     verdict = check("".join([*lines[:3], *lines[4:], "77,10,0.5\n", lines[1]]))
-    refused(verdict, "missing keys, extra keys, duplicate keys")
+    check_refused(verdict, "missing keys, extra keys, duplicate keys")
     with pytest.raises(GateError, match=r"(?s)3 reasons.*missing keys.*extra keys"):
         verdict.require("mine.csv")
 
@@ -172,17 +172,17 @@ def test_a_format_without_keys_counts_rows(check: Check) -> None:
     pairs = pl.DataFrame({"pair_id": [0, 1, 2], "user": [1, 1, 2]})
     gate = Gate(pairs, SubmissionFormat({"p": "score"}, ordered=True), group=("user",))
     assert check("p\n0.5\n0.7\n0.1\n", gate).is_accepted
-    refused(check("p\n0.5\n0.7\n", gate), "missing rows", "2 rows, 3 pairs")
-    refused(check("p\n0.5\n0.7\n0.1\n0.2\n", gate), "extra rows", "4 rows, 3 pairs")
+    check_refused(check("p\n0.5\n0.7\n", gate), "missing rows", "2 rows, 3 pairs")
+    check_refused(check("p\n0.5\n0.7\n0.1\n0.2\n", gate), "extra rows", "4 rows, 3 pairs")
 
 
 def test_a_table_of_wrong_types_is_refused_before_it_is_written(gate: Gate, scores: pl.DataFrame) -> None:
     table = scores.select("user_id", "item_id", predict="score")
     assert check_table(gate, table).is_accepted
     wide = table.cast({"user_id": pl.Int64})
-    refused(check_table(gate, wide), "wrong dtype", "user_id is Int64, not UInt32")
-    refused(check_table(gate, table.cast({"predict": pl.String})), "wrong dtype")
-    refused(check_table(gate, table.select("item_id", "user_id", "predict")), "wrong columns")
+    check_refused(check_table(gate, wide), "wrong dtype", "user_id is Int64, not UInt32")
+    check_refused(check_table(gate, table.cast({"predict": pl.String})), "wrong dtype")
+    check_refused(check_table(gate, table.select("item_id", "user_id", "predict")), "wrong columns")
 
 
 @pytest.mark.parametrize(
