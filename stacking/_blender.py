@@ -13,7 +13,7 @@ import polars as pl
 
 from competitions import Metric
 from engine import ConfigError, did_you_mean, import_plain_files
-from models import Ranker, Scores, StoredColumns, add_kind, is_enabled, with_parameters
+from models import Scores, StoredColumns, add_kind, is_enabled, with_parameters
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,8 @@ class Blender(Protocol):
     """A blender before fit: a frozen dataclass of its parameters, each with a default.
 
     A blender file holds one such class and says with ``@blender("name")`` under what name config.toml knows it. One
-    whose ``fit`` reads no labels has ``learns = False``: its score of a fold would be no other without that fold.
+    whose ``fit`` reads no labels has ``learns = False``: its score of a fold would be no other without that fold. One
+    that fits a model names it ``ranker``: its code and parameters are part of what the blend is made of.
     """
 
     def fit(self, oof: ScoreFrame, context: BlendContext) -> FittedBlend:
@@ -139,8 +140,7 @@ class ReadsFeatures(Protocol):
     """What a blender has beside the rest of the protocol if it reads features as well as scores.
 
     ``include`` and ``exclude`` are patterns over the names of the columns that ``[features]`` selects; the rows then
-    come with ``ScoreFrame.stored``. ``ranker`` is the model that it fits on both; its code and parameters are part of
-    what the blend is made of.
+    come with ``ScoreFrame.stored``.
     """
 
     @property
@@ -148,9 +148,6 @@ class ReadsFeatures(Protocol):
 
     @property
     def exclude(self) -> tuple[str, ...]: ...
-
-    @property
-    def ranker(self) -> Ranker: ...
 
 
 BASELINE = "mean_rank"

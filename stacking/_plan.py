@@ -236,13 +236,13 @@ def _check_choice(settings: Settings, models: Mapping[str, Ranker], known: Mappi
 def made_of(maker: Ranker | Blender) -> dict[str, Any]:
     """What a fit depends on beside its rows: code, parameters and library versions, as parts of a recipe."""
     fitted: type = fitted_class(maker)
-    second_level = {"ranker": made_of(maker.ranker)} if isinstance(maker, ReadsFeatures) else {}
+    ranker: Ranker | None = getattr(maker, "ranker", None)
     return {
         "code": digest(type(maker)),
         "fitted code": digest(fitted),
         "parameters": json.loads(json.dumps(asdict(cast(Any, maker)), default=repr)),
         "versions": library_versions(),
-        **second_level,
+        **({} if ranker is None else {"ranker": made_of(ranker)}),
     }
 
 

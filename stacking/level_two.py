@@ -1,10 +1,10 @@
-"""Trees over the models' out-of-fold scores and the features: which model to trust for which pair."""
+"""Trees over the models' out-of-fold scores, alone or beside the features: which model to trust for which pair."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -19,7 +19,7 @@ PREFIX = "oof__"  # of the columns that are made of scores, so that none takes a
 
 
 @dataclass(frozen=True)
-class FittedLevelTwo:
+class FittedTrees:
     """Fitted trees, and the models and features whose columns they read."""
 
     models: tuple[str, ...]
@@ -36,7 +36,9 @@ class FittedLevelTwo:
         return {m: v / total if total > 0 else 1 / len(shares) for m, v in shares.items()}
 
     def predict(self, frame: ScoreFrame) -> Scores:
-        """Raw scores of the trees, (n_pairs,)."""
+        """Raw scores of the trees, (n_pairs,); the mean rank share where there was nothing to learn."""
+        if self.fitted.report.iterations == 0:
+            return level_two_columns(frame, self.models)["mean"].cast(pl.Float64).to_numpy()
         return self.fitted.predict(_pair_frame(frame, self.models, self.features))
 
     def save(self, folder: Path) -> None:
@@ -48,7 +50,6 @@ class FittedLevelTwo:
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """Read what ``save`` wrote."""
         facts = json.loads((folder / "blend.json").read_text(encoding="utf-8"))
         fitted = fitted_class(_trees({})).load(folder / "trees")
         return cls(tuple(facts["models"]), tuple(facts["features"]), fitted)
@@ -82,21 +83,46 @@ class LevelTwo:
 
     @property
     def ranker(self) -> Ranker:
-        """The trees."""
         own = ("loss", "iterations", "depth", "learning_rate", "l2_leaf_reg", "feature_share")
-        return _trees({name: getattr(self, name) for name in own})
+        return _trees({"refit": True, **{name: getattr(self, name) for name in own}})
 
-    def fit(self, oof: ScoreFrame, context: BlendContext) -> FittedLevelTwo:
+    def fit(self, oof: ScoreFrame, context: BlendContext) -> FittedTrees:
         """Fit on the rows' scores and features. Memory: ``most_rows`` x columns x 4 bytes, while columns are read."""
-        features = () if oof.stored is None else tuple(oof.stored.schema)
-        rows = _pair_frame(oof.sample_of_groups(self.most_rows, context.seed), oof.models, features)
-        fitted = self.ranker.fit(rows, FitContext(context.seed, context.threads))
-        return FittedLevelTwo(oof.models, features, fitted)
+        return _fit(self.ranker, oof.sample_of_groups(self.most_rows, context.seed), context)
+
+
+@blender("catboost_oof")
+@dataclass(frozen=True)
+class CatBoostOof:
+    """CatBoost over the same columns of scores, and no features: few, shallow trees with strong shrinkage.
+
+    The columns are few and good already. The number of trees is fixed: no rows are spent on a hold-out. The loss
+    compares a pair with the mean of its group, as the metrics within groups do.
+    """
+
+    loss: Literal["QueryRMSE", "YetiRank", "RMSE"] = "QueryRMSE"
+    iterations: Annotated[int, Field(ge=1)] = 150
+    depth: Annotated[int, Field(ge=1, le=16)] = 4
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = 0.05
+    l2_leaf_reg: Annotated[float, Field(ge=0)] = 20.0
+
+    @property
+    def ranker(self) -> Ranker:
+        return _trees({"holdout": 0.0, "feature_share": 1.0, "border_count": 254, **asdict(self)})
+
+    def fit(self, oof: ScoreFrame, context: BlendContext) -> FittedTrees:
+        """Fit on the rows' scores."""
+        return _fit(self.ranker, replace(oof, stored=None), context)
 
 
 def _trees(parameters: Mapping[str, Any]) -> Ranker:
-    table = {"refit": True, "time_budget": None, **parameters}
-    return with_parameters(model_kinds()["catboost"], table, "[blenders.level_two]")
+    return with_parameters(model_kinds()["catboost"], {"time_budget": None, **parameters}, "[blenders]")
+
+
+def _fit(ranker: Ranker, rows: ScoreFrame, context: BlendContext) -> FittedTrees:
+    features = () if rows.stored is None else tuple(rows.stored.schema)
+    pairs = _pair_frame(rows, rows.models, features)
+    return FittedTrees(rows.models, features, ranker.fit(pairs, FitContext(context.seed, context.threads)))
 
 
 def _pair_frame(frame: ScoreFrame, models: tuple[str, ...], features: tuple[str, ...]) -> PairFrame:
