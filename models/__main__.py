@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from typing import Annotated, Any
 
@@ -10,8 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from engine import ConfigError, Settings, did_you_mean, out, room_app, run_room, settings_of
-from models import Parameter, build_models, model_kinds, parameters_of
-from models._tables import meaning_of
+from models import Parameter, Ranker, build_models, model_kinds, parameters_of
 
 app = room_app("Rankers: one file a kind, one [models.NAME] table in config.toml a model.")
 
@@ -47,7 +47,7 @@ def show(
     out.print(
         Text(name, style="bold") + Text("" if name == kind_name else f" (kind {kind_name})", style="not bold")
     )
-    out.print(Text(meaning_of(kind)))
+    out.print(Text(_meaning_of(kind)))
     table = Table("parameter", "value", "allowed", "meaning", header_style="dim")
     for parameter in parameters_of(kind):
         table.add_row(*_cells(parameter, values))
@@ -56,7 +56,12 @@ def show(
 
 def _row(name: str, settings: Settings) -> dict[str, Any]:
     models = [model for model, table in settings.models.items() if table.get("kind", model) == name]
-    return {"kind": name, "meaning": meaning_of(model_kinds()[name]), "models": models}
+    return {"kind": name, "meaning": _meaning_of(model_kinds()[name]), "models": models}
+
+
+def _meaning_of(kind: type[Ranker]) -> str:
+    """First line of the kind's docstring."""
+    return (inspect.getdoc(kind) or "").partition("\n")[0]
 
 
 def _kind_and_values(name: str, settings: Settings) -> tuple[str, dict[str, object]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -78,11 +77,6 @@ def parameters_of(kind: type[Ranker]) -> tuple[Parameter, ...]:
         Parameter(name, schema.get("default"), _allowed(schema), schema.get("description", ""))
         for name, schema in properties.items()
     )
-
-
-def meaning_of(kind: type[Ranker]) -> str:
-    """First line of the kind's docstring."""
-    return (inspect.getdoc(kind) or "").partition("\n")[0]
 
 
 def _allowed(schema: Mapping[str, Any]) -> str:

@@ -20,6 +20,7 @@ from stacking._plan import FORMAT, Plan
 from validation import Fold, Window, is_test, window_pairs, window_relevance
 
 _TEXTS = {"model": pl.String, "fold": pl.String}
+_OF_FEATURES = {"feature": pl.String, "importance": pl.Float64}
 _OF_FITS = {
     "seconds": pl.Float64,
     "iterations": pl.Int64,
@@ -234,22 +235,9 @@ def _write_oof(plan: Plan, fits: Sequence[Fit], folder: Path) -> None:
         for fold in plan.folds.folds
     ]
     pl.concat(tables).write_parquet(folder / "oof.parquet")
-    _importance_table(done).write_parquet(folder / "importance.parquet")
-    _fits_table(done).write_parquet(folder / "fits.parquet")
-
-
-def _importance_table(fits: Sequence[Done]) -> pl.DataFrame:
-    """Share of each feature in each fit, for the models that tell; see ``CvBundle.importance``."""
-    rows = [
-        (d.fit.model, d.fit.fold.name, feature, share)
-        for d in fits
-        for feature, share in read_report(d.folder)["importance"].items()
-    ]
-    return pl.DataFrame(rows, schema={**_TEXTS, "feature": pl.String, "importance": pl.Float64}, orient="row")
-
-
-def _fits_table(fits: Sequence[Done]) -> pl.DataFrame:
-    """Seconds, iterations, end and training loss of each fit; see ``CvBundle.fits``."""
-    facts = [(d.fit.model, d.fit.fold.name, read_report(d.folder)) for d in fits]
-    rows = [(model, fold, *(f[name] for name in _OF_FITS)) for model, fold, f in facts]
-    return pl.DataFrame(rows, schema={**_TEXTS, **_OF_FITS}, orient="row")
+    reports = [((d.fit.model, d.fit.fold.name), read_report(d.folder)) for d in done]
+    shares = [(*who, *share) for who, report in reports for share in report["importance"].items()]
+    facts = [(*who, *(report[name] for name in _OF_FITS)) for who, report in reports]
+    for name, rows, schema in (("importance", shares, _OF_FEATURES), ("fits", facts, _OF_FITS)):
+        table = pl.DataFrame(rows, schema={**_TEXTS, **schema}, orient="row")
+        table.write_parquet(folder / f"{name}.parquet")

@@ -50,6 +50,7 @@ class FittedTrees:
 
     @classmethod
     def load(cls, folder: Path) -> Self:
+        """Read what ``save`` wrote."""
         facts = json.loads((folder / "blend.json").read_text(encoding="utf-8"))
         fitted = fitted_class(_trees({})).load(folder / "trees")
         return cls(tuple(facts["models"]), tuple(facts["features"]), fitted)
@@ -83,6 +84,7 @@ class LevelTwo:
 
     @property
     def ranker(self) -> Ranker:
+        """The trees."""
         own = ("loss", "iterations", "depth", "learning_rate", "l2_leaf_reg", "feature_share")
         return _trees({"refit": True, **{name: getattr(self, name) for name in own}})
 
@@ -108,6 +110,7 @@ class CatBoostOof:
 
     @property
     def ranker(self) -> Ranker:
+        """The trees."""
         return _trees({"holdout": 0.0, "feature_share": 1.0, "border_count": 254, **asdict(self)})
 
     def fit(self, oof: ScoreFrame, context: BlendContext) -> FittedTrees:

@@ -32,13 +32,18 @@ class FittedWeights:
 
     def mixed(self, frame: ScoreFrame) -> pl.DataFrame:
         """What is weighted: a Float64 column a model, rows as in ``frame.table``."""
-        return rank_shares(frame) if self.spreads is None else _in_units(_centred(frame), self.spreads)
+        if self.spreads is None:
+            return rank_shares(frame)
+        return _centred(frame).select(pl.col(m) / unit for m, unit in self.spreads.items())
 
 
 @blender("weights")
 @dataclass(frozen=True)
 class Weights:
-    """Direct search for the weights; see ``maximise`` below for the parameters."""
+    """Hill climbing on the grid of ``1 / n_units``: from equal weights, from each single one, and from random draws.
+
+    At most ``budget`` evaluations beside the starts. A search takes as long for any longer log than ``most_rows``.
+    """
 
     of: Annotated[
         Literal["ranks", "scores"],
@@ -51,21 +56,36 @@ class Weights:
     budget: Annotated[int, Field(ge=1)] = 400
     most_rows: Annotated[
         int, Field(ge=1, description="Of more rows than this, a random sample of whole groups is taken.")
-    ] = 400_000  # the search takes as long for any longer log
+    ] = 400_000
 
     def fit(self, oof: ScoreFrame, context: BlendContext) -> FittedWeights:
         """Search for the weights with which the metric over the rows of ``oof`` is best."""
         blend = FittedWeights({}, None if self.of == "ranks" else _spreads(_centred(oof)))
         some = oof.sample_of_groups(self.most_rows, context.seed)
-        found = maximise(
-            _metric_of_weights(some, blend.mixed(some), context.metric),
-            len(oof.models),
-            seed=context.seed,
-            n_restarts=self.n_restarts,
-            n_units=self.n_units,
-            budget=self.budget,
-        )
+        value = _metric_of_weights(some, blend.mixed(some), context.metric)
+        found = self._maximise(value, len(oof.models), context.seed)
         return replace(blend, weights=dict(zip(oof.models, found.tolist(), strict=True)))
+
+    def _maximise(self, objective: Callable[[Scores], float], n_weights: int, seed: int) -> Scores:
+        """Find weights (n_weights,), non-negative with sum one, at which ``objective`` is largest.
+
+        Of points with the same value the one nearest to equal weights is taken. Repeats exactly for the same seed.
+        """
+        rng = np.random.default_rng(seed)
+        equal = np.full(n_weights, 1 / n_weights)
+        singles = [np.eye(n_weights)[i] for i in range(n_weights)]
+        draws = [rng.dirichlet(np.ones(n_weights)) for _ in range(self.n_restarts)]
+        starts = list(dict.fromkeys(_to_units(w, self.n_units) for w in (equal, *singles, *draws)))
+        search = _Simplex(objective, self.n_units, self.budget + len(starts))
+        # The most promising start climbs first: a small budget is then spent where it pays.
+        for start in sorted(starts, key=search.value, reverse=True):
+            search.climb(start, rng)
+        middle = equal * self.n_units
+
+        def rank(units: Units) -> tuple[float, float]:
+            return search.seen[units], -float(np.abs(np.array(units) - middle).sum())
+
+        return np.array(max(search.seen, key=rank), dtype=np.float64) / self.n_units
 
 
 def _metric_of_weights(oof: ScoreFrame, columns: pl.DataFrame, metric: Metric) -> Callable[[Scores], float]:
@@ -100,11 +120,6 @@ def _spreads(scores: pl.DataFrame) -> dict[str, float]:
     """Standard deviation of each column; 1 where all values are equal, so that it can be divided by."""
     found = scores.select(pl.all().std(ddof=0)).row(0, named=True)
     return {model: spread if spread else 1.0 for model, spread in found.items()}
-
-
-def _in_units(scores: pl.DataFrame, units: Mapping[str, float]) -> pl.DataFrame:
-    """Divide each column by its unit."""
-    return scores.select(pl.col(m) / units[m] for m in scores.columns)
 
 
 @dataclass
@@ -145,38 +160,6 @@ class _Simplex:
 
     def _beats(self, point: Units, best: Units) -> bool:
         return (not self.is_spent or point in self.seen) and self.value(point) > self.value(best)
-
-
-def maximise(
-    objective: Callable[[Scores], float],
-    n_weights: int,
-    *,
-    seed: int,
-    n_restarts: int = 4,
-    n_units: int = 40,
-    budget: int = 400,
-) -> Scores:
-    """Find weights (n_weights,), non-negative with sum one, at which ``objective`` is largest.
-
-    Hill climbing on the grid of ``1 / n_units``: from equal weights, from each single one, and from ``n_restarts``
-    Dirichlet draws, with at most ``budget`` evaluations in all (beside the starts). Of points with the same value
-    the one nearest to equal weights is taken. Repeats exactly for the same seed.
-    """
-    rng = np.random.default_rng(seed)
-    equal = np.full(n_weights, 1 / n_weights)
-    singles = [np.eye(n_weights)[i] for i in range(n_weights)]
-    draws = [rng.dirichlet(np.ones(n_weights)) for _ in range(n_restarts)]
-    starts = list(dict.fromkeys(_to_units(w, n_units) for w in (equal, *singles, *draws)))
-    search = _Simplex(objective, n_units, budget + len(starts))
-    # The most promising start climbs first: a small budget is then spent where it pays.
-    for start in sorted(starts, key=search.value, reverse=True):
-        search.climb(start, rng)
-    middle = equal * n_units
-
-    def rank(units: Units) -> tuple[float, float]:
-        return search.seen[units], -float(np.abs(np.array(units) - middle).sum())
-
-    return np.array(max(search.seen, key=rank), dtype=np.float64) / n_units
 
 
 def _moves(point: Units, step: int, rng: np.random.Generator) -> Iterator[Units]:

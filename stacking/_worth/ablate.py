@@ -22,6 +22,7 @@ from stacking._worth.gain import (
     base_costs,
     base_fits,
     column_costs,
+    cost_of,
     fits_on,
     refit_cost,
     run_refits,
@@ -203,15 +204,17 @@ def _permutation_cost(
     plan: Plan, base: Sequence[Fit], sets: Sequence[Sequence[str]], shuffling: Shuffling
 ) -> Cost:
     """Estimate from the seconds that the base scores took, which each repeat takes at most."""
-    recipes = [(_permuted_recipe(plan, fit, columns, shuffling), fit) for columns in sets for fit in base]
-    missing = [fit for recipe, fit in recipes if plan.store.find(recipe) is None]
-    each = [plan.store.seconds(fit.scores) for fit in missing]
-    known = [s for s in each if s is not None]
-    workers = max(1, plan.settings.threads // plan.threads_per_fit)
+    took = [(fit, plan.store.seconds(fit.scores)) for fit in base]
     # The columns are read once, which is about half of what the base scores took; the rest is repeated.
-    seconds = sum(s / 2 + shuffling.n_repeats * s / 2 for s in known) / workers
-    what = f"sets of shuffled scores of {shuffling.n_repeats} repeats"
-    return Cost(what, len(recipes), len(recipes) - len(missing), seconds if len(known) == len(each) else None)
+    steps = [
+        (
+            _permuted_recipe(plan, fit, columns, shuffling),
+            None if s is None else s / 2 * (1 + shuffling.n_repeats),
+        )
+        for columns in sets
+        for fit, s in took
+    ]
+    return cost_of(plan, f"sets of shuffled scores of {shuffling.n_repeats} repeats", steps)
 
 
 def write_permuted(

@@ -166,6 +166,15 @@ def column_costs(plan: Plan, columns: Sequence[str]) -> list[Cost]:
     return [Cost("feature columns of windows", every, every - n_missing, None)] if n_missing else []
 
 
+def cost_of(plan: Plan, what: str, steps: Sequence[tuple[Recipe, float | None]]) -> Cost:
+    """Cost of steps, each with the seconds that it takes (None = not known), as many at a time as fits run."""
+    left = [seconds for recipe, seconds in steps if plan.store.find(recipe) is None]
+    known = [seconds for seconds in left if seconds is not None]
+    at_a_time = max(1, min(plan.settings.threads // plan.threads_per_fit, len(left)))
+    is_known = len(known) == len(left)
+    return Cost(what, len(steps), len(steps) - len(left), sum(known) / at_a_time if is_known else None)
+
+
 def base_costs(plan: Plan, model: str) -> list[Cost]:
     """What ``run_base`` has to make; nothing if all is in the store."""
     fits = refit_cost(plan, base_fits(plan, model), model)
@@ -177,16 +186,12 @@ def refit_cost(plan: Plan, fits: Sequence[Fit], model: str) -> Cost:
 
     A fit whose scores are missing counts as a whole, also if the fit itself is in the store.
     """
-    missing = [f for f in fits if plan.store.find(f.scores) is None]
-    n_made, per_fit = len(fits) - len(missing), _seconds_of_base(plan, model)
+    per_fit, n_columns = _seconds_of_base(plan, model), max(1, len(plan.columns[model]))
     if per_fit is None:
-        return Cost(f"fits of {model}", len(fits), n_made, None)
-    n_columns = max(1, len(plan.columns[model]))
-    workers = max(1, plan.settings.threads // plan.threads_per_fit)
+        return cost_of(plan, f"fits of {model}", [(f.scores, None) for f in fits])
     # A fit's fixed part (start of a worker, labels, groups) is about a second.
-    seconds = sum(1.0 + per_fit * max(0.1, len(f.columns) / n_columns) for f in missing)
-    what = f"fits of {model} ({per_fit:.1f} s each on all columns)"
-    return Cost(what, len(fits), n_made, seconds / min(workers, max(1, len(missing))))
+    steps = [(f.scores, 1.0 + per_fit * max(0.1, len(f.columns) / n_columns)) for f in fits]
+    return cost_of(plan, f"fits of {model} ({per_fit:.1f} s each on all columns)", steps)
 
 
 def _seconds_of_base(plan: Plan, model: str) -> float | None:

@@ -22,7 +22,7 @@ from stacking._fits import check_scores, plan_fit
 from stacking._pairs import PairReader, TrainingSample, hashes_of
 from stacking._plan import FORMAT, Plan
 from stacking._worth.differences import Comparison, Measured, Scored, measure, score_sets
-from stacking._worth.gain import Cost
+from stacking._worth.gain import Cost, cost_of
 from stacking._worth.units import Units, main_model, units_of
 from validation import Window
 
@@ -255,15 +255,15 @@ def selection_cost(selection: Selection) -> tuple[Cost, int]:
     """
     plan, folds = selection.plan, selection.folds
     families = units_of(plan.catalogue, selection.columns, "family")
-    recipes = [
-        _inner_recipe(plan, selection.model, f, columns) for columns in families.values() for f in folds
-    ]
-    n_made = sum(plan.store.find(recipe) is not None for recipe in recipes)
     whole = plan.store.seconds(plan_fit(plan, selection.model, plan.folds.folds[0]).fit)
-    workers = max(1, plan.settings.threads // plan.threads_per_fit)
-    seconds = None if whole is None else (len(recipes) - n_made) * (1 + whole / 3) / workers
+    each = None if whole is None else 1 + whole / 3
+    steps = [
+        (_inner_recipe(plan, selection.model, f, columns), each)
+        for columns in families.values()
+        for f in folds
+    ]
     most = len(families) * (len(families) + 1) // 2 * len(folds)
-    return Cost("fits of the first round, one family each", len(recipes), n_made, seconds), most
+    return cost_of(plan, "fits of the first round, one family each", steps), most
 
 
 def _inner_recipe(plan: Plan, model: str, fold: InnerFold, columns: Sequence[str]) -> Recipe:

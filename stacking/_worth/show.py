@@ -52,7 +52,9 @@ def folds_table(gain: GainPlan, measured: Measured) -> Table:
 
 def ablation_table(ablation: Ablation, found: Sequence[Left]) -> Table:
     """A row a unit: what leaving it out changes, by each way, and below it the interval, so that both can be read."""
-    table = Table(title=Text(_title(ablation)), caption=Text(_caption(ablation)), caption_justify="left")
+    c = ablation.plan.dataset.competition
+    title = f"{c.name}: change of {c.metric.name} of {ablation.model} when a {ablation.by} is left out"
+    table = Table(title=Text(title), caption=Text(_caption(ablation)), caption_justify="left")
     name, n_columns, *ways, verdict = _headings(ablation)
     for heading in (name, n_columns, *(f"{way}, 95 %" for way in ways[::2]), verdict):
         is_way = heading.endswith("%")
@@ -92,12 +94,6 @@ def ablation_facts(ablation: Ablation, found: Sequence[Left]) -> dict[str, Any]:
     }
 
 
-def _title(ablation: Ablation) -> str:
-    """What the table shows."""
-    c = ablation.plan.dataset.competition
-    return f"{c.name}: change of {c.metric.name} of {ablation.model} when a {ablation.by} is left out"
-
-
 def _facts(metric: Metric, measured: Measured) -> dict[str, Any]:
     by_window = dict(measured.by_window)
     return {**asdict(measured.change), "by_window": by_window, "verdict": _loss_verdict(metric, measured)}
@@ -118,14 +114,10 @@ def _rows(ablation: Ablation, found: Sequence[Left]) -> Iterator[list[str]]:
         cells = [left.unit, str(len(left.columns))]
         for is_shown, measured in ((ablation.shuffling, left.shuffled), (ablation.refits, left.refitted)):
             if is_shown:
-                cells += ["", ""] if measured is None else _numbers(measured)
+                d = None if measured is None else measured.change
+                cells += [f"{d.mean:+.4f}", f"[{d.low:+.4f}, {d.high:+.4f}]"] if d else ["", ""]
         judge = left.refitted or left.shuffled
         yield [*cells, "" if judge is None else _loss_verdict(metric, judge)]
-
-
-def _numbers(measured: Measured) -> list[str]:
-    d = measured.change
-    return [f"{d.mean:+.4f}", f"[{d.low:+.4f}, {d.high:+.4f}]"]
 
 
 def _loss_verdict(metric: Metric, measured: Measured) -> str:
