@@ -54,16 +54,16 @@ class Catalogue:
 
     def closure(self, names: Iterable[str]) -> tuple[str, ...]:
         """Name the columns and all that they read, each after what it reads."""
-        wanted: set[str] = set()
+        reached: set[str] = set()
         waiting = list(names)
         while waiting:
             name = waiting.pop()
             if name not in self.columns:
                 raise FeatureError(self._missing(name))
-            if name not in wanted:
-                wanted.add(name)
+            if name not in reached:
+                reached.add(name)
                 waiting.extend(self.columns[name].reads)
-        return tuple(n for n in self.columns if n in wanted)
+        return tuple(n for n in self.columns if n in reached)
 
     def _missing(self, name: str) -> str:
         if name in self.unavailable:

@@ -139,13 +139,13 @@ def check_fill(column: FeatureColumn) -> None:
     if fill is None:
         return
     try:
-        kept = pl.select(pl.lit(fill, dtype=dtype)).item()
+        cast = pl.select(pl.lit(fill, dtype=dtype)).item()
     except (PolarsError, TypeError, OverflowError):
-        kept = None
+        cast = None
     if (
-        kept is None
-        or (not dtype.is_float() and kept != fill)
-        or (dtype.is_float() and not math.isfinite(kept))
+        cast is None
+        or (not dtype.is_float() and cast != fill)
+        or (dtype.is_float() and not math.isfinite(cast))
     ):
         raise FeatureError(
             f"Feature {column.name!r} ({column.declaration.place}) is filled with {fill!r}.",
