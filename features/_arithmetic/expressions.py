@@ -81,6 +81,14 @@ def is_rowwise(expression: pl.Expr) -> bool:
     return alone and all(is_rowwise(one) for one in inputs)
 
 
+def keeps_rows(expression: pl.Expr) -> bool:
+    """Tell whether the expression gives as many values as there are rows, or one: no ``filter`` is left open."""
+    try:
+        return expression.meta.is_known_length()
+    except PolarsError:  # within a list, where the row stays as it is
+        return True
+
+
 def is_filter(expression: pl.Expr) -> bool:
     """Tell whether the expression is ``x.filter(condition)``."""
     return _node(expression).startswith('{"Filter"')

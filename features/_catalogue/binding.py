@@ -11,7 +11,7 @@ from polars.exceptions import PolarsError
 
 from competitions import Dataset
 from engine import did_you_mean
-from features._arithmetic import dtype_of, handed_out, is_rowwise, spreads
+from features._arithmetic import dtype_of, handed_out, is_rowwise, keeps_rows, spreads
 from features._catalogue.column import (
     WINDOW_COLUMNS,
     AggregateBody,
@@ -109,7 +109,8 @@ def _lacks(key: Key, lookback: Lookback, dataset: Dataset) -> str:
                 if role == "outcome"
                 else "which it lacks"
             )
-            return f"needs the key column {name!r}, {known}.{did_you_mean(name, dataset.pair_schema.names())}"
+            near = did_you_mean(name, dataset.pair_schema.keys() & dataset.history_schema.keys())
+            return f"needs the key column {name!r}, {known}.{near}"
         if dataset.pair_schema[name].is_nested():
             return (
                 f"needs the key column {name!r} to hold single values, but it is {dataset.pair_schema[name]}"
@@ -131,11 +132,17 @@ def _aggregate_dtype(declaration: Declaration, aggregate: Aggregate, schema: pl.
         grouped = grouped.with_columns(one.expressed(unit=1, in_64_bits=False) for one in spreads(states))
         dtype = grouped.select(aggregate.finish.alias("x")).collect_schema()["x"]
         is_value = len(states) == 1 and aggregate.finish.meta.eq(pl.col(states[0].name))
-        dtype = (states[0].value_dtype(schema) if is_value else None) or dtype
+        value_dtype = states[0].value_dtype(schema) if is_value else None
     except PolarsError as error:
         raise FeatureError(
             f"Feature {declaration.name!r} ({declaration.place}) does not fit the log: {error}"
         ) from error
+    if value_dtype is not None and isinstance(dtype, pl.List) and not isinstance(value_dtype, pl.List):
+        raise FeatureError(
+            f"Feature {declaration.name!r} ({declaration.place}) gives several values a key.",
+            expected="an aggregate, such as mean(log.rating)",
+        )
+    dtype = value_dtype or dtype
     return pl.Float32() if dtype == pl.Float64 else dtype
 
 
@@ -209,13 +216,16 @@ def bind_pair_feature(
         )
     check_expression(declaration, expression, pl.Schema(dtypes))
     _check_reads(expression, names, declaration)
-    if options["scope"] == "row" and not is_rowwise(expression):
+    if not keeps_rows(expression) or (options["scope"] == "row" and not is_rowwise(expression)):
         raise FeatureError(
             f"Feature {declaration.name!r} ({declaration.place}) looks at other pairs than its own.",
-            expected="an elementwise expression",
+            expected="an elementwise expression; one value a pair in any scope",
             todo="declare @per_pair(scope='user') for .over(user), or scope='window'",
         )
-    dtype = options["dtype"] or _pair_dtype(declaration, expression, pl.Schema(dtypes))
+    found = _pair_dtype(declaration, expression, pl.Schema(dtypes))
+    dtype = options["dtype"] or found
+    if found.is_float() and as_dtype(dtype).is_integer():
+        expression = expression.fill_nan(None)  # Polars casts the logarithm of a negative integer to 0
     name = declaration.pair_name(bound)
     reads = tuple(n for n in names if n in known)
     scope = _widest([options["scope"], *(known[n].scope for n in reads)])

@@ -121,13 +121,14 @@ class FeatureColumn:
         """Give a value the column's name, dtype and fill.
 
         What is not a finite number (NaN, x / 0, beyond Float32) becomes null, which ``fill`` then replaces; within an
-        array it becomes null and stays so.
+        array or a list it becomes null and stays so.
         """
         value = value.cast(self.dtype)
         if self.dtype.is_float():
             value = pl.when(value.is_finite()).then(value)
-        elif isinstance(self.dtype, pl.Array) and self.dtype.inner.is_float():
-            value = value.arr.eval(pl.when(pl.element().is_finite()).then(pl.element()))
+        elif isinstance(self.dtype, pl.Array | pl.List) and self.dtype.inner.is_float():
+            within = value.arr if isinstance(self.dtype, pl.Array) else value.list
+            value = within.eval(pl.when(pl.element().is_finite()).then(pl.element()))
         if self.fill is not None:
             value = value.fill_null(pl.lit(self.fill, dtype=self.dtype))
         return value.alias(self.name)

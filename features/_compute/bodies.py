@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import polars as pl
 
@@ -65,6 +66,12 @@ def _run_table(
             f"{_where(column)} gave no key column {lacking}.",
             expected=f"the columns {key} and the declared ones",
         )
+    for name in key:
+        if not _fits(values.schema[name], pairs.schema[name]):
+            raise FeatureError(
+                f"{_where(column)} gave the key {name!r} as {values.schema[name]}.",
+                expected=f"{pairs.schema[name]}, as in the pairs",
+            )
     doubled = values.filter(values.select(key).is_duplicated())
     if doubled.height:
         raise FeatureError(
@@ -88,13 +95,14 @@ def _run_fitted(
 def _as_frame(column: FeatureColumn, values: object, pair_ids: pl.Series) -> pl.DataFrame:
     """Read what ``transform`` gave: arrays by name, or a frame; without ``pair_id`` in the order of the pairs."""
     if isinstance(values, Mapping):
-        wrong = {str(name): len(of) for name, of in values.items() if len(of) != len(pair_ids)}
+        series = [_as_series(column, str(name), of) for name, of in values.items()]
+        wrong = {one.name: len(one) for one in series if len(one) != len(pair_ids)}
         if wrong:
             raise FeatureError(
                 f"{_where(column)} gave arrays of {wrong} values for {len(pair_ids)} pairs.",
                 expected="one value a pair, in the order of the pairs",
             )
-        values = pl.DataFrame([pl.Series(str(name), of) for name, of in values.items()])
+        values = pl.DataFrame(series)
     if not isinstance(values, pl.DataFrame):
         raise FeatureError(
             f"{_where(column)} gave {type(values).__name__}.",
@@ -110,12 +118,24 @@ def _as_frame(column: FeatureColumn, values: object, pair_ids: pl.Series) -> pl.
     return values.with_columns(pair_ids)
 
 
+def _as_series(column: FeatureColumn, name: str, values: Any) -> pl.Series:
+    try:
+        return pl.Series(name, values, strict=False)
+    except (TypeError, ValueError) as error:
+        raise FeatureError(
+            f"{_where(column)} gave {name!r} as {type(values).__name__}.",
+            expected="an array: one value a pair",
+        ) from error
+
+
 def _checked(values: pl.DataFrame, columns: Sequence[FeatureColumn], pairs: pl.DataFrame) -> pl.DataFrame:
     """Check columns, dtypes and that every pair has exactly one row; name the columns in full."""
     column = columns[0]
-    if values.height != pairs.height or not values["pair_id"].sort().equals(pairs["pair_id"].sort()):
+    given = values["pair_id"]
+    if not given.dtype.is_integer() or not given.sort().equals(pairs["pair_id"].sort()):
         raise FeatureError(
-            f"{_where(column)} gave {values.height} rows for {pairs.height} pairs.",
+            f"{_where(column)} gave {values.height} rows for {pairs.height} pairs, with {given.n_unique()} different "
+            f"pair_id of dtype {given.dtype}.",
             expected="each pair_id exactly once",
         )
     return values.select("pair_id", *(_cast(one, values) for one in columns))
