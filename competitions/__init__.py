@@ -15,6 +15,8 @@ from competitions._competition import (
     SubmissionFormat,
     every_file,
     every_row,
+    is_rowwise,
+    keeps_rows,
 )
 from competitions._dataset import Dataset, Partition, PartitionedLog, currently_opened, opened
 from competitions._discover import competitions, get_competition
@@ -52,6 +54,8 @@ __all__ = [
     "get_competition",
     "in_groups",
     "in_share",
+    "is_rowwise",
+    "keeps_rows",
     "layouts_in_words",
     "open_dataset",
     "opened",

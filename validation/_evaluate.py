@@ -63,6 +63,10 @@ def evaluate_by_group(
             frame.select(group).with_columns(codes).unique("__code", keep="any").sort("__code").drop("__code")
         )
         # Codes follow the columns' own order, so that of the values is the order of the keys.
+        if not np.array_equal(values.group, codes.unique().sort()):
+            raise DataError(
+                f"Metric {metric.name} gave other groups than it got.", expected="one value for each"
+            )
     else:
         keys = frame.select(group).clear(n=len(values.group))
     return keys.with_columns(

@@ -9,9 +9,9 @@ from typing import Any
 import polars as pl
 from polars.exceptions import PolarsError
 
-from competitions import Dataset
+from competitions import Dataset, is_rowwise, keeps_rows
 from engine import did_you_mean
-from features._arithmetic import dtype_of, handed_out, is_rowwise, keeps_rows, spreads
+from features._arithmetic import dtype_of, handed_out, spreads
 from features._catalogue.column import (
     WINDOW_COLUMNS,
     AggregateBody,
@@ -134,12 +134,10 @@ def _aggregate_dtype(declaration: Declaration, aggregate: Aggregate, schema: pl.
         is_value = len(states) == 1 and aggregate.finish.meta.eq(pl.col(states[0].name))
         value_dtype = states[0].value_dtype(schema) if is_value else None
     except PolarsError as error:
-        raise FeatureError(
-            f"Feature {declaration.name!r} ({declaration.place}) does not fit the log: {error}"
-        ) from error
+        raise FeatureError(f"{declaration} does not fit the log: {error}") from error
     if value_dtype is not None and isinstance(dtype, pl.List) and not isinstance(value_dtype, pl.List):
         raise FeatureError(
-            f"Feature {declaration.name!r} ({declaration.place}) gives several values a key.",
+            f"{declaration} gives several values a key.",
             expected="an aggregate, such as mean(log.rating)",
         )
     dtype = value_dtype or dtype
@@ -211,14 +209,14 @@ def bind_pair_feature(
     expression = call_body(declaration, *(handed_out(n, dtypes[n]) for n in names))
     if not isinstance(expression, pl.Expr):
         raise FeatureError(
-            f"Feature {declaration.name!r} ({declaration.place}) returned {type(expression).__name__}.",
+            f"{declaration} returned {type(expression).__name__}.",
             expected="a Polars expression over its parameters",
         )
     check_expression(declaration, expression, pl.Schema(dtypes))
     _check_reads(expression, names, declaration)
     if not keeps_rows(expression) or (options["scope"] == "row" and not is_rowwise(expression)):
         raise FeatureError(
-            f"Feature {declaration.name!r} ({declaration.place}) looks at other pairs than its own.",
+            f"{declaration} looks at other pairs than its own.",
             expected="an elementwise expression; one value a pair in any scope",
             todo="declare @per_pair(scope='user') for .over(user), or scope='window'",
         )
@@ -246,8 +244,7 @@ def _check_reads(expression: pl.Expr, names: Sequence[str], declaration: Declara
     others = sorted(set(expression.meta.root_names()) - set(names))
     if others or expression.meta.has_multiple_outputs():
         raise FeatureError(
-            f"Feature {declaration.name!r} ({declaration.place}) reads {others or 'columns by a selector'}, "
-            "which its parameters do not name.",
+            f"{declaration} reads {others or 'columns by a selector'}, which its parameters do not name.",
             expected="each column and feature that it reads as a parameter",
             todo="add the parameter and use it in place of pl.col(...)",
         )
@@ -264,7 +261,7 @@ def _check_readable(
         return
     if name in dataset.history_schema:
         raise FeatureError(
-            f"Feature {declaration.name!r} ({declaration.place}) reads {name!r} from the pairs, but that is an "
+            f"{declaration} reads {name!r} from the pairs, but that is an "
             "outcome: it is not known when the pair is scored.",
             expected="keys, observed columns, attributes or features",
             todo="read it from the history with @aggregate",
@@ -279,9 +276,7 @@ def _pair_dtype(declaration: Declaration, expression: pl.Expr, schema: pl.Schema
     try:
         dtype = dtype_of(expression, schema)
     except PolarsError as error:
-        raise FeatureError(
-            f"Feature {declaration.name!r} ({declaration.place}) does not fit its inputs: {error}"
-        ) from error
+        raise FeatureError(f"{declaration} does not fit its inputs: {error}") from error
     return pl.Float32() if dtype == pl.Float64 else dtype
 
 

@@ -105,7 +105,7 @@ def _add(columns: dict[str, FeatureColumn], found: Sequence[FeatureColumn], data
     for column in found:
         if column.name in taken:
             raise FeatureError(
-                f"Feature {column.name!r} ({column.declaration.place}) has the name of a column of the competition.",
+                f"{column} has the name of a column of the competition.",
                 todo="rename the function",
             )
         if column.name in columns:

@@ -14,7 +14,8 @@ from numbers import Real
 
 import polars as pl
 
-from features._arithmetic import GRID, Operation, State, is_rowwise, keeps_rows, spreads
+from competitions import is_rowwise, keeps_rows
+from features._arithmetic import GRID, Operation, State, spreads
 from features._declare.errors import FeatureError
 from features._declare.lookback import Lookback, as_lookback
 

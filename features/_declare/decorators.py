@@ -203,7 +203,7 @@ def _register(kind: Kind, registry: Registry, options: Mapping[str, Any]) -> Cal
         feature = name.lower() if kind == "fitted" else name
         declaration = Declaration(feature, kind, body, place, lines[0], dict(options))
         for found, expected in _problems(declaration):
-            raise FeatureError(f"Feature {feature!r} ({place}) has {found}.", expected=expected)
+            raise FeatureError(f"{declaration} has {found}.", expected=expected)
         registry.add(declaration)
         return Feature(declaration)
 
@@ -265,6 +265,6 @@ def aggregate_of(result: object, declaration: Declaration) -> Aggregate:
     if isinstance(result, pl.Expr):
         return raw(result)
     raise FeatureError(
-        f"Feature {declaration.name!r} ({declaration.place}) returned {type(result).__name__}.",
+        f"{declaration} returned {type(result).__name__}.",
         expected="an aggregate such as smoothed(log.like, strength=20), or a Polars aggregation",
     )

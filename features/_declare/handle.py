@@ -95,8 +95,7 @@ class Feature(Generic[Body]):
         names = self.declaration.names
         if name not in names:
             raise FeatureError(
-                f"Feature {self.declaration.name!r} ({self.declaration.place}) has no column {name!r}."
-                f"{did_you_mean(name, names)}",
+                f"{self.declaration} has no column {name!r}.{did_you_mean(name, names)}",
                 expected="one of " + ", ".join(names),
                 todo="subscripts are keys; a lookback is chosen by feature.over(key, lookback=...)",
             )
@@ -106,7 +105,7 @@ class Feature(Generic[Body]):
         """Name the only column; raises FeatureError if there are several."""
         if len(self.declaration.names) != 1:
             raise FeatureError(
-                f"Feature {self.declaration.name!r} ({self.declaration.place}) has several columns.",
+                f"{self.declaration} has several columns.",
                 expected="a subscript that says which: " + ", ".join(self.declaration.names),
             )
         return self.declaration.names[0]
