@@ -169,12 +169,7 @@ def score_pairs(
 
 def check_scores(given: object, n_pairs: int, who: str) -> Scores:
     """Read scores, Float64 (n_pairs,). Raises TaskError unless they are one finite number a pair."""
-    try:
-        scores = np.asarray(given, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise TaskError(
-            f"{who} gave a {type(given).__name__} for scores: {error}.", expected=f"{n_pairs} numbers"
-        ) from error
+    scores = np.asarray(given, dtype=np.float64)
     if scores.shape != (n_pairs,):
         raise TaskError(
             f"{who} gave scores of shape {scores.shape}.", expected=f"one score a pair: ({n_pairs},)"

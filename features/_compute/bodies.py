@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import polars as pl
 
@@ -88,7 +87,12 @@ def _run_fitted(
 def _as_frame(column: FeatureColumn, values: object, pair_ids: pl.Series) -> pl.DataFrame:
     """Read what ``transform`` gave: arrays by name, or a frame; without ``pair_id`` in the order of the pairs."""
     if isinstance(values, Mapping):
-        series = [_as_series(column, str(name), of) for name, of in values.items()]
+        try:
+            series = [pl.Series(str(name), of, strict=False) for name, of in values.items()]
+        except (TypeError, ValueError) as error:
+            raise FeatureError(
+                f"{column.declaration} gave no arrays: {error}", expected="one value a pair"
+            ) from error
         wrong = {one.name: len(one) for one in series if len(one) != len(pair_ids)}
         if wrong:
             raise FeatureError(
@@ -109,16 +113,6 @@ def _as_frame(column: FeatureColumn, values: object, pair_ids: pl.Series) -> pl.
             expected="one row a pair in their order, or a column pair_id with each exactly once",
         )
     return values.with_columns(pair_ids)
-
-
-def _as_series(column: FeatureColumn, name: str, values: Any) -> pl.Series:
-    try:
-        return pl.Series(name, values, strict=False)
-    except (TypeError, ValueError) as error:
-        raise FeatureError(
-            f"{column.declaration} gave {name!r} as {type(values).__name__}.",
-            expected="an array: one value a pair",
-        ) from error
 
 
 def _checked(values: pl.DataFrame, columns: Sequence[FeatureColumn], pairs: pl.DataFrame) -> pl.DataFrame:

@@ -221,17 +221,15 @@ def _problems(declaration: Declaration) -> Iterator[tuple[str, str]]:
         yield f"the scope {options['scope']!r}", "one of " + ", ".join(get_args(Scope))
     if options.get("where") is not None and not callable(options["where"]):
         yield f"the where={options['where']!r}", "a function of the log, such as lambda log: log.like"
-    for dtype in [options.get("dtype") or pl.Float32, *(column.dtype for column in columns)]:
+    for column in [Column(options.get("dtype") or pl.Float32, range=options.get("range")), *columns]:
+        dtype, span = column.dtype, column.range
         is_class = isinstance(dtype, type) and issubclass(dtype, pl.DataType) and not dtype.is_nested()
         if not isinstance(dtype, pl.DataType) and (not is_class or dtype == pl.Enum):
             yield f"the dtype {dtype!r}", "a dtype of Polars, such as pl.Float32 or pl.Enum(['a', 'b'])"
-    for meaning in (column.meaning for column in columns):
-        if not isinstance(meaning, str):
-            yield f"the meaning {meaning!r}", "a text; Column(dtype, meaning, range)"
-    for span in [options.get("range"), *(column.range for column in columns)]:
-        ends = (
-            [e for e in span if e is not None] if isinstance(span, tuple | list) and len(span) == 2 else [""]
-        )
+        if not isinstance(column.meaning, str):
+            yield f"the meaning {column.meaning!r}", "a text; Column(dtype, meaning, range)"
+        is_pair = isinstance(span, tuple | list) and len(span) == 2
+        ends = [end for end in span or () if end is not None] if is_pair else [""]
         is_fit = all(isinstance(end, float | int) and end == end for end in ends) and ends == sorted(ends)
         if span is not None and not is_fit:
             yield f"the range {span!r}", "two numbers, the lower bound first; None for an open end"

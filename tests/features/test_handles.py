@@ -214,7 +214,7 @@ def test_a_scope_and_a_meaning_are_held_to_what_they_may_be() -> None:
         ({"worth": [1.0]}, "arrays of {'worth': 1} values"),
         ([1.0, 2.0], "gave list.*mapping of column names to arrays"),
         (pl.DataFrame({"worth": [1.0]}), "gave 1 rows for"),
-        ({"worth": 1.0}, "gave 'worth' as float.*one value a pair"),
+        ({"worth": 1.0}, "gave no arrays.*one value a pair"),
         ({"pair_id": "all", "worth": "all"}, "1 different pair_id of dtype Float64"),
         ({"other": "all"}, "did not give the column 'worth'"),
         ({"worth": "texts"}, "gave 'worth' as String.*Float32, as declared"),
