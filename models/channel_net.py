@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from models import FitContext, FitReport, PairFrame, model, nets, search_and_refit, shortest_budget
+from models import FitContext, FitReport, PairFrame, model, nets, search_and_refit
 
 _Dim = Annotated[int, Field(ge=0, le=4096)]
 
@@ -121,7 +121,6 @@ class _Fit:
     def training(self, n_epochs: int, share: float) -> nets.Training:
         """Parameters of the training loop."""
         ranker = self.ranker
-        budget = shortest_budget(ranker.time_budget, self.context.time_budget)
         return nets.Training(
             loss=ranker.loss,
             epochs=n_epochs,
@@ -133,5 +132,5 @@ class _Fit:
             weight_decay=ranker.weight_decay,
             table_weight_decay=ranker.table_weight_decay,
             seed=self.context.seed,
-            until=None if budget is None else self.started + share * budget,
+            until=None if ranker.time_budget is None else self.started + share * ranker.time_budget,
         )
