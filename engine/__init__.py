@@ -14,10 +14,8 @@ if TYPE_CHECKING:
     from engine._settings import FeatureSettings, FoldSettings, SampleSettings, Settings, load_settings
     from engine._store import (
         Json,
-        KindSize,
         Recipe,
         Store,
-        StoredArtifact,
         digest_json,
         library_versions,
         sync_folder,
@@ -34,7 +32,6 @@ __all__ = [
     "FoldSettings",
     "Job",
     "Json",
-    "KindSize",
     "Recipe",
     "SamewiseError",
     "SampleSettings",
@@ -43,7 +40,6 @@ __all__ = [
     "StageCost",
     "Store",
     "StoreError",
-    "StoredArtifact",
     "Task",
     "TaskError",
     "as_typed",
