@@ -114,7 +114,7 @@ class RunFacts(_Frozen):
     versions
         Installed distributions.
     remarks
-        Warnings of the gate, the agreement with the best run, why a blend has no CV or no weights.
+        Warnings of the gate, the agreement with the best run, why a blend has no CV.
     """
 
     competition: str

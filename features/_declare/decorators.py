@@ -99,18 +99,8 @@ def aggregate(
     """
     _refuse_text(keys, "keys")
     grid = [(as_key(k), as_lookback(b)) for k in keys for b in lookbacks]
-    return _register(
-        "aggregate",
-        registry,
-        {
-            "grid": grid,
-            "fill": fill,
-            "dtype": dtype,
-            "model_input": model_input,
-            "where": where,
-            "range": range,
-        },
-    )
+    options = {"grid": grid, "fill": fill, "dtype": dtype, "model_input": model_input}
+    return _register("aggregate", registry, {**options, "where": where, "range": range})
 
 
 @overload
