@@ -34,19 +34,6 @@ class FileFacts(_Frozen):
     blake3: str
 
 
-class MetricFacts(_Frozen):
-    """The competition's metric and its policy."""
-
-    name: str
-    policy: dict[str, Any]
-    greater_is_better: bool
-
-    @classmethod
-    def of(cls, metric: Metric) -> MetricFacts:
-        """The facts of a competition's metric."""
-        return cls(name=metric.name, policy=dict(metric.policy), greater_is_better=metric.greater_is_better)
-
-
 class CvScore(_Frozen):
     """Cross-validation of one model or blend.
 
@@ -118,7 +105,7 @@ class RunFacts(_Frozen):
     """
 
     competition: str
-    metric: MetricFacts
+    metric: Metric
     pair_keys: tuple[str, ...]
     group: tuple[str, ...]
     user: str
