@@ -13,7 +13,6 @@ from competitions._competition import (
     RawTables,
     SubmissionFormat,
     every_file,
-    every_row,
 )
 from competitions._dataset import Dataset, Partition, PartitionedLog, opened
 from competitions._discover import competitions, get_competition
@@ -42,7 +41,6 @@ __all__ = [
     "SubmissionFormat",
     "competitions",
     "every_file",
-    "every_row",
     "fetch_wheel",
     "find_layout",
     "get_competition",

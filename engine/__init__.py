@@ -6,7 +6,7 @@ from engine._lazy import lazy_face
 
 if TYPE_CHECKING:
     from engine._cli import as_typed, room_app, run_room, settings_of
-    from engine._code import CodeDigest, code_digest
+    from engine._code import cached_digest, code_digest
     from engine._console import PIPED_WIDTH, Screen, console, out, stage_progress
     from engine._errors import ConfigError, DataError, SamewiseError, StoreError, TaskError, did_you_mean
     from engine._measure import StageCost, measure_stage
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PIPED_WIDTH",
-    "CodeDigest",
     "ConfigError",
     "DataError",
     "FeatureSettings",
@@ -43,6 +42,7 @@ __all__ = [
     "Task",
     "TaskError",
     "as_typed",
+    "cached_digest",
     "capped_threads",
     "code_digest",
     "console",
