@@ -98,7 +98,7 @@ def ablate(
     by: Annotated[By, typer.Option(help="What is left out at a time.")] = "family",
     only: Annotated[str | None, typer.Option(help="Look at this feature, family or pattern only.")] = None,
     model: Model = None,
-    refit: Annotated[bool, typer.Option("--refit", help="Also train anew without each of them.")] = False,
+    refit: Annotated[bool, typer.Option("--refit", help="Also train again without each of them.")] = False,
     shuffle: Annotated[bool, typer.Option(help="Shuffle the columns within the eval windows.")] = True,
     repeats: Annotated[int, typer.Option(min=1, help="Permutations of each.")] = 5,
     seeds: Seeds = 1,
