@@ -11,14 +11,12 @@ from competitions._competition import (
     LogShare,
     Metric,
     RawTables,
-    Role,
     SubmissionFormat,
     every_file,
-    every_row,
     is_rowwise,
     keeps_rows,
 )
-from competitions._dataset import Dataset, Partition, PartitionedLog, currently_opened, opened
+from competitions._dataset import Dataset, Partition, PartitionedLog, opened
 from competitions._discover import competitions, get_competition
 from competitions._generate import random_tables
 from competitions._intake import in_share, open_dataset, oracle, solution, take_in, with_clock
@@ -29,7 +27,7 @@ from competitions._sources import (
     layouts_in_words,
     split_lines,
 )
-from competitions.simulator import Simulated, simulate
+from competitions.simulator import simulate
 
 __all__ = [
     "Clock",
@@ -42,13 +40,9 @@ __all__ = [
     "Partition",
     "PartitionedLog",
     "RawTables",
-    "Role",
-    "Simulated",
     "SubmissionFormat",
     "competitions",
-    "currently_opened",
     "every_file",
-    "every_row",
     "fetch_wheel",
     "find_layout",
     "get_competition",

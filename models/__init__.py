@@ -1,6 +1,6 @@
 """Models: one file a model, one ``Ranker`` protocol."""
 
-from models._holdout import inner_holdout, search_and_refit, shortest_budget
+from models._holdout import inner_holdout, search_and_refit
 from models._pair_frame import PairFrame, Scores, StoredColumns
 from models._ranker import (
     FitContext,
@@ -38,7 +38,6 @@ __all__ = [
     "read_json",
     "saved_as_json",
     "search_and_refit",
-    "shortest_budget",
     "with_parameters",
     "write_json",
 ]

@@ -22,15 +22,14 @@ class FitContext:
     """What a fit may use beside the pairs.
 
     ``iterations``: None = find the count on an inner hold-out; a number = train so many on all rows (the final fit
-    reuses what the folds found). ``time_budget``: seconds, None = no limit. ``scratch``: a folder on disk for what a
-    fit would rather not hold in memory, None = there is none; ``scratch_from_bytes``: size from which on a matrix goes
-    there. What is fitted does not depend on either.
+    reuses what the folds found). ``scratch``: a folder on disk for what a fit would rather not hold in memory,
+    None = there is none; ``scratch_from_bytes``: size from which on a matrix goes there. What is fitted does not
+    depend on either.
     """
 
     seed: int
     threads: int = 1
     iterations: int | None = None
-    time_budget: float | None = None
     scratch: Path | None = None
     scratch_from_bytes: int = 2**28
 

@@ -86,7 +86,6 @@ class BlendContext:
 
     metric: Metric
     seed: int
-    threads: int = 1
 
 
 class FittedBlend(Protocol):

@@ -18,7 +18,18 @@ from competitions._intake.fingerprints import file_digests
 from competitions._intake.partitions import Cut, RawLog, RowRange, Write, partitions_in
 from competitions._intake.take_in import dataset_in, notes_in, ranges_in, write_data
 from competitions._intake.test_window import told_apart_by
-from engine import DataError, Json, Recipe, Settings, Store, Task, code_digest, console, run_tasks
+from engine import (
+    DataError,
+    Json,
+    Recipe,
+    Settings,
+    Store,
+    Task,
+    cached_digest,
+    code_digest,
+    console,
+    run_tasks,
+)
 
 PARTITION = "part.parquet"  # of an artifact that is one partition
 
@@ -96,7 +107,7 @@ class _Source:
     def taken_in(self) -> Path:
         """Return the folder of the data set; its partitions lie there or, on a ``row`` clock, for themselves."""
         c, data = self.competition, self.settings.data
-        code = {"competition": _data_digest(c), "intake": _intake_code()}
+        code = {"competition": _data_digest(c), "intake": cached_digest(write_data)}
         whole = self._recipe("data", "", {"files": dict(self.digests), **code})
 
         def build(folder: Path) -> None:
@@ -163,7 +174,7 @@ class _Source:
             "file": self.digests.get(wanted.file, every),
             "competition": _rows_digest(self.competition),
         }
-        return self._recipe("partition", name, {**asdict(wanted), **made_by, "intake": _partition_code()})
+        return self._recipe("partition", name, {**asdict(wanted), **made_by, "intake": cached_digest(RawLog)})
 
     def _recipe(self, kind: str, name: str, parts: Mapping[str, Json]) -> Recipe:
         """Return a recipe with what every value depends on: versions of libraries, the sample of the users."""
@@ -182,26 +193,16 @@ def _data_digest(competition: Competition) -> str:
     Metric, submission and the number of train windows come after the data: what reads them has them in its own
     recipes.
     """
-    return code_digest(_of_data(competition)).digest
+    return code_digest(_of_data(competition))
 
 
 @cache
 def _rows_digest(competition: Competition) -> str:
     """Digest of what the rows of its log depend on: not on which of them are pairs, nor on the windows."""
     rows = replace(_of_data(competition), select_pairs=every_row, horizon=1, gap=0, source=None, remarks={})
-    return code_digest(rows).digest
+    return code_digest(rows)
 
 
 def _of_data(competition: Competition) -> Competition:
     no_metric, no_file = Metric(""), SubmissionFormat({})
     return replace(competition, title="", licence="", metric=no_metric, submission=no_file, n_train_windows=1)
-
-
-@cache
-def _intake_code() -> str:
-    return code_digest(write_data).digest
-
-
-@cache
-def _partition_code() -> str:
-    return code_digest(RawLog).digest

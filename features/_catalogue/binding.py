@@ -54,9 +54,9 @@ def _bind_aggregate(declaration: Declaration, dataset: Dataset) -> tuple[list[Fe
     log = Log(schema)
     aggregate = aggregate_of(call_body(declaration, log), declaration)
     where = _where_of(declaration, log)
-    parts = [*(s.expression for s in aggregate.states.values()), *([] if where is None else [where])]
-    _check_parts(declaration, aggregate, parts, dataset)
-    used = {name for part in parts for name in part.meta.root_names()}
+    read = [*(s.expression for s in aggregate.states.values()), *([] if where is None else [where])]
+    _check_expressions(declaration, aggregate, read, dataset)
+    used = {name for expression in read for name in expression.meta.root_names()}
     dtype = options["dtype"] or _aggregate_dtype(declaration, aggregate, schema)
     columns, lacking = [], {}
     for key, lookback in options["grid"]:
@@ -89,12 +89,12 @@ def _where_of(declaration: Declaration, log: Log) -> pl.Expr | None:
     return where
 
 
-def _check_parts(
-    declaration: Declaration, aggregate: Aggregate, parts: Sequence[pl.Expr], dataset: Dataset
+def _check_expressions(
+    declaration: Declaration, aggregate: Aggregate, read: Sequence[pl.Expr], dataset: Dataset
 ) -> None:
     schema = pl.Schema({**dataset.history_schema, **WINDOW_COLUMNS})
-    for part in (*parts, aggregate.finish):
-        check_expression(declaration, part, schema)
+    for expression in (*read, aggregate.finish):
+        check_expression(declaration, expression, schema)
     kind = dataset.competition.clock.kind
     if kind != "time" and any(s.needs_time for s in aggregate.states.values()):
         raise MissingColumnError(f"needs a time clock for its half-life; here it is {kind!r}")

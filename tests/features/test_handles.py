@@ -45,7 +45,7 @@ def n_seen(log: Log) -> Aggregate:
 
 @aggregate(keys=["user_id"], lookbacks=[horizon(1), last_n(3)], registry=REGISTRY)
 def seen_lately(log: Log) -> Aggregate:
-    """Rows of the key, of late; 0 if none."""
+    """Recent rows of the key; 0 if none."""
     return count()
 
 
