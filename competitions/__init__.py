@@ -19,7 +19,15 @@ from competitions._competition import (
 from competitions._dataset import Dataset, Partition, PartitionedLog, currently_opened, opened
 from competitions._discover import competitions, get_competition
 from competitions._generate import random_tables
-from competitions._intake import in_share, open_dataset, oracle, solution, take_in, with_clock
+from competitions._intake import (
+    in_share,
+    open_dataset,
+    oracle,
+    solution,
+    statistician,
+    take_in,
+    with_clock,
+)
 from competitions._sources import (
     fetch_wheel,
     find_layout,
@@ -27,9 +35,10 @@ from competitions._sources import (
     layouts_in_words,
     split_lines,
 )
-from competitions.simulator import Simulated, simulate
+from competitions.simulator import Ceiling, Simulated, ceiling, simulate
 
 __all__ = [
+    "Ceiling",
     "Clock",
     "ClockKind",
     "Competition",
@@ -43,6 +52,7 @@ __all__ = [
     "Role",
     "Simulated",
     "SubmissionFormat",
+    "ceiling",
     "competitions",
     "currently_opened",
     "every_file",
@@ -60,6 +70,7 @@ __all__ = [
     "simulate",
     "solution",
     "split_lines",
+    "statistician",
     "take_in",
     "with_clock",
 ]

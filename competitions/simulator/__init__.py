@@ -37,6 +37,7 @@ library versions give the same bytes: each chunk of users in a week has its own 
 alone says where chunks are cut.
 """
 
+from competitions.simulator.ceiling import STATISTICIAN, Ceiling, ceiling, origin_of, statistician_scores
 from competitions.simulator.feed import affinity
 from competitions.simulator.simulate import Simulated, World, log_frames, simulate
 from competitions.simulator.world import MAX_DENSITY, SOURCE_SHARE, Floats, draw_clips, sizes_of
@@ -44,12 +45,17 @@ from competitions.simulator.world import MAX_DENSITY, SOURCE_SHARE, Floats, draw
 __all__ = [
     "MAX_DENSITY",
     "SOURCE_SHARE",
+    "STATISTICIAN",
+    "Ceiling",
     "Floats",
     "Simulated",
     "World",
     "affinity",
+    "ceiling",
     "draw_clips",
     "log_frames",
+    "origin_of",
     "simulate",
     "sizes_of",
+    "statistician_scores",
 ]

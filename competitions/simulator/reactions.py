@@ -12,6 +12,7 @@ from competitions.simulator.world import Clips, Floats, Users
 TASTE, QUALITY, FRESHNESS = 1.35, 0.5, 0.7  # of a clip's appeal
 LIKE, DISLIKE, SHARE, BOOKMARK, WATCH = 1.0, -0.8, 0.8, 0.9, 0.8  # what appeal adds to log-odds
 POLARITY = 0.5  # of a dislike's log-odds
+LONGEST, LENGTH, NOISE, OFFSET = 1.3, 0.6, 1.2, 0.5  # of the share of a clip that is watched
 
 
 def reactions(
@@ -63,10 +64,12 @@ def _appeal(users: Users, clips: Clips, tastes: tuple[Floats, Floats], shown: Sh
 def _timespent(
     rng: np.random.Generator, users: Users, clips: Clips, shown: Shown, warmth: Floats
 ) -> npt.NDArray[np.uint8]:
-    """Seconds: a share of the duration, up to 1.3 of it (watched again), by warmth, the shorter the longer."""
+    """Seconds: a share of the duration, up to ``LONGEST`` of it (watched again), by warmth, the shorter the longer."""
     noise = rng.standard_normal(len(warmth), dtype=np.float32)
-    odds = users.watch[shown.user] + np.float32(WATCH) * warmth - np.float32(0.6) * clips.length[shown.item]
-    share = np.float32(1.3) * _logistic(odds + np.float32(1.2) * noise - np.float32(0.5))
+    odds = (
+        users.watch[shown.user] + np.float32(WATCH) * warmth - np.float32(LENGTH) * clips.length[shown.item]
+    )
+    share = np.float32(LONGEST) * _logistic(odds + np.float32(NOISE) * noise - np.float32(OFFSET))
     seconds = np.minimum(share * clips.duration[shown.item], 255)
     return np.asarray(np.round(seconds), dtype=np.uint8)
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,8 @@ from competitions.simulator.world import (
 from engine import ConfigError, DataError, did_you_mean, stage_progress
 
 MIN_ROWS = 10_000
-OTHER_FILES = ("users_meta.parquet", "items_meta.parquet", "test_pairs.csv", "solution.parquet")
+PAIRS, ORIGIN = "test_pairs.csv", "simulated.json"
+OTHER_FILES = ("users_meta.parquet", "items_meta.parquet", PAIRS, "solution.parquet", ORIGIN)
 UNFINISHED = ".simulation-"
 LOG_SCHEMA = {
     "user_id": pl.UInt32(),
@@ -39,6 +41,14 @@ LOG_SCHEMA = {
 MERGED_ROWS = 500_000  # that are sorted by time in memory at once
 ROW_GROUP_ROWS = 500_000
 N_TEST_ROWS = 20  # of each test user
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What the rows of a simulation follow from; it lies beside its files."""
+
+    rows: int
+    seed: int
 
 
 @dataclass(frozen=True)
@@ -94,7 +104,9 @@ def simulate(competition: str, folder: Path, *, n_rows: int, seed: int, n_parts:
 
     Raises ConfigError (the arguments) and DataError (the folder is not empty).
     """
-    _check(competition, n_rows, seed, n_parts)
+    check_arguments(competition, n_rows, seed)
+    if not 1 <= n_parts <= n_rows:
+        raise ConfigError(f"The log cannot be cut into {n_parts:,} parts.", expected="--parts of at least 1")
     _check_folder(folder)
     sizes = sizes_of(n_rows)
     logs = [f"train_interactions{end}.parquet" for end in _ends(n_parts)]
@@ -108,12 +120,15 @@ def simulate(competition: str, folder: Path, *, n_rows: int, seed: int, n_parts:
             n_done = iter(range(len(names)))
             frames = log_frames(world, work, lambda: stage.advance(next(n_done)))
             _write_log(frames, [work / name for name in logs], n_rows)
-            n_pairs = _write_test(world, sizes, work, lambda: stage.advance(next(n_done)))
+            pairs = rows_of_test(world, sizes, lambda: stage.advance(next(n_done)))
+        pairs.select("user_id", "item_id").write_csv(work / PAIRS)
+        pairs.select(*LOG_SCHEMA, "p_like", "p_dislike").write_parquet(work / "solution.parquet")
+        (work / ORIGIN).write_text(json.dumps(asdict(Origin(n_rows, seed))) + "\n", encoding="utf-8")
         for name in (*OTHER_FILES, *logs):  # the log last: without it there is no data set
             (work / name).replace(folder / name)
     finally:
         shutil.rmtree(work)
-    return Simulated(folder, (*logs, *OTHER_FILES), sizes, n_pairs)
+    return Simulated(folder, (*logs, *OTHER_FILES), sizes, pairs.height)
 
 
 def log_frames(
@@ -184,11 +199,11 @@ def _write_attributes(users: Users, clips: Clips, folder: Path) -> None:
     ).write_parquet(folder / "items_meta.parquet")
 
 
-def _write_test(world: World, sizes: Sizes, folder: Path, done: Callable[[], None]) -> int:
-    """Write test_pairs.csv and solution.parquet and return the number of pairs.
+def rows_of_test(world: World, sizes: Sizes, done: Callable[[], None]) -> pl.DataFrame:
+    """Return the rows whose pairs are to be scored, in the order of time; call ``done`` after each chunk.
 
     They are the first rows of at most ``sizes.test_users`` users, drawn at random among those with enough rows and a
-    reaction (a like or a dislike) in the test week, in the order of time.
+    reaction (a like or a dislike) in the test week.
     """
     can_be_in = (pl.len() >= N_TEST_ROWS) & (pl.col("like") | pl.col("dislike")).any()
     is_first = pl.int_range(pl.len()) < N_TEST_ROWS
@@ -199,10 +214,7 @@ def _write_test(world: World, sizes: Sizes, folder: Path, done: Callable[[], Non
     rows = pl.concat(chunks)
     able = rows["user_id"].unique().sort()
     chosen = able.sample(min(sizes.test_users, len(able)), seed=world.seed)
-    rows = rows.filter(pl.col("user_id").is_in(chosen.implode())).sort("moment", maintain_order=True)
-    rows.select("user_id", "item_id").write_csv(folder / "test_pairs.csv")
-    rows.select(*LOG_SCHEMA, "p_like", "p_dislike").write_parquet(folder / "solution.parquet")
-    return rows.height
+    return rows.filter(pl.col("user_id").is_in(chosen.implode())).sort("moment", maintain_order=True)
 
 
 def _ends(n_parts: int) -> list[str]:
@@ -210,7 +222,8 @@ def _ends(n_parts: int) -> list[str]:
     return [""] if n_parts == 1 else [f"_{part:0{width}d}" for part in range(n_parts)]
 
 
-def _check(competition: str, n_rows: int, seed: int, n_parts: int) -> None:
+def check_arguments(competition: str, n_rows: int, seed: int) -> None:
+    """Raise ConfigError if there is no such simulation."""
     if competition != "vk2024":
         raise ConfigError(
             f"There is no simulator of {competition!r}.{did_you_mean(competition, ['vk2024'])}",
@@ -223,8 +236,6 @@ def _check(competition: str, n_rows: int, seed: int, n_parts: int) -> None:
         )
     if seed < 0:
         raise ConfigError(f"The seed is {seed}.", expected="a whole number from 0 up")
-    if not 1 <= n_parts <= n_rows:
-        raise ConfigError(f"The log cannot be cut into {n_parts:,} parts.", expected="--parts of at least 1")
 
 
 def _check_folder(folder: Path) -> None:
