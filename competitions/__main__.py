@@ -64,9 +64,10 @@ def simulate_files(
     rows: Annotated[int, typer.Option(help="Rows of the log, e.g. 10_000_000; exactly.")] = 1_000_000,
     seed: Annotated[int, typer.Option(help="The same seed and rows give the same files.")] = 7,
     parts: Annotated[int, typer.Option(help="Files of the log, one after the other in time.")] = 1,
+    world: Annotated[str, typer.Option(help="tastes, or topics: what makes the rows.")] = "tastes",
 ) -> None:
     """Write simulated files of a competition, with the true probabilities beside them."""
-    made = simulate(name, folder, n_rows=rows, seed=seed, n_parts=parts)
+    made = simulate(name, folder, n_rows=rows, seed=seed, n_parts=parts, world=world)
     for line in _words(made):
         out.print(line, markup=False, soft_wrap=True)
 
@@ -88,6 +89,11 @@ def show_ceiling(
         if rows is not None:
             raise ConfigError("--rows is given beside --data.", expected="one of them")
         origin = origin_of(data, seed)
+        if origin.world != "tastes":
+            raise ConfigError(
+                f"{data} is of the world of {origin.world}: nobody has worked out a statistician of it.",
+                expected="files that `simulate` made of the world of tastes",
+            )
         rows, seed = origin.rows, origin.seed
     elif rows is None or seed is None:
         raise ConfigError("--rows or --seed is missing.", expected="both of them, or --data")

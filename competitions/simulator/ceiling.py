@@ -183,16 +183,16 @@ def statistician_scores(world: World, history: pl.DataFrame, pairs: pl.DataFrame
 def _past(world: World, pairs: pl.DataFrame, done: Callable[[], None]) -> tuple[pl.DataFrame, Doubles]:
     """Return the rows of the pairs' users, and each clip's smoothed mean relevance over all rows, ``(n_items,)``."""
     users, n_items = pairs["user_id"].unique().implode(), len(world.clips.born)
-    kept, seen, liked = [], np.zeros(n_items), np.zeros(n_items)
+    past, seen, liked = [], np.zeros(n_items), np.zeros(n_items)
     for week in range(N_WEEKS):
         for rows in world.week(week):
             item = rows["item_id"].to_numpy()
             relevance = rows["like"].cast(pl.Int8) - rows["dislike"].cast(pl.Int8)
             seen += np.bincount(item, minlength=n_items)
             liked += np.bincount(item, relevance.to_numpy(), minlength=n_items)
-            kept.append(rows.filter(pl.col("user_id").is_in(users)).select(HISTORY))
+            past.append(rows.filter(pl.col("user_id").is_in(users)).select(HISTORY))
             done()
-    return pl.concat(kept), (liked + STRENGTH * liked.sum() / seen.sum()) / (seen + STRENGTH)
+    return pl.concat(past), (liked + STRENGTH * liked.sum() / seen.sum()) / (seen + STRENGTH)
 
 
 def _batches(ends: Integers) -> list[tuple[int, int]]:

@@ -16,9 +16,9 @@ LONGEST, LENGTH, NOISE, OFFSET = 1.3, 0.6, 1.2, 0.5  # of the share of a clip th
 
 
 def reactions(
-    rng: np.random.Generator, users: Users, clips: Clips, tastes: tuple[Floats, Floats], shown: Shown
+    rng: np.random.Generator, users: Users, clips: Clips, appeal: Floats, shown: Shown
 ) -> pl.DataFrame:
-    """Draw the outcomes of the rows. ``tastes`` are the users' at the start and the end of the week.
+    """Draw the outcomes of the rows from the appeal, ``(n_rows,)``, that they have.
 
     Returns
     -------
@@ -27,7 +27,6 @@ def reactions(
         ``bookmarks`` Boolean, ``p_like``, ``p_dislike`` Float32; rows as in ``shown``.
     """
     user, item = shown.user, shown.item
-    appeal = _appeal(users, clips, tastes, shown)
     p_like = _logistic(users.like[user] + np.float32(LIKE) * appeal)
     odds = users.dislike[user] + np.float32(DISLIKE) * appeal + np.float32(POLARITY) * clips.polarity[item]
     p_dislike = _logistic(odds)
@@ -49,8 +48,11 @@ def reactions(
     )
 
 
-def _appeal(users: Users, clips: Clips, tastes: tuple[Floats, Floats], shown: Shown) -> Floats:
-    """Return how much the clip appeals to the user at that moment; tastes move in straight lines through a week."""
+def appeal_to_tastes(users: Users, clips: Clips, tastes: tuple[Floats, Floats], shown: Shown) -> Floats:
+    """Return how much the clip appeals to the user at that moment.
+
+    ``tastes`` are the users' at the start and the end of the week, through which they move in straight lines.
+    """
     user, item = shown.user, shown.item
     vector = clips.vector[item]
     passed = (shown.moment % 1.0).astype(np.float32)
