@@ -174,7 +174,7 @@ def _between_baseline_and_oracle(manifest: Manifest, entry: Entry) -> Iterator[R
         test = Text(number(value), style="green" if value is not None and value == best else "")
         return [mean_and_sd(cv), test, *shares(value)]
 
-    headings = ["share of the way", *["of the statistician's"] * (len(bounds) - 1)][::-1]
+    headings = ["share of the way", *["to the statistician"] * (len(bounds) - 1)][::-1]
     table = _each_model_and_blend(manifest, ("CV", "test", *headings), values)
     table.add_section()
     for name, bound in bounds.items():
