@@ -19,7 +19,15 @@ from competitions._competition import (
 from competitions._dataset import Dataset, Partition, PartitionedLog, opened
 from competitions._discover import competitions, get_competition
 from competitions._generate import random_tables
-from competitions._intake import in_share, open_dataset, oracle, solution, take_in, with_clock
+from competitions._intake import (
+    in_share,
+    open_dataset,
+    oracle,
+    solution,
+    statistician,
+    take_in,
+    with_clock,
+)
 from competitions._sources import (
     fetch_wheel,
     find_layout,
@@ -27,9 +35,10 @@ from competitions._sources import (
     layouts_in_words,
     split_lines,
 )
-from competitions.simulator import simulate
+from competitions.simulator import Ceiling, ceiling, simulate
 
 __all__ = [
+    "Ceiling",
     "Clock",
     "ClockKind",
     "Competition",
@@ -41,6 +50,7 @@ __all__ = [
     "PartitionedLog",
     "RawTables",
     "SubmissionFormat",
+    "ceiling",
     "competitions",
     "every_file",
     "fetch_wheel",
@@ -58,6 +68,7 @@ __all__ = [
     "simulate",
     "solution",
     "split_lines",
+    "statistician",
     "take_in",
     "with_clock",
 ]

@@ -18,6 +18,7 @@ from competitions._intake.fingerprints import file_digests
 from competitions._intake.partitions import Cut, RawLog, RowRange, Write, partitions_in
 from competitions._intake.take_in import dataset_in, notes_in, ranges_in, write_data
 from competitions._intake.test_window import told_apart_by
+from competitions.simulator import STATISTICIAN
 from engine import (
     DataError,
     Json,
@@ -77,6 +78,28 @@ def oracle(settings: Settings) -> pl.DataFrame | None:
     """
     path = _Source.of(settings).taken_in() / "oracle.parquet"
     return pl.read_parquet(path) if path.exists() else None
+
+
+def statistician(settings: Settings) -> pl.DataFrame | None:
+    """Return the statistician's score of each test pair, as ``oracle`` does its own; None if there is none.
+
+    ``python -m competitions ceiling`` writes it beside simulated files. It is no input: no fingerprint changes with it.
+    Raises DataError if it is of other pairs.
+    """
+    path = settings.data / STATISTICIAN
+    if not path.is_file():
+        return None
+    dataset = open_dataset(settings)
+    keys = [dataset.competition.user, dataset.competition.item]
+    pairs = dataset.test_pairs.select("pair_id", *keys).collect()
+    scores = pairs.join(pl.read_parquet(path), on=keys, how="left", validate="m:1").sort("pair_id")
+    if scores["score"].null_count():
+        raise DataError(
+            f"{path} lacks test pairs of the data beside it.",
+            expected="a score of every pair",
+            todo=f"make it anew: python -m competitions ceiling {settings.competition} --data {settings.data}",
+        )
+    return scores.select("pair_id", "score")
 
 
 def taken_notes(settings: Settings) -> list[str]:
