@@ -188,6 +188,10 @@ class Competition:
     source
         Column (of items or interactions) that stands behind an item: its author, channel, brand; None if there
         is none.
+    dense
+        The outcome that says most of every row: seconds watched, a dwell time, a rating. ``dense_per``: the number that
+        it is a share of, an observed column or an attribute (the clip's duration); rows are then compared with rows
+        of a like one.
     """
 
     name: str
@@ -211,6 +215,8 @@ class Competition:
     user: str = "user_id"
     item: str = "item_id"
     source: str | None = None
+    dense: str | None = None
+    dense_per: str | None = None
     files: Callable[[Path], Sequence[Path]] = every_file
 
     @cached_property
@@ -260,6 +266,7 @@ def check_declaration(competition: Competition) -> None:
         *_name_problems(competition),
         *_clock_problems(competition),
         *_target_problems(competition),
+        *_dense_problems(competition),
     ]
     if problems:
         raise DataError(
@@ -386,6 +393,21 @@ def _target_problems(c: Competition) -> Iterable[str]:
 
 def _listed(names: Iterable[str]) -> str:
     return ", ".join(sorted(map(repr, names)))
+
+
+def _dense_problems(c: Competition) -> Iterable[str]:
+    if c.dense is None:
+        if c.dense_per is not None:
+            yield f"dense_per={c.dense_per!r} says what dense is a share of, and there is no dense"
+        return
+    known = {*c.log_columns, *(name for entity in c.entities for name in entity.columns)}
+    for option, name in (("dense", c.dense), ("dense_per", c.dense_per)):
+        if name is not None and name not in known:
+            yield f"{option}={name!r} is no column of the log or the attributes.{did_you_mean(name, known)}"
+    if c.dense in known and c.roles.get(c.dense) != "outcome":
+        yield f"dense={c.dense!r} is no outcome"
+    if c.dense_per is not None and c.roles.get(c.dense_per) == "outcome":
+        yield f"dense_per={c.dense_per!r} is an outcome, which is unknown for the pairs to score"
 
 
 def is_rowwise(expression: pl.Expr) -> bool:

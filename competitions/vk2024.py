@@ -179,4 +179,6 @@ VK2024 = Competition(
     metric=Metric("user_auc", policy={"one_class": "skip"}),
     submission=SubmissionFormat({"user_id": "user_id", "item_id": "item_id", "predict": "score"}),
     source="source_id",
+    dense="timespent",
+    dense_per="duration",
 )

@@ -3,7 +3,14 @@
 A feature is a function of the history before a cutoff and of what can be seen of the pairs to score.
 """
 
-from features._catalogue import Catalogue, bind_catalogue, dtype_name, load_catalogue, load_registry
+from features._catalogue import (
+    Catalogue,
+    LogColumns,
+    bind_catalogue,
+    dtype_name,
+    load_catalogue,
+    load_registry,
+)
 from features._compute import (
     compute_features,
     compute_window,
@@ -49,6 +56,7 @@ __all__ = [
     "Feature",
     "FeatureError",
     "Log",
+    "LogColumns",
     "Lookback",
     "Registry",
     "Window",

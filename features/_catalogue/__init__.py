@@ -15,12 +15,14 @@ from features._catalogue.column import (
     PythonBody,
     as_dtype,
 )
+from features._catalogue.log_columns import LogColumns
 
 __all__ = [
     "WINDOW_COLUMNS",
     "AggregateBody",
     "Catalogue",
     "FeatureColumn",
+    "LogColumns",
     "PairBody",
     "PythonBody",
     "as_dtype",

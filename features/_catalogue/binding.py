@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -23,6 +24,7 @@ from features._catalogue.column import (
     check_expression,
     is_input,
 )
+from features._catalogue.log_columns import LogColumns, log_columns
 from features._declare import (
     Aggregate,
     Declaration,
@@ -153,7 +155,8 @@ def _bind_python(declaration: Declaration, dataset: Dataset) -> tuple[list[Featu
             raise MissingColumnError(f"needs the key column {name!r}, which the pairs lack.{near}")
     variants: Mapping[str, Any] = options.get("variants") or {"": None}
     columns, lacking = [], {}
-    for variant, arguments in variants.items():
+    for variant, own in variants.items():
+        arguments = {**(own or {}), **_given(declaration, dataset)} or None
         needs = _needs(declaration, arguments or {})
         reason = _lacks_needed(needs, dataset)
         for output, said in options["columns"].items():
@@ -168,6 +171,13 @@ def _bind_python(declaration: Declaration, dataset: Dataset) -> tuple[list[Featu
                 FeatureColumn(name, declaration, body, as_dtype(said.dtype), shown, scope, key, columns=needs)
             )
     return columns, lacking
+
+
+def _given(declaration: Declaration, dataset: Dataset) -> dict[str, LogColumns]:
+    """Give a class with an argument ``log`` the columns of the log by what they are for."""
+    body = declaration.body
+    takes = isinstance(body, type) and "log" in inspect.signature(body).parameters
+    return {"log": log_columns(dataset)} if takes else {}
 
 
 def _needs(declaration: Declaration, arguments: Mapping[str, Any]) -> tuple[str, ...]:

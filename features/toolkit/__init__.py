@@ -1,6 +1,9 @@
 """What family files share: expressions, signals of a log, lists of users, vectors, ridge regressions, codes of keys."""
 
+from features.toolkit.designs import Design
 from features.toolkit.expressions import is_positive, rank_within, share_watched, zscore_within
+from features.toolkit.factorisation import FACTORS, Beliefs, Factorisation
+from features.toolkit.gaussian import Floats
 from features.toolkit.lists import Lists, Rows, entries, lists_of, rows_of, rows_where
 from features.toolkit.positions import Codes, Positions, Sparse, Values, Vectors, chunks, codes
 from features.toolkit.regression import ridge
@@ -25,9 +28,14 @@ from features.toolkit.vectors import (
 from features.toolkit.warmth import WARMTH_COLUMNS, WarmRows, warm_rows
 
 __all__ = [
+    "FACTORS",
     "WARMTH_COLUMNS",
+    "Beliefs",
     "Codes",
+    "Design",
     "Embeddings",
+    "Factorisation",
+    "Floats",
     "ItemVectors",
     "Lists",
     "Positions",

@@ -1,0 +1,67 @@
+"""What a log has, by what it is for: learners that read whatever there is are given it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from competitions import Dataset
+
+
+@dataclass(frozen=True)
+class LogColumns:
+    """Names of the columns of a log by what they are for.
+
+    A class behind ``@fitted`` or ``@streamed`` with an argument ``log`` is given it, and so is its ``needs``.
+
+    Attributes
+    ----------
+    user, item
+        Keys.
+    source
+        Who stands behind an item; None if the competition names none.
+    outcomes
+        Outcomes that are numbers, ``relevance`` aside.
+    reactions
+        Outcomes that are Booleans and not read by relevance.
+    dense, dense_per
+        The outcome that the competition declares as saying most of every row, and the column that it is a share
+        of; None where it declares none.
+    of_user, of_item
+        Attributes of users and of items, without key and source.
+    """
+
+    user: str
+    item: str
+    source: str | None
+    outcomes: tuple[str, ...]
+    reactions: tuple[str, ...]
+    dense: str | None
+    dense_per: str | None
+    of_user: tuple[str, ...]
+    of_item: tuple[str, ...]
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        """All of them, and ``relevance``."""
+        keys = (self.user, self.item, *([self.source] if self.source else []))
+        return (*keys, "relevance", *self.outcomes, *self.reactions, *self.of_user, *self.of_item)
+
+
+def log_columns(dataset: Dataset) -> LogColumns:
+    """Sort the columns of a data set's log by what they are for."""
+    competition = dataset.competition
+    schema = dataset.history_schema
+    outcomes = [name for name, role in competition.roles.items() if role == "outcome"]
+    numbers = tuple(name for name in outcomes if schema[name].is_numeric())
+    read = set(competition.relevance.meta.root_names())
+    reactions = tuple(name for name in outcomes if schema[name] == pl.Boolean and name not in read)
+    of_user, of_item = (
+        tuple(n for n in entity.columns if n in schema and n not in (entity.key, competition.source))
+        for entity in competition.entities
+    )
+    return LogColumns(
+        competition.user, competition.item, competition.source, numbers, reactions, competition.dense,
+        competition.dense_per, of_user, of_item,
+    )  # fmt: skip

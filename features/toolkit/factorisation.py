@@ -1,0 +1,374 @@
+"""A Bayesian factorisation of a log in closed form: users drift, items lean on their source.
+
+Of row r, in which user u meets item i at step t (the history is cut into steps of as many rows each)::
+
+    y_r = b_ut + c_i + f(age of i) + p_ut . q_i + e_r,                  e_r ~ N(0, s2)
+    x_ut = [p_ut, b_ut] = m_u + d_ut,   d_ut = memory d_u(t-1) + news,  d_ut ~ N(0, diag(v_user))
+    [q_i, c_i] = g_s(i) + W' w_i + N(0, diag(v_item)),   g_s = W'' w_s + N(0, diag(v_source))
+
+``m_u`` is a regression on the user's attributes, ``w`` are the item's attributes and content (``w_s`` their mean over
+the source, ``w_i`` what differs from it). The posterior is approximated by one Gaussian of each user's path and one of
+each item and its source, found in turn with the covariances of the other side (variational Bayes: Lim & Teh 2007,
+Paquet & Koenigstein 2013; messages as in Matchbox, Stern, Herbrich & Graepel 2009); variances, memory and noise by
+EM. Tastes are turned after each sweep so that the users' are spherical, which speeds it up (Luttinen & Ilin 2010).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import scipy
+
+from features.toolkit.designs import Regression
+from features.toolkit.gaussian import Floats, Packing, Path, inverse, product, smoothed_path
+
+if TYPE_CHECKING:
+    import torch
+
+FACTORS, SEED = 16, 20_261_129
+SPREAD = 0.25  # standard deviation that the users' tastes are brought to
+# Ages as shares of the history; an item that is there in the first ``UNKNOWN`` of it may be of any age.
+AGES = (1 / 192, 1 / 96, 1 / 64, 1 / 48, 1 / 36, 1 / 24, 1 / 18, 1 / 12, 1 / 8, 1 / 6, 1 / 4, 1 / 3, 1 / 2)
+UNKNOWN = 1 / 96
+_ROWS, _CHUNK = 500_000, 50_000  # of the log that are looked at one by one, and at a time
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Rows of the log as cells of a matrix: those of one key side by side, and the other key of each."""
+
+    order: npt.NDArray[np.intp]
+    ends: npt.NDArray[np.intp]
+    other: npt.NDArray[np.int32]
+    n_others: int
+
+    @classmethod
+    def of(
+        cls, key: npt.NDArray[np.int32], n_keys: int, other: npt.NDArray[np.int32], n_others: int
+    ) -> Cells:
+        order = np.argsort(key, kind="stable")
+        ends = np.concatenate([[0], np.cumsum(np.bincount(key, minlength=n_keys))])
+        return cls(order, ends, other[order], n_others)
+
+    @property
+    def counts(self) -> npt.NDArray[np.intp]:
+        """Number of rows of each key."""
+        return np.diff(self.ends)
+
+    def sums(self, weights: Floats | None, of_others: Floats) -> Floats:
+        """Sum the rows' vectors of the other key, times their weights: (n_keys, width)."""
+        data = np.ones(len(self.order), np.float32) if weights is None else weights[self.order]
+        shape = len(self.ends) - 1, self.n_others
+        summed: Floats = scipy.sparse.csr_matrix((data, self.other, self.ends), shape=shape) @ of_others
+        return summed
+
+
+@dataclass(frozen=True)
+class Beliefs:
+    """Posterior means (n, d) and covariances (n, d, d) of ``n`` entities: ``FACTORS`` tastes and an offset."""
+
+    mean: Floats
+    covariance: Floats
+
+    def turned(self, by: Floats) -> Beliefs:
+        """Express them in other coordinates."""
+        return Beliefs(self.mean @ by.T, np.asarray(by @ self.covariance @ by.T, np.float32))
+
+    def __getitem__(self, at: npt.NDArray[np.intp]) -> Beliefs:
+        return Beliefs(self.mean[at], self.covariance[at])
+
+
+class Factorisation:
+    """The model of this file, by positions of users, items and sources: see there.
+
+    Parameters
+    ----------
+    user, item, step
+        Int32 (n_rows,), in the order of the log.
+    y
+        Float32 (n_rows,): the observations of appeal.
+    source_of
+        Int (n_items,): the source of each item.
+    designs
+        Of users (n_users, ...), of sources (n_sources, ...) and of what items differ by from them (n_items, ...).
+
+    Attributes
+    ----------
+    users
+        Beliefs about the users' states at the step after the last; ``user_level`` (n_users, d) their means over all.
+    items, sources
+        Beliefs about items and sources.
+    of_age
+        Float32 (n_bins,): what the age of an item adds; see ``bins_of``.
+    noise, memory
+        Variance of an observation, and what is left of a user's deviation a step later: (d,).
+    """
+
+    def __init__(
+        self,
+        user: npt.NDArray[np.int32],
+        item: npt.NDArray[np.int32],
+        step: npt.NDArray[np.int32],
+        y: Floats,
+        source_of: npt.NDArray[np.intp],
+        designs: tuple[Floats, Floats, Floats],
+    ) -> None:
+        self.user, self.item, self.y, self.source_of = user, item, y, source_of
+        self.n_users, self.n_sources, self.n_items = map(len, designs)
+        self.n_steps, d = int(step.max()) + 1, FACTORS + 1
+        self._state = step * np.int32(self.n_users) + user
+        n_states = self.n_steps * self.n_users
+        self._by_state = Cells.of(self._state, n_states, item, self.n_items)
+        self._by_item = Cells.of(item, self.n_items, self._state, n_states)
+        self._packing = Packing(d)
+        self._of_user, self._of_source, self._of_item = (Regression(design, d) for design in designs)
+        self._user_prior, self._source_prior, self._item_prior = (
+            np.zeros((n, d), np.float32) for n in (self.n_users, self.n_sources, self.n_items)
+        )
+        tastes = np.arange(d) < FACTORS
+        self._user_variance = np.where(tastes, SPREAD**2, 0.2).astype(np.float32)
+        self._source_variance = np.where(tastes, 0.1, 0.05).astype(np.float32)
+        self._item_variance = np.where(tastes, 0.03, 0.04).astype(np.float32)
+        self.memory = np.where(tastes, 0.85, 0.97).astype(np.float32)
+        self.noise = max(float(y.var()) * 0.6, 1e-3)
+        self.first = np.full(self.n_items, len(y))
+        np.minimum.at(self.first, item, np.arange(len(y)))
+        self.age_bin = self.bins_of(self.first[item], np.arange(len(y)))
+        self.of_age = np.zeros(len(AGES) + 2, np.float32)
+        start = starting_vectors(user, item, y, source_of)
+        self.items = Beliefs(start, np.zeros((self.n_items, d, d), np.float32))
+
+    def bins_of(self, first: npt.NDArray[np.intp], at: npt.NDArray[np.intp] | int) -> npt.NDArray[np.intp]:
+        """Give the bin of the age at row ``at`` of an item whose first row is ``first``: 0 where it is unknown."""
+        n = len(self.y)
+        bins = np.searchsorted(np.array(AGES) * n, at - first, side="right") + 1
+        return np.where(first < UNKNOWN * n, 0, bins)
+
+    def sweep(self) -> None:
+        """Find the users' paths given the items, the items given the paths, then all that is learned of both."""
+        y = self.y - self.of_age[self.age_bin]
+        path = self._smooth_users(y)
+        states = Beliefs(*_flat(path.mean + _tensor(self._user_prior), path.covariance))
+        found = self._find_items(y, states)
+        self._learn_noise(y, states, found)
+        self._learn_users(path)
+        spread = self._learn_items(found)
+        self._learn_ages(states, found.items)
+        self._turn(path, found, spread)
+
+    def _messages(self, cells: Cells, y: Floats, other: Beliefs) -> tuple[torch.Tensor, torch.Tensor]:
+        """Sum what the rows say of a key, given the other side: precision (n, d, d) and information (n, d)."""
+        z = other.mean.copy()
+        z[:, FACTORS] = 1.0
+        moments = self._packing.packed(other.covariance)
+        moments[:, self._packing.row == FACTORS] = 0.0
+        moments += self._packing.outer(z)
+        offset = z * other.mean[:, FACTORS:]
+        offset[:, :FACTORS] += other.covariance[:, :FACTORS, FACTORS]
+        summed = cells.sums(None, np.hstack([moments, offset]))
+        size = self._packing.size
+        information = cells.sums(y, z) - summed[:, size:]
+        return self._packing.full(summed[:, :size]) / self.noise, _tensor(information) / self.noise
+
+    def _smooth_users(self, y: Floats) -> Path:
+        """Smooth the users' deviations from their priors, given the items."""
+        precision, information = self._messages(self._by_state, y, self.items)
+        shape = (self.n_steps, self.n_users, FACTORS + 1)
+        precision, information = precision.reshape(*shape, FACTORS + 1), information.reshape(shape)
+        information = information - product(precision, _tensor(self._user_prior))
+        return smoothed_path(precision, information, _tensor(self.memory), _tensor(self._user_variance))
+
+    def _find_items(self, y: Floats, states: Beliefs) -> Found:
+        """Find items and sources together, given the users' states; items are summed out for their sources."""
+        import torch
+
+        d, source = FACTORS + 1, _tensor(self.source_of)
+        precision, information = self._messages(self._by_item, y, states)
+        prior, pull = _tensor(self._item_prior), 1 / _tensor(self._item_variance)
+        alone = inverse(precision + torch.diag(pull))
+        said = pull * product(alone, information - product(precision, prior))
+        of_source = torch.zeros(self.n_sources, d, d)
+        of_source.index_add_(0, source, torch.diag(pull) - pull[:, None] * alone * pull)
+        said_of_source = torch.zeros(self.n_sources, d).index_add_(0, source, said)
+        pull_of_source = 1 / _tensor(self._source_variance)
+        covariance = inverse(of_source + torch.diag(pull_of_source))
+        mean = product(covariance, said_of_source + _tensor(self._source_prior) * pull_of_source)
+        gain = alone * pull
+        items = product(alone, information + (mean[source] + prior) * pull)
+        items_covariance = alone + gain @ covariance[source] @ gain.mT
+        # Of what an item is beside its source.
+        beside = gain - torch.eye(d)
+        own_covariance = alone + beside @ covariance[source] @ beside.mT
+        fit = float((precision.double() * (items_covariance + items[:, :, None] * items[:, None, :])).sum())
+        fit -= 2 * float((information.double() * items).sum())
+        return Found(
+            Beliefs(items.numpy(), items_covariance.numpy()),
+            Beliefs(mean.numpy(), covariance.numpy()),
+            Beliefs((items - mean[source]).numpy(), own_covariance.numpy()),
+            fit,
+        )
+
+    def _learn_noise(self, y: Floats, states: Beliefs, found: Found) -> None:
+        """Take the mean of ``E (y - x.z)^2`` over the rows, out of what was summed already."""
+        offset = states.mean[:, FACTORS].astype(np.float64)
+        square = offset**2 + states.covariance[:, FACTORS, FACTORS]
+        exact = y.astype(np.float64)
+        own = (exact**2).sum() - 2 * np.bincount(self._state, exact, len(offset)) @ offset
+        own += self._by_state.counts @ square
+        self.noise = max((self.noise * found.fit + float(own)) / len(y), 1e-6)
+
+    def _learn_users(self, path: Path) -> None:
+        """Learn variance and memory of the users' deviations, and what their attributes say of their level."""
+        import torch
+
+        square = (path.mean**2 + path.covariance.diagonal(dim1=2, dim2=3)).mean(dim=1)
+        self._user_variance = _floored(square.mean(dim=0).numpy())
+        if self.n_steps > 1:
+            lag, before = path.lag.mean(dim=(0, 1)), square[:-1].mean(dim=0)
+            tastes = lag[:FACTORS].sum() / before[:FACTORS].sum()
+            memory = torch.cat([tastes.expand(FACTORS), lag[FACTORS:] / before[FACTORS:]])
+            self.memory = memory.clamp(0.0, 0.999).numpy()
+        self.user_level = path.mean.mean(dim=0).numpy() + self._user_prior
+        self._user_prior = self._of_user.fit(self.user_level, self._user_variance)
+
+    def _learn_items(self, found: Found) -> tuple[Floats, Floats]:
+        """Learn what attributes say of sources and items; return the second moments of what is left: (d, d) each."""
+        of_source = _second_moment(found.sources, self._source_prior)
+        of_item = _second_moment(found.own, self._item_prior)
+        self._source_variance, self._item_variance = _floored(np.diag(of_source)), _floored(np.diag(of_item))
+        self._source_prior = self._of_source.fit(found.sources.mean, self._source_variance)
+        self._item_prior = self._of_item.fit(found.own.mean, self._item_variance)
+        return of_source, of_item
+
+    def _learn_ages(self, states: Beliefs, items: Beliefs) -> None:
+        """Take for the effect of an age what is left of its rows on average, against those of unknown age."""
+        rows, appeal = self._appeal(states.mean, items.mean)
+        self.appeal = rows, appeal
+        bins, n_bins = self.age_bin[rows], len(self.of_age)
+        mean = np.bincount(bins, self.y[rows] - appeal, n_bins) / (np.bincount(bins, minlength=n_bins) + 50.0)
+        self.of_age = (mean - mean[0]).astype(np.float32)
+
+    def _appeal(self, states: Floats, items: Floats) -> tuple[slice, Floats]:
+        """Give the expected appeal, without ages, of rows of the log at equal distances, and which they are."""
+        rows = slice(None, None, max(len(self.y) // _ROWS, 1))
+        state, item = self._state[rows], self.item[rows]
+        found = np.empty(len(state), np.float32)
+        for start in range(0, len(found), _CHUNK):
+            chunk = slice(start, start + _CHUNK)
+            x, q = states[state[chunk]], items[item[chunk]]
+            found[chunk] = (x[:, :FACTORS] * q[:, :FACTORS]).sum(axis=1) + x[:, FACTORS] + q[:, FACTORS]
+        return rows, found
+
+    def _turn(self, path: Path, found: Found, moments: tuple[Floats, Floats]) -> None:
+        """Turn the tastes so that users' are spherical and sources' uncorrelated: every product stays as it is."""
+        k = FACTORS
+        tastes = path.mean[:, :, :k].reshape(-1, k).double()
+        of_users = tastes.T @ tastes / len(tastes) + path.covariance[:, :, :k, :k].mean(dim=(0, 1))
+        lower = np.linalg.cholesky(of_users.numpy() + 1e-9 * np.eye(k))
+        _, axes = np.linalg.eigh(lower.T @ moments[0][:k, :k] @ lower)
+        turn = axes[:, ::-1].T @ np.linalg.inv(lower) * SPREAD
+        of_user, of_item = np.eye(k + 1), np.eye(k + 1)
+        of_user[:k, :k], of_item[:k, :k] = turn, np.linalg.inv(turn).T
+        self._of_user.turn(of_user)
+        self._of_source.turn(of_item)
+        self._of_item.turn(of_item)
+        self._user_variance[:k] = SPREAD**2
+        self._source_variance, self._item_variance = (
+            _floored(np.diag(of_item @ moment @ of_item.T)) for moment in moments
+        )
+        by_user, by_item = of_user.astype(np.float32), of_item.astype(np.float32)
+        self._user_prior, self.user_level = self._user_prior @ by_user.T, self.user_level @ by_user.T
+        self._source_prior, self._item_prior = self._source_prior @ by_item.T, self._item_prior @ by_item.T
+        self.items, self.sources = found.items.turned(by_item), found.sources.turned(by_item)
+        ahead = Beliefs(path.next_mean.numpy(), path.next_covariance.numpy()).turned(by_user)
+        self.users = Beliefs(ahead.mean + self._user_prior, ahead.covariance)
+
+    def unseen_users(self, design: Floats) -> Beliefs:
+        """Say what attributes tell of users without a row: a row of the design matrix each."""
+        mean = self._of_user.of(design)
+        return Beliefs(mean, np.broadcast_to(np.diag(self._user_variance), (len(mean), *2 * mean.shape[1:])))
+
+    def unseen_items(
+        self, source: npt.NDArray[np.intp], own: Floats, whole: Floats
+    ) -> tuple[Beliefs, Floats]:
+        """Say what source and attributes tell of items without a row; return their sources' means as well.
+
+        ``source``: positions, ``n_sources`` for an unseen one. ``own``: how the items' designs differ from their
+        sources', ``whole`` the designs; a row an item.
+        """
+        is_new = source == self.n_sources
+        known = self.sources[np.where(is_new, 0, source)]
+        mean, covariance = known.mean.copy(), known.covariance.copy()
+        mean[is_new] = self._of_source.of(whole[is_new])
+        covariance[is_new] = np.diag(self._source_variance)
+        items = mean + np.where(is_new[:, None], np.float32(0.0), self._of_item.of(own))
+        return Beliefs(items, covariance + np.diag(self._item_variance)), mean
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a sweep finds of items: whole, their sources, what they are beside them; and a part of the rows' misfit."""
+
+    items: Beliefs
+    sources: Beliefs
+    own: Beliefs
+    fit: float
+
+
+def starting_vectors(
+    user: npt.NDArray[np.int32], item: npt.NDArray[np.int32], y: Floats, source_of: npt.NDArray[np.intp]
+) -> Floats:
+    """Start items at singular vectors of what users make of sources beyond offsets (Halko, Martinsson, Tropp 2011).
+
+    Of items themselves where there are few sources. Float32 (n_items, FACTORS + 1), the last the items' offsets.
+    """
+    from sklearn.utils.extmath import randomized_svd
+
+    n_users, n_items = int(user.max()) + 1, len(source_of)
+    vectors = np.zeros((n_items, FACTORS + 1), np.float32)
+    vectors[:, :FACTORS] = np.random.default_rng(SEED).normal(0.0, 0.02, (n_items, FACTORS))
+    rest = y - y.mean(dtype=np.float64)
+    vectors[:, FACTORS] = np.bincount(item, rest, n_items) / (np.bincount(item, minlength=n_items) + 15.0)
+    rest -= vectors[item, FACTORS]
+    rest -= (np.bincount(user, rest, n_users) / (np.bincount(user, minlength=n_users) + 5.0))[user]
+    entity = source_of if len(np.unique(source_of)) > FACTORS else np.arange(n_items)
+    column, n_columns = entity[item], int(entity.max()) + 1
+    of_user, of_column = (1 / np.sqrt(np.bincount(key) + 20.0) for key in (user, column))
+    cells = scipy.sparse.csr_matrix(
+        ((rest * of_user[user] * of_column[column]).astype(np.float32), (user, column)),
+        shape=(n_users, n_columns),
+    )
+    n_factors = min(FACTORS, *cells.shape)
+    _, singular, right = randomized_svd(cells, n_factors, n_iter=5, random_state=SEED)
+    found = right.T * singular * np.append(of_column, np.ones(n_columns - len(of_column)))[:, None]
+    found *= 0.3 / np.maximum(np.sqrt((found**2).mean(axis=0)), 1e-9)
+    vectors[:, :n_factors] += found[entity]
+    return vectors
+
+
+def _second_moment(beliefs: Beliefs, prior: Floats) -> Floats:
+    """Mean of ``E (x - prior)(x - prior)'``: Float64 (d, d)."""
+    rest = (beliefs.mean - prior).astype(np.float64)
+    moment: Floats = rest.T @ rest / len(rest) + beliefs.covariance.mean(axis=0, dtype=np.float64)
+    return moment
+
+
+def _floored(variance: npt.NDArray[np.floating]) -> Floats:
+    """Keep variances above nothing, so that every precision is finite."""
+    floored: Floats = np.maximum(variance, 1e-6).astype(np.float32)
+    return floored
+
+
+def _tensor(array: npt.NDArray[np.generic]) -> torch.Tensor:
+    import torch
+
+    return torch.from_numpy(array)
+
+
+def _flat(mean: torch.Tensor, covariance: torch.Tensor) -> tuple[Floats, Floats]:
+    """Put the steps of all users below each other."""
+    d = mean.shape[-1]
+    return mean.reshape(-1, d).numpy(), covariance.reshape(-1, d, d).numpy()
