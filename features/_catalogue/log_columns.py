@@ -44,10 +44,11 @@ class LogColumns:
 
     @property
     def all(self) -> tuple[str, ...]:
-        """All of them, and ``relevance``."""
+        """All of them, each once, and ``relevance``."""
         keys = (self.user, self.item, *([self.source] if self.source else []))
         per = [self.dense_per] if self.dense_per else []
-        return (*keys, "relevance", *self.outcomes, *self.reactions, *self.of_user, *self.of_item, *per)
+        outcomes, attributes = (*self.outcomes, *self.reactions), (*self.of_user, *self.of_item)
+        return tuple(dict.fromkeys((*keys, "relevance", *outcomes, *attributes, *per)))
 
 
 def log_columns(dataset: Dataset) -> LogColumns:

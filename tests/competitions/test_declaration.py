@@ -93,11 +93,34 @@ class UsersByText(dy.Schema):
         ({"submission": SubmissionFormat({"id": "pair", "s": "score"})}, "takes 'pair', which a pair does"),
         ({"submission": SubmissionFormat({"s": "seconds"})}, "no column of the submission takes 'score'"),
         ({"name": "my shop"}, "its name must be a word"),
+        (
+            {"dense": "second"},
+            "dense='second' is no column of the log or the attributes. Did you mean 'seconds'?",
+        ),
+        (
+            {"dense": "seconds", "dense_per": "prize"},
+            "dense_per='prize' is no column ... Did you mean 'price'?",
+        ),
+        ({"dense": "user_id"}, "dense='user_id' is no outcome"),
+        ({"dense": "price"}, "dense='price' is no outcome"),
+        ({"dense": "long"}, "dense='long' is no number"),
+        ({"dense": "long", "derived": {"long": pl.col("secs") > 1}}, "'long' reads 'secs'"),
+        ({"dense": "seconds", "dense_per": "brand"}, "dense_per='brand' is no number"),
+        ({"dense": "seconds", "dense_per": "seconds"}, "dense_per='seconds' is an outcome"),
+        ({"dense_per": "price"}, "dense_per='price' says what dense is a share of, and there is no dense"),
+        ({"dense": pl.col("seconds")}, "is no str or NoneType"),
     ],
 )
 def test_contradictions(taken: Take, changes: dict[str, object], message: str) -> None:
     with raises_with(f"contradicts itself ... {message}"):
         taken(**changes)
+
+
+@pytest.mark.parametrize("per", [None, "price", "age"])
+def test_a_dense_outcome_may_be_a_share_of_an_attribute(taken: Take, per: str | None) -> None:
+    assert taken(dense="seconds", dense_per=per).competition.dense_per == per
+    minutes = {**SHOP.derived, "minutes": pl.col("seconds") / 60}
+    assert taken(dense="minutes", dense_per=per, derived=minutes).competition.dense == "minutes"
 
 
 @pytest.mark.parametrize("clock", [ROW, PER_USER])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -65,10 +65,9 @@ def small() -> Planted:
     found = planted(7, 5, 3, 120, n_steps=3)
     assert set(found.item) == set(range(5))
     source_of = np.append(found.source_of, 1)
-    designs = (*(np.vstack([d, d[:1] + 1]) for d in found.designs[1:]),)
-    return Planted(
-        found.user, found.item, found.step, found.y, source_of, (found.designs[0], *designs), found.later
-    )
+    of_user, *others = found.designs
+    of_source, of_item = (np.vstack([d, d[:1] + 1]) for d in others)
+    return replace(found, source_of=source_of, designs=(of_user, of_source, of_item))
 
 
 @pytest.fixture(scope="module")

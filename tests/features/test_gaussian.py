@@ -38,7 +38,8 @@ def dense(
     for t in range(n - 1):
         seen[t, :, t, :] = precision[t, key]
     said = np.vstack([information[:, key], np.zeros(D)]).ravel()
-    covariance = np.linalg.inv(np.linalg.inv(prior.reshape(n * D, -1)) + seen.reshape(n * D, -1))
+    joint = np.linalg.inv(prior.reshape(n * D, -1)) + seen.reshape(n * D, -1)
+    covariance = np.asarray(np.linalg.inv(joint), np.float64)
     return (covariance @ said).reshape(n, D), covariance.reshape(n, D, n, D)
 
 

@@ -419,8 +419,8 @@ def test_a_competition_without_tables(
     names = [name for name, column in catalogue.columns.items() if column.family == "taste"]
     assert len(names) == 14
     window = Window(cutoff=cutoff, start=cutoff, until=cutoff + 50)
-    pairs = dataset.log.filter(pl.col("clock").is_between(cutoff, cutoff + 49)).rename({"row": "pair_id"})
-    pairs = pairs.select("pair_id", "user_id", "item_id", "length").collect(engine="in-memory")
+    rows = dataset.log.filter(pl.col("clock").is_between(cutoff, cutoff + 49)).rename({"row": "pair_id"})
+    pairs = rows.select("pair_id", "user_id", "item_id", "length").collect(engine="in-memory")
     found = compute_window(catalogue, window, names, pairs)
     assert_finite(found, has_relevance=cutoff > 0)
     assert found.select(cs.float()).width == 12
