@@ -1,9 +1,9 @@
 """What family files share: expressions, signals of a log, lists of users, vectors, ridge regressions, codes of keys."""
 
-from features.toolkit.designs import Design
+from features.toolkit.designs import Design, Regression
 from features.toolkit.expressions import is_positive, rank_within, share_watched, zscore_within
 from features.toolkit.factorisation import FACTORS, Beliefs, Factorisation
-from features.toolkit.gaussian import Floats
+from features.toolkit.gaussian import Floats, Packing, inverse, smoothed_path
 from features.toolkit.lists import Lists, Rows, entries, lists_of, rows_of, rows_where
 from features.toolkit.positions import Codes, Positions, Sparse, Values, Vectors, chunks, codes
 from features.toolkit.regression import ridge
@@ -38,7 +38,9 @@ __all__ = [
     "Floats",
     "ItemVectors",
     "Lists",
+    "Packing",
     "Positions",
+    "Regression",
     "Rows",
     "Sparse",
     "Values",
@@ -52,6 +54,7 @@ __all__ = [
     "dots",
     "embeddings",
     "entries",
+    "inverse",
     "is_positive",
     "item_vectors",
     "lengths",
@@ -65,6 +68,7 @@ __all__ = [
     "share_watched",
     "signal_columns",
     "signal_matrix",
+    "smoothed_path",
     "unit",
     "warm_rows",
     "zscore_within",

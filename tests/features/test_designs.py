@@ -9,10 +9,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from features.toolkit import Design
-from features.toolkit.designs import MOST_LEVELS, N_BINS, Regression
+from features.toolkit import Design, Regression
 
 NAN, INF = float("nan"), float("inf")
+MOST_LEVELS, N_BINS = 64, 6
 VECTOR = pl.Array(pl.Float32, 2)
 
 

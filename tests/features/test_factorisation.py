@@ -10,9 +10,9 @@ import numpy.typing as npt
 import pytest
 
 from features.toolkit import FACTORS, Beliefs, Factorisation, Floats
-from features.toolkit.factorisation import AGES, UNKNOWN, Cells
 
 D = FACTORS + 1
+UNKNOWN, N_AGES = 1 / 96, 13  # of the history; bounds of ages
 
 
 @dataclass(frozen=True)
@@ -230,8 +230,8 @@ def test_ages_are_bins_and_unknown_for_items_of_the_first_rows(large: Planted) -
     n = len(large.y)
     model = large.model()
     first, start = np.array([0, int(UNKNOWN * n) - 1, n // 2, n // 2, n // 2, n]), n // 2
-    at = np.array([n, n, start, start + int(AGES[0] * n), n, n])
-    assert model.bins_of(first, at).tolist() == [0, 0, 1, 2, len(AGES) + 1, 1]
+    at = np.array([n, n, start, start + n // 192, n, n])
+    assert model.bins_of(first, at).tolist() == [0, 0, 1, 2, N_AGES + 1, 1]
 
 
 def test_an_age_that_is_liked_is_learned(large: Planted) -> None:
@@ -243,8 +243,7 @@ def test_an_age_that_is_liked_is_learned(large: Planted) -> None:
     fresh = (np.arange(n) - first[item] < n / 24) & (first[item] > 0)
     y = (rng.normal(size=n) + 1.0 * fresh).astype(np.float32)
     model = large.model(4, item=item, y=y)
-    young = [bin for bin, age in enumerate(AGES, 2) if age <= 1 / 36]
-    assert (model.of_age[[1, *young]] > 0.35).all()
+    assert (model.of_age[1:7] > 0.35).all()  # younger than a 24th of the history
     assert np.abs(model.of_age[-4:]).max() < 0.25
     assert model.of_age[0] == 0
 
@@ -263,16 +262,3 @@ def test_a_million_rows_of_a_user_stay_finite() -> None:
         assert np.isfinite(beliefs.covariance).all()
     assert model.noise == pytest.approx(1.0, rel=0.01)
     assert np.abs(model.users.mean[3]).max() < 0.5  # nothing is to be learned of what is drawn at random
-
-
-def test_sums_of_many_rows_are_as_good_as_those_of_few() -> None:
-    rng = np.random.default_rng(2)
-    key = np.sort(rng.choice([0, 2, 3], 300_000, p=[0.001, 0.9, 0.099])).astype(np.int32)
-    other, vectors = rng.integers(0, 900, len(key)).astype(np.int32), rng.random((900, 4)).astype(np.float32)
-    weights = rng.random(len(key)).astype(np.float32)
-    cells = Cells.of(key, 5, other, 900)
-    assert cells.counts.tolist() == np.bincount(key, minlength=5).tolist()
-    for weight in (None, weights):
-        rows = vectors[other].astype(np.float64) * (1.0 if weight is None else weight[:, None])
-        exact = np.array([rows[key == k].sum(axis=0) for k in range(5)])
-        np.testing.assert_allclose(cells.sums(weight, vectors), exact, rtol=3e-6)
