@@ -1,4 +1,4 @@
-"""Run ``@table`` and ``@fitted`` bodies and check what they give back."""
+"""Run ``@table`` and ``@fitted`` bodies, and check what bodies give back."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def run_body(
                 values = _run_table(column, read, window, pairs)
             else:
                 values = _run_fitted(column, read, window, pairs)
-        return _checked(values, columns, pairs)
+        return checked(values, columns, pairs)
     except FeatureError:
         raise
     except (Exception, SystemExit) as error:  # libraries with a command line end the process
@@ -36,39 +36,40 @@ def run_body(
         ) from error
 
 
-def _body(column: FeatureColumn) -> PythonBody:
+def python_body(column: FeatureColumn) -> PythonBody:
+    """The Python body behind a column."""
     if not isinstance(column.body, PythonBody):
         raise FeatureError(f"Feature {column.name!r} has no Python body.")
     return column.body
 
 
 def _needed(column: FeatureColumn, history: pl.LazyFrame) -> list[str]:
-    needs = _body(column).needs
+    needs = python_body(column).needs
     if not needs:
         return history.collect_schema().names()
-    return list(dict.fromkeys(("row", "clock", *_body(column).key, *needs)))
+    return list(dict.fromkeys(("row", "clock", *python_body(column).key, *needs)))
 
 
 def _run_table(
     column: FeatureColumn, history: pl.LazyFrame, window: Window, pairs: pl.DataFrame
 ) -> pl.DataFrame:
-    key = list(_body(column).key)
+    key = list(python_body(column).key)
     result = column.declaration.body(history, window)
     if not isinstance(result, pl.LazyFrame):
         raise FeatureError(
-            f"{_where(column)} returned {type(result).__name__}.", expected="a polars LazyFrame"
+            f"{place_of(column)} returned {type(result).__name__}.", expected="a polars LazyFrame"
         )
     values = result.collect(engine="in-memory")
     lacking = [name for name in key if name not in values.columns]
     if lacking:
         raise FeatureError(
-            f"{_where(column)} gave no key column {lacking}.",
+            f"{place_of(column)} gave no key column {lacking}.",
             expected=f"the columns {key} and the declared ones",
         )
     doubled = values.filter(values.select(key).is_duplicated())
     if doubled.height:
         raise FeatureError(
-            f"{_where(column)} gave {doubled.height} rows with a repeated key, such as {doubled.row(0, named=True)}.",
+            f"{place_of(column)} gave {doubled.height} rows with a repeated key, such as {doubled.row(0, named=True)}.",
             expected="one row a key",
         )
     return pairs.select("pair_id", *key).join(
@@ -79,43 +80,43 @@ def _run_table(
 def _run_fitted(
     column: FeatureColumn, history: pl.LazyFrame, window: Window, pairs: pl.DataFrame
 ) -> pl.DataFrame:
-    model = column.declaration.body(**(_body(column).arguments or {}))
+    model = column.declaration.body(**(python_body(column).arguments or {}))
     model.fit(history, window)
     ordered = pairs.sort("pair_id")
-    return _as_frame(column, model.transform(ordered), ordered["pair_id"])
+    return as_frame(column, model.transform(ordered), ordered["pair_id"])
 
 
-def _as_frame(column: FeatureColumn, values: object, pair_ids: pl.Series) -> pl.DataFrame:
+def as_frame(column: FeatureColumn, values: object, pair_ids: pl.Series) -> pl.DataFrame:
     """Read what ``transform`` gave: arrays by name, or a frame; without ``pair_id`` in the order of the pairs."""
     if isinstance(values, Mapping):
         wrong = {str(name): len(of) for name, of in values.items() if len(of) != len(pair_ids)}
         if wrong:
             raise FeatureError(
-                f"{_where(column)} gave arrays of {wrong} values for {len(pair_ids)} pairs.",
+                f"{place_of(column)} gave arrays of {wrong} values for {len(pair_ids)} pairs.",
                 expected="one value a pair, in the order of the pairs",
             )
         values = pl.DataFrame([pl.Series(str(name), of) for name, of in values.items()])
     if not isinstance(values, pl.DataFrame):
         raise FeatureError(
-            f"{_where(column)} gave {type(values).__name__}.",
+            f"{place_of(column)} gave {type(values).__name__}.",
             expected="a mapping of column names to arrays, or a polars DataFrame, one row a pair",
         )
     if "pair_id" in values.columns:
         return values
     if values.height != len(pair_ids):
         raise FeatureError(
-            f"{_where(column)} gave {values.height} rows for {len(pair_ids)} pairs.",
+            f"{place_of(column)} gave {values.height} rows for {len(pair_ids)} pairs.",
             expected="one row a pair in their order, or a column pair_id with each exactly once",
         )
     return values.with_columns(pair_ids)
 
 
-def _checked(values: pl.DataFrame, columns: Sequence[FeatureColumn], pairs: pl.DataFrame) -> pl.DataFrame:
+def checked(values: pl.DataFrame, columns: Sequence[FeatureColumn], pairs: pl.DataFrame) -> pl.DataFrame:
     """Check columns, dtypes and that every pair has exactly one row; name the columns in full."""
     column = columns[0]
     if values.height != pairs.height or not values["pair_id"].sort().equals(pairs["pair_id"].sort()):
         raise FeatureError(
-            f"{_where(column)} gave {values.height} rows for {pairs.height} pairs.",
+            f"{place_of(column)} gave {values.height} rows for {pairs.height} pairs.",
             expected="each pair_id exactly once",
         )
     return values.select("pair_id", *(_cast(one, values) for one in columns))
@@ -123,13 +124,13 @@ def _checked(values: pl.DataFrame, columns: Sequence[FeatureColumn], pairs: pl.D
 
 def _cast(column: FeatureColumn, values: pl.DataFrame) -> pl.Expr:
     """Give a column its declared dtype and name; what it does not fit into without loss of meaning is refused."""
-    output = _body(column).output
+    output = python_body(column).output
     if output not in values.columns:
-        raise FeatureError(f"{_where(column)} did not give the column {output!r} that it declares.")
+        raise FeatureError(f"{place_of(column)} did not give the column {output!r} that it declares.")
     given = values.schema[output]
     if not _fits(given, column.dtype):
         raise FeatureError(
-            f"{_where(column)} gave {output!r} as {given}.", expected=f"{column.dtype}, as declared"
+            f"{place_of(column)} gave {output!r} as {given}.", expected=f"{column.dtype}, as declared"
         )
     value = pl.col(output).fill_nan(None) if given.is_float() else pl.col(output)
     return column.finished(value)
@@ -142,5 +143,6 @@ def _fits(given: pl.DataType, declared: pl.DataType) -> bool:
     return given == declared or given == pl.Null or (given.is_float() and declared.is_float())
 
 
-def _where(column: FeatureColumn) -> str:
+def place_of(column: FeatureColumn) -> str:
+    """Name the feature and its place, for errors."""
     return f"Feature {column.declaration.name!r} ({column.declaration.place})"

@@ -1,9 +1,10 @@
-"""The four ways to write a feature."""
+"""The five ways to write a feature."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, overload
 
@@ -51,7 +52,50 @@ class Fittable(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class StreamContext:
+    """What a learner behind ``@streamed`` starts with.
+
+    ``seed``: of all that is random, the same in every run. ``folder``: empty, for what does not fit in memory; it is
+    gone with the instance, so what matters of it has to be saved.
+    """
+
+    seed: int
+    folder: Path
+
+
+class Streamable(Protocol):
+    """A class behind ``@streamed``: it goes through the log once, and is looked at where a window's history ends.
+
+    Every instance is started; then it either learns from the first row or loads what another one has saved. A class
+    with ``refine`` has one method more: ``sweep(chunks)`` goes over an iterator of all chunks of the window's history
+    once again, from the state reached.
+    """
+
+    def start(self, context: StreamContext) -> None:
+        """Begin with nothing learned."""
+        ...
+
+    def learn(self, rows: pl.DataFrame) -> None:
+        """Learn from the next rows of the log, in the order of (clock, row): each row exactly once."""
+        ...
+
+    def transform(self, pairs: pl.DataFrame) -> Transformed:
+        """Give the declared columns for each pair as of now, as ``Fittable.transform`` does, and change nothing."""
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Write the state into an empty folder, in native files and without loss; some rows were learned before."""
+        ...
+
+    def load(self, folder: Path) -> None:
+        """Read what ``save`` wrote: what follows is the same, bit for bit."""
+        ...
+
+
 Class = TypeVar("Class", bound=type[Fittable])
+Learner = TypeVar("Learner", bound=type[Streamable])
+_METHODS = ("start", "learn", "transform", "save", "load")  # of a learner
 
 
 class Log:
@@ -198,6 +242,54 @@ def fitted(
     return _register("fitted", registry, {**options, "fill": fill, "model_input": model_input})
 
 
+def streamed(
+    *,
+    columns: Mapping[str, DType | Column],
+    needs: Sequence[str] | Callable[..., Sequence[str]] = (),
+    step: int = 100_000,
+    refine: int = 0,
+    variants: Mapping[str, Mapping[str, Any]] | None = None,
+    scope: Scope = "row",
+    fill: float | str | None = None,
+    model_input: bool = True,
+    registry: Registry = REGISTRY,
+) -> Callable[[Learner], Feature[Learner]]:
+    """Register a class that goes through the log once for all windows: what it has to have is in ``Streamable``.
+
+    ``learn(rows)`` gets chunks of ``step`` rows, counted from the log's first row in the order of (clock, row), with
+    ``clock`` and the columns that it ``needs``. A window whose history ends within a chunk is reached by an instance of
+    its own: it loads the state at the chunk's start, learns the rows before the cutoff, gives its columns by
+    ``transform(pairs)`` and is thrown away. So a value is the same whatever else is computed. ``refine``: so many times
+    that instance's ``sweep(chunks)`` goes over the window's history again before it is looked at.
+
+    ``columns``, ``needs``, ``variants`` and ``scope``: as for ``fitted``.
+    """
+    options = {
+        "columns": _as_columns(columns),
+        "needs": needs if callable(needs) else _as_names(needs, "needs"),
+        "variants": dict(variants or {}),
+        "scope": scope,
+        "step": step,
+        "refine": refine,
+    }
+    return _register("streamed", registry, {**options, "fill": fill, "model_input": model_input})
+
+
+def _check_learner(body: object, where: str, step: object, refine: object) -> None:
+    """Raise FeatureError for a class that cannot be streamed, and for counts that are none."""
+    for option, number, least in (("step", step, 1), ("refine", refine, 0)):
+        if not isinstance(number, int) or isinstance(number, bool) or number < least:
+            raise FeatureError(
+                f"{where} has {option}={number!r}.", expected=f"a whole number, {least} or more"
+            )
+    needed = [*_METHODS, *(["sweep"] if refine else [])]
+    if lacking := [name for name in needed if not callable(getattr(body, name, None))]:
+        raise FeatureError(
+            f"{where} has no method {', '.join(lacking)}.",
+            expected=f"a class with {', '.join(needed)}" + (", since refine is above 0" if refine else ""),
+        )
+
+
 def _register(kind: Kind, registry: Registry, options: Mapping[str, Any]) -> Callable[[Body], Feature[Body]]:
     def decorate(body: Body) -> Feature[Body]:
         lines = (inspect.getdoc(body) or "").strip().splitlines()
@@ -209,7 +301,9 @@ def _register(kind: Kind, registry: Registry, options: Mapping[str, Any]) -> Cal
                 expected="a first line that says what the feature means, its unit and what null means",
             )
         _check_ranges(name, place, options)
-        feature = name.lower() if kind == "fitted" else name
+        if kind == "streamed":
+            _check_learner(body, f"Feature {name!r} ({place})", options["step"], options["refine"])
+        feature = name.lower() if kind in ("fitted", "streamed") else name
         declaration = Declaration(feature, kind, body, place, lines[0], dict(options))
         registry.add(declaration)
         return Feature(declaration)
