@@ -230,18 +230,7 @@ def test_examples_of_the_documents_import_nothing_private() -> None:
 
 
 RETIRED = {"piece", "pieces", "slot", "slots", "lane", "lanes", "accumulator", "accumulators"}
-RETIRED_INSIDE = {
-    "cell",
-    "cells",
-    "tail",
-    "tails",
-    "kept",
-    "slice",
-    "slices",
-    "wanted",
-    "running",
-    "gathered",
-}
+RETIRED_INSIDE = {"cell", "cells", "tail", "tails", "kept", "slice", "slices", "wanted", "running", "gathered"}
 COMPUTING = ["_aggregation", "_arithmetic", "_catalogue", "_compute", "_declare", "_storage"]
 
 

@@ -103,7 +103,7 @@ class Store:
     @contextmanager
     def scratch(self) -> Iterator[Path]:
         """An empty folder on the store's disk, gone after the block; after a kill the next process removes it."""
-        with disk_errors(self.root), temporary_folder(self.root) as folder:
+        with temporary_folder(self.root) as folder:
             yield folder
 
     def why(self, recipe: Recipe) -> str:

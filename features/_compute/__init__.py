@@ -1,6 +1,14 @@
 """The one way to values: windows, Python bodies, what is missing in the store, what it takes."""
 
-from features._compute.memory import COPIES, body_gib, rows_before, tell_if_too_large, threads_per_job
+from features._compute.memory import (
+    BASE_GIB,
+    COPIES,
+    STATE_BYTES,
+    body_gib,
+    rows_before,
+    tell_if_too_large,
+    threads_per_job,
+)
 from features._compute.missing import compute_features
 from features._compute.profile import (
     bin_edges,
@@ -13,13 +21,17 @@ from features._compute.profile import (
     stored_seconds,
     train_test_psi,
 )
+from features._compute.streams import columns_read
 from features._compute.windows import compute_window, compute_windows, shown
 
 __all__ = [
+    "BASE_GIB",
     "COPIES",
+    "STATE_BYTES",
     "bin_edges",
     "binned_shares",
     "body_gib",
+    "columns_read",
     "compute_features",
     "compute_window",
     "compute_windows",

@@ -46,7 +46,7 @@ def compute_features(
     n_computed = _run_aggregates(catalogue, aggregates, store, settings, limits, n_found)
     n_found = 0 if aggregates else n_found  # said once, by the first stage
     for title, own, threads in _stages(
-        _body_jobs(catalogue, missing, store.root), catalogue.dataset, settings
+        _body_jobs(catalogue, missing, store.root, limits), catalogue.dataset, settings
     ):
         n_computed += sum(run_jobs(title, own, settings, n_found=n_found, threads_per_job=threads))
         n_found = 0
@@ -146,7 +146,7 @@ def _stages(
         yield title, [bodies[number][2] for number in chosen], own
 
 
-def _body_jobs(catalogue: Catalogue, missing: Missing, root: Path) -> list[Body]:
+def _body_jobs(catalogue: Catalogue, missing: Missing, root: Path, limits: Limits) -> list[Body]:
     """Make one job of each body in each window; of a streamed one for all windows together, the longest, first."""
     jobs: list[Body] = []
     streamed: dict[str, dict[Window, tuple[FeatureColumn, ...]]] = {}
@@ -162,7 +162,7 @@ def _body_jobs(catalogue: Catalogue, missing: Missing, root: Path) -> list[Body]
     for title, windows in streamed.items():
         own_of = {w: tuple(column.name for column in columns) for w, columns in windows.items()}
         window, columns = list(windows.items())[-1]
-        whole.append((window, columns, Job(title, compute_streamed, (catalogue, own_of, root))))
+        whole.append((window, columns, Job(title, compute_streamed, (catalogue, own_of, root, limits))))
     return [*whole, *jobs]
 
 
@@ -184,7 +184,7 @@ def compute_body(catalogue: Catalogue, window: Window, names: Sequence[str], roo
     return len(missing)
 
 
-def compute_streamed(catalogue: Catalogue, names: Missing, root: Path) -> int:
+def compute_streamed(catalogue: Catalogue, names: Missing, root: Path, limits: Limits = LIMITS) -> int:
     """Compute and store the columns of one streamed learner in all windows that lack some, in one way through the log.
 
     A second process waits and then finds them.
@@ -193,7 +193,8 @@ def compute_streamed(catalogue: Catalogue, names: Missing, root: Path) -> int:
     column = catalogue.columns[next(iter(names.values()))[0]]
     n_computed = 0
     with store.lock(learner_name(column)), store.scratch() as scratch:
-        stream = Stream(dataset, column, checkpoints_of(store, dataset, column, scratch), scratch)
+        checkpoints = checkpoints_of(store, dataset, column, scratch)
+        stream = Stream(dataset, column, checkpoints, scratch, limits)
         for window, own in sorted(names.items()):
             recipes = column_recipes(catalogue, window, own)
             missing = [name for name in own if store.find(recipes[name]) is None]

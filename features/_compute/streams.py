@@ -14,15 +14,13 @@ import polars as pl
 
 from competitions import Dataset
 from engine import Recipe, SamewiseError, Store, capped_threads, digest_json
-from features._aggregation import RowsByPosition, digest_of_tables
+from features._aggregation import LIMITS, Limits, RowsByPosition, digest_of_tables
 from features._catalogue import FeatureColumn
 from features._compute.bodies import as_frame, checked, place_of, python_body
 from features._compute.memory import rows_before
 from features._declare import FeatureError, StreamContext
 from features._storage import SEED, checkpoint_recipe
 from validation import Window
-
-SECONDS = 30.0  # of learning, after which a checkpoint is worth its time
 
 
 class Checkpoints(Protocol):
@@ -53,8 +51,6 @@ class Stream:
         Any of the columns that the learner gives.
     scratch
         Folder for the instances' own folders.
-    seconds
-        Of learning between checkpoints that only serve a run that is killed.
     """
 
     def __init__(
@@ -63,10 +59,10 @@ class Stream:
         column: FeatureColumn,
         checkpoints: Checkpoints,
         scratch: Path,
-        seconds: float = SECONDS,
+        limits: Limits = LIMITS,
     ) -> None:
         self.dataset, self.column, self.checkpoints = dataset, column, checkpoints
-        self.scratch, self.seconds = scratch, seconds
+        self.scratch, self.limits = scratch, limits
         self.step: int = column.declaration.options["step"]
         self.rows = RowsByPosition(dataset, columns_read(dataset, column))
 
@@ -101,7 +97,7 @@ class Stream:
             for begin in range(last, position, self.step):
                 at = begin + self.step
                 self._learn(learner, begin, at)
-                is_late = time.perf_counter() - since > self.seconds
+                is_late = time.perf_counter() - since > self.limits.checkpoint_seconds
                 if is_late or at == position:
                     with self._named("save", f"at row {at:,}"):
                         self.checkpoints.put(at, learner.save)
