@@ -22,6 +22,11 @@ from features._declare import FeatureError, StreamContext
 from features._storage import SEED, checkpoint_recipe
 from validation import Window
 
+_TODO = {
+    "": "mend it; run with --debug to see the traceback",
+    "load": "mend it; states that cannot be read any more go by: python -m engine store prune --kind checkpoint --yes",
+}
+
 
 class Checkpoints(Protocol):
     """States of one learner by the position in the log that they were saved at."""
@@ -138,7 +143,7 @@ class Stream:
         except (Exception, SystemExit) as error:  # libraries with a command line end the process
             raise FeatureError(
                 f"{place_of(self.column)} failed in {method} {where}: {type(error).__name__}: {error}",
-                todo="mend it; run with --debug to see the traceback",
+                todo=_TODO["load" if method == "load" else ""],
             ) from error
 
 
