@@ -209,11 +209,10 @@ def _is_below(value: ast.expr, paths: set[str]) -> bool:
     match value:
         case ast.Attribute(value=within) | ast.BinOp(left=within):
             return _is_below(within, paths)
-        case ast.Call(func=ast.Attribute(value=within), args=[]):
-            return _is_below(within, paths)
-        case ast.Call(func=function, args=[first, *_]):
-            within_function = isinstance(function, ast.Attribute) and _is_below(function.value, paths)
-            return within_function or _is_below(first, paths)
+        case ast.Call(func=function, args=args, keywords=named):
+            first = [*args, *(keyword.value for keyword in named)][:1]
+            of = [function.value] if isinstance(function, ast.Attribute) else []
+            return any(_is_below(one, paths) for one in (*of, *first))
     return False
 
 

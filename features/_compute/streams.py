@@ -85,9 +85,8 @@ class Stream:
                     with self._named("sweep", f"in window {window.name}"):
                         learner.sweep(self._chunks(end))
                 with self._named("transform", f"in window {window.name}"):
-                    given = learner.transform(ordered)
-            with self._named("transform", f"in window {window.name}"):
-                values = checked(as_frame(self.column, given, ordered["pair_id"]), columns, ordered)
+                    given = as_frame(self.column, learner.transform(ordered), ordered["pair_id"])
+                    values = checked(given, columns, ordered)
         return pairs.select("pair_id").join(
             values, on="pair_id", how="left", validate="1:1", maintain_order="left"
         )

@@ -110,7 +110,7 @@ class ReadsItsOwn(DecayedMean):
     def learn(self, rows: pl.DataFrame) -> None:
         file = self.scratch / "last.parquet"
         rows.write_parquet(file)
-        super().learn(pl.read_parquet(file))
+        super().learn(pl.read_parquet(source=file))
 
     def load(self, folder: Path) -> None:
         for part in folder.iterdir():
