@@ -3,10 +3,10 @@
     python -m benchmarks.streamed --learner net       # user and item embeddings by gradient steps, below
     python -m benchmarks.streamed --learner taste --data DIR   # any registered learner; --variant: which
 
-For the planned windows, in one thread, processor seconds of:
+For the planned windows, in one thread, processor seconds (medians of rounds in turns; the pairs are read before) of:
 
 - *one pass*: learning all rows before the last cutoff, chunk by chunk, as they are read;
-- *streamed*: the columns of all windows, into a store that has the data set only: checkpoints, pairs, sweeps and all;
+- *streamed*: the columns of all windows into a store that has the data set and the pairs only: checkpoints and all;
 - *a fit a window*: the same learner for each window from the first row, looked at, nothing stored.
 
 Wanted: at most 1.3 passes, and 0.45 of the fits. Fails if a value of the one differs from that of the other.
@@ -21,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -47,11 +48,13 @@ from features import (
 )
 from features._aggregation import RowsByPosition
 from features._catalogue import PythonBody
-from features._compute import columns_read, rows_before, shown
-from validation import plan_folds, window_pairs
+from features._compute import as_frame, checked, columns_read, rows_before, shown
+from features._storage import SEED, read_pairs
+from validation import plan_folds
 
 MOST_PASSES, MOST_OF_FITS = 1.3, 0.45
 NET = Registry()
+Look = Callable[[Any], pl.DataFrame]
 
 
 @streamed(columns={"net": pl.Float32}, needs=["user_id", "item_id", "relevance"], step=50_000, registry=NET)
@@ -125,33 +128,38 @@ def main() -> int:
         own = {"competition": asked.competition, "data": str(data.resolve()), "store": f"{temporary}/store",
                "threads": 1, "backend": "inline"}  # fmt: skip
         overrides = [f"{name}={json.dumps(value)}" for name, value in own.items()] + asked.overrides
-        figures = measured(load_settings(overrides=overrides), asked.learner, asked.variant)
+        figures = measured(load_settings(overrides=overrides), asked.learner, asked.variant, asked.repeats)
     out.print("\n".join(in_words(figures)), highlight=False)
     keep(f"streamed_{asked.learner}", figures, asked.out)
     return 1 if figures["n_differing"] else 0
 
 
-def measured(settings: Settings, learner: str, variant: str) -> dict[str, Any]:
-    """Measure the three ways; ``n_differing``: values of the windows that are not the same."""
+def measured(settings: Settings, learner: str, variant: str, repeats: int = 1) -> dict[str, Any]:
+    """Measure the three ways in turns; ``n_differing``: values of the windows that are not the same."""
     dataset = open_dataset(settings)
     catalogue = bind_catalogue(dataset, NET if learner == "net" else load_registry())
     columns = columns_of(catalogue, learner, variant)
     windows = plan_folds(dataset, settings.folds).windows
     names, store = [column.name for column in columns], Store(settings.store)
+    pairs = {window: shown(dataset, window, read_pairs(catalogue, window, store)) for window in windows}
     last = rows_before(dataset, windows[-1].cutoff)
-    fits: list[pl.DataFrame] = []
-    with capped_threads(1), tempfile.TemporaryDirectory() as scratch:
-        learned(dataset, columns[0], min(last, 2 * step_of(columns[0])), Path(scratch, "warm"))
-        one_pass = seconds_of(lambda: learned(dataset, columns[0], last, Path(scratch, "pass")))
-        in_stream = seconds_of(lambda: compute_features(catalogue, windows, names, store, settings))
-        by_window = seconds_of(
-            lambda: fits.extend(
-                fit(dataset, columns, window, Path(scratch, window.name)) for window in windows
-            )
-        )
+    fits: dict[Window, pl.DataFrame] = {}
+    ways: dict[str, Callable[[], object]] = {
+        "one pass": lambda: learned(dataset, columns[0], last),
+        "streamed": lambda: compute_features(catalogue, windows, names, store, settings),
+        "a fit a window": lambda: fits.update((w, fit(dataset, columns, w, pairs[w])) for w in windows),
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    with capped_threads(1):
+        learned(dataset, columns[0], min(last, 2 * step_of(columns[0])))  # libraries are loaded
+        for _ in range(repeats):
+            store.prune(kinds=["feature", "checkpoint"], is_dry_run=False)
+            for name, run in ways.items():
+                before = time.process_time()
+                run()
+                seconds[name].append(time.process_time() - before)
     found = open_features(catalogue, windows, names, store)
-    fresh = pl.concat(fits)
-    n_differing = sum(int(found.read(n).ne_missing(fresh[n]).sum()) for n in names)
+    fresh = pl.concat(fits.values())
     return {
         "learner": f"{learner} {variant}".strip(),
         "rows": last,
@@ -159,9 +167,10 @@ def measured(settings: Settings, learner: str, variant: str) -> dict[str, Any]:
         "windows": len(windows),
         "logs": sum(rows_before(dataset, window.cutoff) for window in windows) / last,
         "pairs": fresh.height,
-        "seconds": {"one pass": one_pass, "streamed": in_stream, "a fit a window": by_window},
+        "seconds": {name: median(own) for name, own in seconds.items()},
+        "rounds": seconds,
         "checkpoints_mib": sum(s.n_bytes for s in store.size() if s.kind == "checkpoint") / 2**20,
-        "n_differing": n_differing,
+        "n_differing": sum(int(found.read(n).ne_missing(fresh[n]).sum()) for n in names),
     }
 
 
@@ -185,39 +194,34 @@ def step_of(column: FeatureColumn) -> int:
     return step
 
 
-def learned(dataset: Dataset, column: FeatureColumn, end: int, scratch: Path, refine: int = 0) -> Any:
-    """Let a new instance learn the log's first rows by chunks, and sweep over them."""
+def learned(
+    dataset: Dataset, column: FeatureColumn, end: int, look: Look | None = None, refine: int = 0
+) -> Any:
+    """Let a new instance learn the log's first rows by chunks, and sweep over them; give what ``look`` makes of it."""
     rows, step = RowsByPosition(dataset, columns_read(dataset, column)), step_of(column)
     arguments = column.body.arguments if isinstance(column.body, PythonBody) else None
-    model = column.declaration.body(**(arguments or {}))
-    scratch.mkdir()
-    model.start(StreamContext(1, scratch))
-    for begin in range(0, end, step):
-        model.learn(rows.read(begin, min(begin + step, end)))
-    for _ in range(refine):
-        model.sweep(rows.read(begin, min(begin + step, end)) for begin in range(0, end, step))
-    return model
+    chunks = [(begin, min(begin + step, end)) for begin in range(0, end, step)]
+    with tempfile.TemporaryDirectory() as scratch:
+        model = column.declaration.body(**(arguments or {}))
+        model.start(StreamContext(SEED, Path(scratch)))
+        for begin, until in chunks:
+            model.learn(rows.read(begin, until))
+        for _ in range(refine):
+            model.sweep(rows.read(begin, until) for begin, until in chunks)
+        return look(model) if look else None
 
 
-def fit(dataset: Dataset, columns: Sequence[FeatureColumn], window: Window, scratch: Path) -> pl.DataFrame:
+def fit(
+    dataset: Dataset, columns: Sequence[FeatureColumn], window: Window, pairs: pl.DataFrame
+) -> pl.DataFrame:
     """Give the columns of a window's pairs from a learner that has learned its history and nothing else."""
-    column, refine = columns[0], columns[0].declaration.options["refine"]
-    pairs = shown(dataset, window, window_pairs(dataset, window))
-    model = learned(dataset, column, rows_before(dataset, window.cutoff), scratch, refine)
-    values = model.transform(pairs)
-    frame = values if isinstance(values, pl.DataFrame) else pl.DataFrame(dict(values))
-    named = {c.name: c.body.output for c in columns if isinstance(c.body, PythonBody)}
-    floats = [c.name for c in columns if c.dtype.is_float()]
-    return frame.select(pl.col(output).alias(name) for name, output in named.items()).with_columns(
-        pl.col(floats).cast(pl.Float32).fill_nan(None)
-    )
+    refine, end = columns[0].declaration.options["refine"], rows_before(dataset, window.cutoff)
 
+    def look(model: Any) -> pl.DataFrame:
+        return checked(as_frame(columns[0], model.transform(pairs), pairs["pair_id"]), columns, pairs)
 
-def seconds_of(run: Callable[[], object]) -> float:
-    """Processor seconds of this process."""
-    before = time.process_time()
-    run()
-    return time.process_time() - before
+    found: pl.DataFrame = learned(dataset, columns[0], end, look, refine)
+    return found
 
 
 def in_words(figures: dict[str, Any]) -> list[str]:
@@ -245,6 +249,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--competition", default="vk2024")
     parser.add_argument("--data", type=Path, help="folder of the competition's files")
     parser.add_argument("--rows", type=int, default=3_000_000, help="simulated rows, without --data")
+    parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE")
     parser.add_argument("--scratch", type=Path, help="folder for the store; default: the system's")
     parser.add_argument("--cache", type=Path, default=cache_folder(), help="what is kept between runs")

@@ -1,5 +1,6 @@
 """The one way to values: windows, Python bodies, what is missing in the store, what it takes."""
 
+from features._compute.bodies import as_frame, checked
 from features._compute.memory import (
     BASE_GIB,
     COPIES,
@@ -28,9 +29,11 @@ __all__ = [
     "BASE_GIB",
     "COPIES",
     "STATE_BYTES",
+    "as_frame",
     "bin_edges",
     "binned_shares",
     "body_gib",
+    "checked",
     "columns_read",
     "compute_features",
     "compute_window",

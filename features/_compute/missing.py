@@ -193,7 +193,7 @@ def compute_streamed(catalogue: Catalogue, names: Missing, root: Path, limits: L
     column = catalogue.columns[next(iter(names.values()))[0]]
     n_computed = 0
     with store.lock(learner_name(column)), store.scratch() as scratch:
-        checkpoints = checkpoints_of(store, dataset, column, scratch)
+        checkpoints = checkpoints_of(store, catalogue, column, scratch)
         stream = Stream(dataset, column, checkpoints, scratch, limits)
         for window, own in sorted(names.items()):
             recipes = column_recipes(catalogue, window, own)

@@ -15,7 +15,7 @@ import polars as pl
 from competitions import Dataset
 from engine import Recipe, SamewiseError, Store, capped_threads, digest_json
 from features._aggregation import LIMITS, Limits, RowsByPosition, digest_of_tables
-from features._catalogue import FeatureColumn
+from features._catalogue import Catalogue, FeatureColumn
 from features._compute.bodies import as_frame, checked, place_of, python_body
 from features._compute.memory import rows_before
 from features._declare import FeatureError, StreamContext
@@ -190,8 +190,8 @@ class CheckpointFolders:
 class StoredCheckpoints:
     """Checkpoints in the store, named by the rows that they were learned from: those of a log that grew still hold."""
 
-    def __init__(self, store: Store, dataset: Dataset, column: FeatureColumn) -> None:
-        self.store, self.dataset, self.column = store, dataset, column
+    def __init__(self, store: Store, catalogue: Catalogue, column: FeatureColumn) -> None:
+        self.store, self.catalogue, self.column = store, catalogue, column
 
     def find(self, position: int) -> Path | None:
         """Folder of the artifact; None if it is not there, or damaged."""
@@ -208,13 +208,13 @@ class StoredCheckpoints:
     def recipe(self, position: int) -> Recipe:
         """Say what the state at a position is made of."""
         partitions = next(digest for n_rows, digest in self._partitions if n_rows >= position)
-        return checkpoint_recipe(self.dataset, self.column, position, partitions, self._attributes)
+        return checkpoint_recipe(self.catalogue, self.column, position, partitions, self._attributes)
 
     @cached_property
     def _partitions(self) -> Sequence[tuple[int, str]]:
         """Rows up to the end of each partition, and a digest of all partitions up to there."""
         n_rows, digests, found = 0, list[str](), []
-        for partition in self.dataset.partitions:
+        for partition in self.catalogue.dataset.partitions:
             n_rows += partition.n_rows or 0
             digests.append(partition.digest)
             found.append((n_rows, digest_json([*digests])))
@@ -223,18 +223,18 @@ class StoredCheckpoints:
     @cached_property
     def _attributes(self) -> str:
         """Digest of the columns of users and items that are read."""
-        read, c = columns_read(self.dataset, self.column), self.dataset.competition
-        tables = []
-        for table, key in ((self.dataset.users, c.user), (self.dataset.items, c.item)):
+        dataset = self.catalogue.dataset
+        read, c, tables = columns_read(dataset, self.column), dataset.competition, []
+        for table, key in ((dataset.users, c.user), (dataset.items, c.item)):
             names = [name for name in table.collect_schema().names() if name in read and name != key]
             tables += [table.select(key, *names)] if names else []
         return digest_of_tables(tables)
 
 
-def checkpoints_of(store: Store, dataset: Dataset, column: FeatureColumn, scratch: Path) -> Checkpoints:
+def checkpoints_of(store: Store, catalogue: Catalogue, column: FeatureColumn, scratch: Path) -> Checkpoints:
     """Where a learner's checkpoints are: in the store, unless the log is only in memory, of which nothing is stored."""
-    if all(partition.digest and partition.n_rows is not None for partition in dataset.partitions):
-        return StoredCheckpoints(store, dataset, column)
+    if all(partition.digest and partition.n_rows is not None for partition in catalogue.dataset.partitions):
+        return StoredCheckpoints(store, catalogue, column)
     folder = scratch / "checkpoints"
     folder.mkdir()
     return CheckpointFolders(folder)

@@ -72,19 +72,19 @@ def feature_keys(catalogue: Catalogue, windows: Iterable[Window], names: Iterabl
 
 
 def checkpoint_recipe(
-    dataset: Dataset, column: FeatureColumn, position: int, partitions: str, attributes: str
+    catalogue: Catalogue, column: FeatureColumn, position: int, partitions: str, attributes: str
 ) -> Recipe:
     """Recipe of what a learner has learned from the log's rows before a position.
 
     ``partitions``, ``attributes``: digests of the partitions that hold those rows, and of the tables that are read.
     """
     body, declaration = column.body, column.declaration
-    made_of = dict(_body_made_of(column))
+    made_of = _made_of(catalogue, column)
     parts: dict[str, Any] = {
         name: made_of[name] for name in ("code", "arguments", "needs", "step", "seed", "libraries")
     }
     variant = f" {body.variant}" if isinstance(body, PythonBody) and body.variant else ""
-    title = f"{dataset.competition.name}: {declaration.name}{variant} @ row {position}"
+    title = f"{catalogue.dataset.competition.name}: {declaration.name}{variant} @ row {position}"
     own: dict[str, Any] = {
         "rows": partitions,
         "position": position,
