@@ -35,7 +35,6 @@ from competitions import Dataset, open_dataset
 from engine import Settings, Store, capped_threads, load_settings, out
 from features import (
     Catalogue,
-    FeatureColumn,
     FeatureError,
     Registry,
     StreamContext,
@@ -47,7 +46,7 @@ from features import (
     streamed,
 )
 from features._aggregation import RowsByPosition
-from features._catalogue import PythonBody
+from features._catalogue import FeatureColumn, PythonBody
 from features._compute import as_frame, checked, columns_read, rows_before, shown
 from features._storage import SEED, read_pairs
 from validation import plan_folds

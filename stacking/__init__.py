@@ -10,17 +10,15 @@ if TYPE_CHECKING:
     from stacking._blender import BlendContext, Blender, FittedBlend, ScoreFrame, blender, blenders
     from stacking._cv import run_cv
     from stacking._final import final_scores, read_final_weights
-    from stacking._pairs import PairReader, TrainingSample
+    from stacking._pairs import TrainingSample
     from stacking._plan import Plan, make_plan
-    from stacking._ranks import distance_of, level_two_columns, rank_of, rank_shares, share_of, z_score_of
-    from stacking._worth import inner_folds, plan_ablation, plan_gain, plan_selection, run_base
+    from stacking._ranks import distance_of, level_two_columns, rank_of, rank_shares, share_of
 
 __all__ = [
     "BlendContext",
     "Blender",
     "Choice",
     "FittedBlend",
-    "PairReader",
     "Plan",
     "ScoreFrame",
     "Scores",
@@ -30,20 +28,14 @@ __all__ = [
     "choose_blend",
     "distance_of",
     "final_scores",
-    "inner_folds",
     "leave_one_fold_out",
     "level_two_columns",
     "make_plan",
-    "plan_ablation",
-    "plan_gain",
-    "plan_selection",
     "rank_of",
     "rank_shares",
     "read_final_weights",
-    "run_base",
     "run_cv",
     "share_of",
-    "z_score_of",
 ]
 
 lazy_face(__name__)

@@ -3,7 +3,7 @@
 from validation._bootstrap import MIN_USERS, Difference, paired_bootstrap
 from validation._drift import SingleFeatureScore, psi, single_feature_score
 from validation._evaluate import evaluate, evaluate_by_group
-from validation._metric import FloatArray, GroupValues, IntArray, MetricFunction, get_metric, metric, metrics
+from validation._metric import FloatArray, GroupValues, IntArray, get_metric, metric, metrics
 from validation._order import Groups, Ranked, Ties, by_group_and_score, concordant_pairs, rank_rows, row_means
 from validation._report import (
     Chart,
@@ -35,7 +35,6 @@ __all__ = [
     "GroupValues",
     "Groups",
     "IntArray",
-    "MetricFunction",
     "Ranked",
     "Report",
     "SingleFeatureScore",

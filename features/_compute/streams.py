@@ -16,7 +16,7 @@ from competitions import Dataset
 from engine import Recipe, SamewiseError, Store, capped_threads, digest_json
 from features._aggregation import LIMITS, Limits, RowsByPosition, digest_of_tables
 from features._catalogue import Catalogue, FeatureColumn
-from features._compute.bodies import as_frame, checked, place_of, python_body
+from features._compute.bodies import as_frame, checked, python_body
 from features._compute.memory import rows_before
 from features._declare import FeatureError, StreamContext
 from features._storage import SEED, checkpoint_recipe
@@ -141,7 +141,7 @@ class Stream:
             raise
         except (Exception, SystemExit) as error:  # libraries with a command line end the process
             raise FeatureError(
-                f"{place_of(self.column)} failed in {method} {where}: {type(error).__name__}: {error}",
+                f"{self.column.declaration} failed in {method} {where}: {type(error).__name__}: {error}",
                 todo=_TODO["load" if method == "load" else ""],
             ) from error
 

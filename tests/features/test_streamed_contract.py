@@ -15,10 +15,10 @@ import pytest
 
 from competitions import Dataset, get_competition, random_tables, take_in
 from engine import Settings, capped_threads
-from features import Catalogue, FeatureColumn, StreamContext, bind_catalogue, compute_window, load_catalogue
+from features import Catalogue, StreamContext, bind_catalogue, compute_window, load_catalogue
 from features._aggregation import RowsByPosition
 from features._audit import audit_window
-from features._catalogue import PythonBody
+from features._catalogue import FeatureColumn, PythonBody
 from features._compute import columns_read, shown
 from tests.features.streaming import one_streamed
 from validation import Window, window_pairs

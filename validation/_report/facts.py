@@ -83,13 +83,13 @@ def choice_reason(bundle: CvBundle) -> str:
     differences = bundle.about.get("differences_to_baseline")
     if not isinstance(differences, Mapping) or not differences or not bundle.blends:
         return sentence
-    gaps = "; ".join(f"{name} {_interval_text(found)}" for name, found in differences.items())
-    return f"{sentence} Difference to {bundle.blends[0]}: {gaps}."
+    texts = {name: _interval_text(found) for name, found in differences.items()}
+    gaps = [f"{name} {text}" for name, text in texts.items() if text.replace("−", "-") not in sentence]
+    return f"{sentence} Difference to {bundle.blends[0]}: {'; '.join(gaps)}." if gaps else sentence
 
 
 def _interval_text(found: Mapping[str, float]) -> str:
-    text = f"{found['mean']:+.4f} [{found['low']:+.4f}, {found['high']:+.4f}]"
-    return text.replace("-", "−")
+    return f"{found['mean']:+.4f} [{found['low']:+.4f}, {found['high']:+.4f}]".replace("-", "−")
 
 
 def training_alarms(bundle: CvBundle) -> tuple[str, ...]:
