@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,8 @@ N_RESAMPLES = 1000
 class BlendRows:
     """What a worker needs to put together the rows that blenders see.
 
-    ``columns``: the features that the blender reads, of the pairs of ``windows``; none for most blenders.
+    ``columns``: the features that the blender reads, of the pairs of ``windows``; none for most blenders. ``most``: how
+    many of them at most; those that weigh most in the fits of ``first_fold`` are taken.
     """
 
     models: tuple[str, ...]
@@ -42,12 +43,33 @@ class BlendRows:
     reader: PairReader
     windows: tuple[Window, ...]
     columns: tuple[str, ...]
+    most: int | None
+    first_fold: str
 
     @classmethod
     def of(cls, plan: Plan, name: str, windows: Sequence[Window]) -> BlendRows:
         """Rows of these windows for the blender of this name."""
         user, columns = plan.dataset.competition.user, plan.columns[name]
-        return cls(tuple(plan.models), user, plan.reader, tuple(windows), columns)
+        most: int | None = getattr(plan.blenders[name], "most_features", None)
+        first_fold = plan.folds.folds[0].name
+        return cls(tuple(plan.models), user, plan.reader, tuple(windows), columns, most, first_fold)
+
+    def read(self, oof_file: Path) -> ScoreFrame:
+        """Read what a blender is fitted on: out-of-fold scores, and the features that it may read beside them."""
+        importance = pl.read_parquet(oof_file.with_name("importance.parquet"))
+        return replace(self, columns=self._heaviest(importance)).frame(pl.read_parquet(oof_file))
+
+    def _heaviest(self, importance: pl.DataFrame) -> tuple[str, ...]:
+        """The columns that weigh most, in their order.
+
+        Models of the first fold saw no eval window: whatever window a blender is scored on, its labels choose nothing.
+        """
+        if self.most is None or len(self.columns) <= self.most:
+            return self.columns
+        first = importance.filter(pl.col("fold") == self.first_fold)
+        weight = dict(first.group_by("feature").agg(pl.col("importance").sum()).iter_rows())
+        heaviest = set(sorted(self.columns, key=lambda name: -weight.get(name, 0.0))[: self.most])
+        return tuple(name for name in self.columns if name in heaviest)
 
     def frame(self, scores: pl.DataFrame) -> ScoreFrame:
         """Cut what blenders may see out of a table of scores: no fold names, no item keys."""
@@ -143,7 +165,7 @@ def write_left_out(
     context: BlendContext,
 ) -> None:
     """Write ``scores.parquet`` (``window``, ``pair_id``, ``score``) of the left-out window. Runs in a worker."""
-    oof = rows.frame(pl.read_parquet(oof_file))
+    oof = rows.read(oof_file)
     scores = leave_one_fold_out(blender, oof, window, context)
     pairs = oof.table.filter(pl.col("window") == window).select("window", "pair_id")
     check_scores(scores, pairs.height, f"The blender {name!r}")
@@ -155,7 +177,7 @@ def fit_on_all(
 ) -> None:
     """Fit a blender on all out-of-fold rows; write ``blend/``, its own files."""
     (folder / "blend").mkdir()
-    blender.fit(rows.frame(pl.read_parquet(oof_file)), context).save(folder / "blend")
+    blender.fit(rows.read(oof_file), context).save(folder / "blend")
 
 
 def fit_blends(plan: Plan, oof_file: Path, names: Sequence[str]) -> dict[str, FittedBlend]:

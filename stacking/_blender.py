@@ -140,7 +140,8 @@ class ReadsFeatures(Protocol):
     """What a blender has beside the rest of the protocol if it reads features as well as scores.
 
     ``include`` and ``exclude`` are patterns over the names of the columns that ``[features]`` selects; the rows then
-    come with ``ScoreFrame.stored``.
+    come with ``ScoreFrame.stored``. One with ``most_features`` gets no more than these, the ones that weigh most in the
+    models of the first fold.
     """
 
     @property

@@ -254,4 +254,6 @@ def digest(code: Callable[..., object]) -> str:
 
 def metric_parts(metric: Metric) -> dict[str, Any]:
     """The competition's metric: its name, policy and code, which no digest reaches by its name."""
-    return {**asdict(metric), "code": digest(get_metric(metric.name).compute)}
+    function = get_metric(metric.name)
+    prepared = {} if function.prepare is None else {"prepared": digest(function.prepare)}
+    return {**asdict(metric), "code": digest(function.compute), **prepared}
