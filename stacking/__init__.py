@@ -6,10 +6,20 @@ from engine import lazy_face
 
 if TYPE_CHECKING:
     from models import Scores
-    from stacking._blend import Choice, choose_blend, leave_one_fold_out
-    from stacking._blender import BlendContext, Blender, FittedBlend, ScoreFrame, blender, blenders
+    from stacking._blend import BlendRows, leave_one_fold_out
+    from stacking._blender import (
+        BlendContext,
+        Blender,
+        FittedBlend,
+        ScoreFrame,
+        blender,
+        blenders,
+        complexity_of,
+    )
+    from stacking._choice import Choice, choose, mean_over_folds, simplest_within
     from stacking._cv import run_cv
     from stacking._final import final_scores, read_final_weights
+    from stacking._fits import make_oof
     from stacking._pairs import PairReader, TrainingSample
     from stacking._plan import Plan, make_plan
     from stacking._ranks import distance_of, level_two_columns, rank_of, rank_shares, share_of, z_score_of
@@ -17,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BlendContext",
+    "BlendRows",
     "Blender",
     "Choice",
     "FittedBlend",
@@ -27,13 +38,16 @@ __all__ = [
     "TrainingSample",
     "blender",
     "blenders",
-    "choose_blend",
+    "choose",
+    "complexity_of",
     "distance_of",
     "final_scores",
     "inner_folds",
     "leave_one_fold_out",
     "level_two_columns",
+    "make_oof",
     "make_plan",
+    "mean_over_folds",
     "plan_ablation",
     "plan_gain",
     "plan_selection",
@@ -43,6 +57,7 @@ __all__ = [
     "run_base",
     "run_cv",
     "share_of",
+    "simplest_within",
     "z_score_of",
 ]
 

@@ -13,7 +13,7 @@ import polars as pl
 
 from competitions import Metric
 from engine import ConfigError, did_you_mean, import_plain_files
-from models import Scores, StoredColumns, add_kind, is_enabled, with_parameters
+from models import Ranker, Scores, StoredColumns, add_kind, is_enabled, with_parameters
 
 
 @dataclass(frozen=True)
@@ -120,6 +120,10 @@ class Blender(Protocol):
     A blender file holds one such class and says with ``@blender("name")`` under what name config.toml knows it. One
     whose ``fit`` reads no labels has ``learns = False``: its score of a fold would be no other without that fold. One
     that fits a model names it ``ranker``: its code and parameters are part of what the blend is made of.
+
+    How complex it is decides between candidates that are equally good: 0 a column, 1 another model, 2 a blend that
+    learns nothing, 3 one that learns a number for each model, 4 one that learns more. A class may say so itself, as
+    ``weights`` does with ``complexity = 3``; a blender that does not is 2 or 4.
     """
 
     def fit(self, oof: ScoreFrame, context: BlendContext) -> FittedBlend:
@@ -133,6 +137,13 @@ class Blender(Protocol):
 def learns_labels(blender: Blender) -> bool:
     """Whether the ``fit`` of a blender reads the labels, as it does unless it says ``learns = False``."""
     return bool(getattr(blender, "learns", True))
+
+
+def complexity_of(maker: Ranker | Blender) -> int:
+    """How complex a model or blender is, from 0 up (see ``Blender``): what its class says, or what its kind is."""
+    is_blender = type(maker) in _kinds.values()
+    usual = (4 if learns_labels(cast("Blender", maker)) else 2) if is_blender else 1
+    return int(getattr(maker, "complexity", usual))
 
 
 @runtime_checkable

@@ -15,7 +15,9 @@ from competitions import Competition
 from engine import Recipe, Store, Task, run_tasks
 from features import compute_features, dtype_name, own_score, stored_seconds, train_test_psi
 from models import PairFrame
-from stacking._blend import N_RESAMPLES, Choice, blend_oof, blend_recipe, choose_blend, scored_blenders
+from stacking._blend import blend_oof, blend_recipe, scored_blenders
+from stacking._blender import complexity_of
+from stacking._choice import N_ERRORS, N_RESAMPLES, Choice, choose
 from stacking._fits import make_oof, oof_recipe, plan_cv_fits
 from stacking._pairs import PairReader
 from stacking._plan import FORMAT, Plan, check_folds, digest, metric_parts
@@ -56,7 +58,7 @@ def cv_recipe(plan: Plan) -> Recipe:
     oof = oof_recipe(plan, fits)
     folds = [f.name for f in plan.folds.folds]
     parts: dict[str, Any] = {
-        "code": [digest(evaluate), digest(choose_blend)],
+        "code": [digest(evaluate), digest(choose)],
         "format": FORMAT,
         "fits": {f"{f.model} @ {f.fold.name}": f.fit.key for f in fits},
         "oof": oof.key,
@@ -66,6 +68,8 @@ def cv_recipe(plan: Plan) -> Recipe:
         "cards": {family: card_recipe(plan, family, c).key for family, c in _families(plan).items()},
         "settings": _settings(plan),
         "n_resamples": N_RESAMPLES,
+        "n_errors": N_ERRORS,
+        "complexity": candidates(plan),
     }
     return Recipe("cv", plan.name("cross-validation"), parts)
 
@@ -77,8 +81,13 @@ def _cross_validate(plan: Plan) -> CvBundle:
     oof = blend_oof(plan, made / "oof.parquet")
     blends = tuple(scored_blenders(plan))
     c = plan.dataset.competition
-    choice = choose_blend(
-        oof, c.metric, user=c.user, blends=blends, seed=plan.settings.seed, forced=plan.settings.blender
+    choice = choose(
+        oof,
+        c.metric,
+        user=c.user,
+        candidates=candidates(plan),
+        seed=plan.settings.seed,
+        forced=plan.settings.blender,
     )
     return CvBundle(
         oof=oof,
@@ -90,6 +99,12 @@ def _cross_validate(plan: Plan) -> CvBundle:
         chosen=choice.chosen,
         about=_about(plan, oof, choice, blends),
     )
+
+
+def candidates(plan: Plan) -> dict[str, int]:
+    """Every model and every scored blend, and how complex it is."""
+    models = {name: complexity_of(model) for name, model in plan.models.items()}
+    return models | {name: complexity_of(blender) for name, blender in scored_blenders(plan).items()}
 
 
 def _fold_scores(oof: pl.DataFrame, plan: Plan, names: Sequence[str]) -> dict[str, dict[str, float]]:
@@ -132,7 +147,8 @@ def _about(plan: Plan, oof: pl.DataFrame, choice: Choice, blends: Sequence[str])
         "clock": c.clock.kind,
         "cv": _fold_scores(oof, plan, [*plan.models, *blends]),
         "chosen_because": choice.reason,
-        "differences_to_baseline": {b: asdict(d) for b, d in choice.differences.items()},
+        "best": choice.best,
+        "differences_to_best": {name: asdict(d) for name, d in choice.differences.items()},
         "not_scored": [b for b in plan.blenders if b not in blends],
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 import polars as pl
@@ -44,6 +44,8 @@ class Weights:
 
     At most ``budget`` evaluations beside the starts. A search takes as long for any longer log than ``most_rows``.
     """
+
+    complexity: ClassVar[int] = 3
 
     of: Annotated[
         Literal["ranks", "scores"],
