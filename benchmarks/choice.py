@@ -3,7 +3,7 @@
 A log is ``movielens``, or ``KIND:ROWS:SEED`` of simulated rows, such as ``vk2024:100000:31``; ``--world NAME`` asks the
 simulator for another world. ``LOG/3`` cuts it into three splits: each has three eval windows to choose on, and the next
 window as the test, whose models have seen what final models would have. Blends are fitted on the three, and scored on
-each of them without it. Regret is the test score of the best candidate, which hindsight knows, minus that of the chosen.
+each of them without it. Regret is the test score of the best candidate, as hindsight knows it, minus the chosen one's.
 
 Data, store and scores of all candidates stay in the folder: a second run only applies the rules.
 """

@@ -16,7 +16,7 @@ from engine import Recipe, Store, Task, run_tasks
 from features import compute_features, dtype_name, own_score, stored_seconds, train_test_psi
 from models import PairFrame
 from stacking._blend import blend_oof, blend_recipe, scored_blenders
-from stacking._blender import complexity_of
+from stacking._blender import MIN_EVAL_WINDOWS, complexity_of
 from stacking._choice import N_ERRORS, N_RESAMPLES, Choice, choose
 from stacking._fits import make_oof, oof_recipe, plan_cv_fits
 from stacking._pairs import PairReader
@@ -131,7 +131,10 @@ def _settings(plan: Plan) -> dict[str, Any]:
 
 
 def _about(plan: Plan, oof: pl.DataFrame, choice: Choice, blends: Sequence[str]) -> dict[str, Any]:
-    c = plan.dataset.competition
+    c, not_scored = plan.dataset.competition, [b for b in plan.blenders if b not in blends]
+    reason = choice.reason
+    if not_scored:
+        reason += f"; learned blends need {MIN_EVAL_WINDOWS} eval windows to be scored"
     return {
         "competition": c.name,
         "metric": asdict(c.metric),
@@ -146,10 +149,10 @@ def _about(plan: Plan, oof: pl.DataFrame, choice: Choice, blends: Sequence[str])
         "fingerprint": plan.dataset.fingerprint,
         "clock": c.clock.kind,
         "cv": _fold_scores(oof, plan, [*plan.models, *blends]),
-        "chosen_because": choice.reason,
+        "chosen_because": reason,
         "best": choice.best,
         "differences_to_best": {name: asdict(d) for name, d in choice.differences.items()},
-        "not_scored": [b for b in plan.blenders if b not in blends],
+        "not_scored": not_scored,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
