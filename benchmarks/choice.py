@@ -14,7 +14,7 @@ import argparse
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,23 +24,26 @@ from rich.table import Table
 from benchmarks._cached import simulated
 from competitions import Metric, solution
 from engine import Settings, console, load_settings, out
+from features import compute_features
 from stacking import (
     BlendContext,
     BlendRows,
     Plan,
     choose,
-    complexity_of,
     final_scores,
+    first_within,
     leave_one_fold_out,
     make_oof,
     make_plan,
     mean_over_folds,
+    precedence_of,
     run_cv,
-    simplest_within,
 )
 from validation import Difference, Window, evaluate, paired_bootstrap
 
 N_EVAL = 3
+WEIGHTS, MEAN, COLUMN, MODEL, MORE = range(5)  # precedence of the kinds of candidates
+LEARNED = (WEIGHTS, MORE)
 BASELINE = "mean_rank"
 SEED = 1
 
@@ -49,13 +52,13 @@ SEED = 1
 class Split:
     """Scores of all candidates: the eval windows' out-of-fold ones and, with ``fold`` "test", those of the test.
 
-    ``complexity``: of each candidate; models are those below 2.
+    ``precedence``: of each candidate, see ``stacking.Blender``.
     """
 
     name: str
     user: str
     metric: Metric
-    complexity: Mapping[str, int]
+    precedence: Mapping[str, int]
     rows: pl.DataFrame
 
     @property
@@ -67,7 +70,7 @@ class Split:
         """The metric of each candidate on the test, larger is better."""
         sign, test = (1 if self.metric.greater_is_better else -1), self.rows.filter(pl.col("fold") == "test")
         group = ["window", self.user]
-        return {n: sign * evaluate(self.metric, test, group=group, score=n) for n in self.complexity}
+        return {n: sign * evaluate(self.metric, test, group=group, score=n) for n in self.precedence}
 
 
 @dataclass(frozen=True)
@@ -83,10 +86,10 @@ class Evidence:
     @classmethod
     def of(cls, split: Split) -> Evidence:
         """Compare the candidates of a split."""
-        oof, metric, user, names = split.oof, split.metric, split.user, split.complexity
+        oof, metric, user, names = split.oof, split.metric, split.user, split.precedence
         sign = 1 if metric.greater_is_better else -1
         found = choose(oof, metric, user=user, candidates=names, seed=SEED)
-        learned = [n for n, c in names.items() if c > 2]
+        learned = [n for n, c in names.items() if c in LEARNED]
         group = ["window", user]
         to_baseline = {
             n: paired_bootstrap(oof, metric, user=user, group=group, score_a=BASELINE, score_b=n, seed=SEED)
@@ -95,14 +98,15 @@ class Evidence:
         scores = {n: sign * mean_over_folds(oof, metric, user, n) for n in names}
         return cls(split, found.best, found.differences, to_baseline, scores)
 
-    def within(self, n_errors: float) -> str:
-        """Choose the simplest within so many standard errors of the best."""
+    def within(self, n_errors: float, kinds: Sequence[int]) -> str:
+        """Choose the first kind within so many standard errors of the best; ``kinds``: precedences, the first first."""
+        order = {name: kinds.index(kind) for name, kind in self.split.precedence.items()}
         is_loss = not self.split.metric.greater_is_better
-        return simplest_within(n_errors, self.best, self.to_best, self.split.complexity, is_loss=is_loss)
+        return first_within(n_errors, self.best, self.to_best, order, is_loss=is_loss)
 
-    def best_of(self, least: int, most: int) -> str:
-        """Choose the best of those whose complexity is in this range."""
-        some = [n for n, c in self.split.complexity.items() if least <= c <= most]
+    def best_of(self, kinds: Sequence[int]) -> str:
+        """Choose the best of these kinds."""
+        some = [n for n, c in self.split.precedence.items() if c in kinds]
         return max(some, key=self.scores.__getitem__)
 
     def surely_better(self) -> str:
@@ -114,16 +118,21 @@ class Evidence:
         return max(better, key=better.__getitem__) if better else BASELINE
 
 
+AVERAGES_FIRST = (WEIGHTS, MEAN, COLUMN, MODEL, MORE)
+SIMPLE_FIRST = (COLUMN, MODEL, MEAN, WEIGHTS, MORE)
 RULES: dict[str, Callable[[Evidence], str]] = {
     "mean of ranks always": lambda found: BASELINE,
     "surely better than the mean of ranks": Evidence.surely_better,
-    "best single model": lambda found: found.best_of(0, 1),
-    "best blend": lambda found: found.best_of(2, 9),
-    "best weights": lambda found: found.best_of(3, 3),
-    "best score": lambda found: found.within(0.0),
-    "half a standard error": lambda found: found.within(0.5),
-    "one standard error": lambda found: found.within(1.0),
-    "two standard errors": lambda found: found.within(2.0),
+    "best single model": lambda found: found.best_of((COLUMN, MODEL)),
+    "best blend": lambda found: found.best_of((WEIGHTS, MEAN, MORE)),
+    "best weights": lambda found: found.best_of((WEIGHTS,)),
+    "best score": lambda found: found.within(0.0, AVERAGES_FIRST),
+    "half a standard error, simple first": lambda found: found.within(0.5, SIMPLE_FIRST),
+    "one standard error, simple first": lambda found: found.within(1.0, SIMPLE_FIRST),
+    "two standard errors, simple first": lambda found: found.within(2.0, SIMPLE_FIRST),
+    "half a standard error, averages first": lambda found: found.within(0.5, AVERAGES_FIRST),
+    "one standard error, averages first": lambda found: found.within(1.0, AVERAGES_FIRST),
+    "two standard errors, averages first": lambda found: found.within(2.0, AVERAGES_FIRST),
 }
 
 
@@ -191,6 +200,7 @@ def simulated_in(root: Path, kind: str, rows: int, seed: int, world: str | None)
 def write_split(plan: Plan, number: int, folder: Path) -> None:
     """Write ``rows.parquet`` and ``facts.json`` of the split that begins with the eval window of this number."""
     c, context = plan.dataset.competition, BlendContext(plan.dataset.competition.metric, plan.settings.seed)
+    compute_features(plan.catalogue, plan.folds.windows, plan.all_columns, plan.store, plan.settings)
     oof_file = make_oof(plan) / "oof.parquet"
     windows = [w.cutoff for w in plan.eval_windows[number : number + N_EVAL]]
     columns = ["window", "pair_id", c.user, "relevance", *plan.models]
@@ -211,10 +221,10 @@ def write_split(plan: Plan, number: int, folder: Path) -> None:
         scored.append(test.select("window", "pair_id").with_columns(scores))
         rows = rows.join(pl.concat(scored), on=["window", "pair_id"], how="left", validate="1:1")
     rows.write_parquet(folder / "rows.parquet")
-    makers = {n: complexity_of(m) for n, m in plan.models.items()}
-    makers |= {n: complexity_of(b) for n, b in plan.blenders.items()}
+    makers = {n: precedence_of(m) for n, m in plan.models.items()}
+    makers |= {n: precedence_of(b) for n, b in plan.blenders.items()}
     metric = {"name": c.metric.name, "policy": dict(c.metric.policy)}
-    facts = {"user": c.user, "complexity": makers, "metric": metric, "greater": c.metric.greater_is_better}
+    facts = {"user": c.user, "precedence": makers, "metric": metric, "greater": c.metric.greater_is_better}
     (folder / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
 
 
@@ -237,7 +247,7 @@ def read_split(folder: Path) -> Split:
     facts = json.loads((folder / "facts.json").read_text(encoding="utf-8"))
     metric = Metric(**facts["metric"], greater_is_better=facts["greater"])
     rows = pl.read_parquet(folder / "rows.parquet")
-    return Split(folder.name, facts["user"], metric, facts["complexity"], rows)
+    return Split(folder.name, facts["user"], metric, facts["precedence"], rows)
 
 
 def regrets(split: Split) -> list[dict[str, float | str]]:

@@ -38,7 +38,7 @@ class RankedByColumn:
 class RankByColumn:
     """Ranks by one feature column, larger first; pairs whose value is unknown come last."""
 
-    complexity: ClassVar[int] = 0  # nothing is fitted: see stacking.Blender
+    precedence: ClassVar[int] = 2  # see stacking.Blender
 
     column: Annotated[str, Field(description="The feature column, such as relevance_rate__item_id.")]
 

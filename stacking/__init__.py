@@ -14,9 +14,9 @@ if TYPE_CHECKING:
         ScoreFrame,
         blender,
         blenders,
-        complexity_of,
+        precedence_of,
     )
-    from stacking._choice import Choice, choose, mean_over_folds, simplest_within
+    from stacking._choice import Choice, choose, first_within, mean_over_folds
     from stacking._cv import run_cv
     from stacking._final import final_scores, read_final_weights
     from stacking._fits import make_oof
@@ -39,9 +39,9 @@ __all__ = [
     "blender",
     "blenders",
     "choose",
-    "complexity_of",
     "distance_of",
     "final_scores",
+    "first_within",
     "inner_folds",
     "leave_one_fold_out",
     "level_two_columns",
@@ -51,13 +51,13 @@ __all__ = [
     "plan_ablation",
     "plan_gain",
     "plan_selection",
+    "precedence_of",
     "rank_of",
     "rank_shares",
     "read_final_weights",
     "run_base",
     "run_cv",
     "share_of",
-    "simplest_within",
     "z_score_of",
 ]
 

@@ -121,9 +121,9 @@ class Blender(Protocol):
     whose ``fit`` reads no labels has ``learns = False``: its score of a fold would be no other without that fold. One
     that fits a model names it ``ranker``: its code and parameters are part of what the blend is made of.
 
-    How complex it is decides between candidates that are equally good: 0 a column, 1 another model, 2 a blend that
-    learns nothing, 3 one that learns a number for each model, 4 one that learns more. A class may say so itself, as
-    ``weights`` does with ``complexity = 3``; a blender that does not is 2 or 4.
+    Between candidates that are about equally good the lower ``precedence`` is chosen: 0 weights of the models, 1 a
+    blend that learns nothing, 2 a column, 3 another model, 4 a blend that learns more than weights. A class may say so
+    itself, as ``weights`` does; a blender that does not is 1 or 4.
     """
 
     def fit(self, oof: ScoreFrame, context: BlendContext) -> FittedBlend:
@@ -139,11 +139,11 @@ def learns_labels(blender: Blender) -> bool:
     return bool(getattr(blender, "learns", True))
 
 
-def complexity_of(maker: Ranker | Blender) -> int:
-    """How complex a model or blender is, from 0 up (see ``Blender``): what its class says, or what its kind is."""
+def precedence_of(maker: Ranker | Blender) -> int:
+    """Which of two equals is chosen, the lower first (see ``Blender``): what the class says, or what its kind is."""
     is_blender = type(maker) in _kinds.values()
-    usual = (4 if learns_labels(cast("Blender", maker)) else 2) if is_blender else 1
-    return int(getattr(maker, "complexity", usual))
+    usual = (4 if learns_labels(cast("Blender", maker)) else 1) if is_blender else 3
+    return int(getattr(maker, "precedence", usual))
 
 
 @runtime_checkable

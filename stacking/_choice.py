@@ -1,4 +1,4 @@
-"""Which scores the submission uses: the best, or something simpler that is as good as far as the users can tell."""
+"""Which scores the submission uses: the best, or safer ones that are as good as far as the users can tell."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from validation import MIN_USERS, Difference, evaluate, get_metric, paired_boots
 
 N_RESAMPLES = 1000
 N_RESAMPLES_WHOLE = 50  # of a metric that has to be computed anew for each: enough for a standard error
-N_ERRORS = 1.0  # standard errors within which something simpler is preferred
+N_ERRORS = 1.0  # standard errors within which a lower precedence is preferred
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ def choose(
     """Choose among models and blends by their cross-validated scores.
 
     The best mean over the folds is what the others are compared with: a difference is paired over users, resampled with
-    all their folds. Of those that are less than ``n_errors`` standard errors of their difference behind, the simplest
-    is chosen, and of equally simple ones the best. With fewer than ``validation.MIN_USERS`` users that count nothing
+    all their folds. Of those that are at most one standard error of their difference behind, the one of the lowest
+    precedence is chosen (``first_within``). With fewer than ``validation.MIN_USERS`` users that count nothing
     can be told apart: then it is the mean of ranks. ``forced`` other than ``"auto"`` is chosen whatever the scores are.
 
     Parameters
@@ -51,7 +51,7 @@ def choose(
     oof
         ``fold``, ``window``, the user column, ``relevance`` and a column for each candidate; see ``CvBundle.oof``.
     candidates
-        Names, and how complex each is: see ``Blender`` and ``models.Ranker``.
+        Names, and the precedence of each: see ``Blender``.
     """
     sign = 1 if metric.greater_is_better else -1
     scores = {name: sign * mean_over_folds(oof, metric, user, name) for name in candidates}
@@ -65,11 +65,11 @@ def choose(
         users = "1 user counts" if n_users == 1 else f"{n_users} users count"
         why = f"nothing can be shown to be better: only {users}, and {MIN_USERS} are needed"
         return Choice(BASELINE, why, best, differences)
-    chosen = simplest_within(N_ERRORS, best, differences, candidates, is_loss=sign < 0)
+    chosen = first_within(N_ERRORS, best, differences, candidates, is_loss=sign < 0)
     return Choice(chosen, _reason(chosen, best, candidates, differences), best, differences)
 
 
-def simplest_within(
+def first_within(
     n_errors: float,
     best: str,
     differences: Mapping[str, Difference],
@@ -77,9 +77,9 @@ def simplest_within(
     *,
     is_loss: bool = False,
 ) -> str:
-    """Return the simplest candidate that is at most ``n_errors`` standard errors behind the best.
+    """Return the candidate of the lowest precedence that is at most ``n_errors`` standard errors behind the best.
 
-    Of equally simple ones it is the best itself, or else the first: ``differences`` come from the best on.
+    Of several it is the best itself, or else the first: ``differences`` come from the best on.
     """
     sign = -1 if is_loss else 1
     near = [name for name, d in differences.items() if sign * d.mean >= -n_errors * d.error]
@@ -117,11 +117,11 @@ def _reason(
     if chosen != best:
         d = differences[chosen]
         return (
-            f"it is simpler than {best}, which has the best score, and within {errors} of it over {d.n_users:,} users: "
-            f"{d.mean:+.4f} ± {d.error:.4f}"
+            f"it is within {errors} of {best}, which has the best score, over {d.n_users:,} users ({d.mean:+.4f} ± "
+            f"{d.error:.4f}), and averages of models go before single models, these before blends that learn more"
         )
     if not differences:
         return "it is the only candidate"
     if any(candidates[name] < candidates[best] for name in differences):
-        return f"it has the best score, and nothing simpler is within {errors} of it"
-    return "it has the best score, and nothing is simpler"
+        return f"it has the best score, and nothing that goes before it is within {errors} of it"
+    return "it has the best score, and nothing goes before it"

@@ -16,7 +16,7 @@ from engine import Recipe, Store, Task, run_tasks
 from features import compute_features, dtype_name, own_score, stored_seconds, train_test_psi
 from models import PairFrame
 from stacking._blend import blend_oof, blend_recipe, scored_blenders
-from stacking._blender import MIN_EVAL_WINDOWS, complexity_of
+from stacking._blender import MIN_EVAL_WINDOWS, precedence_of
 from stacking._choice import N_ERRORS, N_RESAMPLES, Choice, choose
 from stacking._fits import make_oof, oof_recipe, plan_cv_fits
 from stacking._pairs import PairReader
@@ -69,7 +69,7 @@ def cv_recipe(plan: Plan) -> Recipe:
         "settings": _settings(plan),
         "n_resamples": N_RESAMPLES,
         "n_errors": N_ERRORS,
-        "complexity": candidates(plan),
+        "precedence": candidates(plan),
     }
     return Recipe("cv", plan.name("cross-validation"), parts)
 
@@ -102,9 +102,9 @@ def _cross_validate(plan: Plan) -> CvBundle:
 
 
 def candidates(plan: Plan) -> dict[str, int]:
-    """Every model and every scored blend, and how complex it is."""
-    models = {name: complexity_of(model) for name, model in plan.models.items()}
-    return models | {name: complexity_of(blender) for name, blender in scored_blenders(plan).items()}
+    """Every model and every scored blend, and its precedence."""
+    models = {name: precedence_of(model) for name, model in plan.models.items()}
+    return models | {name: precedence_of(blender) for name, blender in scored_blenders(plan).items()}
 
 
 def _fold_scores(oof: pl.DataFrame, plan: Plan, names: Sequence[str]) -> dict[str, dict[str, float]]:

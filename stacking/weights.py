@@ -45,7 +45,7 @@ class Weights:
     At most ``budget`` evaluations beside the starts. A search takes as long for any longer log than ``most_rows``.
     """
 
-    complexity: ClassVar[int] = 3
+    precedence: ClassVar[int] = 0  # see stacking.Blender
 
     of: Annotated[
         Literal["ranks", "scores"],

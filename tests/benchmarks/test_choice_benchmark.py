@@ -6,7 +6,7 @@ import pytest
 from benchmarks.choice import RULES, Split, regrets
 from tests.stacking.small_stack import METRIC, planted
 
-COMPLEXITY = {"trees": 1, "mean_rank": 2, "weights": 3}
+PRECEDENCE = {"trees": 3, "mean_rank": 1, "weights": 0}
 
 
 @pytest.fixture(scope="module")
@@ -14,7 +14,7 @@ def split() -> Split:
     """Trees that are best on the eval windows and on the test, which is the last of four windows."""
     rows = planted(n_windows=4, trees=0.1, mean_rank=3.0, weights=1.0)
     fold = pl.when(pl.col("window") == 3).then(pl.lit("test")).otherwise(pl.format("fold{}", "window"))
-    return Split("planted", rows.user, METRIC, COMPLEXITY, rows.table.with_columns(fold=fold))
+    return Split("planted", rows.user, METRIC, PRECEDENCE, rows.table.with_columns(fold=fold))
 
 
 def test_rules_see_no_row_of_the_test(split: Split) -> None:
