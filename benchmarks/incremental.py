@@ -8,8 +8,8 @@ The store holds 240 aggregate columns (15 aggregates by 4 keys and 4 lookbacks) 
 - *one edited*: the same name with another constant. Nothing else may be computed again.
 - *one more partition*: the log grows by a file (the data are simulated in ``--parts`` files, of which the last is held
   back at first). The columns of the test window, which now ends later, are computed anew. Compared with a pass over the
-  new rows, which is the same columns of a log of these only, and the merge: what it takes to read and merge the parts
-  of the earlier partitions where all of them are in the store.
+  new rows, which is the same columns of a log of these only, and the merge: what it takes to read and merge the
+  partial states of the earlier partitions where all of them are in the store.
 
 Every new or edited feature has a constant that no earlier round had, so that nothing is found in the store. Prints the
 medians and their ratio; fails if values of ours and of the plain query differ, or more was computed than one column.

@@ -83,7 +83,7 @@ def _baseline(plan: Plan, table: pl.DataFrame) -> pl.DataFrame:
     windows = [w for w in plan.folds.windows if w.cutoff in set(table["window"].unique())]
     jobs = [(window, seed) for window in windows for seed in range(N_SEEDS)]
     parts: dict[str, Json] = {
-        "code": code_digest(build_baseline).digest,
+        "code": code_digest(build_baseline),
         "data": dataset.fingerprint,
         "versions": library_versions(),
     }

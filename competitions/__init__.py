@@ -11,15 +11,23 @@ from competitions._competition import (
     LogShare,
     Metric,
     RawTables,
-    Role,
     SubmissionFormat,
     every_file,
-    every_row,
+    is_rowwise,
+    keeps_rows,
 )
-from competitions._dataset import Dataset, Partition, PartitionedLog, currently_opened, opened
+from competitions._dataset import Dataset, Partition, PartitionedLog, opened
 from competitions._discover import competitions, get_competition
 from competitions._generate import random_tables
-from competitions._intake import in_share, open_dataset, oracle, solution, take_in, with_clock
+from competitions._intake import (
+    in_share,
+    open_dataset,
+    oracle,
+    solution,
+    statistician,
+    take_in,
+    with_clock,
+)
 from competitions._sources import (
     fetch_wheel,
     find_layout,
@@ -27,9 +35,10 @@ from competitions._sources import (
     layouts_in_words,
     split_lines,
 )
-from competitions.simulator import Simulated, simulate
+from competitions.simulator import Ceiling, ceiling, simulate
 
 __all__ = [
+    "Ceiling",
     "Clock",
     "ClockKind",
     "Competition",
@@ -40,18 +49,17 @@ __all__ = [
     "Partition",
     "PartitionedLog",
     "RawTables",
-    "Role",
-    "Simulated",
     "SubmissionFormat",
+    "ceiling",
     "competitions",
-    "currently_opened",
     "every_file",
-    "every_row",
     "fetch_wheel",
     "find_layout",
     "get_competition",
     "in_groups",
     "in_share",
+    "is_rowwise",
+    "keeps_rows",
     "layouts_in_words",
     "open_dataset",
     "opened",
@@ -60,6 +68,7 @@ __all__ = [
     "simulate",
     "solution",
     "split_lines",
+    "statistician",
     "take_in",
     "with_clock",
 ]

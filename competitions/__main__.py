@@ -18,8 +18,8 @@ from competitions._competition import Competition, LogShare
 from competitions._dataset import Dataset
 from competitions._discover import competitions, get_competition
 from competitions._intake import open_dataset, taken_notes
-from competitions.simulator import Simulated, simulate
-from engine import as_typed, out, room_app, run_room, settings_of
+from competitions.simulator import STATISTICIAN, Ceiling, Simulated, ceiling, origin_of, simulate
+from engine import ConfigError, as_typed, out, room_app, run_room, settings_of
 
 N_BARS = 20
 N_SPANS = 12
@@ -64,11 +64,53 @@ def simulate_files(
     rows: Annotated[int, typer.Option(help="Rows of the log, e.g. 10_000_000; exactly.")] = 1_000_000,
     seed: Annotated[int, typer.Option(help="The same seed and rows give the same files.")] = 7,
     parts: Annotated[int, typer.Option(help="Files of the log, one after the other in time.")] = 1,
+    world: Annotated[str, typer.Option(help="tastes, or topics: what makes the rows.")] = "tastes",
 ) -> None:
     """Write simulated files of a competition, with the true probabilities beside them."""
-    made = simulate(name, folder, n_rows=rows, seed=seed, n_parts=parts)
+    made = simulate(name, folder, n_rows=rows, seed=seed, n_parts=parts, world=world)
     for line in _words(made):
         out.print(line, markup=False, soft_wrap=True)
+
+
+@app.command("ceiling")
+def show_ceiling(
+    name: Annotated[str, typer.Argument(help="vk2024: the only competition with a simulator.")],
+    rows: Annotated[int | None, typer.Option(help="Rows of the log, as for `simulate`.")] = None,
+    seed: Annotated[int | None, typer.Option(help="As for `simulate`.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder of simulated files, instead of --rows and --seed.")
+    ] = None,
+) -> None:
+    """Show how far anyone can get on a simulated log who knows all but the tastes of the users.
+
+    With --data, the score of each pair is written beside the files, for `python -m submissions score`.
+    """
+    if data is not None:
+        if rows is not None:
+            raise ConfigError("--rows is given beside --data.", expected="one of them")
+        origin = origin_of(data, seed)
+        if origin.world != "tastes":
+            raise ConfigError(
+                f"{data} is of the world of {origin.world}: nobody has worked out a statistician of it.",
+                expected="files that `simulate` made of the world of tastes",
+            )
+        rows, seed = origin.rows, origin.seed
+    elif rows is None or seed is None:
+        raise ConfigError("--rows or --seed is missing.", expected="both of them, or --data")
+    _show_ceiling(ceiling(name, n_rows=rows, seed=seed, folder=data))
+    if data is not None:
+        out.print(f"in {data / STATISTICIAN}", markup=False, soft_wrap=True)
+
+
+def _show_ceiling(found: Ceiling) -> None:
+    table = Table(
+        "", "AUC", "of the way to the oracle", title=f"{found.n_pairs:,} pairs of {found.n_users:,} users"
+    )
+    way = found.oracle - found.popularity
+    for name in ("popularity", "statistician", "oracle"):
+        value = getattr(found, name)
+        table.add_row(name, f"{value:.4f}", f"{(value - found.popularity) / way:.1%}")
+    out.print(table)
 
 
 def _words(made: Simulated) -> list[str]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, NamedTuple
+from types import UnionType
+from typing import Literal, NamedTuple, get_args, get_origin, get_type_hints
 
 import dataframely as dy
 import polars as pl
+from polars.exceptions import PolarsError
 
 from engine import DataError, did_you_mean
 
@@ -193,7 +195,7 @@ class Competition:
     licence: str
     read: Callable[[Path], RawTables]
     interactions: type[dy.Schema]
-    outcomes: Sequence[str]
+    outcomes: Collection[str]
     clock: Clock
     relevance: pl.Expr
     metric: Metric
@@ -251,7 +253,7 @@ class Competition:
 
 def check_declaration(competition: Competition) -> None:
     """Raise DataError if the competition contradicts itself: one message with everything that is wrong."""
-    problems = [
+    problems = list(_type_problems(competition)) or [
         *_outcome_problems(competition),
         *_derived_problems(competition),
         *_key_problems(competition),
@@ -266,13 +268,21 @@ def check_declaration(competition: Competition) -> None:
         )
 
 
+def _type_problems(c: Competition) -> Iterable[str]:
+    """Say which parts are of another type than they are annotated with: the other checks look into them."""
+    for name, hint in get_type_hints(Competition).items():
+        kinds = [get_origin(k) or k for k in (get_args(hint) if isinstance(hint, UnionType) else (hint,))]
+        if not isinstance(getattr(c, name), tuple(kinds)):
+            yield f"{name}={getattr(c, name)!r} is no {' or '.join(kind.__name__ for kind in kinds)}"
+
+
 def _outcome_problems(c: Competition) -> Iterable[str]:
     if isinstance(c.outcomes, str):
         yield f"the outcomes are the text {c.outcomes!r} instead of names: write outcomes=({c.outcomes!r},)"
         return
     for name in c.outcomes:
         if name not in c.log_columns:
-            yield f"there is no column {name!r}, which is named as an outcome.{did_you_mean(name, c.log_columns)}"
+            yield f"there is no column {name!r}, which is named as an outcome.{did_you_mean(str(name), c.log_columns)}"
         elif c.roles[name] == "key":
             yield f"{name!r} is a key, which is known of every pair, and cannot be an outcome"
     if c.source is not None and c.roles.get(c.source) == "outcome":
@@ -285,6 +295,8 @@ def _derived_problems(c: Competition) -> Iterable[str]:
             yield f"derived column {name!r} has the name of a column of the interactions"
         if unknown := set(expression.meta.root_names()) - set(c.interactions.columns()):
             yield f"derived column {name!r} reads {_listed(unknown)}, which the interactions do not have"
+        if not is_rowwise(expression) or not keeps_rows(expression):
+            yield f"derived column {name!r} looks at other rows than its own"
         if expression.meta.has_multiple_outputs():
             yield f"derived column {name!r} reads columns by a pattern: name them, so that outcomes among them are seen"
 
@@ -324,6 +336,8 @@ def _name_problems(c: Competition) -> Iterable[str]:
 
 def _clock_problems(c: Competition) -> Iterable[str]:
     clock, columns = c.clock, c.interactions.columns()
+    if clock.kind not in get_args(ClockKind):
+        yield f"the clock is of kind {clock.kind!r}, and not one of {', '.join(get_args(ClockKind))}"
     if clock.kind == "time" and clock.column is None:
         yield "a clock of kind 'time' needs a Datetime column"
     if clock.column is not None and clock.column not in columns:
@@ -339,7 +353,8 @@ def _length_problems(c: Competition) -> Iterable[str]:
     if c.gap < 0:
         yield f"the gap is {c.gap}; it must be at least 0"
     if isinstance(c.horizon, LogShare):
-        if not 1 <= c.horizon.parts < c.horizon.of:
+        numbers = c.horizon.parts, c.horizon.of
+        if not all(isinstance(number, int) for number in numbers) or not 1 <= numbers[0] < numbers[1]:
             yield f"the horizon is {c.horizon.parts} of {c.horizon.of} parts of the log; a share lies between 0 and 1"
         if c.clock.kind == "per_user":
             yield "the horizon of a per_user clock is a number of steps, not a share of the log"
@@ -354,6 +369,8 @@ def _target_problems(c: Competition) -> Iterable[str]:
     for name in c.relevance.meta.root_names():
         if name not in outcomes:
             yield f"relevance reads {name!r}, which is not an outcome.{did_you_mean(name, outcomes)}"
+    if not is_rowwise(c.relevance) or not keeps_rows(c.relevance):
+        yield "relevance looks at other rows than its own"
     if c.relevance.meta.has_multiple_outputs():
         yield "relevance reads columns by a pattern: name them, so that it is seen that they are outcomes"
     readable = {*c.observed_columns, "score", "pair_id"}
@@ -369,3 +386,27 @@ def _target_problems(c: Competition) -> Iterable[str]:
 
 def _listed(names: Iterable[str]) -> str:
     return ", ".join(sorted(map(repr, names)))
+
+
+def is_rowwise(expression: pl.Expr) -> bool:
+    """Tell whether nothing in the expression looks at other rows.
+
+    Every sub-expression is asked: Polars calls ``x - x.mean()`` separable by rows, since only ``x.mean()`` in it is
+    not. What works inside of a list (``x.list.eval(...)``) stays within the row.
+    """
+    inputs = expression.meta.pop()
+    if str(expression.meta.serialize(format="json")).startswith('{"Eval"'):
+        return is_rowwise(inputs[-1])
+    try:
+        alone = expression.meta.is_row_separable()
+    except PolarsError:  # it depends on the dtypes of what is below
+        alone = True
+    return alone and all(is_rowwise(one) for one in inputs)
+
+
+def keeps_rows(expression: pl.Expr) -> bool:
+    """Tell whether the expression gives as many values as there are rows, or one: no ``filter`` is left open."""
+    try:
+        return expression.meta.is_known_length()
+    except PolarsError:  # within a list, where the row stays as it is
+        return True

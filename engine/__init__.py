@@ -6,7 +6,7 @@ from engine._lazy import lazy_face
 
 if TYPE_CHECKING:
     from engine._cli import as_typed, room_app, run_room, settings_of
-    from engine._code import CodeDigest, code_digest
+    from engine._code import cached_digest, code_digest
     from engine._console import PIPED_WIDTH, Screen, console, out, stage_progress
     from engine._errors import ConfigError, DataError, SamewiseError, StoreError, TaskError, did_you_mean
     from engine._measure import StageCost, measure_stage
@@ -14,10 +14,8 @@ if TYPE_CHECKING:
     from engine._settings import FeatureSettings, FoldSettings, SampleSettings, Settings, load_settings
     from engine._store import (
         Json,
-        KindSize,
         Recipe,
         Store,
-        StoredArtifact,
         digest_json,
         library_versions,
         sync_folder,
@@ -27,14 +25,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PIPED_WIDTH",
-    "CodeDigest",
     "ConfigError",
     "DataError",
     "FeatureSettings",
     "FoldSettings",
     "Job",
     "Json",
-    "KindSize",
     "Recipe",
     "SamewiseError",
     "SampleSettings",
@@ -43,10 +39,10 @@ __all__ = [
     "StageCost",
     "Store",
     "StoreError",
-    "StoredArtifact",
     "Task",
     "TaskError",
     "as_typed",
+    "cached_digest",
     "capped_threads",
     "code_digest",
     "console",

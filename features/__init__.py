@@ -3,21 +3,12 @@
 A feature is a function of the history before a cutoff and of what can be seen of the pairs to score.
 """
 
-from features._catalogue import (
-    Catalogue,
-    FeatureColumn,
-    bind_catalogue,
-    dtype_name,
-    load_catalogue,
-    load_registry,
-)
+from features._catalogue import Catalogue, bind_catalogue, dtype_name, load_catalogue, load_registry
 from features._compute import (
     compute_features,
     compute_window,
     compute_windows,
     own_score,
-    quantile_values,
-    rank_correlation,
     stored_seconds,
     train_test_psi,
 )
@@ -48,15 +39,7 @@ from features._declare import (
     table,
     total,
 )
-from features._storage import (
-    StoredPairs,
-    column_recipes,
-    feature_keys,
-    missing_columns,
-    open_features,
-    read_features,
-)
-from features.toolkit import codes
+from features._storage import column_recipes, feature_keys, missing_columns, open_features, read_features
 from validation import Window
 
 __all__ = [
@@ -64,16 +47,13 @@ __all__ = [
     "Catalogue",
     "Column",
     "Feature",
-    "FeatureColumn",
     "FeatureError",
     "Log",
     "Lookback",
     "Registry",
-    "StoredPairs",
     "Window",
     "aggregate",
     "bind_catalogue",
-    "codes",
     "column_of",
     "column_recipes",
     "compute_features",
@@ -96,8 +76,6 @@ __all__ = [
     "open_features",
     "own_score",
     "per_pair",
-    "quantile_values",
-    "rank_correlation",
     "raw",
     "read_features",
     "smallest",

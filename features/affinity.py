@@ -1,4 +1,4 @@
-"""How much of a user goes to a source or a kind of clip, how much more than of others, and how narrow the taste is."""
+"""What share of a user goes to a source or a kind of clip, how much more than usual, and how narrow the taste is."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def share_of_user(here: pl.Expr, everywhere: pl.Expr) -> pl.Expr:
     ]
 )
 def exposure_lift(both: pl.Expr, user: pl.Expr, place: pl.Expr, everything: pl.Expr = n_rows[()]) -> pl.Expr:
-    """How many times as often the user meets the source or kind as if by chance, as log(1 + x); null if unknown."""
+    """How many times as often as by chance the user meets the source or kind, as log(1 + x); null if unknown."""
     by_chance = user * (place / everything)
     return pl.when(by_chance > 0).then((both / by_chance).log1p())
 

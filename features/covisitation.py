@@ -115,7 +115,7 @@ class Covisits:
 )
 @dataclass
 class WatchedCovisits:
-    """How well the item or source goes together with those that the user watched, or took warmly, of late."""
+    """How well the item or source goes together with those that the user recently watched or took warmly."""
 
     entity: str
     bounds: Bounds = BOUNDS

@@ -66,9 +66,8 @@ class Ease:
             rows = self.cells[user[at]]
             of_row = np.repeat(np.arange(len(at)), np.diff(rows.indptr))
             products = rows.data * self.weights[entity[at][of_row], rows.indices]
-            score[at] = np.bincount(
-                of_row, products, len(at)
-            )  # in the order of the cells, whatever other rows are
+            # In the order of the cells, whatever other rows are.
+            score[at] = np.bincount(of_row, products, len(at))
         of_user = np.repeat(np.arange(len(n_cells)), n_cells)
         user_length = np.sqrt(np.bincount(of_user, self.cells.data**2, len(n_cells)))
         entity_length = np.append(np.sqrt((self.weights**2).sum(axis=1)), 0.0)

@@ -35,7 +35,7 @@ def watch_share(log: Log) -> Aggregate:
 
 @aggregate(keys=ENTITIES, lookbacks=[horizon(1), last_n(20)])
 def recent_watch_share(log: Log) -> Aggregate:
-    """Smoothed mean share of the clip that was watched, of late; null only without any history."""
+    """Smoothed mean share of the clip that was watched in recent exposures; null only without any history."""
     return smoothed(share_watched(log), strength=10)
 
 
@@ -47,7 +47,7 @@ def approval_rate(log: Log) -> Aggregate:
 
 @aggregate(keys=ENTITIES, lookbacks=[horizon(1), last_n(20)])
 def recent_approval_rate(log: Log) -> Aggregate:
-    """Smoothed share of exposures that were liked, shared or bookmarked, of late; null only without any history."""
+    """Smoothed share of recent exposures that were liked, shared or bookmarked; null only without any history."""
     return smoothed(is_positive(log), strength=10)
 
 
@@ -95,7 +95,7 @@ def timespent_spread(log: Log) -> Aggregate:
 
 @aggregate(keys=["user_id"], lookbacks=[horizon(1), last_n(20)])
 def recent_timespent(log: Log) -> Aggregate:
-    """Mean seconds that the user's clips were watched of late; null if there were none."""
+    """Mean seconds that the user's recent clips were watched; null if there were none."""
     return mean(log.timespent)
 
 

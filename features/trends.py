@@ -1,7 +1,7 @@
 """What is rising and what is fading: sums that decay with age, and short lookbacks against long ones.
 
 Half-lives are counted in horizons, so they mean the same on every clock. A rate that decays is pulled to the key's own
-rate over all its history, and that one to the rate over all keys: a key with little of late falls back in two steps.
+rate over all its history, and that one to the rate over all keys: a key with few recent rows falls back in two steps.
 """
 
 import polars as pl

@@ -1,6 +1,6 @@
 """Models: one file a model, one ``Ranker`` protocol."""
 
-from models._holdout import inner_holdout, search_and_refit, shortest_budget
+from models._holdout import inner_holdout, search_and_refit
 from models._pair_frame import PairFrame, Scores, StoredColumns
 from models._ranker import (
     FitContext,
@@ -13,7 +13,7 @@ from models._ranker import (
     saved_as_json,
     write_json,
 )
-from models._registry import add_kind, build_models, model, model_kinds
+from models._registry import add_kind, build_models, check_name, model, model_kinds
 from models._tables import Parameter, is_enabled, parameters_of, with_parameters
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "StoredColumns",
     "add_kind",
     "build_models",
+    "check_name",
     "fitted_class",
     "inner_holdout",
     "is_enabled",
@@ -37,7 +38,6 @@ __all__ = [
     "read_json",
     "saved_as_json",
     "search_and_refit",
-    "shortest_budget",
     "with_parameters",
     "write_json",
 ]

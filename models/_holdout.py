@@ -80,8 +80,3 @@ def search_and_refit(
     stopped_by = "time budget" if is_late else found.stopped_by
     joined = replace(refitted.report, stopped_by=stopped_by, notes=found.notes)
     return cast("_F", replace(cast(Any, refitted), report=joined))
-
-
-def shortest_budget(*seconds: float | None) -> float | None:
-    """Return the shortest of the time budgets; None = no limit."""
-    return min((budget for budget in seconds if budget is not None), default=None)

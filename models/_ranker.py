@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Protocol, Self, TypeVar, cast, get_type_hints
 
-from pydantic import TypeAdapter
+from pydantic import PydanticUserError, TypeAdapter
 
 from engine import ConfigError
 from models._pair_frame import PairFrame, Scores
@@ -22,15 +22,14 @@ class FitContext:
     """What a fit may use beside the pairs.
 
     ``iterations``: None = find the count on an inner hold-out; a number = train so many on all rows (the final fit
-    reuses what the folds found). ``time_budget``: seconds, None = no limit. ``scratch``: a folder on disk for what a
-    fit would rather not hold in memory, None = there is none; ``scratch_from_bytes``: size from which on a matrix goes
-    there. What is fitted does not depend on either.
+    reuses what the folds found). ``scratch``: a folder on disk for what a fit would rather not hold in memory,
+    None = there is none; ``scratch_from_bytes``: size from which on a matrix goes there. What is fitted does not
+    depend on either.
     """
 
     seed: int
     threads: int = 1
     iterations: int | None = None
-    time_budget: float | None = None
     scratch: Path | None = None
     scratch_from_bytes: int = 2**28
 
@@ -110,7 +109,8 @@ def fitted_class(maker: _Fits[_T]) -> type[_T]:
         found = get_type_hints(fit).get("return")
     except NameError as error:
         found = error
-    if not isinstance(found, type) or getattr(found, "_is_protocol", False):
+    saves = hasattr(found, "save") and hasattr(found, "load")
+    if not isinstance(found, type) or getattr(found, "_is_protocol", False) or not saves:
         why = f" ({found})" if isinstance(found, NameError) else ""
         raise ConfigError(
             f"{fit.__module__}: {fit.__qualname__} does not say which class it returns{why}.",
@@ -134,8 +134,22 @@ def saved_as_json(kind: type[_T]) -> type[_T]:
 
 
 def write_json(file: Path, value: Any) -> None:
-    """Write a dataclass of plain values, or of such dataclasses."""
-    file.write_text(json.dumps(asdict(value), indent=1), encoding="utf-8")
+    """Write a dataclass of plain values, or of such dataclasses. Raises ConfigError if one would not come back."""
+    try:
+        file.write_text(json.dumps(asdict(value), indent=1), encoding="utf-8")
+        found = read_json(file, type(value))
+        pairs = {f.name: (getattr(value, f.name), getattr(found, f.name)) for f in fields(value)}
+        other = [f"{n} = {a!r} as {b!r}" for n, (a, b) in pairs.items() if not (a == b or repr(a) == repr(b))]
+        other += [f"{n}, which is no field," for n in getattr(value, "__dict__", ()) if n not in dir(found)]
+        why = f"it would give back {' and '.join(other)}" if other else ""
+    except (TypeError, ValueError, PydanticUserError) as error:
+        why = str(error)
+    if why:
+        raise ConfigError(
+            f"{type(value).__qualname__} cannot be saved as JSON: {why}.",
+            expected="a dataclass whose fields hold plain values of the annotated types: x: tuple[int, ...] = (1, 2)",
+            todo="convert numpy's by .item() and .tolist(), or write save and load",
+        )
 
 
 def read_json(file: Path, kind: type[_T]) -> _T:

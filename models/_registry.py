@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import is_dataclass
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
@@ -48,6 +49,11 @@ def add_kind(kinds: dict[str, type[_R]], word: str, name: str, kind: type[_R]) -
             expected="a name of its own for each kind",
             todo=f"rename one of them in its @{word}(...)",
         )
+    if not isinstance(name, str) or not is_dataclass(kind) or not hasattr(kind, "fit"):
+        raise ConfigError(
+            f"@{word}({name!r}) is put on {kind!r}.",
+            expected=f'@{word}("a_name") on a frozen dataclass of parameters with a method fit',
+        )
     kinds[name] = kind
 
 
@@ -84,11 +90,7 @@ def build_models(settings: Settings | Mapping[str, Mapping[str, Any]]) -> dict[s
 
 
 def _build(name: str, table: Mapping[str, Any]) -> Ranker:
-    if not _NAME.fullmatch(name) or name in _RESERVED:
-        raise ConfigError(
-            f"[models.{name}]: {name!r} cannot be the name of a model.",
-            expected="small letters, digits and underscores, and none of " + ", ".join(sorted(_RESERVED)),
-        )
+    check_name("model", name)
     kinds, kind = model_kinds(), table.get("kind", name)
     if kind not in kinds and kind in _COLUMNS:
         column = table.get("feature", _COLUMNS[kind])
@@ -104,6 +106,15 @@ def _build(name: str, table: Mapping[str, Any]) -> Ranker:
             todo=f'set kind in [models.{name}], or add a file with @model("{kind}") to models/',
         )
     return with_parameters(kinds[kind], table, f"[models.{name}]")
+
+
+def check_name(word: str, name: str) -> None:
+    """Raise ConfigError if a table of a model or blender (``word``) has a name that cannot be a column."""
+    if not _NAME.fullmatch(name) or name in _RESERVED:
+        raise ConfigError(
+            f"[{word}s.{name}]: {name!r} cannot be the name of a {word}.",
+            expected="small letters, digits and underscores, and none of " + ", ".join(sorted(_RESERVED)),
+        )
 
 
 def _place(kind: type) -> str:

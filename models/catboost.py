@@ -21,7 +21,6 @@ from models import (
     model,
     read_json,
     search_and_refit,
-    shortest_budget,
     write_json,
 )
 
@@ -239,7 +238,7 @@ class _Fit:
 
     def deadline(self, share: float) -> _Deadline:
         """When this share of the time budget ends."""
-        budget = shortest_budget(self.ranker.time_budget, self.context.time_budget)
+        budget = self.ranker.time_budget
         if self.ranker.device == "gpu" and budget is not None:
             _log.warning("CatBoost calls back on the CPU only: on the GPU the time budget is not kept.")
         return _Deadline(None if budget is None else self.started + share * budget)

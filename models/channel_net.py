@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from models import FitContext, FitReport, PairFrame, model, nets, search_and_refit, shortest_budget
+from models import FitContext, FitReport, PairFrame, model, nets, search_and_refit
 
 _Dim = Annotated[int, Field(ge=0, le=4096)]
 
@@ -64,21 +64,11 @@ class ChannelNet:
 
     def fit(self, train: PairFrame, context: FitContext) -> nets.FittedNet:
         """Train as many epochs as the context says, or as an inner hold-out of users tells."""
-        return self._fit(train, context, None)
-
-    def resume(self, fitted: nets.FittedNet, train: PairFrame, context: FitContext) -> nets.FittedNet:
-        """Go on training on new rows: tables grow by the users, items and sources that they bring.
-
-        Each phase (search and refit alike) starts from ``fitted``, which stays as it is.
-        """
-        return self._fit(train, context, fitted.trained)
-
-    def _fit(self, train: PairFrame, context: FitContext, start: nets.TrainedNet | None) -> nets.FittedNet:
         train = train.in_order()
         relevance = train.relevance
         if len(np.unique(relevance)) < 2:
-            return nets.FittedNet(start, FitReport(0))
-        fit = _Fit(self, context, time.monotonic(), float(relevance.min()), float(relevance.max()), start)
+            return nets.FittedNet(None, FitReport(0))
+        fit = _Fit(self, context, time.monotonic(), float(relevance.min()), float(relevance.max()))
         return search_and_refit(
             fit.train, train, context, most=self.epochs, holdout=self.holdout, refit=self.refit
         )
@@ -88,8 +78,7 @@ class ChannelNet:
 class _Fit:
     """One fit: what stays the same between the search for the number of epochs and the refit.
 
-    ``started``: monotonic seconds. ``lowest``, ``highest``: levels of relevance that become 0 and 1. ``start``: the
-    net to go on from, None = a new one.
+    ``started``: monotonic seconds. ``lowest``, ``highest``: levels of relevance that become 0 and 1.
     """
 
     ranker: ChannelNet
@@ -97,7 +86,6 @@ class _Fit:
     started: float
     lowest: float
     highest: float
-    start: nets.TrainedNet | None
 
     def train(self, rows: PairFrame, held: PairFrame | None, n_epochs: int, share: float) -> nets.FittedNet:
         """Train up to ``n_epochs`` on ``rows``, stopped by ``held`` and by this share of the time budget."""
@@ -110,12 +98,7 @@ class _Fit:
         return nets.FittedNet(nets.TrainedNet(net.double().eval(), encoder), report)
 
     def begin(self, rows: PairFrame) -> tuple[nets.ConcatNet, nets.Encoder]:
-        """Make a net for these rows, or take a copy of the one to go on from, grown by them."""
-        if self.start is not None:
-            grown = self.start.grown(rows)
-            net = grown.net.float()
-            net.dropout, net.id_dropout = self.ranker.dropout, self.ranker.id_dropout
-            return net, grown.encoder
+        """Make a net for these rows, and what turns them into its inputs."""
         widths = self.widths(rows)
         encoder = nets.Encoder.of(rows, tuple(widths))
         shape = nets.NetShape(
@@ -138,7 +121,6 @@ class _Fit:
     def training(self, n_epochs: int, share: float) -> nets.Training:
         """Parameters of the training loop."""
         ranker = self.ranker
-        budget = shortest_budget(ranker.time_budget, self.context.time_budget)
         return nets.Training(
             loss=ranker.loss,
             epochs=n_epochs,
@@ -150,5 +132,5 @@ class _Fit:
             weight_decay=ranker.weight_decay,
             table_weight_decay=ranker.table_weight_decay,
             seed=self.context.seed,
-            until=None if budget is None else self.started + share * budget,
+            until=None if ranker.time_budget is None else self.started + share * ranker.time_budget,
         )

@@ -20,10 +20,9 @@ if TYPE_CHECKING:
     from stacking._cv import run_cv
     from stacking._final import final_scores, read_final_weights
     from stacking._fits import make_oof
-    from stacking._pairs import PairReader, TrainingSample
+    from stacking._pairs import TrainingSample
     from stacking._plan import Plan, make_plan
-    from stacking._ranks import distance_of, level_two_columns, rank_of, rank_shares, share_of, z_score_of
-    from stacking._worth import inner_folds, plan_ablation, plan_gain, plan_selection, run_base
+    from stacking._ranks import distance_of, level_two_columns, rank_of, rank_shares, share_of
 
 __all__ = [
     "BlendContext",
@@ -31,7 +30,6 @@ __all__ = [
     "Blender",
     "Choice",
     "FittedBlend",
-    "PairReader",
     "Plan",
     "ScoreFrame",
     "Scores",
@@ -42,23 +40,17 @@ __all__ = [
     "distance_of",
     "final_scores",
     "first_within",
-    "inner_folds",
     "leave_one_fold_out",
     "level_two_columns",
     "make_oof",
     "make_plan",
     "mean_over_folds",
-    "plan_ablation",
-    "plan_gain",
-    "plan_selection",
     "precedence_of",
     "rank_of",
     "rank_shares",
     "read_final_weights",
-    "run_base",
     "run_cv",
     "share_of",
-    "z_score_of",
 ]
 
 lazy_face(__name__)

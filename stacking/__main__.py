@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from engine import as_typed, console, out, room_app, run_room, settings_of
-from stacking import Plan, make_plan, plan_ablation, plan_gain, plan_selection, run_base, run_cv
+from stacking import Plan, make_plan, run_cv
 from stacking._fits import Done
 from stacking._worth import (
     By,
@@ -26,6 +26,10 @@ from stacking._worth import (
     gain_facts,
     gain_words,
     patterns_of,
+    plan_ablation,
+    plan_gain,
+    plan_selection,
+    run_base,
     selection_cost,
     selection_facts,
     selection_remarks,
@@ -94,7 +98,7 @@ def ablate(
     by: Annotated[By, typer.Option(help="What is left out at a time.")] = "family",
     only: Annotated[str | None, typer.Option(help="Look at this feature, family or pattern only.")] = None,
     model: Model = None,
-    refit: Annotated[bool, typer.Option("--refit", help="Also train anew without each of them.")] = False,
+    refit: Annotated[bool, typer.Option("--refit", help="Also train again without each of them.")] = False,
     shuffle: Annotated[bool, typer.Option(help="Shuffle the columns within the eval windows.")] = True,
     repeats: Annotated[int, typer.Option(min=1, help="Permutations of each.")] = 5,
     seeds: Seeds = 1,

@@ -163,10 +163,10 @@ def write_left_out(
 ) -> None:
     """Write ``scores.parquet`` (``window``, ``pair_id``, ``score``) of the left-out window. Runs in a worker."""
     oof = rows.read(oof_file)
-    scores = leave_one_fold_out(blender, oof, window, context)
     pairs = oof.table.filter(pl.col("window") == window).select("window", "pair_id")
-    check_scores(scores, pairs.height, f"The blender {name!r}")
-    pairs.with_columns(score=pl.Series(scores, dtype=pl.Float64)).write_parquet(folder / "scores.parquet")
+    found = leave_one_fold_out(blender, oof, window, context)
+    scores = check_scores(found, pairs.height, f"The blender {name!r}")
+    pairs.with_columns(score=pl.Series(scores)).write_parquet(folder / "scores.parquet")
 
 
 def fit_on_all(

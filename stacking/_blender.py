@@ -13,7 +13,7 @@ import polars as pl
 
 from competitions import Metric
 from engine import ConfigError, did_you_mean, import_plain_files
-from models import Ranker, Scores, StoredColumns, add_kind, is_enabled, with_parameters
+from models import Ranker, Scores, StoredColumns, add_kind, check_name, is_enabled, with_parameters
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,6 @@ class BlendContext:
 
     metric: Metric
     seed: int
-    threads: int = 1
 
 
 class FittedBlend(Protocol):
@@ -199,6 +198,7 @@ def blenders(tables: Mapping[str, Mapping[str, Any]] | None = None) -> Mapping[s
 
 def _check_tables(tables: Mapping[str, Mapping[str, Any]], kinds: Mapping[str, type[Blender]]) -> None:
     for name, table in tables.items():
+        check_name("blender", name)
         kind = table.get("kind", name)
         if kind not in kinds:
             raise ConfigError(

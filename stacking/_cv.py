@@ -12,7 +12,7 @@ from typing import Any
 import polars as pl
 
 from competitions import Competition
-from engine import Recipe, Store, Task, run_tasks
+from engine import Recipe, Store, Task, cached_digest, run_tasks
 from features import compute_features, dtype_name, own_score, stored_seconds, train_test_psi
 from models import PairFrame
 from stacking._blend import blend_oof, blend_recipe, scored_blenders
@@ -20,7 +20,8 @@ from stacking._blender import MIN_EVAL_WINDOWS, precedence_of
 from stacking._choice import N_ERRORS, N_RESAMPLES, Choice, choose
 from stacking._fits import make_oof, oof_recipe, plan_cv_fits
 from stacking._pairs import PairReader
-from stacking._plan import FORMAT, Plan, check_folds, digest, metric_parts
+from stacking._plan import FORMAT, Plan, check_folds, metric_parts
+from stacking._worth import units_of
 from validation import CvBundle, Folds, evaluate
 
 POINTER = "cv"
@@ -58,14 +59,17 @@ def cv_recipe(plan: Plan) -> Recipe:
     oof = oof_recipe(plan, fits)
     folds = [f.name for f in plan.folds.folds]
     parts: dict[str, Any] = {
-        "code": [digest(evaluate), digest(choose)],
+        "code": [cached_digest(evaluate), cached_digest(choose)],
         "format": FORMAT,
         "fits": {f"{f.model} @ {f.fold.name}": f.fit.key for f in fits},
         "oof": oof.key,
         "blends": {
             n: [blend_recipe(plan, n, oof, fold).key for fold in folds] for n in scored_blenders(plan)
         },
-        "cards": {family: card_recipe(plan, family, c).key for family, c in _families(plan).items()},
+        "cards": {
+            family: card_recipe(plan, family, c).key
+            for family, c in units_of(plan.catalogue, plan.all_columns, "family").items()
+        },
         "settings": _settings(plan),
         "n_resamples": N_RESAMPLES,
         "n_errors": N_ERRORS,
@@ -157,21 +161,13 @@ def _about(plan: Plan, oof: pl.DataFrame, choice: Choice, blends: Sequence[str])
     }
 
 
-def _families(plan: Plan) -> dict[str, tuple[str, ...]]:
-    """The columns that models get, by the file they are written in.
-
-    A file's columns are one artifact: a new file costs its own columns only, and a task is worth its start.
-    """
-    files: dict[str, list[str]] = {}
-    for name in plan.all_columns:
-        files.setdefault(plan.catalogue.columns[name].family, []).append(name)
-    return {family: tuple(columns) for family, columns in files.items()}
-
-
 def card_recipe(plan: Plan, family: str, columns: Sequence[str]) -> Recipe:
-    """Recipe of the facts of one file's columns."""
+    """Recipe of the facts of one file's columns.
+
+    They are one artifact: a new file costs its own columns only, and a task is worth its start.
+    """
     facts: dict[str, Any] = {
-        "code": [digest(train_test_psi), digest(own_score)],
+        "code": [cached_digest(train_test_psi), cached_digest(own_score)],
         "format": FORMAT,
         "meanings": {c: plan.catalogue.columns[c].meaning for c in columns},
         "metric": metric_parts(plan.dataset.competition.metric),
@@ -183,7 +179,7 @@ def card_recipe(plan: Plan, family: str, columns: Sequence[str]) -> Recipe:
 
 def _make_cards(plan: Plan) -> pl.DataFrame:
     """Make the features table of the bundle (see ``validation.CvBundle``), in the order of the catalogue."""
-    files = _families(plan)
+    files = units_of(plan.catalogue, plan.all_columns, "family")
     tasks = [
         Task(card_recipe(plan, family, columns), write_cards, (plan.reader, plan.folds, columns))
         for family, columns in files.items()

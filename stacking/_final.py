@@ -97,8 +97,9 @@ def _score_test_pairs(
     table = join_scores(plan, plan.folds.final.eval, where)
     blends = fit_blends(plan, make_oof(plan) / "oof.parquet", bundle.blends)
     for name, blend in blends.items():
-        scores = blend.predict(BlendRows.of(plan, name, [plan.folds.final.eval]).frame(table))
-        check_scores(scores, table.height, f"The blender {name!r}")
-        table = table.with_columns(pl.Series(name, scores, dtype=pl.Float64))
+        found = blend.predict(BlendRows.of(plan, name, [plan.folds.final.eval]).frame(table))
+        table = table.with_columns(
+            pl.Series(name, check_scores(found, table.height, f"The blender {name!r}"))
+        )
     table = table.drop("window").with_columns(score=pl.col(bundle.chosen)).sort("pair_id")
     return table, {name: dict(blend.weights) for name, blend in blends.items()}

@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from engine import Recipe, Task, TaskError, digest_json, run_tasks
-from models import FitContext, Ranker, fitted_class
+from models import FitContext, Ranker, Scores, fitted_class
 from stacking._pairs import PairReader, TrainingSample
 from stacking._plan import FORMAT, Plan
 from validation import Fold, Window, is_test, window_pairs, window_relevance
@@ -137,9 +137,12 @@ def fit_model(
     fitted = model.fit(train, replace(context, scratch=folder))
     seconds = perf_counter() - began
     (folder / "model").mkdir()
+    if not isinstance(fitted, fitted_class(model)):
+        raise TaskError(f"The fit of {model} gave {fitted!r}.", expected="what it is annotated with")
     fitted.save(folder / "model")
     facts = {**asdict(fitted.report), "seconds": seconds}
-    (folder / "report.json").write_text(json.dumps(facts), encoding="utf-8")
+    text = json.dumps(facts, default=lambda number: number.item())  # numpy's numbers
+    (folder / "report.json").write_text(text, encoding="utf-8")
 
 
 def read_report(folder: Path) -> dict[str, Any]:
@@ -159,13 +162,14 @@ def score_pairs(
 ) -> None:
     """Score the pairs of a fold's eval window; write ``scores.parquet`` (``pair_id``, ``score`` Float64)."""
     frame = reader.read([fold.eval], columns, labels=False)
-    scores = np.asarray(fitted_class(model).load(where / "model").predict(frame), dtype=np.float64)
-    check_scores(scores, frame.table.height, f"The model {name!r} ({fold.name})")
+    found = fitted_class(model).load(where / "model").predict(frame)
+    scores = check_scores(found, frame.table.height, f"The model {name!r} ({fold.name})")
     frame.table.select("pair_id", score=pl.Series(scores)).write_parquet(folder / "scores.parquet")
 
 
-def check_scores(scores: np.ndarray[Any, Any], n_pairs: int, who: str) -> None:
-    """Refuse scores that are not one finite number a pair. Raises TaskError."""
+def check_scores(given: object, n_pairs: int, who: str) -> Scores:
+    """Read scores, Float64 (n_pairs,). Raises TaskError unless they are one finite number a pair."""
+    scores = np.asarray(given, dtype=np.float64)
     if scores.shape != (n_pairs,):
         raise TaskError(
             f"{who} gave scores of shape {scores.shape}.", expected=f"one score a pair: ({n_pairs},)"
@@ -177,6 +181,7 @@ def check_scores(scores: np.ndarray[Any, Any], n_pairs: int, who: str) -> None:
             expected="finite scores",
             todo="look at its `predict`: nulls in the features must not become nulls in the score",
         )
+    return scores
 
 
 def join_scores(plan: Plan, window: Window, scores: Mapping[str, Path]) -> pl.DataFrame:

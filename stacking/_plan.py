@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
-from functools import cache
 from math import isnan
 from typing import Any, cast
 
@@ -18,7 +17,7 @@ from engine import (
     FeatureSettings,
     Settings,
     Store,
-    code_digest,
+    cached_digest,
     did_you_mean,
     library_versions,
 )
@@ -238,22 +237,16 @@ def made_of(maker: Ranker | Blender) -> dict[str, Any]:
     fitted: type = fitted_class(maker)
     ranker: Ranker | None = getattr(maker, "ranker", None)
     return {
-        "code": digest(type(maker)),
-        "fitted code": digest(fitted),
+        "code": cached_digest(type(maker)),
+        "fitted code": cached_digest(fitted),
         "parameters": json.loads(json.dumps(asdict(cast(Any, maker)), default=repr)),
         "versions": library_versions(),
         **({} if ranker is None else {"ranker": made_of(ranker)}),
     }
 
 
-@cache
-def digest(code: Callable[..., object]) -> str:
-    """Digest of a function or class and of all that it reaches; taken once a process, since it costs a while."""
-    return code_digest(code).digest
-
-
 def metric_parts(metric: Metric) -> dict[str, Any]:
     """The competition's metric: its name, policy and code, which no digest reaches by its name."""
     function = get_metric(metric.name)
-    prepared = {} if function.prepare is None else {"prepared": digest(function.prepare)}
-    return {**asdict(metric), "code": digest(function.compute), **prepared}
+    prepared = {} if function.prepare is None else {"prepared": cached_digest(function.prepare)}
+    return {**asdict(metric), "code": cached_digest(function.compute), **prepared}

@@ -129,7 +129,7 @@ def _trees(parameters: Mapping[str, Any]) -> Ranker:
 def _fit(ranker: Ranker, rows: ScoreFrame, context: BlendContext) -> FittedTrees:
     features = () if rows.stored is None else tuple(rows.stored.schema)
     pairs = _pair_frame(rows, rows.models, features)
-    return FittedTrees(rows.models, features, ranker.fit(pairs, FitContext(context.seed, context.threads)))
+    return FittedTrees(rows.models, features, ranker.fit(pairs, FitContext(context.seed)))
 
 
 def _pair_frame(frame: ScoreFrame, models: tuple[str, ...], features: tuple[str, ...]) -> PairFrame:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from competitions import Metric
 from engine import ConfigError
 from submissions._cv import CvBasis, oof_side_by_side
 from submissions._errors import SubmissionError
@@ -144,11 +143,10 @@ def _difference(runs: Runs, a: Manifest, b: Manifest) -> tuple[Difference | None
     both = oof_side_by_side({m.run: runs.oof(m.run) for m in (a, b)})
     if isinstance(both, str):
         return None, both
-    metric = Metric(a.metric.name, a.metric.policy, a.metric.greater_is_better)
     try:
         found = paired_bootstrap(
             both,
-            metric,
+            a.metric,
             user=a.user,
             group=["window", a.user],
             score_a="score",
@@ -167,7 +165,7 @@ def _facts(manifest: Manifest) -> dict[str, str]:
     return {
         "commit": commit + " with changes" * bool(manifest.git.is_dirty),
         "data": manifest.data_fingerprint,
-        "metric": json.dumps(manifest.metric.model_dump(mode="json"), sort_keys=True),
+        "metric": json.dumps(asdict(manifest.metric), sort_keys=True),
         "chosen": manifest.chosen,
         "weights": ", ".join(f"{n} {w:.3f}" for n, w in manifest.weights.items()) or "none",
         "parents": ", ".join(p.run for p in manifest.parents) or "none",

@@ -6,14 +6,14 @@ import json
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Literal
 
 import polars as pl
 
 from competitions import Dataset, Metric
 from engine import Settings
-from submissions._manifest import CvScore, Manifest, MetricFacts
+from submissions._manifest import CvScore, Manifest
 from validation import CvBundle, evaluate
 
 OOF_KEYS = ["fold", "window", "pair_id"]
@@ -94,12 +94,12 @@ class CvBasis:
     def of(cls, settings: Settings, dataset: Dataset) -> CvBasis:
         """The basis of what the settings would make now."""
         c, folds = dataset.competition, settings.folds.model_dump(mode="json")
-        metric = MetricFacts.of(c.metric).model_dump_json()
+        metric = json.dumps(asdict(c.metric), sort_keys=True)
         return cls(c.name, metric, dataset.fingerprint, json.dumps(folds, sort_keys=True))
 
     @classmethod
     def of_run(cls, manifest: Manifest) -> CvBasis:
         """The basis of a finished run."""
         folds = json.dumps(manifest.config.get("folds", {}), sort_keys=True)
-        metric = manifest.metric.model_dump_json()
+        metric = json.dumps(asdict(manifest.metric), sort_keys=True)
         return cls(manifest.competition, metric, manifest.data_fingerprint, folds)

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 
 from blake3 import blake3
 
-from engine import ConfigError, Settings, TaskError, console, measure_stage
+from engine import ConfigError, Settings, console, measure_stage
 from features import compute_features
-from stacking import Plan, final_scores, make_plan, read_final_weights, run_cv
+from stacking import final_scores, make_plan, read_final_weights, run_cv
 from submissions._compare import previous_best
 from submissions._cv import CvBasis, chosen_oof, cv_scores
 from submissions._gate import Gate, scored_pairs
@@ -36,7 +36,7 @@ def make_submission(settings: Settings) -> Manifest:
         bundle = run_cv(plan)
     with _stage("final scores", stages):
         scores = final_scores(plan, bundle)
-        weights, lost = _weights(plan, bundle)
+        weights = read_final_weights(plan, bundle)
     runs, c = Runs.of(settings), dataset.competition
     with _stage("comparison with the best run", stages):
         gate = Gate.of(dataset)
@@ -46,10 +46,10 @@ def make_submission(settings: Settings) -> Manifest:
         **about_run(settings, dataset, gate),
         chosen=bundle.chosen,
         cv=cv_scores(bundle, c.metric, c.user),
-        weights=weights,
+        weights=weights.get(bundle.chosen, {}),
         features=fingerprints(plan.keys),
         stages=tuple(stages),
-        remarks=(*_why_chosen(bundle), *lost, *agreement.facts, *map(str, agreement.warnings)),
+        remarks=(*_why_chosen(bundle), *agreement.facts, *map(str, agreement.warnings)),
     )
     return runs.publish(gate, table, chosen_oof(bundle, c.user, c.item), facts)
 
@@ -77,14 +77,6 @@ def fingerprints(keys: Mapping[str, str]) -> dict[str, str]:
     for name, key in sorted(keys.items()):
         by_column.setdefault(name.rpartition(" @ ")[0], []).append(f"{name} {key}")
     return {column: blake3("\n".join(parts).encode()).hexdigest()[:16] for column, parts in by_column.items()}
-
-
-def _weights(plan: Plan, bundle: CvBundle) -> tuple[dict[str, float], tuple[str, ...]]:
-    """Weights of the chosen blend. A submission is not given up for want of them: then a remark says why."""
-    try:
-        return read_final_weights(plan, bundle).get(bundle.chosen, {}), ()
-    except TaskError as error:
-        return {}, (f"the weights of {bundle.chosen} are not known: {error.found}",)
 
 
 def _why_chosen(bundle: CvBundle) -> tuple[str, ...]:

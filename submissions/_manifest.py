@@ -34,19 +34,6 @@ class FileFacts(_Frozen):
     blake3: str
 
 
-class MetricFacts(_Frozen):
-    """The competition's metric and its policy."""
-
-    name: str
-    policy: dict[str, Any]
-    greater_is_better: bool
-
-    @classmethod
-    def of(cls, metric: Metric) -> MetricFacts:
-        """The facts of a competition's metric."""
-        return cls(name=metric.name, policy=dict(metric.policy), greater_is_better=metric.greater_is_better)
-
-
 class CvScore(_Frozen):
     """Cross-validation of one model or blend.
 
@@ -114,11 +101,11 @@ class RunFacts(_Frozen):
     versions
         Installed distributions.
     remarks
-        Warnings of the gate, the agreement with the best run, why a blend has no CV or no weights.
+        Warnings of the gate, the agreement with the best run, why a blend has no CV.
     """
 
     competition: str
-    metric: MetricFacts
+    metric: Metric
     pair_keys: tuple[str, ...]
     group: tuple[str, ...]
     user: str

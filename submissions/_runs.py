@@ -28,7 +28,6 @@ from submissions._ledger import Entry, Ledger
 from submissions._manifest import (
     FileFacts,
     Manifest,
-    MetricFacts,
     RunFacts,
     Stage,
     git_facts,
@@ -198,7 +197,7 @@ def about_run(settings: Settings, dataset: Dataset, gate: Gate) -> dict[str, Any
     c = dataset.competition
     return {
         "competition": c.name,
-        "metric": MetricFacts.of(c.metric),
+        "metric": c.metric,
         "pair_keys": gate.pair_keys,
         "group": gate.group,
         "user": c.user,

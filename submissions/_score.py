@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 
 import polars as pl
 
-from competitions import Competition, open_dataset, oracle, solution
+from competitions import Competition, open_dataset, oracle, solution, statistician
 from engine import Settings
 from submissions._errors import SubmissionError
 from submissions._gate import Gate, scored_pairs
@@ -17,7 +18,7 @@ from submissions._manifest import CvScore, Manifest
 from submissions._runs import Runs
 from validation import evaluate, paired_bootstrap
 
-ORACLE = "__oracle"
+ORACLE, STATISTICIAN = "__oracle", "__statistician"
 
 
 def score_run(settings: Settings, name: str) -> Entry:
@@ -28,7 +29,8 @@ def score_run(settings: Settings, name: str) -> Entry:
     pair i above pair j; with the probabilities p of relevance 1 and q of -1, of rows that are independent given these,
     that is ``(p_i - q_i) - (p_j - q_j) + (p_j q_i - p_i q_j)``. The last term is a product of a like's and a
     dislike's probability, a thousand times smaller than the others where dislikes are rare: it can only
-    change the order of near ties, where little is gained or lost.
+    change the order of near ties, where little is gained or lost. So is the statistician, where ``python -m
+    competitions ceiling`` wrote its scores beside the data.
 
     Returns the entry: ``value`` is the metric of what was submitted, ``by_name`` that of each model and blend.
 
@@ -44,9 +46,10 @@ def score_run(settings: Settings, name: str) -> Entry:
     manifest, dataset = runs.manifest(run), open_dataset(settings)
     c = dataset.competition
     manifest.require(c.name)
-    gate, truth = Gate.of(dataset), oracle(settings)
+    gate, marks = Gate.of(dataset), {ORACLE: oracle(settings), STATISTICIAN: statistician(settings)}
+    bounds = {name: scores for name, scores in marks.items() if scores is not None}
     scores = scored_pairs(gate, runs.scores(run), on=gate.pair_keys)
-    table = _with_labels(scores, solution(settings), truth)
+    table = _with_labels(scores, solution(settings), bounds)
     names = [cv.name for cv in manifest.cv if cv.name in table.columns]
     values = {n: evaluate(c.metric, table, group=[c.user], score=n) for n in [*names, "score"]}
     overall = values.pop("score")
@@ -55,28 +58,32 @@ def score_run(settings: Settings, name: str) -> Entry:
             f"The metric {c.metric.name} counts no group of the test pairs.",
             expected="at least one user whose test pairs have different relevance",
         )
+    bound = {n: evaluate(c.metric, table, group=[c.user], score=n) for n in bounds}
     known = {n: value for n, value in values.items() if math.isfinite(value)}
     entry = Entry(
         kind="local_score",
         when=datetime.now(UTC),
         value=overall,
         by_name=known,
-        oracle=None if truth is None else evaluate(c.metric, table, group=[c.user], score=ORACLE),
-        lead=None if truth is None else _lead(c, manifest, table, known, settings.seed),
+        oracle=bound.get(ORACLE),
+        statistician=bound.get(STATISTICIAN),
+        lead=_lead(c, manifest, table, known, settings.seed) if ORACLE in bound else None,
     )
     runs.add(run, entry)
     return entry
 
 
-def _with_labels(scores: pl.DataFrame, labels: pl.DataFrame, truth: pl.DataFrame | None) -> pl.DataFrame:
-    """Join ``relevance`` and, if it is known, the oracle's score to the scored test pairs."""
+def _with_labels(
+    scores: pl.DataFrame, labels: pl.DataFrame, bounds: Mapping[str, pl.DataFrame]
+) -> pl.DataFrame:
+    """Join ``relevance`` and, by their names, the scores of ``bounds`` to the scored test pairs."""
     table = scores.join(labels, on="pair_id", how="left", validate="1:1")
     if n_unknown := table["relevance"].null_count():
         raise SubmissionError(f"The solution lacks {n_unknown:,} of the {table.height:,} test pairs.")
-    if truth is None:
-        return table
-    best = truth.select("pair_id", pl.col("score").alias(ORACLE))
-    return table.join(best, on="pair_id", how="left", validate="1:1")
+    for name, bound in bounds.items():
+        renamed = bound.select("pair_id", pl.col("score").alias(name))
+        table = table.join(renamed, on="pair_id", how="left", validate="1:1")
+    return table
 
 
 def _lead(

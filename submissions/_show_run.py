@@ -153,34 +153,53 @@ def _between_baseline_and_oracle(manifest: Manifest, entry: Entry) -> Iterator[R
     """Every model and blend on the test pairs between the popularity baseline and the oracle. Nothing without one."""
     if entry.oracle is None:
         return
-    known = entry.by_name or {}
+    known, bounds = entry.by_name or {}, {"oracle": entry.oracle}
+    if entry.statistician is not None:
+        bounds = {"statistician": entry.statistician, **bounds}
     base = known.get(BASELINE)
-    way = None if base is None or base == entry.oracle else entry.oracle - base
+    ways = {name: bound - base for name, bound in bounds.items() if base is not None and bound != base}
     pick = max if manifest.metric.greater_is_better else min
     best = pick(known.values(), default=None)
 
-    def share(value: float | None) -> str:
-        return DASH if value is None or base is None or way is None else f"{(value - base) / way:.1%}"
+    def shares(value: float | None) -> list[str]:
+        return [
+            DASH
+            if value is None or base is None or name not in ways
+            else f"{(value - base) / ways[name]:.1%}"
+            for name in bounds
+        ]
 
     def values(cv: CvScore) -> list[str | Text]:
         value = known.get(cv.name)
         test = Text(number(value), style="green" if value is not None and value == best else "")
-        return [mean_and_sd(cv), test, share(value)]
+        return [mean_and_sd(cv), test, *shares(value)]
 
-    table = _each_model_and_blend(manifest, ("CV", "test", "share of the way"), values)
+    headings = ["share of the way", *["to the statistician"] * (len(bounds) - 1)][::-1]
+    table = _each_model_and_blend(manifest, ("CV", "test", *headings), values)
     table.add_section()
-    table.add_row("  oracle", Text("truth", style="dim"), DASH, number(entry.oracle), share(entry.oracle))
+    for name, bound in bounds.items():
+        kind = Text("truth" if name == "oracle" else "inference", style="dim")
+        table.add_row(f"  {name}", kind, DASH, number(bound), *shares(bound))
     yield Text.assemble(("Test pairs", "bold"), (f"  {manifest.metric.name}", "dim"))
     yield Padding(table, (0, 0, 1, 0))
-    yield Text(
-        f"No share of the way: the run has no model {BASELINE!r} below the oracle."
-        if way is None
-        else f"Share of the way = (value - {base:.4f}) / ({entry.oracle:.4f} - {base:.4f}), "
-        "from the popularity baseline to the oracle, the true probabilities.",
-        style="dim",
-    )
+    yield Text(_way_in_words(base, bounds, ways), style="dim")
     if entry.lead is not None:
-        yield _lead_line(entry.lead, way, 1 if manifest.metric.greater_is_better else -1)
+        yield _lead_line(entry.lead, ways.get("oracle"), 1 if manifest.metric.greater_is_better else -1)
+
+
+def _way_in_words(base: float | None, bounds: Mapping[str, float], ways: Mapping[str, float]) -> str:
+    if base is None or "oracle" not in ways:
+        return f"No share of the way: the run has no model {BASELINE!r} below the oracle."
+    way = (
+        f"Share of the way = (value - {base:.4f}) / ({bounds['oracle']:.4f} - {base:.4f}), "
+        "from the popularity baseline to the oracle, the true probabilities."
+    )
+    if "statistician" not in ways:
+        return way
+    return (
+        f"{way} That of the statistician ends at {bounds['statistician']:.4f}: they know every clip and how ready each "
+        "user is to react, and infer tastes only."
+    )
 
 
 def _lead_line(lead: Lead, way: float | None, better: int) -> Text:

@@ -229,8 +229,30 @@ def test_examples_of_the_documents_import_nothing_private() -> None:
     assert lines == []
 
 
+def test_texts_say_they_of_a_user() -> None:
+    kinds = {".py", ".md", ".toml", ".jinja"}
+    places = [ROOT / folder for folder in (*ROOMS, "tests", "benchmarks", "docs")]
+    files = [*ROOT.glob("*.md"), *(f for place in places for f in place.rglob("*") if f.suffix in kinds)]
+    dated = re.compile(r"\b(he|his|him|whom|nobody minds|that never was)\b", flags=re.IGNORECASE)
+    found = [
+        (f.name, m[0]) for f in files if f != Path(__file__) for m in dated.finditer(f.read_text("utf-8"))
+    ]
+    assert found == []
+
+
 RETIRED = {"piece", "pieces", "slot", "slots", "lane", "lanes", "accumulator", "accumulators"}
-RETIRED_INSIDE = {"cell", "cells", "tail", "tails", "kept", "slice", "slices", "wanted", "running", "gathered"}
+RETIRED_INSIDE = {
+    "cell",
+    "cells",
+    "tail",
+    "tails",
+    "kept",
+    "slice",
+    "slices",
+    "wanted",
+    "running",
+    "gathered",
+}
 COMPUTING = ["_aggregation", "_arithmetic", "_catalogue", "_compute", "_declare", "_storage"]
 
 

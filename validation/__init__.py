@@ -3,7 +3,7 @@
 from validation._bootstrap import MIN_USERS, Difference, paired_bootstrap
 from validation._drift import SingleFeatureScore, psi, single_feature_score
 from validation._evaluate import evaluate, evaluate_by_group, evaluator
-from validation._metric import FloatArray, GroupValues, IntArray, MetricFunction, get_metric, metric, metrics
+from validation._metric import FloatArray, GroupValues, IntArray, get_metric, metric, metrics
 from validation._order import (
     Groups,
     Ranked,
@@ -45,7 +45,6 @@ __all__ = [
     "GroupValues",
     "Groups",
     "IntArray",
-    "MetricFunction",
     "Ranked",
     "Report",
     "SingleFeatureScore",

@@ -87,7 +87,6 @@ def paired_bootstrap(
     n_resamples: int = 1000,
     level: float = 0.95,
     seed: int,
-    relevance: str = "relevance",
 ) -> Difference:
     """Difference of a metric between two score columns, with the percentile interval over resampled users.
 
@@ -113,7 +112,7 @@ def paired_bootstrap(
             expected="n_resamples >= 1 and 0 < level < 1",
         )
     sides = [[s] if isinstance(s, str) else list(s) for s in (score_a, score_b)]
-    a, b, n_users = _sides(frame, metric, user, group, sides, relevance)
+    a, b, n_users = _sides(frame, metric, user, group, sides)
     if n_users == 0:
         return Difference(float("nan"), float("nan"), float("nan"), 0)
     rng = np.random.default_rng(seed)
@@ -140,10 +139,9 @@ def _sides(
     user: str,
     group: Sequence[str],
     scores: Sequence[Sequence[str]],
-    relevance: str,
 ) -> tuple[_Side, _Side, int]:
     """What each side is resampled from, and the number of users to draw from."""
-    rows = [[scored_rows(metric, frame, relevance, score) for score in side] for side in scores]
+    rows = [[scored_rows(metric, frame, score) for score in side] for side in scores]
     function = rows[0][0].function
     if function.scope == "whole":
         users, owner = np.unique(group_codes(frame, [user]), return_inverse=True)

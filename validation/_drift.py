@@ -74,7 +74,6 @@ def single_feature_score(
     feature: str,
     group: Sequence[str],
     *,
-    relevance: str = "relevance",
     direction: Direction | None = None,
 ) -> SingleFeatureScore:
     """Score the pairs by one feature alone, rising and falling, and keep what the metric likes better.
@@ -89,11 +88,11 @@ def single_feature_score(
     """
     lenient = replace(metric, policy={**metric.policy, "missing": "lowest"})
     values = pl.Series("score", _as_numbers(column_of(frame, feature)))
-    rows = frame.select(*group, relevance)
+    rows = frame.select(*group, "relevance")
 
     def scored(toward: Direction) -> SingleFeatureScore:
         score = values if toward == "higher" else -values
-        value = evaluate(lenient, rows.with_columns(score), group=group, relevance=relevance)
+        value = evaluate(lenient, rows.with_columns(score), group=group)
         return SingleFeatureScore(value, toward)
 
     if direction is not None:

@@ -14,14 +14,7 @@ from engine import ConfigError, DataError, did_you_mean
 from validation._metric import FloatArray, GroupValues, IntArray, MetricFunction, get_metric
 
 
-def evaluate(
-    metric: Metric,
-    frame: pl.DataFrame,
-    *,
-    group: Sequence[str],
-    relevance: str = "relevance",
-    score: str = "score",
-) -> float:
+def evaluate(metric: Metric, frame: pl.DataFrame, *, group: Sequence[str], score: str = "score") -> float:
     """Value of a metric on scored pairs, in any row order; NaN if no group counts (an empty frame, say).
 
     Besides the metric's own policy every metric takes ``missing``: ``"error"`` (default) raises DataError for a
@@ -34,13 +27,11 @@ def evaluate(
     >>> evaluate(Metric("user_auc"), frame, group=["user"])
     0.75
     """
-    function, values = _compute(metric, frame, group, relevance, score)
+    function, values = _compute(metric, frame, group, score)
     return values.mean(function.power)
 
 
-def evaluator(
-    metric: Metric, frame: pl.DataFrame, *, group: Sequence[str], relevance: str = "relevance"
-) -> Callable[[FloatArray], float]:
+def evaluator(metric: Metric, frame: pl.DataFrame, *, group: Sequence[str]) -> Callable[[FloatArray], float]:
     """Return the metric of these rows as a function of their scores, Float64 ``(n_rows,)``: for many scores of them.
 
     What does not depend on the scores is looked up once; the values are exactly those of ``evaluate``, and so are the
@@ -51,7 +42,7 @@ def evaluator(
     (1.0, 0.5)
     """
     function, policy, missing = _function_and_policy(metric)
-    codes, labels = _codes(function, frame, group), _numbers(frame, relevance)
+    codes, labels = _codes(function, frame, group), _numbers(frame, "relevance")
     prepared = function.prepare(codes, labels, **policy) if function.prepare else None
 
     def value(score: FloatArray) -> float:
@@ -63,14 +54,7 @@ def evaluator(
     return value
 
 
-def evaluate_by_group(
-    metric: Metric,
-    frame: pl.DataFrame,
-    *,
-    group: Sequence[str],
-    relevance: str = "relevance",
-    score: str = "score",
-) -> pl.DataFrame:
+def evaluate_by_group(metric: Metric, frame: pl.DataFrame, *, group: Sequence[str]) -> pl.DataFrame:
     """Value of a metric in each group, sorted by the group columns; arguments and errors as in ``evaluate``.
 
     Returns the group columns, ``value`` Float64 (null: the policy leaves the group out) and ``weight`` Float64 (0
@@ -81,13 +65,17 @@ def evaluate_by_group(
     >>> evaluate_by_group(Metric("user_auc"), frame, group=["user"]).rows()
     [(1, 1.0, 1.0), (2, None, 0.0)]
     """
-    function, values = _compute(metric, frame, group, relevance, score)
+    function, values = _compute(metric, frame, group, "score")
     if function.scope == "group":
         codes = pl.Series("__code", group_codes(frame, group))
         keys = (
             frame.select(group).with_columns(codes).unique("__code", keep="any").sort("__code").drop("__code")
         )
         # Codes follow the columns' own order, so that of the values is the order of the keys.
+        if not np.array_equal(values.group, codes.unique().sort()):
+            raise DataError(
+                f"Metric {metric.name} gave other groups than it got.", expected="one value for each"
+            )
     else:
         keys = frame.select(group).clear(n=len(values.group))
     return keys.with_columns(
@@ -110,10 +98,10 @@ class ScoredRows:
         return self.function.compute(codes, self.relevance[chosen], self.score[chosen], **self.policy)
 
 
-def scored_rows(metric: Metric, frame: pl.DataFrame, relevance: str, score: str) -> ScoredRows:
+def scored_rows(metric: Metric, frame: pl.DataFrame, score: str) -> ScoredRows:
     """Take the columns that a metric needs."""
     function, policy, missing = _function_and_policy(metric)
-    labels, scores = _numbers(frame, relevance), _numbers(frame, score)
+    labels, scores = _numbers(frame, "relevance"), _numbers(frame, score)
     return ScoredRows(function, policy, labels, _fill_missing(scores, missing, function))
 
 
@@ -133,10 +121,10 @@ def _function_and_policy(metric: Metric) -> tuple[MetricFunction, dict[str, Any]
 
 
 def _compute(
-    metric: Metric, frame: pl.DataFrame, group: Sequence[str], relevance: str, score: str
+    metric: Metric, frame: pl.DataFrame, group: Sequence[str], score: str
 ) -> tuple[MetricFunction, GroupValues]:
     codes = _codes(get_metric(metric.name), frame, group)
-    rows = scored_rows(metric, frame, relevance, score)
+    rows = scored_rows(metric, frame, score)
     return rows.function, rows.values(codes)
 
 

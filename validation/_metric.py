@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, wraps
 from importlib import import_module
-from typing import Any, Concatenate, Literal, ParamSpec, get_type_hints
+from typing import Any, Concatenate, Literal, ParamSpec, get_args, get_type_hints
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -105,6 +105,11 @@ def metric(
     without NaN, score Float64 without NaN. Policy keys and values are checked before, by the annotations. It returns
     ``GroupValues``; a group with the value NaN or the weight 0 is left out. ``prepare``: see ``MetricFunction``.
     """
+    if scope not in get_args(Scope) or power < 1:
+        raise ConfigError(
+            f"A metric is registered by @metric({scope!r}, power={power!r}).",
+            expected=f"one of {', '.join(get_args(Scope))} in parentheses, and a power of 1 or 2",
+        )
 
     def register(function: _Plain[P]) -> _Checked[P]:
         @wraps(function)
@@ -112,7 +117,7 @@ def metric(
             group: ArrayLike, relevance: ArrayLike, score: ArrayLike, /, *args: P.args, **policy: P.kwargs
         ) -> GroupValues:
             _check_policy(function, policy)
-            return _without_uncounted(function(*_clean(group, relevance, score), *args, **policy))
+            return _without_uncounted(function(*_clean(group, relevance, score), *args, **policy), name)
 
         name = function.__name__
         known = _registry.get(name)
@@ -179,12 +184,19 @@ def _policy_types(function: Callable[..., object]) -> Mapping[str, TypeAdapter[A
     return {p.name: TypeAdapter(hints.get(p.name, Any)) for p in parameters if p.kind is p.KEYWORD_ONLY}
 
 
-def _without_uncounted(found: GroupValues) -> GroupValues:
-    """Give groups of value NaN the weight 0, and groups of weight 0 the value NaN."""
-    counted = ~np.isnan(found.value) & (found.weight > 0)
-    return GroupValues(
-        found.group, np.where(counted, found.value, np.nan), np.where(counted, found.weight, 0.0)
-    )
+def _without_uncounted(found: object, name: str) -> GroupValues:
+    """Give groups of value NaN the weight 0, and groups of weight 0 the value NaN. DataError if it is no value each."""
+    if isinstance(found, GroupValues):
+        group, value, weight = np.asarray(found.group), np.asarray(found.value), np.asarray(found.weight)
+    if not isinstance(found, GroupValues) or not (
+        group.ndim == 1 and group.shape == value.shape == weight.shape and (group[1:] > group[:-1]).all()
+    ):
+        raise DataError(
+            f"Metric {name} gave {found!r}.",
+            expected="GroupValues: codes of groups, each once and ascending, and a value and a weight of each",
+        )
+    counted = ~np.isnan(value) & (weight > 0)
+    return GroupValues(group, np.where(counted, value, np.nan), np.where(counted, weight, 0.0))
 
 
 def _clean(

@@ -82,9 +82,8 @@ def plan_folds(dataset: Dataset, settings: FoldSettings) -> Folds:
     horizon = settings.horizon or dataset.horizon
     gap = dataset.competition.gap if settings.gap is None else settings.gap
     test = Window(dataset.test_start - gap, dataset.test_start, dataset.test_until)
-    n_skipped = -(
-        -gap // horizon
-    )  # windows whose labels lie in the gap: not known at the cutoff of what follows
+    # Windows whose labels lie in the gap: not known at the cutoff of what follows.
+    n_skipped = -(-gap // horizon)
     earliest = test.start - (n_folds + n_train + 2 * n_skipped) * horizon
     first_clock = _first_clock(dataset)
     if first_clock is None or earliest - gap <= first_clock:

@@ -1,7 +1,16 @@
 """Taking a competition's tables in: checked, clocked, cut into partitions, kept in the store, and opened again."""
 
-from competitions._intake.open import open_dataset, oracle, solution, taken_notes
+from competitions._intake.open import open_dataset, oracle, solution, statistician, taken_notes
 from competitions._intake.rows import in_share, with_clock
 from competitions._intake.take_in import take_in
 
-__all__ = ["in_share", "open_dataset", "oracle", "solution", "take_in", "taken_notes", "with_clock"]
+__all__ = [
+    "in_share",
+    "open_dataset",
+    "oracle",
+    "solution",
+    "statistician",
+    "take_in",
+    "taken_notes",
+    "with_clock",
+]

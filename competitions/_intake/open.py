@@ -18,7 +18,19 @@ from competitions._intake.fingerprints import file_digests
 from competitions._intake.partitions import Cut, RawLog, RowRange, Write, partitions_in
 from competitions._intake.take_in import dataset_in, notes_in, ranges_in, write_data
 from competitions._intake.test_window import told_apart_by
-from engine import DataError, Json, Recipe, Settings, Store, Task, code_digest, console, run_tasks
+from competitions.simulator import STATISTICIAN
+from engine import (
+    DataError,
+    Json,
+    Recipe,
+    Settings,
+    Store,
+    Task,
+    cached_digest,
+    code_digest,
+    console,
+    run_tasks,
+)
 
 PARTITION = "part.parquet"  # of an artifact that is one partition
 
@@ -68,6 +80,28 @@ def oracle(settings: Settings) -> pl.DataFrame | None:
     return pl.read_parquet(path) if path.exists() else None
 
 
+def statistician(settings: Settings) -> pl.DataFrame | None:
+    """Return the statistician's score of each test pair, as ``oracle`` does its own; None if there is none.
+
+    ``python -m competitions ceiling`` writes it beside simulated files. It is no input: no fingerprint changes with it.
+    Raises DataError if it is of other pairs.
+    """
+    path = settings.data / STATISTICIAN
+    if not path.is_file():
+        return None
+    dataset = open_dataset(settings)
+    keys = [dataset.competition.user, dataset.competition.item]
+    pairs = dataset.test_pairs.select("pair_id", *keys).collect()
+    scores = pairs.join(pl.read_parquet(path), on=keys, how="left", validate="m:1").sort("pair_id")
+    if scores["score"].null_count():
+        raise DataError(
+            f"{path} lacks test pairs of the data beside it.",
+            expected="a score of every pair",
+            todo=f"make it anew: python -m competitions ceiling {settings.competition} --data {settings.data}",
+        )
+    return scores.select("pair_id", "score")
+
+
 def taken_notes(settings: Settings) -> list[str]:
     """Return what the intake noted of the data set of the settings, as sentences."""
     return notes_in(_Source.of(settings).taken_in())
@@ -96,7 +130,7 @@ class _Source:
     def taken_in(self) -> Path:
         """Return the folder of the data set; its partitions lie there or, on a ``row`` clock, for themselves."""
         c, data = self.competition, self.settings.data
-        code = {"competition": _data_digest(c), "intake": _intake_code()}
+        code = {"competition": _data_digest(c), "intake": cached_digest(write_data)}
         whole = self._recipe("data", "", {"files": dict(self.digests), **code})
 
         def build(folder: Path) -> None:
@@ -163,7 +197,7 @@ class _Source:
             "file": self.digests.get(wanted.file, every),
             "competition": _rows_digest(self.competition),
         }
-        return self._recipe("partition", name, {**asdict(wanted), **made_by, "intake": _partition_code()})
+        return self._recipe("partition", name, {**asdict(wanted), **made_by, "intake": cached_digest(RawLog)})
 
     def _recipe(self, kind: str, name: str, parts: Mapping[str, Json]) -> Recipe:
         """Return a recipe with what every value depends on: versions of libraries, the sample of the users."""
@@ -182,26 +216,16 @@ def _data_digest(competition: Competition) -> str:
     Metric, submission and the number of train windows come after the data: what reads them has them in its own
     recipes.
     """
-    return code_digest(_of_data(competition)).digest
+    return code_digest(_of_data(competition))
 
 
 @cache
 def _rows_digest(competition: Competition) -> str:
     """Digest of what the rows of its log depend on: not on which of them are pairs, nor on the windows."""
     rows = replace(_of_data(competition), select_pairs=every_row, horizon=1, gap=0, source=None, remarks={})
-    return code_digest(rows).digest
+    return code_digest(rows)
 
 
 def _of_data(competition: Competition) -> Competition:
     no_metric, no_file = Metric(""), SubmissionFormat({})
     return replace(competition, title="", licence="", metric=no_metric, submission=no_file, n_train_windows=1)
-
-
-@cache
-def _intake_code() -> str:
-    return code_digest(write_data).digest
-
-
-@cache
-def _partition_code() -> str:
-    return code_digest(RawLog).digest

@@ -35,21 +35,32 @@ The log is six weeks. ``test_pairs.csv`` has the first 20 rows in week 7 of user
 dislike in it: as many users per row of the log as in the challenge, or all there are. The same rows, seed, parts and
 library versions give the same bytes: each chunk of users in a week has its own random numbers, and the number of rows
 alone says where chunks are cut.
+
+That is the world of *tastes*. The world of *topics* (``topics.py``; ``simulate --world topics``) writes the same files
+by another process: mixtures of topics, saturation, boredom, contagion, frequent likes.
 """
 
+from competitions.simulator.ceiling import STATISTICIAN, Ceiling, ceiling, origin_of, statistician_scores
 from competitions.simulator.feed import affinity
 from competitions.simulator.simulate import Simulated, World, log_frames, simulate
+from competitions.simulator.topics import TopicWorld
 from competitions.simulator.world import MAX_DENSITY, SOURCE_SHARE, Floats, draw_clips, sizes_of
 
 __all__ = [
     "MAX_DENSITY",
     "SOURCE_SHARE",
+    "STATISTICIAN",
+    "Ceiling",
     "Floats",
     "Simulated",
+    "TopicWorld",
     "World",
     "affinity",
+    "ceiling",
     "draw_clips",
     "log_frames",
+    "origin_of",
     "simulate",
     "sizes_of",
+    "statistician_scores",
 ]

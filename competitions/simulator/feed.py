@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +15,7 @@ from competitions.simulator.world import N_WEEKS, Clips, Doubles, Floats, Intege
 from engine import DataError
 
 Codes = npt.NDArray[np.uint64]
+Belief: TypeAlias = Callable[[Integers, Integers], Floats]
 
 CHUNK_ROWS = 500_000  # rows of a chunk of users, at most (a single user is never split)
 MAX_SHARE = 0.35  # of the clips that a user may meet in a week, that the week's rows may be
@@ -117,18 +120,18 @@ class Shown:
 
 @dataclass(frozen=True)
 class Feed:
-    """What the feed of one week needs. ``tastes`` is what it believes of the users, ``(n_users, N_TASTES)``."""
+    """What the feed of one week needs. ``belief`` says how good a match it takes users and items, ``(n,)``, for."""
 
     users: Users
     clips: Clips
-    tastes: Floats
+    belief: Belief
     week: int
     key: np.uint64
     lots: npt.NDArray[np.uint32]
     n_proposals_a_row: float
 
     @classmethod
-    def of(cls, users: Users, clips: Clips, tastes: Floats, week: int, key: int) -> Feed:
+    def of(cls, users: Users, clips: Clips, belief: Belief, week: int, key: int) -> Feed:
         """Prepare a week: a clip is proposed as often as its popularity has ``lots``."""
         mass = mass_of_week(clips, week)
         weight = np.where(mass > 0.002, clips.popularity, 0.0)
@@ -136,7 +139,7 @@ class Feed:
         lots = np.ceil(weight * (n_lots / weight.sum())).astype(np.int64)
         met = float((lots * mass).sum() / lots.sum())
         return cls(
-            users, clips, tastes, week, np.uint64(key),
+            users, clips, belief, week, np.uint64(key),
             np.repeat(np.arange(len(weight), dtype=np.uint32), lots), CHOICE / met,
         )  # fmt: skip
 
@@ -205,7 +208,7 @@ class Feed:
         # The largest of the 24 bits, and a half, would be rounded up to a probability of 1.
         luck = np.minimum(luck, np.float32(2**24 - 2)) + np.float32(0.5)
         weight = -np.log(-np.log(luck * np.float32(2.0**-24)))
-        weight += np.float32(BELIEF_WEIGHT) * affinity(self.tastes[user], self.clips.vector[item])
+        weight += np.float32(BELIEF_WEIGHT) * self.belief(user, item)
         weight += np.float32(QUALITY_WEIGHT) * self.clips.quality[item]
         place = np.clip((40.0 - weight) * 2.0**24, 0, 2.0**31).astype(np.uint64)
         order = np.argsort(((user - chunk.first).astype(np.uint64) << np.uint64(32)) | place, kind="stable")

@@ -12,12 +12,13 @@ from competitions.simulator.world import Clips, Floats, Users
 TASTE, QUALITY, FRESHNESS = 1.35, 0.5, 0.7  # of a clip's appeal
 LIKE, DISLIKE, SHARE, BOOKMARK, WATCH = 1.0, -0.8, 0.8, 0.9, 0.8  # what appeal adds to log-odds
 POLARITY = 0.5  # of a dislike's log-odds
+LONGEST, LENGTH, NOISE, OFFSET = 1.3, 0.6, 1.2, 0.5  # of the share of a clip that is watched
 
 
 def reactions(
-    rng: np.random.Generator, users: Users, clips: Clips, tastes: tuple[Floats, Floats], shown: Shown
+    rng: np.random.Generator, users: Users, clips: Clips, appeal: Floats, shown: Shown
 ) -> pl.DataFrame:
-    """Draw the outcomes of the rows. ``tastes`` are the users' at the start and the end of the week.
+    """Draw the outcomes of the rows from the appeal, ``(n_rows,)``, that they have.
 
     Returns
     -------
@@ -26,7 +27,6 @@ def reactions(
         ``bookmarks`` Boolean, ``p_like``, ``p_dislike`` Float32; rows as in ``shown``.
     """
     user, item = shown.user, shown.item
-    appeal = _appeal(users, clips, tastes, shown)
     p_like = _logistic(users.like[user] + np.float32(LIKE) * appeal)
     odds = users.dislike[user] + np.float32(DISLIKE) * appeal + np.float32(POLARITY) * clips.polarity[item]
     p_dislike = _logistic(odds)
@@ -48,8 +48,11 @@ def reactions(
     )
 
 
-def _appeal(users: Users, clips: Clips, tastes: tuple[Floats, Floats], shown: Shown) -> Floats:
-    """Return how much the clip appeals to the user at that moment; tastes move in straight lines through a week."""
+def appeal_to_tastes(users: Users, clips: Clips, tastes: tuple[Floats, Floats], shown: Shown) -> Floats:
+    """Return how much the clip appeals to the user at that moment.
+
+    ``tastes`` are the users' at the start and the end of the week, through which they move in straight lines.
+    """
     user, item = shown.user, shown.item
     vector = clips.vector[item]
     passed = (shown.moment % 1.0).astype(np.float32)
@@ -63,10 +66,12 @@ def _appeal(users: Users, clips: Clips, tastes: tuple[Floats, Floats], shown: Sh
 def _timespent(
     rng: np.random.Generator, users: Users, clips: Clips, shown: Shown, warmth: Floats
 ) -> npt.NDArray[np.uint8]:
-    """Seconds: a share of the duration, up to 1.3 of it (watched again), by warmth, the shorter the longer."""
+    """Seconds: a share of the duration, up to ``LONGEST`` of it (watched again), by warmth, the shorter the longer."""
     noise = rng.standard_normal(len(warmth), dtype=np.float32)
-    odds = users.watch[shown.user] + np.float32(WATCH) * warmth - np.float32(0.6) * clips.length[shown.item]
-    share = np.float32(1.3) * _logistic(odds + np.float32(1.2) * noise - np.float32(0.5))
+    odds = (
+        users.watch[shown.user] + np.float32(WATCH) * warmth - np.float32(LENGTH) * clips.length[shown.item]
+    )
+    share = np.float32(LONGEST) * _logistic(odds + np.float32(NOISE) * noise - np.float32(OFFSET))
     seconds = np.minimum(share * clips.duration[shown.item], 255)
     return np.asarray(np.round(seconds), dtype=np.uint8)
 

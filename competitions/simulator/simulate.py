@@ -2,33 +2,37 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 from polars.io.plugins import register_io_source
 
-from competitions.simulator.feed import CHUNK_ROWS, Chunk, Feed, plan_weeks
-from competitions.simulator.reactions import reactions
+from competitions.simulator.feed import CHUNK_ROWS, Chunk, Feed, affinity, plan_weeks
+from competitions.simulator.reactions import appeal_to_tastes, reactions
+from competitions.simulator.topics import TopicWorld
 from competitions.simulator.world import (
     N_WEEKS,
     Clips,
     Floats,
+    Integers,
     Sizes,
     Users,
     draw_clips,
     draw_users,
+    rng_of,
     sizes_of,
     weekly_tastes,
 )
 from engine import ConfigError, DataError, did_you_mean, stage_progress
 
 MIN_ROWS = 10_000
-OTHER_FILES = ("users_meta.parquet", "items_meta.parquet", "test_pairs.csv", "solution.parquet")
+PAIRS, ORIGIN = "test_pairs.csv", "simulated.json"
+OTHER_FILES = ("users_meta.parquet", "items_meta.parquet", PAIRS, "solution.parquet", ORIGIN)
 UNFINISHED = ".simulation-"
 LOG_SCHEMA = {
     "user_id": pl.UInt32(),
@@ -39,6 +43,15 @@ LOG_SCHEMA = {
 MERGED_ROWS = 500_000  # that are sorted by time in memory at once
 ROW_GROUP_ROWS = 500_000
 N_TEST_ROWS = 20  # of each test user
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What the rows of a simulation follow from; it lies beside its files."""
+
+    rows: int
+    seed: int
+    world: str = "tastes"
 
 
 @dataclass(frozen=True)
@@ -64,23 +77,34 @@ class World:
     @classmethod
     def of(cls, sizes: Sizes, seed: int, chunk_rows: int = CHUNK_ROWS) -> World:
         """Draw a world, whose users go through a week in chunks of at most ``chunk_rows`` rows."""
-        users = draw_users(_rng(seed, 0), sizes.users)
-        clips = draw_clips(_rng(seed, 1), sizes.items, sizes.sources)
-        chunks = plan_weeks(_rng(seed, 2), users, clips, sizes.rows, chunk_rows)
-        tastes = weekly_tastes(_rng(seed, 3), users, N_WEEKS + 2)
+        users = draw_users(rng_of(seed, 0), sizes.users)
+        clips = draw_clips(rng_of(seed, 1), sizes.items, sizes.sources)
+        chunks = plan_weeks(rng_of(seed, 2), users, clips, sizes.rows, chunk_rows)
+        tastes = weekly_tastes(rng_of(seed, 3), users, N_WEEKS + 2)
         return cls(users, clips, tastes, chunks, seed)
 
     def week(self, week: int) -> Iterator[pl.DataFrame]:
         """Yield the rows of a week, chunk of users by chunk of users, each sorted by ``moment``."""
-        ends = self.tastes[week], self.tastes[week + 1]
-        key = int(_rng(self.seed, 4).integers(0, 2**63))
-        feed = Feed.of(self.users, self.clips, ends[0], week, key)
+        ends, clips = (self.tastes[week], self.tastes[week + 1]), self.clips
+
+        def belief(user: Integers, item: Integers) -> Floats:
+            return affinity(ends[0][user], clips.vector[item])
+
+        key = int(rng_of(self.seed, 4).integers(0, 2**63))
+        feed = Feed.of(self.users, clips, belief, week, key)
         for number, chunk in enumerate(chunk for chunk in self.chunks if chunk.week == week):
-            rng = _rng(self.seed, 5, week, number)
-            yield reactions(rng, self.users, self.clips, ends, feed.show(rng, chunk))
+            rng = rng_of(self.seed, 5, week, number)
+            shown = feed.show(rng, chunk)
+            appeal = appeal_to_tastes(self.users, clips, ends, shown)
+            yield reactions(rng, self.users, clips, appeal, shown)
 
 
-def simulate(competition: str, folder: Path, *, n_rows: int, seed: int, n_parts: int = 1) -> Simulated:
+WORLDS: Mapping[str, type[World] | type[TopicWorld]] = {"tastes": World, "topics": TopicWorld}
+
+
+def simulate(
+    competition: str, folder: Path, *, n_rows: int, seed: int, n_parts: int = 1, world: str = "tastes"
+) -> Simulated:
     """Write the files of a simulated competition into a folder; a file appears whole or not at all.
 
     Parameters
@@ -91,33 +115,40 @@ def simulate(competition: str, folder: Path, *, n_rows: int, seed: int, n_parts:
         Rows of the log, exactly; at least ``MIN_ROWS``.
     n_parts
         Files of the log: contiguous parts in the order of time, of about equal size.
+    world
+        ``tastes`` (``world.py``), or ``topics`` (``topics.py``): the process that makes the rows.
 
     Raises ConfigError (the arguments) and DataError (the folder is not empty).
     """
-    _check(competition, n_rows, seed, n_parts)
+    check_arguments(competition, n_rows, seed, world)
+    if not 1 <= n_parts <= n_rows:
+        raise ConfigError(f"The log cannot be cut into {n_parts:,} parts.", expected="--parts of at least 1")
     _check_folder(folder)
     sizes = sizes_of(n_rows)
     logs = [f"train_interactions{end}.parquet" for end in _ends(n_parts)]
     work = folder / f"{UNFINISHED}{secrets.token_hex(4)}"
     work.mkdir(parents=True)
     try:
-        world = World.of(sizes, seed)
-        _write_attributes(world.users, world.clips, work)
-        names = [f"week {c.week + 1}, users from {c.first:,}" for c in world.chunks]
+        drawn = WORLDS[world].of(sizes, seed)
+        _write_attributes(drawn.users, drawn.clips, work)
+        names = [f"week {c.week + 1}, users from {c.first:,}" for c in drawn.chunks]
         with stage_progress("Simulated chunks", names, n_found=0, n_workers=1) as stage:
             n_done = iter(range(len(names)))
-            frames = log_frames(world, work, lambda: stage.advance(next(n_done)))
+            frames = log_frames(drawn, work, lambda: stage.advance(next(n_done)))
             _write_log(frames, [work / name for name in logs], n_rows)
-            n_pairs = _write_test(world, sizes, work, lambda: stage.advance(next(n_done)))
+            pairs = rows_of_test(drawn, sizes, lambda: stage.advance(next(n_done)))
+        pairs.select("user_id", "item_id").write_csv(work / PAIRS)
+        pairs.select(*LOG_SCHEMA, "p_like", "p_dislike").write_parquet(work / "solution.parquet")
+        (work / ORIGIN).write_text(json.dumps(asdict(Origin(n_rows, seed, world))) + "\n", encoding="utf-8")
         for name in (*OTHER_FILES, *logs):  # the log last: without it there is no data set
             (work / name).replace(folder / name)
     finally:
         shutil.rmtree(work)
-    return Simulated(folder, (*logs, *OTHER_FILES), sizes, n_pairs)
+    return Simulated(folder, (*logs, *OTHER_FILES), sizes, pairs.height)
 
 
 def log_frames(
-    world: World, work: Path, done: Callable[[], None], merged_rows: int = MERGED_ROWS
+    world: World | TopicWorld, work: Path, done: Callable[[], None], merged_rows: int = MERGED_ROWS
 ) -> Iterator[pl.DataFrame]:
     """Yield the log in the order of time, about ``merged_rows`` rows at once; call ``done`` after each chunk.
 
@@ -184,11 +215,11 @@ def _write_attributes(users: Users, clips: Clips, folder: Path) -> None:
     ).write_parquet(folder / "items_meta.parquet")
 
 
-def _write_test(world: World, sizes: Sizes, folder: Path, done: Callable[[], None]) -> int:
-    """Write test_pairs.csv and solution.parquet and return the number of pairs.
+def rows_of_test(world: World | TopicWorld, sizes: Sizes, done: Callable[[], None]) -> pl.DataFrame:
+    """Return the rows whose pairs are to be scored, in the order of time; call ``done`` after each chunk.
 
     They are the first rows of at most ``sizes.test_users`` users, drawn at random among those with enough rows and a
-    reaction (a like or a dislike) in the test week, in the order of time.
+    reaction (a like or a dislike) in the test week.
     """
     can_be_in = (pl.len() >= N_TEST_ROWS) & (pl.col("like") | pl.col("dislike")).any()
     is_first = pl.int_range(pl.len()) < N_TEST_ROWS
@@ -199,10 +230,7 @@ def _write_test(world: World, sizes: Sizes, folder: Path, done: Callable[[], Non
     rows = pl.concat(chunks)
     able = rows["user_id"].unique().sort()
     chosen = able.sample(min(sizes.test_users, len(able)), seed=world.seed)
-    rows = rows.filter(pl.col("user_id").is_in(chosen.implode())).sort("moment", maintain_order=True)
-    rows.select("user_id", "item_id").write_csv(folder / "test_pairs.csv")
-    rows.select(*LOG_SCHEMA, "p_like", "p_dislike").write_parquet(folder / "solution.parquet")
-    return rows.height
+    return rows.filter(pl.col("user_id").is_in(chosen.implode())).sort("moment", maintain_order=True)
 
 
 def _ends(n_parts: int) -> list[str]:
@@ -210,7 +238,8 @@ def _ends(n_parts: int) -> list[str]:
     return [""] if n_parts == 1 else [f"_{part:0{width}d}" for part in range(n_parts)]
 
 
-def _check(competition: str, n_rows: int, seed: int, n_parts: int) -> None:
+def check_arguments(competition: str, n_rows: int, seed: int, world: str = "tastes") -> None:
+    """Raise ConfigError if there is no such simulation."""
     if competition != "vk2024":
         raise ConfigError(
             f"There is no simulator of {competition!r}.{did_you_mean(competition, ['vk2024'])}",
@@ -223,8 +252,11 @@ def _check(competition: str, n_rows: int, seed: int, n_parts: int) -> None:
         )
     if seed < 0:
         raise ConfigError(f"The seed is {seed}.", expected="a whole number from 0 up")
-    if not 1 <= n_parts <= n_rows:
-        raise ConfigError(f"The log cannot be cut into {n_parts:,} parts.", expected="--parts of at least 1")
+    if world not in WORLDS:
+        raise ConfigError(
+            f"There is no world {world!r}.{did_you_mean(world, WORLDS)}",
+            expected=f"one of {', '.join(WORLDS)}",
+        )
 
 
 def _check_folder(folder: Path) -> None:
@@ -237,7 +269,3 @@ def _check_folder(folder: Path) -> None:
             expected="an empty folder, or one that does not exist yet",
             todo="name another, or empty it",
         )
-
-
-def _rng(seed: int, *place: int) -> np.random.Generator:
-    return np.random.default_rng(np.random.SeedSequence([seed, *place]))

@@ -26,6 +26,7 @@ SEGMENT_SHARE, CORE_SHARE, DRIFT_SHARE = 0.2, 0.4, 0.4  # of a user's taste
 DRIFT_MEMORY = 0.75  # correlation of a user's drift with that of the week before
 FIRST_BIRTH, LAST_BIRTH = -4.0, 6.5  # weeks; the log is from 0 to 6
 AGE_BANDS = (18, 25, 32, 40, 50)  # lower ends of all but the youngest
+N_SEGMENTS = 2 * (len(AGE_BANDS) + 1)
 
 
 @dataclass(frozen=True)
@@ -101,8 +102,7 @@ def draw_users(rng: np.random.Generator, n: int) -> Users:
     """Draw the users: segment, tastes, activity (log-normal), readiness to react (Student's t, some never do)."""
     gender = rng.choice(np.array([1, 2], dtype=np.uint8), n, p=[0.54, 0.46])
     age = np.clip(np.round(14 + rng.gamma(2.6, 6.5, n)), 14, 80).astype(np.uint8)
-    band = np.searchsorted(AGE_BANDS, age, side="right")
-    segment = (gender - 1) * (len(AGE_BANDS) + 1) + band
+    segment = segment_of(gender, age)
     old = (age.astype(np.float64) - 31) / 10.5
     eager = rng.standard_normal(n)  # reacts to everything
     is_silent = rng.random(n) < 0.2
@@ -121,9 +121,15 @@ def draw_users(rng: np.random.Generator, n: int) -> Users:
         bookmark=(-6.3 + 0.7 * eager + 0.8 * _heavy(rng, n) - 2.0 * is_silent).astype(np.float32),
         watch=(0.7 * rng.standard_normal(n)).astype(np.float32),
         likes_length=(0.15 * old).astype(np.float32),
-        taste_of_segment=_normal(rng, 2 * (len(AGE_BANDS) + 1), N_TASTES)[segment],
+        taste_of_segment=_normal(rng, N_SEGMENTS, N_TASTES)[segment],
         taste_of_core=_normal(rng, n, N_TASTES),
     )
+
+
+def segment_of(gender: npt.NDArray[np.uint8], age: npt.NDArray[np.uint8]) -> Integers:
+    """Return each user's gender and age band as a number below ``N_SEGMENTS``."""
+    band = np.searchsorted(AGE_BANDS, age, side="right")
+    return np.asarray((gender - 1) * (len(AGE_BANDS) + 1) + band)
 
 
 def weekly_tastes(rng: np.random.Generator, users: Users, n: int) -> list[Floats]:
@@ -169,6 +175,11 @@ def draw_clips(rng: np.random.Generator, n: int, n_sources: int) -> Clips:
         vector=vector.astype(np.float32),
         content=content.astype(np.float32),
     )
+
+
+def rng_of(seed: int, *place: int) -> np.random.Generator:
+    """Random numbers of one place in a simulation: what is drawn there depends on nothing drawn elsewhere."""
+    return np.random.default_rng(np.random.SeedSequence([seed, *place]))
 
 
 def _heavy(rng: np.random.Generator, n: int) -> Doubles:

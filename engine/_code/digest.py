@@ -6,9 +6,9 @@ import ast
 import builtins
 import dataclasses
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
@@ -45,16 +45,8 @@ from engine._store import Json, digest_json
 _DYNAMIC = frozenset({"eval", "exec", "globals", "__import__"})
 
 
-@dataclass(frozen=True)
-class CodeDigest:
-    """``digest``: 32 hex digits. ``notes``: what could not be resolved and is covered by whole files instead."""
-
-    digest: str
-    notes: tuple[str, ...] = ()
-
-
-def code_digest(obj: object, root: Path | None = None) -> CodeDigest:
-    """Digest the code that ``obj`` runs: the syntax trees of all it reaches in the repository.
+def code_digest(obj: object, root: Path | None = None) -> str:
+    """Digest the code that ``obj`` runs, 32 hex digits: the syntax trees of all it reaches in the repository.
 
     It changes with the body, defaults, bases, helper functions and classes, global constants (by their values),
     closures, and the fields of dataclass instances. It does not change with docstrings, comments and positions.
@@ -83,7 +75,13 @@ def code_digest(obj: object, root: Path | None = None) -> CodeDigest:
             expected="functions, classes, dataclasses, plain data, arrays, Polars expressions and data types",
             todo="hold the value by what it is made from, and make it where it is used",
         ) from opaque
-    return CodeDigest(digest_json([start, graph.nodes]), tuple(graph.notes))
+    return digest_json([start, graph.nodes])
+
+
+@cache
+def cached_digest(code: Callable[..., object]) -> str:
+    """Digest of a function or class; taken once a process, in which code does not change, since it costs a while."""
+    return code_digest(code)
 
 
 class CodeGraph:
@@ -91,14 +89,13 @@ class CodeGraph:
 
     A node is a function, a class, a constant or a file. It holds its syntax tree and, for every name it reads, the
     value or the node that the name stands for *now*, in the running process. So a wrapped function, a changed default
-    and a constant that another constant is computed from are all seen as they are. ``notes`` says what could not be
-    resolved.
+    and a constant that another constant is computed from are all seen as they are. What cannot be resolved is covered
+    by whole files.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self.nodes: dict[str, Json] = {}
-        self.notes: list[str] = []
         self._labels: dict[int, str] = {}
         self._n_of_label: dict[str, int] = {}
         self._alive: list[object] = []  # an id is only unique among living objects
@@ -112,8 +109,7 @@ class CodeGraph:
             return self._class(value)
         if isinstance(value, ModuleType):
             file = module_file(value, self.root)
-            reason = f"the module {value.__name__} is used as a value"
-            return self._whole_file(file, reason) if file else ["module", value.__name__]
+            return self._whole_file(file) if file else ["module", value.__name__]
         wrapping = wrapped_parts(value)
         if wrapping:
             return [type(value).__name__, *map(self.describe, wrapping)]
@@ -125,8 +121,8 @@ class CodeGraph:
         """Describe a value; what cannot be described is covered by the whole file that holds it."""
         try:
             return self.describe(value)
-        except Opaque as opaque:
-            return self._whole_file(path, f"it holds a value of type {opaque}, which cannot be digested")
+        except Opaque:
+            return self._whole_file(path)
 
     def _instance(self, value: Any) -> Json:
         """An instance is its class and its fields, or all its attributes where it is no dataclass."""
@@ -158,9 +154,7 @@ class CodeGraph:
         # A wrapper carries the module name of what it wraps; its globals tell its own.
         module = sys.modules.get(str(function.__globals__.get("__name__")))
         label = self._start_node(function, f"{path.relative_to(self.root)}: {code.co_qualname}")
-        tree = tree_of(code, read_source(path))
-        if tree is None:
-            self._note(f"the source of {label} is not clear: its compiled code counts instead")
+        tree = tree_of(code, read_source(path))  # None where it is not clear: then the compiled code counts
         # What a parameter is annotated with is what its methods are called on.
         known = globals_read(code) | (annotated_names(tree) & function.__globals__.keys() if tree else set())
         reads = {c for c in chains([tree]) if c[0] in known} if tree else {(name,) for name in known}
@@ -206,7 +200,7 @@ class CodeGraph:
             facts["code"] = ast.dump(found[0])
             facts["reads"] = self._reads(reads, vars(module), path, module)
         else:
-            facts["code"] = self._whole_file(path, f"{kind.__qualname__} is defined {len(found)} times in it")
+            facts["code"] = self._whole_file(path)
         facts["members"] = self._members(kind)
         self.nodes[label] = facts
         return ["node", label]
@@ -231,14 +225,14 @@ class CodeGraph:
         name, *attributes = chain
         if name not in names:
             if name in _DYNAMIC:
-                return self._whole_file(path, f"it calls {name}()")
+                return self._whole_file(path)
             return "builtin" if hasattr(builtins, name) else "unknown"
         value = names[name]
         while isinstance(value, ModuleType) and attributes and hasattr(value, attributes[0]):
             module, name = value, attributes.pop(0)
             value = getattr(value, name)
         if isinstance(value, ModuleType) and value.__name__ == "importlib":
-            return self._whole_file(path, "it imports modules by their names")
+            return self._whole_file(path)
         if isinstance(value, FunctionType | type | ModuleType) or module is None:
             return self._describe_in(value, path)
         if module_file(module, self.root) is None:
@@ -251,17 +245,13 @@ class CodeGraph:
         if path is None:
             return ["external", module.__name__, name]
         file = read_source(path)
-        if changes_while_running(name, file):
-            place = path.relative_to(self.root)
-            self._note(f"{name} of {place} changes while running: only its definition counts")
-        else:
+        if not changes_while_running(name, file):  # of what does, only its definition counts
             with suppress(Opaque):  # its statements say more
                 return self.describe(value)
         label = f"{path.relative_to(self.root)}: constant {name}"
         statements = statements_about(name, file)
         if not statements:
-            reason = f"{name} in it is a {type(value).__name__}, which cannot be digested"
-            return self._whole_file(path, reason)
+            return self._whole_file(path)
         if label not in self.nodes:
             self.nodes[label] = None
             reads = [c for c in chains(statements) if c[0] != name and c[0] in vars(module)]
@@ -272,19 +262,14 @@ class CodeGraph:
     def _local_imports(self, tree: ast.AST | None, path: Path) -> Json:
         """Files that a function imports in its body: what it takes from them is not resolved further."""
         files = files_imported(tree, path, self.root) if tree else []
-        return [self._whole_file(file, "a function imports it in its body") for file in files]
+        return [self._whole_file(file) for file in files]
 
-    def _whole_file(self, path: Path, reason: str) -> Json:
+    def _whole_file(self, path: Path) -> Json:
         """Cover what is unclear by a file and all repository files that it imports."""
         if not is_inside(path, self.root):
             return ["external", path.name]
         label = f"file {path.relative_to(self.root)}"
-        self._note(f"{path.relative_to(self.root)} and its imports count as a whole: {reason}")
         if label not in self.nodes:
             files = files_reached(path, self.root)
             self.nodes[label] = {str(f.relative_to(self.root)): ast.dump(read_source(f).tree) for f in files}
         return ["node", label]
-
-    def _note(self, text: str) -> None:
-        if text not in self.notes:
-            self.notes.append(text)

@@ -1,16 +1,13 @@
 """The store of artifacts, the recipes that name them, and files that appear whole or not at all."""
 
 from engine._store.disk import sync_folder, write_atomically
-from engine._store.pruning import KindSize, StoredArtifact
 from engine._store.recipe import Json, Recipe, canonical_json, digest_json, library_versions
 from engine._store.store import Store
 
 __all__ = [
     "Json",
-    "KindSize",
     "Recipe",
     "Store",
-    "StoredArtifact",
     "canonical_json",
     "digest_json",
     "library_versions",

@@ -2,18 +2,16 @@
 
 from features._aggregation.batches import Frames, Work, batches, compute_aggregates
 from features._aggregation.column_values import evaluate
-from features._aggregation.keys import KeyIndex, distinct, index_of, n_distinct, n_distinct_at_most
+from features._aggregation.keys import distinct, index_of, n_distinct, n_distinct_at_most
 from features._aggregation.limits import LIMITS, Limits
 from features._aggregation.log_rows import LogReader, history_rows, window_columns
-from features._aggregation.plan import Group, Plan, make_groups, make_plan
+from features._aggregation.plan import Plan, make_groups, make_plan
 from features._aggregation.rollups import plan_rollups
 from features._aggregation.threads import interleave, run_all
 
 __all__ = [
     "LIMITS",
     "Frames",
-    "Group",
-    "KeyIndex",
     "Limits",
     "LogReader",
     "Plan",

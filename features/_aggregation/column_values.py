@@ -30,7 +30,7 @@ def evaluate(frame: pl.DataFrame, columns: Sequence[FeatureColumn]) -> pl.DataFr
                 frame.select(value)
             except PolarsError as its_own:
                 raise FeatureError(
-                    f"Feature {column.name!r} ({column.declaration.place}) failed: {its_own}",
+                    f"{column} failed: {its_own}",
                     todo="mend the expression, or declare another dtype",
                 ) from its_own
         raise FeatureError(f"Features {[c.name for c in columns]} failed together: {error}") from error

@@ -15,13 +15,13 @@ import numpy as np
 import polars as pl
 from polars.exceptions import ComputeError, PolarsError
 
-from competitions import Dataset
+from competitions import Dataset, is_rowwise
 from features._aggregation.column_values import too_large
 from features._aggregation.keys import KeyIndex, are_positions, has_key, n_distinct, n_distinct_at_most
 from features._aggregation.limits import LIMITS, Limits
 from features._aggregation.plan import Group, full_schema, states_of
 from features._aggregation.tiling import ByTile, Tiling
-from features._arithmetic import EXTREMES, INT64_SAFE, INT64_SAFE_TILE, NO_EXTREME, State, is_rowwise
+from features._arithmetic import EXTREMES, INT64_SAFE, INT64_SAFE_TILE, NO_EXTREME, State
 from features._catalogue import AggregateBody, FeatureColumn
 
 HEAD = 2**10  # rows that origins are looked for in first

@@ -9,16 +9,8 @@ from typing import NamedTuple
 
 import polars as pl
 
-from competitions import Dataset
-from features._arithmetic import (
-    Operation,
-    State,
-    is_filter,
-    is_rowwise,
-    plain_column,
-    reads_window,
-    serialized,
-)
+from competitions import Dataset, is_rowwise
+from features._arithmetic import Operation, State, is_filter, plain_column, reads_window, serialized
 from features._catalogue import WINDOW_COLUMNS, AggregateBody, Catalogue, FeatureColumn, PairBody, PythonBody
 from features._declare import EVERYTHING, Key, Lookback
 from validation import Window

@@ -171,7 +171,7 @@ def _blamed(partials: PartialStates, rows: pl.DataFrame, error: PolarsError) -> 
         its_own = partials.fails_on(rows, column)
         if its_own is not None:
             return FeatureError(
-                f"Feature {column.name!r} ({column.declaration.place}) failed on the log: {its_own}",
+                f"{column} failed on the log: {its_own}",
                 expected="an expression that fits the log; sums take finite values below 8.6e9",
                 todo="mend the expression, or divide the column by a constant inside the aggregate",
             )

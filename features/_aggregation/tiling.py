@@ -61,9 +61,9 @@ def begin_of(window: Window, lookback: Lookback) -> int | None:
     """Clock that a lookback begins at; None if it sees everything (``last_n`` counts rows and not clocks)."""
     match lookback.kind:
         case "span":
-            return window.cutoff - lookback.size
+            return max(window.cutoff - lookback.size, -(2**62))  # Int64, however far back
         case "horizon":
-            return window.cutoff - lookback.size * window.horizon
+            return max(window.cutoff - lookback.size * window.horizon, -(2**62))
         case _:
             return None
 

@@ -8,6 +8,8 @@ from functools import lru_cache
 import polars as pl
 from polars.exceptions import PolarsError
 
+from competitions import is_rowwise
+
 _WRAPPING = ("Plus", "Minus", "Multiply")
 _NARROW = (pl.Int8, pl.Int16, pl.Int32, pl.UInt8, pl.UInt16, pl.UInt32)
 
@@ -63,22 +65,6 @@ def narrow_arithmetic(expression: pl.Expr, schema: pl.Schema) -> pl.Expr | None:
             pass
     found = (narrow_arithmetic(one, schema) for one in expression.meta.pop())
     return next((one for one in found if one is not None), None)
-
-
-def is_rowwise(expression: pl.Expr) -> bool:
-    """Tell whether nothing in the expression looks at other rows.
-
-    Every sub-expression is asked: Polars calls ``x - x.mean()`` separable by rows, since only ``x.mean()`` in it is
-    not. What works inside of a list (``x.list.eval(...)``) stays within the row.
-    """
-    inputs = expression.meta.pop()
-    if _node(expression).startswith('{"Eval"'):
-        return is_rowwise(inputs[-1])
-    try:
-        alone = expression.meta.is_row_separable()
-    except PolarsError:  # it depends on the dtypes of what is below
-        alone = True
-    return alone and all(is_rowwise(one) for one in inputs)
 
 
 def is_filter(expression: pl.Expr) -> bool:

@@ -9,7 +9,6 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
-from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -17,7 +16,7 @@ from typing import Any
 import polars as pl
 
 from competitions import Competition, random_tables, take_in
-from engine import Job, Json, Recipe, Settings, Store, code_digest, library_versions, run_jobs
+from engine import Job, Json, Recipe, Settings, Store, cached_digest, library_versions, run_jobs
 from features._audit.alterations import Worlds
 from features._audit.drift import Drift, JointDrift, drift_findings, drift_of, joint_drift, joint_findings
 from features._audit.findings import Audit, Finding, at_the_root, first_of_each
@@ -209,17 +208,12 @@ def audit_recipe(
         "ranges": [range_of(column, dataset.history_schema) for column in columns],
         "metric": str(dataset.competition.metric),
         "folds": settings.folds.model_dump(mode="json"),
-        "code": _code(),
+        "code": cached_digest(run_audit),
         "versions": library_versions(),
         "seed": settings.seed,
         "full": full,
     }
     return Recipe("audit", f"{dataset.competition.name}: audit", parts)
-
-
-@cache
-def _code() -> str:
-    return code_digest(run_audit).digest
 
 
 def read_audit(folder: Path) -> Audit:

@@ -116,9 +116,8 @@ class _TopLevel:
         self.imports: dict[str, list[tuple[str, str]]] = {}
         self.statements: dict[str, list[ast.stmt]] = {}
         for statement in tree.body:
-            if isinstance(
-                statement, ast.ClassDef
-            ):  # its bases and attributes; methods are found by its value
+            if isinstance(statement, ast.ClassDef):
+                # Its bases and attributes; methods are found by its value.
                 outside = [inner for inner in statement.body if not isinstance(inner, ast.FunctionDef)]
                 shell = ast.ClassDef(statement.name, statement.bases, statement.keywords, outside, [])
                 self.statements.setdefault(statement.name, []).append(ast.copy_location(shell, statement))

@@ -1,6 +1,12 @@
 """The registry bound to a data set: which columns exist here, what they are made of, what is not available."""
 
-from features._catalogue.catalogue import Catalogue, bind_catalogue, dtype_name
+from features._catalogue.catalogue import (
+    Catalogue,
+    bind_catalogue,
+    dtype_name,
+    load_catalogue,
+    load_registry,
+)
 from features._catalogue.column import (
     WINDOW_COLUMNS,
     AggregateBody,
@@ -9,7 +15,6 @@ from features._catalogue.column import (
     PythonBody,
     as_dtype,
 )
-from features._catalogue.discovery import load_catalogue, load_registry
 
 __all__ = [
     "WINDOW_COLUMNS",

@@ -9,9 +9,9 @@ from typing import Any
 import polars as pl
 from polars.exceptions import PolarsError
 
-from competitions import Dataset
+from competitions import Dataset, is_rowwise, keeps_rows
 from engine import did_you_mean
-from features._arithmetic import dtype_of, handed_out, is_rowwise, spreads
+from features._arithmetic import dtype_of, handed_out, spreads
 from features._catalogue.column import (
     WINDOW_COLUMNS,
     AggregateBody,
@@ -54,9 +54,9 @@ def _bind_aggregate(declaration: Declaration, dataset: Dataset) -> tuple[list[Fe
     log = Log(schema)
     aggregate = aggregate_of(call_body(declaration, log), declaration)
     where = _where_of(declaration, log)
-    parts = [*(s.expression for s in aggregate.states.values()), *([] if where is None else [where])]
-    _check_parts(declaration, aggregate, parts, dataset)
-    used = {name for part in parts for name in part.meta.root_names()}
+    read = [*(s.expression for s in aggregate.states.values()), *([] if where is None else [where])]
+    _check_expressions(declaration, aggregate, read, dataset)
+    used = {name for expression in read for name in expression.meta.root_names()}
     dtype = options["dtype"] or _aggregate_dtype(declaration, aggregate, schema)
     columns, lacking = [], {}
     for key, lookback in options["grid"]:
@@ -89,12 +89,12 @@ def _where_of(declaration: Declaration, log: Log) -> pl.Expr | None:
     return where
 
 
-def _check_parts(
-    declaration: Declaration, aggregate: Aggregate, parts: Sequence[pl.Expr], dataset: Dataset
+def _check_expressions(
+    declaration: Declaration, aggregate: Aggregate, read: Sequence[pl.Expr], dataset: Dataset
 ) -> None:
     schema = pl.Schema({**dataset.history_schema, **WINDOW_COLUMNS})
-    for part in (*parts, aggregate.finish):
-        check_expression(declaration, part, schema)
+    for expression in (*read, aggregate.finish):
+        check_expression(declaration, expression, schema)
     kind = dataset.competition.clock.kind
     if kind != "time" and any(s.needs_time for s in aggregate.states.values()):
         raise MissingColumnError(f"needs a time clock for its half-life; here it is {kind!r}")
@@ -109,7 +109,8 @@ def _lacks(key: Key, lookback: Lookback, dataset: Dataset) -> str:
                 if role == "outcome"
                 else "which it lacks"
             )
-            return f"needs the key column {name!r}, {known}.{did_you_mean(name, dataset.pair_schema.names())}"
+            near = did_you_mean(name, dataset.pair_schema.keys() & dataset.history_schema.keys())
+            return f"needs the key column {name!r}, {known}.{near}"
         if dataset.pair_schema[name].is_nested():
             return (
                 f"needs the key column {name!r} to hold single values, but it is {dataset.pair_schema[name]}"
@@ -131,11 +132,15 @@ def _aggregate_dtype(declaration: Declaration, aggregate: Aggregate, schema: pl.
         grouped = grouped.with_columns(one.expressed(unit=1, in_64_bits=False) for one in spreads(states))
         dtype = grouped.select(aggregate.finish.alias("x")).collect_schema()["x"]
         is_value = len(states) == 1 and aggregate.finish.meta.eq(pl.col(states[0].name))
-        dtype = (states[0].value_dtype(schema) if is_value else None) or dtype
+        value_dtype = states[0].value_dtype(schema) if is_value else None
     except PolarsError as error:
+        raise FeatureError(f"{declaration} does not fit the log: {error}") from error
+    if value_dtype is not None and isinstance(dtype, pl.List) and not isinstance(value_dtype, pl.List):
         raise FeatureError(
-            f"Feature {declaration.name!r} ({declaration.place}) does not fit the log: {error}"
-        ) from error
+            f"{declaration} gives several values a key.",
+            expected="an aggregate, such as mean(log.rating)",
+        )
+    dtype = value_dtype or dtype
     return pl.Float32() if dtype == pl.Float64 else dtype
 
 
@@ -204,18 +209,21 @@ def bind_pair_feature(
     expression = call_body(declaration, *(handed_out(n, dtypes[n]) for n in names))
     if not isinstance(expression, pl.Expr):
         raise FeatureError(
-            f"Feature {declaration.name!r} ({declaration.place}) returned {type(expression).__name__}.",
+            f"{declaration} returned {type(expression).__name__}.",
             expected="a Polars expression over its parameters",
         )
     check_expression(declaration, expression, pl.Schema(dtypes))
     _check_reads(expression, names, declaration)
-    if options["scope"] == "row" and not is_rowwise(expression):
+    if not keeps_rows(expression) or (options["scope"] == "row" and not is_rowwise(expression)):
         raise FeatureError(
-            f"Feature {declaration.name!r} ({declaration.place}) looks at other pairs than its own.",
-            expected="an elementwise expression",
+            f"{declaration} looks at other pairs than its own.",
+            expected="an elementwise expression; one value a pair in any scope",
             todo="declare @per_pair(scope='user') for .over(user), or scope='window'",
         )
-    dtype = options["dtype"] or _pair_dtype(declaration, expression, pl.Schema(dtypes))
+    found = _pair_dtype(declaration, expression, pl.Schema(dtypes))
+    dtype = options["dtype"] or found
+    if found.is_float() and as_dtype(dtype).is_integer():
+        expression = expression.fill_nan(None)  # Polars casts the logarithm of a negative integer to 0
     name = declaration.pair_name(bound)
     reads = tuple(n for n in names if n in known)
     scope = _widest([options["scope"], *(known[n].scope for n in reads)])
@@ -236,8 +244,7 @@ def _check_reads(expression: pl.Expr, names: Sequence[str], declaration: Declara
     others = sorted(set(expression.meta.root_names()) - set(names))
     if others or expression.meta.has_multiple_outputs():
         raise FeatureError(
-            f"Feature {declaration.name!r} ({declaration.place}) reads {others or 'columns by a selector'}, "
-            "which its parameters do not name.",
+            f"{declaration} reads {others or 'columns by a selector'}, which its parameters do not name.",
             expected="each column and feature that it reads as a parameter",
             todo="add the parameter and use it in place of pl.col(...)",
         )
@@ -254,7 +261,7 @@ def _check_readable(
         return
     if name in dataset.history_schema:
         raise FeatureError(
-            f"Feature {declaration.name!r} ({declaration.place}) reads {name!r} from the pairs, but that is an "
+            f"{declaration} reads {name!r} from the pairs, but that is an "
             "outcome: it is not known when the pair is scored.",
             expected="keys, observed columns, attributes or features",
             todo="read it from the history with @aggregate",
@@ -269,9 +276,7 @@ def _pair_dtype(declaration: Declaration, expression: pl.Expr, schema: pl.Schema
     try:
         dtype = dtype_of(expression, schema)
     except PolarsError as error:
-        raise FeatureError(
-            f"Feature {declaration.name!r} ({declaration.place}) does not fit its inputs: {error}"
-        ) from error
+        raise FeatureError(f"{declaration} does not fit its inputs: {error}") from error
     return pl.Float32() if dtype == pl.Float64 else dtype
 
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from competitions import Dataset
-from engine import ConfigError, FeatureSettings, did_you_mean
+from engine import ConfigError, FeatureSettings, did_you_mean, import_plain_files
 from features._catalogue.binding import bind_history_feature, bind_pair_feature, bound_names
 from features._catalogue.column import WINDOW_COLUMNS, FeatureColumn, check_fill
-from features._declare import Declaration, FeatureError, Key, MissingColumnError, Registry
+from features._declare import REGISTRY, Declaration, FeatureError, Key, MissingColumnError, Registry
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,18 @@ def _keeps(patterns: FeatureSettings, column: FeatureColumn) -> bool:
     return included and not any(fnmatchcase(column.name, p) for p in patterns.exclude)
 
 
+@cache
+def load_registry() -> Registry:
+    """Import every plain file of the room (those without a leading underscore) and return the registry."""
+    import_plain_files([Path(__file__).parents[1]], "features", error=FeatureError)
+    return REGISTRY
+
+
+def load_catalogue(dataset: Dataset) -> Catalogue:
+    """Bind every feature of the room to a data set."""
+    return bind_catalogue(dataset, load_registry())
+
+
 def bind_catalogue(dataset: Dataset, registry: Registry) -> Catalogue:
     """Bind every declaration to the data set.
 
@@ -105,7 +119,7 @@ def _add(columns: dict[str, FeatureColumn], found: Sequence[FeatureColumn], data
     for column in found:
         if column.name in taken:
             raise FeatureError(
-                f"Feature {column.name!r} ({column.declaration.place}) has the name of a column of the competition.",
+                f"{column} has the name of a column of the competition.",
                 todo="rename the function",
             )
         if column.name in columns:

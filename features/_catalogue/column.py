@@ -81,6 +81,9 @@ class FeatureColumn:
     reads: tuple[str, ...] = ()
     columns: tuple[str, ...] = ()
 
+    def __str__(self) -> str:
+        return f"Feature {self.name!r} ({self.declaration.place})"
+
     @property
     def said(self) -> Column | None:
         """What a table or fitted feature says of this column; None for the others."""
@@ -121,13 +124,14 @@ class FeatureColumn:
         """Give a value the column's name, dtype and fill.
 
         What is not a finite number (NaN, x / 0, beyond Float32) becomes null, which ``fill`` then replaces; within an
-        array it becomes null and stays so.
+        array or a list it becomes null and stays so.
         """
         value = value.cast(self.dtype)
         if self.dtype.is_float():
             value = pl.when(value.is_finite()).then(value)
-        elif isinstance(self.dtype, pl.Array) and self.dtype.inner.is_float():
-            value = value.arr.eval(pl.when(pl.element().is_finite()).then(pl.element()))
+        elif isinstance(self.dtype, pl.Array | pl.List) and self.dtype.inner.is_float():
+            within = value.arr if isinstance(self.dtype, pl.Array) else value.list
+            value = within.eval(pl.when(pl.element().is_finite()).then(pl.element()))
         if self.fill is not None:
             value = value.fill_null(pl.lit(self.fill, dtype=self.dtype))
         return value.alias(self.name)
@@ -148,7 +152,7 @@ def check_fill(column: FeatureColumn) -> None:
         or (dtype.is_float() and not math.isfinite(cast))
     ):
         raise FeatureError(
-            f"Feature {column.name!r} ({column.declaration.place}) is filled with {fill!r}.",
+            f"{column} is filled with {fill!r}.",
             expected=f"a finite value of its dtype {dtype}",
             todo="choose another fill, or declare another dtype",
         )
@@ -158,14 +162,14 @@ def check_expression(declaration: Declaration, expression: pl.Expr, schema: pl.S
     """Raise FeatureError for what would go wrong without a word: Python functions and narrow integers."""
     if runs_python(expression):
         raise FeatureError(
-            f"Feature {declaration.name!r} ({declaration.place}) calls a Python function within an expression.",
+            f"{declaration} calls a Python function within an expression.",
             expected="Polars expressions only: they are stored by what they are made of",
             todo="write it with Polars functions, or as @table or @fitted",
         )
     narrow = narrow_arithmetic(expression, schema)
     if narrow is not None:
         raise FeatureError(
-            f"Feature {declaration.name!r} ({declaration.place}) computes {narrow} in {dtype_of(narrow, schema)}, "
+            f"{declaration} computes {narrow} in {dtype_of(narrow, schema)}, "
             "which wraps around without a word.",
             expected="arithmetic in Int64 or floats",
             todo="cast first: at.dt.hour().cast(pl.Int64) * 60",
@@ -180,14 +184,13 @@ def call_body(declaration: Declaration, *arguments: object) -> object:
         raise
     except FeatureError as error:
         raise FeatureError(
-            f"Feature {declaration.name!r} ({declaration.place}): {error.found}",
+            f"{declaration}: {error.found}",
             expected=error.expected,
             todo=error.todo,
         ) from error
     except Exception as error:
         raise FeatureError(
-            f"Feature {declaration.name!r} ({declaration.place}) failed while it was read: "
-            f"{type(error).__name__}: {error}"
+            f"{declaration} failed while it was read: {type(error).__name__}: {error}"
         ) from error
 
 

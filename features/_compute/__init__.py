@@ -13,7 +13,7 @@ from features._compute.profile import (
     stored_seconds,
     train_test_psi,
 )
-from features._compute.windows import compute_window, compute_windows, shown
+from features._compute.windows import compute_window, compute_windows
 
 __all__ = [
     "COPIES",
@@ -29,7 +29,6 @@ __all__ = [
     "quantile_values",
     "rank_correlation",
     "rows_before",
-    "shown",
     "stored_seconds",
     "tell_if_too_large",
     "threads_per_job",

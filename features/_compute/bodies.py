@@ -30,8 +30,7 @@ def run_body(
         raise
     except (Exception, SystemExit) as error:  # libraries with a command line end the process
         raise FeatureError(
-            f"Feature {declaration.name!r} ({declaration.place}) failed in window {window.name}: "
-            f"{type(error).__name__}: {error}",
+            f"{declaration} failed in window {window.name}: {type(error).__name__}: {error}",
             todo="mend it; run with --debug to see the traceback",
         ) from error
 
@@ -56,20 +55,20 @@ def _run_table(
     result = column.declaration.body(history, window)
     if not isinstance(result, pl.LazyFrame):
         raise FeatureError(
-            f"{_where(column)} returned {type(result).__name__}.", expected="a polars LazyFrame"
+            f"{column.declaration} returned {type(result).__name__}.", expected="a polars LazyFrame"
         )
     values = result.collect(engine="in-memory")
-    lacking = [name for name in key if name not in values.columns]
+    lacking = [name for name in key if not _fits(values.schema.get(name, pl.Unknown()), pairs.schema[name])]
     if lacking:
         raise FeatureError(
-            f"{_where(column)} gave no key column {lacking}.",
+            f"{column.declaration} gave no key column {lacking} of the dtype that it has in the pairs.",
             expected=f"the columns {key} and the declared ones",
         )
     doubled = values.filter(values.select(key).is_duplicated())
     if doubled.height:
         raise FeatureError(
-            f"{_where(column)} gave {doubled.height} rows with a repeated key, such as {doubled.row(0, named=True)}.",
-            expected="one row a key",
+            f"{column.declaration} gave {doubled.height} rows with a repeated key.",
+            expected=f"one row a key, unlike {doubled.row(0, named=True)}",
         )
     return pairs.select("pair_id", *key).join(
         values, on=key, how="left", validate="m:1", maintain_order="left"
@@ -88,23 +87,29 @@ def _run_fitted(
 def _as_frame(column: FeatureColumn, values: object, pair_ids: pl.Series) -> pl.DataFrame:
     """Read what ``transform`` gave: arrays by name, or a frame; without ``pair_id`` in the order of the pairs."""
     if isinstance(values, Mapping):
-        wrong = {str(name): len(of) for name, of in values.items() if len(of) != len(pair_ids)}
+        try:
+            series = [pl.Series(str(name), of, strict=False) for name, of in values.items()]
+        except (TypeError, ValueError) as error:
+            raise FeatureError(
+                f"{column.declaration} gave no arrays: {error}", expected="one value a pair"
+            ) from error
+        wrong = {one.name: len(one) for one in series if len(one) != len(pair_ids)}
         if wrong:
             raise FeatureError(
-                f"{_where(column)} gave arrays of {wrong} values for {len(pair_ids)} pairs.",
+                f"{column.declaration} gave arrays of {wrong} values for {len(pair_ids)} pairs.",
                 expected="one value a pair, in the order of the pairs",
             )
-        values = pl.DataFrame([pl.Series(str(name), of) for name, of in values.items()])
+        values = pl.DataFrame(series)
     if not isinstance(values, pl.DataFrame):
         raise FeatureError(
-            f"{_where(column)} gave {type(values).__name__}.",
+            f"{column.declaration} gave {type(values).__name__}.",
             expected="a mapping of column names to arrays, or a polars DataFrame, one row a pair",
         )
     if "pair_id" in values.columns:
         return values
     if values.height != len(pair_ids):
         raise FeatureError(
-            f"{_where(column)} gave {values.height} rows for {len(pair_ids)} pairs.",
+            f"{column.declaration} gave {values.height} rows for {len(pair_ids)} pairs.",
             expected="one row a pair in their order, or a column pair_id with each exactly once",
         )
     return values.with_columns(pair_ids)
@@ -113,9 +118,11 @@ def _as_frame(column: FeatureColumn, values: object, pair_ids: pl.Series) -> pl.
 def _checked(values: pl.DataFrame, columns: Sequence[FeatureColumn], pairs: pl.DataFrame) -> pl.DataFrame:
     """Check columns, dtypes and that every pair has exactly one row; name the columns in full."""
     column = columns[0]
-    if values.height != pairs.height or not values["pair_id"].sort().equals(pairs["pair_id"].sort()):
+    given = values["pair_id"]
+    if not given.dtype.is_integer() or not given.sort().equals(pairs["pair_id"].sort()):
         raise FeatureError(
-            f"{_where(column)} gave {values.height} rows for {pairs.height} pairs.",
+            f"{column.declaration} gave {values.height} rows for {pairs.height} pairs, with {given.n_unique()} "
+            f"different pair_id of dtype {given.dtype}.",
             expected="each pair_id exactly once",
         )
     return values.select("pair_id", *(_cast(one, values) for one in columns))
@@ -125,11 +132,11 @@ def _cast(column: FeatureColumn, values: pl.DataFrame) -> pl.Expr:
     """Give a column its declared dtype and name; what it does not fit into without loss of meaning is refused."""
     output = _body(column).output
     if output not in values.columns:
-        raise FeatureError(f"{_where(column)} did not give the column {output!r} that it declares.")
+        raise FeatureError(f"{column.declaration} did not give the column {output!r} that it declares.")
     given = values.schema[output]
     if not _fits(given, column.dtype):
         raise FeatureError(
-            f"{_where(column)} gave {output!r} as {given}.", expected=f"{column.dtype}, as declared"
+            f"{column.declaration} gave {output!r} as {given}.", expected=f"{column.dtype}, as declared"
         )
     value = pl.col(output).fill_nan(None) if given.is_float() else pl.col(output)
     return column.finished(value)
@@ -140,7 +147,3 @@ def _fits(given: pl.DataType, declared: pl.DataType) -> bool:
     if given.is_integer() or given == pl.Boolean:
         return declared.is_float() or (declared.is_integer() and given.is_integer()) or given == declared
     return given == declared or given == pl.Null or (given.is_float() and declared.is_float())
-
-
-def _where(column: FeatureColumn) -> str:
-    return f"Feature {column.declaration.name!r} ({column.declaration.place})"

@@ -13,7 +13,7 @@ from engine import Job, Settings, Store, run_jobs, stage_progress
 from features._aggregation import LIMITS, Limits, Work, compute_aggregates, make_plan
 from features._catalogue import AggregateBody, Catalogue, FeatureColumn, PairBody
 from features._compute.memory import body_gib, pairs_gib, tell_if_too_large, threads_per_job
-from features._compute.windows import body_values, pair_values, shown, with_given
+from features._compute.windows import body_values, pair_values, shown
 from features._storage import StoredTable, Writer, column_recipes, missing_columns, read_column, read_pairs
 from validation import Window
 
@@ -184,8 +184,7 @@ def compute_per_pair(catalogue: Catalogue, window: Window, names: Sequence[str],
         pairs = read_pairs(catalogue, window, store)
         reads = {n for name in missing for n in catalogue.columns[name].reads} - missing
         given = [read_column(recipes[n], n, store, pairs.height) for n in sorted(reads)]
-        before = pairs.select("pair_id").hstack(given)
-        frame = with_given(shown(catalogue.dataset, window, pairs), before if given else None)
+        frame = shown(catalogue.dataset, window, pairs).hstack(given)
         for level in levels:
             began = time.perf_counter()
             values = pair_values(frame, level)

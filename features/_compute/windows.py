@@ -28,27 +28,24 @@ def compute_window(
     window: Window,
     names: Sequence[str],
     pairs: pl.DataFrame,
-    given: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
     """Compute exactly the named columns for the pairs of a window.
 
-    ``pairs``: ``pair_id``, keys and observed columns. ``given``: ``pair_id`` and columns computed earlier that the
-    named ones read. Returns ``pair_id`` and the named columns, one row a pair, in the order of ``pairs``.
+    ``pairs``: ``pair_id``, keys and observed columns. Returns ``pair_id`` and the named columns, one row a pair, in
+    the order of ``pairs``.
     """
-    before = {} if given is None else {window: given}
-    return compute_windows(catalogue, names, {window: pairs}, before)[window]
+    return compute_windows(catalogue, names, {window: pairs})[window]
 
 
 def compute_windows(
     catalogue: Catalogue,
     names: Sequence[str],
     pairs: Frames,
-    given: Frames | None = None,
     limits: Limits = LIMITS,
 ) -> dict[Window, pl.DataFrame]:
     """Compute exactly the named columns for the pairs of several windows: aggregates in one pass for all of them.
 
-    ``pairs``, ``given`` and the result as for ``compute_window``, by window. The values are the same as those of each
+    ``pairs`` and the result as for ``compute_window``, by window. The values are the same as those of each
     window by itself, and with any ``limits``: they choose between ways of computing.
     """
     if not pairs:
@@ -69,7 +66,7 @@ def compute_windows(
                 values[window].append(body_values(dataset, window, body, frame))
         results = {}
         for window, found in values.items():
-            frame = with_given(pl.concat(found, how="horizontal"), (given or {}).get(window))
+            frame = pl.concat(found, how="horizontal")
             for level in plan.levels:
                 frame = frame.hstack(pair_values(frame, level))
             results[window] = frame.select("pair_id", *dict.fromkeys(names))
@@ -83,13 +80,6 @@ def shown(
     found = dataset.with_attributes(pairs.lazy()).with_columns(**window_columns(window))
     names = [name for name in found.collect_schema().names() if columns is None or name in columns]
     return found.select(names).collect(engine="in-memory")
-
-
-def with_given(frame: pl.DataFrame, given: pl.DataFrame | None) -> pl.DataFrame:
-    """Join what was computed earlier."""
-    if given is None:
-        return frame
-    return frame.join(given, on="pair_id", how="left", validate="1:1", maintain_order="left")
 
 
 def body_values(

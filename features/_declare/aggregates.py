@@ -10,10 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from numbers import Real
 
 import polars as pl
 
-from features._arithmetic import GRID, Operation, State, is_rowwise, spreads
+from competitions import is_rowwise, keeps_rows
+from features._arithmetic import GRID, Operation, State, spreads
 from features._declare.errors import FeatureError
 from features._declare.lookback import Lookback, as_lookback
 
@@ -31,10 +33,10 @@ class Aggregate:
 
         Raises FeatureError if it looks at other keys or columns: ranks and the like are for ``@per_pair``.
         """
-        finish = change(self.finish)
+        finish = _column(change(self.finish))
         known = {*self.states, *(one.name for one in spreads(self.states.values()))}
         others = set(finish.meta.root_names()) - known
-        if others or not is_rowwise(finish):
+        if others or not is_rowwise(finish) or not keeps_rows(finish):
             raise FeatureError(
                 "An aggregate is mapped by a function that looks at more than its own value.",
                 expected="an elementwise expression of the value, such as n.log1p()",
@@ -78,14 +80,28 @@ def _divide(a: pl.Expr, b: pl.Expr) -> pl.Expr:
 def _combine(a: Aggregate, b: Aggregate | float, how: Callable[[pl.Expr, pl.Expr], pl.Expr]) -> Aggregate:
     if isinstance(b, Aggregate):
         return Aggregate({**a.states, **b.states}, how(a.finish, b.finish))
+    if not isinstance(b, Real):
+        raise FeatureError(
+            f"An aggregate meets {b!r} in arithmetic.", expected="another aggregate, or a number"
+        )
     return Aggregate(a.states, how(a.finish, pl.lit(b)))
 
 
 def _one(
     operation: Operation, x: pl.Expr, *, everywhere: bool = False, dtype: pl.DataType | None = None
 ) -> Aggregate:
-    state = State(operation, x, everywhere)
+    state = State(operation, _column(x), everywhere)
     return Aggregate({state.name: state}, pl.col(state.name), dtype)
+
+
+def _column(x: object) -> pl.Expr:
+    if isinstance(x, pl.Expr) and not x.meta.has_multiple_outputs():
+        return x
+    raise FeatureError(
+        f"An aggregate was given {x!r}.",
+        expected="one column of the log, or an expression of it, such as log.rating",
+        todo="write the lookback of the last rows of a key as last_n(10)" if isinstance(x, int) else "",
+    )
 
 
 def raw(expression: pl.Expr) -> Aggregate:
@@ -97,7 +113,7 @@ def count(where: pl.Expr | None = None) -> Aggregate:
     """Number of rows, or of rows where the expression holds. 0 for a key without rows."""
     if where is None:
         return _one("count", pl.lit(1), dtype=pl.UInt32())
-    return _one("total", where.cast(pl.Boolean), dtype=pl.UInt32())
+    return _one("total", _column(where).cast(pl.Boolean), dtype=pl.UInt32())
 
 
 def total(x: pl.Expr) -> Aggregate:
@@ -140,12 +156,6 @@ def first(x: pl.Expr) -> Aggregate:
 
 def last(x: pl.Expr) -> Aggregate:
     """Last non-null value by (clock, row). Null for a key without any."""
-    if not isinstance(x, pl.Expr):
-        raise FeatureError(
-            f"last() was given {x!r}.",
-            expected="a column of the log, such as last(log.rating)",
-            todo="write the lookback of the last rows of a key as last_n(10)",
-        )
     return _one("last", x)
 
 
@@ -157,7 +167,7 @@ def decayed(x: pl.Expr, half_life: float | str | Lookback) -> Aggregate:
     first: it is within 2^-21 a row of the exact sum, whatever the tiles. A filter within ``x`` is refused: its values
     would meet others' ages.
     """
-    if not x.meta.is_known_length():
+    if not keeps_rows(_column(x)):
         raise FeatureError(
             "decayed() was given a filtered column.",
             expected="one value a row",
@@ -168,15 +178,14 @@ def decayed(x: pl.Expr, half_life: float | str | Lookback) -> Aggregate:
 
 
 def _clock_units(half_life: float | str | Lookback) -> pl.Expr:
-    if isinstance(half_life, float | int):
-        if half_life > 0 and math.isfinite(half_life):
-            return pl.lit(float(half_life))
-    else:
+    if isinstance(half_life, str | Lookback):
         span = as_lookback(half_life)
         if span.kind == "horizon":
             return (pl.col("horizon") * span.size).cast(pl.Float64)
         if span.kind == "span":
             return pl.lit(float(span.size))
+    elif isinstance(half_life, Real) and half_life > 0 and math.isfinite(half_life):
+        return pl.lit(float(half_life))
     raise FeatureError(
         f"{half_life!r} is not a half-life.", expected="clock units, a duration such as '7d', or horizon(n)"
     )
@@ -188,9 +197,9 @@ def smoothed(x: pl.Expr, strength: float) -> Aggregate:
     ``strength`` counts as so many rows (m-estimate, Micci-Barreca 2001). A key without rows gets the prior; null
     only if there is no history at all. Raises FeatureError if the strength is negative.
     """
-    if not 0 <= strength < math.inf:
+    if not isinstance(strength, Real) or not 0 <= strength < math.inf:
         raise FeatureError(
-            f"smoothed() has a strength of {strength}.", expected="a number of rows, 0 or more"
+            f"smoothed() has a strength of {strength!r}.", expected="a number of rows, 0 or more"
         )
     prior = _divide_states("total", "valid", x)
     return (total(x) + strength * prior) / (_one("valid", x) + strength)

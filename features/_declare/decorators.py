@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, overload
+from typing import Any, Protocol, TypeVar, get_args, overload
 
 import numpy.typing as npt
 import polars as pl
@@ -97,20 +97,10 @@ def aggregate(
     anything else (and before ``last_n(n)`` counts them). ``range`` is what audits hold the values to, as
     ``(low, high)``, both included, None for an open end; counts and rates of Booleans have theirs already.
     """
-    _refuse_text(keys, "keys")
-    grid = [(as_key(k), as_lookback(b)) for k in keys for b in lookbacks]
-    return _register(
-        "aggregate",
-        registry,
-        {
-            "grid": grid,
-            "fill": fill,
-            "dtype": dtype,
-            "model_input": model_input,
-            "where": where,
-            "range": range,
-        },
-    )
+    lookbacks = [as_lookback(lookback) for lookback in _as_list(lookbacks, "lookbacks")]
+    grid = [(as_key(key), lookback) for key in _as_list(keys, "keys") for lookback in lookbacks]
+    options = {"grid": grid, "fill": fill, "dtype": dtype, "model_input": model_input}
+    return _register("aggregate", registry, {**options, "where": where, "range": range})
 
 
 @overload
@@ -148,8 +138,7 @@ def per_pair(
     ``each``: names bound to the first parameter one after another; columns are then named ``name__bound``. A tuple of
     names is bound to the first parameters; its first name is in the column's. ``range``: as for ``aggregate``.
     """
-    _refuse_text(each, "each")
-    bound = tuple(as_key(names) for names in each)
+    bound = tuple(as_key(names) for names in _as_list(each, "each"))
     options = {"scope": scope, "each": bound, "fill": fill, "dtype": dtype, "model_input": model_input}
     decorate = _register("per_pair", registry, {**options, "range": range})
     return decorate if body is None else decorate(body)
@@ -169,8 +158,8 @@ def table(
     Columns are named ``column__key``; each is a dtype, or ``Column(dtype, meaning, range)``. ``needs`` names the
     columns of the history that it reads: it gets those, the clock and the row number; without it, all of them.
     """
-    options = {"key": as_key(key), "columns": _as_columns(columns), "needs": _as_names(needs, "needs")}
-    return _register("table", registry, {**options, "fill": fill, "model_input": model_input})
+    options = {"key": as_key(key), "columns": _as_columns(columns), "fill": fill, "model_input": model_input}
+    return _register("table", registry, {**options, "needs": as_key(_as_list(needs, "needs"))})
 
 
 def fitted(
@@ -191,8 +180,8 @@ def fitted(
     """
     options = {
         "columns": _as_columns(columns),
-        "needs": needs if callable(needs) else _as_names(needs, "needs"),
-        "variants": dict(variants or {}),
+        "needs": needs if callable(needs) else as_key(_as_list(needs, "needs")),
+        "variants": _as_mapping(variants or {}, "variants", "{'short': {'length': 5}}"),
         "scope": scope,
     }
     return _register("fitted", registry, {**options, "fill": fill, "model_input": model_input})
@@ -200,6 +189,9 @@ def fitted(
 
 def _register(kind: Kind, registry: Registry, options: Mapping[str, Any]) -> Callable[[Body], Feature[Body]]:
     def decorate(body: Body) -> Feature[Body]:
+        if not (inspect.isclass(body) if kind == "fitted" else inspect.isfunction(body)):
+            expected = "a class with fit and transform" if kind == "fitted" else "a function of its own"
+            raise FeatureError(f"@{kind} is put on {body!r}.", expected=expected)
         lines = (inspect.getdoc(body) or "").strip().splitlines()
         place = Place(Path(inspect.getsourcefile(body) or "?"), inspect.getsourcelines(body)[1])
         name = str(body.__name__)
@@ -208,41 +200,60 @@ def _register(kind: Kind, registry: Registry, options: Mapping[str, Any]) -> Cal
                 f"Feature {name!r} ({place}) has no docstring.",
                 expected="a first line that says what the feature means, its unit and what null means",
             )
-        _check_ranges(name, place, options)
         feature = name.lower() if kind == "fitted" else name
         declaration = Declaration(feature, kind, body, place, lines[0], dict(options))
+        for found, expected in _problems(declaration):
+            raise FeatureError(f"{declaration} has {found}.", expected=expected)
         registry.add(declaration)
         return Feature(declaration)
 
     return decorate
 
 
-def _check_ranges(name: str, place: Place, options: Mapping[str, Any]) -> None:
-    """Raise FeatureError for a range that no value can lie in."""
-    ranges = [options.get("range"), *(column.range for column in options.get("columns", {}).values())]
-    for low, high in (span for span in ranges if span is not None):
-        if low is not None and high is not None and not low <= high:
-            raise FeatureError(
-                f"Feature {name!r} ({place}) has the range {low} to {high}.",
-                expected="the lower bound first",
-            )
+def _problems(declaration: Declaration) -> Iterator[tuple[str, str]]:
+    """Tell what is wrong with what a decorator was given: what it has, and what was expected."""
+    options, columns = declaration.options, declaration.options.get("columns", {}).values()
+    keys = [options.get("key", ("any",)), *(key for key, _ in options.get("grid", ()))]
+    if not declaration.names or not keys[0] or any(len({*key}) < len(key) for key in keys):
+        names = ", ".join(declaration.names)
+        yield f"the columns {names or 'none'}", "at least one, by keys that name each column once"
+    if options.get("scope", "row") not in get_args(Scope):
+        yield f"the scope {options['scope']!r}", "one of " + ", ".join(get_args(Scope))
+    if options.get("where") is not None and not callable(options["where"]):
+        yield f"the where={options['where']!r}", "a function of the log, such as lambda log: log.like"
+    for column in [Column(options.get("dtype") or pl.Float32, range=options.get("range")), *columns]:
+        dtype, span = column.dtype, column.range
+        is_class = isinstance(dtype, type) and issubclass(dtype, pl.DataType) and not dtype.is_nested()
+        if not isinstance(dtype, pl.DataType) and (not is_class or dtype == pl.Enum):
+            yield f"the dtype {dtype!r}", "a dtype of Polars, such as pl.Float32 or pl.Enum(['a', 'b'])"
+        if not isinstance(column.meaning, str):
+            yield f"the meaning {column.meaning!r}", "a text; Column(dtype, meaning, range)"
+        is_pair = isinstance(span, tuple | list) and len(span) == 2
+        ends = [end for end in span or () if end is not None] if is_pair else [""]
+        is_fit = all(isinstance(end, float | int) and end == end for end in ends) and ends == sorted(ends)
+        if span is not None and not is_fit:
+            yield f"the range {span!r}", "two numbers, the lower bound first; None for an open end"
 
 
 def _as_columns(columns: Mapping[str, DType | Column]) -> dict[str, Column]:
-    return {name: said if isinstance(said, Column) else Column(said) for name, said in columns.items()}
+    given = _as_mapping(columns, "columns", "{'score': pl.Float32}")
+    return {name: said if isinstance(said, Column) else Column(said) for name, said in given.items()}
 
 
-def _as_names(names: Sequence[str], option: str) -> tuple[str, ...]:
-    _refuse_text(names, option)
-    return tuple(str(name) for name in names)
+def _as_mapping(given: Mapping[str, Any], option: str, example: str) -> dict[str, Any]:
+    if not isinstance(given, Mapping) or not all(isinstance(name, str) for name in given):
+        raise FeatureError(f"{option}={given!r} is no mapping of names.", expected=f"such as {example}")
+    return dict(given)
 
 
-def _refuse_text(names: Sequence[object], option: str) -> None:
-    """Raise FeatureError for a text where a list is wanted: it would be taken apart into its letters."""
-    if isinstance(names, str):
+def _as_list(given: Sequence[Any], option: str) -> tuple[Any, ...]:
+    """Read a list. A text would be taken apart into its letters, and the order of a set differs between processes."""
+    if isinstance(given, str | Feature) or not isinstance(given, Sequence):
+        what = "a text" if isinstance(given, str) else f"a {type(given).__name__}"
         raise FeatureError(
-            f"{option}={names!r} is a text.", expected="a list", todo=f"write {option}=[{names!r}]"
+            f"{option}={given!r} is {what}.", expected="a list", todo=f"write {option}=[{given!r}]"
         )
+    return tuple(given)
 
 
 def aggregate_of(result: object, declaration: Declaration) -> Aggregate:
@@ -252,6 +263,6 @@ def aggregate_of(result: object, declaration: Declaration) -> Aggregate:
     if isinstance(result, pl.Expr):
         return raw(result)
     raise FeatureError(
-        f"Feature {declaration.name!r} ({declaration.place}) returned {type(result).__name__}.",
+        f"{declaration} returned {type(result).__name__}.",
         expected="an aggregate such as smoothed(log.like, strength=20), or a Polars aggregation",
     )

@@ -15,8 +15,14 @@ Body = TypeVar("Body", bound=Callable[..., Any])
 
 
 def as_key(key: str | Feature[Any] | Sequence[str | Feature[Any]]) -> Key:
-    """Read one key as it may be written: a name, or several for a cross."""
-    return (str(key),) if isinstance(key, str | Feature) else tuple(str(name) for name in key)
+    """Read one key as it may be written: a name, or several for a cross. Anything else is a FeatureError."""
+    names = (key,) if isinstance(key, str | Feature) else key
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str | Feature) for name in names):
+        raise FeatureError(
+            f"{key!r} is neither a name nor a tuple of names.",
+            todo="name columns; a lookback is chosen by feature.over(key, lookback=...)",
+        )
+    return tuple(str(name) for name in names)
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +34,9 @@ class Feature(Generic[Body]):
     """
 
     declaration: Declaration
+
+    def __repr__(self) -> str:
+        return f"<feature {self.declaration.name}>"
 
     @property
     def __wrapped__(self) -> Body:
@@ -65,11 +74,11 @@ class Feature(Generic[Body]):
             case "per_pair":
                 return self._known(self.declaration.pair_name(names))
             case _:
-                return self.column(*names)
+                return self.column("_x_".join(names))
 
     def over(self, *key: str, lookback: str | Lookback | None = None) -> Any:
         """Name the column of an aggregate by a key, over a lookback."""
-        return self._over(tuple(str(name) for name in key), as_lookback(lookback))
+        return self._over(as_key(key), as_lookback(lookback))
 
     def column(self, output: str, *, variant: str = "") -> Any:
         """Name a column of a table or fitted feature; ``variant``: which of its variants, if it has some."""
@@ -86,8 +95,7 @@ class Feature(Generic[Body]):
         names = self.declaration.names
         if name not in names:
             raise FeatureError(
-                f"Feature {self.declaration.name!r} ({self.declaration.place}) has no column {name!r}."
-                f"{did_you_mean(name, names)}",
+                f"{self.declaration} has no column {name!r}.{did_you_mean(name, names)}",
                 expected="one of " + ", ".join(names),
                 todo="subscripts are keys; a lookback is chosen by feature.over(key, lookback=...)",
             )
@@ -97,7 +105,7 @@ class Feature(Generic[Body]):
         """Name the only column; raises FeatureError if there are several."""
         if len(self.declaration.names) != 1:
             raise FeatureError(
-                f"Feature {self.declaration.name!r} ({self.declaration.place}) has several columns.",
+                f"{self.declaration} has several columns.",
                 expected="a subscript that says which: " + ", ".join(self.declaration.names),
             )
         return self.declaration.names[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Literal
 
 from features._declare.errors import FeatureError
@@ -61,7 +62,7 @@ def as_lookback(value: str | Lookback | None) -> Lookback:
         return EVERYTHING
     if isinstance(value, Lookback):
         return value
-    match = re.fullmatch(r"(\d+)([smhdw])", value)
+    match = re.fullmatch(r"(\d+)([smhdw])", value) if isinstance(value, str) else None
     if not match:
         raise FeatureError(
             f"{value!r} is not a lookback.",
@@ -71,6 +72,6 @@ def as_lookback(value: str | Lookback | None) -> Lookback:
 
 
 def _positive(n: int) -> int:
-    if n < 1:
-        raise FeatureError(f"A lookback of {n} is empty.", expected="at least 1")
-    return n
+    if not isinstance(n, Integral) or isinstance(n, bool) or not 1 <= n < 2**31:
+        raise FeatureError(f"{n!r} is not the size of a lookback.", expected="a whole number, at least 1")
+    return int(n)

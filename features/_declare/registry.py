@@ -57,6 +57,9 @@ class Declaration:
     meaning: str
     options: Mapping[str, Any] = field(default_factory=dict)
 
+    def __str__(self) -> str:
+        return f"Feature {self.name!r} ({self.place})"
+
     def __reduce__(self) -> tuple[Callable[..., Declaration], tuple[Any, ...]]:
         """Go to another process by name: the function stands behind the feature that its decorator returned."""
         module, name = self.body.__module__, self.body.__name__

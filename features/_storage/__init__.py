@@ -1,7 +1,6 @@
 """Columns in the store: recipes that name them, reading, writing."""
 
 from features._storage.columns import (
-    StoredPairs,
     StoredTable,
     missing_columns,
     open_features,
@@ -16,7 +15,6 @@ from features._storage.writer import Writer
 
 __all__ = [
     "FORMAT",
-    "StoredPairs",
     "StoredTable",
     "Writer",
     "column_recipes",

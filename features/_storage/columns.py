@@ -93,19 +93,10 @@ def read_features(
     Columns: ``pair_id``, ``window`` (the cutoff, Int64), the key columns (user, item, source), ``names``, and
     ``relevance`` Int8 (null in the test window).
     """
-    names = tuple(dict.fromkeys(names))
-    frames = [_read_window(catalogue, window, names, store) for window in windows]
-    user = catalogue.dataset.competition.user
-    return pl.concat(frames).sort("window", user, "pair_id")
-
-
-def _read_window(catalogue: Catalogue, window: Window, names: tuple[str, ...], store: Store) -> pl.DataFrame:
-    pairs = _labelled_pairs(catalogue, window, store)
-    recipes = column_recipes(catalogue, window, names)
-    columns = [read_column(recipes[name], name, store, pairs.height) for name in names]
-    keys = pairs.columns[1:-2]  # between pair_id, and window and relevance
-    frame = pairs.hstack([column for column in columns if column.name not in keys])
-    return frame.select(pl.exclude("relevance"), "relevance")
+    stored = open_features(catalogue, windows, names, store)
+    columns = [stored.read(name) for name in stored.schema]
+    frame = stored.pairs.hstack(columns).select(pl.exclude("relevance"), "relevance")
+    return frame.sort("window", catalogue.dataset.competition.user, "pair_id")
 
 
 @dataclass(frozen=True)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
-from functools import cache
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import polars as pl
 
 from competitions import Dataset
-from engine import Json, Recipe, code_digest, library_versions
+from engine import Json, Recipe, cached_digest, code_digest, library_versions
 from features._arithmetic import serialized
 from features._catalogue import AggregateBody, Catalogue, FeatureColumn, PairBody, PythonBody
 from validation import Window
@@ -22,7 +21,7 @@ def pairs_recipe(dataset: Dataset, window: Window) -> Recipe:
     """Recipe of a window's pairs: ids, keys and observed columns, sorted by pair_id."""
     parts: dict[str, Json] = {
         "data": dataset.fingerprint,
-        "selection": _code(dataset.competition.select_pairs),
+        "selection": cached_digest(dataset.competition.select_pairs),
         "window": window.name,
         "polars": pl.__version__,
         "format": FORMAT,
@@ -90,16 +89,10 @@ def _body_made_of(column: FeatureColumn) -> Mapping[str, Any]:
         case PairBody():
             return {"code": _digest(serialized(body.expression)), "polars": pl.__version__}
         case PythonBody():
-            body_code = _code(column.declaration.body)
-            arguments = code_digest(dict(body.arguments or {})).digest
+            body_code = cached_digest(column.declaration.body)
+            arguments = code_digest(dict(body.arguments or {}))
             return {"code": body_code, "arguments": arguments, "needs": list(body.needs), "output": body.output,
                     "key": list(body.key), "libraries": library_versions()}  # fmt: skip
-
-
-@cache
-def _code(body: Callable[..., object]) -> str:
-    """Digest of a function or class and of all that it reaches; taken once a process, since it costs a while."""
-    return code_digest(body).digest
 
 
 def _digest(text: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -44,12 +44,6 @@ class Vocabulary:
         asked = _plain(column).cast(self.values.dtype, strict=False).alias("value").to_frame()
         found = asked.join(known, on="value", how="left", validate="m:1", maintain_order="left")
         return found["row"].fill_null(0).cast(pl.Int64).to_numpy()
-
-    def grown(self, column: pl.Series) -> Vocabulary:
-        """Add the column's new values at the end: rows that are known keep their place."""
-        values = _plain(column).cast(self.values.dtype, strict=False).drop_nulls().unique()
-        new = values.filter(~values.is_in(self.values.implode())).sort()
-        return Vocabulary(pl.concat([self.values, new.alias("value")]))
 
 
 def _plain(column: pl.Series) -> pl.Series:
@@ -126,11 +120,6 @@ class Encoder:
         """Learn the vocabularies of the channels and the scales of the numeric features from train rows."""
         vocabularies = {name: Vocabulary.of(train.column(name)) for name in channels}
         return cls(vocabularies, train.numeric, Scaler.of(_numbers(train, train.numeric)))
-
-    def grown(self, frame: PairFrame) -> Encoder:
-        """Add the frame's new values to the vocabularies; the scales stay."""
-        grown = {name: known.grown(frame.column(name)) for name, known in self.channels.items()}
-        return replace(self, channels=grown)
 
     def rows(self, frame: PairFrame) -> Rows:
         """Row of each channel's table: Int64 (n_pairs, n_channels)."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -56,17 +56,6 @@ class ConcatNet(nn.Module):
             net = cls(shape)
         net.load_state_dict(dict(state), assign=True)
         return net
-
-    def grown(self, n_rows: Sequence[int]) -> ConcatNet:
-        """Copy whose tables have more rows: the new ones say what row 0 says, until they are trained.
-
-        One allocation a table, however many rows are new.
-        """
-        state = {name: value.detach().clone() for name, value in self.state_dict().items()}
-        for i, n in enumerate(n_rows):
-            old = state[f"tables.{i}.weight"]
-            state[f"tables.{i}.weight"] = torch.cat([old, old[:1].expand(n - len(old), -1)])
-        return ConcatNet.of(replace(self.shape, n_rows=list(n_rows)), state)
 
     def embed(self, rows: Tensor) -> Tensor:
         """Embeddings of the channels side by side: (n_pairs, n_channels) -> (n_pairs, sum of widths)."""

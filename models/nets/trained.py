@@ -43,15 +43,6 @@ class TrainedNet:
             scores[taken] = self.net(self.net.embed(rows[taken]), batch).float().numpy()
         return scores.astype(np.float64)
 
-    def grown(self, frame: PairFrame) -> TrainedNet:
-        """Copy that has rows of its own for the frame's new users, items, sources and categories.
-
-        No score changes until the new rows are trained. This net stays as it is.
-        """
-        encoder = self.encoder.grown(frame)
-        n_rows = [len(known) + 1 for known in encoder.channels.values()]
-        return TrainedNet(self.net.grown(n_rows).eval(), encoder)
-
 
 @dataclass(frozen=True)
 class FittedNet:

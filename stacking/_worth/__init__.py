@@ -5,19 +5,11 @@ from typing import TYPE_CHECKING
 from engine import lazy_face
 
 if TYPE_CHECKING:
-    from stacking._worth.ablate import Ablation, Left, Shuffling, plan_ablation, shuffled_frame
+    from stacking._worth.ablate import Shuffling, plan_ablation, shuffled_frame
     from stacking._worth.config_file import check_writable, patterns_of, toml_text, write_config
     from stacking._worth.differences import Measured
-    from stacking._worth.gain import Cost, GainPlan, base_costs, plan_gain, run_base
-    from stacking._worth.selection import (
-        InnerFold,
-        Selected,
-        Selection,
-        inner_folds,
-        plan_selection,
-        selection_cost,
-        words_of,
-    )
+    from stacking._worth.gain import Cost, base_costs, plan_gain, run_base
+    from stacking._worth.selection import Selection, inner_folds, plan_selection, selection_cost, words_of
     from stacking._worth.show import (
         ablation_facts,
         ablation_markdown,
@@ -32,14 +24,9 @@ if TYPE_CHECKING:
     from stacking._worth.units import By, named_columns, units_of
 
 __all__ = [
-    "Ablation",
     "By",
     "Cost",
-    "GainPlan",
-    "InnerFold",
-    "Left",
     "Measured",
-    "Selected",
     "Selection",
     "Shuffling",
     "ablation_facts",

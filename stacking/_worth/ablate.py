@@ -232,8 +232,8 @@ def write_permuted(
     fitted, table = fitted_class(model).load(base.folder / "model"), frame.table.select("pair_id")
     for repeat in range(shuffling.n_repeats):
         order = shuffling.order(window, repeat, frame.table.height)
-        scores = np.asarray(fitted.predict(shuffled_frame(frame, shuffled, order)), dtype=np.float64)
-        check_scores(scores, frame.table.height, f"The model on shuffled columns ({window.name})")
+        found = fitted.predict(shuffled_frame(frame, shuffled, order))
+        scores = check_scores(found, frame.table.height, f"The model on shuffled columns ({window.name})")
         table = table.with_columns(pl.Series(f"score{repeat}", scores))
     table.write_parquet(folder / "scores.parquet")
 

@@ -11,10 +11,10 @@ from typing import Any
 import polars as pl
 
 from competitions import Competition
-from engine import DataError, Recipe, Task, run_tasks
+from engine import DataError, Recipe, Task, cached_digest, run_tasks
 from models import read_json, write_json
 from stacking._pairs import PairReader
-from stacking._plan import FORMAT, Plan, digest, metric_parts
+from stacking._plan import FORMAT, Plan, metric_parts
 from validation import Difference, Window, evaluate, paired_bootstrap
 
 Scored = Mapping[Window, Sequence[tuple[Recipe, Path]]]
@@ -93,7 +93,7 @@ def _recipe(plan: Plan, comparison: Comparison, n_resamples: int, level: float) 
         "first": keys(comparison.first),
         "second": keys(comparison.second),
         "metric": metric_parts(plan.dataset.competition.metric),
-        "code": digest(paired_bootstrap),
+        "code": cached_digest(paired_bootstrap),
         "data": plan.dataset.fingerprint,
         "n_resamples": n_resamples,
         "level": level,

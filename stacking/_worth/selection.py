@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from engine import DataError, Recipe, Task
@@ -324,8 +323,8 @@ def write_inner(
     tables, shares = [], dict.fromkeys(columns, 0.0)
     for rows, pairs in splits:
         fitted = model.fit(rows, replace(context, scratch=folder))
-        scores = np.asarray(fitted.predict(pairs), dtype=np.float64)
-        check_scores(scores, pairs.table.height, f"The model on {len(columns)} columns ({fold.eval.name})")
+        who = f"The model on {len(columns)} columns ({fold.eval.name})"
+        scores = check_scores(fitted.predict(pairs), pairs.table.height, who)
         tables.append(pairs.table.select("pair_id", score=pl.Series(scores)))
         for name, share in fitted.report.importance.items():
             shares[name] += share / len(splits)

@@ -145,7 +145,7 @@ def _caption(ablation: Ablation) -> str:
         )
     if ablation.refits:
         seeds = "1 seed" if ablation.n_seeds == 1 else f"the mean of {ablation.n_seeds} seeds"
-        parts.append(f"Refitted: trained anew without them, {seeds}.")
+        parts.append(f"Refitted: trained again without them, {seeds}.")
     return " ".join(parts)
 
 

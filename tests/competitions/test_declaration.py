@@ -58,6 +58,18 @@ class UsersByText(dy.Schema):
         ({"outcomes": ("seconds", "user_id")}, "'user_id' is a key, which is known of every pair"),
         ({"outcomes": ("seconds", "device"), "source": "device"}, "'device' is a key"),
         ({"source": "long"}, "the source 'long' is an outcome"),
+        ({"outcomes": None}, "outcomes=None is no Collection"),
+        ({"relevance": "long"}, "relevance='long' is no Expr"),
+        ({"clock": "row"}, "clock='row' is no Clock"),
+        ({"clock": Clock("rows")}, "of kind 'rows', and not one of time, row, per_user"),  # type: ignore[arg-type]
+        ({"horizon": 1.5}, "horizon=1.5 is no int or LogShare"),
+        ({"horizon": LogShare(1.5, 6)}, "the horizon is 1.5 of 6 parts"),  # type: ignore[arg-type]
+        ({"derived": {"long": pl.col("seconds").cum_sum() > 1}}, "'long' looks at other rows than its own"),
+        (
+            {"derived": {"long": pl.col("seconds").drop_nulls() > 1}},
+            "'long' looks at other rows than its own",
+        ),
+        ({"relevance": pl.col("long").shift(1)}, "relevance looks at other rows than its own"),
         ({"outcomes": ()}, "relevance reads 'long', which is not an outcome"),
         ({"derived": {"long": pl.col("secs") > 1}}, "'long' reads 'secs'"),
         ({"derived": {"long": pl.sum_horizontal(cs.numeric())}}, "'long' reads columns by a pattern"),

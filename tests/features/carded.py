@@ -46,7 +46,7 @@ def registry() -> Registry:
 
     @aggregate(keys=["user_id"], lookbacks=["2h"], registry=features)
     def lately(log: Log) -> Aggregate:
-        """Mean stars of late; null if there are none."""
+        """Mean of the recent stars; null if there are none."""
         return mean(log.stars)
 
     @table(key="user_id", columns={"vector": pl.Array(pl.Float32, 5)}, needs=["stars"], registry=features)

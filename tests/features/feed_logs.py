@@ -48,7 +48,7 @@ def log_of(n_rows: int, seed: int = 4) -> pl.DataFrame:
 
 
 def pairs_of(log: pl.DataFrame) -> pl.DataFrame:
-    """Every user with every clip, and a user whom the log does not have."""
+    """Every user with every clip, and a user that the log does not have."""
     known = log["user_id"].drop_nulls().unique().sort()
     users = pl.DataFrame({"user_id": [*known, 9999]}, schema={"user_id": pl.UInt32})
     return users.join(items(), how="cross").with_row_index("pair_id")

@@ -91,9 +91,9 @@ def test_what_is_not_finite_in_a_vector_is_found(timed: Dataset) -> None:
 
 
 def test_wrong_ranges_are_refused() -> None:
-    with pytest.raises(FeatureError, match="has the range 1 to 0"):
+    with pytest.raises(FeatureError, match=r"has the range \(1, 0\)"):
         one_aggregate(lambda log: count(), range=(1, 0))
-    with pytest.raises(FeatureError, match="has the range 1 to 0"):
+    with pytest.raises(FeatureError, match=r"has the range \(1, 0\)"):
         one_table(lambda history: history, {"size": Column(pl.Int64, range=(1, 0))})
 
 
@@ -150,9 +150,9 @@ def test_audit_is_stored_and_judges_stored_values(timed: Dataset, folds: Folds, 
 
 def test_another_process_finds_the_stored_audit() -> None:
     imports = "from engine import code_digest; from features._audit import run_audit"
-    script = f"{imports}; print(code_digest(run_audit).digest)"
+    script = f"{imports}; print(code_digest(run_audit))"
     ran = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert ran.stdout.strip() == code_digest(run_audit).digest
+    assert ran.stdout.strip() == code_digest(run_audit)
 
 
 def test_an_audit_is_made_anew_where_its_findings_would_be_others(

@@ -70,7 +70,7 @@ def test_late_rows_are_pulled_to_all_rows(world: World, column: str, x: pl.Expr,
     assert_alike(world.values[f"backed_rate__{column}__user_id_x_source_id"], expected)
 
 
-def test_whom_nobody_knows_gets_what_everybody_gets(world: World) -> None:
+def test_users_of_unknown_gender_get_the_rate_of_all_at_a_new_source(world: World) -> None:
     strangers = world.values.filter(pl.col("gender").is_null() & pl.col("user_id").is_not_null())
     assert strangers.height
     new = strangers.join(world.history, on=["user_id", "source_id"], how="anti")

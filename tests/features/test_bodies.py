@@ -72,13 +72,16 @@ def test_a_body_that_returns_something_else_is_named(timed: Dataset, registry: R
     [
         one_aggregate(lambda log: total(log.device.str.len_chars())),
         one_aggregate(lambda log: mean(pl.col("nowhere"))),
+        one_aggregate(lambda log: log.stars),
         one_pair_feature(lambda device: device.dt.hour()),
+        one_pair_feature(lambda age: age.filter(age > 3)),
     ],
-    ids=["total", "unknown", "per_pair"],
+    ids=["total", "unknown", "not_aggregated", "per_pair", "filter"],
 )
 def test_an_expression_that_does_not_fit_is_named(timed: Dataset, folds: Folds, registry: Registry) -> None:
     with pytest.raises(
-        FeatureError, match=f"'planted(__user_id)?' \\({HERE}:[0-9]+\\) (does not fit|failed)"
+        FeatureError,
+        match=f"'planted(__user_id)?' \\({HERE}:[0-9]+\\) (does not fit|failed|gives several|looks at other)",
     ):
         computed(bind_catalogue(timed, registry), folds)
 
@@ -122,6 +125,7 @@ def test_a_value_that_does_not_fit_the_declared_dtype_is_an_error(timed: Dataset
         (one_table(broken, {"n": pl.UInt32}), "ValueError: the reason"),
         (one_table(lambda h: counted(h).cast({"n": pl.String}), {"n": pl.UInt32}), "gave 'n' as String"),
         (one_table(lambda h: counted(h).rename({"n": "m"}), {"n": pl.UInt32}), "did not give the column 'n'"),
+        (one_table(lambda h: counted(h).cast({"user_id": pl.String}), {"n": pl.UInt32}), "no key column ['user_id']"),
         (one_table(lambda h: counted(h).drop("user_id"), {"n": pl.UInt32}), "gave no key column ['user_id']"),
         (one_table(lambda h: pl.concat([counted(h)] * 2), {"n": pl.UInt32}), "rows with a repeated key"),
         (one_table(lambda h: counted(h).collect(), {"n": pl.UInt32}), "returned DataFrame"),

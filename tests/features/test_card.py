@@ -23,7 +23,6 @@ from features import (
     bind_catalogue,
     compute_features,
     mean,
-    rank_correlation,
     read_features,
 )
 from features import __main__ as command
@@ -38,6 +37,7 @@ from features._cards import (
     nearest_of,
     show_cards,
 )
+from features._compute import rank_correlation
 from tests.features.carded import EVIL, NAMES, registry
 from validation import Folds, evaluate, psi
 

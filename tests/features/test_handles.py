@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+import features
 from competitions import Dataset
 from features import (
     Aggregate,
@@ -23,16 +24,17 @@ from features import (
     count,
     fitted,
     horizon,
-    last,
     last_n,
     load_registry,
     per_pair,
     table,
 )
 from features.rates import like_rate
+from tests.features.planting import one_aggregate, one_fitted
 from validation import Folds, window_pairs
 
 REGISTRY = Registry()
+wrongly: Any = features  # its types would say so too
 
 
 @aggregate(keys=["user_id", ("user_id", "device"), ()], registry=REGISTRY)
@@ -43,7 +45,7 @@ def n_seen(log: Log) -> Aggregate:
 
 @aggregate(keys=["user_id"], lookbacks=[horizon(1), last_n(3)], registry=REGISTRY)
 def seen_lately(log: Log) -> Aggregate:
-    """Rows of the key, of late; 0 if none."""
+    """Recent rows of the key; 0 if none."""
     return count()
 
 
@@ -156,15 +158,54 @@ def test_declarations_go_to_another_process_by_name() -> None:
         (lambda: table(key="item_id", columns={}, needs="like"), r"write needs=\['like'\]"),
         (lambda: fitted(columns={}, needs="like"), "needs='like' is a text"),
         (lambda: per_pair(each="like_rate__item_id"), "each='like_rate__item_id' is a text"),
-        (
-            lambda: last(10),  # type: ignore[arg-type]
-            r"write the lookback of the last rows of a key as last_n\(10\)",
-        ),
+        (lambda: wrongly.per_pair(each=share_here), r"is a Feature.*each=\[<feature share_here>\]"),
+        (lambda: wrongly.aggregate(keys=["item_id"], lookbacks=last_n(3)), "lookbacks=Lookback.* is a Lookback"),
+        (lambda: wrongly.aggregate(keys={"item_id", "user_id"}), "keys=.* is a set"),
+        (lambda: wrongly.aggregate(keys=[7]), "7 is neither a name nor a tuple of names"),
+        (lambda: wrongly.aggregate(keys=["item_id"], lookbacks=[7]), "7 is not a lookback"),
+        (lambda: n_seen["user_id", horizon(1)], r"neither a name .*feature.over\(key, lookback="),
+        (lambda: stars["n_stars", "x"], "no column 'n_stars_x_x__user_id'"),
+        (lambda: wrongly.horizon(1.5), "1.5 is not the size of a lookback"),
+        (lambda: wrongly.last_n(True), "True is not the size of a lookback"),
+        (lambda: wrongly.last_n("3"), "'3' is not the size of a lookback"),
+        (lambda: wrongly.fitted(columns=["score"]), r"columns=\['score'\] is no mapping of names"),
+        (lambda: wrongly.fitted(columns={}, variants=["a"]), r"variants=\['a'\] is no mapping of names"),
+        (lambda: wrongly.per_pair(share_here), "@per_pair is put on <feature share_here>"),
+        (lambda: wrongly.fitted(columns={}, registry=Registry())(stars.__wrapped__), "a class with fit and transform"),
+        (lambda: wrongly.last(10), r"write the lookback of the last rows of a key as last_n\(10\)"),
+        (lambda: wrongly.mean("rating"), "given 'rating'.*such as log.rating"),
+        (lambda: wrongly.smoothed(pl.col("like"), "3"), "strength of '3'"),
+        (lambda: wrongly.count() + None, "meets None in arithmetic"),
+        (lambda: wrongly.mean(pl.col("value")).map(lambda x: x.drop_nulls()), "looks at more than its own value"),
     ],
-)
-def test_a_text_for_a_list_and_a_number_for_a_column_are_refused(write: Any, told: str) -> None:
+)  # fmt: skip
+def test_what_is_written_wrongly_is_refused(write: Any, told: str) -> None:
     with pytest.raises(FeatureError, match=f"(?s){told}"):
         write()
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"keys": []}, "has the columns none"),
+        ({"keys": [("user_id", "user_id")]}, "keys that name each column once"),
+        ({"dtype": float}, "has the dtype <class 'float'>"),
+        ({"dtype": pl.Enum}, "has the dtype Enum"),
+        ({"where": pl.col("like")}, "a function of the log"),
+        ({"range": (0, "1")}, r"has the range \(0, '1'\)"),
+        ({"range": 1}, "has the range 1"),
+    ],
+)
+def test_options_that_mean_nothing_are_refused_with_the_place(options: dict[str, Any], told: str) -> None:
+    with pytest.raises(FeatureError, match=rf"(?s)'planted' \(test_handles.py:\d+\) .*{told}"):
+        one_aggregate(lambda log: count(), **options)
+
+
+def test_a_scope_and_a_meaning_are_held_to_what_they_may_be() -> None:
+    with pytest.raises(FeatureError, match=r"(?s)has the scope 'usr'.*row, user, window"):
+        one_fitted(len, {"n": pl.UInt32}, scope="usr")
+    with pytest.raises(FeatureError, match=r"has the meaning \(0, 1\)"):
+        one_fitted(len, {"n": Column(pl.UInt32, (0, 1))})  # type: ignore[arg-type]  # a range in its place
 
 
 @pytest.mark.parametrize(
@@ -173,6 +214,8 @@ def test_a_text_for_a_list_and_a_number_for_a_column_are_refused(write: Any, tol
         ({"worth": [1.0]}, "arrays of {'worth': 1} values"),
         ([1.0, 2.0], "gave list.*mapping of column names to arrays"),
         (pl.DataFrame({"worth": [1.0]}), "gave 1 rows for"),
+        ({"worth": 1.0}, "gave no arrays.*one value a pair"),
+        ({"pair_id": "all", "worth": "all"}, "1 different pair_id of dtype Float64"),
         ({"other": "all"}, "did not give the column 'worth'"),
         ({"worth": "texts"}, "gave 'worth' as String.*Float32, as declared"),
     ],
@@ -204,7 +247,10 @@ def test_numbers_are_cast_and_what_is_no_number_is_null(timed: Dataset, folds: F
     registry, window = Registry(), folds.final.eval
     pairs = window_pairs(timed, window)
 
-    @fitted(columns={"worth": pl.Float32, "number": pl.UInt8, "flag": pl.Boolean}, registry=registry)
+    @fitted(
+        columns={"worth": pl.Float32, "number": pl.UInt8, "flag": pl.Boolean, "list": pl.List(pl.Float64)},
+        registry=registry,
+    )
     class Mixed:
         """Numbers."""
 
@@ -213,11 +259,30 @@ def test_numbers_are_cast_and_what_is_no_number_is_null(timed: Dataset, folds: F
         def transform(self, pairs: pl.DataFrame) -> pl.DataFrame:
             n = pl.int_range(pairs.height)
             value = pl.when(n == 0).then(float("nan")).otherwise(n.cast(pl.Float64))
-            return pairs.select(worth=value, number=n % 100, flag=n > 2)
+            return pairs.select(worth=value, number=n % 100, flag=n > 2, list=pl.concat_list(value, 1.0))
 
-    found = compute_windows(bind_catalogue(timed, registry), ["worth", "number", "flag"], {window: pairs})
+    @fitted(columns={"either": pl.Float32}, registry=registry)
+    class Listed:
+        """Whole numbers and others in one list."""
+
+        def fit(self, history: pl.LazyFrame, window: Window) -> None: ...
+
+        def transform(self, pairs: pl.DataFrame) -> Any:
+            return {"either": [1, 0.5, None] + [float("nan")] * (pairs.height - 3)}
+
+    @per_pair(dtype=pl.Int32, registry=registry)
+    def no_number(pair_id: pl.Expr) -> pl.Expr:
+        """The logarithm of a negative number is null."""
+        return (-1 - pair_id).log()
+
+    names = ["worth", "number", "flag", "list", "either", "no_number"]
+    found = compute_windows(bind_catalogue(timed, registry), names, {window: pairs})
     values = found[window].sort("pair_id")
     assert values.schema == {"pair_id": values.schema["pair_id"], "worth": pl.Float32, "number": pl.UInt8,
-                             "flag": pl.Boolean}  # fmt: skip
+                             "flag": pl.Boolean, "list": pl.List(pl.Float64), "either": pl.Float32,
+                             "no_number": pl.Int32}  # fmt: skip
+    assert values["list"].to_list()[:2] == [[None, 1.0], [1.0, 1.0]]
+    assert values["either"].to_list()[:4] == [1.0, 0.5, None, None]
+    assert values["no_number"].null_count() == pairs.height
     assert values["worth"].to_list()[:3] == [None, 1.0, 2.0]
     assert values["number"].to_list() == [n % 100 for n in range(pairs.height)]

@@ -176,17 +176,6 @@ def test_fused_equals_each_column_by_itself(catalogue: Catalogue, timed: Dataset
         assert alone[name].equals(fused[name]), name
 
 
-def test_given_columns_stand_for_computed_ones(catalogue: Catalogue, timed: Dataset, folds: Folds) -> None:
-    window = folds.final.eval
-    pairs = window_pairs(timed, window)
-    whole = compute_window(catalogue, window, list(catalogue.columns), pairs)
-    reads = list(catalogue.columns["per_play"].reads)
-    given = whole.select("pair_id", *reads).sample(fraction=1.0, shuffle=True, seed=1)
-    assert compute_window(catalogue, window, ["per_play"], pairs, given).equals(
-        whole.select("pair_id", "per_play")
-    )
-
-
 def test_the_order_of_pairs_changes_no_value(timed: Dataset, folds: Folds) -> None:
     registry = Registry()
 

@@ -14,8 +14,8 @@ from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
 
 from competitions import Dataset, Metric
-from features import own_score, quantile_values, rank_correlation, train_test_psi
-from features._compute import bin_edges, binned_shares
+from features import own_score, train_test_psi
+from features._compute import bin_edges, binned_shares, quantile_values, rank_correlation
 
 KNOWN = st.integers(-4, 4) | st.floats(-1e6, 1e6, allow_subnormal=False)
 COLUMN = st.lists(st.tuples(st.none() | KNOWN, st.none() | KNOWN), max_size=30)

@@ -1,11 +1,9 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import polars as pl
-import pytest
 
 from models import FitContext, PairFrame, model_kinds
 from tests.models.small_log import SmallLog, user_auc
@@ -37,44 +35,6 @@ def test_the_unknown_row_is_trained(small_log: SmallLog) -> None:
     strangers = small_log.eval.table.with_columns(pl.col("user_id") + 1000)
     liked = PairFrame(strangers, (), "user_id", "item_id", "source")
     assert user_auc(liked, fitted.predict(liked)) > 0.65
-
-
-@pytest.fixture(scope="module")
-def early(small_log: SmallLog) -> PairFrame:
-    """Train rows of the first half of the users and items."""
-    return small_log.train.take((pl.col("user_id") < 18) & (pl.col("item_id") < 20))
-
-
-def test_grown_tables_change_no_score_until_they_are_trained(small_log: SmallLog, early: PairFrame) -> None:
-    fitted = ChannelNet(**QUICK).fit(early, CONTEXT)
-    assert fitted.trained is not None
-    grown = fitted.trained.grown(small_log.eval)
-    n_rows = dict(zip(grown.encoder.channels, grown.net.shape.n_rows, strict=True))
-    assert n_rows["user_id"] == 36 + 1
-    assert n_rows["item_id"] == 40 + 1
-    np.testing.assert_array_equal(grown.scores(small_log.eval), fitted.predict(small_log.eval))
-
-
-def test_resume_learns_the_new_users_and_leaves_the_old_net_alone(
-    small_log: SmallLog, early: PairFrame
-) -> None:
-    ids, log = ("user_id", "item_id"), small_log
-    ranker = ChannelNet(**QUICK, id_dropout=0.05, dropout=0.0)
-    fitted = ranker.fit(PairFrame(early.table, (), *ids), replace(CONTEXT, iterations=40))
-    before = fitted.predict(log.eval)
-    rows = PairFrame(log.train.table, (), *ids)
-    resumed, again = (ranker.resume(fitted, rows, replace(CONTEXT, iterations=40)) for _ in range(2))
-    np.testing.assert_array_equal(fitted.predict(log.eval), before)
-    np.testing.assert_array_equal(resumed.predict(log.eval), again.predict(log.eval))
-    assert user_auc(log.eval, resumed.predict(log.eval)) > max(0.85, user_auc(log.eval, before) + 0.1)
-
-
-def test_resume_on_one_class_changes_nothing(small_log: SmallLog, early: PairFrame) -> None:
-    ranker = ChannelNet(**QUICK)
-    fitted = ranker.fit(early, CONTEXT)
-    liked = small_log.train.take(pl.col("relevance") == 1)
-    resumed = ranker.resume(fitted, liked, CONTEXT)
-    np.testing.assert_array_equal(resumed.predict(small_log.eval), fitted.predict(small_log.eval))
 
 
 def test_new_null_and_text_values_of_ids_are_the_unknown(small_log: SmallLog) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from engine import ConfigError, Settings
@@ -147,7 +148,71 @@ def test_plain_values_are_saved_without_a_word(fitted: Any, tmp_path: Path) -> N
     assert type(fitted).load(tmp_path) == fitted
 
 
-@pytest.mark.parametrize("maker", [Unsaid(), Vague()])
+@saved_as_json
+@dataclass(frozen=True)
+class FittedOther:
+    value: Any = None
+    number: int = 0
+    by_number: Mapping[int, float] = field(default_factory=dict)
+
+
+def test_not_a_number_and_numbers_as_keys_come_back(tmp_path: Path) -> None:
+    fitted: Any = FittedOther(float("nan"), 2**70, {1: -0.0, 10**20: np.float64(0.1)})
+    fitted.save(tmp_path)
+    found = type(fitted).load(tmp_path)
+    assert (repr(found.value), found.number) == ("nan", 2**70)
+    assert {key: value.hex() for key, value in found.by_number.items()} == {
+        1: "-0x0.0p+0",
+        10**20: (0.1).hex(),
+    }
+
+
+@pytest.mark.parametrize(
+    ("fitted", "told"),
+    [
+        (FittedOther((1, 2)), r"value = \(1, 2\) as \[1, 2\]"),
+        (FittedOther({1: 2}), "value = {1: 2} as {'1': 2}"),
+        (FittedOther(FittedSmall((), 0.0)), r"value = FittedSmall\("),
+        (FittedOther(np.ones(2)), "ndarray is not JSON"),
+        (FittedOther(np.float32(1)), "float32 is not JSON"),
+        (FittedOther(b"x"), "bytes is not JSON"),
+        (FittedOther(number="3"), "number = '3' as 3"),  # type: ignore[arg-type]
+        (FittedOther(number=0.5), "valid integer"),  # type: ignore[arg-type]
+        (FittedOther(by_number={"1": 0.5}), "by_number"),  # type: ignore[dict-item]
+    ],
+)
+def test_what_would_not_come_back_the_same_is_not_saved(fitted: Any, told: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=f"(?s)FittedOther cannot be saved as JSON: .*{told}.*numpy"):
+        fitted.save(tmp_path)
+
+
+def test_state_beside_the_fields_is_not_lost_without_a_word(tmp_path: Path) -> None:
+    fitted: Any = FittedOther()
+    object.__setattr__(fitted, "learned", 3)
+    with pytest.raises(ConfigError, match="learned, which is no field"):
+        fitted.save(tmp_path)
+
+
+class WithoutParameters:
+    def fit(self, train: PairFrame, context: FitContext) -> FittedSmall:
+        raise NotImplementedError
+
+
+def test_a_model_is_a_dataclass_with_a_fit_under_a_name() -> None:
+    unnamed: Any = FittedSmall
+    for name, kind in (("odd", WithoutParameters), (unnamed, unnamed)):
+        with pytest.raises(
+            ConfigError, match=r"(?s)@model.* is put on .*frozen dataclass of parameters with a"
+        ):
+            model(name)(kind)
+
+
+class Saveless:
+    def fit(self, train: PairFrame, context: FitContext) -> FitReport:
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize("maker", [Unsaid(), Vague(), Saveless()])
 def test_a_fit_that_does_not_say_what_it_returns_is_named(maker: Any) -> None:
     words = rf"{type(maker).__name__}\.fit does not say which class it returns"
     with pytest.raises(ConfigError, match=words):

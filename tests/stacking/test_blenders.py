@@ -132,6 +132,7 @@ def test_tables_set_leave_out_and_repeat_blenders() -> None:
     ("tables", "words"),
     [
         ({"wieghts": {}}, "Did you mean 'weights'"),
+        ({"relevance": {"kind": "weights"}}, "'relevance' cannot be the name of a blender"),
         ({"weights": {"budgte": 3}}, "unknown parameter 'budgte'"),
         ({"level_two": {"depth": "6"}}, "depth = '6' is not valid"),
         ({"mean_rank": {"enabled": False}}, "leaves the baseline out"),

@@ -12,8 +12,16 @@ import pytest
 
 from engine import ConfigError, Settings
 from models import PairFrame, StoredColumns
-from stacking import make_plan, plan_ablation, plan_gain, run_base
-from stacking._worth import Shuffling, named_columns, shuffled_frame, units_of
+from stacking import make_plan
+from stacking._worth import (
+    Shuffling,
+    named_columns,
+    plan_ablation,
+    plan_gain,
+    run_base,
+    shuffled_frame,
+    units_of,
+)
 from validation import Window
 
 SIGNAL = "relevance_rate__item_id"

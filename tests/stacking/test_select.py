@@ -12,8 +12,16 @@ from pathlib import Path
 import pytest
 
 from engine import ConfigError, FeatureSettings, Settings, load_settings
-from stacking import inner_folds, make_plan, plan_selection
-from stacking._worth import Measured, Selection, patterns_of, toml_text, write_config
+from stacking import make_plan
+from stacking._worth import (
+    Measured,
+    Selection,
+    inner_folds,
+    patterns_of,
+    plan_selection,
+    toml_text,
+    write_config,
+)
 from validation import Difference
 
 SIGNAL = ("relevance_rate__item_id", "relevance_rate__user_id")

@@ -12,17 +12,9 @@ from typer.testing import CliRunner
 
 from competitions import SubmissionFormat
 from engine import Settings, out
-from submissions import (
-    Gate,
-    Manifest,
-    RunFacts,
-    Runs,
-    Verdict,
-    check_file,
-    scored_pairs,
-    submission_bytes,
-)
+from submissions import Manifest, RunFacts, Runs
 from submissions.__main__ import app
+from submissions._gate import Gate, Verdict, check_file, scored_pairs, submission_bytes
 
 Publish = Callable[..., Manifest]
 Call = Callable[..., str]

@@ -17,14 +17,13 @@ from competitions import Metric, SubmissionFormat
 from submissions import (
     Change,
     CvBasis,
-    Gate,
     Runs,
     SubmissionError,
-    Verdict,
     check_against_runs,
     compare_runs,
     rank_agreement,
 )
+from submissions._gate import Gate, Verdict
 from tests.submissions.conftest import Publish
 from validation import evaluate
 

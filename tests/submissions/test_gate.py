@@ -14,10 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from competitions import SubmissionFormat
-from submissions import (
+from submissions import GateError, SubmissionError
+from submissions._gate import (
     Gate,
-    GateError,
-    SubmissionError,
     Verdict,
     check_bytes,
     check_file,

@@ -21,16 +21,15 @@ from features import load_catalogue
 from models import build_models
 from submissions import (
     CvBasis,
-    Gate,
     Manifest,
     Runs,
     SubmissionError,
     blend_runs,
     check_against_runs,
-    check_file,
     make_submission,
     score_run,
 )
+from submissions._gate import Gate, check_file
 from validation import evaluate, plan_folds
 
 METRIC = Metric("user_auc", {"one_class": "skip"})

@@ -22,17 +22,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from submissions import (
-    Entry,
-    Gate,
-    GateError,
-    Runs,
-    SubmissionError,
-    git_facts,
-    is_run_id,
-    new_run_id,
-    resolve_run,
-)
+from submissions import Entry, GateError, Runs, SubmissionError, git_facts, is_run_id, new_run_id, resolve_run
+from submissions._gate import Gate
 from tests.submissions.conftest import Publish, make_facts
 
 SPAWN = multiprocessing.get_context("spawn")

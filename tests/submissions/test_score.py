@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 import polars as pl
 import pytest
 
-from competitions import Metric, simulate
-from engine import Settings
+from competitions import Metric, ceiling, open_dataset, simulate
+from engine import DataError, Settings
 from submissions import Entry, Manifest, Runs, make_submission, score_run
 from tests.submissions.conftest import Call, Publish, options
 from validation import evaluate
@@ -59,6 +59,40 @@ def test_show_prints_the_stored_table_with_the_share_of_every_model_and_blend(
         share = (values[cv.name] - values["popularity"]) / (oracle - values["popularity"])
         assert f"{values[cv.name]:.4f}" in lines[cv.name]
         assert lines[cv.name].split()[-1] == f"{share:.1%}"
+
+
+def test_the_way_to_the_statistician_is_shown_once_its_scores_lie_beside_the_data(
+    played: Played, call: Call, request: pytest.FixtureRequest
+) -> None:
+    assert played.entry.statistician is None
+    before = open_dataset(played.settings).fingerprint
+    found = ceiling("vk2024", n_rows=60_000, seed=3, folder=played.settings.data)
+    request.addfinalizer((played.settings.data / "statistician.parquet").unlink)
+    assert open_dataset(played.settings).fingerprint == before
+    text = call(*options(played.settings), "score", "latest")
+    entry = Runs.of(played.settings).ledger(played.manifest.run).last("local_score")
+    assert entry is not None
+    assert entry.oracle == played.entry.oracle == pytest.approx(found.oracle)
+    assert entry.statistician == pytest.approx(found.statistician)
+    values = entry.by_name or {}
+    assert values["popularity"] == pytest.approx(found.popularity, abs=1e-4)
+    table = text.partition("Share of the way =")[0].replace("▸", " ")
+    lines = {line.split()[0]: line.split()[-2:] for line in table.splitlines() if line.split()}
+    assert lines["statistician"][0] == "100.0%"
+    for name, value in values.items():
+        ways = (bound - values["popularity"] for bound in (found.statistician, found.oracle))
+        assert lines[name] == [f"{(value - values['popularity']) / way:.1%}" for way in ways]
+
+
+def test_scores_of_other_pairs_are_no_statistician(
+    played: Played, call: Call, request: pytest.FixtureRequest
+) -> None:
+    path = played.settings.data / "statistician.parquet"
+    request.addfinalizer(path.unlink)
+    ids = pl.Series([1], dtype=pl.UInt32)
+    pl.DataFrame({"user_id": ids, "item_id": ids, "score": [0.5]}).write_parquet(path)
+    with pytest.raises(DataError, match="lacks test pairs"):
+        score_run(played.settings, played.manifest.run)
 
 
 def test_the_blend_is_compared_with_the_best_single_model(played: Played, call: Call) -> None:

@@ -26,10 +26,13 @@ from sklearn.metrics import ndcg_score, roc_auc_score, root_mean_squared_error
 from competitions import Metric
 from engine import ConfigError, DataError
 from validation import (
+    FloatArray,
     GroupValues,
+    IntArray,
     evaluate,
     evaluate_by_group,
     log_loss,
+    metric,
     metrics,
     rmse,
     roc_auc,
@@ -312,3 +315,41 @@ def test_equals_rectools_for_every_user(name: str, number: int) -> None:
         found = evaluate_by_group(metric, table, group=["user_id"]).drop_nulls("value")
         values = {str(user): value for user, value in found.select("user_id", "value").iter_rows()}
         assert values == pytest.approx(expected, rel=1e-12), f"k={k}"
+
+
+@pytest.fixture
+def gives(request: pytest.FixtureRequest) -> Metric:
+    """A user's metric that returns the parameter."""
+
+    def planted(group: IntArray, relevance: FloatArray, score: FloatArray) -> Any:
+        return request.param
+
+    metric("group")(planted)
+    return Metric("planted")
+
+
+ONES = np.ones(2)
+
+
+@pytest.mark.parametrize(
+    "gives",
+    [
+        0.5,
+        GroupValues(np.array([3, 7]), np.ones(1), ONES),
+        GroupValues(np.array([3, 7]), np.ones((2, 1)), ONES),
+        GroupValues(np.array([7, 3]), ONES, ONES),
+        GroupValues(np.array([3, 3]), ONES, ONES),
+        GroupValues(np.array([8, 9]), ONES, ONES),
+    ],
+    indirect=True,
+)
+def test_what_a_metric_gives_is_one_value_a_group_in_order(gives: Metric) -> None:
+    rows = pl.DataFrame({"user": [7, 3], "relevance": [0, 1], "score": [0.5, 0.5]})
+    with pytest.raises(DataError, match="Metric planted gave"):
+        evaluate_by_group(gives, rows, group=["user"])
+
+
+@pytest.mark.parametrize("wrong", [{"scope": "user"}, {"power": 0}, {"scope": len}])
+def test_a_metric_is_registered_with_a_scope_in_parentheses(wrong: Any) -> None:
+    with pytest.raises(ConfigError, match="is registered by @metric"):
+        metric(**wrong)

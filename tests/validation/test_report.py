@@ -138,6 +138,12 @@ def test_reason_gives_the_stack_s_words_and_numbers(report: Report) -> None:
     )
 
 
+def test_reason_gives_each_difference_once(bundle: CvBundle, cinema: Dataset) -> None:
+    because = {"chosen_because": "it differs by -0.0009 ± 0.0009"}
+    chosen = replace(bundle, chosen="weights", about={**bundle.about, **because})
+    assert build_report(chosen, cinema).reason == "weights: it differs by -0.0009 ± 0.0009."
+
+
 def test_importance_of_a_feature_is_the_mean_over_the_models(bundle: CvBundle, report: Report) -> None:
     first = report.features.row(by_predicate=pl.col("feature") == bundle.importance["feature"][0], named=True)
     assert first["importance"] == pytest.approx(bundle.importance["importance"][0])

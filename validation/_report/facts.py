@@ -84,12 +84,15 @@ def choice_reason(bundle: CvBundle) -> str:
 
 
 def compared(bundle: CvBundle) -> tuple[str, ...]:
-    """One sentence with the difference of each candidate to the best; none if the bundle holds none."""
+    """One sentence with the difference of each candidate to the best, less the one that the reason gives; or none."""
     differences = bundle.about.get("differences_to_best")
-    if not isinstance(differences, Mapping) or not differences:
+    if not isinstance(differences, Mapping):
         return ()
-    gaps = "; ".join(f"{name} {_gap_text(found)}" for name, found in differences.items())
-    return (f"Difference to {bundle.about['best']}, with its standard error: {gaps}.",)
+    because = str(bundle.about.get("chosen_because")).replace("-", "−")
+    texts = {name: _gap_text(found) for name, found in differences.items()}
+    gaps = [f"{n} {text}" for n, text in texts.items() if n != bundle.chosen or text not in because]
+    best = bundle.about.get("best")
+    return (f"Difference to {best}, with its standard error: {'; '.join(gaps)}.",) if gaps else ()
 
 
 def _gap_text(found: Mapping[str, float]) -> str:

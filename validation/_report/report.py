@@ -43,11 +43,8 @@ _SCORES = {
 }
 _FOLD_SCORES = {"name": pl.String, "fold": pl.String, "value": pl.Float64}
 
-_MIN_ANEW, _MAX_ANEW, _ROWS_ANEW = (
-    50,
-    200,
-    100_000_000,
-)  # resamples of a metric that is no sum; rows of them all
+_MIN_ANEW, _MAX_ANEW = 50, 200  # resamples of a metric that is no sum
+_ROWS_ANEW = 100_000_000  # of them all
 
 
 @dataclass(frozen=True)
