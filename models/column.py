@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import polars as pl
 from pydantic import Field
@@ -37,6 +37,8 @@ class RankedByColumn:
 @dataclass(frozen=True)
 class RankByColumn:
     """Ranks by one feature column, larger first; pairs whose value is unknown come last."""
+
+    precedence: ClassVar[int] = 2  # see stacking.Blender
 
     column: Annotated[str, Field(description="The feature column, such as relevance_rate__item_id.")]
 
