@@ -408,10 +408,24 @@ def _dense_problems(c: Competition) -> Iterable[str]:
     for option, name in (("dense", c.dense), ("dense_per", c.dense_per)):
         if name is not None and name not in known:
             yield f"{option}={name!r} is no column of the log or the attributes.{did_you_mean(name, known)}"
+        elif name is not None and not _is_number(c, name):
+            yield f"{option}={name!r} is no number"
     if c.dense in known and c.roles.get(c.dense) != "outcome":
         yield f"dense={c.dense!r} is no outcome"
     if c.dense_per is not None and c.roles.get(c.dense_per) == "outcome":
         yield f"dense_per={c.dense_per!r} is an outcome, which is unknown for the pairs to score"
+
+
+def _is_number(c: Competition, name: str) -> bool:
+    """Tell whether a column is a number; a derived one that cannot be made, which is told elsewhere, is let through."""
+    if name not in c.derived:
+        schemas = (c.interactions.columns(), *(entity.columns for entity in c.entities))
+        return next(columns[name].dtype for columns in schemas if name in columns).is_numeric()
+    try:
+        schema = c.interactions.create_empty().lazy().select(c.derived[name].alias(name)).collect_schema()
+    except pl.exceptions.PolarsError:
+        return True
+    return schema[name].is_numeric()
 
 
 def is_rowwise(expression: pl.Expr) -> bool:

@@ -66,21 +66,24 @@ def dense_outcome(rows: pl.DataFrame, log: LogColumns) -> tuple[str, str | None,
 
 
 _MEANINGS = {
-    "taste_score": "Expected appeal of the item to the user, without the user's offset: normal scores.",
-    "taste_appeal": "Expected appeal with the user's offset; an unseen user or item starts at what is known of it.",
+    "taste_score": "Expected appeal of the item to the user, without the user's offset: normal scores; never null.",
+    "taste_appeal": "Expected appeal with the user's offset; never null: unseen keys start at what is known.",
     "taste_relevance": "Expected relevance at this appeal, as it was in the history; null without a relevance.",
-    "taste_product": "Product of the vectors of user and item.",
-    "taste_user": "The user's offset, by now.",
-    "taste_item": "The item's offset at its age.",
-    "taste_source": "Product of the vectors of the user and of the item's source.",
-    "taste_drift": "Product of the item's vector with how far the user's is from its mean over the history.",
-    "taste_sd": "Posterior standard deviation of the appeal.",
-    "taste_user_rows": "Rows of the user that still count: each step back they count less, as the user drifts.",
-    "taste_item_rows": "Rows of the item.",
+    "taste_product": "Product of the vectors of user and item; never null.",
+    "taste_user": "The user's offset, by now; never null.",
+    "taste_item": "The item's offset at its age; never null.",
+    "taste_source": "Product of the vectors of the user and of the item's source; never null.",
+    "taste_drift": "Product of the item's vector with how far the user's is from its mean of old; never null.",
+    "taste_sd": "Posterior standard deviation of the appeal; never null.",
+    "taste_user_rows": "Rows of the user, which count less each step back as the user drifts; never null.",
+    "taste_item_rows": "Rows of the item; never null.",
 }
 
 
-_VECTORS = {"taste_user_vector": "Vector of the user, by now.", "taste_item_vector": "Vector of the item."}
+_VECTORS = {
+    "taste_user_vector": "Vector of the user, by now; never null.",
+    "taste_item_vector": "Vector of the item; never null.",
+}
 Estimates: TypeAlias = Floats | Values
 
 
@@ -112,7 +115,9 @@ class Taste:
         shares = None
         if per is not None:
             shares = rows[per].cast(pl.Float64).fill_null(np.nan).to_numpy()
-            values = np.divide(values, shares, out=np.full_like(values, np.nan), where=shares > 0)
+            values = np.divide(
+                values, shares, out=np.full_like(values, np.nan), where=np.isfinite(shares) & (shares > 0)
+            )
         y = normal_scores(values, shares)
         known = np.isfinite(y) & (rows[log.user].is_not_null() & rows[log.item].is_not_null()).to_numpy()
         rows, y = rows.filter(known), y[known]
@@ -132,7 +137,7 @@ class Taste:
         for sweep in range(SWEEPS):
             model.sweep()
             if sweep == 1:
-                model.y = model.y + reacted(rows.select(reactions), *model.appeal, model.noise)
+                model.y = model.y + reacted(rows, reactions, *model.appeal, model.noise)
         self._calibrate(rows["relevance"])
         recency = model.memory[0].astype(np.float64) ** (2.0 * (n_steps - step))
         self.user_rows = np.append(np.bincount(user, recency), 0.0)
@@ -183,7 +188,8 @@ class Taste:
         """Take the mean relevance of the rows at each of 50 quantiles of appeal."""
         chosen, appeal = self.model.appeal
         appeal = appeal + self.model.of_age[self.model.age_bin[chosen]]
-        rows = pl.DataFrame({"appeal": appeal, "relevance": relevance[chosen]}).drop_nulls().sort("appeal")
+        rows = pl.DataFrame({"appeal": appeal, "relevance": relevance[chosen]}).drop_nulls()
+        rows = rows.sort("appeal", maintain_order=True)
         bins = rows.group_by(pl.int_range(pl.len()) * 50 // max(rows.height, 1), maintain_order=True)
         curve = bins.agg(pl.all().cast(pl.Float64).mean())
         self.curve = curve["appeal"].to_numpy(), curve["relevance"].to_numpy()
@@ -261,11 +267,11 @@ def deviation(users: Beliefs, items: Beliefs) -> Floats:
     return found
 
 
-def reacted(reactions: pl.DataFrame, rows: slice, appeal: Floats, noise: float) -> Floats:
+def reacted(log: pl.DataFrame, reactions: Sequence[str], rows: slice, appeal: Floats, noise: float) -> Floats:
     """Sum the reactions of every row, each with its weight, found on some rows: Float32 (n_rows,), with mean 0."""
-    total = np.zeros(reactions.height, np.float32)
-    for name in reactions.columns:
-        values = reactions[name].cast(pl.Float64).fill_nan(None)
+    total = np.zeros(log.height, np.float32)
+    for name in reactions:
+        values = log[name].cast(pl.Float64).fill_nan(None)
         rest = values.fill_null(values.mean() or 0.0).to_numpy()
         rest = (rest - rest.mean()).astype(np.float32)
         total += weight(rest[rows], appeal, noise) * rest
@@ -287,5 +293,5 @@ def weight(reaction: Floats, appeal: Floats, noise: float) -> np.float32:
 
 @per_pair(scope="user", range=(0, 1))
 def taste_rank(taste_score: pl.Expr, user_id: pl.Expr) -> pl.Expr:
-    """Rank of the expected appeal within the user's pairs, as a share."""
+    """Rank of the expected appeal within the user's pairs, as a share; never null."""
     return rank_within(taste_score, user_id)

@@ -156,7 +156,7 @@ def _bind_python(declaration: Declaration, dataset: Dataset) -> tuple[list[Featu
     variants: Mapping[str, Any] = options.get("variants") or {"": None}
     columns, lacking = [], {}
     for variant, own in variants.items():
-        arguments = {**(own or {}), **_given(declaration, dataset)} or None
+        arguments = {**_given(declaration, dataset), **(own or {})} or None
         needs = _needs(declaration, arguments or {})
         reason = _lacks_needed(needs, dataset)
         for output, said in options["columns"].items():

@@ -46,7 +46,8 @@ class LogColumns:
     def all(self) -> tuple[str, ...]:
         """All of them, and ``relevance``."""
         keys = (self.user, self.item, *([self.source] if self.source else []))
-        return (*keys, "relevance", *self.outcomes, *self.reactions, *self.of_user, *self.of_item)
+        per = [self.dense_per] if self.dense_per else []
+        return (*keys, "relevance", *self.outcomes, *self.reactions, *self.of_user, *self.of_item, *per)
 
 
 def log_columns(dataset: Dataset) -> LogColumns:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -16,13 +17,14 @@ _ROWS = 2_000  # that are predicted at a time
 class Design:
     """Learn from a table of entities which columns a design matrix has; give that of any table with its columns.
 
-    Arrays of floats (content vectors) are divided by their standard deviation. Texts, Enums, Booleans and lists of
+    Arrays of numbers (content vectors) are divided by their standard deviation. Texts, Enums, Booleans and lists of
     them have one column a level, the ``MOST_LEVELS`` most frequent ones. Numbers are cut at quantiles into ``N_BINS``
-    levels. ``crossed``: pairs of columns have one column a pair of levels too. Nulls and unseen levels are zeros.
+    levels. ``crossed``: pairs of columns have one column a pair of levels too. Nulls, what is not finite and unseen
+    levels are zeros; columns of other dtypes are not read.
     """
 
     def __init__(self, table: pl.DataFrame, names: Sequence[str], *, crossed: bool = False) -> None:
-        self._vectors = {n: _spread(table[n]) for n in names if isinstance(table.schema[n], pl.Array)}
+        self._vectors = {n: _spread(table[n]) for n in names if _is_vector(table.schema[n])}
         self._edges = {n: _edges(table[n]) for n in names if table.schema[n].is_numeric()}
         plain = [
             n for n in names if n not in self._vectors and (n in self._edges or _has_levels(table.schema[n]))
@@ -58,10 +60,12 @@ class Design:
 
     def _text(self, name: str, dtype: pl.DataType) -> pl.Expr:
         if name in self._edges:
-            number = pl.col(name).cast(pl.Float64).fill_nan(None)
-            return (
-                number.cut(self._edges[name]).cast(pl.String) if self._edges[name] else number.cast(pl.String)
-            )
+            edges, number = self._edges[name], pl.col(name).cast(pl.Float64)
+            number = pl.when(number.is_finite()).then(number)
+            sides = ["-inf", *(np.format_float_positional(edge, trim="-") for edge in edges), "inf"]
+            labels = [f"({low}, {high}]" for low, high in pairwise(sides)]
+            level = number.bin_intervals(edges, labels=labels, right_closed=True) if edges else number
+            return level.cast(pl.String)
         if isinstance(dtype, pl.List):
             return pl.col(name).cast(pl.List(pl.String))
         return pl.col(name).cast(pl.String)
@@ -69,6 +73,10 @@ class Design:
 
 def _flat(levels: pl.Series) -> pl.Series:
     return (levels.explode(empty_as_null=True) if levels.dtype.is_nested() else levels).drop_nulls()
+
+
+def _is_vector(dtype: pl.DataType) -> bool:
+    return isinstance(dtype, pl.Array) and dtype.inner.is_numeric()
 
 
 def _has_levels(dtype: pl.DataType) -> bool:
@@ -85,7 +93,8 @@ def _spread(vectors: pl.Series) -> tuple[int, float]:
 
 
 def _edges(numbers: pl.Series) -> list[float]:
-    known = numbers.cast(pl.Float64).fill_nan(None).drop_nulls().to_numpy()
+    known = numbers.cast(pl.Float64).drop_nulls().to_numpy()
+    known = known[np.isfinite(known)]
     if not len(known):
         return []
     edges = np.unique(np.quantile(known, np.linspace(0, 1, N_BINS + 1)[1:-1], method="inverted_cdf"))

@@ -33,15 +33,21 @@ SPREAD = 0.25  # standard deviation that the users' tastes are brought to
 # Ages as shares of the history; an item that is there in the first ``UNKNOWN`` of it may be of any age.
 AGES = (1 / 192, 1 / 96, 1 / 64, 1 / 48, 1 / 36, 1 / 24, 1 / 18, 1 / 12, 1 / 8, 1 / 6, 1 / 4, 1 / 3, 1 / 2)
 UNKNOWN = 1 / 96
+_RUN = 4_096
 _ROWS, _CHUNK = 500_000, 50_000  # of the log that are looked at one by one, and at a time
 
 
 @dataclass(frozen=True)
 class Cells:
-    """Rows of the log as cells of a matrix: those of one key side by side, and the other key of each."""
+    """Rows of the log as cells of a matrix: those of one key side by side, and the other key of each.
+
+    They are summed in runs of at most ``_RUN`` rows, and then the runs: one long sum would be rounded too often.
+    ``first``: the first run of each key.
+    """
 
     order: npt.NDArray[np.intp]
     ends: npt.NDArray[np.intp]
+    first: npt.NDArray[np.intp]
     other: npt.NDArray[np.int32]
     n_others: int
 
@@ -50,20 +56,24 @@ class Cells:
         cls, key: npt.NDArray[np.int32], n_keys: int, other: npt.NDArray[np.int32], n_others: int
     ) -> Cells:
         order = np.argsort(key, kind="stable")
-        ends = np.concatenate([[0], np.cumsum(np.bincount(key, minlength=n_keys))])
-        return cls(order, ends, other[order], n_others)
+        counts = np.bincount(key, minlength=n_keys)
+        runs = np.maximum(-(-counts // _RUN), 1)
+        first = np.cumsum(runs) - runs
+        within = (np.arange(runs.sum()) - np.repeat(first, runs)) * _RUN
+        starts = np.repeat(np.cumsum(counts) - counts, runs) + within
+        return cls(order, np.append(starts, len(key)), first, other[order], n_others)
 
     @property
     def counts(self) -> npt.NDArray[np.intp]:
         """Number of rows of each key."""
-        return np.diff(self.ends)
+        return np.diff(np.append(self.ends[self.first], self.ends[-1]))
 
     def sums(self, weights: Floats | None, of_others: Floats) -> Floats:
         """Sum the rows' vectors of the other key, times their weights: (n_keys, width)."""
         data = np.ones(len(self.order), np.float32) if weights is None else weights[self.order]
         shape = len(self.ends) - 1, self.n_others
         summed: Floats = scipy.sparse.csr_matrix((data, self.other, self.ends), shape=shape) @ of_others
-        return summed
+        return summed if len(self.first) == len(summed) else np.add.reduceat(summed, self.first, axis=0)
 
 
 @dataclass(frozen=True)

@@ -43,10 +43,18 @@ class Packing:
 
 
 def inverse(matrices: torch.Tensor) -> torch.Tensor:
-    """Invert symmetric positive definite matrices (..., d, d)."""
+    """Invert symmetric positive definite matrices (..., d, d).
+
+    One that rounding has left with a direction of no or of negative precision is given a little there.
+    """
     import torch
 
-    return torch.cholesky_inverse(torch.linalg.cholesky(matrices))
+    lower, failed = torch.linalg.cholesky_ex(matrices)
+    if failed.any():
+        values, axes = torch.linalg.eigh(matrices[failed > 0].double())
+        values = values.maximum(1e-5 * values[..., -1:])
+        lower[failed > 0] = torch.linalg.cholesky((axes * values[..., None, :]) @ axes.mT).float()
+    return torch.cholesky_inverse(lower)
 
 
 def product(matrices: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:

@@ -24,6 +24,7 @@ def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Catalogue:
     ("families", "n_columns"),
     [
         ({"als", "bpr", "ease", "item2vec", "sequences", "svd"}, 30),
+        ({"taste"}, 14),
         ({"within_user"}, 5),
         ({"clusters", "content", "covisitation"}, 55),
     ],
