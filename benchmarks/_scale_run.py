@@ -56,7 +56,7 @@ def staged(catalogue: Catalogue, names: Sequence[str]) -> dict[str, tuple[str, .
     kinds = {name: catalogue.columns[name].declaration.kind for name in every}
     return {
         "aggregates": tuple(n for n in every if kinds[n] == "aggregate"),
-        "fitted": tuple(n for n in every if kinds[n] in ("table", "fitted")),
+        "fitted": tuple(n for n in every if kinds[n] in ("table", "fitted", "streamed")),
         "per pair": tuple(n for n in every if kinds[n] == "per_pair"),
     }
 

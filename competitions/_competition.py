@@ -192,6 +192,9 @@ class Competition:
         The outcome that says most of every row: seconds watched, a dwell time, a rating. ``dense_per``: the number that
         it is a share of, an observed column or an attribute (the clip's duration); rows are then compared with rows
         of a like one.
+    leave_out
+        Patterns of feature columns that are no model inputs here unless the settings name them: what was measured to
+        earn less than it costs.
     """
 
     name: str
@@ -217,6 +220,7 @@ class Competition:
     source: str | None = None
     dense: str | None = None
     dense_per: str | None = None
+    leave_out: Sequence[str] = ()
     files: Callable[[Path], Sequence[Path]] = every_file
 
     @cached_property

@@ -95,7 +95,7 @@ def card(
 def new_feature(
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(help="Of the file and the feature, as in fresh_likes.")],
-    kind: Annotated[_cards.Kind, typer.Option(help="Which of the four ways to write it in.")] = "aggregate",
+    kind: Annotated[_cards.Kind, typer.Option(help="Which of the five ways to write it in.")] = "aggregate",
 ) -> None:
     """Write features/NAME.py with an example that runs here, compute it and show its card."""
     settings = settings_of(ctx)

@@ -14,30 +14,36 @@ from models._ranker import (
     write_json,
 )
 from models._registry import add_kind, build_models, check_name, model, model_kinds
+from models._start import Link, Start, fit_start, numbers_of, start_column
 from models._tables import Parameter, is_enabled, parameters_of, with_parameters
 
 __all__ = [
     "FitContext",
     "FitReport",
     "FittedRanker",
+    "Link",
     "PairFrame",
     "Parameter",
     "Ranker",
     "Scores",
+    "Start",
     "StoredColumns",
     "add_kind",
     "build_models",
     "check_name",
+    "fit_start",
     "fitted_class",
     "inner_holdout",
     "is_enabled",
     "model",
     "model_kinds",
     "needed_columns",
+    "numbers_of",
     "parameters_of",
     "read_json",
     "saved_as_json",
     "search_and_refit",
+    "start_column",
     "with_parameters",
     "write_json",
 ]

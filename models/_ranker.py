@@ -10,6 +10,7 @@ from typing import Any, Protocol, Self, TypeVar, cast, get_type_hints
 
 from pydantic import PydanticUserError, TypeAdapter
 
+from competitions import Metric
 from engine import ConfigError
 from models._pair_frame import PairFrame, Scores
 
@@ -24,7 +25,7 @@ class FitContext:
     ``iterations``: None = find the count on an inner hold-out; a number = train so many on all rows (the final fit
     reuses what the folds found). ``scratch``: a folder on disk for what a fit would rather not hold in memory,
     None = there is none; ``scratch_from_bytes``: size from which on a matrix goes there. What is fitted does not
-    depend on either.
+    depend on either. ``metric``: the competition's.
     """
 
     seed: int
@@ -32,6 +33,7 @@ class FitContext:
     iterations: int | None = None
     scratch: Path | None = None
     scratch_from_bytes: int = 2**28
+    metric: Metric = field(default_factory=lambda: Metric("user_auc"))
 
 
 @dataclass(frozen=True)

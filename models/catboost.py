@@ -16,11 +16,16 @@ from engine import TaskError
 from models import (
     FitContext,
     FitReport,
+    Link,
     PairFrame,
     Scores,
+    Start,
+    fit_start,
     model,
+    numbers_of,
     read_json,
     search_and_refit,
+    start_column,
     write_json,
 )
 
@@ -31,6 +36,7 @@ _log = logging.getLogger(__name__)
 
 Loss = Literal["YetiRank", "QueryRMSE", "RMSE", "MultiClass"]
 
+_LINKS: dict[str, Link] = {"QueryRMSE": "within groups", "RMSE": "all rows", "YetiRank": "pairwise"}
 _NO_CATEGORY = "(null)"  # of a categorical feature
 # PFound, YetiRank's own default, looks at the top of long lists only; the concordance of all pairs is what is wanted.
 _EVAL_METRIC = {"YetiRank": "QueryAUC:type=Ranking"}
@@ -41,7 +47,8 @@ class TreeFacts:
     """What predicting takes beside the trees.
 
     ``constant``: score of every pair where there was nothing to learn. ``classes``: levels of relevance that the
-    columns of a MultiClass prediction stand for; None for other losses.
+    columns of a MultiClass prediction stand for; None for other losses. ``start``: what the trees are added to; None =
+    nothing.
     """
 
     constant: float
@@ -49,6 +56,7 @@ class TreeFacts:
     categorical: tuple[str, ...]
     classes: tuple[float, ...] | None
     threads: int
+    start: Start | None = None
 
 
 @dataclass(frozen=True)
@@ -64,7 +72,7 @@ class FittedCatBoost:
         facts = self.facts
         if self.booster is None or frame.table.height == 0:
             frame.check([*facts.numeric, *facts.categorical])
-            return np.full(frame.table.height, facts.constant)
+            return np.full(frame.table.height, facts.constant) + _started(facts.start, frame)
         return np.concatenate([self._scores(self.booster, chunk) for chunk in frame.chunks()])
 
     def _scores(self, booster: catboost.CatBoost, frame: PairFrame) -> Scores:
@@ -77,8 +85,10 @@ class FittedCatBoost:
             prediction_type="RawFormulaVal" if facts.classes is None else "Probability",
             thread_count=facts.threads,
         )
-        # A sum along the row, not a matrix product: alone must equal bulk.
-        return np.asarray(raw if facts.classes is None else (raw * np.array(facts.classes)).sum(axis=1))
+        if facts.classes is not None:
+            # A sum along the row, not a matrix product: alone must equal bulk.
+            return np.asarray((raw * np.array(facts.classes)).sum(axis=1))
+        return np.asarray(raw) + _started(facts.start, inputs)
 
     def save(self, folder: Path) -> None:
         """Write ``model.json``, ``report.json`` and, if there are trees, ``model.cbm``."""
@@ -111,6 +121,20 @@ class CatBoost:
         Loss,
         Field(description="What the trees minimise. MultiClass is scored by its expected relevance."),
     ] = "QueryRMSE"
+    start: Annotated[
+        str,
+        Field(
+            description='The column that the trees start from, as a linear function: they fit what it leaves. "auto" = '
+            'the best one on the train rows by the metric, "" = none; MultiClass has none.'
+        ),
+    ] = ""
+    even_groups: Annotated[
+        bool,
+        Field(
+            description="Bring the labels of each group to mean 0 and standard deviation 1, so that one with many "
+            "likes weighs no more than another (QueryRMSE only)."
+        ),
+    ] = True
     iterations: Annotated[int, Field(ge=1, description="Most trees a fit may have.")] = 400
     learning_rate: Annotated[float, Field(gt=0, le=1, description="Step of each tree.")] = 0.1
     depth: Annotated[int, Field(ge=1, le=16, description="Depth of the trees.")] = 5
@@ -129,6 +153,13 @@ class CatBoost:
         float,
         Field(ge=0, lt=1, description="Share of the last train window's users that stops the fit; 0 = none."),
     ] = 0.15
+    holdout_by: Annotated[
+        Literal["users", "window"],
+        Field(
+            description="window: where there are several, the whole last train window stops the fit instead, and a fit "
+            "on all rows follows."
+        ),
+    ] = "users"
     patience: Annotated[
         int, Field(ge=1, description="Trees without gain on the hold-out before it stops.")
     ] = 40
@@ -148,23 +179,50 @@ class CatBoost:
     def fit(self, train: PairFrame, context: FitContext) -> FittedCatBoost:
         """Train as many trees as the context says, or as an inner hold-out of users tells."""
         train = train.in_order()
-        fit = _Fit(self, context, np.unique(train.relevance), time.monotonic())
+        fit = _Fit(self, context, np.unique(train.relevance), time.monotonic(), self.start_of(train, context))
         return search_and_refit(
-            fit.train, train, context, most=self.iterations, holdout=self.holdout, refit=self.refit
+            fit.train,
+            train,
+            context,
+            most=self.iterations,
+            holdout=self.holdout,
+            refit=self.refit,
+            by=self.holdout_by,
         )
+
+    def start_of(self, train: PairFrame, context: FitContext) -> Start | None:
+        """Fit what the trees start from on the train rows. Raises ConfigError for a column that is not there."""
+        if self.loss == "MultiClass":
+            return None
+        column = start_column(train, self.start, context.metric)
+        if not column or train.table.height == 0:
+            return None
+        link = _LINKS[self.loss]
+        labels = self.labels(train, np.unique(train.relevance))
+        return fit_start(column, numbers_of(train.column(column)), labels, train, link, context.seed)
+
+    def labels(self, rows: PairFrame, levels: Scores) -> Scores:
+        """Labels in the form that the loss wants, Float64 (n_pairs,). ``levels``: those of relevance, ascending."""
+        relevance = rows.relevance
+        if self.loss == "MultiClass":
+            return np.searchsorted(levels, relevance).astype(np.float64)
+        if self.loss == "YetiRank" and len(levels) > 1:
+            return (relevance - levels[0]) / (levels[-1] - levels[0])
+        return _even(relevance, rows) if self.loss == "QueryRMSE" and self.even_groups else relevance
 
 
 @dataclass(frozen=True)
 class _Fit:
     """One fit: what stays the same between the search for the number of trees and the refit.
 
-    ``levels``: levels of relevance, ascending. ``started``: monotonic seconds.
+    ``levels``: levels of relevance, ascending. ``started``: monotonic seconds. ``start``: what the trees are added to.
     """
 
     ranker: CatBoost
     context: FitContext
     levels: Scores
     started: float
+    start: Start | None = None
 
     def train(self, rows: PairFrame, held: PairFrame | None, n_trees: int, share: float) -> FittedCatBoost:
         """Train up to ``n_trees`` on ``rows``, stopped by ``held`` and by this share of the time budget."""
@@ -207,9 +265,9 @@ class _Fit:
 
     def fitted(self, booster: catboost.CatBoost | None, rows: PairFrame, report: FitReport) -> FittedCatBoost:
         """Wrap trees, or the mean relevance if there are none."""
-        constant = float(rows.relevance.mean()) if rows.table.height else 0.0
+        constant = float(rows.relevance.mean()) if rows.table.height and self.start is None else 0.0
         classes = tuple(self.levels.tolist()) if self.ranker.loss == "MultiClass" else None
-        facts = TreeFacts(constant, rows.numeric, rows.categorical, classes, self.context.threads)
+        facts = TreeFacts(constant, rows.numeric, rows.categorical, classes, self.context.threads, self.start)
         return FittedCatBoost(booster, facts, report)
 
     def parameters(self, n_trees: int) -> dict[str, Any]:
@@ -250,14 +308,11 @@ class _Fit:
         """
         import catboost
 
-        relevance, loss = rows.relevance, self.ranker.loss
-        if loss == "MultiClass":
-            relevance = np.searchsorted(self.levels, relevance).astype(np.float64)
-        elif loss == "YetiRank":
-            relevance = (relevance - self.levels[0]) / (self.levels[-1] - self.levels[0])
+        loss, inputs = self.ranker.loss, _inputs(rows, rows.numeric, rows.categorical)
         return catboost.Pool(
-            _inputs(rows, rows.numeric, rows.categorical),
-            label=relevance,
+            inputs,
+            label=self.ranker.labels(rows, self.levels),
+            baseline=None if self.start is None else _started(self.start, inputs),
             cat_features=list(rows.categorical),
             group_id=rows.group_ids if loss in ("YetiRank", "QueryRMSE") else None,
             weight=rows.weight if rows.has_weights and loss != "YetiRank" else None,
@@ -306,6 +361,25 @@ def _inputs(frame: PairFrame, numeric: tuple[str, ...], categorical: tuple[str, 
     """
     numbers = (frame.column(c).cast(pl.Float32).fill_null(float("nan")) for c in numeric)
     return pl.DataFrame([*numbers, *(_with_category(frame.column(c)) for c in categorical)])
+
+
+def _started(start: Start | None, rows: PairFrame | pl.DataFrame) -> Scores | float:
+    """What the trees are added to, Float64 (n_pairs,)."""
+    if start is None:
+        return 0.0
+    column = rows.column(start.column) if isinstance(rows, PairFrame) else rows[start.column]
+    return start.scores(numbers_of(column.cast(pl.Float32)))
+
+
+def _even(relevance: Scores, rows: PairFrame) -> Scores:
+    """Labels with mean 0 and standard deviation 1 in each group, by the weights of its pairs; 0 in one of one level."""
+    groups, weight = rows.group_ids, rows.weight
+    if len(groups) == 0:
+        return relevance
+    total = np.bincount(groups, weight)
+    apart = relevance - (np.bincount(groups, weight * relevance) / total)[groups]
+    std = np.sqrt(np.bincount(groups, weight * apart**2) / total)[groups]
+    return np.divide(apart, std, out=np.zeros_like(apart), where=std > 1e-9)
 
 
 def _with_category(values: pl.Series) -> pl.Series:

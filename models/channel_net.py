@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 import numpy as np
+import polars as pl
 from pydantic import Field
 
-from models import FitContext, FitReport, PairFrame, model, nets, search_and_refit
+from models import (
+    FitContext,
+    FitReport,
+    Link,
+    PairFrame,
+    Start,
+    fit_start,
+    model,
+    nets,
+    numbers_of,
+    search_and_refit,
+    start_column,
+)
 
 _Dim = Annotated[int, Field(ge=0, le=4096)]
 
@@ -32,6 +45,13 @@ class ChannelNet:
         Literal["pairwise", "mse", "bce"],
         Field(description="pairwise (logistic, within groups), mse or bce (on relevance scaled to 0..1)."),
     ] = "pairwise"
+    start: Annotated[
+        str,
+        Field(
+            description="The column that the net starts from, beside the layers and by a scale that is learned too. "
+            '"auto" = the best one on the train rows by the metric, "" = none.'
+        ),
+    ] = ""
     opponents: Annotated[int, Field(ge=1, description="Pairs drawn for each row in the pairwise loss.")] = 8
     learning_rate: Annotated[float, Field(gt=0, description="Step of the layers (AdamW).")] = 0.001
     table_learning_rate: Annotated[
@@ -49,6 +69,13 @@ class ChannelNet:
     ] = 0.3
     batch_rows: Annotated[int, Field(ge=1, description="Rows of a batch, about: groups stay whole.")] = 512
     epochs: Annotated[int, Field(ge=1, description="Most epochs a fit may have.")] = 30
+    holdout_by: Annotated[
+        Literal["users", "window"],
+        Field(
+            description="window: where there are several, the whole last train window stops the fit instead, and a fit "
+            "on all rows follows."
+        ),
+    ] = "users"
     patience: Annotated[
         int, Field(ge=1, description="Epochs without gain on the hold-out before it stops.")
     ] = 3
@@ -68,9 +95,17 @@ class ChannelNet:
         relevance = train.relevance
         if len(np.unique(relevance)) < 2:
             return nets.FittedNet(None, FitReport(0))
-        fit = _Fit(self, context, time.monotonic(), float(relevance.min()), float(relevance.max()))
+        start = start_column(train, self.start, context.metric)
+        scale = float(relevance.min()), float(relevance.max())
+        fit = _Fit(self, context, time.monotonic(), *scale, start)
         return search_and_refit(
-            fit.train, train, context, most=self.epochs, holdout=self.holdout, refit=self.refit
+            fit.train,
+            train,
+            context,
+            most=self.epochs,
+            holdout=self.holdout,
+            refit=self.refit,
+            by=self.holdout_by,
         )
 
 
@@ -78,7 +113,8 @@ class ChannelNet:
 class _Fit:
     """One fit: what stays the same between the search for the number of epochs and the refit.
 
-    ``started``: monotonic seconds. ``lowest``, ``highest``: levels of relevance that become 0 and 1.
+    ``started``: monotonic seconds. ``lowest``, ``highest``: levels of relevance that become 0 and 1. ``start``: column
+    to start from, or empty.
     """
 
     ranker: ChannelNet
@@ -86,6 +122,7 @@ class _Fit:
     started: float
     lowest: float
     highest: float
+    start: str = ""
 
     def train(self, rows: PairFrame, held: PairFrame | None, n_epochs: int, share: float) -> nets.FittedNet:
         """Train up to ``n_epochs`` on ``rows``, stopped by ``held`` and by this share of the time budget."""
@@ -106,8 +143,26 @@ class _Fit:
             n_dims=list(widths.values()),
             n_numbers=encoder.scaler.n_outputs,
             n_hidden=self.ranker.hidden,
+            start=encoder.numeric.index(self.start) if self.start else None,
         )
-        return nets.ConcatNet(shape, self.ranker.dropout, self.ranker.id_dropout), encoder
+        net = nets.ConcatNet(shape, self.ranker.dropout, self.ranker.id_dropout)
+        if self.start:
+            begun = self.fit_start(rows)
+            net.begin_at(begun.slope, begun.level)
+        return net, encoder
+
+    def fit_start(self, rows: PairFrame) -> Start:
+        """Where the learned scale of the start begins: a linear function of the column that suits the loss."""
+        values = numbers_of(rows.column(self.start).cast(pl.Float32))
+        labels = (rows.relevance - self.lowest) / (self.highest - self.lowest)
+        link: Link = "pairwise" if self.ranker.loss == "pairwise" else "all rows"
+        found = fit_start(self.start, values, labels, rows, link, self.context.seed)
+        if self.ranker.loss != "bce":
+            return found
+        # What a line through labels of 0 and 1 is on the scale of log odds.
+        share = min(max(float(np.average(labels, weights=rows.weight)), 0.01), 0.99)
+        spread = share * (1 - share)
+        return replace(found, slope=found.slope / spread, level=float(np.log(share / (1 - share))))
 
     def widths(self, rows: PairFrame) -> dict[str, int]:
         """Width of each channel's table: the keys, then the Enum features; channels of width 0 are left out."""

@@ -6,16 +6,27 @@ from engine import lazy_face
 
 if TYPE_CHECKING:
     from models import Scores
-    from stacking._blend import Choice, choose_blend, leave_one_fold_out
-    from stacking._blender import BlendContext, Blender, FittedBlend, ScoreFrame, blender, blenders
+    from stacking._blend import BlendRows, leave_one_fold_out
+    from stacking._blender import (
+        BlendContext,
+        Blender,
+        FittedBlend,
+        ScoreFrame,
+        blender,
+        blenders,
+        precedence_of,
+    )
+    from stacking._choice import Choice, choose, first_within, mean_over_folds
     from stacking._cv import run_cv
     from stacking._final import final_scores, read_final_weights
+    from stacking._fits import make_oof
     from stacking._pairs import TrainingSample
     from stacking._plan import Plan, make_plan
     from stacking._ranks import distance_of, level_two_columns, rank_of, rank_shares, share_of
 
 __all__ = [
     "BlendContext",
+    "BlendRows",
     "Blender",
     "Choice",
     "FittedBlend",
@@ -25,12 +36,16 @@ __all__ = [
     "TrainingSample",
     "blender",
     "blenders",
-    "choose_blend",
+    "choose",
     "distance_of",
     "final_scores",
+    "first_within",
     "leave_one_fold_out",
     "level_two_columns",
+    "make_oof",
     "make_plan",
+    "mean_over_folds",
+    "precedence_of",
     "rank_of",
     "rank_shares",
     "read_final_weights",

@@ -37,7 +37,7 @@ from stacking._worth import (
     words_of,
     write_config,
 )
-from validation import CvBundle, training_alarms
+from validation import CvBundle, compared, training_alarms
 
 app = room_app("Out-of-fold predictions of every model, and their blends.")
 
@@ -49,16 +49,16 @@ def cv(ctx: typer.Context) -> None:
     out.print(_cv_table(bundle))
     for alarm in training_alarms(bundle):
         out.print(Text(f"Alarm: {alarm}", style="red"))
-    out.print(f"Chosen: {bundle.chosen}, since {bundle.about['chosen_because']}.", markup=False)
+    out.print(_chosen(bundle), markup=False)
     out.print(f"Next: {as_typed('-m validation report')}", markup=False)
 
 
 @app.command()
 def blends(ctx: typer.Context) -> None:
-    """Compare the blends with the mean of ranks."""
+    """Compare the models and blends with the best of them."""
     bundle = run_cv(make_plan(settings_of(ctx)))
     out.print(_blends_table(bundle))
-    out.print(f"Chosen: {bundle.chosen}, since {bundle.about['chosen_because']}.", markup=False)
+    out.print(_chosen(bundle), markup=False)
 
 
 Model = Annotated[str | None, typer.Option(help="The model to judge by; without it, the first catboost.")]
@@ -182,6 +182,10 @@ def _say(costs: Sequence[Cost]) -> None:
         console.print(str(cost), markup=False)
 
 
+def _chosen(bundle: CvBundle) -> str:
+    return " ".join([f"Chosen: {bundle.chosen}, since {bundle.about['chosen_because']}.", *compared(bundle)])
+
+
 def _cv_table(bundle: CvBundle) -> Table:
     """The metric by model or blend and fold, and the mean; the chosen one is marked."""
     cv = bundle.about["cv"]
@@ -207,17 +211,20 @@ def _fit_facts(bundle: CvBundle, model: str) -> tuple[str, str]:
 
 
 def _blends_table(bundle: CvBundle) -> Table:
-    """Each blend's leave-one-fold-out metric and its difference to the mean of ranks with the interval."""
-    differences = bundle.about["differences_to_baseline"]
-    table = Table(title=Text("Blends, each scored on folds that it was not fitted on"))
-    for heading in ("", "mean", "difference to mean_rank", "95 % interval"):
-        table.add_column(heading, justify="left" if heading == "" else "right")
-    for name in bundle.blends:
+    """Metric of each candidate, and its difference to the best with its standard error and interval."""
+    differences, best = bundle.about["differences_to_best"], bundle.about["best"]
+    table = Table(title=Text("Models, and blends scored on folds that they were not fitted on"))
+    for heading in ("", "mean", f"difference to {best}", "standard error", "95 % interval"):
+        table.add_column(Text(heading), justify="left" if heading == "" else "right")
+    for name in (*bundle.models, *bundle.blends):
         d = differences.get(name)
-        interval = (f"{d['mean']:+.4f}", f"[{d['low']:+.4f}, {d['high']:+.4f}]") if d else ("", "")
-        table.add_row(Text(name), f"{bundle.about['cv'][name]['mean']:.4f}", *interval)
+        numbers = ("", "", "")
+        if d:
+            numbers = (f"{d['mean']:+.4f}", f"{d['error']:.4f}", f"[{d['low']:+.4f}, {d['high']:+.4f}]")
+        label = Text(f"{name} (chosen)" if name == bundle.chosen else name)
+        table.add_row(label, f"{bundle.about['cv'][name]['mean']:.4f}", *numbers)
     for name in bundle.about["not_scored"]:
-        table.add_row(Text(name), "not scored", "", "")
+        table.add_row(Text(name), "not scored", "", "", "")
     return table
 
 

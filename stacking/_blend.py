@@ -1,20 +1,18 @@
-"""Every blender scored leave-one-fold-out, and the choice among them."""
+"""Every blender scored leave-one-fold-out, and fitted on all folds."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from competitions import Metric
 from engine import Recipe, Store, Task, TaskError, run_tasks
 from features import open_features
 from models import Scores, StoredColumns, fitted_class
 from stacking._blender import (
-    BASELINE,
     MIN_EVAL_WINDOWS,
     BlendContext,
     Blender,
@@ -25,16 +23,15 @@ from stacking._blender import (
 from stacking._fits import check_scores, oof_recipe, plan_cv_fits
 from stacking._pairs import PairReader
 from stacking._plan import FORMAT, Plan, metric_parts
-from validation import MIN_USERS, Difference, Window, get_metric, paired_bootstrap
-
-N_RESAMPLES = 1000
+from validation import Window
 
 
 @dataclass(frozen=True)
 class BlendRows:
     """What a worker needs to put together the rows that blenders see.
 
-    ``columns``: the features that the blender reads, of the pairs of ``windows``; none for most blenders.
+    ``columns``: the features that the blender reads, of the pairs of ``windows``; none for most blenders. ``most``: how
+    many of them at most; those that weigh most in the fits of ``first_fold`` are taken.
     """
 
     models: tuple[str, ...]
@@ -42,12 +39,34 @@ class BlendRows:
     reader: PairReader
     windows: tuple[Window, ...]
     columns: tuple[str, ...]
+    most: int | None
+    first_fold: str
 
     @classmethod
     def of(cls, plan: Plan, name: str, windows: Sequence[Window]) -> BlendRows:
         """Rows of these windows for the blender of this name."""
         user, columns = plan.dataset.competition.user, plan.columns[name]
-        return cls(tuple(plan.models), user, plan.reader, tuple(windows), columns)
+        most: int | None = getattr(plan.blenders[name], "most_features", None)
+        first_fold = plan.folds.folds[0].name
+        return cls(tuple(plan.models), user, plan.reader, tuple(windows), columns, most, first_fold)
+
+    def read(self, oof_file: Path) -> ScoreFrame:
+        """Read what a blender is fitted on: out-of-fold scores of the windows, and the features it may read."""
+        importance = pl.read_parquet(oof_file.with_name("importance.parquet"))
+        oof = pl.read_parquet(oof_file).filter(pl.col("window").is_in([w.cutoff for w in self.windows]))
+        return replace(self, columns=self._heaviest(importance)).frame(oof)
+
+    def _heaviest(self, importance: pl.DataFrame) -> tuple[str, ...]:
+        """The columns that weigh most, in their order.
+
+        Models of the first fold saw no eval window: whatever window a blender is scored on, its labels choose nothing.
+        """
+        if self.most is None or len(self.columns) <= self.most:
+            return self.columns
+        first = importance.filter(pl.col("fold") == self.first_fold)
+        weight = dict(first.group_by("feature").agg(pl.col("importance").sum()).iter_rows())
+        heaviest = set(sorted(self.columns, key=lambda name: -weight.get(name, 0.0))[: self.most])
+        return tuple(name for name in self.columns if name in heaviest)
 
     def frame(self, scores: pl.DataFrame) -> ScoreFrame:
         """Cut what blenders may see out of a table of scores: no fold names, no item keys."""
@@ -143,7 +162,7 @@ def write_left_out(
     context: BlendContext,
 ) -> None:
     """Write ``scores.parquet`` (``window``, ``pair_id``, ``score``) of the left-out window. Runs in a worker."""
-    oof = rows.frame(pl.read_parquet(oof_file))
+    oof = rows.read(oof_file)
     pairs = oof.table.filter(pl.col("window") == window).select("window", "pair_id")
     found = leave_one_fold_out(blender, oof, window, context)
     scores = check_scores(found, pairs.height, f"The blender {name!r}")
@@ -155,7 +174,7 @@ def fit_on_all(
 ) -> None:
     """Fit a blender on all out-of-fold rows; write ``blend/``, its own files."""
     (folder / "blend").mkdir()
-    blender.fit(rows.frame(pl.read_parquet(oof_file)), context).save(folder / "blend")
+    blender.fit(rows.read(oof_file), context).save(folder / "blend")
 
 
 def fit_blends(plan: Plan, oof_file: Path, names: Sequence[str]) -> dict[str, FittedBlend]:
@@ -174,76 +193,3 @@ def fit_blends(plan: Plan, oof_file: Path, names: Sequence[str]) -> dict[str, Fi
         name: fitted_class(plan.blenders[name]).load(folder / "blend")
         for name, folder in zip(names, folders, strict=True)
     }
-
-
-@dataclass(frozen=True)
-class Choice:
-    """Which scores the submission uses, and why.
-
-    ``differences``: for each learned blend its metric minus the baseline's, in the metric's own direction.
-    """
-
-    chosen: str
-    reason: str
-    differences: Mapping[str, Difference]
-
-
-def choose_blend(
-    oof: pl.DataFrame, metric: Metric, *, user: str, blends: Sequence[str], seed: int, forced: str = "auto"
-) -> Choice:
-    """Choose among the scored blends, the first of which is the baseline.
-
-    A learned blend replaces the baseline only when the paired bootstrap interval of its difference (users resampled
-    with all their folds) lies on the better side of zero and rests on at least ``validation.MIN_USERS`` users; of
-    several such blends the one with the largest mean difference. ``forced`` other than ``"auto"`` is chosen
-    whatever the scores are.
-
-    Parameters
-    ----------
-    oof
-        ``fold``, ``window``, the user column, ``relevance`` and a column for each blend; see ``CvBundle.oof``.
-    """
-    can_compare = get_metric(metric.name).scope != "whole"
-    learned = [blend for blend in blends if blend != BASELINE]
-    differences = {b: _difference(oof, metric, user, b, seed) for b in learned if can_compare}
-    if forced != "auto":
-        return Choice(forced, f"blender = {forced!r} in the settings", differences)
-    sign = 1 if metric.greater_is_better else -1
-    better = {b: sign * d.mean for b, d in differences.items() if d.excludes_zero and sign * d.mean > 0}
-    if better:
-        best = max(better, key=lambda blend: better[blend])
-        d = differences[best]
-        reason = f"it differs from {BASELINE} by {d.mean:+.4f} [{d.low:+.4f}, {d.high:+.4f}], surely for the better"
-        return Choice(best, reason, differences)
-    if learned and not can_compare:
-        why = f"{metric.name} is no mean over users, so no learned blend can be shown to be better"
-    else:
-        why = _why_baseline(oof, differences)
-    return Choice(BASELINE, why, differences)
-
-
-def _difference(oof: pl.DataFrame, metric: Metric, user: str, blend: str, seed: int) -> Difference:
-    return paired_bootstrap(
-        oof,
-        metric,
-        user=user,
-        group=["window", user],
-        score_a=BASELINE,
-        score_b=blend,
-        n_resamples=N_RESAMPLES,
-        seed=seed,
-    )
-
-
-def _why_baseline(oof: pl.DataFrame, differences: Mapping[str, Difference]) -> str:
-    """Say why no learned blend replaces the baseline."""
-    if not differences:
-        n_folds = oof["fold"].n_unique()
-        return (
-            f"learned blends are not scored: they need {MIN_EVAL_WINDOWS} eval windows, there are {n_folds}"
-        )
-    n_users = min(d.n_users for d in differences.values())
-    if n_users < MIN_USERS:
-        users = "1 user counts" if n_users == 1 else f"{n_users} users count"
-        return f"no learned blend can be shown to be better: only {users}, and {MIN_USERS} are needed"
-    return "no learned blend is surely better"

@@ -13,7 +13,7 @@ import polars as pl
 
 from competitions import Metric
 from engine import ConfigError, did_you_mean, import_plain_files
-from models import Scores, StoredColumns, add_kind, check_name, is_enabled, with_parameters
+from models import Ranker, Scores, StoredColumns, add_kind, check_name, is_enabled, with_parameters
 
 
 @dataclass(frozen=True)
@@ -119,6 +119,10 @@ class Blender(Protocol):
     A blender file holds one such class and says with ``@blender("name")`` under what name config.toml knows it. One
     whose ``fit`` reads no labels has ``learns = False``: its score of a fold would be no other without that fold. One
     that fits a model names it ``ranker``: its code and parameters are part of what the blend is made of.
+
+    Between candidates that are about equally good the lower ``precedence`` is chosen: 0 weights of the models, 1 a
+    blend that learns nothing, 2 a column, 3 another model, 4 a blend that learns more than weights. A class may say so
+    itself, as ``weights`` does; a blender that does not is 1 or 4.
     """
 
     def fit(self, oof: ScoreFrame, context: BlendContext) -> FittedBlend:
@@ -134,12 +138,20 @@ def learns_labels(blender: Blender) -> bool:
     return bool(getattr(blender, "learns", True))
 
 
+def precedence_of(maker: Ranker | Blender) -> int:
+    """Which of two equals is chosen, the lower first (see ``Blender``): what the class says, or what its kind is."""
+    is_blender = type(maker) in _kinds.values()
+    usual = (4 if learns_labels(cast("Blender", maker)) else 1) if is_blender else 3
+    return int(getattr(maker, "precedence", usual))
+
+
 @runtime_checkable
 class ReadsFeatures(Protocol):
     """What a blender has beside the rest of the protocol if it reads features as well as scores.
 
     ``include`` and ``exclude`` are patterns over the names of the columns that ``[features]`` selects; the rows then
-    come with ``ScoreFrame.stored``.
+    come with ``ScoreFrame.stored``. One with ``most_features`` gets no more than these, the ones that weigh most in the
+    models of the first fold.
     """
 
     @property

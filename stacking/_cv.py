@@ -15,7 +15,9 @@ from competitions import Competition
 from engine import Recipe, Store, Task, cached_digest, run_tasks
 from features import compute_features, dtype_name, own_score, stored_seconds, train_test_psi
 from models import PairFrame
-from stacking._blend import N_RESAMPLES, Choice, blend_oof, blend_recipe, choose_blend, scored_blenders
+from stacking._blend import blend_oof, blend_recipe, scored_blenders
+from stacking._blender import MIN_EVAL_WINDOWS, precedence_of
+from stacking._choice import N_ERRORS, N_RESAMPLES, Choice, choose
 from stacking._fits import make_oof, oof_recipe, plan_cv_fits
 from stacking._pairs import PairReader
 from stacking._plan import FORMAT, Plan, check_folds, metric_parts
@@ -57,7 +59,7 @@ def cv_recipe(plan: Plan) -> Recipe:
     oof = oof_recipe(plan, fits)
     folds = [f.name for f in plan.folds.folds]
     parts: dict[str, Any] = {
-        "code": [cached_digest(evaluate), cached_digest(choose_blend)],
+        "code": [cached_digest(evaluate), cached_digest(choose)],
         "format": FORMAT,
         "fits": {f"{f.model} @ {f.fold.name}": f.fit.key for f in fits},
         "oof": oof.key,
@@ -70,6 +72,8 @@ def cv_recipe(plan: Plan) -> Recipe:
         },
         "settings": _settings(plan),
         "n_resamples": N_RESAMPLES,
+        "n_errors": N_ERRORS,
+        "precedence": candidates(plan),
     }
     return Recipe("cv", plan.name("cross-validation"), parts)
 
@@ -81,8 +85,13 @@ def _cross_validate(plan: Plan) -> CvBundle:
     oof = blend_oof(plan, made / "oof.parquet")
     blends = tuple(scored_blenders(plan))
     c = plan.dataset.competition
-    choice = choose_blend(
-        oof, c.metric, user=c.user, blends=blends, seed=plan.settings.seed, forced=plan.settings.blender
+    choice = choose(
+        oof,
+        c.metric,
+        user=c.user,
+        candidates=candidates(plan),
+        seed=plan.settings.seed,
+        forced=plan.settings.blender,
     )
     return CvBundle(
         oof=oof,
@@ -94,6 +103,12 @@ def _cross_validate(plan: Plan) -> CvBundle:
         chosen=choice.chosen,
         about=_about(plan, oof, choice, blends),
     )
+
+
+def candidates(plan: Plan) -> dict[str, int]:
+    """Every model and every scored blend, and its precedence."""
+    models = {name: precedence_of(model) for name, model in plan.models.items()}
+    return models | {name: precedence_of(blender) for name, blender in scored_blenders(plan).items()}
 
 
 def _fold_scores(oof: pl.DataFrame, plan: Plan, names: Sequence[str]) -> dict[str, dict[str, float]]:
@@ -120,7 +135,10 @@ def _settings(plan: Plan) -> dict[str, Any]:
 
 
 def _about(plan: Plan, oof: pl.DataFrame, choice: Choice, blends: Sequence[str]) -> dict[str, Any]:
-    c = plan.dataset.competition
+    c, not_scored = plan.dataset.competition, [b for b in plan.blenders if b not in blends]
+    reason = choice.reason
+    if not_scored:
+        reason += f"; learned blends need {MIN_EVAL_WINDOWS} eval windows to be scored"
     return {
         "competition": c.name,
         "metric": asdict(c.metric),
@@ -135,9 +153,10 @@ def _about(plan: Plan, oof: pl.DataFrame, choice: Choice, blends: Sequence[str])
         "fingerprint": plan.dataset.fingerprint,
         "clock": c.clock.kind,
         "cv": _fold_scores(oof, plan, [*plan.models, *blends]),
-        "chosen_because": choice.reason,
-        "differences_to_baseline": {b: asdict(d) for b, d in choice.differences.items()},
-        "not_scored": [b for b in plan.blenders if b not in blends],
+        "chosen_because": reason,
+        "best": choice.best,
+        "differences_to_best": {name: asdict(d) for name, d in choice.differences.items()},
+        "not_scored": not_scored,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 

@@ -105,7 +105,8 @@ def run_fits(plan: Plan, fits: Sequence[Fit], title: str) -> list[Done]:
     """
     store, settings, threads = plan.store, plan.settings, plan.threads_per_fit
     shared = [(plan.reader, plan.models[f.model], f.columns) for f in fits]
-    contexts = [FitContext(settings.seed, threads, f.iterations) for f in fits]
+    metric = plan.dataset.competition.metric
+    contexts = [FitContext(settings.seed, threads, f.iterations, metric=metric) for f in fits]
     fit_tasks = [
         Task(f.fit, fit_model, (*args, f.fold.train, context, plan.sample))
         for f, args, context in zip(fits, shared, contexts, strict=True)

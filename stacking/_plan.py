@@ -247,4 +247,6 @@ def made_of(maker: Ranker | Blender) -> dict[str, Any]:
 
 def metric_parts(metric: Metric) -> dict[str, Any]:
     """The competition's metric: its name, policy and code, which no digest reaches by its name."""
-    return {**asdict(metric), "code": cached_digest(get_metric(metric.name).compute)}
+    function = get_metric(metric.name)
+    prepared = {} if function.prepare is None else {"prepared": cached_digest(function.prepare)}
+    return {**asdict(metric), "code": cached_digest(function.compute), **prepared}

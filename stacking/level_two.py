@@ -65,15 +65,19 @@ class LevelTwo:
     their features are of the history before their cutoff, so no row sees its own label: neither by its scores, nor by
     its features. Like every blend it is scored on a window that it was not fitted on.
 
-    The number of trees comes from an inner hold-out of users of the last window; the trees are then fitted on all rows.
+    It reads the features that weigh most in the models' fits of the first fold, which saw no eval window. The number of
+    trees is fixed: a search for it took as long again and found nothing better (docs/log.md).
     """
 
     include: Annotated[tuple[str, ...], Field(description="Patterns over the names of the features.")] = (
         "*",
     )
     exclude: Annotated[tuple[str, ...], Field(description="Patterns of those left out.")] = ()
+    most_features: Annotated[
+        int, Field(ge=0, description="Features at most, by their importance in the models of the first fold.")
+    ] = 30
     loss: Literal["QueryRMSE", "YetiRank", "RMSE"] = "QueryRMSE"
-    iterations: Annotated[int, Field(ge=1)] = 400
+    iterations: Annotated[int, Field(ge=1)] = 250
     depth: Annotated[int, Field(ge=1, le=16)] = 4
     learning_rate: Annotated[float, Field(gt=0, le=1)] = 0.05
     l2_leaf_reg: Annotated[float, Field(ge=0)] = 20.0
@@ -86,7 +90,7 @@ class LevelTwo:
     def ranker(self) -> Ranker:
         """The trees."""
         own = ("loss", "iterations", "depth", "learning_rate", "l2_leaf_reg", "feature_share")
-        return _trees({"refit": True, **{name: getattr(self, name) for name in own}})
+        return _trees({"holdout": 0.0, **{name: getattr(self, name) for name in own}})
 
     def fit(self, oof: ScoreFrame, context: BlendContext) -> FittedTrees:
         """Fit on the rows' scores and features. Memory: ``most_rows`` x columns x 4 bytes, while columns are read."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 import polars as pl
@@ -13,7 +13,7 @@ from pydantic import Field
 from competitions import Metric
 from models import saved_as_json
 from stacking import BlendContext, ScoreFrame, Scores, blender, distance_of, rank_shares
-from validation import evaluate
+from validation import evaluator
 
 Units = tuple[int, ...]
 
@@ -44,6 +44,8 @@ class Weights:
 
     At most ``budget`` evaluations beside the starts. A search takes as long for any longer log than ``most_rows``.
     """
+
+    precedence: ClassVar[int] = 0  # see stacking.Blender
 
     of: Annotated[
         Literal["ranks", "scores"],
@@ -91,16 +93,12 @@ class Weights:
 def _metric_of_weights(oof: ScoreFrame, columns: pl.DataFrame, metric: Metric) -> Callable[[Scores], float]:
     """Make the metric of a mix of columns a function of the weights, larger is better.
 
-    Columns and group numbers do not depend on the weights: they are computed once.
+    Columns, groups and what the metric makes of labels alone do not depend on the weights: they are computed once.
     """
     labels = oof.table.select(pl.struct(oof.group).rle_id().alias("group"), "relevance")
     sign = 1.0 if metric.greater_is_better else -1.0
-
-    def value(weights: Scores) -> float:
-        scored = labels.with_columns(score=pl.Series(_mix(columns, weights)))
-        return sign * evaluate(metric, scored, group=["group"])
-
-    return value
+    value = evaluator(metric, labels, group=["group"])
+    return lambda weights: sign * value(_mix(columns, weights))
 
 
 def _mix(columns: pl.DataFrame, weights: Scores) -> Scores:

@@ -15,7 +15,7 @@ from submissions._cv import CvBasis, chosen_oof, cv_scores
 from submissions._gate import Gate, scored_pairs
 from submissions._manifest import Manifest, RunFacts, Stage
 from submissions._runs import Runs, about_run
-from validation import CvBundle
+from validation import CvBundle, compared
 
 
 def make_submission(settings: Settings) -> Manifest:
@@ -81,7 +81,8 @@ def fingerprints(keys: Mapping[str, str]) -> dict[str, str]:
 
 def _why_chosen(bundle: CvBundle) -> tuple[str, ...]:
     reason = bundle.about.get("chosen_because")
-    return (f"{bundle.chosen} was chosen: {reason}",) if isinstance(reason, str) else ()
+    why = (f"{bundle.chosen} was chosen: {reason}",) if isinstance(reason, str) else ()
+    return (*why, *compared(bundle))
 
 
 @contextmanager

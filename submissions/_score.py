@@ -105,7 +105,8 @@ def _lead(
     )
     if not math.isfinite(difference.low + difference.high):
         return None
-    return Lead(blend=blend, model=best, **asdict(difference))
+    facts = {name: value for name, value in asdict(difference).items() if name in Lead.model_fields}
+    return Lead(blend=blend, model=best, **facts)
 
 
 def _blend_of(manifest: Manifest, values: dict[str, float], better: int) -> str | None:

@@ -2,9 +2,18 @@
 
 from validation._bootstrap import MIN_USERS, Difference, paired_bootstrap
 from validation._drift import SingleFeatureScore, psi, single_feature_score
-from validation._evaluate import evaluate, evaluate_by_group
+from validation._evaluate import evaluate, evaluate_by_group, evaluator
 from validation._metric import FloatArray, GroupValues, IntArray, get_metric, metric, metrics
-from validation._order import Groups, Ranked, Ties, by_group_and_score, concordant_pairs, rank_rows, row_means
+from validation._order import (
+    Groups,
+    Ranked,
+    Ties,
+    by_group_and_score,
+    concordant_pairs,
+    pairs_within,
+    rank_rows,
+    row_means,
+)
 from validation._report import (
     Chart,
     CvBundle,
@@ -12,6 +21,7 @@ from validation._report import (
     build_report,
     color_of,
     colors_of,
+    compared,
     finish_chart,
     number_of,
     render_page,
@@ -44,9 +54,11 @@ __all__ = [
     "by_group_and_score",
     "color_of",
     "colors_of",
+    "compared",
     "concordant_pairs",
     "evaluate",
     "evaluate_by_group",
+    "evaluator",
     "finish_chart",
     "get_metric",
     "hit_rate_at_k",
@@ -59,6 +71,7 @@ __all__ = [
     "ndcg_at_k",
     "number_of",
     "paired_bootstrap",
+    "pairs_within",
     "plan_folds",
     "precision_at_k",
     "psi",

@@ -29,12 +29,15 @@ class Difference:
         Ends of the percentile interval of the resamples.
     n_users
         Users with at least one group that the metric's policy counts.
+    error
+        Standard error of the difference: the standard deviation of the resamples.
     """
 
     mean: float
     low: float
     high: float
     n_users: int
+    error: float = float("nan")
 
     @property
     def excludes_zero(self) -> bool:
@@ -120,7 +123,8 @@ def paired_bootstrap(
     drawn = drawn[~np.isnan(drawn)]
     tails = [(1 - level) / 2, (1 + level) / 2]
     low, high = np.quantile(drawn, tails) if len(drawn) else (np.nan, np.nan)
-    return Difference(_difference(a, b, np.ones(n_users)), float(low), float(high), n_users)
+    error = float(drawn.std(ddof=1)) if len(drawn) > 1 else float("nan")
+    return Difference(_difference(a, b, np.ones(n_users)), float(low), float(high), n_users, error)
 
 
 def _difference(a: _Side, b: _Side, counts: FloatArray) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +29,29 @@ def evaluate(metric: Metric, frame: pl.DataFrame, *, group: Sequence[str], score
     """
     function, values = _compute(metric, frame, group, score)
     return values.mean(function.power)
+
+
+def evaluator(metric: Metric, frame: pl.DataFrame, *, group: Sequence[str]) -> Callable[[FloatArray], float]:
+    """Return the metric of these rows as a function of their scores, Float64 ``(n_rows,)``: for many scores of them.
+
+    What does not depend on the scores is looked up once; the values are exactly those of ``evaluate``, and so are the
+    errors.
+
+    >>> value = evaluator(Metric("user_auc"), pl.DataFrame({"user": [1, 1], "relevance": [1, 0]}), group=["user"])
+    >>> value(np.array([0.9, 0.1])), value(np.array([0.5, 0.5]))
+    (1.0, 0.5)
+    """
+    function, policy, missing = _function_and_policy(metric)
+    codes, labels = _codes(function, frame, group), _numbers(frame, "relevance")
+    prepared = function.prepare(codes, labels, **policy) if function.prepare else None
+
+    def value(score: FloatArray) -> float:
+        scores = _fill_missing(score, missing, function)
+        if prepared is None or np.isnan(scores).any():  # the metric itself says what is wrong with a NaN
+            return function.compute(codes, labels, scores, **policy).mean(function.power)
+        return prepared(scores).mean(function.power)
+
+    return value
 
 
 def evaluate_by_group(metric: Metric, frame: pl.DataFrame, *, group: Sequence[str]) -> pl.DataFrame:
@@ -76,7 +99,14 @@ class ScoredRows:
 
 
 def scored_rows(metric: Metric, frame: pl.DataFrame, score: str) -> ScoredRows:
-    """Take the columns that a metric needs, and split what is for every metric off its policy."""
+    """Take the columns that a metric needs."""
+    function, policy, missing = _function_and_policy(metric)
+    labels, scores = _numbers(frame, "relevance"), _numbers(frame, score)
+    return ScoredRows(function, policy, labels, _fill_missing(scores, missing, function))
+
+
+def _function_and_policy(metric: Metric) -> tuple[MetricFunction, dict[str, Any], object]:
+    """Find the metric, and split what is for every metric (``missing``) off its policy."""
     function = get_metric(metric.name)
     policy = dict(metric.policy)
     missing = policy.pop("missing", "error")
@@ -87,17 +117,20 @@ def scored_rows(metric: Metric, frame: pl.DataFrame, score: str) -> ScoredRows:
             f"Metric {metric.name} has no policy {unknown[0]!r}.{did_you_mean(unknown[0], known)}",
             expected=f"one of {', '.join(known)}",
         )
-    labels, scores = _numbers(frame, "relevance"), _numbers(frame, score)
-    return ScoredRows(function, policy, labels, _fill_missing(scores, missing, function))
+    return function, policy, missing
 
 
 def _compute(
     metric: Metric, frame: pl.DataFrame, group: Sequence[str], score: str
 ) -> tuple[MetricFunction, GroupValues]:
-    is_grouped = get_metric(metric.name).scope == "group"
-    codes = group_codes(frame, group) if is_grouped else np.zeros(len(frame), dtype=np.int64)
+    codes = _codes(get_metric(metric.name), frame, group)
     rows = scored_rows(metric, frame, score)
     return rows.function, rows.values(codes)
+
+
+def _codes(function: MetricFunction, frame: pl.DataFrame, group: Sequence[str]) -> IntArray:
+    """Code of each row's group; one for all where the metric is over all rows."""
+    return group_codes(frame, group) if function.scope == "group" else np.zeros(len(frame), dtype=np.int64)
 
 
 def group_codes(frame: pl.DataFrame, group: Sequence[str]) -> IntArray:

@@ -56,6 +56,7 @@ class GroupValues:
 P = ParamSpec("P")
 _Plain = Callable[Concatenate[IntArray, FloatArray, FloatArray, P], GroupValues]
 _Checked = Callable[Concatenate[ArrayLike, ArrayLike, ArrayLike, P], GroupValues]
+Scorer = Callable[[FloatArray], GroupValues]
 
 
 @dataclass(frozen=True)
@@ -74,12 +75,16 @@ class MetricFunction:
         ``whole``: all rows are one group and nothing less gives the value.
     power
         2 for a root mean square, else 1: ``overall = (sum(w * v**power) / sum(w)) ** (1 / power)``.
+    prepare
+        ``prepare(group, relevance, **policy)`` gives the metric as a function of the score alone, exactly equal and
+        faster where many scores of the same rows are looked at; None where it would not be. Most metrics have none.
     """
 
     name: str
     compute: Callable[..., GroupValues]
     scope: Scope
     power: int
+    prepare: Callable[..., Scorer | None] | None = None
 
     @property
     def policy(self) -> Mapping[str, object]:
@@ -91,12 +96,14 @@ class MetricFunction:
         }
 
 
-def metric(scope: Scope = "group", *, power: int = 1) -> Callable[[_Plain[P]], _Checked[P]]:
+def metric(
+    scope: Scope = "group", *, power: int = 1, prepare: Callable[..., Scorer | None] | None = None
+) -> Callable[[_Plain[P]], _Checked[P]]:
     """Register a function as a metric under its own name; its keyword-only parameters are the policy.
 
     The function gets three arrays of shape ``(n_rows,)`` in any row order: group codes Int64, relevance Float64
     without NaN, score Float64 without NaN. Policy keys and values are checked before, by the annotations. It returns
-    ``GroupValues``; a group with the value NaN or the weight 0 is left out.
+    ``GroupValues``; a group with the value NaN or the weight 0 is left out. ``prepare``: see ``MetricFunction``.
     """
     if scope not in get_args(Scope) or power < 1:
         raise ConfigError(
@@ -119,7 +126,7 @@ def metric(scope: Scope = "group", *, power: int = 1) -> Callable[[_Plain[P]], _
                 f"Two metrics are named {name!r}: in {known.compute.__module__} and in {function.__module__}.",
                 todo="rename one of the two functions",
             )
-        _registry[name] = MetricFunction(name, checked, scope, power)
+        _registry[name] = MetricFunction(name, checked, scope, power, prepare)
         return checked
 
     return register

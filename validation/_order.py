@@ -152,6 +152,22 @@ def concordant_pairs(
     return concordant, n_pairs
 
 
+def pairs_within(group: IntArray, most: int) -> tuple[IntArray, IntArray] | None:
+    """Every ordered pair of rows of a group, as two arrays of row numbers in the order of the groups' codes.
+
+    A row is paired with itself as well. None if there are more pairs than ``most``.
+    """
+    order = stable_argsort(group)
+    groups = Groups.of(group[order])
+    if int((groups.size**2).sum()) > most:
+        return None
+    size, start = (np.repeat(x, groups.size) for x in (groups.size, groups.start))
+    begin = np.cumsum(size) - size  # of each row's pairs
+    first = np.repeat(np.arange(len(group)), size)
+    second = np.arange(len(first)) - np.repeat(begin - start, size)
+    return order[first], order[second]
+
+
 def _two_class_pairs(
     starts: NDArray[np.bool_], is_upper: NDArray[np.bool_], score: FloatArray
 ) -> tuple[FloatArray, FloatArray]:

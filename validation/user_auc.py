@@ -2,18 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, Literal
 
 import numpy as np
 
 from engine import ConfigError
-from validation import FloatArray, Groups, GroupValues, IntArray, by_group_and_score, concordant_pairs, metric
+from validation import (
+    FloatArray,
+    Groups,
+    GroupValues,
+    IntArray,
+    by_group_and_score,
+    concordant_pairs,
+    metric,
+    pairs_within,
+)
 
 ONE_CLASS = {"skip": np.nan, "zero": 0.0, "half": 0.5}
+MOST_PAIRS = 32  # rows of a row's group, on average, up to which pairs are looked up once
 
 
-@metric("group")
+def prepare(
+    group: IntArray,
+    relevance: FloatArray,
+    *,
+    leave_out_pairs: Sequence[float] | None = None,
+    most_pairs: int = MOST_PAIRS,
+    **policy: Any,
+) -> Callable[[FloatArray], GroupValues] | None:
+    """Look up the pairs of different relevance once: what is left for a score is to compare them.
+
+    None where groups are so large that sorting each score is cheaper.
+    """
+    everything: dict[str, Any] = {**policy, "leave_out_pairs": leave_out_pairs}
+    constant = user_auc(group, relevance, np.zeros(len(group)), **everything)
+    pairs = pairs_within(group, most_pairs * len(group))
+    if pairs is None:
+        return None
+    better, worse = pairs
+    counts = relevance[better] > relevance[worse]
+    if leave_out_pairs is not None:
+        high, low = max(leave_out_pairs), min(leave_out_pairs)
+        counts &= (relevance[better] != high) | (relevance[worse] != low)
+    better, worse = better[counts], worse[counts]
+    groups = Groups.of(group[better])
+    where = np.searchsorted(constant.group, groups.code)
+
+    def values(score: FloatArray) -> GroupValues:
+        first, second = score[better], score[worse]
+        twice = (first > second).astype(np.int8) + (first >= second)
+        value = constant.value.copy()
+        value[where] = groups.sums(twice) / 2 / groups.size
+        value[constant.weight == 0] = np.nan
+        return replace(constant, value=value)
+
+    return values
+
+
+@metric("group", prepare=prepare)
 def user_auc(
     group: IntArray,
     relevance: FloatArray,

@@ -100,6 +100,12 @@ class Store:
         finally:
             held.release()
 
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """An empty folder on the store's disk, gone after the block; after a kill the next process removes it."""
+        with temporary_folder(self.root) as folder:
+            yield folder
+
     def why(self, recipe: Recipe) -> str:
         """Why the artifact would be made now, or ``"in the store"``."""
         if (self._folder(recipe.kind, recipe.key) / LABEL).exists():
@@ -179,14 +185,21 @@ class Store:
             and (unused_days is None or artifact.unused_days >= unused_days)
             and not (is_unneeded_only and artifact.is_needed)
         )
-        with disk_errors(self.root):
-            for artifact in () if is_dry_run else chosen:
-                with self.lock(artifact.key), temporary_folder(self.root) as aside:
-                    artifact.folder.rename(aside / "removed")  # gone in one step
-                    shutil.rmtree(aside / "removed")
-                    # Still held: whoever waits for this file finds it gone and takes the next one.
-                    self._lock_file(artifact.key).unlink(missing_ok=True)
+        for artifact in () if is_dry_run else chosen:
+            self._remove(artifact.folder)
         return chosen
+
+    def discard(self, recipe: Recipe) -> None:
+        """Remove an artifact that nothing will ask for again, if it is there."""
+        with suppress(FileNotFoundError):
+            self._remove(self._folder(recipe.kind, recipe.key))
+
+    def _remove(self, folder: Path) -> None:
+        with disk_errors(self.root), self.lock(folder.name), temporary_folder(self.root) as aside:
+            folder.rename(aside / "removed")  # gone in one step
+            shutil.rmtree(aside / "removed")
+            # Still held: whoever waits for this file finds it gone and takes the next one.
+            self._lock_file(folder.name).unlink(missing_ok=True)
 
     def _find(self, kind: str, key: str, *, is_locked: bool = False) -> Path | None:
         folder = self._folder(kind, key)

@@ -21,6 +21,8 @@ class Limits:
         Partials of a wide key a row. With more, they are hardly smaller than the rows, and not stored.
     looked_up
         Entries of a table that the ids of keys are looked up in; larger ones are joined.
+    checkpoint_seconds
+        Of learning between two checkpoints of a streamed learner that only serve a run that is killed.
     """
 
     wide: float = 0.25
@@ -28,6 +30,7 @@ class Limits:
     cached_rows: int = 200_000
     cached_share: float = 0.1
     looked_up: int = 2**25
+    checkpoint_seconds: float = 30.0
 
 
 LIMITS = Limits()

@@ -14,6 +14,8 @@ from features._aggregation.keys import Lookup, make_lookup
 from features._aggregation.limits import LIMITS, Limits
 from validation import Window
 
+INT64_MAX = 2**63 - 1
+
 
 def window_columns(window: Window) -> dict[str, pl.Expr]:
     """Cutoff and horizon of a window as columns."""
@@ -40,21 +42,30 @@ class LogReader:
 
     dataset: Dataset
     columns: frozenset[str]
-    until: int
+    until: int = INT64_MAX
     limits: Limits = LIMITS
 
     def read(self, partition: Partition) -> pl.DataFrame:
         """Collect the columns of a partition's rows before the clock, in the order of (clock, row)."""
-        own = {*self.columns, *(one.key for one in self._attributes if one.names)}
         rows = partition.rows
         if partition.last_clock is None or partition.last_clock >= self.until:
             rows = rows.filter(pl.col("clock") < self.until)
         if not partition.digest:  # a partition lies in order; a table in memory may have been shuffled
             rows = rows.sort("clock", "row")
-        found = rows.select(n for n in rows.collect_schema().names() if n in own).collect(engine="in-memory")
+        return self.collected(rows)
+
+    def collected(self, rows: pl.LazyFrame) -> pl.DataFrame:
+        """Collect the columns of rows of the log, and those of their users and items."""
+        names = rows.collect_schema().names()
+        found = rows.select(n for n in names if n in self.own).collect(engine="in-memory")
         for one in self._attributes:
             found = one.given_to(found)
         return found.select(n for n in self.dataset.history_schema.names() if n in self.columns)
+
+    @cached_property
+    def own(self) -> frozenset[str]:
+        """Columns of the log that are read: those asked for, and the keys that attributes are found by."""
+        return self.columns | {one.key for one in self._attributes if one.names}
 
     @cached_property
     def _attributes(self) -> tuple[Attributes, ...]:
@@ -98,6 +109,45 @@ class Attributes:
         if where.max(initial=0) == self.lookup.n_keys:
             values = pl.concat([values, values.clear(1)])
         return rows.hstack(values[pl.Series(where, dtype=pl.UInt32)])
+
+
+class RowsByPosition:
+    """Columns of the history by the position of its rows in the order of (clock, row), from 0.
+
+    Partitions in files are read slice by slice. What is in memory may lie in any order: it is sorted once.
+    """
+
+    def __init__(self, dataset: Dataset, columns: Collection[str]) -> None:
+        self._reader = LogReader(dataset, frozenset(columns))
+        self._partitions = dataset.partitions
+        self._sorted: dict[int, pl.LazyFrame] = {}
+
+    def read(self, begin: int, end: int) -> pl.DataFrame:
+        """Collect the rows from one position up to another; at least one."""
+        found, at = [], 0
+        for number, height in enumerate(self._heights):
+            first, last = max(begin - at, 0), min(end - at, height)
+            if first < last:
+                found.append(self._rows(number).slice(first, last - first))
+            at += height
+        return self._reader.collected(pl.concat(found))
+
+    def _rows(self, number: int) -> pl.LazyFrame:
+        partition = self._partitions[number]
+        if partition.digest:
+            return partition.rows
+        if number not in self._sorted:
+            names = [n for n in partition.rows.collect_schema().names() if n in self._reader.own]
+            rows = partition.rows.sort("clock", "row").select(names).collect(engine="in-memory")
+            self._sorted[number] = rows.lazy()
+        return self._sorted[number]
+
+    @cached_property
+    def _heights(self) -> tuple[int, ...]:
+        return tuple(
+            one.rows.select(pl.len()).collect(engine="streaming").item() if one.n_rows is None else one.n_rows
+            for one in self._partitions
+        )
 
 
 class PartitionRows:

@@ -9,7 +9,7 @@ the windows. What is over the last rows of a key, and what cannot be merged, is 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from io import BytesIO
@@ -205,12 +205,17 @@ class PartitionCache:
     @cached_property
     def attributes(self) -> str:
         """Digest of the attributes of users and items: partials may be made of them."""
-        made_of = hashlib.blake2b(digest_size=16)
-        for table in (self.dataset.users, self.dataset.items):
-            as_bytes = BytesIO()
-            table.collect(engine="streaming").write_ipc(as_bytes)
-            made_of.update(as_bytes.getbuffer())
-        return made_of.hexdigest()
+        return digest_of_tables((self.dataset.users, self.dataset.items))
+
+
+def digest_of_tables(tables: Iterable[pl.LazyFrame]) -> str:
+    """Digest the rows of tables, in their order."""
+    made_of = hashlib.blake2b(digest_size=16)
+    for table in tables:
+        as_bytes = BytesIO()
+        table.collect(engine="streaming").write_ipc(as_bytes)
+        made_of.update(as_bytes.getbuffer())
+    return made_of.hexdigest()
 
 
 def _facts(partials: PartialStates, before: LogFacts) -> dict[str, Json]:

@@ -108,7 +108,7 @@ def _explained(
 ) -> list[Finding]:
     """Take what differed through each alteration by itself, and name the ones that make it differ.
 
-    What is another value each time it is computed is told as just that.
+    What is another value each time it is computed is told as just that, and so is what other windows beside it change.
     """
     if not suspects and not apart:
         return []
@@ -117,9 +117,11 @@ def _explained(
     twice = Trial(AGAIN, worlds.windows[-1], nothing, names)
     unsteady = _differ(catalogue, _tried(worlds, twice), _tried(worlds, twice), twice)
     known = {f.column for f in unsteady}
+    carried = {n for trial, differing in suspects.items() if trial.check == AGAIN for n in differing}
     trials: list[Trial] = []
-    for trial, differing in suspects.items():
-        trials += single_trials(trial, tuple(n for n in differing if n not in known))
+    for trial, differing in suspects.items():  # what needs no alteration to differ is not tried in any
+        told = known if trial.check == AGAIN else known | carried
+        trials += single_trials(trial, tuple(n for n in differing if n not in told))
     here = worlds.settings.model_copy(update={"backend": "inline"})
     findings = [f for f in apart if f.column not in known]
     there = run_jobs(f"{title}: what it is", _jobs(worlds, trials), here)
@@ -259,7 +261,8 @@ def _todo(check: str, column: FeatureColumn) -> str:
             "compare it, and what reads it, at one share of the users only; --sample-pairs keeps every value"
         )
     if check == TOGETHER_AGAIN:
-        return "keep nothing from one window for the next"
+        is_streamed = column.kind == "streamed"
+        return "save the state without loss" if is_streamed else "keep nothing from one window for the next"
     return f"sort before anything that depends on order, and seed what is random (scope {column.scope})"
 
 

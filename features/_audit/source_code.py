@@ -23,11 +23,13 @@ _STEMS = ("read_", "scan_")
 def reads_by_itself(column: FeatureColumn) -> list[Finding]:
     """Find calls that read files or the solution: in the body, in what it calls and in what it names of feature files.
 
-    What comes from there is the same in every altered world, so nothing can be proven of it.
+    What comes from there is the same in every altered world, so nothing can be proven of it. A streamed learner may
+    read what it has saved, and what it has put into its own folder.
     """
-    calls: dict[str, str] = {}
-    for where, code in _reached(column.declaration.body):
-        for name in _calls(code):
+    body, calls = column.declaration.body, dict[str, str]()
+    own = _reads_of_own_folders(body) if column.kind == "streamed" else set[ast.AST]()
+    for where, code in _reached(body):
+        for name in _calls(code, own):
             if name in _READERS or name.startswith(_STEMS):
                 calls.setdefault(name, where)
     if not calls:
@@ -163,7 +165,57 @@ def _names(code: ast.AST) -> set[str]:
     return attributes | {node.id for node in nodes if isinstance(node, ast.Name)}
 
 
-def _calls(code: ast.AST) -> set[str]:
-    """Names of what is called."""
-    calls = (node.func for node in ast.walk(code) if isinstance(node, ast.Call))
+def _reads_of_own_folders(body: Callable[..., Any]) -> set[ast.AST]:
+    """Calls of a learner's methods whose file is below a folder that ``start``, ``save`` or ``load`` was given."""
+    methods = [_parsed(function.__code__) for function in _functions(body, str(body.__module__))]
+    trees = [node for tree in methods for node in tree.body if isinstance(node, ast.FunctionDef)]
+    paths = {tree: _given_folder(tree) for tree in trees}
+    for _ in range(3):  # a path is handed on by an assignment or two
+        attributes = {path for of_method in paths.values() for path in of_method if path.startswith("self.")}
+        for tree, known in paths.items():
+            known |= attributes
+            known |= {ast.unparse(target) for target, value in _assigned(tree) if _is_below(value, known)}
+    return {
+        call
+        for tree, known in paths.items()
+        for call in ast.walk(tree)
+        if isinstance(call, ast.Call) and _is_below(call, known)
+    }
+
+
+def _given_folder(method: ast.FunctionDef) -> set[str]:
+    return (
+        {method.args.args[1].arg}
+        if method.name in ("start", "save", "load") and method.args.args[1:]
+        else set()
+    )
+
+
+def _assigned(code: ast.AST) -> Iterator[tuple[ast.expr, ast.expr]]:
+    """Names and attributes that get a value, with the value."""
+    for node in ast.walk(code):
+        match node:
+            case ast.Assign(targets=[target], value=value) | ast.For(target=target, iter=value):
+                yield target, value
+            case ast.withitem(context_expr=value, optional_vars=ast.expr() as target):
+                yield target, value
+
+
+def _is_below(value: ast.expr, paths: set[str]) -> bool:
+    """Tell whether a value is one of the paths, or made of one: ``context.folder``, ``folder / name``."""
+    if ast.unparse(value) in paths:
+        return True
+    match value:
+        case ast.Attribute(value=within) | ast.BinOp(left=within):
+            return _is_below(within, paths)
+        case ast.Call(func=function, args=args, keywords=named):
+            first = [*args, *(keyword.value for keyword in named)][:1]
+            of = [function.value] if isinstance(function, ast.Attribute) else []
+            return any(_is_below(one, paths) for one in (*of, *first))
+    return False
+
+
+def _calls(code: ast.AST, but: set[ast.AST]) -> set[str]:
+    """Names of what is called, but for some calls."""
+    calls = (node.func for node in ast.walk(code) if isinstance(node, ast.Call) and node not in but)
     return {c.attr if isinstance(c, ast.Attribute) else getattr(c, "id", "") for c in calls}

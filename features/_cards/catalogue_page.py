@@ -140,7 +140,7 @@ def _columns(declaration: Declaration) -> list[str]:
             return [f"of {_codes(bound)}"] if bound else [f"from {_codes(declaration.parameters)}"]
         case "table":
             return [f"by `{' x '.join(options['key'])}`", f"gives {_codes(options['columns'])}"]
-        case "fitted":
+        case "fitted" | "streamed":
             variants = [v for v in options["variants"] if v]
             return [f"gives {_codes(options['columns'])}", *([f"for {_codes(variants)}"] if variants else [])]
 
@@ -150,13 +150,14 @@ def _notes(declaration: Declaration, catalogues: Catalogues) -> list[str]:
     options = declaration.options
     columns = [column for catalogue in catalogues.values() for column in catalogue.columns.values()]
     dtypes = [column.dtype for column in columns if column.declaration is declaration]
-    if not dtypes and declaration.kind in ("table", "fitted"):
+    if not dtypes and declaration.kind in ("table", "fitted", "streamed"):
         dtypes = [as_dtype(said.dtype) for said in options["columns"].values()]
     names = ("Enum" if isinstance(dtype, pl.Enum) else dtype_name(dtype) for dtype in dtypes)
     others = other_pairs(options.get("scope", "row"))
     notes = [
         ", ".join(dict.fromkeys(names)),
         f"looks at {others}" if others else "",
+        f"steps of {options['step']:,} rows" if declaration.kind == "streamed" else "",
         "" if options.get("model_input", True) else "not offered to models",
     ]
     return [note for note in notes if note]

@@ -11,7 +11,7 @@ from rich.text import Text
 from engine import Json, Store
 from features._aggregation import Plan, make_groups, make_plan, plan_rollups
 from features._cards.facts import other_pairs
-from features._catalogue import AggregateBody, Catalogue, dtype_name
+from features._catalogue import AggregateBody, Catalogue, FeatureColumn, dtype_name
 from features._storage import column_recipes, missing_columns
 from validation import Window
 
@@ -76,7 +76,7 @@ def plan_facts(catalogue: Catalogue, names: Sequence[str], windows: Sequence[Win
     plan = make_plan(catalogue, closure)
     seconds = _last_seconds(catalogue, closure, windows, store)
     passes = _pass_facts(catalogue, plan, windows)
-    bodies = [(f"{c[0].kind} {c[0].declaration.name}", "history", c) for c in plan.bodies]
+    bodies = [(f"{c[0].kind} {c[0].declaration.name}", _read_by(c[0]), c) for c in plan.bodies]
     levels = [(f"per pair, level {at}", "pairs", columns) for at, columns in enumerate(plan.levels, 1)]
     rest = [_fact(name, made_of, [c.name for c in columns]) for name, made_of, columns in (*bodies, *levels)]
     for one in (*passes, *rest):
@@ -89,6 +89,11 @@ def plan_facts(catalogue: Catalogue, names: Sequence[str], windows: Sequence[Win
         "passes": [*passes, *rest],
         "windows": [_window_facts(catalogue, window, closure, store) for window in windows],
     }
+
+
+def _read_by(column: FeatureColumn) -> str:
+    """Say what a Python body is made of; a streamed one goes over the log once, not once a window."""
+    return "log, once" if column.kind == "streamed" else "history"
 
 
 def _fact(

@@ -20,7 +20,7 @@ from features._cards.layout import show_card
 from features._catalogue import WINDOW_COLUMNS, Catalogue, load_catalogue
 from features._declare import FeatureError
 
-Kind = Literal["aggregate", "per_pair", "table", "fitted"]
+Kind = Literal["aggregate", "per_pair", "table", "fitted", "streamed"]
 FOLDER = Path(__file__).parents[1]
 LONGEST = 40  # keys and lookbacks are added to it
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -146,7 +146,7 @@ def _taken_by(name: str, kind: Kind, catalogue: Catalogue, folder: Path) -> str:
     """Say what has the name; empty if nothing has."""
     dataset = catalogue.dataset
     declared = {c.declaration.name: str(c.declaration.place) for c in catalogue.columns.values()}
-    own = _class_name(name).lower() if kind == "fitted" else name
+    own = _class_name(name).lower() if kind in ("fitted", "streamed") else name
     columns = {*catalogue.columns, *catalogue.unavailable}
     taken = {*(column.partition("__")[0] for column in columns), *columns}
     if own in declared or name in declared:

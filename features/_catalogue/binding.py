@@ -41,7 +41,7 @@ from features._declare import (
 def bind_history_feature(
     declaration: Declaration, dataset: Dataset
 ) -> tuple[list[FeatureColumn], dict[str, str]]:
-    """Bind an aggregate, table or fitted declaration: its columns, and what is not available with the reason."""
+    """Bind what is made of the history: the columns of a declaration, and what is not available with the reason."""
     try:
         if declaration.kind == "aggregate":
             return _bind_aggregate(declaration, dataset)

@@ -41,18 +41,21 @@ class Catalogue:
     def select(self, patterns: FeatureSettings, needs: Iterable[str] = ()) -> tuple[str, ...]:
         """Name the model inputs that the patterns keep, and ``needs``, by name: what models give depends on the order.
 
-        Raises ConfigError when a pattern matches nothing or a needed column does not exist here.
+        What the competition leaves out is kept only if a pattern other than ``*`` names it. Raises ConfigError when a pattern matches nothing or a needed column does not exist here.
         """
         needed = set(needs)
         for name in sorted(needed - set(self.columns)):
             raise ConfigError(self._missing(name), todo="drop the model that needs it, or add the feature")
-        for pattern in (*patterns.include, *patterns.exclude):
+        for pattern in (*patterns.include, *patterns.exclude, *self.dataset.competition.leave_out):
             if pattern != "*" and not any(
                 fnmatchcase(n, pattern) for n in (*self.columns, *self.unavailable)
             ):
                 near = did_you_mean(pattern, self.columns)
                 raise ConfigError(f"The feature pattern {pattern!r} matches no feature.{near}")
-        return tuple(sorted(n for n, c in self.columns.items() if n in needed or _keeps(patterns, c)))
+        left_out = self.dataset.competition.leave_out
+        return tuple(
+            sorted(n for n, c in self.columns.items() if n in needed or _keeps(patterns, c, left_out))
+        )
 
     def closure(self, names: Iterable[str]) -> tuple[str, ...]:
         """Name the columns and all that they read, each after what it reads."""
@@ -74,11 +77,13 @@ class Catalogue:
         return f"There is no feature {name!r}.{did_you_mean(name, self.columns)}"
 
 
-def _keeps(patterns: FeatureSettings, column: FeatureColumn) -> bool:
+def _keeps(patterns: FeatureSettings, column: FeatureColumn, left_out: Sequence[str]) -> bool:
     if not column.is_model_input or (column.scope != "row" and not patterns.transductive):
         return False
-    included = any(fnmatchcase(column.name, p) for p in patterns.include)
-    return included and not any(fnmatchcase(column.name, p) for p in patterns.exclude)
+    included = [p for p in patterns.include if fnmatchcase(column.name, p)]
+    if any(fnmatchcase(column.name, p) for p in patterns.exclude):
+        return False
+    return bool(included) and (included != ["*"] or not any(fnmatchcase(column.name, p) for p in left_out))
 
 
 @cache

@@ -47,7 +47,7 @@ class PairBody:
 
 @dataclass(frozen=True)
 class PythonBody:
-    """One column of a ``@table`` or ``@fitted`` body; ``arguments`` are those of the variant."""
+    """One column of a ``@table``, ``@fitted`` or ``@streamed`` body; ``arguments`` are those of the variant."""
 
     output: str
     key: Key
@@ -86,7 +86,7 @@ class FeatureColumn:
 
     @property
     def said(self) -> Column | None:
-        """What a table or fitted feature says of this column; None for the others."""
+        """What a table, fitted or streamed feature says of this column; None for the others."""
         return (
             self.declaration.options["columns"][self.body.output]
             if isinstance(self.body, PythonBody)
@@ -106,7 +106,7 @@ class FeatureColumn:
 
     @property
     def kind(self) -> str:
-        """Which of the four ways it is written in."""
+        """Which of the five ways it is written in."""
         return self.declaration.kind
 
     @property

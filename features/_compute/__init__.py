@@ -1,6 +1,15 @@
 """The one way to values: windows, Python bodies, what is missing in the store, what it takes."""
 
-from features._compute.memory import COPIES, body_gib, rows_before, tell_if_too_large, threads_per_job
+from features._compute.bodies import as_frame, checked
+from features._compute.memory import (
+    BASE_GIB,
+    COPIES,
+    STATE_BYTES,
+    body_gib,
+    rows_before,
+    tell_if_too_large,
+    threads_per_job,
+)
 from features._compute.missing import compute_features
 from features._compute.profile import (
     bin_edges,
@@ -13,13 +22,19 @@ from features._compute.profile import (
     stored_seconds,
     train_test_psi,
 )
-from features._compute.windows import compute_window, compute_windows
+from features._compute.streams import columns_read
+from features._compute.windows import compute_window, compute_windows, shown
 
 __all__ = [
+    "BASE_GIB",
     "COPIES",
+    "STATE_BYTES",
+    "as_frame",
     "bin_edges",
     "binned_shares",
     "body_gib",
+    "checked",
+    "columns_read",
     "compute_features",
     "compute_window",
     "compute_windows",
@@ -29,6 +44,7 @@ __all__ = [
     "quantile_values",
     "rank_correlation",
     "rows_before",
+    "shown",
     "stored_seconds",
     "tell_if_too_large",
     "threads_per_job",

@@ -1,4 +1,4 @@
-"""Run ``@table`` and ``@fitted`` bodies and check what they give back."""
+"""Run ``@table`` and ``@fitted`` bodies, and check what bodies give back."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def run_body(
                 values = _run_table(column, read, window, pairs)
             else:
                 values = _run_fitted(column, read, window, pairs)
-        return _checked(values, columns, pairs)
+        return checked(values, columns, pairs)
     except FeatureError:
         raise
     except (Exception, SystemExit) as error:  # libraries with a command line end the process
@@ -35,23 +35,24 @@ def run_body(
         ) from error
 
 
-def _body(column: FeatureColumn) -> PythonBody:
+def python_body(column: FeatureColumn) -> PythonBody:
+    """The Python body behind a column."""
     if not isinstance(column.body, PythonBody):
         raise FeatureError(f"Feature {column.name!r} has no Python body.")
     return column.body
 
 
 def _needed(column: FeatureColumn, history: pl.LazyFrame) -> list[str]:
-    needs = _body(column).needs
+    needs = python_body(column).needs
     if not needs:
         return history.collect_schema().names()
-    return list(dict.fromkeys(("row", "clock", *_body(column).key, *needs)))
+    return list(dict.fromkeys(("row", "clock", *python_body(column).key, *needs)))
 
 
 def _run_table(
     column: FeatureColumn, history: pl.LazyFrame, window: Window, pairs: pl.DataFrame
 ) -> pl.DataFrame:
-    key = list(_body(column).key)
+    key = list(python_body(column).key)
     result = column.declaration.body(history, window)
     if not isinstance(result, pl.LazyFrame):
         raise FeatureError(
@@ -78,13 +79,13 @@ def _run_table(
 def _run_fitted(
     column: FeatureColumn, history: pl.LazyFrame, window: Window, pairs: pl.DataFrame
 ) -> pl.DataFrame:
-    model = column.declaration.body(**(_body(column).arguments or {}))
+    model = column.declaration.body(**(python_body(column).arguments or {}))
     model.fit(history, window)
     ordered = pairs.sort("pair_id")
-    return _as_frame(column, model.transform(ordered), ordered["pair_id"])
+    return as_frame(column, model.transform(ordered), ordered["pair_id"])
 
 
-def _as_frame(column: FeatureColumn, values: object, pair_ids: pl.Series) -> pl.DataFrame:
+def as_frame(column: FeatureColumn, values: object, pair_ids: pl.Series) -> pl.DataFrame:
     """Read what ``transform`` gave: arrays by name, or a frame; without ``pair_id`` in the order of the pairs."""
     if isinstance(values, Mapping):
         try:
@@ -115,7 +116,7 @@ def _as_frame(column: FeatureColumn, values: object, pair_ids: pl.Series) -> pl.
     return values.with_columns(pair_ids)
 
 
-def _checked(values: pl.DataFrame, columns: Sequence[FeatureColumn], pairs: pl.DataFrame) -> pl.DataFrame:
+def checked(values: pl.DataFrame, columns: Sequence[FeatureColumn], pairs: pl.DataFrame) -> pl.DataFrame:
     """Check columns, dtypes and that every pair has exactly one row; name the columns in full."""
     column = columns[0]
     given = values["pair_id"]
@@ -130,7 +131,7 @@ def _checked(values: pl.DataFrame, columns: Sequence[FeatureColumn], pairs: pl.D
 
 def _cast(column: FeatureColumn, values: pl.DataFrame) -> pl.Expr:
     """Give a column its declared dtype and name; what it does not fit into without loss of meaning is refused."""
-    output = _body(column).output
+    output = python_body(column).output
     if output not in values.columns:
         raise FeatureError(f"{column.declaration} did not give the column {output!r} that it declares.")
     given = values.schema[output]

@@ -15,29 +15,35 @@ from validation import Window
 COPIES = 3.0  # of what a body reads at its peak: as read, sorted or coded, and what it makes of it
 WORK_BYTES = 24  # a row, of codes, weights and matrices that bodies make
 BASE_GIB = 0.5  # of a worker with its libraries loaded
+STATE_BYTES = 2_048  # a user or item, of what a streamed learner knows of it
 _BYTES_OF_TEXT, _BYTES_OF_LIST = 24, 40
 
 
 def body_gib(dataset: Dataset, window: Window, columns: Sequence[FeatureColumn]) -> float:
     """Estimate the memory of one Python body in one window: rows before the cutoff times the width of what it reads.
 
-    Vectors of users and items (arrays) are counted once for each, not for each row: a body takes them once.
+    Of a streamed one: the rows of a chunk, where the log lies in files, and its state, taken to be ``STATE_BYTES`` for
+    each user and item. Vectors of users and items (arrays) are counted once for each, not for each row: a body takes
+    them once.
     """
     body = columns[0].body
     needs = set(body.needs) if isinstance(body, PythonBody) and body.needs else set(dataset.history_schema)
     read = {n: d for n, d in dataset.history_schema.items() if n in {*needs, "clock", "row"}}
-    vectors = 0.0
+    vectors, is_streamed = 0.0, columns[0].kind == "streamed"
     for table in (dataset.users, dataset.items):
         own = [
             name
             for name, dtype in table.collect_schema().items()
             if isinstance(dtype, pl.Array) and name in read
         ]
-        if own:
+        if own or is_streamed:
             height = table.select(pl.len()).collect(engine="streaming").item()
+            vectors += height * STATE_BYTES if is_streamed else 0
             vectors += COPIES * height * sum(bytes_of(read.pop(name)) for name in own)
     width = sum(bytes_of(dtype) for dtype in read.values())
     rows = rows_before(dataset, window.cutoff)
+    if is_streamed and all(partition.digest for partition in dataset.partitions):
+        rows = min(rows, columns[0].declaration.options["step"])
     return BASE_GIB + (rows * (COPIES * width + WORK_BYTES) + vectors) / 2**30
 
 

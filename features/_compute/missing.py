@@ -13,6 +13,7 @@ from engine import Job, Settings, Store, run_jobs, stage_progress
 from features._aggregation import LIMITS, Limits, Work, compute_aggregates, make_plan
 from features._catalogue import AggregateBody, Catalogue, FeatureColumn, PairBody
 from features._compute.memory import body_gib, pairs_gib, tell_if_too_large, threads_per_job
+from features._compute.streams import Stream, checkpoints_of, learner_name
 from features._compute.windows import body_values, pair_values, shown
 from features._storage import StoredTable, Writer, column_recipes, missing_columns, read_column, read_pairs
 from validation import Window
@@ -20,6 +21,7 @@ from validation import Window
 STATES_SHARE = 0.3  # of the memory budget is for states; the rest is for rows, results and libraries
 Missing = Mapping[Window, Sequence[str]]
 Body = tuple[Window, tuple[FeatureColumn, ...], Job]
+"""One job of a Python body, with the last of its windows and its columns."""
 
 
 def compute_features(
@@ -44,7 +46,7 @@ def compute_features(
     n_computed = _run_aggregates(catalogue, aggregates, store, settings, limits, n_found)
     n_found = 0 if aggregates else n_found  # said once, by the first stage
     for title, own, threads in _stages(
-        _body_jobs(catalogue, missing, store.root), catalogue.dataset, settings
+        _body_jobs(catalogue, missing, store.root, limits), catalogue.dataset, settings
     ):
         n_computed += sum(run_jobs(title, own, settings, n_found=n_found, threads_per_job=threads))
         n_found = 0
@@ -144,14 +146,24 @@ def _stages(
         yield title, [bodies[number][2] for number in chosen], own
 
 
-def _body_jobs(catalogue: Catalogue, missing: Missing, root: Path) -> list[Body]:
-    jobs = []
-    for window, names in missing.items():
+def _body_jobs(catalogue: Catalogue, missing: Missing, root: Path, limits: Limits) -> list[Body]:
+    """Make one job of each body in each window; of a streamed one for all windows together, the longest, first."""
+    jobs: list[Body] = []
+    streamed: dict[str, dict[Window, tuple[FeatureColumn, ...]]] = {}
+    for window, names in sorted(missing.items()):
         for columns in make_plan(catalogue, names).bodies:
             own = tuple(column.name for column in columns)
             title = f"{columns[0].declaration.name} @ {window.name}"
-            jobs.append((window, columns, Job(title, compute_body, (catalogue, window, own, root))))
-    return jobs
+            if columns[0].kind == "streamed":
+                streamed.setdefault(learner_name(columns[0]), {})[window] = columns
+            else:
+                jobs.append((window, columns, Job(title, compute_body, (catalogue, window, own, root))))
+    whole = []
+    for title, windows in streamed.items():
+        own_of = {w: tuple(column.name for column in columns) for w, columns in windows.items()}
+        window, columns = list(windows.items())[-1]
+        whole.append((window, columns, Job(title, compute_streamed, (catalogue, own_of, root, limits))))
+    return [*whole, *jobs]
 
 
 def compute_body(catalogue: Catalogue, window: Window, names: Sequence[str], root: Path) -> int:
@@ -170,6 +182,32 @@ def compute_body(catalogue: Catalogue, window: Window, names: Sequence[str], roo
         for name in missing:
             store.put(recipes[name], StoredTable(values.select(name)).write, seconds=seconds)
     return len(missing)
+
+
+def compute_streamed(catalogue: Catalogue, names: Missing, root: Path, limits: Limits = LIMITS) -> int:
+    """Compute and store the columns of one streamed learner in all windows that lack some, in one way through the log.
+
+    A second process waits and then finds them.
+    """
+    store, dataset = Store(root), catalogue.dataset
+    column = catalogue.columns[next(iter(names.values()))[0]]
+    n_computed = 0
+    with store.lock(learner_name(column)), store.scratch() as scratch:
+        checkpoints = checkpoints_of(store, catalogue, column, scratch)
+        stream = Stream(dataset, column, checkpoints, scratch, limits)
+        for window, own in sorted(names.items()):
+            recipes = column_recipes(catalogue, window, own)
+            missing = [name for name in own if store.find(recipes[name]) is None]
+            if not missing:
+                continue
+            began = time.perf_counter()
+            pairs = shown(dataset, window, read_pairs(catalogue, window, store))
+            values = stream.values(window, [catalogue.columns[name] for name in missing], pairs)
+            seconds = (time.perf_counter() - began) / len(missing)
+            for name in missing:
+                store.put(recipes[name], StoredTable(values.select(name)).write, seconds=seconds)
+            n_computed += len(missing)
+    return n_computed
 
 
 def compute_per_pair(catalogue: Catalogue, window: Window, names: Sequence[str], root: Path) -> int:

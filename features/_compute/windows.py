@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import polars as pl
 
@@ -20,6 +20,7 @@ from features._aggregation import (
 )
 from features._catalogue import Catalogue, FeatureColumn
 from features._compute.bodies import run_body
+from features._compute.streams import streamed_values
 from validation import Window
 
 
@@ -61,9 +62,9 @@ def compute_windows(
             work = Work(dataset, plan.passes, frames, limits=limits)
             for window, columns, _ in compute_aggregates(work):
                 values[window].append(columns)
-        for window, frame in frames.items():
-            for body in plan.bodies:
-                values[window].append(body_values(dataset, window, body, frame))
+        for body in plan.bodies:
+            for window, columns in _python_values(dataset, body, frames):
+                values[window].append(columns)
         results = {}
         for window, found in values.items():
             frame = pl.concat(found, how="horizontal")
@@ -80,6 +81,18 @@ def shown(
     found = dataset.with_attributes(pairs.lazy()).with_columns(**window_columns(window))
     names = [name for name in found.collect_schema().names() if columns is None or name in columns]
     return found.select(names).collect(engine="in-memory")
+
+
+def _python_values(
+    dataset: Dataset, body: Sequence[FeatureColumn], frames: Frames
+) -> Iterator[tuple[Window, pl.DataFrame]]:
+    """Run one Python body for windows: in each by itself, or through the log once."""
+    if body[0].kind == "streamed":
+        for window, values in streamed_values(dataset, body, frames):
+            yield window, values.drop("pair_id")
+        return
+    for window, frame in frames.items():
+        yield window, body_values(dataset, window, body, frame)
 
 
 def body_values(

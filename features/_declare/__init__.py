@@ -14,7 +14,16 @@ from features._declare.aggregates import (
     std,
     total,
 )
-from features._declare.decorators import Log, aggregate, aggregate_of, fitted, per_pair, table
+from features._declare.decorators import (
+    Log,
+    StreamContext,
+    aggregate,
+    aggregate_of,
+    fitted,
+    per_pair,
+    streamed,
+    table,
+)
 from features._declare.errors import FeatureError, MissingColumnError
 from features._declare.handle import Feature, column_of
 from features._declare.lookback import EVERYTHING, Lookback, horizon, last_n
@@ -47,6 +56,7 @@ __all__ = [
     "Range",
     "Registry",
     "Scope",
+    "StreamContext",
     "aggregate",
     "aggregate_of",
     "column_of",
@@ -64,6 +74,7 @@ __all__ = [
     "smallest",
     "smoothed",
     "std",
+    "streamed",
     "table",
     "total",
 ]

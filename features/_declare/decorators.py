@@ -1,9 +1,10 @@
-"""The four ways to write a feature."""
+"""The five ways to write a feature."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, get_args, overload
 
@@ -51,7 +52,54 @@ class Fittable(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class StreamContext:
+    """What a learner behind ``@streamed`` starts with.
+
+    ``seed``: of all that is random, the same in every run. ``folder``: empty, for what does not fit in memory; it is
+    gone with the instance, so what matters of it has to be saved.
+    """
+
+    seed: int
+    folder: Path
+
+
+class Streamable(Protocol):
+    """A class behind ``@streamed``: it goes through the log once, and is looked at where a window's history ends.
+
+    Every instance is started; then it either learns from the first row or loads what another one has saved. A class
+    with ``refine`` has one method more: ``sweep(chunks)`` goes over an iterator of all chunks of the window's history
+    once again, from the state reached.
+    """
+
+    def start(self, context: StreamContext) -> None:
+        """Begin with nothing learned."""
+        ...
+
+    def learn(self, rows: pl.DataFrame) -> None:
+        """Learn from the next rows of the log, in the order of (clock, row): each row exactly once."""
+        ...
+
+    def transform(self, pairs: pl.DataFrame) -> Transformed:
+        """Give the declared columns for each pair as of now, as ``Fittable.transform`` does, and change nothing."""
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Write the state into an empty folder, in native files and without loss; some rows were learned before."""
+        ...
+
+    def load(self, folder: Path) -> None:
+        """Read what ``save`` wrote: what follows is the same, bit for bit."""
+        ...
+
+
 Class = TypeVar("Class", bound=type[Fittable])
+Learner = TypeVar("Learner", bound=type[Streamable])
+_METHODS = ("start", "learn", "transform", "save", "load")  # of a learner
+_CLASSES = {
+    "fitted": "a class with fit and transform",
+    "streamed": "a class with start, learn, transform, save and load",
+}
 
 
 class Log:
@@ -187,10 +235,43 @@ def fitted(
     return _register("fitted", registry, {**options, "fill": fill, "model_input": model_input})
 
 
+def streamed(
+    *,
+    columns: Mapping[str, DType | Column],
+    needs: Sequence[str] | Callable[..., Sequence[str]] = (),
+    step: int = 100_000,
+    refine: int = 0,
+    variants: Mapping[str, Mapping[str, Any]] | None = None,
+    scope: Scope = "row",
+    fill: float | str | None = None,
+    model_input: bool = True,
+    registry: Registry = REGISTRY,
+) -> Callable[[Learner], Feature[Learner]]:
+    """Register a class that goes through the log once for all windows: what it has to have is in ``Streamable``.
+
+    ``learn(rows)`` gets chunks of ``step`` rows, counted from the log's first row in the order of (clock, row), with
+    ``clock`` and the columns that it ``needs``. A window whose history ends within a chunk is reached by an instance of
+    its own: it loads the state at the chunk's start, learns the rows before the cutoff, gives its columns by
+    ``transform(pairs)`` and is thrown away. So a value is the same whatever else is computed. ``refine``: so many times
+    that instance's ``sweep(chunks)`` goes over the window's history again before it is looked at.
+
+    ``columns``, ``needs``, ``variants`` and ``scope``: as for ``fitted``.
+    """
+    options = {
+        "columns": _as_columns(columns),
+        "needs": needs if callable(needs) else as_key(_as_list(needs, "needs")),
+        "variants": _as_mapping(variants or {}, "variants", "{'short': {'length': 5}}"),
+        "scope": scope,
+        "step": step,
+        "refine": refine,
+    }
+    return _register("streamed", registry, {**options, "fill": fill, "model_input": model_input})
+
+
 def _register(kind: Kind, registry: Registry, options: Mapping[str, Any]) -> Callable[[Body], Feature[Body]]:
     def decorate(body: Body) -> Feature[Body]:
-        if not (inspect.isclass(body) if kind == "fitted" else inspect.isfunction(body)):
-            expected = "a class with fit and transform" if kind == "fitted" else "a function of its own"
+        if not (inspect.isclass(body) if kind in _CLASSES else inspect.isfunction(body)):
+            expected = _CLASSES.get(kind, "a function of its own")
             raise FeatureError(f"@{kind} is put on {body!r}.", expected=expected)
         lines = (inspect.getdoc(body) or "").strip().splitlines()
         place = Place(Path(inspect.getsourcefile(body) or "?"), inspect.getsourcelines(body)[1])
@@ -200,7 +281,7 @@ def _register(kind: Kind, registry: Registry, options: Mapping[str, Any]) -> Cal
                 f"Feature {name!r} ({place}) has no docstring.",
                 expected="a first line that says what the feature means, its unit and what null means",
             )
-        feature = name.lower() if kind == "fitted" else name
+        feature = name.lower() if kind in _CLASSES else name
         declaration = Declaration(feature, kind, body, place, lines[0], dict(options))
         for found, expected in _problems(declaration):
             raise FeatureError(f"{declaration} has {found}.", expected=expected)
@@ -233,6 +314,21 @@ def _problems(declaration: Declaration) -> Iterator[tuple[str, str]]:
         is_fit = all(isinstance(end, float | int) and end == end for end in ends) and ends == sorted(ends)
         if span is not None and not is_fit:
             yield f"the range {span!r}", "two numbers, the lower bound first; None for an open end"
+    if declaration.kind == "streamed":
+        yield from _learner_problems(declaration)
+
+
+def _learner_problems(declaration: Declaration) -> Iterator[tuple[str, str]]:
+    """Tell what is wrong with a class that is to be streamed, and with its counts."""
+    options = declaration.options
+    for option, least in (("step", 1), ("refine", 0)):
+        number = options[option]
+        if not isinstance(number, int) or isinstance(number, bool) or number < least:
+            yield f"{option}={number!r}", f"a whole number, {least} or more"
+    needed = [*_METHODS, *(["sweep"] if options["refine"] else [])]
+    if lacking := [name for name in needed if not callable(getattr(declaration.body, name, None))]:
+        since = ", since refine is above 0" if options["refine"] else ""
+        yield f"no method {', '.join(lacking)}", f"a class with {', '.join(needed)}{since}"
 
 
 def _as_columns(columns: Mapping[str, DType | Column]) -> dict[str, Column]:

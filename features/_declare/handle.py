@@ -57,7 +57,7 @@ class Feature(Generic[Body]):
         return self.declaration.body(*arguments, **named)
 
     def __mro_entries__(self, bases: tuple[object, ...]) -> tuple[type, ...]:
-        """Let a class derive from a fitted feature."""
+        """Let a class derive from a fitted or streamed feature."""
         del bases
         return (self.declaration.body,) if isinstance(self.declaration.body, type) else ()
 
@@ -81,7 +81,7 @@ class Feature(Generic[Body]):
         return self._over(as_key(key), as_lookback(lookback))
 
     def column(self, output: str, *, variant: str = "") -> Any:
-        """Name a column of a table or fitted feature; ``variant``: which of its variants, if it has some."""
+        """Name a column of a table, fitted or streamed feature; ``variant``: which of its variants, if it has some."""
         return self._known(self.declaration.output_name(output, variant))
 
     def _over(self, key: Key, lookback: Lookback | None) -> str:
@@ -112,7 +112,7 @@ class Feature(Generic[Body]):
 
 
 def column_of(feature: object, output: str, *, variant: str = "") -> Any:
-    """Name a column of a fitted feature: type checkers do not see that its class became a ``Feature``."""
+    """Name a column of a fitted or streamed feature: type checkers do not see that its class became a ``Feature``."""
     if not isinstance(feature, Feature):
         raise FeatureError(
             f"{feature!r} is no feature.", expected="what a decorator such as @fitted returned"

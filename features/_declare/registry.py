@@ -16,7 +16,7 @@ from features._declare.errors import FeatureError
 from features._declare.lookback import Lookback
 
 Range = tuple[float | None, float | None]
-Kind = Literal["aggregate", "per_pair", "table", "fitted"]
+Kind = Literal["aggregate", "per_pair", "table", "fitted", "streamed"]
 Scope = Literal["row", "user", "window"]
 Key = tuple[str, ...]
 DType = pl.DataType | type[pl.DataType]
@@ -35,7 +35,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Column:
-    """What is said of one column of a ``@table`` or ``@fitted`` feature.
+    """What is said of one column of a ``@table``, ``@fitted`` or ``@streamed`` feature.
 
     ``meaning``: of this column; without it, the first line of the docstring. ``range``: what audits hold the values to,
     as ``(low, high)``, both included, None for an open end.
@@ -99,7 +99,7 @@ class Declaration:
         return "__".join([self.name, *bound[:1]])
 
     def output_name(self, output: str, variant: str = "") -> str:
-        """Name the column of a table or fitted feature: output, key and variant."""
+        """Name the column of a table, fitted or streamed feature: output, key and variant."""
         return "__".join(part for part in (output, "_x_".join(self.options.get("key", ())), variant) if part)
 
 

@@ -10,13 +10,15 @@ from features._storage.columns import (
     read_pairs,
     read_table,
 )
-from features._storage.recipes import FORMAT, column_recipes, feature_keys
+from features._storage.recipes import FORMAT, SEED, checkpoint_recipe, column_recipes, feature_keys
 from features._storage.writer import Writer
 
 __all__ = [
     "FORMAT",
+    "SEED",
     "StoredTable",
     "Writer",
+    "checkpoint_recipe",
     "column_recipes",
     "feature_keys",
     "missing_columns",

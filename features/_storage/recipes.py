@@ -14,6 +14,7 @@ from features._arithmetic import serialized
 from features._catalogue import AggregateBody, Catalogue, FeatureColumn, PairBody, PythonBody
 from validation import Window
 
+SEED = 1  # of what is random in streamed learners
 FORMAT = 1  # of the stored columns; raise it when the engine computes something differently
 
 
@@ -69,6 +70,29 @@ def feature_keys(catalogue: Catalogue, windows: Iterable[Window], names: Iterabl
     return keys
 
 
+def checkpoint_recipe(
+    catalogue: Catalogue, column: FeatureColumn, position: int, partitions: str, attributes: str
+) -> Recipe:
+    """Recipe of what a learner has learned from the log's rows before a position.
+
+    ``partitions``, ``attributes``: digests of the partitions that hold those rows, and of the tables that are read.
+    """
+    body, declaration = column.body, column.declaration
+    made_of = _made_of(catalogue, column)
+    parts: dict[str, Any] = {
+        name: made_of[name] for name in ("code", "arguments", "needs", "step", "seed", "libraries")
+    }
+    variant = f" {body.variant}" if isinstance(body, PythonBody) and body.variant else ""
+    title = f"{catalogue.dataset.competition.name}: {declaration.name}{variant} @ row {position}"
+    own: dict[str, Any] = {
+        "rows": partitions,
+        "position": position,
+        "attributes": attributes,
+        "format": FORMAT,
+    }
+    return Recipe("checkpoint", title, {**parts, **own})
+
+
 def _made_of(catalogue: Catalogue, column: FeatureColumn) -> Mapping[str, Any]:
     """Say what the body is made of, which is the same in every window: digested once a catalogue."""
     if column.name not in catalogue.made_of:
@@ -91,8 +115,13 @@ def _body_made_of(column: FeatureColumn) -> Mapping[str, Any]:
         case PythonBody():
             body_code = cached_digest(column.declaration.body)
             arguments = code_digest(dict(body.arguments or {}))
-            return {"code": body_code, "arguments": arguments, "needs": list(body.needs), "output": body.output,
-                    "key": list(body.key), "libraries": library_versions()}  # fmt: skip
+            made_of: dict[str, Any] = {"code": body_code, "arguments": arguments, "output": body.output,
+                                       "needs": list(body.needs), "key": list(body.key)}  # fmt: skip
+            made_of["libraries"] = library_versions()
+            if column.kind == "streamed":
+                options = column.declaration.options
+                made_of |= {"step": options["step"], "refine": options["refine"], "seed": SEED}
+            return made_of
 
 
 def _digest(text: str) -> str:

@@ -15,13 +15,15 @@ class NetShape:
     """Sizes of a net.
 
     ``n_rows``, ``n_dims``: rows and width of each channel's table; row 0 stands for everything unknown.
-    ``n_numbers``, ``n_hidden``: width of the numeric input and of the hidden layer.
+    ``n_numbers``, ``n_hidden``: width of the numeric input and of the hidden layer. ``start``: which of the numbers is
+    added to the score beside the layers, by a learned scale; None = none.
     """
 
     n_rows: Sequence[int]
     n_dims: Sequence[int]
     n_numbers: int
     n_hidden: int
+    start: int | None = None
 
 
 class ConcatNet(nn.Module):
@@ -48,6 +50,9 @@ class ConcatNet(nn.Module):
             nn.init.normal_(table, std=0.01)
         self.hidden = nn.Linear(sum(shape.n_dims) + shape.n_numbers, shape.n_hidden)
         self.output = nn.Linear(shape.n_hidden, 1)
+        self.start = shape.start
+        if shape.start is not None:
+            self.skip = nn.Parameter(torch.zeros(1))
 
     @classmethod
     def of(cls, shape: NetShape, state: Mapping[str, Tensor]) -> ConcatNet:
@@ -70,12 +75,20 @@ class ConcatNet(nn.Module):
         hidden = torch.relu(self.hidden(torch.cat([embedded, numbers], dim=1)))
         hidden = nn.functional.dropout(hidden, self.dropout, training=self.training)
         scores: Tensor = self.output(hidden).squeeze(1)
-        return scores
+        return scores if self.start is None else scores + self.skip * numbers[:, self.start]
 
     def tables_and_layers(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
         """Parameters with sparse gradients, and the others."""
         tables = list(self.tables.parameters())
-        return tables, [*self.hidden.parameters(), *self.output.parameters()]
+        skip = [] if self.start is None else [self.skip]
+        return tables, [*self.hidden.parameters(), *self.output.parameters(), *skip]
+
+    @torch.no_grad()
+    def begin_at(self, slope: float, level: float) -> None:
+        """Score by the start alone, ``level + slope * number``: what the layers add begins at zero."""
+        self.output.weight.zero_()
+        self.output.bias.fill_(level)
+        self.skip.fill_(slope)
 
 
 @contextmanager

@@ -87,6 +87,8 @@ def train_net(net: ConcatNet, data: NetData, held: NetData | None, training: Tra
     step = _stepper(net, training)
     stopped_by, n_done, best_loss, best_epoch, best_state = "iterations", 0, float("inf"), 0, None
     course: list[float] = []
+    if held is not None and net.start is not None:  # what it starts from may be the best already
+        best_loss, best_state = holdout_loss(net, held, training), copy.deepcopy(net.state_dict())
     for epoch in range(1, training.epochs + 1):
         training_loss = _train_epoch(net, data, rng, step, training)
         if training_loss is None:

@@ -291,7 +291,8 @@ def _inner_scores(
     plan: Plan, model: str, folds: Sequence[InnerFold], sets: Sequence[Sequence[str]]
 ) -> list[Scored]:
     """Fit and score the model on each set of columns on every inner fold, or find it in the store."""
-    context = FitContext(plan.settings.seed, plan.threads_per_fit)
+    metric = plan.dataset.competition.metric
+    context = FitContext(plan.settings.seed, plan.threads_per_fit, metric=metric)
 
     def task(fold: InnerFold, columns: tuple[str, ...]) -> Task:
         args = (plan.reader, plan.models[model], columns, fold, context, plan.sample)

@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from joblib.externals.loky import get_reusable_executor
 
 from engine import Job, Settings, code_digest, run_jobs
 from tests.processes import python
@@ -132,6 +133,7 @@ def test_faces_and_what_they_export_travel_to_workers(
 ) -> None:
     assert pickle.loads(pickle.dumps(package)) is package  # noqa: S301 (our own bytes)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    get_reusable_executor().shutdown()  # workers of an earlier test do not have the path
     jobs = [Job("limit", limit_of, (package,)), Job("mean", package.mean, ([1, 2, 3],))]
     assert run_jobs("travel", jobs, Settings(threads=2)) == [3, 2]
 

@@ -152,4 +152,4 @@ def test_the_config_of_the_repository_is_valid_and_says_the_defaults() -> None:
     without_tables = settings.model_copy(update={"models": {}, "blenders": {}})
     assert without_tables == Settings()
     assert settings.blenders == {"score_weights": {"kind": "weights", "of": "scores"}}
-    assert {"popularity", "als", "channel_net", "catboost"} <= set(settings.models)
+    assert {"popularity", "taste", "channel_net", "catboost"} <= set(settings.models)

@@ -327,3 +327,21 @@ def test_an_unfinished_file_lies_where_it_is_told_and_goes_where_it_fails(
     assert seen == [".part"]
     assert (tmp_path / "file.txt").read_text() == "old"
     assert files_of(tmp_path) == ["file.txt"]
+
+
+def test_an_artifact_that_is_discarded_is_gone_and_can_be_made_again(store: Store) -> None:
+    store.make(RECIPE, build)
+    store.discard(RECIPE)
+    store.discard(RECIPE)
+    assert store.find(RECIPE) is None
+    assert store.size() == ()
+    assert store.make(RECIPE, build) == store.find(RECIPE)
+
+
+def test_scratch_is_empty_and_gone_after_the_block(store: Store) -> None:
+    with store.scratch() as first, store.scratch() as second:
+        assert first != second
+        assert list(first.iterdir()) == []
+        (first / "some").mkdir()
+    assert not first.exists()
+    assert leftovers(store) == []

@@ -1,8 +1,9 @@
-"""Features of all four kinds that tests store, edit and lose."""
+"""Features of all five kinds that tests store, edit and lose."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import polars as pl
@@ -13,6 +14,7 @@ from features import (
     Catalogue,
     Log,
     Registry,
+    StreamContext,
     Window,
     aggregate,
     column_recipes,
@@ -21,6 +23,7 @@ from features import (
     mean,
     per_pair,
     smoothed,
+    streamed,
     table,
 )
 
@@ -43,9 +46,11 @@ def registry(
     argument: int = 1,
     limit: int = 3,
     fill: float | None = None,
+    step: int = 50,
+    refine: int = 0,
     meaning: str = "Smoothed likes.",
 ) -> Registry:
-    """Features of all four kinds; each argument edits one of them. ``gap`` reads ``rate``, ``twice`` reads ``gap``."""
+    """Features of all five kinds; each argument edits one of them. ``gap`` reads ``rate``, ``twice`` reads ``gap``."""
     features = Registry()
 
     def rate(log: Log) -> Aggregate:
@@ -97,6 +102,32 @@ def registry(
         def transform(self, pairs: pl.DataFrame) -> pl.DataFrame:
             return pairs.select("pair_id", c=pl.lit(self.x + STEP, pl.Int64))
 
+    @streamed(columns={"seen": pl.UInt32}, needs=["item_id"], step=step, refine=refine, registry=features)
+    class Seen:
+        """Number of rows of the item."""
+
+        def start(self, context: StreamContext) -> None:
+            self.counts: dict[int, int] = {}
+
+        def learn(self, rows: pl.DataFrame) -> None:
+            for item in rows["item_id"]:
+                self.counts[item] = self.counts.get(item, 0) + 1
+
+        def sweep(self, chunks: Iterator[pl.DataFrame]) -> None:
+            pass
+
+        def transform(self, pairs: pl.DataFrame) -> dict[str, pl.Series]:
+            return {
+                "seen": pl.Series([self.counts.get(item, 0) for item in pairs["item_id"]], dtype=pl.UInt32)
+            }
+
+        def save(self, folder: Path) -> None:
+            (folder / "counts.json").write_text(json.dumps(self.counts))
+
+        def load(self, folder: Path) -> None:
+            read = json.loads((folder / "counts.json").read_text())
+            self.counts = {int(item): count for item, count in read.items()}
+
     return features
 
 
@@ -111,6 +142,7 @@ ALL = {
     "half__item_id",
     "c__a",
     "c__b",
+    "seen",
 }
 
 

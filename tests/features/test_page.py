@@ -8,6 +8,7 @@ import pytest
 
 from features import Aggregate, FeatureError, Log, Registry, aggregate, count, load_registry, per_pair
 from features._cards import check_page, page_text, split_meaning, write_page
+from tests.features.streaming import one_streamed
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +51,13 @@ def test_a_stale_page_is_named_with_the_command_that_mends_it(tmp_path: Path, te
     check_page(text, stale)
     with pytest.raises(FeatureError, match="run python -m features page"):
         check_page(text, tmp_path / "missing.md")
+
+
+def test_a_streamed_learner_says_how_far_it_goes_at_a_time() -> None:
+    text = page_text(one_streamed(step=20_000, variants={"fast": {"half_life": 9.0}}))
+    row = next(line for line in text.splitlines() if line.startswith("| `decayedmean`"))
+    for words in ("gives `decayed`", "for `fast`", "@streamed", "Float32", "steps of 20,000 rows"):
+        assert words in row
 
 
 def test_what_a_competition_lacks_is_said() -> None:

@@ -89,6 +89,8 @@ def test_an_added_feature_computes_itself_only(
         ({"helper": third}, {"half__item_id"}),
         ({"argument": 2}, {"c__a"}),
         ({"fill": 0.0}, {"stars__user_id"}),
+        ({"step": 20}, {"seen"}),
+        ({"refine": 1}, {"seen"}),
         ({"meaning": "Said in other words."}, set()),
     ],
     ids=lambda value: "+".join(sorted(value)) or "nothing",

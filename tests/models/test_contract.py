@@ -39,13 +39,14 @@ QUICK: Mapping[str, dict[str, Any]] = {
 }
 VARIANTS: Mapping[str, dict[str, Any]] = {
     "als": {"kind": "column", "column": "als_score__like"},
+    "several": {"kind": "column", "column": ["als_score__like", "relevance_rate__item_id"]},
     "yetirank": {"kind": "catboost", "loss": "YetiRank"},
     "rmse": {"kind": "catboost", "loss": "RMSE", "refit": True},
     "multiclass": {"kind": "catboost", "loss": "MultiClass"},
     "net_bce": {"kind": "channel_net", "loss": "bce", "refit": True},
     "net_mse": {"kind": "channel_net", "loss": "mse", "holdout": 0.0},
 }
-LEARNERS = ["catboost", "channel_net", *[n for n in VARIANTS if n != "als"]]
+LEARNERS = ["catboost", "channel_net", *[n for n in VARIANTS if n not in ("als", "several")]]
 MODELS = {**{kind: {"kind": kind} for kind in model_kinds()}, **VARIANTS}
 
 

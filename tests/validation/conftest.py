@@ -67,7 +67,10 @@ def make_bundle(
             "note": EVIL,
             "folds": {f"fold{n}": f"w{n + 5} -> w{n + 6}" for n in (1, 2, 3)},
             "chosen_because": "no learned blend beats it with an interval above zero",
-            "differences_to_baseline": {"weights": {"mean": -0.0009, "low": -0.0028, "high": 0.0009}},
+            "best": blends[0] if blends else models[-1],
+            "differences_to_best": {
+                "weights": {"mean": -0.0009, "error": 0.0009, "low": -0.0028, "high": 0.0009}
+            },
             "settings": {"blender": "auto", "models": {EVIL: {"kind": "catboost"}}},
             "fingerprint": "f" * 32,
         },

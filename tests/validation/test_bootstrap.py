@@ -78,7 +78,7 @@ def test_equals_a_loop_that_redraws_the_rows_of_users(metric: Metric) -> None:
 @pytest.mark.parametrize("metric", METRICS, ids=lambda m: m.name)
 def test_equal_scores_differ_by_exactly_nothing(metric: Metric) -> None:
     frame = scored(2).with_columns(same=pl.col("a"))
-    assert compare(frame, metric, score_b="same", n_resamples=50) == Difference(0.0, 0.0, 0.0, 40)
+    assert compare(frame, metric, score_b="same", n_resamples=50) == Difference(0.0, 0.0, 0.0, 40, 0.0)
 
 
 @settings(max_examples=15, deadline=None)
@@ -115,7 +115,7 @@ def test_users_without_a_value_are_not_resampled() -> None:
             "b": [2.0, 1, 1, 2, 1],
         }
     )
-    assert compare(frame) == Difference(1.0, 1.0, 1.0, 1)
+    assert compare(frame) == Difference(1.0, 1.0, 1.0, 1, 0.0)
     nothing = compare(frame.filter(pl.col("user") > 1))
     assert math.isnan(nothing.mean)
     assert (nothing.n_users, nothing.excludes_zero) == (0, False)
@@ -132,7 +132,7 @@ def test_groups_that_do_not_name_the_user() -> None:
 
 def test_resamples_without_a_value_are_left_out() -> None:
     frame = pl.DataFrame({"window": 7, "user": [1, 2], "relevance": [1, 0], "a": [0.1, 0.2], "b": [0.4, 0.3]})
-    assert compare(frame, Metric("roc_auc")) == Difference(1.0, 1.0, 1.0, 2)
+    assert compare(frame, Metric("roc_auc")) == Difference(1.0, 1.0, 1.0, 2, 0.0)
     nothing = compare(frame.head(1), Metric("roc_auc"))
     assert (math.isnan(nothing.low), nothing.n_users) == (True, 1)
 

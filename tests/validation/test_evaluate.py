@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, settings
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 import validation
 from competitions import Metric
 from engine import ConfigError, DataError
-from validation import evaluate, evaluate_by_group, metrics
+from validation import evaluate, evaluate_by_group, evaluator, metrics
 
 FRAME = pl.DataFrame(
     {
@@ -168,3 +169,70 @@ def test_a_broken_metric_file_is_named(new_file: Path, text: str, reason: str) -
     new_file.write_text(text, encoding="utf-8")
     with pytest.raises(ConfigError, match=rf"validation/mine\.py cannot be imported: {reason}"):
         metrics()
+
+
+def _by_hand(frame: pl.DataFrame, leave_out: tuple[float, float] | None, one_class: float | None) -> float:
+    """Mean over users of the share of their pairs in the right order, pair by pair."""
+    values = []
+    for _, rows in frame.group_by("user"):
+        labelled = list(rows.select("relevance", "score").iter_rows())
+        pairs = [(a, b) for a in labelled for b in labelled if a[0] > b[0]]
+        pairs = [(a, b) for a, b in pairs if leave_out is None or {a[0], b[0]} != set(leave_out)]
+        right = [1.0 if a[1] > b[1] else 0.5 if a[1] == b[1] else 0.0 for a, b in pairs]
+        if right or one_class is not None:
+            values.append(sum(right) / len(right) if right else one_class)
+    return sum(filter(None, values)) / len(values) if values else float("nan")
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(0, 10**6),
+    st.sampled_from([None, (1.0, -1.0)]),
+    st.sampled_from([("skip", None), ("zero", 0.0), ("half", 0.5)]),
+    st.integers(2, 60),
+)
+def test_many_scores_of_the_same_rows(
+    seed: int, leave_out: tuple[float, float] | None, one_class: tuple[str, float | None], n_rows: int
+) -> None:
+    """Exactly the metric, ties and groups of one class included; and the metric is what one counts by hand."""
+    rng = np.random.default_rng(seed)
+    columns = {"user": rng.integers(0, 8, n_rows), "relevance": rng.integers(-1, 2, n_rows)}
+    frame = pl.DataFrame(columns)
+    metric = Metric("user_auc", {"one_class": one_class[0], "leave_out_pairs": leave_out})
+    value = evaluator(metric, frame, group=["user"])
+    for _ in range(3):
+        scores = rng.integers(0, 5, n_rows).astype(np.float64)
+        scored = frame.with_columns(score=pl.Series(scores))
+        found = evaluate(metric, scored, group=["user"])
+        assert value(scores) == found or (np.isnan(found) and np.isnan(value(scores)))
+        by_hand = _by_hand(scored, leave_out, one_class[1])
+        assert found == pytest.approx(by_hand, nan_ok=True)
+
+
+@pytest.mark.parametrize(
+    "policy", [{"weight": "positives"}, {"weight": "rows"}, {"weight": "positives", "min_relevance": 0.0}]
+)
+@pytest.mark.parametrize("name", ["user_auc", "ndcg_at_k", "roc_auc", "rmse"])
+def test_the_scores_of_many_are_those_of_evaluate(name: str, policy: dict[str, object]) -> None:
+    rng = np.random.default_rng(3)
+    frame = pl.DataFrame({"user": rng.integers(0, 9, 200), "relevance": rng.integers(0, 2, 200)})
+    metric = Metric(name, policy if name == "user_auc" else {})
+    scores = rng.normal(size=200)
+    value = evaluator(metric, frame, group=["user"])(scores)
+    assert value == evaluate(metric, frame.with_columns(score=pl.Series(scores)), group=["user"])
+
+
+def test_large_groups_are_sorted_instead_of_compared_pair_by_pair() -> None:
+    rng = np.random.default_rng(3)
+    frame = pl.DataFrame({"user": rng.integers(0, 2, 400), "relevance": rng.integers(0, 2, 400)})
+    scores = rng.normal(size=400)
+    scored = frame.with_columns(score=pl.Series(scores))
+    assert evaluator(AUC, frame, group=["user"])(scores) == evaluate(AUC, scored, group=["user"])
+
+
+def test_a_nan_among_many_scores_is_an_error_or_the_lowest() -> None:
+    frame = pl.DataFrame({"user": [1, 1], "relevance": [1, 0]})
+    scores = np.array([np.nan, 0.5])
+    with pytest.raises(DataError, match="1 of 2 rows have no score"):
+        evaluator(AUC, frame, group=["user"])(scores)
+    assert evaluator(Metric("user_auc", {"missing": "lowest"}), frame, group=["user"])(scores) == 0.0

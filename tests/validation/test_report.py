@@ -118,7 +118,7 @@ def test_labels_of_one_class_leave_nothing_to_score(bundle: CvBundle, rebuilt: R
 
 def test_one_model_and_one_fold(cinema: Dataset) -> None:
     alone = make_bundle(models=("popularity",), blends=())
-    about = {k: v for k, v in alone.about.items() if k not in ("chosen_because", "differences_to_baseline")}
+    about = {k: v for k, v in alone.about.items() if k not in ("chosen_because", "differences_to_best")}
     one_fold = replace(alone, oof=alone.oof.filter(pl.col("fold") == "fold1"), about=about)
     report = build_report(one_fold, cinema)
     row = row_of(report, "popularity")
@@ -134,14 +134,14 @@ def test_one_model_and_one_fold(cinema: Dataset) -> None:
 def test_reason_gives_the_stack_s_words_and_numbers(report: Report) -> None:
     assert report.reason == (
         "mean_of_ranks: no learned blend beats it with an interval above zero. "
-        "Difference to mean_of_ranks: weights −0.0009 [−0.0028, +0.0009]."
+        "Difference to mean_of_ranks, with its standard error: weights −0.0009 ± 0.0009."
     )
 
 
 def test_reason_gives_each_difference_once(bundle: CvBundle, cinema: Dataset) -> None:
-    because = {"chosen_because": "it differs by -0.0009 [-0.0028, +0.0009]"}
-    report = build_report(replace(bundle, about={**bundle.about, **because}), cinema)
-    assert report.reason == "mean_of_ranks: it differs by -0.0009 [-0.0028, +0.0009]."
+    because = {"chosen_because": "it differs by -0.0009 ± 0.0009"}
+    chosen = replace(bundle, chosen="weights", about={**bundle.about, **because})
+    assert build_report(chosen, cinema).reason == "weights: it differs by -0.0009 ± 0.0009."
 
 
 def test_importance_of_a_feature_is_the_mean_over_the_models(bundle: CvBundle, report: Report) -> None:

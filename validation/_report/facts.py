@@ -14,7 +14,7 @@ from competitions import Dataset, Metric
 from validation._report.bundle import CvBundle
 
 _FIRST = ("competition", "created", "seed", "clock", "folds")
-_ELSEWHERE = ("metric", "settings", "cv", "chosen_because", "differences_to_baseline", "not_scored")
+_ELSEWHERE = ("metric", "settings", "cv", "chosen_because", "best", "differences_to_best", "not_scored")
 _FAR_BELOW = 0.5  # of the median of the siblings
 _MIN_FITS = 3  # that are compared, the fit itself among them: of two, no one can tell which is odd
 
@@ -72,24 +72,31 @@ def _text(value: object) -> str:
 
 
 def choice_reason(bundle: CvBundle) -> str:
-    """Say why ``bundle.chosen`` was chosen: the reason that the stack gave, and the learned blends' differences.
+    """Say why ``bundle.chosen`` was chosen: the reason that the stack gave, and the differences it decided by.
 
-    The differences (to the baseline blend, larger is better, 95 % interval) are the ones the stack decided by.
+    They are to the best candidate, each with its standard error over users; larger is better, unless of a loss.
     """
     because = bundle.about.get("chosen_because")
     if not because and len((*bundle.models, *bundle.blends)) == 1:
         return f"{bundle.chosen} is the only model."
     sentence = f"{bundle.chosen}: {because}." if because else f"{bundle.chosen}: the stack gave no reason."
-    differences = bundle.about.get("differences_to_baseline")
-    if not isinstance(differences, Mapping) or not differences or not bundle.blends:
-        return sentence
-    texts = {name: _interval_text(found) for name, found in differences.items()}
-    gaps = [f"{name} {text}" for name, text in texts.items() if text.replace("−", "-") not in sentence]
-    return f"{sentence} Difference to {bundle.blends[0]}: {'; '.join(gaps)}." if gaps else sentence
+    return " ".join([sentence, *compared(bundle)])
 
 
-def _interval_text(found: Mapping[str, float]) -> str:
-    return f"{found['mean']:+.4f} [{found['low']:+.4f}, {found['high']:+.4f}]".replace("-", "−")
+def compared(bundle: CvBundle) -> tuple[str, ...]:
+    """One sentence with the difference of each candidate to the best, less the one that the reason gives; or none."""
+    differences = bundle.about.get("differences_to_best")
+    if not isinstance(differences, Mapping):
+        return ()
+    because = str(bundle.about.get("chosen_because")).replace("-", "−")
+    texts = {name: _gap_text(found) for name, found in differences.items()}
+    gaps = [f"{n} {text}" for n, text in texts.items() if n != bundle.chosen or text not in because]
+    best = bundle.about.get("best")
+    return (f"Difference to {best}, with its standard error: {'; '.join(gaps)}.",) if gaps else ()
+
+
+def _gap_text(found: Mapping[str, float]) -> str:
+    return f"{found['mean']:+.4f} ± {found['error']:.4f}".replace("-", "−")
 
 
 def training_alarms(bundle: CvBundle) -> tuple[str, ...]:

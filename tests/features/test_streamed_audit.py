@@ -1,0 +1,153 @@
+"""A streamed learner that looks at the future, loses its state or reads files is caught; an honest one passes."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from competitions import Dataset, get_competition, open_dataset, random_tables, take_in
+from engine import Settings
+from features import StreamContext, bind_catalogue
+from features._audit import audit_window, reads_by_itself
+from tests.features.streaming import DecayedMean, one_streamed
+from validation import plan_folds
+
+
+@pytest.fixture(scope="module")
+def generated(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    competition = get_competition("movielens")
+    tables = random_tables(competition, n_users=40, n_items=50, n_rows=1500, seed=5)
+    return take_in(competition, tables, tmp_path_factory.mktemp("generated"), fingerprint="generated")
+
+
+def checks(body: type[Any], dataset: Dataset, settings: Settings, **options: Any) -> set[str]:
+    """Audit two windows of a learner that goes several steps; name the checks that do not hold."""
+    catalogue = bind_catalogue(dataset, one_streamed(body, step=60, **options))
+    windows = [fold.eval for fold in plan_folds(dataset, settings.folds).folds[-2:]]
+    return {finding.check for finding in audit_window(catalogue, windows, catalogue.columns, settings)}
+
+
+def whole_log() -> pl.DataFrame:
+    """The log as a leak gets at it: by opening the data set."""
+    return open_dataset(Settings(competition="movielens")).log.collect()
+
+
+class OpensWhenItStarts(DecayedMean):
+    """Begins with all that will ever be in the log; 0 if none."""
+
+    def start(self, context: StreamContext) -> None:
+        super().start(context)
+        self.learn(whole_log())
+
+
+class OpensWhenItLearns(DecayedMean):
+    """Learns labels from the rows after those that it is given; 0 if none."""
+
+    def learn(self, rows: pl.DataFrame) -> None:
+        super().learn(whole_log().filter(pl.col("clock") > rows["clock"].max()))
+
+
+class OpensWhenItIsLookedAt(DecayedMean):
+    """Looks its pairs up in the log; 0 if none."""
+
+    def transform(self, pairs: pl.DataFrame) -> Any:
+        labels = whole_log().select(pl.col("row").alias("pair_id"), decayed="relevance")
+        return (
+            pairs.select("pair_id")
+            .join(labels, on="pair_id", how="left")
+            .with_columns(pl.col("decayed").cast(pl.Float32))
+        )
+
+
+@pytest.mark.parametrize("body", [OpensWhenItStarts, OpensWhenItLearns, OpensWhenItIsLookedAt])
+def test_the_future_by_a_back_door_is_caught(
+    body: type[DecayedMean], generated: Dataset, movielens_settings: Settings
+) -> None:
+    assert checks(body, generated, movielens_settings) & {
+        "future truncated",
+        "future perturbed",
+        "labels of the window flipped",
+        "future rows deleted and inserted",
+    }
+
+
+@pytest.mark.parametrize("refine", [0, 1])
+def test_an_honest_learner_passes(refine: int, generated: Dataset, movielens_settings: Settings) -> None:
+    assert checks(DecayedMean, generated, movielens_settings, refine=refine) == set()
+
+
+class Forgets(DecayedMean):
+    """Saves its state in half the digits; 0 if none."""
+
+    def save(self, folder: Path) -> None:
+        totals = self.totals.astype(np.float16)
+        np.savez(folder / "state.npz", items=self.items, weights=self.weights, totals=totals)
+
+
+def test_a_state_that_is_not_saved_without_loss_is_caught(
+    generated: Dataset, movielens_settings: Settings
+) -> None:
+    assert checks(Forgets, generated, movielens_settings) == {"windows computed one by one"}
+
+
+SECRET = Path(tempfile.gettempdir(), "labels.npy")
+
+
+class ReadsItsOwn(DecayedMean):
+    """Reads only what it wrote; 0 if none."""
+
+    def start(self, context: StreamContext) -> None:
+        super().start(context)
+        self.scratch = Path(context.folder) / "rows"
+        self.scratch.mkdir()
+
+    def learn(self, rows: pl.DataFrame) -> None:
+        file = self.scratch / "last.parquet"
+        rows.write_parquet(file)
+        super().learn(pl.read_parquet(source=file))
+
+    def load(self, folder: Path) -> None:
+        for part in folder.iterdir():
+            with part.open("rb") as file:
+                np.load(file)
+        json.loads((folder / "facts.json").read_text())
+
+
+class ReadsInLoad(DecayedMean):
+    """Reads another file beside its own; 0 if none."""
+
+    def load(self, folder: Path) -> None:
+        super().load(folder)
+        self.labels = np.load(SECRET)
+
+
+class ReadsInLearn(DecayedMean):
+    """Reads a file while it learns; 0 if none."""
+
+    def learn(self, rows: pl.DataFrame) -> None:
+        self.labels = pl.read_parquet("labels.parquet")
+
+
+@pytest.mark.parametrize(
+    ("body", "calls"),
+    [
+        (DecayedMean, ""),
+        (ReadsItsOwn, ""),
+        (ReadsInLoad, "ReadsInLoad.load (line {line}) calls load"),
+        (ReadsInLearn, "ReadsInLearn.learn (line {line}) calls read_parquet"),
+    ],
+)
+def test_files_but_its_own_are_found_by_its_code(
+    body: type[DecayedMean], calls: str, generated: Dataset
+) -> None:
+    (column,) = bind_catalogue(generated, one_streamed(body)).columns.values()
+    evidence = [finding.evidence for finding in reads_by_itself(column)]
+    method = calls.partition(" ")[0].partition(".")[2]
+    line = getattr(body, method).__code__.co_firstlineno if method else 0
+    assert evidence == ([calls.format(line=line)] if calls else [])
