@@ -41,7 +41,8 @@ class Catalogue:
     def select(self, patterns: FeatureSettings, needs: Iterable[str] = ()) -> tuple[str, ...]:
         """Name the model inputs that the patterns keep, and ``needs``, by name: what models give depends on the order.
 
-        What the competition leaves out is kept only if a pattern other than ``*`` names it. Raises ConfigError when a pattern matches nothing or a needed column does not exist here.
+        What the competition leaves out is kept only if a pattern other than ``*`` names it. Raises ConfigError
+        when a pattern matches nothing or a needed column does not exist here.
         """
         needed = set(needs)
         for name in sorted(needed - set(self.columns)):
