@@ -15,12 +15,13 @@ from competitions import Competition
 from engine import Recipe, Store, Task, cached_digest, run_tasks
 from features import compute_features, dtype_name, own_score, stored_seconds, train_test_psi
 from models import PairFrame
+from stacking._best_column import best_column
 from stacking._blend import N_RESAMPLES, Choice, blend_oof, blend_recipe, choose_blend, scored_blenders
 from stacking._fits import make_oof, oof_recipe, plan_cv_fits
 from stacking._pairs import PairReader
 from stacking._plan import FORMAT, Plan, check_folds, metric_parts
 from stacking._worth import units_of
-from validation import CvBundle, Folds, evaluate
+from validation import CvBundle, Folds, evaluate, paired_bootstrap
 
 POINTER = "cv"
 _CARDS = {
@@ -57,7 +58,7 @@ def cv_recipe(plan: Plan) -> Recipe:
     oof = oof_recipe(plan, fits)
     folds = [f.name for f in plan.folds.folds]
     parts: dict[str, Any] = {
-        "code": [cached_digest(evaluate), cached_digest(choose_blend)],
+        "code": [cached_digest(evaluate), cached_digest(choose_blend), cached_digest(paired_bootstrap)],
         "format": FORMAT,
         "fits": {f"{f.model} @ {f.fold.name}": f.fit.key for f in fits},
         "oof": oof.key,
@@ -84,15 +85,19 @@ def _cross_validate(plan: Plan) -> CvBundle:
     choice = choose_blend(
         oof, c.metric, user=c.user, blends=blends, seed=plan.settings.seed, forced=plan.settings.blender
     )
+    cards = _make_cards(plan)
     return CvBundle(
         oof=oof,
         importance=pl.read_parquet(made / "importance.parquet"),
-        features=_make_cards(plan),
+        features=cards,
         fits=pl.read_parquet(made / "fits.parquet"),
         models=tuple(plan.models),
         blends=blends,
         chosen=choice.chosen,
-        about=_about(plan, oof, choice, blends),
+        about={
+            **_about(plan, oof, choice, blends),
+            "best_column": best_column(plan, oof, cards, N_RESAMPLES),
+        },
     )
 
 
