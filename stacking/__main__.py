@@ -37,7 +37,7 @@ from stacking._worth import (
     words_of,
     write_config,
 )
-from validation import CvBundle, compared, training_alarms
+from validation import CvBundle, column_alarms, compared, training_alarms
 
 app = room_app("Out-of-fold predictions of every model, and their blends.")
 
@@ -47,7 +47,7 @@ def cv(ctx: typer.Context) -> None:
     """Cross-validate every model and blend; only what is not in the store is computed."""
     bundle = run_cv(make_plan(settings_of(ctx)))
     out.print(_cv_table(bundle))
-    for alarm in training_alarms(bundle):
+    for alarm in (*training_alarms(bundle), *column_alarms(bundle)):
         out.print(Text(f"Alarm: {alarm}", style="red"))
     out.print(_chosen(bundle), markup=False)
     out.print(f"Next: {as_typed('-m validation report')}", markup=False)
@@ -198,6 +198,9 @@ def _cv_table(bundle: CvBundle) -> Table:
         is_chosen = name == bundle.chosen
         label = Text(f"{name} (chosen)" if is_chosen else name)
         table.add_row(label, *values, *_fit_facts(bundle, name), style="bold" if is_chosen else None)
+    if best := bundle.about["best_column"]:
+        values = [f"{best['cv'][f]:.4f}" for f in (*folds, "mean")]
+        table.add_row(Text(f"best column: {best['column']}"), *values, "", "", style="dim")
     return table
 
 

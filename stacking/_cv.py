@@ -15,6 +15,7 @@ from competitions import Competition
 from engine import Recipe, Store, Task, cached_digest, run_tasks
 from features import compute_features, dtype_name, own_score, stored_seconds, train_test_psi
 from models import PairFrame
+from stacking._best_column import best_column
 from stacking._blend import blend_oof, blend_recipe, scored_blenders
 from stacking._blender import MIN_EVAL_WINDOWS, precedence_of
 from stacking._choice import N_ERRORS, N_RESAMPLES, Choice, choose
@@ -22,7 +23,7 @@ from stacking._fits import make_oof, oof_recipe, plan_cv_fits
 from stacking._pairs import PairReader
 from stacking._plan import FORMAT, Plan, check_folds, metric_parts
 from stacking._worth import units_of
-from validation import CvBundle, Folds, evaluate
+from validation import CvBundle, Folds, evaluate, paired_bootstrap
 
 POINTER = "cv"
 _CARDS = {
@@ -59,7 +60,7 @@ def cv_recipe(plan: Plan) -> Recipe:
     oof = oof_recipe(plan, fits)
     folds = [f.name for f in plan.folds.folds]
     parts: dict[str, Any] = {
-        "code": [cached_digest(evaluate), cached_digest(choose)],
+        "code": [cached_digest(evaluate), cached_digest(choose), cached_digest(paired_bootstrap)],
         "format": FORMAT,
         "fits": {f"{f.model} @ {f.fold.name}": f.fit.key for f in fits},
         "oof": oof.key,
@@ -93,15 +94,19 @@ def _cross_validate(plan: Plan) -> CvBundle:
         seed=plan.settings.seed,
         forced=plan.settings.blender,
     )
+    cards = _make_cards(plan)
     return CvBundle(
         oof=oof,
         importance=pl.read_parquet(made / "importance.parquet"),
-        features=_make_cards(plan),
+        features=cards,
         fits=pl.read_parquet(made / "fits.parquet"),
         models=tuple(plan.models),
         blends=blends,
         chosen=choice.chosen,
-        about=_about(plan, oof, choice, blends),
+        about={
+            **_about(plan, oof, choice, blends),
+            "best_column": best_column(plan, oof, cards, N_RESAMPLES),
+        },
     )
 
 

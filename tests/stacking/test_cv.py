@@ -59,6 +59,22 @@ def test_the_bundle_holds_every_pair_of_every_fold_with_every_score(first: First
     assert oof.group_by("window", "item_id").agg(pl.col("popularity").n_unique())["popularity"].max() == 1
 
 
+def test_the_best_column_stands_beside_the_models_that_read_it(first: First) -> None:
+    """A model that is the column itself differs by nothing; one that does not get it is not compared."""
+    bundle = first[1]
+    best = bundle.about["best_column"]
+    scores = bundle.features.drop_nulls("score")
+    assert best["column"] == scores.sort(["score", "feature"], descending=[True, False])["feature"][0]
+    found = scores.filter(feature=best["column"])["score"][0]
+    assert best["cv"]["mean"] == pytest.approx(found, abs=0.02)  # of all windows together
+    assert set(best["differences"]) <= set(bundle.models)
+    assert "trees" in best["differences"]
+    difference = best["differences"]["trees"]
+    gap = bundle.about["cv"]["trees"]["mean"] - best["cv"]["mean"]
+    assert difference["mean"] == pytest.approx(gap, abs=0.02)
+    assert difference["low"] <= difference["mean"] <= difference["high"]
+
+
 def test_the_scores_in_about_are_the_metric_of_the_columns(first: First) -> None:
     bundle = first[1]
     metric = Metric(bundle.about["metric"]["name"], bundle.about["metric"]["policy"])
@@ -152,7 +168,7 @@ def test_test_pairs_are_scored_by_every_model_and_blend(first: First, dataset: D
 
 def test_the_final_fit_reuses_the_iterations_that_the_folds_found(first: First) -> None:
     settings, bundle = first
-    counts = bundle.fits.with_columns(iterations=pl.when(pl.col("model") == "trees").then(2))
+    counts = bundle.fits.with_columns(iterations=pl.when(pl.col("model") == "trees").then(7))
     before = made(settings, "fit")
     final_scores(make_plan(settings), replace(bundle, fits=counts))
     assert len(made(settings, "fit") - before) == 1

@@ -21,7 +21,7 @@ import pytest
 from competitions import Dataset, Metric
 from engine import ConfigError, DataError, Recipe, Store
 from tests.validation.conftest import CUTOFFS, EVIL, Rebuilt, RunReport, make_bundle
-from validation import CvBundle, Report, build_report, evaluate, training_alarms
+from validation import CvBundle, Report, build_report, column_alarms, evaluate, training_alarms
 from validation._report import AuditReport, read_audit_report, report_html
 
 
@@ -304,6 +304,45 @@ def test_the_report_shows_it_with_the_feature_that_the_fit_rests_on(
     printed, page = run_report(replace(bundle, fits=odd), tmp_path)
     assert "Alarm: The training loss of catboost in fold2 is 0.0400 (RMSE)" in " ".join(printed.split())
     assert "<strong>Alarm:</strong>" in page.read_text(encoding="utf-8")
+
+
+def against_a_column(bundle: CvBundle, low: float, high: float, greater_is_better: bool = True) -> CvBundle:
+    """The bundle with a best column, which catboost reads."""
+    difference = {"mean": (low + high) / 2, "low": low, "high": high, "n_users": 60}
+    best = {"column": "taste", "cv": {"fold1": 0.8, "mean": 0.7123}, "differences": {"catboost": difference}}
+    metric = {**bundle.about["metric"], "greater_is_better": greater_is_better}
+    return replace(bundle, about={**bundle.about, "metric": metric, "best_column": best})
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "greater", "is_worse"),
+    [
+        (-0.02, -0.01, True, True),
+        (-0.02, 0.01, True, False),
+        (0.01, 0.02, True, False),
+        (0.01, 0.02, False, True),
+    ],
+)
+def test_a_model_that_is_surely_worse_than_a_column_it_reads_is_named(
+    low: float, high: float, greater: bool, is_worse: bool, bundle: CvBundle
+) -> None:
+    found = column_alarms(against_a_column(bundle, low, high, greater))
+    assert len(found) == is_worse
+    assert all(text.startswith("catboost reads taste and is surely worse") for text in found)
+    assert column_alarms(bundle) == ()
+
+
+def test_the_report_names_the_best_column_beside_the_best_model(
+    bundle: CvBundle, rebuilt: Rebuilt, run_report: RunReport, tmp_path: Path
+) -> None:
+    assert rebuilt().column == ""
+    printed, page = run_report(against_a_column(bundle, -0.02, -0.01), tmp_path)
+    best = rebuilt().best_single
+    value = rebuilt().scores.filter(name=best)["mean"][0]
+    words = f"The best single column, taste, has 0.7123 by itself; the best model, {best}, has {value:.4f}."
+    assert words in " ".join(printed.split())
+    assert "The best single column, taste, has 0.7123" in page.read_text(encoding="utf-8")
+    assert "Alarm: catboost reads taste" in " ".join(printed.split())
 
 
 def finding(column: str, check: str, severity: str = "defect") -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from validation._report.audit import AuditReport, read_audit_report
 from validation._report.bundle import CvBundle
-from validation._report.facts import compared, training_alarms
+from validation._report.facts import column_alarms, compared, training_alarms
 from validation._report.html import report_html
 from validation._report.page import Chart, color_of, colors_of, finish_chart, number_of, render_page
 from validation._report.report import Report, build_report
@@ -16,6 +16,7 @@ __all__ = [
     "build_report",
     "color_of",
     "colors_of",
+    "column_alarms",
     "compared",
     "finish_chart",
     "number_of",

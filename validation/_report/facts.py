@@ -11,10 +11,20 @@ from typing import Any
 import polars as pl
 
 from competitions import Dataset, Metric
+from validation._bootstrap import Difference
 from validation._report.bundle import CvBundle
 
 _FIRST = ("competition", "created", "seed", "clock", "folds")
-_ELSEWHERE = ("metric", "settings", "cv", "chosen_because", "best", "differences_to_best", "not_scored")
+_ELSEWHERE = (
+    "metric",
+    "settings",
+    "cv",
+    "chosen_because",
+    "best",
+    "differences_to_best",
+    "not_scored",
+    "best_column",
+)
 _FAR_BELOW = 0.5  # of the median of the siblings
 _MIN_FITS = 3  # that are compared, the fit itself among them: of two, no one can tell which is odd
 
@@ -140,6 +150,38 @@ def _sentence(bundle: CvBundle, fit: dict[str, Any], middle: float) -> str:
         f"half of the median {middle:.4f} of its siblings. So it looks when labels got into the features.{which} Run "
         "`python -m features audit` before you believe its scores."
     )
+
+
+def column_sentence(bundle: CvBundle, best_model: str, value: float | None) -> str:
+    """Name the best single column beside the best model; empty if the bundle knows of none."""
+    best = bundle.about.get("best_column")
+    if not best:
+        return ""
+    model = "" if value is None else f"; the best model, {best_model}, has {value:.4f}"
+    return f"The best single column, {best['column']}, has {best['cv']['mean']:.4f} by itself{model}."
+
+
+def column_alarms(bundle: CvBundle) -> tuple[str, ...]:
+    """Sentences about the models that get the best single column and are surely worse than it.
+
+    Surely: the 95 % interval of the paired difference over users lies on the worse side of zero. A bundle of an older
+    version gives none.
+    """
+    best = bundle.about.get("best_column")
+    if not best:
+        return ()
+    is_greater = bundle.about.get("metric", {}).get("greater_is_better", True)
+    found = []
+    for model, numbers in best["differences"].items():
+        difference = Difference(**numbers)
+        is_worse = difference.high < 0 if is_greater else difference.low > 0
+        if difference.excludes_zero and is_worse:
+            found.append(
+                f"{model} reads {best['column']} and is surely worse than this column by itself: "
+                f'{_interval_text(numbers)} over {difference.n_users} users. Set start = "auto" in its table, give it '
+                "more rows (folds.n_train_windows) or fewer features, or leave it out."
+            )
+    return tuple(found)
 
 
 def caveats(bundle: CvBundle, dataset: Dataset) -> tuple[str, ...]:

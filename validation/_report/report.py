@@ -19,6 +19,8 @@ from validation._report.facts import (
     Fact,
     caveats,
     choice_reason,
+    column_alarms,
+    column_sentence,
     facts,
     metric_of,
     metric_text,
@@ -75,9 +77,11 @@ class Report:
         As in the bundle.
     best_single, chosen, reason
         Names, and why the chosen one was chosen, in a sentence.
+    column
+        The best single column beside the best model, in a sentence; may be empty.
     facts, alarms, caveats
-        Labels and their lines; what looks like a leak (see ``training_alarms``, ``audit_alarms``); sentences the
-        reader must know.
+        Labels and their lines; what looks like a leak (see ``training_alarms``, ``audit_alarms``) or makes a good
+        column worse (``column_alarms``); sentences the reader must know.
     settings
         The settings of the run, as stored.
     audit
@@ -97,6 +101,7 @@ class Report:
     best_single: str
     chosen: str
     reason: str
+    column: str
     facts: tuple[Fact, ...]
     alarms: tuple[str, ...]
     caveats: tuple[str, ...]
@@ -149,8 +154,9 @@ def build_report(
         best_single=best,
         chosen=bundle.chosen,
         reason=choice_reason(bundle),
+        column=column_sentence(bundle, best, scores.filter(name=best)["mean"][0]),
         facts=facts(bundle, metric),
-        alarms=(*training_alarms(bundle), *audit_alarms(audit, bundle)),
+        alarms=(*training_alarms(bundle), *column_alarms(bundle), *audit_alarms(audit, bundle)),
         caveats=(*caveats(bundle, dataset), *audit_caveats(audit, bundle)),
         settings=bundle.about.get("settings", {}),
         audit=audit,

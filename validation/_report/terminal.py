@@ -24,6 +24,8 @@ def show_report(report: Report, console: Console, *, n_features: int = 15) -> No
     for table in _tables(report, n_features):
         console.print(table)
     console.print(Text.assemble(("Chosen: ", "bold"), report.reason))
+    if report.column:
+        console.print(Text(report.column))
     for text in report.alarms:
         console.print(Text.assemble(("Alarm: ", "bold"), text, style="red"))
     for text in report.caveats:
