@@ -207,7 +207,8 @@ class CatBoost:
         if self.loss == "MultiClass":
             return np.searchsorted(levels, relevance).astype(np.float64)
         if self.loss == "YetiRank" and len(levels) > 1:
-            return (relevance - levels[0]) / (levels[-1] - levels[0])
+            scaled: Scores = (relevance - levels[0]) / (levels[-1] - levels[0])
+            return scaled
         return _even(relevance, rows) if self.loss == "QueryRMSE" and self.even_groups else relevance
 
 

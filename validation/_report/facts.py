@@ -176,9 +176,12 @@ def column_alarms(bundle: CvBundle) -> tuple[str, ...]:
         difference = Difference(**numbers)
         is_worse = difference.high < 0 if is_greater else difference.low > 0
         if difference.excludes_zero and is_worse:
+            interval = f"{difference.mean:+.4f} [{difference.low:+.4f}, {difference.high:+.4f}]".replace(
+                "-", "−"
+            )
             found.append(
                 f"{model} reads {best['column']} and is surely worse than this column by itself: "
-                f'{_interval_text(numbers)} over {difference.n_users} users. Set start = "auto" in its table, give it '
+                f'{interval} over {difference.n_users} users. Set start = "auto" in its table, give it '
                 "more rows (folds.n_train_windows) or fewer features, or leave it out."
             )
     return tuple(found)
