@@ -174,7 +174,7 @@ VK2024 = Competition(
     remarks={"have both a like and a dislike: their relevance is 0": pl.col("like") & pl.col("dislike")},
     clock=Clock("row"),
     horizon=LogShare(1, of=6),  # the test is the week after six
-    n_train_windows=1,
+    n_train_windows=2,
     select_pairs=select_pairs,
     metric=Metric("user_auc", policy={"one_class": "skip"}),
     submission=SubmissionFormat({"user_id": "user_id", "item_id": "item_id", "predict": "score"}),

@@ -23,13 +23,17 @@ Link = Literal["within groups", "all rows", "pairwise"]
 
 @dataclass(frozen=True)
 class Start:
-    """``level + slope * (x - mean) / std``, cut at 4 standard deviations; an unknown value counts as the mean."""
+    """``level + slope * (x - mean) / std``, cut at 4 standard deviations; an unknown value counts as the mean.
+
+    ``spread``: standard deviation of these scores on the rows that it was fitted on.
+    """
 
     column: str
     mean: float
     std: float
     slope: float
     level: float = 0.0
+    spread: float = 0.0
 
     def scores(self, values: npt.NDArray[np.floating]) -> Scores:
         """Score values of the column: Float64 (n_pairs,), finite. NaN = unknown."""
@@ -86,13 +90,14 @@ def fit_start(
     mean, std = _mean_std(values[known])
     z, y, weight = _scaled(values, mean, std), labels, rows.weight
     if link == "pairwise":
-        return Start(column, mean, std, _logistic_slope(z, y, weight, rows.group_ids, seed))
+        slope = _logistic_slope(z, y, weight, rows.group_ids, seed)
+        return Start(column, mean, std, slope, 0.0, abs(slope) * float(z.std()))
     groups = rows.group_ids if link == "within groups" else np.zeros(len(y), dtype=np.int64)
     dz, dy = z - _group_means(z, groups, weight), y - _group_means(y, groups, weight)
     spread = float((weight * dz * dz).sum())
     slope = float((weight * dz * dy).sum()) / spread if spread > 0 else 0.0
     level = 0.0 if link == "within groups" else float((weight * (y - slope * z)).sum() / weight.sum())
-    return Start(column, mean, std, slope, level)
+    return Start(column, mean, std, slope, level, abs(slope) * float(z.std()))
 
 
 def numbers_of(column: pl.Series) -> Scores:

@@ -127,7 +127,7 @@ class CatBoost:
             description='The column that the trees start from, as a linear function: they fit what it leaves. "auto" = '
             'the best one on the train rows by the metric, "" = none; MultiClass has none.'
         ),
-    ] = ""
+    ] = "auto"
     even_groups: Annotated[
         bool,
         Field(
@@ -135,10 +135,10 @@ class CatBoost:
             "likes weighs no more than another (QueryRMSE only)."
         ),
     ] = True
-    iterations: Annotated[int, Field(ge=1, description="Most trees a fit may have.")] = 400
-    learning_rate: Annotated[float, Field(gt=0, le=1, description="Step of each tree.")] = 0.1
-    depth: Annotated[int, Field(ge=1, le=16, description="Depth of the trees.")] = 5
-    l2_leaf_reg: Annotated[float, Field(ge=0, description="L2 penalty on the values of the leaves.")] = 10.0
+    iterations: Annotated[int, Field(ge=1, description="Most trees a fit may have.")] = 600
+    learning_rate: Annotated[float, Field(gt=0, le=1, description="Step of each tree.")] = 0.05
+    depth: Annotated[int, Field(ge=1, le=16, description="Depth of the trees.")] = 4
+    l2_leaf_reg: Annotated[float, Field(ge=0, description="L2 penalty on the values of the leaves.")] = 50.0
     border_count: Annotated[
         int, Field(ge=1, le=255, description="Split candidates of a numeric feature.")
     ] = 64
@@ -207,8 +207,7 @@ class CatBoost:
         if self.loss == "MultiClass":
             return np.searchsorted(levels, relevance).astype(np.float64)
         if self.loss == "YetiRank" and len(levels) > 1:
-            scaled: Scores = (relevance - levels[0]) / (levels[-1] - levels[0])
-            return scaled
+            return np.asarray((relevance - levels[0]) / (levels[-1] - levels[0]))
         return _even(relevance, rows) if self.loss == "QueryRMSE" and self.even_groups else relevance
 
 
@@ -252,7 +251,7 @@ class _Fit:
         report = FitReport(
             iterations=int(booster.tree_count_),
             stopped_by=stopped_by,
-            importance=_importance(booster, rows),
+            importance=_importance(booster, rows, self.start),
             notes={} if held is None else {"n_holdout_rows": float(held.table.height)},
             training_loss=self.training_loss(booster),
             loss=self.ranker.loss,
@@ -346,12 +345,31 @@ def _can_learn(rows: PairFrame) -> bool:
     return any(rows.column(name).n_unique() > 1 for name in rows.features)
 
 
-def _importance(booster: catboost.CatBoost, rows: PairFrame) -> dict[str, float]:
-    """Share of each feature in the change of the predictions (CatBoost's PredictionValuesChange)."""
+def _importance(booster: catboost.CatBoost, rows: PairFrame, start: Start | None) -> dict[str, float]:
+    """Share of each feature in the change of the predictions (CatBoost's PredictionValuesChange).
+
+    What the trees start from has the share that its standard deviation has beside the sum of those of all trees.
+    """
     values = np.asarray(booster.get_feature_importance(type="PredictionValuesChange"), dtype=np.float64)
     total = float(values.sum()) or 1.0
     names = [*rows.numeric, *rows.categorical]
-    return {name: float(value) / total for name, value in zip(names, values, strict=True)}
+    shares = {name: float(value) / total for name, value in zip(names, values, strict=True)}
+    if start is None or start.spread == 0:
+        return shares
+    of_start = start.spread / (start.spread + _spread(booster))
+    shares = {name: (1 - of_start) * share for name, share in shares.items()}
+    # The rest of one, where no tree has a split.
+    return shares | {start.column: shares[start.column] + 1 - sum(shares.values())}
+
+
+def _spread(booster: catboost.CatBoost) -> float:
+    """Sum over the trees of the standard deviation of what each adds, on the train rows."""
+    leaves = np.asarray(booster.get_tree_leaf_counts(), dtype=np.int64)
+    first = np.cumsum(leaves) - leaves
+    value, weight = np.asarray(booster.get_leaf_values()), np.asarray(booster.get_leaf_weights())
+    total = np.add.reduceat(weight, first)
+    mean, square = (np.add.reduceat(weight * x, first) / total for x in (value, value**2))
+    return float(np.sqrt(np.maximum(square - mean**2, 0)).sum())
 
 
 def _inputs(frame: PairFrame, numeric: tuple[str, ...], categorical: tuple[str, ...]) -> pl.DataFrame:

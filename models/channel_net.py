@@ -51,7 +51,7 @@ class ChannelNet:
             description="The column that the net starts from, beside the layers and by a scale that is learned too. "
             '"auto" = the best one on the train rows by the metric, "" = none.'
         ),
-    ] = ""
+    ] = "auto"
     opponents: Annotated[int, Field(ge=1, description="Pairs drawn for each row in the pairwise loss.")] = 8
     learning_rate: Annotated[float, Field(gt=0, description="Step of the layers (AdamW).")] = 0.001
     table_learning_rate: Annotated[

@@ -122,8 +122,12 @@ class CatBoostOof:
         return _fit(self.ranker, replace(oof, stored=None), context)
 
 
+# Of scores that are good already: no start but the trees' own, labels as they are.
+_PLAIN: Mapping[str, Any] = {"time_budget": None, "start": "", "even_groups": False}
+
+
 def _trees(parameters: Mapping[str, Any]) -> Ranker:
-    return with_parameters(model_kinds()["catboost"], {"time_budget": None, **parameters}, "[blenders]")
+    return with_parameters(model_kinds()["catboost"], {**_PLAIN, **parameters}, "[blenders]")
 
 
 def _fit(ranker: Ranker, rows: ScoreFrame, context: BlendContext) -> FittedTrees:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,9 @@ from models import FitContext, PairFrame, inner_holdout, model_kinds
 from tests.models.small_log import SmallLog, with_columns
 
 CONTEXT = FitContext(seed=2, iterations=20)
-CatBoost: Any = model_kinds()["catboost"]
+_kind: Any = model_kinds()["catboost"]
+# Steps so large that twenty trees go far.
+CatBoost: Any = partial(_kind, learning_rate=0.1, depth=5, l2_leaf_reg=10.0)
 
 
 def test_multiclass_takes_levels_for_what_they_are(small_log: SmallLog) -> None:

@@ -15,7 +15,7 @@ ChannelNet: Any = model_kinds()["channel_net"]
 
 def test_widths_are_those_of_the_published_design(small_log: SmallLog) -> None:
     frame = PairFrame(small_log.train.table, ("als_score__like",), "user_id", "item_id", "source")
-    net = ChannelNet().fit(frame, FitContext(seed=1, iterations=1)).trained.net
+    net = ChannelNet(start="").fit(frame, FitContext(seed=1, iterations=1)).trained.net
     tables, layers = [(37, 100), (41, 20), (7, 80)], [(70, 100 + 20 + 80 + 1), (70,), (1, 70), (1,)]
     assert [tuple(p.shape) for p in net.parameters()] == tables + layers
 

@@ -40,6 +40,7 @@ QUICK: Mapping[str, dict[str, Any]] = {
 VARIANTS: Mapping[str, dict[str, Any]] = {
     "als": {"kind": "column", "column": "als_score__like"},
     "several": {"kind": "column", "column": ["als_score__like", "relevance_rate__item_id"]},
+    "uneven": {"kind": "catboost", "even_groups": False, "start": ""},
     "yetirank": {"kind": "catboost", "loss": "YetiRank"},
     "rmse": {"kind": "catboost", "loss": "RMSE", "refit": True},
     "multiclass": {"kind": "catboost", "loss": "MultiClass"},
@@ -93,8 +94,8 @@ def test_stored_columns_are_worth_the_same_as_columns_in_memory(
     assert again.report == fitted.report
     np.testing.assert_array_equal(scores, fitted.predict(small_log.eval))
     assert test.n_reads == dict.fromkeys(needed_columns(ranker) or small_log.eval.features, 1)
-    # A fit looks once, and reads twice at most for each of the two parts that a hold-out makes and for a refit.
-    assert max(train.n_reads.values(), default=0) <= (7 if getattr(ranker, "refit", False) else 5)
+    # A fit looks twice, and reads twice at most for each of the two parts that a hold-out makes and for a refit.
+    assert max(train.n_reads.values(), default=0) <= (8 if getattr(ranker, "refit", False) else 6)
 
 
 def global_state() -> list[Any]:
@@ -228,7 +229,10 @@ def test_reports_in_the_common_words(fitted: FittedRanker, small_log: SmallLog) 
 
 @pytest.mark.parametrize("name", [n for n in LEARNERS if n != "yetirank"], indirect=True)
 def test_pairs_weigh_what_their_weights_say(name: str, fitted: FittedRanker, small_log: SmallLog) -> None:
-    """Ones change nothing; twenty times as many neutral pairs, which come at random, draw the scores together."""
+    """Ones change nothing; twenty times as many neutral pairs, which come at random, draw the scores together.
+
+    Not where labels are brought to one standard deviation in each group: they draw the neutral pairs to the middle.
+    """
     is_neutral = pl.col("relevance") == 0
     ones, heavy = (
         ranker_of(name).fit(with_columns(small_log.train, weight=weight.cast(pl.Float32)), CONTEXT)
@@ -236,4 +240,6 @@ def test_pairs_weigh_what_their_weights_say(name: str, fitted: FittedRanker, sma
     )
     plain = fitted.predict(small_log.eval)
     np.testing.assert_array_equal(ones.predict(small_log.eval), plain)
-    assert heavy.predict(small_log.eval).std() < plain.std()
+    weighty = heavy.predict(small_log.eval)
+    assert not np.array_equal(weighty, plain)
+    assert name == "catboost" or weighty.std() < plain.std()

@@ -27,7 +27,7 @@ def test_list_names_every_kind_and_its_models() -> None:
 def test_show_gives_values_defaults_and_meanings() -> None:
     text = shown("--set", 'models.fast={kind = "catboost", depth = 3}', "show", "fast")
     assert [
-        words for words in ("kind catboost", "3 (default 5)", "one_hot_max_size") if words not in text
+        words for words in ("kind catboost", "3 (default 4)", "one_hot_max_size") if words not in text
     ] == []
     assert "id_dropout" in shown("show", "channel_net")  # a kind needs no table in the settings
 

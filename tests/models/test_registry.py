@@ -106,7 +106,7 @@ class Mine:
 
 
 def test_a_new_file_is_a_new_kind(tmp_path: Path) -> None:
-    for room in ("engine", "models"):
+    for room in ("engine", "competitions", "validation", "models"):
         shutil.copytree(ROOT / room, tmp_path / room, ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / "models" / "mine.py").write_text(MINE, encoding="utf-8")
     command = [sys.executable, "-m", "models", "list", "--json", "--set", "models.mine.enabled=true"]
