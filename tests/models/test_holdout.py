@@ -111,25 +111,6 @@ def test_the_count_comes_from_the_context_or_from_the_holdout(
     assert fitted.report == report
 
 
-def test_the_last_train_window_may_be_the_holdout_and_a_refit_follows() -> None:
-    """The fit that searches sees the windows before it; with one window, users are held out as always."""
-    seen: list[tuple[set[int], set[int]]] = []
-
-    def train(rows: PairFrame, held: PairFrame | None, most: int, share: float) -> Fitted:
-        windows = [set() if f is None else set(f.table["window"].unique()) for f in (rows, held)]
-        seen.append((windows[0], windows[1]))
-        return Fitted(FitReport(4, "hold-out"))
-
-    rows, context = pairs(20, 3), FitContext(seed=1)
-    known = set(rows.table["window"].unique())
-    search_and_refit(train, rows, context, most=9, holdout=0.2, refit=False, by="window")
-    assert seen == [(known - {max(known)}, {max(known)}), (known, set())]
-    seen.clear()
-    one = rows.take(pl.col("window") == max(known))
-    search_and_refit(train, one, context, most=9, holdout=0.2, refit=False, by="window")
-    assert seen == [({max(known)}, {max(known)})]
-
-
 @pytest.mark.parametrize(
     ("seconds", "context"), [(1e-6, FitContext(seed=1)), (0.3, FitContext(seed=1, iterations=100_000))]
 )
