@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Literal, Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 
 import numpy as np
 import polars as pl
@@ -21,7 +21,6 @@ class _Reporting(Protocol):
     def report(self) -> FitReport: ...
 
 
-By = Literal["users", "window"]
 _F = TypeVar("_F", bound=_Reporting)
 # (rows, hold-out, most iterations, share of the time budget) -> fitted
 Train = Callable[[PairFrame, PairFrame | None, int, float], _F]
@@ -46,34 +45,13 @@ def inner_holdout(train: PairFrame, share: float, seed: int) -> tuple[PairFrame,
     drawn = np.random.default_rng(seed).choice(len(users), size=n_held, replace=False)
     is_held = (last & pl.col(train.user).is_in(users.gather(np.sort(drawn)).implode())).fill_null(False)
     rest, held = train.take(~is_held), train.take(is_held)
-    return (rest, held) if _can_teach(rest, held) else None
-
-
-def last_window(train: PairFrame) -> tuple[PairFrame, PairFrame] | None:
-    """Split off the last train window, as the eval window is split off: rows before it, and the hold-out.
-
-    None where there is one window only, or one of the two could teach nothing.
-    """
-    is_last = pl.col("window") == pl.col("window").max()
-    rest, held = train.take(~is_last), train.take(is_last)
-    return (rest, held) if _can_teach(rest, held) else None
-
-
-def _can_teach(rest: PairFrame, held: PairFrame) -> bool:
-    """Tell whether the rest has two levels of relevance, and some group of the hold-out too."""
-    levels = held.table.group_by("window", held.user).agg(pl.col("relevance").n_unique())
-    return rest.table["relevance"].n_unique() > 1 and bool((levels["relevance"] > 1).any())
+    levels = held.table.group_by(train.user).agg(pl.col("relevance").n_unique())["relevance"]
+    can_teach = rest.table["relevance"].n_unique() > 1 and bool((levels > 1).any())
+    return (rest, held) if can_teach else None
 
 
 def search_and_refit(
-    train: Train[_F],
-    rows: PairFrame,
-    context: FitContext,
-    *,
-    most: int,
-    holdout: float,
-    refit: bool,
-    by: By = "users",
+    train: Train[_F], rows: PairFrame, context: FitContext, *, most: int, holdout: float, refit: bool
 ) -> _F:
     """Fit with the number of iterations that the context gives, or else with the one a hold-out tells.
 
@@ -85,18 +63,13 @@ def search_and_refit(
     most
         Iterations at most.
     holdout
-        Share of the users of the last train window; 0 = no hold-out.
+        Share of the users of the last train window.
     refit
         After the search, fit again on all rows, the hold-out included; the report then tells how the search ended.
-    by
-        "window": the whole last train window is the hold-out, if there is one before it, and a refit follows, since
-        that window is the nearest to what will be predicted.
     """
     if context.iterations is not None:
         return train(rows, None, max(1, context.iterations), 1.0)
-    split = last_window(rows) if by == "window" and holdout > 0 else None
-    refit = refit or split is not None
-    split = split or inner_holdout(rows, holdout, context.seed)
+    split = inner_holdout(rows, holdout, context.seed)
     if split is None:
         return train(rows, None, most, 1.0)
     if not refit:

@@ -15,6 +15,7 @@ from models._pair_frame import PairFrame, Scores
 from validation import single_feature_score
 
 AUTO = "auto"
+_ROWS_TO_CHOOSE = 20_000  # about, that "auto" looks at: whole groups, evenly spread
 _N_TRIED = 8  # columns that "auto" values by the metric: those that go best with relevance within groups
 _LIMIT = 4.0  # standard deviations beyond which a value is cut
 
@@ -46,8 +47,9 @@ def start_column(train: PairFrame, wanted: str, metric: Metric) -> str:
     Parameters
     ----------
     wanted
-        A name, "auto" or "". "auto" is the column that alone has the best metric on the train pairs, in its better
-        direction, of the eight with the highest correlation with relevance within groups.
+        A name, "auto" or "". "auto" is the column that alone has the best metric on the train pairs (some 20,000
+        of them, if there are more), in its better direction, of the eight with the highest correlation with relevance
+        within groups.
 
     Raises ConfigError for a name that is no numeric feature of the frame.
     """
@@ -62,6 +64,8 @@ def start_column(train: PairFrame, wanted: str, metric: Metric) -> str:
         return wanted
     if train.table.height == 0 or train.relevance.min() == train.relevance.max():
         return ""
+    every = max(1, train.table.height // _ROWS_TO_CHOOSE)
+    train = train.take(pl.struct("window", train.user).rle_id() % every == 0)
     groups, y, weight = train.group_ids, train.relevance, train.weight
     ranked: list[tuple[float, str, pl.Series]] = []
     for name in train.numeric:

@@ -153,13 +153,6 @@ class CatBoost:
         float,
         Field(ge=0, lt=1, description="Share of the last train window's users that stops the fit; 0 = none."),
     ] = 0.15
-    holdout_by: Annotated[
-        Literal["users", "window"],
-        Field(
-            description="window: where there are several, the whole last train window stops the fit instead, and a fit "
-            "on all rows follows."
-        ),
-    ] = "users"
     patience: Annotated[
         int, Field(ge=1, description="Trees without gain on the hold-out before it stops.")
     ] = 40
@@ -181,13 +174,7 @@ class CatBoost:
         train = train.in_order()
         fit = _Fit(self, context, np.unique(train.relevance), time.monotonic(), self.start_of(train, context))
         return search_and_refit(
-            fit.train,
-            train,
-            context,
-            most=self.iterations,
-            holdout=self.holdout,
-            refit=self.refit,
-            by=self.holdout_by,
+            fit.train, train, context, most=self.iterations, holdout=self.holdout, refit=self.refit
         )
 
     def start_of(self, train: PairFrame, context: FitContext) -> Start | None:

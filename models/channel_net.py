@@ -69,13 +69,6 @@ class ChannelNet:
     ] = 0.3
     batch_rows: Annotated[int, Field(ge=1, description="Rows of a batch, about: groups stay whole.")] = 512
     epochs: Annotated[int, Field(ge=1, description="Most epochs a fit may have.")] = 30
-    holdout_by: Annotated[
-        Literal["users", "window"],
-        Field(
-            description="window: where there are several, the whole last train window stops the fit instead, and a fit "
-            "on all rows follows."
-        ),
-    ] = "users"
     patience: Annotated[
         int, Field(ge=1, description="Epochs without gain on the hold-out before it stops.")
     ] = 3
@@ -99,13 +92,7 @@ class ChannelNet:
         scale = float(relevance.min()), float(relevance.max())
         fit = _Fit(self, context, time.monotonic(), *scale, start)
         return search_and_refit(
-            fit.train,
-            train,
-            context,
-            most=self.epochs,
-            holdout=self.holdout,
-            refit=self.refit,
-            by=self.holdout_by,
+            fit.train, train, context, most=self.epochs, holdout=self.holdout, refit=self.refit
         )
 
 

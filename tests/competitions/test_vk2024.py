@@ -53,7 +53,7 @@ class TestData:
         dataset = open_dataset(vk)
         assert (dataset.test_start, dataset.horizon) == (6_000, 1_000)
         folds = plan_folds(dataset, FoldSettings())
-        assert [w.cutoff for w in folds.windows] == [2_000, 3_000, 4_000, 5_000, 6_000]
+        assert [w.cutoff for w in folds.windows] == [1_000, 2_000, 3_000, 4_000, 5_000, 6_000]
 
     def test_the_content_is_an_array_and_attributes_join_the_log(self, vk: Settings) -> None:
         dataset = open_dataset(vk)
