@@ -13,10 +13,9 @@ from competitions._competition import (
     RawTables,
     SubmissionFormat,
     every_file,
-    is_rowwise,
-    keeps_rows,
 )
 from competitions._dataset import Dataset, Partition, PartitionedLog, opened
+from competitions._declaration import is_rowwise, keeps_rows
 from competitions._discover import competitions, get_competition
 from competitions._generate import random_tables
 from competitions._intake import (

@@ -7,7 +7,8 @@ from pathlib import Path
 from types import ModuleType
 
 import competitions as room
-from competitions._competition import Competition, check_declaration
+from competitions._competition import Competition
+from competitions._declaration import check_declaration
 from engine import ConfigError, DataError, did_you_mean, import_plain_files
 
 

@@ -13,8 +13,9 @@ from typing import Any
 
 import polars as pl
 
-from competitions._competition import Competition, Entity, RawTables, check_declaration
+from competitions._competition import Competition, Entity, RawTables
 from competitions._dataset import Dataset
+from competitions._declaration import check_declaration
 from competitions._intake.author_code import blamed_on
 from competitions._intake.partitions import (
     Cut,
