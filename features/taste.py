@@ -44,7 +44,7 @@ def normal_scores(values: Values, per: Values | None) -> Floats:
     return scores
 
 
-def dense_outcome(rows: pl.DataFrame, log: LogColumns) -> tuple[str, str | None, float]:
+def dense_outcome(history: pl.LazyFrame, log: LogColumns) -> tuple[str, str | None, float]:
     """Name the dense outcome, what it is a share of, and its sign: 1, or -1 where less of it is better.
 
     The declared one, or else the numeric outcome with the highest absolute rank correlation with relevance among the
@@ -52,11 +52,9 @@ def dense_outcome(rows: pl.DataFrame, log: LogColumns) -> tuple[str, str | None,
     """
     if log.dense is not None:
         return log.dense, log.dense_per, 1.0
-    first = rows.head(ROWS_TO_CHOOSE)
+    first = history.select("relevance", *log.outcomes).head(ROWS_TO_CHOOSE).collect(engine="streaming")
     best, strength = "relevance", 0.0
     for name in log.outcomes if first.height >= FEWEST_ROWS else ():
-        if first.schema[name] == pl.Boolean:
-            continue
         found = first.select(
             pl.corr(pl.col(name).cast(pl.Float64).fill_nan(None), "relevance", method="spearman")
         ).item()
@@ -108,8 +106,7 @@ class Taste:
                 [log.user, log.item, *self._source, "relevance", *log.outcomes, *log.reactions, *self._per]
             )
         )
-        first = history.select(read).head(ROWS_TO_CHOOSE).collect(engine="streaming")
-        name, per, sign = dense_outcome(first, log)
+        name, per, sign = dense_outcome(history, log)
         rows = history.select(read).tail(MOST_ROWS).collect(engine="streaming")
         values = sign * rows[name].cast(pl.Float64).fill_null(np.nan).to_numpy()
         shares = None

@@ -95,14 +95,14 @@ def test_normal_scores_are_those_of_ranks_among_rows_of_a_like_per() -> None:
     assert normal_scores(np.ones(4), None).tolist() == [0.0] * 4
 
 
-def outcomes(n: int = 1000, slope: float = 1.0) -> pl.DataFrame:
+def outcomes(n: int = 1000, slope: float = 1.0) -> pl.LazyFrame:
     """``near`` follows relevance by rank alone, ``loose`` a little; half of ``near`` is unknown."""
     rng = np.random.default_rng(2)
     relevance = rng.integers(0, 3, n)
     near = slope * np.exp(3 * (relevance + 0.5 * rng.random(n)))
     near[::4], near[1::4] = np.nan, np.nan
     loose = relevance + rng.normal(size=n)
-    frame = pl.DataFrame({"loose": loose, "near": near, "fixed": np.ones(n), "relevance": relevance})
+    frame = pl.LazyFrame({"loose": loose, "near": near, "fixed": np.ones(n), "relevance": relevance})
     return frame.with_columns(pl.when(pl.int_range(n) % 4 > 0).then("near").alias("near"))
 
 
