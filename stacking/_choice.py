@@ -116,9 +116,10 @@ def _reason(
     errors = "one standard error" if N_ERRORS == 1 else f"{N_ERRORS:g} standard errors"
     if chosen != best:
         d = differences[chosen]
+        behind = f"{d.mean:+.4f} ± {d.error:.4f}".replace("-", "−")
         return (
-            f"it is within {errors} of {best}, which has the best score, over {d.n_users:,} users ({d.mean:+.4f} ± "
-            f"{d.error:.4f}), and averages of models go before single models, these before blends that learn more"
+            f"it is within {errors} of {best}, which has the best score, over {d.n_users:,} users ({behind}), "
+            f"and averages of models go before single models, these before blends that learn more"
         )
     if not differences:
         return "it is the only candidate"
