@@ -134,7 +134,7 @@ class Taste:
         for sweep in range(SWEEPS):
             model.sweep()
             if sweep == 1:
-                model.y = model.y + reacted(rows, reactions, *model.appeal, model.noise)
+                model.observe(y + reacted(rows, reactions, *model.appeal, model.noise))
         self._calibrate(rows["relevance"])
         recency = model.memory[0].astype(np.float64) ** (2.0 * (n_steps - step))
         self.user_rows = np.append(np.bincount(user, recency), 0.0)

@@ -3,7 +3,7 @@
 from features.toolkit.designs import Design, Regression
 from features.toolkit.expressions import is_positive, rank_within, share_watched, zscore_within
 from features.toolkit.factorisation import FACTORS, Beliefs, Factorisation
-from features.toolkit.gaussian import Floats, Packing, inverse, smoothed_path
+from features.toolkit.gaussian import Floats, Packing, inverse, likelier_memory, smoothed_path
 from features.toolkit.lists import Lists, Rows, entries, lists_of, rows_of, rows_where
 from features.toolkit.positions import Codes, Positions, Sparse, Values, Vectors, chunks, codes
 from features.toolkit.regression import ridge
@@ -58,6 +58,7 @@ __all__ = [
     "is_positive",
     "item_vectors",
     "lengths",
+    "likelier_memory",
     "lists_of",
     "preferences",
     "rank_within",

@@ -9,8 +9,9 @@ Of row r, in which user u meets item i at step t (the history is cut into steps 
 ``m_u`` is a regression on the user's attributes, ``w`` are the item's attributes and content (``w_s`` their mean over
 the source, ``w_i`` what differs from it). The posterior is approximated by one Gaussian of each user's path and one of
 each item and its source, found in turn with the covariances of the other side (variational Bayes: Lim & Teh 2007,
-Paquet & Koenigstein 2013; messages as in Matchbox, Stern, Herbrich & Graepel 2009); variances, memory and noise by
-EM. Tastes are turned after each sweep so that the users' are spherical, which speeds it up (Luttinen & Ilin 2010).
+Paquet & Koenigstein 2013; messages as in Matchbox, Stern, Herbrich & Graepel 2009); variances and noise by EM, memory
+by the evidence of some users' rows. Tastes are turned after each sweep so that the users' are spherical, which speeds
+it up (Luttinen & Ilin 2010).
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import numpy.typing as npt
 import scipy
 
 from features.toolkit.designs import Regression
-from features.toolkit.gaussian import Floats, Packing, Path, inverse, product, smoothed_path
+from features.toolkit.gaussian import Floats, Packing, Path, inverse, likelier_memory, product, smoothed_path
 
 if TYPE_CHECKING:
     import torch
@@ -34,6 +35,7 @@ SPREAD = 0.25  # standard deviation that the users' tastes are brought to
 AGES = (1 / 192, 1 / 96, 1 / 64, 1 / 48, 1 / 36, 1 / 24, 1 / 18, 1 / 12, 1 / 8, 1 / 6, 1 / 4, 1 / 3, 1 / 2)
 UNKNOWN = 1 / 96
 _RUN = 4_096
+USERS_ASKED = 400  # whose rows the memory is learned from
 _ROWS, _CHUNK = 500_000, 50_000  # of the log that are looked at one by one, and at a time
 
 
@@ -142,6 +144,7 @@ class Factorisation:
         self._user_variance = np.where(tastes, SPREAD**2, 0.2).astype(np.float32)
         self._source_variance = np.where(tastes, 0.1, 0.05).astype(np.float32)
         self._item_variance = np.where(tastes, 0.03, 0.04).astype(np.float32)
+        self._reach, self._is_settled = 1.6, False  # of the search for the memory, in log odds
         self.memory = np.where(tastes, 0.85, 0.97).astype(np.float32)
         self.noise = max(float(y.var()) * 0.6, 1e-3)
         self.first = np.full(self.n_items, len(y))
@@ -168,6 +171,14 @@ class Factorisation:
         spread = self._learn_items(found)
         self._learn_ages(states, found.items)
         self._turn(path, found, spread)
+        self._is_settled = True
+
+    def observe(self, y: Floats) -> None:
+        """Take other observations of the same rows, brought to the spread of those before.
+
+        The items are those of the old ones then, for a sweep: too little is known to learn the memory from.
+        """
+        self.y, self._is_settled = y * np.float32(self.y.std() / max(y.std(), 1e-6)), False
 
     def _messages(self, cells: Cells, y: Floats, other: Beliefs) -> tuple[torch.Tensor, torch.Tensor]:
         """Sum what the rows say of a key, given the other side: precision (n, d, d) and information (n, d)."""
@@ -189,7 +200,21 @@ class Factorisation:
         shape = (self.n_steps, self.n_users, FACTORS + 1)
         precision, information = precision.reshape(*shape, FACTORS + 1), information.reshape(shape)
         information = information - product(precision, _tensor(self._user_prior))
+        if self.n_steps > 1 and self._is_settled:
+            some = slice(None, None, max(self.n_users // USERS_ASKED, 1))
+            self._learn_memory(precision[:, some], information[:, some])
         return smoothed_path(precision, information, _tensor(self.memory), _tensor(self._user_variance))
+
+    def _learn_memory(self, precision: torch.Tensor, information: torch.Tensor) -> None:
+        """Move the memory of tastes, and then that of offsets, to where what some users did is likelier."""
+        import torch
+
+        variance, tastes = _tensor(self._user_variance), torch.arange(FACTORS + 1) < FACTORS
+        for moved in (tastes, ~tastes):
+            memory = _tensor(self.memory)
+            found = likelier_memory(precision, information, memory, variance, moved * self._reach)
+            self.memory = found.clamp(0.01, 0.999).numpy()
+        self._reach = max(self._reach / 2, 0.2)
 
     def _find_items(self, y: Floats, states: Beliefs) -> Found:
         """Find items and sources together, given the users' states; items are summed out for their sources."""
@@ -231,16 +256,9 @@ class Factorisation:
         self.noise = max((self.noise * found.fit + float(own)) / len(y), 1e-6)
 
     def _learn_users(self, path: Path) -> None:
-        """Learn variance and memory of the users' deviations, and what their attributes say of their level."""
-        import torch
-
+        """Learn the variance of the users' deviations, and what their attributes say of their level."""
         square = (path.mean**2 + path.covariance.diagonal(dim1=2, dim2=3)).mean(dim=1)
         self._user_variance = _floored(square.mean(dim=0).numpy())
-        if self.n_steps > 1:
-            lag, before = path.lag.mean(dim=(0, 1)), square[:-1].mean(dim=0)
-            tastes = lag[:FACTORS].sum() / before[:FACTORS].sum()
-            memory = torch.cat([tastes.expand(FACTORS), lag[FACTORS:] / before[FACTORS:]])
-            self.memory = memory.clamp(0.0, 0.999).numpy()
         self.user_level = path.mean.mean(dim=0).numpy() + self._user_prior
         self._user_prior = self._of_user.fit(self.user_level, self._user_variance)
 

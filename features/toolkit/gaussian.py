@@ -5,7 +5,7 @@ A batch holds one posterior a key. Each is solved by itself, so a value does not
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -42,8 +42,8 @@ class Packing:
         return torch.from_numpy(packed[:, self._place].reshape(-1, self._d, self._d))
 
 
-def inverse(matrices: torch.Tensor) -> torch.Tensor:
-    """Invert symmetric positive definite matrices (..., d, d).
+def factor(matrices: torch.Tensor) -> torch.Tensor:
+    """Lower Cholesky factors of symmetric positive definite matrices (..., d, d).
 
     One that rounding has left with a direction of no or of negative precision is given a little there.
     """
@@ -54,7 +54,14 @@ def inverse(matrices: torch.Tensor) -> torch.Tensor:
         values, axes = torch.linalg.eigh(matrices[failed > 0].double())
         values = values.maximum(1e-5 * values[..., -1:])
         lower[failed > 0] = torch.linalg.cholesky((axes * values[..., None, :]) @ axes.mT).float()
-    return torch.cholesky_inverse(lower)
+    return lower
+
+
+def inverse(matrices: torch.Tensor) -> torch.Tensor:
+    """Invert symmetric positive definite matrices (..., d, d), those without precision as ``factor`` takes them."""
+    import torch
+
+    return torch.cholesky_inverse(factor(matrices))
 
 
 def product(matrices: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
@@ -64,16 +71,27 @@ def product(matrices: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class Path:
-    """Posterior of states over steps: means (steps, n, d), covariances (steps, n, d, d), and one step ahead.
-
-    ``lag`` (steps - 1, n, d): the expected product of each coordinate with itself a step later.
-    """
+    """Posterior of states over steps: means (steps, n, d), covariances (steps, n, d, d), and one step ahead."""
 
     mean: torch.Tensor
     covariance: torch.Tensor
-    lag: torch.Tensor
     next_mean: torch.Tensor
     next_covariance: torch.Tensor
+
+
+@dataclass(frozen=True)
+class _Filtered:
+    """Each step's state before and after its observations, and the one after the last step.
+
+    ``evidence``: log density of all observations, up to a number that the prior does not change.
+    """
+
+    expected: list[torch.Tensor]
+    ahead: list[torch.Tensor]
+    ahead_inverse: list[torch.Tensor]
+    mean: list[torch.Tensor]
+    covariance: list[torch.Tensor]
+    evidence: float
 
 
 def smoothed_path(
@@ -87,25 +105,69 @@ def smoothed_path(
     """
     import torch
 
+    found = _filtered(precision, information, memory, variance)
+    means, covariances = found.mean, found.covariance
+    for t in range(len(means) - 2, -1, -1):
+        gain = (covariances[t] * memory) @ found.ahead_inverse[t + 1]
+        means[t] = means[t] + product(gain, means[t + 1] - found.expected[t + 1])
+        covariances[t] = covariances[t] + gain @ (covariances[t + 1] - found.ahead[t + 1]) @ gain.mT
+    return Path(torch.stack(means), torch.stack(covariances), found.expected[-1], found.ahead[-1])
+
+
+def likelier_memory(
+    precision: torch.Tensor,
+    information: torch.Tensor,
+    memory: torch.Tensor,
+    variance: torch.Tensor,
+    reach: torch.Tensor,
+) -> torch.Tensor:
+    """Move the memory in the direction of ``reach`` (d,), in log odds, to where the evidence for it is largest.
+
+    One step: to the top of the parabola through three points ``reach`` apart, and at most 1.5 times as far. Steps of
+    EM (Dempster, Laird & Rubin 1977) are short where observations are noisy. The rest is that of ``smoothed_path``.
+    """
+    import torch
+
+    odds = torch.logit(memory)
+    below, here, above = (
+        _filtered(precision, information, torch.sigmoid(odds + by * reach), variance).evidence
+        for by in (-1, 0, 1)
+    )
+    bend, slope = below - 2 * here + above, (above - below) / 2
+    steps = -slope / bend if bend < -abs(slope) / 1.5 else 1.5 * float(np.sign(slope))
+    return torch.sigmoid(odds + steps * reach)
+
+
+def _filtered(
+    precision: torch.Tensor, information: torch.Tensor, memory: torch.Tensor, variance: torch.Tensor
+) -> _Filtered:
+    import torch
+
     n_steps, n, d = information.shape
-    news = (1 - memory**2) * variance
-    ahead, ahead_inverse = (torch.diag(v).expand(n, d, d) for v in (variance, 1 / variance))
-    x = torch.zeros(n, d)
-    means, covariances, expected, ahead_of, inverse_of = [], [], [], [], []
+    lower = torch.diag(variance.sqrt()).expand(n, d, d)
+    found = _Filtered(
+        [torch.zeros(n, d)], [lower**2], [torch.diag(1 / variance).expand(n, d, d)], [], [], 0.0
+    )
+    evidence = torch.zeros(n, dtype=torch.float64)
     for t in range(n_steps):
-        expected.append(x)
-        ahead_of.append(ahead)
-        inverse_of.append(ahead_inverse)
-        covariances.append(inverse(ahead_inverse + precision[t]))
-        means.append(product(covariances[-1], product(ahead_inverse, x) + information[t]))
-        x, ahead = memory * means[-1], memory[:, None] * covariances[-1] * memory
-        ahead = ahead + torch.diag(news)
-        ahead_inverse = inverse(ahead)
-    lags = []
-    for t in range(n_steps - 2, -1, -1):
-        gain = (covariances[t] * memory) @ inverse_of[t + 1]
-        means[t] = means[t] + product(gain, means[t + 1] - expected[t + 1])
-        covariances[t] = covariances[t] + gain @ (covariances[t + 1] - ahead_of[t + 1]) @ gain.mT
-        lags.append(means[t + 1] * means[t] + (covariances[t + 1] * gain).sum(2))
-    lag = torch.stack(lags[::-1]) if lags else torch.zeros(0, n, d)
-    return Path(torch.stack(means), torch.stack(covariances), lag, x, ahead)
+        x, ahead_inverse = found.expected[t], found.ahead_inverse[t]
+        evidence -= _half_log_determinant(lower)
+        said = product(ahead_inverse, x)
+        evidence -= (said * x).sum(1) / 2
+        said, lower = said + information[t], factor(ahead_inverse + precision[t])
+        covariance = torch.cholesky_inverse(lower)
+        mean = product(covariance, said)
+        evidence += (said * mean).sum(1) / 2 - _half_log_determinant(lower)
+        ahead = memory[:, None] * covariance * memory + torch.diag((1 - memory**2) * variance)
+        lower = factor(ahead)
+        found.mean.append(mean)
+        found.covariance.append(covariance)
+        found.expected.append(memory * mean)
+        found.ahead.append(ahead)
+        found.ahead_inverse.append(torch.cholesky_inverse(lower))
+    return replace(found, evidence=float(evidence.sum()))
+
+
+def _half_log_determinant(lower: torch.Tensor) -> torch.Tensor:
+    """Half the log determinant of matrices (n, d, d), of their Cholesky factors: Float64 (n,)."""
+    return lower.diagonal(dim1=1, dim2=2).double().log().sum(1)

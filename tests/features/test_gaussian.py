@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from features.toolkit import Packing, inverse, smoothed_path
+from features.toolkit import Packing, inverse, likelier_memory, smoothed_path
 
 STEPS, N, D = 5, 4, 3
 MEMORY, VARIANCE = torch.tensor([0.9, 0.5, 0.0]), torch.tensor([0.5, 2.0, 1.0])
@@ -27,15 +27,21 @@ def observed(n_steps: int = STEPS) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.tensor(precision, dtype=torch.float32), torch.tensor(information, dtype=torch.float32)
 
 
+def prior_of(n: int, memory: torch.Tensor) -> npt.NDArray[np.float64]:
+    """Covariance of all coordinates at all steps."""
+    apart = np.abs(np.subtract.outer(np.arange(n), np.arange(n)))
+    prior = np.zeros((n, D, n, D))
+    for i in range(D):
+        prior[:, i, :, i] = float(memory[i]) ** apart * float(VARIANCE[i])
+    return prior
+
+
 def dense(
     precision: torch.Tensor, information: torch.Tensor, key: int
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Condition the joint Gaussian of all steps, and of one after them, on what was seen of a key."""
     n = len(precision) + 1
-    apart = np.abs(np.subtract.outer(np.arange(n), np.arange(n)))
-    prior = np.zeros((n, D, n, D))
-    for i in range(D):
-        prior[:, i, :, i] = float(MEMORY[i]) ** apart * float(VARIANCE[i])
+    prior = prior_of(n, MEMORY)
     seen = np.zeros((n, D, n, D))
     for t in range(n - 1):
         seen[t, :, t, :] = precision[t, key]
@@ -57,12 +63,8 @@ def test_a_path_is_the_joint_gaussian_of_its_steps(n_steps: int, key: int) -> No
     np.testing.assert_allclose(path.mean[:, key], mean[:-1], atol=2e-5)
     np.testing.assert_allclose(path.next_mean[key], mean[-1], atol=2e-5)
     np.testing.assert_allclose(path.next_covariance[key], covariance[-1, :, -1], atol=2e-5)
-    assert path.lag.shape == (n_steps - 1, N, D)
     for t in range(n_steps):
         np.testing.assert_allclose(path.covariance[t, key], covariance[t, :, t], atol=2e-5)
-    for t in range(n_steps - 1):
-        lag = mean[t] * mean[t + 1] + np.diag(covariance[t, :, t + 1])
-        np.testing.assert_allclose(path.lag[t, key], lag, atol=2e-5)
 
 
 def test_a_key_alone_has_the_path_that_it_has_among_others() -> None:
@@ -71,6 +73,40 @@ def test_a_key_alone_has_the_path_that_it_has_among_others() -> None:
         alone = smoothed_path(precision[:, [key]], information[:, [key]], MEMORY, VARIANCE)
         for found, among in ((alone.mean, path.mean), (alone.covariance, path.covariance)):
             assert torch.equal(found[:, 0], among[:, key])
+
+
+def log_density(
+    rows: npt.NDArray[np.float64], values: npt.NDArray[np.float64], memory: torch.Tensor
+) -> float:
+    """Of what was seen with noise 1 of all keys: rows (steps, keys, D), values (steps, keys)."""
+    n_steps, n, _ = rows.shape
+    prior, total = prior_of(n_steps, memory), 0.0
+    for key in range(n):
+        seen = np.einsum("ti,tisj,sj->ts", rows[:, key], prior, rows[:, key]) + np.eye(n_steps)
+        _, log_determinant = np.linalg.slogdet(seen)
+        total -= (log_determinant + values[:, key] @ np.linalg.solve(seen, values[:, key])) / 2
+    return total
+
+
+@pytest.mark.parametrize("start", [0.2, 0.8, 0.98])
+def test_the_memory_goes_to_where_what_was_seen_is_likeliest(start: float) -> None:
+    rng, n, n_steps, planted = np.random.default_rng(3), 150, 8, torch.tensor([0.8, 0.8, 0.3])
+    spread = np.linalg.cholesky(
+        prior_of(n_steps, planted).reshape(n_steps * D, -1) + 1e-9 * np.eye(n_steps * D)
+    )
+    states = (rng.normal(size=(n, n_steps * D)) @ spread.T).reshape(n, n_steps, D).swapaxes(0, 1)
+    rows = 3 * rng.normal(size=(n_steps, n, D))
+    values = (rows * states).sum(axis=2) + rng.normal(size=(n_steps, n))
+    precision = torch.tensor(rows[..., :, None] * rows[..., None, :], dtype=torch.float32)
+    information = torch.tensor(rows * values[..., None], dtype=torch.float32)
+    memory, both = torch.tensor([start, start, 0.3]), torch.tensor([1.0, 1.0, 0.0])
+    for reach in (1.6, 1.6, 0.8, 0.4, 0.2, 0.1):
+        memory = likelier_memory(precision, information, memory, VARIANCE, reach * both)
+    assert memory[0] == memory[1]
+    assert memory[2] == pytest.approx(0.3)
+    best = log_density(rows, values, memory)
+    for by in (-0.1, 0.1):
+        assert log_density(rows, values, torch.sigmoid(torch.logit(memory) + by * both)) < best
 
 
 def test_packed_matrices_come_back() -> None:
