@@ -49,6 +49,7 @@ def factor(matrices: torch.Tensor) -> torch.Tensor:
     """
     import torch
 
+    lower: torch.Tensor
     lower, failed = torch.linalg.cholesky_ex(matrices)
     if failed.any():
         values, axes = torch.linalg.eigh(matrices[failed > 0].double())

@@ -201,12 +201,9 @@ def test_sweeps_bring_it_nearer_to_tastes_that_drift(large: Planted) -> None:
     assert more > still + 0.03
 
 
-def test_it_learns_noise_memory_and_who_leans_on_what(large: Planted) -> None:
+def test_it_learns_noise_and_who_leans_on_what(large: Planted) -> None:
     model = large.model(6)
     assert model.noise == pytest.approx(0.8**2, rel=0.1)
-    assert model.memory[0] == pytest.approx(0.75, abs=0.15)
-    steady = planted(100, 80, 16, 24_000, memory=0.99).model(6)
-    assert steady.memory[0] > model.memory[0] + 0.05
     # Users and sources without a row, by what is known of them: the appeal of those that have rows, roughly.
     of_user, of_source, _ = large.designs
     users = model.unseen_users(of_user)
@@ -224,6 +221,20 @@ def test_it_learns_noise_memory_and_who_leans_on_what(large: Planted) -> None:
     np.testing.assert_array_equal(sources, model.sources.mean)
     np.testing.assert_array_equal(items.mean, sources)
     assert (np.trace(items.covariance - model.sources.covariance, axis1=1, axis2=2) > 0).all()
+
+
+@pytest.mark.parametrize("memory", [0.3, 0.75, 0.99])
+def test_it_learns_how_fast_users_drift(memory: float) -> None:
+    model = planted(100, 80, 16, 24_000, memory=memory).model(6)
+    assert model.memory[0] == pytest.approx(memory, abs=0.03)
+
+
+def test_other_observations_keep_the_spread(large: Planted) -> None:
+    model = large.model(1)
+    model.observe(3 * large.y + 1)
+    assert model.y.std() == pytest.approx(large.y.std())
+    model.observe(np.zeros_like(large.y))
+    assert not model.y.any()
 
 
 def test_ages_are_bins_and_unknown_for_items_of_the_first_rows(large: Planted) -> None:
