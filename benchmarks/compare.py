@@ -49,9 +49,9 @@ class Trial:
     rows: pl.DataFrame
 
 
-def main() -> None:
-    """Compare, print and keep the figures."""
-    asked = arguments()
+def main(words: Sequence[str] | None = None) -> None:
+    """Compare, print and keep the figures. ``words``: of the command line; None = the program's own."""
+    asked = arguments(words)
     try:
         logs = [Log.of(text, asked.folder / "data") for text in dict.fromkeys(asked.logs)]
         trials = [tried(log, asked) for log in logs]
@@ -73,7 +73,7 @@ def main() -> None:
     keep("compare", {**facts, "rows": figures}, asked.out)
 
 
-def arguments() -> argparse.Namespace:
+def arguments(words: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -81,16 +81,16 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("logs", nargs="+", metavar="LOG", help=LOG_HELP)
     parser.add_argument("--folder", type=Path, required=True, help="where data and stores are kept")
     parser.add_argument("--seeds", nargs="+", type=int, default=[42], help="of the config")
-    for side, words in (("a", "of A"), ("b", "of B"), ("both", "of both")):
+    for side, whose in (("a", "of A"), ("b", "of B"), ("both", "of both")):
         parser.add_argument(
-            f"--{side}", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help=f"settings {words}"
+            f"--{side}", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help=f"settings {whose}"
         )
     parser.add_argument(
         "--scores", nargs=2, default=[CHOSEN, CHOSEN], metavar=("A", "B"),
         help=f"{CHOSEN}, or the name of a model or blend, of each side",
     )  # fmt: skip
     parser.add_argument("--out", type=Path, help="file of the figures")
-    return parser.parse_args()
+    return parser.parse_args(words)
 
 
 def tried(log: Log, asked: argparse.Namespace) -> Trial:
