@@ -3,8 +3,7 @@
 The baseline is CatBoost RMSE with its default parameters on user, item and their attributes, trained on *all* history
 before each window: five seeds, each with the rows shuffled anew, averaged. Compared are the baseline, every single
 model and every blend on the eval windows (out of fold), on the test window, and on all of them pooled; the paired
-bootstrap resamples users with all their windows. Only this program, ``benchmarks/catalogue.py`` and ``submissions
-score`` read the test labels.
+bootstrap resamples users with all their windows. Only benchmarks and ``submissions score`` read the test labels.
 """
 
 from __future__ import annotations
