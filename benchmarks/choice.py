@@ -118,6 +118,7 @@ class Evidence:
 
 AVERAGES_FIRST = (WEIGHTS, MEAN, COLUMN, MODEL, MORE)
 SIMPLE_FIRST = (COLUMN, MODEL, MEAN, WEIGHTS, MORE)
+COLUMN_FIRST = (COLUMN, WEIGHTS, MEAN, MODEL, MORE)
 RULES: dict[str, Callable[[Evidence], str]] = {
     "mean of ranks always": lambda found: BASELINE,
     "surely better than the mean of ranks": Evidence.surely_better,
@@ -128,6 +129,8 @@ RULES: dict[str, Callable[[Evidence], str]] = {
     "half a standard error, simple first": lambda found: found.within(0.5, SIMPLE_FIRST),
     "one standard error, simple first": lambda found: found.within(1.0, SIMPLE_FIRST),
     "two standard errors, simple first": lambda found: found.within(2.0, SIMPLE_FIRST),
+    "one standard error, a column first": lambda found: found.within(1.0, COLUMN_FIRST),
+    "two standard errors, a column first": lambda found: found.within(2.0, COLUMN_FIRST),
     "half a standard error, averages first": lambda found: found.within(0.5, AVERAGES_FIRST),
     "one standard error, averages first": lambda found: found.within(1.0, AVERAGES_FIRST),
     "two standard errors, averages first": lambda found: found.within(2.0, AVERAGES_FIRST),
