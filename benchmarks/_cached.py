@@ -8,7 +8,11 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+
+from engine import ConfigError, Settings, load_settings
 
 REQUIREMENTS = Path(__file__).parent
 
@@ -48,20 +52,62 @@ def environment_python(cache: Path, requirements: str) -> Path:
     return python
 
 
-def simulated(root: Path, rows: int, seed: int = 7, parts: int = 1) -> Path:
+def simulated(root: Path, rows: int, seed: int = 7, parts: int = 1, world: str = "") -> Path:
     """Folder with a simulated vk2024 data set of so many rows, made when it is first asked for.
 
-    ``parts``: files of the log.
+    ``parts``: files of the log. ``world``: of the simulator; empty = its default.
     """
-    folder = root / (f"vk2024-{rows}-{seed}" + (f"-in-{parts}" if parts > 1 else ""))
+    folder = root / (
+        f"vk2024-{rows}-{seed}" + (f"-in-{parts}" if parts > 1 else "") + (f"-{world}" if world else "")
+    )
     if not folder.exists():
         root.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=root) as temporary:
             fresh = Path(temporary, "data")
             size = ["--rows", str(rows), "--seed", str(seed), "--parts", str(parts), "--out", str(fresh)]
-            subprocess.run([sys.executable, "-m", "competitions", "simulate", "vk2024", *size], check=True)
+            size += ["--world", world] if world else []
+            command = [sys.executable, "-m", "competitions", "simulate", "vk2024", *size]
+            if subprocess.run(command, check=False).returncode != 0:
+                raise SystemExit("The log could not be simulated (see above).")
             fresh.rename(folder)
     return folder
+
+
+LOG_HELP = "COMPETITION, COMPETITION@FOLDER of its files, or vk2024:ROWS:SEED[:WORLD], which is simulated"
+
+
+@dataclass(frozen=True)
+class Log:
+    """A data set that a benchmark is run on: ``text`` as it was asked for, ``name`` for files, and where it is."""
+
+    text: str
+    name: str
+    competition: str
+    data: Path
+
+    @classmethod
+    def of(cls, text: str, root: Path) -> Log:
+        """Read ``LOG_HELP``; what is simulated or fetched lies below ``root``."""
+        competition, _, folder = text.partition("@")
+        if folder:
+            data = Path(folder).resolve()
+            return cls(text, "-".join([competition, *data.parts[1:]]), competition, data)
+        competition, *numbers = text.split(":")
+        if not numbers:
+            return cls(text, text, text, root / text)
+        try:
+            rows, seed, world = int(numbers[0]), int(numbers[1]), "".join(numbers[2:3])
+        except (IndexError, ValueError):
+            rows = seed = -1
+        if competition != "vk2024" or rows < 1 or len(numbers) > 3:
+            raise ConfigError(f"{text!r} is no log.", expected=LOG_HELP)
+        data = simulated(root, rows, seed, world=world)
+        return cls(text, data.name, competition, data)
+
+    def settings(self, folder: Path, overrides: Sequence[str]) -> Settings:
+        """Settings for this log with its store below ``folder``, and what else is set."""
+        own = [f'competition="{self.competition}"', f'data="{self.data}"']
+        return load_settings(overrides=[*own, f'store="{folder / "stores" / self.name}"', *overrides])
 
 
 def _named_by_content(parent: Path, requirements: str) -> Path:

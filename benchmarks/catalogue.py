@@ -8,7 +8,7 @@ The model inputs that an earlier commit had are listed by that commit's own code
 submissions of each data set: with those inputs only, and with all of them. Models, blends, seeds and code are the same,
 so the catalogue is the only difference. Scored are the test pairs; intervals are those of the paired bootstrap over
 users, all data sets together in the last lines. With simulated data the shares of the way from popularity to the oracle
-stand beside them. Only this program, ``benchmarks/quality.py`` and ``submissions score`` read the test labels.
+stand beside them. Only benchmarks and ``submissions score`` read the test labels.
 """
 
 from __future__ import annotations

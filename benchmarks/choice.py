@@ -1,7 +1,7 @@
 """Which rule should choose the scores of a submission? ``python -m benchmarks.choice --folder DIR LOG...``.
 
-A log is ``movielens``, or ``KIND:ROWS:SEED`` of simulated rows, such as ``vk2024:100000:31``; ``--world NAME`` asks the
-simulator for another world. ``LOG/3`` cuts it into three splits: each has three eval windows to choose on, and the next
+A log is ``movielens``, ``movielens@FOLDER``, or simulated rows such as ``vk2024:100000:31`` and
+``vk2024:100000:31:topics``. ``LOG/3`` cuts it into three splits: each has three eval windows to choose on, and the next
 window as the test, whose models have seen what final models would have. Blends are fitted on the three, and scored on
 each of them without it. Regret is the test score of the best candidate, as hindsight knows it, minus the chosen one's.
 
@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,16 +19,16 @@ from pathlib import Path
 import polars as pl
 from rich.table import Table
 
-from benchmarks._cached import simulated
-from competitions import Metric, solution
-from engine import Settings, console, load_settings, out
+from benchmarks._cached import LOG_HELP, Log
+from benchmarks._paired import TEST, labelled_test
+from competitions import Metric
+from engine import out
 from features import compute_features
 from stacking import (
     BlendContext,
     BlendRows,
     Plan,
     choose,
-    final_scores,
     first_within,
     leave_one_fold_out,
     make_oof,
@@ -64,11 +62,11 @@ class Split:
     @property
     def oof(self) -> pl.DataFrame:
         """What a rule may look at."""
-        return self.rows.filter(pl.col("fold") != "test")
+        return self.rows.filter(pl.col("fold") != TEST)
 
     def test_scores(self) -> dict[str, float]:
         """The metric of each candidate on the test, larger is better."""
-        sign, test = (1 if self.metric.greater_is_better else -1), self.rows.filter(pl.col("fold") == "test")
+        sign, test = (1 if self.metric.greater_is_better else -1), self.rows.filter(pl.col("fold") == TEST)
         group = ["window", self.user]
         return {n: sign * evaluate(self.metric, test, group=group, score=n) for n in self.precedence}
 
@@ -120,6 +118,7 @@ class Evidence:
 
 AVERAGES_FIRST = (WEIGHTS, MEAN, COLUMN, MODEL, MORE)
 SIMPLE_FIRST = (COLUMN, MODEL, MEAN, WEIGHTS, MORE)
+COLUMN_FIRST = (COLUMN, WEIGHTS, MEAN, MODEL, MORE)
 RULES: dict[str, Callable[[Evidence], str]] = {
     "mean of ranks always": lambda found: BASELINE,
     "surely better than the mean of ranks": Evidence.surely_better,
@@ -130,6 +129,8 @@ RULES: dict[str, Callable[[Evidence], str]] = {
     "half a standard error, simple first": lambda found: found.within(0.5, SIMPLE_FIRST),
     "one standard error, simple first": lambda found: found.within(1.0, SIMPLE_FIRST),
     "two standard errors, simple first": lambda found: found.within(2.0, SIMPLE_FIRST),
+    "one standard error, a column first": lambda found: found.within(1.0, COLUMN_FIRST),
+    "two standard errors, a column first": lambda found: found.within(2.0, COLUMN_FIRST),
     "half a standard error, averages first": lambda found: found.within(0.5, AVERAGES_FIRST),
     "one standard error, averages first": lambda found: found.within(1.0, AVERAGES_FIRST),
     "two standard errors, averages first": lambda found: found.within(2.0, AVERAGES_FIRST),
@@ -139,62 +140,32 @@ RULES: dict[str, Callable[[Evidence], str]] = {
 def main() -> None:
     """Measure and print; ``--json FILE`` also writes the figures."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("logs", nargs="+", metavar="LOG", help="movielens or KIND:ROWS:SEED; /N for N splits")
+    parser.add_argument("logs", nargs="+", metavar="LOG", help=f"{LOG_HELP}; /N for N splits")
     parser.add_argument("--folder", type=Path, required=True, help="where data, stores and scores are kept")
-    parser.add_argument("--data", type=Path, help="folder of MovieLens; without it, it is fetched")
-    parser.add_argument("--world", help="another world of the simulator, where it has one")
     parser.add_argument("--json", type=Path, help="file for the figures")
     parser.add_argument("--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE")
     arguments = parser.parse_args()
-    arguments.folder.mkdir(parents=True, exist_ok=True)
     found: list[Split] = []
     for text in arguments.logs:
-        log, _, n_splits = text.partition("/")
-        try:
-            found += splits_of(log, int(n_splits or 1), arguments)
-        except subprocess.CalledProcessError:
-            console.print(f"Left out: the simulator makes no log {log} {arguments.world or ''}", markup=False)
+        log, _, n_splits = text.rpartition("/")
+        log, number = (log, int(n_splits)) if n_splits.isdecimal() and log else (text, 1)
+        found += splits_of(Log.of(log, arguments.folder / "data"), number, arguments)
     rows = [row for split in found for row in regrets(split)]
     out.print(as_table(rows))
     if arguments.json:
         arguments.json.write_text(json.dumps(rows, indent=1), encoding="utf-8")
 
 
-def splits_of(log: str, n_splits: int, arguments: argparse.Namespace) -> list[Split]:
+def splits_of(log: Log, n_splits: int, arguments: argparse.Namespace) -> list[Split]:
     """Scores of all splits of a log, read from the folder if they are there."""
-    name = log.replace(":", "-") + (f"-{arguments.world}" if arguments.world and ":" in log else "")
-    where = [arguments.folder / "scores" / f"{name}-{i + 1}-of-{n_splits}" for i in range(n_splits)]
+    where = [arguments.folder / "scores" / f"{log.name}-{i + 1}-of-{n_splits}" for i in range(n_splits)]
     if not all((folder / "facts.json").exists() for folder in where):
-        plan = make_plan(settings_of(log, name, n_splits, arguments))
+        n_folds = f"folds.n_folds={N_EVAL + n_splits - 1}"  # as many eval windows as the splits take
+        plan = make_plan(log.settings(arguments.folder.resolve(), [n_folds, *arguments.overrides]))
         for i, folder in enumerate(where):
             folder.mkdir(parents=True, exist_ok=True)
             write_split(plan, i, folder)
     return [read_split(folder) for folder in where]
-
-
-def settings_of(log: str, name: str, n_splits: int, arguments: argparse.Namespace) -> Settings:
-    """Settings of a stack on the log, with as many eval windows as the splits take."""
-    folder: Path = arguments.folder
-    n_folds = N_EVAL + n_splits - 1
-    values = [f"folds.n_folds={n_folds}", f'store="{folder / "stores" / name}"', *arguments.overrides]
-    if ":" not in log:
-        data = arguments.data or folder / "data" / log
-        return load_settings(overrides=[f'competition="{log}"', f'data="{data}"', *values])
-    kind, rows, seed = log.split(":")
-    data = simulated_in(folder / "data", kind, int(rows), int(seed), arguments.world)
-    return load_settings(overrides=[f'competition="{kind}"', f'data="{data}"', *values])
-
-
-def simulated_in(root: Path, kind: str, rows: int, seed: int, world: str | None) -> Path:
-    """Folder of a simulated log. Raises CalledProcessError where the simulator has no such kind or world."""
-    if kind == "vk2024" and world is None:
-        return simulated(root, rows, seed)
-    folder = root / "-".join([kind, str(rows), str(seed), *([world] if world else [])])
-    if not folder.exists():
-        asked = ["--rows", str(rows), "--seed", str(seed), *(["--world", world] if world else [])]
-        command = [sys.executable, "-m", "competitions", "simulate", kind, *asked, "--out", str(folder)]
-        subprocess.run(command, check=True)
-    return folder
 
 
 def write_split(plan: Plan, number: int, folder: Path) -> None:
@@ -206,7 +177,7 @@ def write_split(plan: Plan, number: int, folder: Path) -> None:
     columns = ["window", "pair_id", c.user, "relevance", *plan.models]
     table = pl.read_parquet(oof_file).filter(pl.col("window").is_in(windows)).select("fold", *columns)
     test, test_window = test_rows(plan, number, oof_file)
-    rows = pl.concat([table, test.select(pl.lit("test").alias("fold"), *columns).cast(table.schema)])
+    rows = pl.concat([table, test.select(pl.lit(TEST).alias("fold"), *columns).cast(table.schema)])
     for name, blender in plan.blenders.items():
         reads = BlendRows.of(plan, name, plan.eval_windows[number : number + N_EVAL])
         frame = reads.read(oof_file)
@@ -230,16 +201,11 @@ def write_split(plan: Plan, number: int, folder: Path) -> None:
 
 def test_rows(plan: Plan, number: int, oof_file: Path) -> tuple[pl.DataFrame, Window]:
     """Pairs of the window after the split's eval windows with labels and every model's scores, and the window."""
-    c, after = plan.dataset.competition, number + N_EVAL
+    after = number + N_EVAL
     if after < len(plan.eval_windows):
         window = plan.eval_windows[after]
         return pl.read_parquet(oof_file).filter(pl.col("window") == window.cutoff), window
-    window = plan.folds.final.eval
-    answers = solution(plan.settings).select("pair_id", "relevance")
-    table = final_scores(plan, run_cv(plan)).join(answers, on="pair_id", how="left", validate="1:1")
-    return table.with_columns(window=pl.lit(window.cutoff, pl.Int64)).sort(
-        "window", c.user, "pair_id"
-    ), window
+    return labelled_test(plan, run_cv(plan)), plan.folds.final.eval
 
 
 def read_split(folder: Path) -> Split:

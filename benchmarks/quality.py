@@ -3,8 +3,7 @@
 The baseline is CatBoost RMSE with its default parameters on user, item and their attributes, trained on *all* history
 before each window: five seeds, each with the rows shuffled anew, averaged. Compared are the baseline, every single
 model and every blend on the eval windows (out of fold), on the test window, and on all of them pooled; the paired
-bootstrap resamples users with all their windows. Only this program, ``benchmarks/catalogue.py`` and ``submissions
-score`` read the test labels.
+bootstrap resamples users with all their windows. Only benchmarks and ``submissions score`` read the test labels.
 """
 
 from __future__ import annotations
@@ -19,7 +18,8 @@ import polars as pl
 from catboost import CatBoostRegressor, Pool
 from rich.table import Table
 
-from competitions import Dataset, solution
+from benchmarks._paired import PARTS, all_scores, compared
+from competitions import Dataset
 from engine import (
     Json,
     Recipe,
@@ -31,14 +31,8 @@ from engine import (
     out,
     run_tasks,
 )
-from stacking import Plan, final_scores, make_plan, run_cv
-from validation import (
-    CvBundle,
-    Window,
-    evaluate,
-    paired_bootstrap,
-    window_pairs,
-)
+from stacking import Plan, make_plan, run_cv
+from validation import CvBundle, Window, window_pairs
 
 N_SEEDS = 5
 BASELINE = "CatBoost on ids and attributes"
@@ -54,27 +48,12 @@ def main() -> None:
     settings = load_settings(overrides=arguments.overrides)
     plan = make_plan(settings)
     bundle = run_cv(plan)
-    table = _eval_scores(bundle) if arguments.eval_only else _all_scores(plan, bundle)
+    table = all_scores(plan, bundle, with_test=not arguments.eval_only)
     table = table.join(_baseline(plan, table), on=["window", "pair_id"], how="left", validate="1:1")
     rows = _compare(plan, bundle, table)
     out.print(_as_table(rows))
     if arguments.json:
         arguments.json.write_text(json.dumps(rows, indent=1), encoding="utf-8")
-
-
-def _eval_scores(bundle: CvBundle) -> pl.DataFrame:
-    user = bundle.about["user"]
-    return bundle.oof.select("window", "pair_id", user, "relevance", *bundle.models, *bundle.blends)
-
-
-def _all_scores(plan: Plan, bundle: CvBundle) -> pl.DataFrame:
-    """Out-of-fold scores of the eval windows and the final scores of the test window, with labels."""
-    cutoff = plan.folds.final.eval.cutoff
-    answers = solution(plan.settings).select("pair_id", "relevance")
-    test = final_scores(plan, bundle).join(answers, on="pair_id", how="left", validate="1:1")
-    seen = _eval_scores(bundle)
-    test = test.with_columns(pl.lit(cutoff, pl.Int64).alias("window")).select(seen.columns).cast(seen.schema)
-    return pl.concat([seen, test])
 
 
 def _baseline(plan: Plan, table: pl.DataFrame) -> pl.DataFrame:
@@ -133,26 +112,16 @@ def _matrix(frame: pl.DataFrame, categories: list[str], numbers: list[str]) -> n
 
 
 def _compare(plan: Plan, bundle: CvBundle, table: pl.DataFrame) -> list[dict[str, float | str]]:
-    user, metric = plan.dataset.competition.user, plan.dataset.competition.metric
-    seed, test = plan.settings.seed, plan.folds.final.eval.cutoff
-    parts = {
-        "eval windows": table.filter(pl.col("window") != test),
-        "test window": table.filter(pl.col("window") == test),
-        "pooled": table,
-    }
+    c, seed = plan.dataset.competition, plan.settings.seed
     rows: list[dict[str, float | str]] = []
-    for part, frame in ((p, f) for p, f in parts.items() if f.height):
-        for name in (BASELINE, *bundle.models, *bundle.blends):
-            group = ["window", user]
-            value = evaluate(metric, frame, group=group, score=name)
-            gain = paired_bootstrap(
-                frame, metric, user=user, group=group, score_a=BASELINE, score_b=name, seed=seed
-            )
-            chosen = "chosen" if name == bundle.chosen else ""
+    for name in (BASELINE, *bundle.models, *bundle.blends):
+        chosen = "chosen" if name == bundle.chosen else ""
+        for found in compared(table, c.metric, c.user, [name], [BASELINE], seed=seed):
             rows.append(
-                {"part": part, "scores": name, "is_chosen": chosen, "value": value, "gain": gain.mean,
-                 "low": gain.low, "high": gain.high}
+                {"part": found.part, "scores": name, "is_chosen": chosen, "value": found.a,
+                 "gain": found.lead.mean, "low": found.lead.low, "high": found.lead.high}
             )  # fmt: skip
+    rows.sort(key=lambda row: list(PARTS).index(str(row["part"])))
     return rows
 
 

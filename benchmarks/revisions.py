@@ -18,11 +18,12 @@ from pathlib import Path
 import polars as pl
 
 from benchmarks._figures import keep
+from benchmarks._paired import TEST, as_table, compared, joined
 from benchmarks.catalogue import ROOT, as_settings, ran, with_flags
 from competitions import open_dataset, solution
 from engine import Settings, load_settings, out
 from submissions import Runs
-from validation import evaluate, paired_bootstrap, plan_folds
+from validation import plan_folds
 
 BEFORE, NOW = "before", "now"
 SEED = 1  # of the resamples
@@ -40,25 +41,14 @@ def main() -> None:
             ran(["git", "worktree", "remove", "--force", str(tree)], ROOT)
     settings = settings_of(asked, ROOT, asked.seeds[0])
     competition = open_dataset(settings).competition
+    sides = [[f"{side} {seed}" for seed in asked.seeds] for side in (NOW, BEFORE)]
     rows = pl.concat(tables, how="align")
-    sides = [[f"{side} {seed}" for seed in asked.seeds] for side in (BEFORE, NOW)]
-    group = ["window", competition.user]
-    found = paired_bootstrap(
-        rows, competition.metric, user=competition.user, group=group,
-        score_a=sides[0], score_b=sides[1], seed=SEED,
-    )  # fmt: skip
-    values = {
-        side: [evaluate(competition.metric, rows, group=group, score=name) for name in names]
-        for side, names in zip((BEFORE, NOW), sides, strict=True)
-    }
-    for side, of_seeds in values.items():
-        out.print(f"{side}: {', '.join(f'{value:.4f}' for value in of_seeds)}", highlight=False)
+    found = compared(rows, competition.metric, competition.user, *sides, seed=SEED)
     out.print(
-        f"now less before: {found.mean:+.4f} [{found.low:+.4f}, {found.high:+.4f}] over {found.n_users} users",
-        highlight=False,
+        as_table([(asked.competition, part) for part in found], "A is this checkout, B the earlier one")
     )
-    change = {"change": found.mean, "low": found.low, "high": found.high, "users": found.n_users}
-    keep("revisions", {"against": asked.against, "seeds": asked.seeds, **values, **change}, asked.out)
+    figures = [part.figures() for part in found]
+    keep("revisions", {"against": asked.against, "seeds": asked.seeds, "rows": figures}, asked.out)
 
 
 def arguments() -> argparse.Namespace:
@@ -94,7 +84,7 @@ def overrides_of(asked: argparse.Namespace, tree: Path, seed: int) -> list[str]:
 
 
 def compared_seed(seed: int, tree: Path, asked: argparse.Namespace) -> pl.DataFrame:
-    """Submit with both revisions; the chosen scores of each: ``window``, ``pair_id``, user, ``relevance``, two more."""
+    """Submit with both revisions; the chosen scores of each, as ``joined`` gives them."""
     tables = []
     for side, folder in ((BEFORE, tree), (NOW, ROOT)):
         flags = with_flags(overrides_of(asked, folder, seed))
@@ -102,7 +92,7 @@ def compared_seed(seed: int, tree: Path, asked: argparse.Namespace) -> pl.DataFr
         table, told = chosen_scores(settings_of(asked, folder, seed), f"{side} {seed}")
         out.print(f"{side}, seed {seed}: {told}", highlight=False)
         tables.append(table)
-    return tables[0].join(tables[1].drop("relevance"), on=tables[0].columns[:3], validate="1:1")
+    return joined(*tables)
 
 
 def chosen_scores(settings: Settings, name: str) -> tuple[pl.DataFrame, str]:
@@ -110,11 +100,11 @@ def chosen_scores(settings: Settings, name: str) -> tuple[pl.DataFrame, str]:
     runs, dataset = Runs.of(settings), open_dataset(settings)
     run, user = runs.resolve("latest"), dataset.competition.user
     manifest, oof = runs.manifest(run), runs.oof(run)
-    keys = ["window", "pair_id", user, "relevance"]
+    keys = ["fold", "window", "pair_id", user, "relevance"]
     cutoff = plan_folds(dataset, settings.folds).final.eval.cutoff
     answers = solution(settings).select("pair_id", "relevance")
     test = runs.scores(run).join(answers, on="pair_id", how="left", validate="1:1")
-    test = test.with_columns(window=pl.lit(cutoff, pl.Int64))
+    test = test.with_columns(window=pl.lit(cutoff, pl.Int64), fold=pl.lit(TEST))
     parts = [part.select(*keys, pl.col("score").alias(name)) for part in (oof, test) if part is not None]
     table = pl.concat([part.cast(parts[-1].schema) for part in parts])
     return table, f"{manifest.chosen}, sha256 {manifest.file.sha256[:16]}"

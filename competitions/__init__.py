@@ -16,6 +16,7 @@ from competitions._competition import (
 )
 from competitions._dataset import Dataset, Partition, PartitionedLog, opened
 from competitions._declaration import is_rowwise, keeps_rows
+from competitions._dense import DenseOutcome, dense_outcome
 from competitions._discover import competitions, get_competition
 from competitions._generate import random_tables
 from competitions._intake import (
@@ -42,6 +43,7 @@ __all__ = [
     "ClockKind",
     "Competition",
     "Dataset",
+    "DenseOutcome",
     "LogFile",
     "LogShare",
     "Metric",
@@ -51,6 +53,7 @@ __all__ = [
     "SubmissionFormat",
     "ceiling",
     "competitions",
+    "dense_outcome",
     "every_file",
     "fetch_wheel",
     "find_layout",

@@ -16,6 +16,7 @@ from rich.table import Table
 
 from competitions._competition import Competition, LogShare
 from competitions._dataset import Dataset
+from competitions._dense import dense_outcome
 from competitions._discover import competitions, get_competition
 from competitions._intake import open_dataset, taken_notes
 from competitions.simulator import STATISTICIAN, Ceiling, Simulated, ceiling, origin_of, simulate
@@ -163,6 +164,8 @@ def _holdings(dataset: Dataset, notes: Sequence[str]) -> Iterator[RenderableType
         sizes.add_row(name, f"{n_rows:,}", ", ".join(frame.collect_schema().names()))
     yield sizes
     yield _clock_table(dataset)
+    dense = dense_outcome(dataset.log, dataset.numeric_outcomes, c.dense, c.dense_per)
+    yield escape(f"Dense outcome: {dense}")
     yield Group(*(f"[yellow]Note:[/] {escape(note)}" for note in notes))
 
 

@@ -102,6 +102,12 @@ class Dataset:
         """Columns and dtypes of the pairs joined with attributes: ``pair_id``, keys, observed; no outcomes."""
         return self.with_attributes(self.test_pairs).collect_schema()
 
+    @property
+    def numeric_outcomes(self) -> tuple[str, ...]:
+        """Outcomes that are numbers, ``relevance`` aside."""
+        roles, schema = self.competition.roles, self.history_schema
+        return tuple(n for n, role in roles.items() if role == "outcome" and schema[n].is_numeric())
+
     def with_attributes(self, rows: pl.LazyFrame) -> pl.LazyFrame:
         """Join the attributes of users and items to rows that hold the keys; the order of the rows stays.
 

@@ -16,13 +16,13 @@ import numpy.typing as npt
 import polars as pl
 import scipy
 
+from competitions import dense_outcome
 from features import Column, LogColumns, Window, fitted, per_pair
 from features.toolkit import FACTORS, Beliefs, Design, Factorisation, Floats, Values, codes, rank_within
 
 SWEEPS = 5
 STEPS, ROWS_OF_STEP = 8, 12  # at most so many steps, of so many rows of a user at least
 MOST_ROWS = 40_000_000
-ROWS_TO_CHOOSE, FEWEST_ROWS = 100_000, 200  # that the dense outcome is chosen by
 N_BINS_OF_PER = 20
 _CHUNK = 100_000
 
@@ -42,25 +42,6 @@ def normal_scores(values: Values, per: Values | None) -> Floats:
     scores = np.full(len(values), np.nan, dtype=np.float32)
     scores[known] = scipy.special.ndtri(frame.select(share).to_series().to_numpy())
     return scores
-
-
-def dense_outcome(history: pl.LazyFrame, log: LogColumns) -> tuple[str, str | None, float]:
-    """Name the dense outcome, what it is a share of, and its sign: 1, or -1 where less of it is better.
-
-    The declared one, or else the numeric outcome with the highest absolute rank correlation with relevance among the
-    first rows; relevance itself where there are too few.
-    """
-    if log.dense is not None:
-        return log.dense, log.dense_per, 1.0
-    first = history.select("relevance", *log.outcomes).head(ROWS_TO_CHOOSE).collect(engine="streaming")
-    best, strength = "relevance", 0.0
-    for name in log.outcomes if first.height >= FEWEST_ROWS else ():
-        found = first.select(
-            pl.corr(pl.col(name).cast(pl.Float64).fill_nan(None), "relevance", method="spearman")
-        ).item()
-        if found is not None and abs(found) > abs(strength):
-            best, strength = name, found
-    return best, None, -1.0 if strength < 0 else 1.0
 
 
 _MEANINGS = {
@@ -106,9 +87,10 @@ class Taste:
                 [log.user, log.item, *self._source, "relevance", *log.outcomes, *log.reactions, *self._per]
             )
         )
-        name, per, sign = dense_outcome(history, log)
+        dense = dense_outcome(history, log.outcomes, log.dense, log.dense_per)
+        name, per = dense.name, dense.per
         rows = history.select(read).tail(MOST_ROWS).collect(engine="streaming")
-        values = sign * rows[name].cast(pl.Float64).fill_null(np.nan).to_numpy()
+        values = dense.sign * rows[name].cast(pl.Float64).fill_null(np.nan).to_numpy()
         shares = None
         if per is not None:
             shares = rows[per].cast(pl.Float64).fill_null(np.nan).to_numpy()

@@ -56,7 +56,6 @@ def log_columns(dataset: Dataset) -> LogColumns:
     competition = dataset.competition
     schema = dataset.history_schema
     outcomes = [name for name, role in competition.roles.items() if role == "outcome"]
-    numbers = tuple(name for name in outcomes if schema[name].is_numeric())
     read = set(competition.relevance.meta.root_names())
     reactions = tuple(name for name in outcomes if schema[name] == pl.Boolean and name not in read)
     of_user, of_item = (
@@ -64,6 +63,6 @@ def log_columns(dataset: Dataset) -> LogColumns:
         for entity in competition.entities
     )
     return LogColumns(
-        competition.user, competition.item, competition.source, numbers, reactions, competition.dense,
-        competition.dense_per, of_user, of_item,
+        competition.user, competition.item, competition.source, dataset.numeric_outcomes, reactions,
+        competition.dense, competition.dense_per, of_user, of_item,
     )  # fmt: skip

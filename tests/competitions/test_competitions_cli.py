@@ -58,6 +58,7 @@ def test_check(movielens: Dataset, movielens_settings: Settings, tmp_path: Path)
     options = ["--set", f"data={movielens_settings.data}", "--set", f"store={tmp_path / 'store'}"]
     checked = python("-m", "competitions", "check", *options, COLUMNS="160", NO_COLOR="1")
     assert checked.returncode == 0, checked.stderr
-    for text in ("90,404", "9,596 pairs", "943", "1,682", "may be later in the calendar"):
+    dense = "Dense outcome: rating (chosen, not declared: rank correlation with relevance +"
+    for text in ("90,404", "9,596 pairs", "943", "1,682", dense, "may be later in the calendar"):
         assert text in " ".join(checked.stdout.split())
     assert "GroupLens" in checked.stderr

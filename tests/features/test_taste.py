@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 
 from competitions import Clock, Competition, Dataset, RawTables, get_competition, random_tables, take_in
 from features import LogColumns, Window, compute_window, load_catalogue
-from features.taste import FEWEST_ROWS, ROWS_TO_CHOOSE, Taste, dense_outcome, normal_scores, reacted, weight
+from features.taste import Taste, normal_scores, reacted, weight
 from tests.features.fitting import assert_alone_as_in_bulk, fitted_on, values_of
 from tests.features.planted_tastes import N_ITEMS, N_USERS, WINDOW, feed, recovers
 
@@ -93,44 +93,6 @@ def test_normal_scores_are_those_of_ranks_among_rows_of_a_like_per() -> None:
     np.testing.assert_allclose(normal_scores(values, None)[5:], scipy.stats.norm.ppf(ranks), atol=1e-6)
     assert normal_scores(np.full(3, np.nan), np.ones(3)).shape == normal_scores(values[:3], per[:3]).shape
     assert normal_scores(np.ones(4), None).tolist() == [0.0] * 4
-
-
-def outcomes(n: int = 1000, slope: float = 1.0) -> pl.LazyFrame:
-    """``near`` follows relevance by rank alone, ``loose`` a little; half of ``near`` is unknown."""
-    rng = np.random.default_rng(2)
-    relevance = rng.integers(0, 3, n)
-    near = slope * np.exp(3 * (relevance + 0.5 * rng.random(n)))
-    near[::4], near[1::4] = np.nan, np.nan
-    loose = relevance + rng.normal(size=n)
-    frame = pl.LazyFrame({"loose": loose, "near": near, "fixed": np.ones(n), "relevance": relevance})
-    return frame.with_columns(pl.when(pl.int_range(n) % 4 > 0).then("near").alias("near"))
-
-
-CHOICE = replace(UNDECLARED, outcomes=("loose", "near", "fixed"))
-
-
-@pytest.mark.parametrize("slope", [1.0, -1.0])
-def test_the_dense_outcome_has_the_highest_rank_correlation(slope: float) -> None:
-    assert dense_outcome(outcomes(slope=slope), CHOICE) == ("near", None, slope)
-    assert dense_outcome(outcomes().with_columns(near=None, loose=None), CHOICE)[0] == "relevance"
-    assert dense_outcome(outcomes().with_columns(relevance=None), CHOICE)[0] == "relevance"
-    assert dense_outcome(outcomes(), replace(CHOICE, outcomes=())) == ("relevance", None, 1.0)
-
-
-def test_a_declared_dense_outcome_is_taken_and_too_few_rows_choose_none() -> None:
-    assert dense_outcome(outcomes(), replace(CHOICE, dense="loose", dense_per="fixed")) == (
-        "loose",
-        "fixed",
-        1.0,
-    )
-    assert dense_outcome(outcomes(FEWEST_ROWS), CHOICE)[0] == "near"
-    assert dense_outcome(outcomes(FEWEST_ROWS - 1), CHOICE) == ("relevance", None, 1.0)
-
-
-def test_only_the_first_rows_choose() -> None:
-    first = outcomes(ROWS_TO_CHOOSE)
-    later = first.with_columns(near=-pl.col("relevance").cast(pl.Float64), loose=pl.col("relevance") * 1.0)
-    assert dense_outcome(pl.concat([first, later]), CHOICE) == ("near", None, 1.0)
 
 
 def test_where_less_is_better_the_sign_is_turned() -> None:
