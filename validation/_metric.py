@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import TypeAdapter, ValidationError
 
-from engine import ConfigError, DataError, did_you_mean, import_plain_files
+from engine import ConfigError, DataError, did_you_mean, digested_elsewhere, import_plain_files
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
@@ -138,6 +138,7 @@ def metrics() -> Mapping[str, MetricFunction]:
     return dict(sorted(_registry.items()))
 
 
+@digested_elsewhere  # recipes hold the code of the metric that they name
 def get_metric(name: str) -> MetricFunction:
     """Return the metric of that name; ConfigError names the nearest one if there is none."""
     known = metrics()

@@ -13,7 +13,7 @@ from types import ModuleType
 import polars as pl
 
 from competitions._competition import Competition, LogFile, RawTables
-from engine import DataError, SamewiseError
+from engine import DataError, SamewiseError, digested_elsewhere
 
 PLAN = "\n\nResolved plan until failure"  # what Polars appends to a message: pages, for a long query
 
@@ -72,6 +72,7 @@ def file_of(competition: Competition) -> str:
     return "no file" if path is None else Path(path).name
 
 
+@digested_elsewhere  # words for messages
 def _path_of(competition: Competition) -> str | None:
     code = getattr(unwrap(competition.read), "__code__", None)
     reader = None if code is None else str(code.co_filename)
