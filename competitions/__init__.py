@@ -15,7 +15,7 @@ from competitions._competition import (
     every_file,
 )
 from competitions._dataset import Dataset, Partition, PartitionedLog, opened
-from competitions._declaration import is_rowwise, keeps_rows
+from competitions._declaration import is_rowwise, keeps_rows, runs_python
 from competitions._discover import competitions, get_competition
 from competitions._generate import random_tables
 from competitions._intake import (
@@ -64,6 +64,7 @@ __all__ = [
     "opened",
     "oracle",
     "random_tables",
+    "runs_python",
     "simulate",
     "solution",
     "split_lines",

@@ -28,9 +28,9 @@ from stacking._pairs import PairReader, TrainingSample
 from validation import (
     Folds,
     Window,
+    check_metric,
     evaluate,
     get_metric,
-    metrics,
     plan_folds,
     window_pairs,
     window_relevance,
@@ -126,7 +126,7 @@ def make_plan(settings: Settings) -> Plan:
     a stack cannot be judged by.
     """
     dataset = open_dataset(settings)
-    _check_metric(dataset.competition.metric)
+    check_metric(dataset.competition.metric)
     catalogue = load_catalogue(dataset)
     models, known = build_models(settings), blenders(settings.blenders)
     _check_names(models, known, dataset)
@@ -188,18 +188,6 @@ def _blender_columns(blender: Blender, catalogue: Catalogue, features: FeatureSe
 
 def _union(columns: Mapping[str, Iterable[str]]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for some in columns.values() for name in some))
-
-
-def _check_metric(metric: Metric) -> None:
-    """Refuse metrics of the scores' values: models give raw scores and blends give ranks, on scales of their own."""
-    if get_metric(metric.name).scope == "pooled":
-        known = [name for name, function in metrics().items() if function.scope != "pooled"]
-        raise ConfigError(
-            f"The metric {metric.name} judges the values of the scores, such as probabilities.",
-            expected=f"a metric of the scores' order, since blends are made of ranks: one of {', '.join(known)}",
-            todo="name one of these as the competition's metric and calibrate the submitted scores afterwards; "
-            "`validation.evaluate` computes any metric",
-        )
 
 
 def _check_names(models: Mapping[str, Ranker], known: Mapping[str, Blender], dataset: Dataset) -> None:

@@ -12,12 +12,13 @@ import polars as pl
 
 from competitions._competition import Competition, Metric, SubmissionFormat, every_row
 from competitions._dataset import Dataset, currently_opened
+from competitions._declaration import check_declaration
 from competitions._discover import get_competition
 from competitions._intake.author_code import input_files, read_tables
 from competitions._intake.fingerprints import file_digests
 from competitions._intake.partitions import Cut, RawLog, RowRange, Write, partitions_in
 from competitions._intake.take_in import dataset_in, notes_in, ranges_in, write_data
-from competitions._intake.test_window import told_apart_by
+from competitions._intake.test_window import keys_of
 from competitions.simulator import STATISTICIAN
 from engine import (
     DataError,
@@ -118,6 +119,7 @@ class _Source:
     @classmethod
     def of(cls, settings: Settings, *, rehash: bool = False) -> _Source:
         competition = get_competition(settings.competition)
+        check_declaration(competition)
         paths = input_files(competition, settings.data)
         digests = file_digests(paths, settings.data, settings.store / "digests", rehash=rehash)
         return cls(competition, settings, dict(sorted(digests.items())))
@@ -144,7 +146,10 @@ class _Source:
                 console.print(f"Note: {note}", highlight=False, markup=False)
 
         # What no value depends on stays out of the fingerprint: the size of partitions, how a submission names pairs.
-        apart: dict[str, Json] = {"partition_rows": self.cut.partition_rows, "named_by": [*told_apart_by(c)]}
+        apart: dict[str, Json] = {
+            "partition_rows": self.cut.partition_rows,
+            "named_by": [*keys_of(c), c.submission.ordered],
+        }
         sized = replace(whole, parts={**whole.parts, **apart})
         return Store(self.settings.store).make(sized, build)
 

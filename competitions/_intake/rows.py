@@ -153,12 +153,6 @@ def with_relevance(c: Competition, rows: pl.DataFrame) -> pl.DataFrame:
     with blamed_on(c, "the relevance", expected):
         computed = rows.with_columns(relevance=c.relevance)
     exact = computed["relevance"]
-    if not (exact.dtype.is_numeric() or exact.dtype in (pl.Boolean, pl.Null)):
-        raise DataError(
-            f"The relevance of competition {c.name!r} ({file_of(c)}) is of dtype {exact.dtype}.",
-            expected=expected,
-            todo="cast it in its relevance expression",
-        )
     stored = exact.cast(pl.Int8, strict=False)
     is_lost = exact.is_not_null() & (stored.is_null() | (stored.cast(pl.Float64) != exact.cast(pl.Float64)))
     if is_lost.any():

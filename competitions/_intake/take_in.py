@@ -65,6 +65,7 @@ def take_in(
     Raises DataError if the competition contradicts itself, a table breaks its rules, or users or items are others than
     those of the log.
     """
+    check_declaration(competition)
     cut = Cut(partition_rows, sample_users)
     write_data(competition, tables, folder, cut, in_folder(folder / "log"), fingerprint=fingerprint)
     return dataset_in(folder, competition, partitions_in(folder / "log"))
@@ -80,11 +81,10 @@ def write_data(
     fingerprint: str,
     data: Path = Path(),
 ) -> None:
-    """Do what ``take_in`` does, with the partitions of a ``row`` clock where ``keep`` puts them.
+    """Do what ``take_in`` does for a checked competition, with the partitions of a ``row`` clock where ``keep`` says.
 
     ``data``: the folder that the files of the log are named in.
     """
-    check_declaration(c)
     given = [_attributes(c, *of) for of in zip(c.entities, (tables.users, tables.items), strict=True)]
     split = (
         _streamed(c, tables, folder, cut, keep, data)

@@ -30,10 +30,9 @@ def horizon_of(c: Competition, span: int, *, is_within: bool) -> int:
     return c.horizon.length(span, is_within=is_within) if isinstance(c.horizon, LogShare) else c.horizon
 
 
-def told_apart_by(c: Competition) -> list[str]:
-    """Columns of the pairs by which a submission names its rows; none if its rows are known by their order."""
-    named = dict.fromkeys(name for name in c.submission.columns.values() if name != "score")
-    return [] if c.submission.ordered else list(named)
+def keys_of(c: Competition) -> list[str]:
+    """Columns of the pairs that a submission holds beside the score."""
+    return list(dict.fromkeys(name for name in c.submission.columns.values() if name != "score"))
 
 
 def cut_window(c: Competition, targets: pl.DataFrame, *, n_before: int, start: int, until: int) -> TestWindow:
@@ -148,14 +147,20 @@ def _beside(
 
 
 def check_pairs(c: Competition, pairs: pl.DataFrame) -> None:
-    """Refuse pairs that a submission could not tell apart; an ordered file tells them apart by position."""
+    """Refuse pairs that a submission could not name or tell apart; an ordered file tells them apart by position."""
     if pairs.is_empty():
         raise DataError(f"Competition {c.name!r} gives no pairs to score.", expected="at least one test pair")
-    names = told_apart_by(c)
-    if not names:
-        return
-    again = pairs.filter(pairs.select(names).is_duplicated())
-    if not again.is_empty():
+    names = keys_of(c)
+    for name in names:
+        if n_null := pairs[name].null_count():
+            raise DataError(
+                f"{name!r} is null in {n_null} of {pairs.height} test pairs of competition {c.name!r}, and the "
+                "submission names its rows by it.",
+                expected="a value for every pair: an empty field names nothing",
+                todo="fill it in read() of the competition, or name the rows by other columns in its submission",
+            )
+    again = pairs.filter(pairs.select(names).is_duplicated()) if names else pairs.head(0)
+    if not again.is_empty() and not c.submission.ordered:
         example = ", ".join(f"{k}={v}" for k, v in again.select(names).row(0, named=True).items())
         raise DataError(
             f"{again.height} of {pairs.height} test pairs of competition {c.name!r} are duplicates, e.g. {example}.",

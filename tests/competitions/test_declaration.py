@@ -54,7 +54,7 @@ class UsersByText(dy.Schema):
     ("changes", "message"),
     [
         ({"outcomes": ("second",)}, "'second', which is named as an outcome. Did you mean 'seconds'?"),
-        ({"outcomes": "seconds"}, "the outcomes are the text 'seconds' instead of names"),
+        ({"outcomes": "seconds"}, "outcomes='seconds' is no Collection of str: write outcomes=('seconds',)"),
         ({"outcomes": ("seconds", "user_id")}, "'user_id' is a key, which is known of every pair"),
         ({"outcomes": ("seconds", "device"), "source": "device"}, "'device' is a key"),
         ({"source": "long"}, "the source 'long' is an outcome"),
@@ -63,7 +63,7 @@ class UsersByText(dy.Schema):
         ({"clock": "row"}, "clock='row' is no Clock"),
         ({"clock": Clock("rows")}, "of kind 'rows', and not one of time, row, per_user"),  # type: ignore[arg-type]
         ({"horizon": 1.5}, "horizon=1.5 is no int or LogShare"),
-        ({"horizon": LogShare(1.5, 6)}, "the horizon is 1.5 of 6 parts"),  # type: ignore[arg-type]
+        ({"horizon": LogShare(1.5, 6)}, "horizon.parts=1.5 is no int"),  # type: ignore[arg-type]
         ({"derived": {"long": pl.col("seconds").cum_sum() > 1}}, "'long' looks at other rows than its own"),
         (
             {"derived": {"long": pl.col("seconds").drop_nulls() > 1}},
@@ -108,7 +108,7 @@ class UsersByText(dy.Schema):
         ({"dense": "seconds", "dense_per": "brand"}, "dense_per='brand' is no number"),
         ({"dense": "seconds", "dense_per": "seconds"}, "dense_per='seconds' is an outcome"),
         ({"dense_per": "price"}, "dense_per='price' says what dense is a share of, and there is no dense"),
-        ({"dense": pl.col("seconds")}, "is no str or NoneType"),
+        ({"dense": pl.col("seconds")}, "is no str or None"),
     ],
 )
 def test_contradictions(taken: Take, changes: dict[str, object], message: str) -> None:
