@@ -12,6 +12,7 @@ from competitions._competition import (
     Metric,
     RawTables,
     SubmissionFormat,
+    Threshold,
     every_file,
 )
 from competitions._dataset import Dataset, Partition, PartitionedLog, opened
@@ -49,6 +50,7 @@ __all__ = [
     "PartitionedLog",
     "RawTables",
     "SubmissionFormat",
+    "Threshold",
     "ceiling",
     "competitions",
     "every_file",

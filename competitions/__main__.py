@@ -137,6 +137,10 @@ def _declaration(c: Competition) -> Iterator[RenderableType]:
         ("clock", _clock_in_words(c)),
         ("horizon, gap", f"{_horizon_in_words(c)}, {c.gap} {_unit(c)}"),
         ("relevance", str(c.relevance)),
+        (
+            "thresholds",
+            "; ".join(f"{n} = {t.quantile:g} quantile of {t.of}" for n, t in c.thresholds.items()) or "none",
+        ),
         ("metric", c.metric.name + (f" ({policy})" if policy else "")),
         ("source", c.source or "none"),
         ("counted rows", "; ".join(f"those that {words}" for words in c.remarks) or "none"),

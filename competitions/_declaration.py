@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import polars as pl
 from polars.exceptions import PolarsError
 
-from competitions._competition import RESERVED, ClockKind, Competition, LogShare
+from competitions._competition import RESERVED, ClockKind, Competition, LogShare, Threshold
 from engine import DataError, SamewiseError, did_you_mean
 
 MOST_UNITS = 2**53  # of a horizon or a gap: whole numbers up to here are exact as floats, too
@@ -61,9 +61,10 @@ def _misfits(place: str, value: object, hint: Any) -> Iterable[str]:
             yield from _misfits(f"{place}.{name}", getattr(value, name), inner)
 
 
-def _fits(value: object, hint: Any) -> bool:
+def _fits(value: Any, hint: Any) -> bool:
     """Tell whether a value is what an annotation says, elements of collections included; true is no number."""
-    origin, args = get_origin(hint), get_args(hint)
+    args = get_args(hint)
+    origin: Any = get_origin(hint)
     if isinstance(hint, UnionType):
         return any(_fits(value, one) for one in args)
     if hint is object:
@@ -79,7 +80,8 @@ def _fits(value: object, hint: Any) -> bool:
     if origin is not None and issubclass(origin, Collection):
         is_one = isinstance(value, origin) and not isinstance(value, str | Mapping)
         return is_one and all(_fits(one, args[0]) for one in value)
-    return isinstance(value, hint) and not (isinstance(value, bool) and hint is int)
+    kind = int | float if hint is float else hint
+    return isinstance(value, kind) and not (isinstance(value, bool) and hint in (int, float))
 
 
 def _type_in_words(hint: Any) -> str:
@@ -111,18 +113,22 @@ def _expression_problems(c: Competition) -> Iterable[str]:
         for name in c.derived
         if name in c.interactions.columns()
     )
-    rows = c.interactions.create_empty()
+    rows: pl.DataFrame = c.interactions.create_empty()
+    for name, threshold in c.thresholds.items():
+        yield from _threshold_problems(c, name, threshold, rows)
+    rows = rows.with_columns(pl.lit(0, pl.Int64).alias(name) for name in c.thresholds)
     derived = {f"derived column {name!r}": (name, e) for name, e in c.derived.items()}
     remarks = {f"the remark {words!r}": (words, e) for words, e in c.remarks.items()}
     for what, (name, expression) in {**derived, "relevance": ("relevance", c.relevance), **remarks}.items():
-        known = c.interactions.columns() if what in derived else c.log_columns
+        known = [*(c.interactions.columns() if what in derived else c.log_columns)]
+        known += [] if what in remarks else c.thresholds
         wrong = [*_reading_problems(expression, known), *_rowwise_problems(expression)]
         if what == "relevance":
             reads = expression.meta.root_names()
             wrong += [
                 f"reads {n!r}, which is not an outcome.{did_you_mean(n, outcomes)}"
                 for n in reads
-                if n not in outcomes
+                if n not in (*outcomes, *c.thresholds)
             ]
         yield from (f"{what} {words}" for words in wrong)
         if wrong or not set(known) <= {*rows.columns}:
@@ -139,6 +145,24 @@ def _expression_problems(c: Competition) -> Iterable[str]:
             yield f"{what} is {dtype}, not Boolean: it says of which rows it is true"
         elif what == "relevance" and not (dtype.is_numeric() or dtype in (pl.Boolean, pl.Null)):
             yield f"relevance is of dtype {dtype}, neither Boolean nor a number: cast it in its expression"
+
+
+def _threshold_problems(c: Competition, name: str, threshold: Threshold, rows: pl.DataFrame) -> Iterable[str]:
+    what = f"the threshold {name!r}"
+    if name in (*RESERVED, *c.log_columns) or not name:
+        yield f"{what} has the name of a column, or none"
+    if not 0 <= threshold.quantile <= 1:
+        yield f"{what} is the quantile {threshold.quantile}: a share lies between 0 and 1"
+    wrong = [*_reading_problems(threshold.of, rows.columns), *_rowwise_problems(threshold.of)]
+    yield from (f"{what} {words}" for words in wrong)
+    if not wrong:
+        try:
+            dtype = rows.select(threshold.of.alias(name)).schema[name]
+        except PolarsError as error:
+            yield f"{what} cannot be computed from these columns: {str(error).splitlines()[0]}"
+        else:
+            if not dtype.is_numeric():
+                yield f"{what} is a quantile of {dtype}, not of a number"
 
 
 def _reading_problems(expression: pl.Expr, known: Iterable[str]) -> Iterable[str]:

@@ -93,7 +93,8 @@ def _files_of(source: object) -> Iterator[Path]:
         for one in source:
             yield from _files_of(one)
     elif isinstance(source, str | os.PathLike):
-        for found in map(Path, glob.glob(os.path.expanduser(source), recursive=True)):
+        pattern = str(Path(source).expanduser())
+        for found in map(Path, glob.glob(pattern, recursive=True)):  # noqa: PTH207 - it may be absolute
             yield from found.rglob("*") if found.is_dir() else (found,)
 
 

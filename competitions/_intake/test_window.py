@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import dataframely as dy
@@ -9,7 +10,7 @@ import polars as pl
 
 from competitions._competition import Competition, LogShare, RawTables
 from competitions._intake.author_code import blamed_on, file_of
-from competitions._intake.rows import in_share, with_clock, with_derived, with_relevance
+from competitions._intake.rows import in_share, literals, with_clock, with_derived, with_relevance
 from competitions._intake.tables import TableRules, validated
 from engine import DataError
 
@@ -66,7 +67,13 @@ def _hint(c: Competition) -> str:
 
 
 def given_window(
-    c: Competition, tables: RawTables, given: pl.LazyFrame, log: pl.LazyFrame, end: int, sample_users: float
+    c: Competition,
+    tables: RawTables,
+    given: pl.LazyFrame,
+    log: pl.LazyFrame,
+    end: int,
+    sample_users: float,
+    thresholds: Sequence[float] = (),
 ) -> TestWindow:
     """Take the given pairs, or those of a share of the users: the test window starts a gap after the log's ``end``.
 
@@ -93,7 +100,9 @@ def given_window(
     until = start + horizon_of(c, end - first_clock, is_within=False)
     if c.clock.kind == "time" and c.clock.column in columns:
         _check_span(c, with_clock(numbered.lazy(), c.clock, c.user).collect(engine="streaming"), start, until)
-    solution = None if tables.solution is None else _solution(c, every.height, numbered, tables.solution)
+    solution = (
+        None if tables.solution is None else _solution(c, every.height, numbered, tables.solution, thresholds)
+    )
     oracle = None if tables.oracle is None else _oracle(c, every.height, numbered, tables.oracle)
     return TestWindow(pairs, solution, oracle, start, until)
 
@@ -109,12 +118,19 @@ def _check_span(c: Competition, pairs: pl.DataFrame, start: int, until: int) -> 
         )
 
 
-def _solution(c: Competition, n_given: int, pairs: pl.DataFrame, solution: pl.LazyFrame) -> pl.DataFrame:
+def _solution(
+    c: Competition,
+    n_given: int,
+    pairs: pl.DataFrame,
+    solution: pl.LazyFrame,
+    thresholds: Sequence[float],
+) -> pl.DataFrame:
     """Relevance of the pairs from outcomes that come in the order of the given ones."""
     outcomes = {n: col for n, col in c.interactions.columns().items() if c.roles[n] == "outcome"}
     labelled = _beside(
         c, "solution", type("Solution", (dy.Schema,), dict(outcomes)), n_given, pairs, solution
     )
+    labelled = labelled.with_columns(literals(c, thresholds))
     labels = with_relevance(c, with_derived(c, labelled, ("outcome",))).select("pair_id", "relevance")
     if n_unknown := labels["relevance"].null_count():
         raise DataError(
