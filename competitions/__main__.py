@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +17,7 @@ from rich.table import Table
 
 from competitions._competition import Competition, LogShare
 from competitions._dataset import Dataset
+from competitions._declaration import check_declaration
 from competitions._discover import competitions, get_competition
 from competitions._intake import open_dataset, taken_notes
 from competitions.simulator import STATISTICIAN, Ceiling, Simulated, ceiling, origin_of, simulate
@@ -39,7 +41,9 @@ def list_competitions() -> None:
 @app.command()
 def show(name: Annotated[str, typer.Argument(help="Name of a competition, as `list` gives it.")]) -> None:
     """Show what a competition declares. Reads no data."""
-    for table in _declaration(get_competition(name)):
+    competition = get_competition(name)
+    check_declaration(competition)
+    for table in _declaration(competition):
         out.print(table)
 
 
@@ -50,9 +54,14 @@ def check(
         bool, typer.Option(help="Read the input files even if their time stamps are old.")
     ] = False,
 ) -> None:
-    """Take the data of the configured competition in, if they are not yet, and show what they hold."""
+    """Check all that the competition, the settings and the features say, take the data in, and show what they hold."""
     settings = settings_of(ctx)
-    dataset = open_dataset(settings, rehash=rehash)
+    check_declaration(get_competition(settings.competition))
+    # The rooms that know models and features lie above this one: only this command asks them.
+    plan = import_module("stacking").make_plan
+    if rehash:
+        open_dataset(settings, rehash=True)
+    dataset = plan(settings, with_keys=False).dataset
     for table in _holdings(dataset, taken_notes(settings)):
         out.print(table)
 

@@ -238,6 +238,12 @@ class Competition:
     leave_out: Sequence[str] = ()
     files: Callable[[Path], Sequence[Path]] = every_file
 
+    def __post_init__(self) -> None:
+        """Take one name where names are wanted."""
+        for name in ("outcomes", "leave_out"):
+            if isinstance(getattr(self, name), str):
+                object.__setattr__(self, name, (getattr(self, name),))
+
     @cached_property
     def roles(self) -> Mapping[str, Role]:
         """Role of every column of the log, in their order.

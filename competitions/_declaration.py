@@ -18,7 +18,7 @@ from competitions._competition import RESERVED, ClockKind, Competition, LogShare
 from engine import DataError, SamewiseError, did_you_mean
 
 MOST_UNITS = 2**53  # of a horizon or a gap: whole numbers up to here are exact as floats, too
-MOST_STEPS = 2**31
+MOST_STEPS, MOST_WINDOWS = 2**31, 1_000
 MOST_LETTERS = 80  # of a name: it becomes part of the names of folders
 SEPARATORS = (set(string.punctuation) | {" ", "\t"}) - set('.+-"')
 
@@ -56,6 +56,9 @@ def _misfits(place: str, value: object, hint: Any) -> Iterable[str]:
         is_text_for_list = isinstance(value, str) and get_origin(hint) not in (None, Literal, UnionType)
         hint_words = f": write {place}=({value!r},)" if is_text_for_list else ""
         yield f"{place}={shown} is no {_type_in_words(hint)}{hint_words}"
+    elif get_origin(hint) is Mapping and isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield from _misfits(f"{place}[{name!r}]", inner, get_args(hint)[1])
     elif is_dataclass(value) and not isinstance(value, type):
         for name, inner in get_type_hints(type(value)).items():
             yield from _misfits(f"{place}.{name}", getattr(value, name), inner)
@@ -125,6 +128,7 @@ def _expression_problems(c: Competition) -> Iterable[str]:
         wrong = [*_reading_problems(expression, known), *_rowwise_problems(expression)]
         if what == "relevance":
             reads = expression.meta.root_names()
+            wrong += [] if reads or wrong else ["reads no outcome"]
             wrong += [
                 f"reads {n!r}, which is not an outcome.{did_you_mean(n, outcomes)}"
                 for n in reads
@@ -197,6 +201,8 @@ def _key_problems(c: Competition) -> Iterable[str]:
     known = {*c.log_columns, *(name for entity in c.entities for name in entity.columns)}
     if c.source is not None and c.source not in known:
         yield f"the source {c.source!r} is no column of interactions, users or items.{did_you_mean(c.source, known)}"
+    elif c.source is not None and not _is_single(c, c.source):
+        yield f"the source {c.source!r} holds no single numbers or texts"
     elif c.source in (c.user, c.item):
         yield f"the source {c.source!r} is the key of the users or items, not what stands behind an item"
 
@@ -208,8 +214,8 @@ def _is_id(dtype: pl.DataType) -> bool:
 def _name_problems(c: Competition) -> Iterable[str]:
     if not c.name.isidentifier() or len(c.name) > MOST_LETTERS:
         yield f"its name must be a word of letters, digits and _, at most {MOST_LETTERS} of them"
-    if c.n_train_windows < 1:
-        yield f"n_train_windows is {c.n_train_windows}; it must be at least 1"
+    if not 1 <= c.n_train_windows <= MOST_WINDOWS:
+        yield f"n_train_windows is {c.n_train_windows}; it must be from 1 to {MOST_WINDOWS}"
     if "" in c.leave_out:
         yield "leave_out holds an empty pattern"
     tables = {
@@ -220,6 +226,13 @@ def _name_problems(c: Competition) -> Iterable[str]:
         for table, columns in tables.items():
             if name in columns:
                 yield f"{table} have a column {name!r}, a name that Samewise needs itself"
+    declared = [column for schema in (c.interactions, c.users, c.items) if schema for column in schema.columns().items()]
+    for name, column in declared:
+        if column.dtype == pl.Object:
+            yield f"column {name!r} is of dtype Object, which no file can hold"
+    for name in (*(name for name, _ in declared), *c.derived):
+        if not 0 < len(name) <= MOST_LETTERS or not name.isprintable():
+            yield f"a column is called {name!r}, which is no text of 1 to {MOST_LETTERS} letters"
     names = list(tables)
     for i, first in enumerate(names):
         for second in names[i + 1 :]:
@@ -241,10 +254,8 @@ def _clock_problems(c: Competition) -> Iterable[str]:
         yield f"the clock's column {clock.column!r} is {columns[clock.column].dtype}, which has no order"
     elif clock.kind == "time" and clock.column is not None and not _is_instant(columns[clock.column].dtype):
         yield f"the clock's column {clock.column!r} is {columns[clock.column].dtype}, not a Datetime"
-    if clock.kind == "per_user" and clock.steps < 2:
-        yield f"a per_user clock of {clock.steps} steps has no history before its last step"
-    if clock.steps > MOST_STEPS:
-        yield f"the clock has {clock.steps} steps; at most {MOST_STEPS} can be counted"
+    if not 2 <= clock.steps <= MOST_STEPS:
+        yield f"a clock of {clock.steps} steps: it takes 2 for a history before the last, and at most {MOST_STEPS}"
     yield from _length_problems(c)
 
 
@@ -276,7 +287,7 @@ def _submission_problems(c: Competition) -> Iterable[str]:
     for name, source in form.columns.items():
         if source not in readable:
             yield f"column {name!r} of the submission takes {source!r}, which a pair does not have"
-        elif _is_nested(c, source):
+        elif not _is_single(c, source):
             yield f"column {name!r} of the submission takes {source!r}, whose values are no numbers or texts"
         if name != name.strip() or not name or set(name) & set('"\r\n\ufeff'):
             yield f"a column of the submission is called {name!r}: a name is a text without quotes and line breaks"
@@ -296,9 +307,11 @@ def _submission_problems(c: Competition) -> Iterable[str]:
         yield f"the extension {form.extension!r} of the submission is none, such as 'csv'"
 
 
-def _is_nested(c: Competition, name: str) -> bool:
-    column = c.interactions.columns().get(name)
-    return column is not None and (column.dtype.is_nested() or column.dtype in (pl.Binary, pl.Object))
+def _is_single(c: Competition, name: str) -> bool:
+    """Tell whether the values of a column can be written into one field; a derived column is let through."""
+    schemas = (c.interactions.columns(), *(entity.columns for entity in c.entities))
+    dtypes = [columns[name].dtype for columns in schemas if name in columns]
+    return not any(dtype.is_nested() or dtype in (pl.Binary, pl.Object, pl.Duration) for dtype in dtypes)
 
 
 def _metric_problems(c: Competition) -> Iterable[str]:

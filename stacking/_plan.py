@@ -21,14 +21,13 @@ from engine import (
     did_you_mean,
     library_versions,
 )
-from features import Catalogue, feature_keys, load_catalogue
+from features import Catalogue, feature_keys, load_catalogue, load_registry
 from models import Ranker, build_models, fitted_class, needed_columns
 from stacking._blender import BASELINE, MIN_EVAL_WINDOWS, Blender, ReadsFeatures, blenders, learns_labels
 from stacking._pairs import PairReader, TrainingSample
 from validation import (
     Folds,
     Window,
-    check_metric,
     evaluate,
     get_metric,
     plan_folds,
@@ -119,18 +118,20 @@ class Plan:
         return max(1, self.settings.threads // 4)
 
 
-def make_plan(settings: Settings) -> Plan:
+def make_plan(settings: Settings, *, with_keys: bool = True) -> Plan:
     """Read the settings into a plan. Computes no feature and fits nothing.
 
-    Raises ConfigError for unknown models, features or blenders, for names that would collide, and for a metric that
-    a stack cannot be judged by.
+    What the settings and the files of features say is checked before the data are opened, which may take long.
+    ``with_keys=False``: only to see whether a plan can be made; it knows no key in the store.
+
+    Raises ConfigError for unknown models, features or blenders, and for names that would collide.
     """
-    dataset = open_dataset(settings)
-    check_metric(dataset.competition.metric)
-    catalogue = load_catalogue(dataset)
     models, known = build_models(settings), blenders(settings.blenders)
-    _check_names(models, known, dataset)
     _check_choice(settings, models, known)
+    load_registry()
+    dataset = open_dataset(settings)
+    catalogue = load_catalogue(dataset)
+    _check_names(models, known, dataset)
     folds = plan_folds(dataset, settings.folds)
     makers: dict[str, Ranker | Blender] = {**models, **known}
     columns = {name: _model_columns(m, catalogue, settings.features) for name, m in models.items()}
@@ -144,7 +145,7 @@ def make_plan(settings: Settings) -> Plan:
         columns=columns,
         blenders=known,
         parts={name: made_of(maker) for name, maker in makers.items()},
-        keys=feature_keys(catalogue, folds.windows, _union(columns)),
+        keys=feature_keys(catalogue, folds.windows, _union(columns)) if with_keys else {},
         store=Store(settings.store),
     )
 

@@ -31,6 +31,7 @@ def test_roles_of_the_competitions_here(name: str, keys: str, observed: str, out
 def test_roles_of_derived_columns_and_of_a_source() -> None:
     expected = "user_id key, item_id key, at observed, device observed, seconds outcome, is_evening observed"
     assert ", ".join(" ".join(role) for role in SHOP.roles.items()) == f"{expected}, long outcome"
+    assert replace(SHOP, outcomes="seconds").roles == SHOP.roles  # one name is a list of one
     assert replace(SHOP, outcomes=("seconds", "is_evening")).roles["is_evening"] == "outcome"
     # A source in the interactions is a key.
     assert replace(SHOP, source="device").roles["device"] == "key"
@@ -54,7 +55,7 @@ class UsersByText(dy.Schema):
     ("changes", "message"),
     [
         ({"outcomes": ("second",)}, "'second', which is named as an outcome. Did you mean 'seconds'?"),
-        ({"outcomes": "seconds"}, "outcomes='seconds' is no Collection of str: write outcomes=('seconds',)"),
+        ({"outcomes": ("seconds", 3)}, "outcomes=('seconds', 3) is no Collection of str"),
         ({"outcomes": ("seconds", "user_id")}, "'user_id' is a key, which is known of every pair"),
         ({"outcomes": ("seconds", "device"), "source": "device"}, "'device' is a key"),
         ({"source": "long"}, "the source 'long' is an outcome"),
@@ -84,7 +85,7 @@ class UsersByText(dy.Schema):
         ({"clock": Clock("time")}, "a clock of kind 'time' needs a Datetime column"),
         ({"clock": Clock("time", column="att")}, "'att' is not in the interactions. Did you mean 'at'?"),
         ({"clock": Clock("time", column="seconds")}, "'seconds' is UInt16, not a Datetime"),
-        ({"clock": Clock("per_user", steps=1)}, "has no history before its last step"),
+        ({"clock": Clock("per_user", steps=1)}, "it takes 2 for a history before the last"),
         ({"clock": Clock("per_user", steps=4), "horizon": 4}, "leave no history in 4 steps"),
         ({"horizon": 0}, "the horizon is 0; it must be at least 1"),
         ({"gap": -1}, "the gap is -1; it must be at least 0"),
