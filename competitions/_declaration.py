@@ -226,7 +226,12 @@ def _name_problems(c: Competition) -> Iterable[str]:
         for table, columns in tables.items():
             if name in columns:
                 yield f"{table} have a column {name!r}, a name that Samewise needs itself"
-    declared = [column for schema in (c.interactions, c.users, c.items) if schema for column in schema.columns().items()]
+    declared = [
+        column
+        for schema in (c.interactions, c.users, c.items)
+        if schema
+        for column in schema.columns().items()
+    ]
     for name, column in declared:
         if column.dtype == pl.Object:
             yield f"column {name!r} is of dtype Object, which no file can hold"
@@ -319,8 +324,8 @@ def _metric_problems(c: Competition) -> Iterable[str]:
     try:
         import_module("validation").check_metric(c.metric)
     except SamewiseError as error:
-        expected = f"; expected: {error.expected}" if error.expected else ""
-        yield f"its metric: {error.found}{expected}"
+        words = (f"expected {error.expected}" if error.expected else "", error.todo)
+        yield "; ".join(["its metric: " + error.found.removesuffix("."), *filter(None, words)])
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -9,7 +9,7 @@ import polars as pl
 import polars.selectors as cs
 import pytest
 
-from competitions import Clock, LogShare, SubmissionFormat, get_competition
+from competitions import Clock, LogShare, Metric, SubmissionFormat, get_competition
 from tests.competitions.shop import PER_USER, ROW, SHOP, Take, collected, raises_with
 
 
@@ -94,6 +94,31 @@ class UsersByText(dy.Schema):
         ({"submission": SubmissionFormat({"id": "pair", "s": "score"})}, "takes 'pair', which a pair does"),
         ({"submission": SubmissionFormat({"s": "seconds"})}, "no column of the submission takes 'score'"),
         ({"name": "my shop"}, "its name must be a word"),
+        ({"name": "x" * 81}, "at most 80 of them"),
+        ({"relevance": pl.lit(1)}, "relevance reads no outcome"),
+        ({"relevance": pl.col("long").map_batches(lambda s: s)}, "relevance calls a Python function"),
+        ({"relevance": pl.col("seconds").cast(pl.String)}, "relevance is of dtype String"),
+        (
+            {"derived": {"long": pl.col("seconds").str.len_chars()}},
+            "derived column 'long' cannot be computed",
+        ),
+        ({"remarks": {"are long": pl.col("long").sum() > 1}}, "the remark 'are long' looks at other rows"),
+        ({"remarks": {"are long": pl.col("seconds")}}, "the remark 'are long' is UInt16, not Boolean"),
+        ({"metric": Metric("user_au")}, "no metric 'user_au'. Did you mean 'user_auc'?"),
+        ({"metric": Metric("ndcg_at_k", {"k": 0})}, "its metric: Metric ndcg_at_k cannot take k=0"),
+        ({"metric": Metric("user_auc", greater_is_better=False)}, "greater_is_better=False ... True"),
+        (
+            {"metric": Metric("log_loss", greater_is_better=False)},
+            "judges the values ... user_auc; ... calibrate",
+        ),
+        ({"clock": Clock("row", "at")}, "is the order of the rows, and reads no column 'at'"),
+        ({"source": "item_id"}, "the source 'item_id' is the key of the users or items"),
+        ({"item": "user_id", "items": None}, "'user_id' is both the user and the item"),
+        ({"submission": SubmissionFormat({"s": "score"})}, "only if it is ordered=True"),
+        (
+            {"submission": SubmissionFormat({"i": "pair_id", "s": "score"}, extension="../x")},
+            "extension '../x'",
+        ),
         (
             {"dense": "second"},
             "dense='second' is no column of the log or the attributes. Did you mean 'seconds'?",
