@@ -17,7 +17,6 @@ from rich.table import Table
 
 from competitions._competition import Competition, LogShare
 from competitions._dataset import Dataset
-from competitions._declaration import check_declaration
 from competitions._discover import competitions, get_competition
 from competitions._intake import open_dataset, taken_notes
 from competitions.simulator import STATISTICIAN, Ceiling, Simulated, ceiling, origin_of, simulate
@@ -41,9 +40,7 @@ def list_competitions() -> None:
 @app.command()
 def show(name: Annotated[str, typer.Argument(help="Name of a competition, as `list` gives it.")]) -> None:
     """Show what a competition declares. Reads no data."""
-    competition = get_competition(name)
-    check_declaration(competition)
-    for table in _declaration(competition):
+    for table in _declaration(get_competition(name)):
         out.print(table)
 
 
@@ -56,7 +53,6 @@ def check(
 ) -> None:
     """Check all that the competition, the settings and the features say, take the data in, and show what they hold."""
     settings = settings_of(ctx)
-    check_declaration(get_competition(settings.competition))
     # The rooms that know models and features lie above this one: only this command asks them.
     plan = import_module("stacking").make_plan
     if rehash:

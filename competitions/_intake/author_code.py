@@ -13,7 +13,7 @@ from types import ModuleType
 import polars as pl
 
 from competitions._competition import Competition, LogFile, RawTables
-from competitions._intake.opened_files import opened_files
+from competitions._opened_files import opened_files
 from engine import DataError, SamewiseError, digested_elsewhere
 
 N_SHOWN = 3

@@ -12,7 +12,6 @@ import polars as pl
 
 from competitions._competition import Competition, Metric, SubmissionFormat, every_row
 from competitions._dataset import Dataset, currently_opened
-from competitions._declaration import check_declaration
 from competitions._discover import get_competition
 from competitions._intake.author_code import input_files, read_tables
 from competitions._intake.fingerprints import file_digests
@@ -119,7 +118,6 @@ class _Source:
     @classmethod
     def of(cls, settings: Settings, *, rehash: bool = False) -> _Source:
         competition = get_competition(settings.competition)
-        check_declaration(competition)
         paths = input_files(competition, settings.data)
         digests = file_digests(paths, settings.data, settings.store / "digests", rehash=rehash)
         return cls(competition, settings, dict(sorted(digests.items())))

@@ -271,7 +271,8 @@ class CodeGraph:
         if isinstance(value, FunctionType | type | ModuleType) or module is None:
             return self._describe_in(value, path)
         if module_file(module, self.root) is None:
-            return ["external", module.__name__, name]
+            is_made_up = module.__spec__ is None and module.__name__ != "__main__"  # by ModuleType("name")
+            return self._describe_in(value, path) if is_made_up else ["external", module.__name__, name]
         return self._constant(value, *home_of(name, module, self.root), path)
 
     def _builtin(self, name: str, path: Path) -> Json:

@@ -113,8 +113,9 @@ def state_of(value: Any) -> dict[str, Any]:
     if dataclasses.is_dataclass(value):
         names = [field.name for field in dataclasses.fields(value) if hasattr(value, field.name)]
         return {name: getattr(value, name) for name in names}
-    if hasattr(value, "__dict__"):
-        return dict(vars(value))
+    named = [name for kind in type(value).__mro__ for name in vars(kind).get("__slots__", ())]
+    if hasattr(value, "__dict__") or named:
+        return {n: getattr(value, n) for n in (*getattr(value, "__dict__", ()), *named) if hasattr(value, n)}
     raise Opaque(type(value).__qualname__)
 
 

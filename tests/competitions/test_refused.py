@@ -186,6 +186,13 @@ def test_given_pairs_may_repeat_in_an_ordered_file(taken: Take) -> None:
     assert collected(dataset.test_pairs).height == 4
 
 
+@pytest.mark.parametrize("ordered", [False, True])
+def test_a_submission_cannot_name_its_rows_by_nulls(taken: Take, ordered: bool) -> None:
+    columns = {"device": "device", "pair": "pair_id", "score": "score"}
+    with raises_with("'device' is null in 1 of 4 test pairs of competition 'shop'"):
+        taken(submission=SubmissionFormat(columns, ordered=ordered))
+
+
 @pytest.mark.parametrize(
     ("declared", "given", "words"), [(False, True, "a table ... none"), (True, False, "no table ... one")]
 )

@@ -280,6 +280,18 @@ OUT_OF_THE_WAY: dict[str, tuple[str, dict[str, str]]] = {  # the file with the b
             "filler.py": "from keeper import N\nfrom number import K\nN.k = K\n",
         },
     ),
+    "an attribute of an object with slots": (
+        "import filler\nfrom keeper import BOX\ndef body():\n    return BOX.k\n",
+        {
+            "keeper.py": "class Box:\n    __slots__ = ('k',)\nBOX = Box()\n",
+            "filler.py": "from keeper import BOX\nfrom number import K\nBOX.k = K\n",
+        },
+    ),
+    "a module that is made while running": (
+        "import sys\nfrom types import ModuleType\nfrom number import K\nm = ModuleType('made_up')\nm.k = K\n"
+        "sys.modules['made_up'] = m\nimport made_up\ndef body():\n    return made_up.k\n",
+        {},
+    ),
     "a deque": (
         "from collections import deque\nfrom number import K\nD = deque()\nput = D.appendleft\nput(K)\n"
         "def body():\n    return D[0]\n",
