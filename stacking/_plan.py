@@ -122,7 +122,7 @@ def make_plan(settings: Settings, *, with_keys: bool = True) -> Plan:
     """Read the settings into a plan. Computes no feature and fits nothing.
 
     What the settings and the files of features say is checked before the data are opened, which may take long.
-    ``with_keys=False``: only to see whether a plan can be made; it knows no key in the store.
+    ``with_keys=False``: only to see whether a plan can be made, which is quick: it knows nothing of the store.
 
     Raises ConfigError for unknown models, features or blenders, and for names that would collide.
     """
@@ -144,7 +144,7 @@ def make_plan(settings: Settings, *, with_keys: bool = True) -> Plan:
         models=models,
         columns=columns,
         blenders=known,
-        parts={name: made_of(maker) for name, maker in makers.items()},
+        parts={name: made_of(maker) for name, maker in makers.items()} if with_keys else {},
         keys=feature_keys(catalogue, folds.windows, _union(columns)) if with_keys else {},
         store=Store(settings.store),
     )

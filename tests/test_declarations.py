@@ -162,7 +162,7 @@ def test_a_column_of_any_dtype_in_any_role(role: str, tmp_path_factory: pytest.T
         numbers.reshape((24, 1)).arr.to_list(),
         numbers.to_frame("a").to_struct("a"),
     ]
-    kinds = [
+    kinds: list[Callable[[], dy.Column]] = [
         dy.Int8,
         dy.UInt64,
         dy.Float32,
@@ -184,7 +184,8 @@ def test_a_column_of_any_dtype_in_any_role(role: str, tmp_path_factory: pytest.T
     def run(extra: pl.Series, kind: Callable[[], dy.Column]) -> None:
         log = base.interactions.with_columns(extra.alias("extra"))
         changes = {**ROLES[role](), "interactions": type("L", (SHOP.interactions,), {"extra": kind()})}
-        tables = replace(base, interactions=log, **{f"{r}s": None for r in ("user", "item") if r == role})
+        without: dict[str, Any] = {f"{r}s": None for r in ("user", "item") if r == role}
+        tables = replace(base, interactions=log, **without)
         folder = tmp_path_factory.mktemp("data")
         run_to_a_file(take_in(replace(SHOP, **changes), tables, folder, fingerprint="f"))
 
@@ -319,34 +320,10 @@ def parameters() -> Iterator[str]:
         yield from (f"{word}.x", f"{word}.catboost")
 
 
-TOML = (
-    '""',
-    '"x"',
-    f'"{LONG}"',
-    "-1",
-    "0",
-    "1",
-    f"{10**30}",
-    "0.5",
-    "nan",
-    "inf",
-    "true",
-    "[]",
-    '["a"]',
-    "[1]",
-)
-TOML += (
-    "[[]]",
-    "{}",
-    "{a=1}",
-    "{kind=[1]}",
-    "{kind=3}",
-    "{enabled='no'}",
-    "2020-01-01",
-    "none",
-    "[nan]",
-    '"like"',
-)
+TOML = [
+    *('""', f'"{LONG}"', "-1", "0", f"{10**30}", "0.5", "nan", "inf", "true", "[1]", "[[]]", "{}", "{a=1}"),
+    *("{kind=[1]}", "{enabled='no'}", "2020-01-01", "none", "[nan]"),
+]
 FOLDERS = {"data", "store", "reports", "runs", "out", "competition"}
 
 
