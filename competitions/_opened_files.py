@@ -46,7 +46,7 @@ class OpenedFiles:
 def opened_files() -> Iterator[OpenedFiles]:
     """Note what this process opens in the block: by Python, or by a reader of Polars, which opens files by itself."""
     _listen()
-    before, opened = sys.getprofile(), OpenedFiles(time.time_ns())
+    before, in_threads, opened = sys.getprofile(), threading.getprofile(), OpenedFiles(time.time_ns())
     notice = _reader_calls(opened)
     _listeners.append(opened)
     sys.setprofile(notice)
@@ -54,7 +54,7 @@ def opened_files() -> Iterator[OpenedFiles]:
     try:
         yield opened
     finally:
-        threading.setprofile(None)
+        threading.setprofile(in_threads)
         sys.setprofile(before)
         _listeners.remove(opened)
 
@@ -93,8 +93,9 @@ def _files_of(source: object) -> Iterator[Path]:
         for one in source:
             yield from _files_of(one)
     elif isinstance(source, str | os.PathLike):
-        pattern = str(Path(source).expanduser())
-        for found in map(Path, glob.glob(pattern, recursive=True)):  # noqa: PTH207 - it may be absolute
+        path = Path(source).expanduser()
+        matching = [path] if path.exists() else glob.glob(str(path), recursive=True)  # noqa: PTH207 - it may be absolute
+        for found in map(Path, matching):
             yield from found.rglob("*") if found.is_dir() else (found,)
 
 

@@ -257,7 +257,17 @@ DECLARED: list[Any] = [
         {LONG: pl.Float32},
     ),
     *({"v": {"n": 1}}, {"v": {"no": 1}}, {"v": 3}, {"": {"n": 1}}, ["7d", "7d"], [None, None], [horizon(1)]),
-    *((0, 1), (1, 0), (0,), (NAN, 1), ("a", "b"), lambda log: 3, lambda n=1: 3, lambda n=1: ["no_such"]),
+    *(
+        (0, 1),
+        (1, 0),
+        (0,),
+        (NAN, 1),
+        ("a", "b"),
+        lambda log: 3,
+        lambda log: log.seconds,
+        lambda n=1: 3,
+        lambda n=1: ["no_such"],
+    ),
 ]
 
 

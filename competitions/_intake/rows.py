@@ -113,6 +113,8 @@ def _value(clock: Clock, user: str) -> pl.Expr:
         return pl.col(clock.column).dt.epoch("us").cast(pl.Int64)
     if clock.kind == "row":
         return pl.col("row").cast(pl.Int64)
+    if clock.kind != "per_user":
+        raise DataError(f"There is no clock of kind {clock.kind!r}.", expected="time, row or per_user")
     order = ["row"] if clock.column is None else [clock.column, "row"]
     # Only the rank is ordered here; `over` hands it back to the row it belongs to, wherever that row lies.
     i = pl.int_range(pl.len(), dtype=pl.Int64).over(user, order_by=order)
