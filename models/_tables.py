@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import cache
 from typing import Any, TypeVar, cast
 
 from pydantic import TypeAdapter, ValidationError
@@ -48,7 +49,9 @@ def with_parameters(kind: type[_K], table: Mapping[str, Any], label: str) -> _K:
             )
     try:
         # Strict, so that "6" or true is no number; JSON, so that a list may still be a tuple.
-        return TypeAdapter(kind).validate_json(json.dumps(parameters, default=str), strict=True)
+        return cast(
+            _K, _reader(cast(Any, kind)).validate_json(json.dumps(parameters, default=str), strict=True)
+        )
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(step) for step in first["loc"]) or "its parameters"
@@ -59,6 +62,11 @@ def with_parameters(kind: type[_K], table: Mapping[str, Any], label: str) -> _K:
             else f"{label}: {where} = {first['input']!r} is not valid.",
             expected=first["msg"][0].lower() + first["msg"][1:],
         ) from error
+
+
+@cache
+def _reader(kind: type[Any]) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
 
 
 def _is_beyond(value: object) -> bool:

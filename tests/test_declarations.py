@@ -17,14 +17,11 @@ from engine import ConfigError, FoldSettings, SamewiseError, Settings, load_sett
 from features import (
     Column,
     Feature,
-    Log,
     Registry,
-    StreamContext,
     aggregate,
     bind_catalogue,
     fitted,
     horizon,
-    mean,
     per_pair,
     streamed,
     table,
@@ -32,8 +29,9 @@ from features import (
 from models import build_models, model_kinds
 from stacking import blenders, make_plan
 from submissions._gate import Gate, check_bytes, scored_pairs, submission_bytes
+from tests.bodies import Fit, Stream, average, doubled, n_rows
 from tests.competitions.shop import HOUR, SHOP, shop_tables
-from validation import Window, evaluate, plan_folds, window_pairs, window_relevance
+from validation import evaluate, plan_folds, window_pairs, window_relevance
 
 NAN, INF, LONG = float("nan"), float("inf"), "x" * 300
 SECONDS = pl.col("seconds")
@@ -57,6 +55,7 @@ EXPRESSIONS: list[Any] = [
 ]
 VALUES = [*NUMBERS, *TEXTS, *LISTS, *TABLES, *OTHERS, *EXPRESSIONS]
 
+TABLES_OF_SHOP = shop_tables()
 BASE = replace(
     SHOP,
     thresholds={"usual": Threshold(SECONDS)},
@@ -125,10 +124,10 @@ def run_to_a_file(dataset: Dataset) -> None:
 def test_a_competition(path: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> None:
     def run(value: object) -> None:
         changed: Competition = with_value(BASE, path, value)
-        run_to_a_file(take_in(changed, shop_tables(), tmp_path_factory.mktemp("data"), fingerprint="f"))
+        run_to_a_file(take_in(changed, TABLES_OF_SHOP, tmp_path_factory.mktemp("data"), fingerprint="f"))
 
     assert not refused(
-        lambda: run_to_a_file(take_in(BASE, shop_tables(), tmp_path_factory.mktemp("data"), fingerprint="f"))
+        lambda: run_to_a_file(take_in(BASE, TABLES_OF_SHOP, tmp_path_factory.mktemp("data"), fingerprint="f"))
     )
     n_refused = sum(refused(partial(run, value)) for value in [*VALUES, *PARTS])
     assert n_refused > 0
@@ -179,7 +178,7 @@ def test_a_column_of_any_dtype_in_any_role(role: str, tmp_path_factory: pytest.T
         lambda: dy.List(dy.Int64()),
         lambda: dy.Struct({"a": dy.Int64()}),
     ]
-    base = shop_tables()
+    base = TABLES_OF_SHOP
 
     def run(extra: pl.Series, kind: Callable[[], dy.Column]) -> None:
         log = base.interactions.with_columns(extra.alias("extra"))
@@ -196,45 +195,8 @@ def test_a_column_of_any_dtype_in_any_role(role: str, tmp_path_factory: pytest.T
 def test_an_object_is_refused_everywhere(tmp_path: Path) -> None:
     objects = type("L", (SHOP.interactions,), {"extra": dy.Object()})
     assert refused(
-        lambda: take_in(replace(SHOP, interactions=objects), shop_tables(), tmp_path, fingerprint="f")
+        lambda: take_in(replace(SHOP, interactions=objects), TABLES_OF_SHOP, tmp_path, fingerprint="f")
     )
-
-
-def average(log: Log) -> Any:
-    """Mean seconds; null if there are none."""
-    return mean(log.seconds)
-
-
-def doubled(price: pl.Expr) -> pl.Expr:
-    """Price times two."""
-    return price * 2
-
-
-def n_rows(history: pl.LazyFrame, window: Window) -> pl.LazyFrame:
-    """Number of rows; 0 if none."""
-    return history.group_by("item_id").agg(a=pl.len().cast(pl.Float32))
-
-
-class Fit:
-    """A number."""
-
-    def __init__(self, n: int = 1) -> None:
-        self.n = n
-
-    def fit(self, history: pl.LazyFrame, window: Window) -> None: ...
-
-    def transform(self, pairs: pl.DataFrame) -> pl.DataFrame:
-        return pairs.select(a=pl.lit(self.n, pl.Float32))
-
-
-class Stream(Fit):
-    """A number, learned."""
-
-    def start(self, context: StreamContext) -> None: ...
-    def learn(self, rows: pl.DataFrame) -> None: ...
-    def sweep(self, chunks: Iterator[pl.DataFrame]) -> None: ...
-    def save(self, folder: Path) -> None: ...
-    def load(self, folder: Path) -> None: ...
 
 
 A = {"a": pl.Float32}
@@ -274,7 +236,7 @@ DECLARED: list[Any] = [
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     declared = replace(SHOP, horizon=3 * HOUR)
-    return take_in(declared, shop_tables(), tmp_path_factory.mktemp("data"), fingerprint="f")
+    return take_in(declared, TABLES_OF_SHOP, tmp_path_factory.mktemp("data"), fingerprint="f")
 
 
 @pytest.mark.parametrize(
