@@ -12,10 +12,11 @@ from competitions._competition import (
     Metric,
     RawTables,
     SubmissionFormat,
+    Threshold,
     every_file,
 )
 from competitions._dataset import Dataset, Partition, PartitionedLog, opened
-from competitions._declaration import is_rowwise, keeps_rows
+from competitions._declaration import is_rowwise, keeps_rows, runs_python
 from competitions._dense import DenseOutcome, dense_outcome
 from competitions._discover import competitions, get_competition
 from competitions._generate import random_tables
@@ -51,6 +52,7 @@ __all__ = [
     "PartitionedLog",
     "RawTables",
     "SubmissionFormat",
+    "Threshold",
     "ceiling",
     "competitions",
     "dense_outcome",
@@ -67,6 +69,7 @@ __all__ = [
     "opened",
     "oracle",
     "random_tables",
+    "runs_python",
     "simulate",
     "solution",
     "split_lines",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated
 
@@ -51,9 +52,13 @@ def check(
         bool, typer.Option(help="Read the input files even if their time stamps are old.")
     ] = False,
 ) -> None:
-    """Take the data of the configured competition in, if they are not yet, and show what they hold."""
+    """Check all that the competition, the settings and the features say, take the data in, and show what they hold."""
     settings = settings_of(ctx)
-    dataset = open_dataset(settings, rehash=rehash)
+    # The rooms that know models and features lie above this one: only this command asks them.
+    plan = import_module("stacking").make_plan
+    if rehash:
+        open_dataset(settings, rehash=True)
+    dataset = plan(settings, with_keys=False).dataset
     for table in _holdings(dataset, taken_notes(settings)):
         out.print(table)
 
@@ -138,6 +143,10 @@ def _declaration(c: Competition) -> Iterator[RenderableType]:
         ("clock", _clock_in_words(c)),
         ("horizon, gap", f"{_horizon_in_words(c)}, {c.gap} {_unit(c)}"),
         ("relevance", str(c.relevance)),
+        (
+            "thresholds",
+            "; ".join(f"{n} = {t.quantile:g} quantile of {t.of}" for n, t in c.thresholds.items()) or "none",
+        ),
         ("metric", c.metric.name + (f" ({policy})" if policy else "")),
         ("source", c.source or "none"),
         ("counted rows", "; ".join(f"those that {words}" for words in c.remarks) or "none"),

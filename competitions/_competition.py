@@ -111,6 +111,19 @@ class RawTables:
     log_files: Sequence[LogFile] = ()
 
 
+@dataclass(frozen=True)
+class Threshold:
+    """A number that is the same for all rows and part of what the label means: a quantile over the log.
+
+    ``of``: a number of each row of the interactions, by itself. The threshold is the smallest value that at least the
+    share ``quantile`` of all rows before the test window do not exceed; nulls and what is not finite are left aside.
+    It is taken on intake, once: never anew for an earlier window.
+    """
+
+    of: pl.Expr
+    quantile: float = 0.5
+
+
 def every_row(targets: pl.LazyFrame) -> pl.LazyFrame:
     """Take every target row of a window as a pair to score."""
     return targets
@@ -169,6 +182,9 @@ class Competition:
         What is derived from an outcome is one, named here or not. All other columns can be seen: see ``roles``.
     derived
         Columns computed on intake from a row of the interactions (e.g. ``like = rating >= 4``).
+    thresholds
+        Numbers by name that ``derived`` and ``relevance`` read as if they were columns: ``pl.col("seconds") >
+        pl.col("usual")`` with ``{"usual": Threshold(pl.col("seconds"))}``. What reads one is an outcome.
     relevance
         Expression over outcome columns: the target, larger is better; stored as the Int8 outcome ``relevance``.
     select_pairs
@@ -211,6 +227,7 @@ class Competition:
     gap: int = 0
     n_train_windows: int = 4
     derived: Mapping[str, pl.Expr] = field(default_factory=dict)
+    thresholds: Mapping[str, Threshold] = field(default_factory=dict)
     select_pairs: Callable[[pl.LazyFrame], pl.LazyFrame] = every_row
     remarks: Mapping[str, pl.Expr] = field(default_factory=dict)
     user: str = "user_id"
@@ -221,17 +238,24 @@ class Competition:
     leave_out: Sequence[str] = ()
     files: Callable[[Path], Sequence[Path]] = every_file
 
+    def __post_init__(self) -> None:
+        """Take one name where names are wanted."""
+        for name in ("outcomes", "leave_out"):
+            if isinstance(getattr(self, name), str):
+                object.__setattr__(self, name, (getattr(self, name),))
+
     @cached_property
     def roles(self) -> Mapping[str, Role]:
         """Role of every column of the log, in their order.
 
         ``key``: user, item, and the source if it is a column of the interactions. ``outcome``: the declared ones and
-        the derived columns that read one of them. ``observed``: all others. Attributes of users and items are observed
-        too.
+        the derived columns that read one of them or a threshold. ``observed``: all others. Attributes of users and
+        items are observed too.
         """
         keys = {self.user, self.item, self.source} & set(self.interactions.columns())
         read = {name: set(expression.meta.root_names()) for name, expression in self.derived.items()}
-        outcomes = {*self.outcomes, *(name for name in read if read[name] & set(self.outcomes))} - keys
+        hidden = {*self.outcomes, *self.thresholds}
+        outcomes = {*self.outcomes, *(name for name in read if read[name] & hidden)} - keys
         return {
             name: "key" if name in keys else "outcome" if name in outcomes else "observed"
             for name in self.log_columns

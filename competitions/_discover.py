@@ -9,6 +9,7 @@ from types import ModuleType
 import competitions as room
 from competitions._competition import Competition
 from competitions._declaration import check_declaration
+from competitions._opened_files import opened_files
 from engine import ConfigError, DataError, did_you_mean, import_plain_files
 
 
@@ -24,7 +25,15 @@ def competitions() -> Mapping[str, Competition]:
         names the files.
     """
     found: dict[str, tuple[Competition, str]] = {}
-    for module in import_plain_files(room.__path__, room.__name__, error=DataError):
+    with opened_files() as opened:
+        modules = import_plain_files(room.__path__, room.__name__, error=DataError)
+    if data := opened.unnamed((), Path(__file__).parent):
+        raise DataError(
+            f"A file of competitions/ reads {', '.join(map(str, data))} while it is imported.",
+            expected="data to be read by read(), from files that files() names: their contents are hashed",
+            todo="move it into read() of the competition",
+        )
+    for module in modules:
         for competition in {id(v): v for v in vars(module).values() if isinstance(v, Competition)}.values():
             _register(found, competition, module)
     return {name: found[name][0] for name in sorted(found)}
@@ -45,6 +54,7 @@ def get_competition(name: str) -> Competition:
 def _register(
     found: dict[str, tuple[Competition, str]], competition: Competition, module: ModuleType
 ) -> None:
+    check_declaration(competition)
     file = Path(str(module.__file__)).name
     name = competition.name
     if name in found:
@@ -56,5 +66,4 @@ def _register(
             expected="different names",
             todo=f"change `name` in one of them, e.g. to {Path(file).stem!r}",
         )
-    check_declaration(competition)
     found[name] = (competition, file)

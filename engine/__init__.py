@@ -6,7 +6,7 @@ from engine._lazy import lazy_face
 
 if TYPE_CHECKING:
     from engine._cli import as_typed, room_app, run_room, settings_of
-    from engine._code import cached_digest, code_digest
+    from engine._code import cached_digest, code_digest, digested_elsewhere, whole_files
     from engine._console import PIPED_WIDTH, Screen, console, out, stage_progress
     from engine._errors import ConfigError, DataError, SamewiseError, StoreError, TaskError, did_you_mean
     from engine._measure import StageCost, measure_stage
@@ -48,6 +48,7 @@ __all__ = [
     "console",
     "did_you_mean",
     "digest_json",
+    "digested_elsewhere",
     "import_plain_files",
     "lazy_face",
     "library_versions",
@@ -61,6 +62,7 @@ __all__ = [
     "settings_of",
     "stage_progress",
     "sync_folder",
+    "whole_files",
     "write_atomically",
 ]
 

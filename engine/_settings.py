@@ -13,8 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, Valida
 
 from engine._errors import ConfigError, did_you_mean
 
-Count = Annotated[StrictInt, Field(ge=1)]
-Distance = Annotated[StrictInt, Field(ge=0)]
+Count = Annotated[StrictInt, Field(ge=1, le=2**53)]
+Distance = Annotated[StrictInt, Field(ge=0, le=2**53)]
 Share = Annotated[float, Field(gt=0, le=1, strict=True)]
 Table = dict[str, Any]  # nested, as TOML gives it
 Place = tuple[str, Table]  # where settings are written, as a user finds it, and what is set there
@@ -115,9 +115,9 @@ class Settings(_Group):
     runs: Path = Path("runs")
     out: Path = Path("submissions/out")
     seed: Annotated[StrictInt, Field(ge=0, lt=2**32)] = 42
-    threads: Count = 2
-    memory_gib: Annotated[float, Field(gt=0, strict=True)] = 8.0
-    partition_rows: Annotated[StrictInt, Field(ge=1_000)] = 5_000_000
+    threads: Annotated[StrictInt, Field(ge=1, le=4_096)] = 2
+    memory_gib: Annotated[float, Field(gt=0, le=2**20, strict=True)] = 8.0
+    partition_rows: Annotated[StrictInt, Field(ge=1_000, le=2**31)] = 5_000_000
     backend: Literal["processes", "inline"] = "processes"
     folds: FoldSettings = FoldSettings()
     features: FeatureSettings = FeatureSettings()
@@ -136,7 +136,8 @@ def load_settings(path: Path | None = None, overrides: Sequence[str] = ()) -> Se
     path
         The TOML file; None = ``config.toml`` in the working directory, or the defaults if there is none.
     overrides
-        Texts ``key=value`` from the command line; the key is dotted (``folds.n_folds=5``), the value TOML.
+        Texts ``key=value`` from the command line; the key is dotted (``folds.n_folds=5``), the value TOML. A table
+        that is given whole (``models={}``) takes the place of the file's.
 
     Raises
     ------
@@ -198,6 +199,10 @@ def _read_override(text: str) -> Place:
     return f"--set {'.'.join(path)}", _read_value(path, value)
 
 
+class _Whole(dict[str, Any]):
+    """A table that is given as one value, ``models={}``: it takes the place of what was there before."""
+
+
 def _read_value(path: Sequence[str], text: str) -> Table:
     """Read a value as TOML, as the text that it is, or ``none`` as null: the first that the setting may be."""
     readings: list[Any] = [text]
@@ -205,7 +210,7 @@ def _read_value(path: Sequence[str], text: str) -> Table:
         readings.insert(0, tomllib.loads(f"value = {text}")["value"])
     if text.strip().lower() == "none":  # TOML has no word for it
         readings.append(None)
-    tables = [_nested(path, value) for value in readings]
+    tables = [_nested(path, _Whole(value) if isinstance(value, dict) else value) for value in readings]
     return next(filter(_is_valid, tables), tables[0])
 
 
@@ -223,10 +228,10 @@ def _is_valid(table: Table) -> bool:
 
 
 def _merged(below: Table, above: Table) -> Table:
-    """Lay one nested table over another; the order of ``below`` stays, new keys follow."""
+    """Lay one nested table over another, key by key; the order of ``below`` stays, new keys follow."""
     merged = dict(below)
     for key, value in above.items():
-        old = merged.get(key)
+        old = None if isinstance(value, _Whole) else merged.get(key)
         merged[key] = _merged(old, value) if isinstance(old, dict) and isinstance(value, dict) else value
     return merged
 

@@ -15,7 +15,7 @@ from models._ranker import (
 )
 from models._registry import add_kind, build_models, check_name, model, model_kinds
 from models._start import Link, Start, fit_start, numbers_of, start_column
-from models._tables import Parameter, is_enabled, parameters_of, with_parameters
+from models._tables import Parameter, is_enabled, kind_of, parameters_of, with_parameters
 
 __all__ = [
     "FitContext",
@@ -35,6 +35,7 @@ __all__ = [
     "fitted_class",
     "inner_holdout",
     "is_enabled",
+    "kind_of",
     "model",
     "model_kinds",
     "needed_columns",

@@ -13,7 +13,7 @@ from typing import Any, TypeVar, cast
 
 from engine import ConfigError, Settings, did_you_mean, import_plain_files
 from models._ranker import Ranker
-from models._tables import is_enabled, with_parameters
+from models._tables import is_enabled, kind_of, with_parameters
 
 _R = TypeVar("_R")
 _kinds: dict[str, type[Ranker]] = {}
@@ -91,7 +91,7 @@ def build_models(settings: Settings | Mapping[str, Mapping[str, Any]]) -> dict[s
 
 def _build(name: str, table: Mapping[str, Any]) -> Ranker:
     check_name("model", name)
-    kinds, kind = model_kinds(), table.get("kind", name)
+    kinds, kind = model_kinds(), kind_of(table, name, f"[models.{name}]")
     if kind not in kinds and kind in _COLUMNS:
         column = table.get("feature", _COLUMNS[kind])
         raise ConfigError(
@@ -101,7 +101,7 @@ def _build(name: str, table: Mapping[str, Any]) -> Ranker:
         )
     if kind not in kinds:
         raise ConfigError(
-            f"[models.{name}]: there is no kind of model {kind!r}." + did_you_mean(str(kind), kinds),
+            f"[models.{name}]: there is no kind of model {kind!r}." + did_you_mean(kind, kinds),
             expected="one of " + ", ".join(kinds),
             todo=f'set kind in [models.{name}], or add a file with @model("{kind}") to models/',
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import cache
 from typing import Any, TypeVar, cast
 
 from pydantic import TypeAdapter, ValidationError
@@ -13,8 +14,17 @@ from engine import ConfigError, did_you_mean
 from models._ranker import Ranker
 
 _K = TypeVar("_K")
+MOST = 2**31 - 1  # of a parameter
 _NOT_PARAMETERS = ("kind", "enabled")
 _BOUNDS = {"minimum": ">=", "exclusiveMinimum": ">", "maximum": "<=", "exclusiveMaximum": "<"}
+
+
+def kind_of(table: Mapping[str, Any], name: str, label: str) -> str:
+    """Return the kind that a table names; its own name if it names none. Raises ConfigError for what is no text."""
+    kind = table.get("kind", name)
+    if not isinstance(kind, str):
+        raise ConfigError(f"{label}: kind = {kind!r} is not valid.", expected="the name of a kind, as a text")
+    return kind
 
 
 def with_parameters(kind: type[_K], table: Mapping[str, Any], label: str) -> _K:
@@ -32,9 +42,16 @@ def with_parameters(kind: type[_K], table: Mapping[str, Any], label: str) -> _K:
                 f"{label}: unknown parameter {key!r}." + did_you_mean(key, [*known, *_NOT_PARAMETERS]),
                 expected="one of " + ", ".join([*_NOT_PARAMETERS, *known]),
             )
+        if _is_beyond(parameters[key]):
+            raise ConfigError(
+                f"{label}: {key} = {parameters[key]!r} is not valid.",
+                expected=f"finite numbers from -{MOST} to {MOST}",
+            )
     try:
         # Strict, so that "6" or true is no number; JSON, so that a list may still be a tuple.
-        return TypeAdapter(kind).validate_json(json.dumps(parameters, default=str), strict=True)
+        return cast(
+            _K, _reader(cast(Any, kind)).validate_json(json.dumps(parameters, default=str), strict=True)
+        )
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(step) for step in first["loc"]) or "its parameters"
@@ -45,6 +62,18 @@ def with_parameters(kind: type[_K], table: Mapping[str, Any], label: str) -> _K:
             else f"{label}: {where} = {first['input']!r} is not valid.",
             expected=first["msg"][0].lower() + first["msg"][1:],
         ) from error
+
+
+@cache
+def _reader(kind: type[Any]) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
+def _is_beyond(value: object) -> bool:
+    """Tell whether a number, or one in a list, is not finite or larger than any parameter can be."""
+    if isinstance(value, list | tuple):
+        return any(map(_is_beyond, value))
+    return isinstance(value, int | float) and not abs(value) <= MOST
 
 
 def is_enabled(table: Mapping[str, Any], label: str) -> bool:

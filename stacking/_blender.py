@@ -13,7 +13,7 @@ import polars as pl
 
 from competitions import Metric
 from engine import ConfigError, did_you_mean, import_plain_files
-from models import Ranker, Scores, StoredColumns, add_kind, check_name, is_enabled, with_parameters
+from models import Ranker, Scores, StoredColumns, add_kind, check_name, is_enabled, kind_of, with_parameters
 
 
 @dataclass(frozen=True)
@@ -199,10 +199,10 @@ def blenders(tables: Mapping[str, Mapping[str, Any]] | None = None) -> Mapping[s
 def _check_tables(tables: Mapping[str, Mapping[str, Any]], kinds: Mapping[str, type[Blender]]) -> None:
     for name, table in tables.items():
         check_name("blender", name)
-        kind = table.get("kind", name)
+        kind = kind_of(table, name, f"[blenders.{name}]")
         if kind not in kinds:
             raise ConfigError(
-                f"[blenders.{name}]: there is no kind of blender {kind!r}." + did_you_mean(str(kind), kinds),
+                f"[blenders.{name}]: there is no kind of blender {kind!r}." + did_you_mean(kind, kinds),
                 expected="one of " + ", ".join(kinds),
             )
         if name == BASELINE and (kind != BASELINE or not is_enabled(table, f"[blenders.{name}]")):

@@ -21,7 +21,7 @@ from engine import (
     did_you_mean,
     library_versions,
 )
-from features import Catalogue, feature_keys, load_catalogue
+from features import Catalogue, feature_keys, load_catalogue, load_registry
 from models import Ranker, build_models, fitted_class, needed_columns
 from stacking._blender import BASELINE, MIN_EVAL_WINDOWS, Blender, ReadsFeatures, blenders, learns_labels
 from stacking._pairs import PairReader, TrainingSample
@@ -30,7 +30,6 @@ from validation import (
     Window,
     evaluate,
     get_metric,
-    metrics,
     plan_folds,
     window_pairs,
     window_relevance,
@@ -119,18 +118,20 @@ class Plan:
         return max(1, self.settings.threads // 4)
 
 
-def make_plan(settings: Settings) -> Plan:
+def make_plan(settings: Settings, *, with_keys: bool = True) -> Plan:
     """Read the settings into a plan. Computes no feature and fits nothing.
 
-    Raises ConfigError for unknown models, features or blenders, for names that would collide, and for a metric that
-    a stack cannot be judged by.
+    What the settings and the files of features say is checked before the data are opened, which may take long.
+    ``with_keys=False``: only to see whether a plan can be made, which is quick: it knows nothing of the store.
+
+    Raises ConfigError for unknown models, features or blenders, and for names that would collide.
     """
-    dataset = open_dataset(settings)
-    _check_metric(dataset.competition.metric)
-    catalogue = load_catalogue(dataset)
     models, known = build_models(settings), blenders(settings.blenders)
-    _check_names(models, known, dataset)
     _check_choice(settings, models, known)
+    load_registry()
+    dataset = open_dataset(settings)
+    catalogue = load_catalogue(dataset)
+    _check_names(models, known, dataset)
     folds = plan_folds(dataset, settings.folds)
     makers: dict[str, Ranker | Blender] = {**models, **known}
     columns = {name: _model_columns(m, catalogue, settings.features) for name, m in models.items()}
@@ -143,8 +144,8 @@ def make_plan(settings: Settings) -> Plan:
         models=models,
         columns=columns,
         blenders=known,
-        parts={name: made_of(maker) for name, maker in makers.items()},
-        keys=feature_keys(catalogue, folds.windows, _union(columns)),
+        parts={name: made_of(maker) for name, maker in makers.items()} if with_keys else {},
+        keys=feature_keys(catalogue, folds.windows, _union(columns)) if with_keys else {},
         store=Store(settings.store),
     )
 
@@ -188,18 +189,6 @@ def _blender_columns(blender: Blender, catalogue: Catalogue, features: FeatureSe
 
 def _union(columns: Mapping[str, Iterable[str]]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for some in columns.values() for name in some))
-
-
-def _check_metric(metric: Metric) -> None:
-    """Refuse metrics of the scores' values: models give raw scores and blends give ranks, on scales of their own."""
-    if get_metric(metric.name).scope == "pooled":
-        known = [name for name, function in metrics().items() if function.scope != "pooled"]
-        raise ConfigError(
-            f"The metric {metric.name} judges the values of the scores, such as probabilities.",
-            expected=f"a metric of the scores' order, since blends are made of ranks: one of {', '.join(known)}",
-            todo="name one of these as the competition's metric and calibrate the submitted scores afterwards; "
-            "`validation.evaluate` computes any metric",
-        )
 
 
 def _check_names(models: Mapping[str, Ranker], known: Mapping[str, Blender], dataset: Dataset) -> None:

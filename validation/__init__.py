@@ -3,7 +3,7 @@
 from validation._bootstrap import MIN_USERS, Difference, paired_bootstrap
 from validation._drift import SingleFeatureScore, psi, single_feature_score
 from validation._evaluate import evaluate, evaluate_by_group, evaluator
-from validation._metric import FloatArray, GroupValues, IntArray, get_metric, metric, metrics
+from validation._metric import FloatArray, GroupValues, IntArray, check_metric, get_metric, metric, metrics
 from validation._order import (
     Groups,
     Ranked,
@@ -53,6 +53,7 @@ __all__ = [
     "Window",
     "build_report",
     "by_group_and_score",
+    "check_metric",
     "color_of",
     "colors_of",
     "column_alarms",

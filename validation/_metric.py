@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from pydantic import TypeAdapter, ValidationError
 
-from engine import ConfigError, DataError, did_you_mean, import_plain_files
+from competitions import Metric
+from engine import ConfigError, DataError, SamewiseError, did_you_mean, digested_elsewhere, import_plain_files
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
@@ -75,6 +76,8 @@ class MetricFunction:
         ``whole``: all rows are one group and nothing less gives the value.
     power
         2 for a root mean square, else 1: ``overall = (sum(w * v**power) / sum(w)) ** (1 / power)``.
+    greater_is_better
+        False for losses.
     prepare
         ``prepare(group, relevance, **policy)`` gives the metric as a function of the score alone, exactly equal and
         faster where many scores of the same rows are looked at; None where it would not be. Most metrics have none.
@@ -85,6 +88,7 @@ class MetricFunction:
     scope: Scope
     power: int
     prepare: Callable[..., Scorer | None] | None = None
+    greater_is_better: bool = True
 
     @property
     def policy(self) -> Mapping[str, object]:
@@ -97,13 +101,18 @@ class MetricFunction:
 
 
 def metric(
-    scope: Scope = "group", *, power: int = 1, prepare: Callable[..., Scorer | None] | None = None
+    scope: Scope = "group",
+    *,
+    power: int = 1,
+    prepare: Callable[..., Scorer | None] | None = None,
+    greater_is_better: bool = True,
 ) -> Callable[[_Plain[P]], _Checked[P]]:
     """Register a function as a metric under its own name; its keyword-only parameters are the policy.
 
     The function gets three arrays of shape ``(n_rows,)`` in any row order: group codes Int64, relevance Float64
     without NaN, score Float64 without NaN. Policy keys and values are checked before, by the annotations. It returns
-    ``GroupValues``; a group with the value NaN or the weight 0 is left out. ``prepare``: see ``MetricFunction``.
+    ``GroupValues``; a group with the value NaN or the weight 0 is left out. ``prepare``, ``greater_is_better``: see
+    ``MetricFunction``.
     """
     if scope not in get_args(Scope) or power < 1:
         raise ConfigError(
@@ -126,7 +135,7 @@ def metric(
                 f"Two metrics are named {name!r}: in {known.compute.__module__} and in {function.__module__}.",
                 todo="rename one of the two functions",
             )
-        _registry[name] = MetricFunction(name, checked, scope, power, prepare)
+        _registry[name] = MetricFunction(name, checked, scope, power, prepare, greater_is_better)
         return checked
 
     return register
@@ -138,6 +147,7 @@ def metrics() -> Mapping[str, MetricFunction]:
     return dict(sorted(_registry.items()))
 
 
+@digested_elsewhere  # recipes hold the code of the metric that they name
 def get_metric(name: str) -> MetricFunction:
     """Return the metric of that name; ConfigError names the nearest one if there is none."""
     known = metrics()
@@ -148,6 +158,37 @@ def get_metric(name: str) -> MetricFunction:
             todo="correct the competition's metric, or add a file with @metric to validation/",
         )
     return known[name]
+
+
+def check_metric(metric: Metric) -> None:
+    """Raise ConfigError for a metric that runs cannot be judged by: unknown, of a wrong policy or direction.
+
+    Metrics of the scores' values are refused, too: models give raw scores and blends give ranks.
+    """
+    function = get_metric(metric.name)
+    if metric.greater_is_better != function.greater_is_better:
+        raise ConfigError(
+            f"The metric {metric.name} is said to have greater_is_better={metric.greater_is_better}.",
+            expected=f"greater_is_better={function.greater_is_better}",
+            todo="correct it in the competition's Metric, or in the @metric(...) of the function",
+        )
+    try:
+        function.compute(np.zeros(2, np.int64), np.array([0.0, 1.0]), np.array([0.0, 1.0]), **metric.policy)
+    except SamewiseError:
+        raise
+    except Exception as error:
+        raise ConfigError(
+            f"The metric {metric.name} fails on two rows: {type(error).__name__}: {error}",
+            todo=f"correct the function in {function.compute.__module__}, or the competition's policy",
+        ) from error
+    if function.scope == "pooled":
+        known = [name for name, one in metrics().items() if one.scope != "pooled"]
+        raise ConfigError(
+            f"The metric {metric.name} judges the values of the scores, such as probabilities.",
+            expected=f"a metric of the scores' order, since blends are made of ranks: one of {', '.join(known)}",
+            todo="name one of these as the competition's metric and calibrate the submitted scores afterwards; "
+            "`validation.evaluate` computes any metric",
+        )
 
 
 @cache
@@ -166,6 +207,8 @@ def _check_policy(function: Callable[..., object], policy: Mapping[str, Any]) ->
                 f"Metric {function.__name__} has no policy {key!r}.{did_you_mean(key, known)}",
                 expected=f"one of {', '.join(known) or 'none'}",
             )
+        if _holds_nan(value):
+            raise ConfigError(f"Metric {function.__name__} cannot take {key}={value!r}.", expected="a number")
         try:
             known[key].validate_python(value, strict=True)
         except ValidationError as wrong:
@@ -174,6 +217,12 @@ def _check_policy(function: Callable[..., object], policy: Mapping[str, Any]) ->
             raise ConfigError(
                 f"Metric {function.__name__} cannot take {key}={value!r}.{near}", expected=expected
             ) from wrong
+
+
+def _holds_nan(value: object) -> bool:
+    if isinstance(value, list | tuple):
+        return any(map(_holds_nan, value))
+    return isinstance(value, float) and value != value
 
 
 @cache

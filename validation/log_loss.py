@@ -8,7 +8,7 @@ from engine import DataError
 from validation import FloatArray, GroupValues, IntArray, metric, row_means
 
 
-@metric("pooled")
+@metric("pooled", greater_is_better=False)
 def log_loss(
     group: IntArray,
     relevance: FloatArray,

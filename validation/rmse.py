@@ -10,7 +10,7 @@ from engine import DataError
 from validation import FloatArray, GroupValues, IntArray, metric, row_means
 
 
-@metric("pooled", power=2)
+@metric("pooled", power=2, greater_is_better=False)
 def rmse(group: IntArray, relevance: FloatArray, score: FloatArray) -> GroupValues:
     """``sqrt(mean((score - relevance)**2))`` over rows. Smaller is better.
 

@@ -13,8 +13,10 @@ from types import ModuleType
 import polars as pl
 
 from competitions._competition import Competition, LogFile, RawTables
-from engine import DataError, SamewiseError
+from competitions._opened_files import opened_files
+from engine import DataError, SamewiseError, digested_elsewhere
 
+N_SHOWN = 3
 PLAN = "\n\nResolved plan until failure"  # what Polars appends to a message: pages, for a long query
 
 
@@ -41,13 +43,26 @@ def blamed_on(competition: Competition, what: str, expected: str = "") -> Iterat
 def input_files(competition: Competition, folder: Path) -> tuple[Path, ...]:
     """Return the files that the competition reads. Raises DataError if they cannot be told."""
     with blamed_on(competition, "files()", "the paths of the files that read() reads"):
-        return tuple(Path(path) for path in competition.files(folder))
+        found = competition.files(folder)
+        return tuple(map(Path, [found] if isinstance(found, str | Path) else found))
 
 
 def read_tables(competition: Competition, folder: Path) -> RawTables:
-    """Return the competition's raw tables. Raises DataError if it cannot read them, or returns something else."""
-    with blamed_on(competition, "read()", "RawTables from the files of the data folder"):
+    """Return the competition's raw tables.
+
+    Raises DataError if it cannot read them, returns something else, or reads a file that ``files()`` does not name.
+    """
+    expected = "RawTables from the files of the data folder"
+    with opened_files() as opened, blamed_on(competition, "read()", expected):
         tables = competition.read(folder)
+    if unnamed := opened.unnamed(input_files(competition, folder), folder):
+        raise DataError(
+            f"read() of competition {competition.name!r} ({file_of(competition)}) reads "
+            f"{', '.join(map(str, unnamed[:N_SHOWN]))}{' and others' * (len(unnamed) > N_SHOWN)}, which its files() "
+            "does not name.",
+            expected="every file that read() reads among those of files(): their contents are hashed",
+            todo="let files() return it, too: else a change of it would not be noticed",
+        )
     found = f"read() of competition {competition.name!r} ({file_of(competition)}) returned"
     if not isinstance(tables, RawTables):
         raise DataError(f"{found} a {type(tables).__name__}.", expected="RawTables")
@@ -72,6 +87,7 @@ def file_of(competition: Competition) -> str:
     return "no file" if path is None else Path(path).name
 
 
+@digested_elsewhere  # words for messages
 def _path_of(competition: Competition) -> str | None:
     code = getattr(unwrap(competition.read), "__code__", None)
     reader = None if code is None else str(code.co_filename)

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from blake3 import blake3
 
@@ -23,8 +24,8 @@ def file_digests(paths: Iterable[Path], folder: Path, cache: Path, *, rehash: bo
     folder
         The data folder. A file that lies outside of it goes by its name alone.
     cache
-        Folder that remembers a digest by (path, size, mtime_ns, inode). It may be deleted at any time; what is in it
-        is whole or not there.
+        Folder that remembers a digest by (path, size, inode, mtime_ns, ctime_ns). It may be deleted at any time; what
+        is in it is whole or not there.
     rehash
         Do not believe the cache.
 
@@ -68,12 +69,13 @@ def _digest(path: Path, cache: Path, rehash: bool) -> str:
     return digest
 
 
-def _state(path: Path) -> dict[str, str | int]:
+def _state(path: Path) -> dict[str, Any]:
     stat = path.stat()
-    return {"path": str(path), "size": stat.st_size, "mtime_ns": stat.st_mtime_ns, "inode": stat.st_ino}
+    times = {"mtime_ns": stat.st_mtime_ns, "ctime_ns": stat.st_ctime_ns}  # the first can be set at will
+    return {"path": str(path), "size": stat.st_size, "inode": stat.st_ino, **times}
 
 
-def _remembered(entry: Path, state: dict[str, str | int]) -> str | None:
+def _remembered(entry: Path, state: dict[str, Any]) -> str | None:
     try:
         known = json.loads(entry.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -83,7 +85,7 @@ def _remembered(entry: Path, state: dict[str, str | int]) -> str | None:
     return None
 
 
-def _remember(entry: Path, known: dict[str, str | int]) -> None:
+def _remember(entry: Path, known: dict[str, Any]) -> None:
     try:
         write_atomically(entry, json.dumps(known))
     except OSError as error:

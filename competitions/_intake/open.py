@@ -17,7 +17,7 @@ from competitions._intake.author_code import input_files, read_tables
 from competitions._intake.fingerprints import file_digests
 from competitions._intake.partitions import Cut, RawLog, RowRange, Write, partitions_in
 from competitions._intake.take_in import dataset_in, notes_in, ranges_in, write_data
-from competitions._intake.test_window import told_apart_by
+from competitions._intake.test_window import keys_of
 from competitions.simulator import STATISTICIAN
 from engine import (
     DataError,
@@ -144,7 +144,10 @@ class _Source:
                 console.print(f"Note: {note}", highlight=False, markup=False)
 
         # What no value depends on stays out of the fingerprint: the size of partitions, how a submission names pairs.
-        apart: dict[str, Json] = {"partition_rows": self.cut.partition_rows, "named_by": [*told_apart_by(c)]}
+        apart: dict[str, Json] = {
+            "partition_rows": self.cut.partition_rows,
+            "named_by": [*keys_of(c), c.submission.ordered],
+        }
         sized = replace(whole, parts={**whole.parts, **apart})
         return Store(self.settings.store).make(sized, build)
 

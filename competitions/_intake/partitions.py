@@ -20,7 +20,7 @@ from blake3 import blake3
 from competitions._competition import Competition, RawTables
 from competitions._dataset import Partition, PartitionedLog
 from competitions._intake.fingerprints import name_in
-from competitions._intake.rows import in_share, interaction_rules, log_rows, no_rows
+from competitions._intake.rows import in_share, interaction_rules, literals, log_rows, no_rows
 from competitions._intake.tables import check_columns, readable, validated
 from engine import DataError
 
@@ -91,7 +91,7 @@ class RowRange:
     """What becomes one partition: ``n_raw`` rows of a file from ``start`` on.
 
     Of them ``n_rows`` are kept (others are of users outside of the sample, or after the log's end) and numbered from
-    ``first`` on.
+    ``first`` on. ``thresholds``: the numbers of the competition's thresholds, which labels depend on.
     """
 
     file: str
@@ -99,6 +99,7 @@ class RowRange:
     n_raw: int
     first: int
     n_rows: int
+    thresholds: Sequence[float] = ()
 
 
 Write = Callable[[RowRange, Path], None]
@@ -165,7 +166,13 @@ class RawLog:
         write_partition(self.rows(wanted), path)
 
     def rows(self, wanted: RowRange) -> pl.DataFrame:
-        """Return a range as rows of the log. While they are checked they have the numbers that they have in the file.
+        """Return a range as rows of the log. Raises DataError as ``checked`` does, or for a wrong relevance."""
+        c, ends = self.competition, (wanted.first, wanted.first + wanted.n_rows)
+        numbered = pl.int_range(*ends, dtype=pl.UInt32, eager=True).alias("row")
+        return log_rows(c, self.checked(wanted).with_columns(numbered, *literals(c, wanted.thresholds)))
+
+    def checked(self, wanted: RowRange) -> pl.DataFrame:
+        """Return a range of interactions in their order, with the numbers of the rows in their file.
 
         Raises DataError if rows break the rules of the schema, or are not as many as they were.
         """
@@ -180,11 +187,7 @@ class RawLog:
                 todo="wait until it is written, then run again",
             )
         # Its own numbers tell the order, so that nothing rests on a streamed query to keep it.
-        ordered = checked if checked["row"].is_sorted() else checked.sort("row")
-        ends = wanted.first, wanted.first + wanted.n_rows
-        return log_rows(
-            c, ordered.with_columns(pl.int_range(*ends, dtype=pl.UInt32, eager=True).alias("row"))
-        )
+        return checked if checked["row"].is_sorted() else checked.sort("row")
 
     def _counts(self, name: str) -> list[int]:
         """Count the rows that are kept of each ``raw_rows`` rows of a file."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
+from fractions import Fraction
 from hashlib import blake2b
+from math import ceil
 
 import polars as pl
 
@@ -110,6 +113,8 @@ def _value(clock: Clock, user: str) -> pl.Expr:
         return pl.col(clock.column).dt.epoch("us").cast(pl.Int64)
     if clock.kind == "row":
         return pl.col("row").cast(pl.Int64)
+    if clock.kind != "per_user":
+        raise DataError(f"There is no clock of kind {clock.kind!r}.", expected="time, row or per_user")
     order = ["row"] if clock.column is None else [clock.column, "row"]
     # Only the rank is ordered here; `over` hands it back to the row it belongs to, wherever that row lies.
     i = pl.int_range(pl.len(), dtype=pl.Int64).over(user, order_by=order)
@@ -117,8 +122,47 @@ def _value(clock: Clock, user: str) -> pl.Expr:
     return clock.steps * i // n
 
 
+def literals(c: Competition, numbers: Sequence[float]) -> list[pl.Expr]:
+    """Return the thresholds as columns of one value, for derived columns and the relevance to read."""
+    return [
+        pl.lit(number, pl.Int64 if isinstance(number, int) else pl.Float64).alias(name)
+        for name, number in zip(c.thresholds, numbers, strict=True)
+    ]
+
+
+def threshold_values(c: Competition, histories: Callable[[], Iterable[pl.DataFrame]]) -> tuple[float, ...]:
+    """Return the number of each threshold, over checked interactions before the test window that come in parts.
+
+    The values of the rows are counted part by part, so that a part and the different values are in memory; how the rows
+    are cut into parts changes nothing. Raises DataError if no row has a value.
+    """
+    return tuple(_quantile(c, name, histories()) for name in c.thresholds)
+
+
+def _quantile(c: Competition, name: str, histories: Iterable[pl.DataFrame]) -> float:
+    counts, value = pl.DataFrame({"n": []}, schema={"n": pl.Int64}), c.thresholds[name].of.alias("value")
+    for rows in histories:
+        with blamed_on(c, f"the threshold {name!r}", "a number a row, from the columns of the interactions"):
+            values = rows.select(value).to_series()
+            exact = values.cast(pl.Int64 if values.dtype.is_integer() else pl.Float64)
+        new = exact.filter(exact.is_finite()).value_counts(name="n").with_columns(pl.col("n").cast(pl.Int64))
+        both = pl.concat([counts, new], how="diagonal")
+        counts = both.group_by("value").agg(pl.col("n").sum())
+    if counts.is_empty():
+        raise DataError(
+            f"The threshold {name!r} of competition {c.name!r} has no value: no row before the test window has one.",
+            expected="rows of the log with a finite number",
+            todo="correct the threshold in the file of the competition, or look at the log",
+        )
+    ordered = counts.sort("value")
+    share = Fraction(str(c.thresholds[name].quantile))  # 0.9 is nine tenths
+    least = max(1, ceil(share * int(ordered["n"].sum())))
+    found: float = ordered["value"][int(ordered["n"].cum_sum().search_sorted(least, side="left"))]
+    return found
+
+
 def log_rows(c: Competition, numbered: pl.DataFrame) -> pl.DataFrame:
-    """Return the columns of the log from checked interactions with ``row``; the order of the rows stays.
+    """Return the columns of the log from checked interactions with ``row`` and thresholds; the order of the rows stays.
 
     Raises DataError if a derived column or the relevance fails, or the relevance of a row is null.
     """
@@ -153,12 +197,6 @@ def with_relevance(c: Competition, rows: pl.DataFrame) -> pl.DataFrame:
     with blamed_on(c, "the relevance", expected):
         computed = rows.with_columns(relevance=c.relevance)
     exact = computed["relevance"]
-    if not (exact.dtype.is_numeric() or exact.dtype in (pl.Boolean, pl.Null)):
-        raise DataError(
-            f"The relevance of competition {c.name!r} ({file_of(c)}) is of dtype {exact.dtype}.",
-            expected=expected,
-            todo="cast it in its relevance expression",
-        )
     stored = exact.cast(pl.Int8, strict=False)
     is_lost = exact.is_not_null() & (stored.is_null() | (stored.cast(pl.Float64) != exact.cast(pl.Float64)))
     if is_lost.any():

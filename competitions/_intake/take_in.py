@@ -27,7 +27,15 @@ from competitions._intake.partitions import (
     partitions_in,
     write_partitions,
 )
-from competitions._intake.rows import in_share, interaction_rules, log_rows, no_rows
+from competitions._intake.rows import (
+    in_share,
+    interaction_rules,
+    literals,
+    log_rows,
+    no_rows,
+    threshold_values,
+    with_clock,
+)
 from competitions._intake.tables import TableRules, validated
 from competitions._intake.test_window import (
     TestWindow,
@@ -65,6 +73,7 @@ def take_in(
     Raises DataError if the competition contradicts itself, a table breaks its rules, or users or items are others than
     those of the log.
     """
+    check_declaration(competition)
     cut = Cut(partition_rows, sample_users)
     write_data(competition, tables, folder, cut, in_folder(folder / "log"), fingerprint=fingerprint)
     return dataset_in(folder, competition, partitions_in(folder / "log"))
@@ -80,11 +89,10 @@ def write_data(
     fingerprint: str,
     data: Path = Path(),
 ) -> None:
-    """Do what ``take_in`` does, with the partitions of a ``row`` clock where ``keep`` puts them.
+    """Do what ``take_in`` does for a checked competition, with the partitions of a ``row`` clock where ``keep`` says.
 
     ``data``: the folder that the files of the log are named in.
     """
-    check_declaration(c)
     given = [_attributes(c, *of) for of in zip(c.entities, (tables.users, tables.items), strict=True)]
     split = (
         _streamed(c, tables, folder, cut, keep, data)
@@ -106,7 +114,10 @@ def write_data(
         "fingerprint": fingerprint,
         "test_start": window.start,
         "test_until": window.until,
-        "notes": _notes(c, tables, log, known, pairs.height, cut.sample_users),
+        "notes": [
+            *_threshold_notes(c, split),
+            *_notes(c, tables, log, known, pairs.height, cut.sample_users),
+        ],
     }
     (folder / META).write_text(json.dumps(meta, indent=1), encoding="utf-8")
 
@@ -150,7 +161,7 @@ def _meta_in(folder: Path) -> dict[str, Any]:
 class _Split:
     """The partitions of the history, ``n_rows`` rows; ``targets`` are those after it, on [start, until).
 
-    With given pairs all rows are history, and both ends are the log's.
+    With given pairs all rows are history, and both ends are the log's. ``thresholds``: their numbers.
     """
 
     partitions: Sequence[Path]
@@ -158,13 +169,14 @@ class _Split:
     targets: pl.DataFrame
     start: int
     until: int
+    thresholds: Sequence[float]
 
     def window(self, c: Competition, tables: RawTables, cut: Cut) -> TestWindow:
         """Return the test window after the history."""
         if tables.pairs is None:
             return cut_window(c, self.targets, n_before=self.n_rows, start=self.start, until=self.until)
         log = partitioned_log(self.partitions).log
-        return given_window(c, tables, tables.pairs, log, self.until, cut.sample_users)
+        return given_window(c, tables, tables.pairs, log, self.until, cut.sample_users, self.thresholds)
 
 
 def _start(c: Competition, tables: RawTables, first: int, until: int) -> int:
@@ -182,10 +194,12 @@ def _streamed(c: Competition, tables: RawTables, folder: Path, cut: Cut, keep: K
     until = ranges[-1].first + ranges[-1].n_rows
     start = max(0, _start(c, tables, 0, until))
     before = [replace(r, n_rows=min(r.n_rows, start - r.first)) for r in ranges if r.first < start]
+    numbers = threshold_values(c, lambda: map(log.checked, before))
+    before, ranges = ([replace(r, thresholds=numbers) for r in some] for some in (before, ranges))
     (folder / RANGES).write_text(json.dumps([asdict(r) for r in before]), encoding="utf-8")
     paths = keep(before, log.write)
     after = [log.rows(r).filter(pl.col("row") >= start) for r in ranges if r.first + r.n_rows > start]
-    return _Split(paths, start, pl.concat(after) if after else pl.DataFrame(), start, until)
+    return _Split(paths, start, pl.concat(after) if after else pl.DataFrame(), start, until, numbers)
 
 
 def _in_memory(c: Competition, tables: RawTables, folder: Path, cut: Cut) -> _Split:
@@ -196,12 +210,14 @@ def _in_memory(c: Competition, tables: RawTables, folder: Path, cut: Cut) -> _Sp
         rows = kept.sort("row").with_columns(row=pl.int_range(pl.len(), dtype=pl.UInt32))
     if rows.is_empty():
         raise no_rows(c, cut.sample_users)
-    log = log_rows(c, rows).sort("clock", "row")
-    until = c.clock.steps if c.clock.kind == "per_user" else int(log["clock"][-1]) + 1
-    start = _start(c, tables, int(log["clock"][0]), until)
-    n_before = int(log["clock"].search_sorted(start))
+    clocked = with_clock(rows.lazy(), c.clock, c.user).sort("clock", "row").collect(engine="streaming")
+    until = c.clock.steps if c.clock.kind == "per_user" else int(clocked["clock"][-1]) + 1
+    start = _start(c, tables, int(clocked["clock"][0]), until)
+    n_before = int(clocked["clock"].search_sorted(start))
+    numbers = threshold_values(c, lambda: [clocked.head(n_before)])
+    log = log_rows(c, clocked.with_columns(literals(c, numbers)))
     paths = write_partitions(log.head(n_before), folder / "log", cut.partition_rows)
-    return _Split(paths, n_before, log.slice(n_before), start, until)
+    return _Split(paths, n_before, log.slice(n_before), start, until, numbers)
 
 
 @dataclass(frozen=True)
@@ -283,6 +299,14 @@ def _notes(
         *(note for one in known for note in _without_history(one, n_pairs)),
         *_clock_notes(c, tables),
     ]
+
+
+def _threshold_notes(c: Competition, split: _Split) -> Iterator[str]:
+    for (name, threshold), number in zip(c.thresholds.items(), split.thresholds, strict=True):
+        yield (
+            f"The threshold {name} is {number}: the {threshold.quantile:g} quantile of {threshold.of} over the "
+            f"{split.n_rows} rows before the test window. The labels of all windows are made with it."
+        )
 
 
 def _sample_note(n_users: int, share: float) -> Iterator[str]:

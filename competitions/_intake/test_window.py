@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import dataframely as dy
@@ -9,7 +10,7 @@ import polars as pl
 
 from competitions._competition import Competition, LogShare, RawTables
 from competitions._intake.author_code import blamed_on, file_of
-from competitions._intake.rows import in_share, with_clock, with_derived, with_relevance
+from competitions._intake.rows import in_share, literals, with_clock, with_derived, with_relevance
 from competitions._intake.tables import TableRules, validated
 from engine import DataError
 
@@ -30,10 +31,9 @@ def horizon_of(c: Competition, span: int, *, is_within: bool) -> int:
     return c.horizon.length(span, is_within=is_within) if isinstance(c.horizon, LogShare) else c.horizon
 
 
-def told_apart_by(c: Competition) -> list[str]:
-    """Columns of the pairs by which a submission names its rows; none if its rows are known by their order."""
-    named = dict.fromkeys(name for name in c.submission.columns.values() if name != "score")
-    return [] if c.submission.ordered else list(named)
+def keys_of(c: Competition) -> list[str]:
+    """Columns of the pairs that a submission holds beside the score."""
+    return list(dict.fromkeys(name for name in c.submission.columns.values() if name != "score"))
 
 
 def cut_window(c: Competition, targets: pl.DataFrame, *, n_before: int, start: int, until: int) -> TestWindow:
@@ -67,7 +67,13 @@ def _hint(c: Competition) -> str:
 
 
 def given_window(
-    c: Competition, tables: RawTables, given: pl.LazyFrame, log: pl.LazyFrame, end: int, sample_users: float
+    c: Competition,
+    tables: RawTables,
+    given: pl.LazyFrame,
+    log: pl.LazyFrame,
+    end: int,
+    sample_users: float,
+    thresholds: Sequence[float] = (),
 ) -> TestWindow:
     """Take the given pairs, or those of a share of the users: the test window starts a gap after the log's ``end``.
 
@@ -94,7 +100,9 @@ def given_window(
     until = start + horizon_of(c, end - first_clock, is_within=False)
     if c.clock.kind == "time" and c.clock.column in columns:
         _check_span(c, with_clock(numbered.lazy(), c.clock, c.user).collect(engine="streaming"), start, until)
-    solution = None if tables.solution is None else _solution(c, every.height, numbered, tables.solution)
+    solution = (
+        None if tables.solution is None else _solution(c, every.height, numbered, tables.solution, thresholds)
+    )
     oracle = None if tables.oracle is None else _oracle(c, every.height, numbered, tables.oracle)
     return TestWindow(pairs, solution, oracle, start, until)
 
@@ -110,12 +118,19 @@ def _check_span(c: Competition, pairs: pl.DataFrame, start: int, until: int) -> 
         )
 
 
-def _solution(c: Competition, n_given: int, pairs: pl.DataFrame, solution: pl.LazyFrame) -> pl.DataFrame:
+def _solution(
+    c: Competition,
+    n_given: int,
+    pairs: pl.DataFrame,
+    solution: pl.LazyFrame,
+    thresholds: Sequence[float],
+) -> pl.DataFrame:
     """Relevance of the pairs from outcomes that come in the order of the given ones."""
     outcomes = {n: col for n, col in c.interactions.columns().items() if c.roles[n] == "outcome"}
     labelled = _beside(
         c, "solution", type("Solution", (dy.Schema,), dict(outcomes)), n_given, pairs, solution
     )
+    labelled = labelled.with_columns(literals(c, thresholds))
     labels = with_relevance(c, with_derived(c, labelled, ("outcome",))).select("pair_id", "relevance")
     if n_unknown := labels["relevance"].null_count():
         raise DataError(
@@ -148,14 +163,20 @@ def _beside(
 
 
 def check_pairs(c: Competition, pairs: pl.DataFrame) -> None:
-    """Refuse pairs that a submission could not tell apart; an ordered file tells them apart by position."""
+    """Refuse pairs that a submission could not name or tell apart; an ordered file tells them apart by position."""
     if pairs.is_empty():
         raise DataError(f"Competition {c.name!r} gives no pairs to score.", expected="at least one test pair")
-    names = told_apart_by(c)
-    if not names:
-        return
-    again = pairs.filter(pairs.select(names).is_duplicated())
-    if not again.is_empty():
+    names = keys_of(c)
+    for name in names:
+        if n_null := pairs[name].null_count():
+            raise DataError(
+                f"{name!r} is null in {n_null} of {pairs.height} test pairs of competition {c.name!r}, and the "
+                "submission names its rows by it.",
+                expected="a value for every pair: an empty field names nothing",
+                todo="fill it in read() of the competition, or name the rows by other columns in its submission",
+            )
+    again = pairs.filter(pairs.select(names).is_duplicated()) if names else pairs.head(0)
+    if not again.is_empty() and not c.submission.ordered:
         example = ", ".join(f"{k}={v}" for k, v in again.select(names).row(0, named=True).items())
         raise DataError(
             f"{again.height} of {pairs.height} test pairs of competition {c.name!r} are duplicates, e.g. {example}.",

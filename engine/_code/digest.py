@@ -11,7 +11,7 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from types import FunctionType, ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 from engine._code.source import (
     REPOSITORY,
@@ -21,11 +21,14 @@ from engine._code.source import (
     chains,
     changes_while_running,
     files_imported,
+    files_importing,
+    files_in_room,
     files_reached,
     globals_read,
     home_of,
     is_inside,
     module_file,
+    modules_named,
     read_source,
     statements_about,
     tree_of,
@@ -42,7 +45,9 @@ from engine._code.values import (
 from engine._errors import StoreError
 from engine._store import Json, digest_json
 
-_DYNAMIC = frozenset({"eval", "exec", "globals", "__import__"})
+_DYNAMIC = frozenset({"eval", "exec", "__import__"})
+_FINDERS = frozenset({"importlib", "pkgutil", "runpy"})  # their functions look modules up by name
+_F = TypeVar("_F", bound=Callable[..., object])
 
 
 def code_digest(obj: object, root: Path | None = None) -> str:
@@ -64,6 +69,11 @@ def code_digest(obj: object, root: Path | None = None) -> str:
     StoreError
         When ``obj`` itself holds a value (an open file, a model) whose content cannot be digested.
     """
+    return _described(obj, root)[0]
+
+
+def _described(obj: object, root: Path | None = None) -> tuple[str, Mapping[str, str]]:
+    """Digest of the object, and the files that count as a whole with the reason of each."""
     base = (root or REPOSITORY).resolve()
     graph = CodeGraph(base)
     try:
@@ -75,13 +85,29 @@ def code_digest(obj: object, root: Path | None = None) -> str:
             expected="functions, classes, dataclasses, plain data, arrays, Polars expressions and data types",
             todo="hold the value by what it is made from, and make it where it is used",
         ) from opaque
-    return digest_json([start, graph.nodes])
+    return digest_json([start, graph.nodes]), graph.reasons
 
 
-@cache
+_described_once = cache(_described)
+
+
 def cached_digest(code: Callable[..., object]) -> str:
     """Digest of a function or class; taken once a process, in which code does not change, since it costs a while."""
-    return code_digest(code)
+    return _described_once(code)[0]
+
+
+def whole_files(code: Callable[..., object], root: Path | None = None) -> Mapping[str, str]:
+    """Files that count as a whole in the digest of a function or class, with all that they import, and why each does.
+
+    An edit of any of them, or of what it imports, is an edit of the code.
+    """
+    return (_described(code, root) if root else _described_once(code))[1]
+
+
+def digested_elsewhere(function: _F) -> _F:
+    """Mark a function as no part of any digest: what it finds is digested by itself, or is words for messages."""
+    function.__digested_elsewhere__ = True  # type: ignore[attr-defined]
+    return function
 
 
 class CodeGraph:
@@ -96,6 +122,7 @@ class CodeGraph:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.nodes: dict[str, Json] = {}
+        self.reasons: dict[str, str] = {}  # of files that count as a whole
         self._labels: dict[int, str] = {}
         self._n_of_label: dict[str, int] = {}
         self._alive: list[object] = []  # an id is only unique among living objects
@@ -109,7 +136,7 @@ class CodeGraph:
             return self._class(value)
         if isinstance(value, ModuleType):
             file = module_file(value, self.root)
-            return self._whole_file(file) if file else ["module", value.__name__]
+            return self._whole_file(file, "used as a value") if file else ["module", value.__name__]
         wrapping = wrapped_parts(value)
         if wrapping:
             return [type(value).__name__, *map(self.describe, wrapping)]
@@ -121,8 +148,8 @@ class CodeGraph:
         """Describe a value; what cannot be described is covered by the whole file that holds it."""
         try:
             return self.describe(value)
-        except Opaque:
-            return self._whole_file(path)
+        except Opaque as opaque:
+            return self._whole_file(path, f"holds a value of type {opaque}")
 
     def _instance(self, value: Any) -> Json:
         """An instance is its class and its fields, or all its attributes where it is no dataclass."""
@@ -149,7 +176,7 @@ class CodeGraph:
             return ["node", self._labels[id(function)]]
         code = function.__code__
         path = Path(code.co_filename).resolve()
-        if not is_inside(path, self.root) or not path.is_file():
+        if not is_inside(path, self.root) or not path.is_file() or _is_elsewhere(function):
             return self._external(function)
         # A wrapper carries the module name of what it wraps; its globals tell its own.
         module = sys.modules.get(str(function.__globals__.get("__name__")))
@@ -166,8 +193,16 @@ class CodeGraph:
             "reads": self._reads(reads, function.__globals__, path, module),
             "imports": self._local_imports(tree, path),
             "wraps": self._describe_in(wrapped, path),
+            **self._attributes(function, path),
         }
         return ["node", label]
+
+    def _attributes(self, function: FunctionType, path: Path) -> dict[str, Json]:
+        """What was put on the function, ``f.k = 3``; nothing mostly."""
+        put = {name: value for name, value in vars(function).items() if not name.startswith("__")}
+        if put and changes_while_running(function.__name__, read_source(path)):
+            return {"attributes": self._whole_file(path, f"puts attributes on {function.__name__}()")}
+        return {"attributes": self._describe_in(put, path)} if put else {}
 
     def _external(self, function: FunctionType) -> Json:
         """A function of a library; one that wraps functions of ours leads to those."""
@@ -200,7 +235,9 @@ class CodeGraph:
             facts["code"] = ast.dump(found[0])
             facts["reads"] = self._reads(reads, vars(module), path, module)
         else:
-            facts["code"] = self._whole_file(path)
+            facts["code"] = self._whole_file(
+                path, f"defines {kind.__qualname__} more than once, or not by its name"
+            )
         facts["members"] = self._members(kind)
         self.nodes[label] = facts
         return ["node", label]
@@ -224,34 +261,56 @@ class CodeGraph:
     def _read(self, chain: Chain, names: Mapping[str, Any], path: Path, module: ModuleType | None) -> Json:
         name, *attributes = chain
         if name not in names:
-            if name in _DYNAMIC:
-                return self._whole_file(path)
-            return "builtin" if hasattr(builtins, name) else "unknown"
+            return self._builtin(name, path)
         value = names[name]
         while isinstance(value, ModuleType) and attributes and hasattr(value, attributes[0]):
             module, name = value, attributes.pop(0)
             value = getattr(value, name)
-        if isinstance(value, ModuleType) and value.__name__ == "importlib":
-            return self._whole_file(path)
+        if _looks_up_modules(value):
+            return self._looked_up(path, ".".join(chain))
         if isinstance(value, FunctionType | type | ModuleType) or module is None:
             return self._describe_in(value, path)
         if module_file(module, self.root) is None:
-            return ["external", module.__name__, name]
-        return self._constant(value, *home_of(name, module, self.root))
+            is_made_up = module.__spec__ is None and module.__name__ != "__main__"  # by ModuleType("name")
+            return self._describe_in(value, path) if is_made_up else ["external", module.__name__, name]
+        return self._constant(value, *home_of(name, module, self.root), path)
 
-    def _constant(self, value: Any, name: str, module: ModuleType) -> Json:
+    def _builtin(self, name: str, path: Path) -> Json:
+        if name == "globals":
+            return self._whole_file(path, "calls globals()")
+        if name in _DYNAMIC:
+            return self._looked_up(path, f"{name}()")
+        if not hasattr(builtins, name):
+            return "unknown"
+        value = getattr(builtins, name)
+        is_own = getattr(value, "__module__", None) == "builtins"  # and not put there by somebody
+        return "builtin" if is_own else self._describe_in(value, path)
+
+    def _looked_up(self, path: Path, how: str) -> Json:
+        """Modules that code finds by name: those that its file names in texts, or else all of its room."""
+        named = modules_named(path, self.root) or files_in_room(path, self.root)
+        return [self._whole_file(file, f"{how} finds modules by name") for file in (path, *named)]
+
+    def _filled(self, name: str, path: Path, reader: Path) -> Json:
+        """A global that functions fill, such as a register: whoever imports its file may have called them."""
+        why = f"{name} of {path.relative_to(self.root)} is filled by functions"
+        places = dict.fromkeys((path, reader, *files_importing(path, self.root)))
+        return [self._whole_file(place, why) for place in places]
+
+    def _constant(self, value: Any, name: str, module: ModuleType, reader: Path) -> Json:
         """A global constant is its value; where that says nothing, the statements that mention it."""
         path = module_file(module, self.root)
         if path is None:
             return ["external", module.__name__, name]
         file = read_source(path)
-        if not changes_while_running(name, file):  # of what does, only its definition counts
-            with suppress(Opaque):  # its statements say more
-                return self.describe(value)
+        if changes_while_running(name, file):
+            return self._filled(name, path, reader)
+        with suppress(Opaque):  # its statements say more
+            return self.describe(value)
         label = f"{path.relative_to(self.root)}: constant {name}"
         statements = statements_about(name, file)
         if not statements:
-            return self._whole_file(path)
+            return self._whole_file(path, f"does not say where {name} comes from")
         if label not in self.nodes:
             self.nodes[label] = None
             reads = [c for c in chains(statements) if c[0] != name and c[0] in vars(module)]
@@ -262,14 +321,27 @@ class CodeGraph:
     def _local_imports(self, tree: ast.AST | None, path: Path) -> Json:
         """Files that a function imports in its body: what it takes from them is not resolved further."""
         files = files_imported(tree, path, self.root) if tree else []
-        return [self._whole_file(file) for file in files]
+        return [self._whole_file(file, "imported within a function") for file in files]
 
-    def _whole_file(self, path: Path) -> Json:
+    def _whole_file(self, path: Path, why: str) -> Json:
         """Cover what is unclear by a file and all repository files that it imports."""
         if not is_inside(path, self.root):
             return ["external", path.name]
         label = f"file {path.relative_to(self.root)}"
+        self.reasons.setdefault(str(path.relative_to(self.root)), why)
         if label not in self.nodes:
             files = files_reached(path, self.root)
             self.nodes[label] = {str(f.relative_to(self.root)): ast.dump(read_source(f).tree) for f in files}
         return ["node", label]
+
+
+def _looks_up_modules(value: object) -> bool:
+    """Whether a value gives modules by their names: ``sys.modules``, or a function of ``importlib`` and the like."""
+    if isinstance(value, ModuleType):
+        return value.__name__.partition(".")[0] in _FINDERS
+    home = str(getattr(value, "__module__", "")).partition(".")[0]
+    return value is sys.modules or (isinstance(value, FunctionType) and home in _FINDERS)
+
+
+def _is_elsewhere(function: FunctionType) -> bool:
+    return getattr(function, "__digested_elsewhere__", False) is True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import dis
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -191,6 +192,28 @@ def files_reached(path: Path, root: Path) -> list[Path]:
     return sorted(reached)
 
 
+def files_in_room(path: Path, root: Path) -> list[Path]:
+    """All files of the top-level package that a file lies in, or of its folder where there is none, sorted."""
+    steps = path.relative_to(root).parts
+    found = (root / steps[0]).rglob("*.py") if len(steps) > 1 else root.glob("*.py")
+    return sorted(file for file in found if is_inside(file, root))
+
+
+def files_importing(path: Path, root: Path) -> list[Path]:
+    """Files of the same room that import a file, sorted."""
+    word = module_name(path, root)[0].rpartition(".")[2].encode()
+    others = [file for file in files_in_room(path, root) if file != path and word in file.read_bytes()]
+    return [file for file in others if path in files_imported(read_source(file).tree, file, root)]
+
+
+def modules_named(path: Path, root: Path) -> list[Path]:
+    """Repository files of the modules that texts in a file name, sorted: ``"features.user"``."""
+    nodes = ast.walk(read_source(path).tree)
+    texts = {n.value for n in nodes if isinstance(n, ast.Constant) and isinstance(n.value, str)}
+    words = {word for text in texts for word in re.findall(r"[A-Za-z_][\w.]*\w", text)}
+    return sorted({file for word in words if (file := module_file(word, root)) is not None})
+
+
 def tree_of(code: CodeType, file: SourceFile) -> ast.AST | None:
     """The syntax tree of loaded code.
 
@@ -254,7 +277,7 @@ def statements_about(name: str, file: SourceFile) -> list[ast.stmt]:
 
 
 def changes_while_running(name: str, file: SourceFile) -> bool:
-    """Whether a function of the module assigns or fills the global name: a cache, a register, a counter."""
+    """Whether a function of the module assigns or fills the global name, or an attribute of it: a cache, a register."""
     functions = [n for nodes in file.functions.values() for n in nodes]
     return any(_changes(node, name) for function in functions for node in ast.walk(function))
 
@@ -262,7 +285,7 @@ def changes_while_running(name: str, file: SourceFile) -> bool:
 def _changes(node: ast.AST, name: str) -> bool:
     if isinstance(node, ast.Global):
         return name in node.names
-    if isinstance(node, ast.Subscript) and not isinstance(node.ctx, ast.Load):
+    if isinstance(node, ast.Subscript | ast.Attribute) and not isinstance(node.ctx, ast.Load):
         return _is_name(node.value, name)
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
         return node.func.attr in _FILLERS and _is_name(node.func.value, name)

@@ -7,10 +7,11 @@ import datetime
 import enum
 import inspect
 import re
+from collections import deque
 from collections.abc import Callable, Mapping, Set
 from functools import cached_property, partial
 from pathlib import Path, PurePath
-from types import FunctionType, MethodType
+from types import FunctionType, MethodType, SimpleNamespace
 from typing import Any
 
 from blake3 import blake3
@@ -37,10 +38,12 @@ def plain_value(value: Any, describe: Callable[[Any], Json]) -> Json:
         return ["path", str(value)]
     if isinstance(value, re.Pattern):
         return ["pattern", str(value.pattern), value.flags]
-    if isinstance(value, list | tuple):
+    if isinstance(value, list | tuple | deque):
         return [kind, *map(describe, value)]
     if isinstance(value, Mapping):
         return ["mapping", *([describe(k), describe(v)] for k, v in value.items())]
+    if isinstance(value, SimpleNamespace):
+        return [kind, describe(vars(value))]
     if isinstance(value, Set):
         return ["set", *sorted(canonical_json(describe(v)) for v in value)]
     if value is Ellipsis or value is NotImplemented:
@@ -110,8 +113,9 @@ def state_of(value: Any) -> dict[str, Any]:
     if dataclasses.is_dataclass(value):
         names = [field.name for field in dataclasses.fields(value) if hasattr(value, field.name)]
         return {name: getattr(value, name) for name in names}
-    if hasattr(value, "__dict__"):
-        return dict(vars(value))
+    named = [name for kind in type(value).__mro__ for name in vars(kind).get("__slots__", ())]
+    if hasattr(value, "__dict__") or named:
+        return {n: getattr(value, n) for n in (*getattr(value, "__dict__", ()), *named) if hasattr(value, n)}
     raise Opaque(type(value).__qualname__)
 
 

@@ -7,7 +7,6 @@ from features._arithmetic.expressions import (
     is_filter,
     narrow_arithmetic,
     plain_column,
-    runs_python,
 )
 from features._arithmetic.states import EXTREMES, NO_EXTREME, Operation, State, reads_window, serialized
 
@@ -25,7 +24,6 @@ __all__ = [
     "narrow_arithmetic",
     "plain_column",
     "reads_window",
-    "runs_python",
     "serialized",
     "spread_columns",
     "spreads",

@@ -79,10 +79,5 @@ def is_splittable(expression: pl.Expr) -> bool:
     return is_rowwise(expression)
 
 
-def runs_python(expression: pl.Expr) -> bool:
-    """Tell whether a Python function hides in the expression (``map_batches``, ``map_elements``)."""
-    return '{"AnonymousFunction":' in _node(expression)
-
-
 def _node(expression: pl.Expr) -> str:
     return str(expression.meta.serialize(format="json"))

@@ -8,7 +8,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from engine import Json, Store
+from engine import Json, Store, whole_files
 from features._aggregation import Plan, make_groups, make_plan, plan_rollups
 from features._cards.facts import other_pairs
 from features._catalogue import AggregateBody, Catalogue, FeatureColumn, dtype_name
@@ -87,6 +87,9 @@ def plan_facts(catalogue: Catalogue, names: Sequence[str], windows: Sequence[Win
         "n_passes": sum(one["made of"] == "rows" for one in passes),
         "n_windows": len(windows),
         "passes": [*passes, *rest],
+        "whole files": {
+            name: dict(found) for name, _, c in bodies if (found := whole_files(c[0].declaration.body))
+        },
         "windows": [_window_facts(catalogue, window, closure, store) for window in windows],
     }
 
@@ -185,7 +188,19 @@ def plan_tables(facts: Mapping[str, Any]) -> list[Table]:
     for one in facts["windows"]:
         why = "; ".join(f"{reason}: {_few(names)}" for reason, names in one["why"].items())
         windows.add_row(one["window"], str(one["missing"]), str(one["passes_to_run"]), Text(why))
-    return [table, windows]
+    return [table, windows, *_whole_file_tables(facts["whole files"])]
+
+
+def _whole_file_tables(facts: Mapping[str, Mapping[str, str]]) -> list[Table]:
+    """Say whose code is not told apart from the files that it lies in; no table mostly."""
+    if not facts:
+        return []
+    title = "files that count as a whole, with all that they import: an edit of any of it computes anew"
+    table = Table("pass", "file", "why", title=title, title_justify="left", expand=True)
+    for name, files in facts.items():
+        for file, why in files.items():
+            table.add_row(*map(Text, (name, file, why)))
+    return [table]
 
 
 def _few(names: Sequence[str], n: int = 6) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -55,7 +56,7 @@ def _bind_aggregate(declaration: Declaration, dataset: Dataset) -> tuple[list[Fe
     schema = pl.Schema({**dataset.history_schema, **WINDOW_COLUMNS})
     log = Log(schema)
     aggregate = aggregate_of(call_body(declaration, log), declaration)
-    where = _where_of(declaration, log)
+    where = _where_of(declaration, log, schema)
     read = [*(s.expression for s in aggregate.states.values()), *([] if where is None else [where])]
     _check_expressions(declaration, aggregate, read, dataset)
     used = {name for expression in read for name in expression.meta.root_names()}
@@ -78,14 +79,18 @@ def _bind_aggregate(declaration: Declaration, dataset: Dataset) -> tuple[list[Fe
     return columns, lacking
 
 
-def _where_of(declaration: Declaration, log: Log) -> pl.Expr | None:
+def _where_of(declaration: Declaration, log: Log, schema: pl.Schema) -> pl.Expr | None:
     condition = declaration.options["where"]
     if condition is None:
         return None
     where = call_body(replace(declaration, body=condition), log)
-    if not isinstance(where, pl.Expr):
+    found = type(where).__name__
+    if isinstance(where, pl.Expr):
+        with suppress(PolarsError):  # of what does not fit the columns, the check of all expressions tells
+            found = str(dtype_of(where, schema))
+    if not isinstance(where, pl.Expr) or found not in ("Expr", "Boolean"):
         raise FeatureError(
-            f"The where= of feature {declaration.name!r} ({declaration.place}) returned {type(where).__name__}.",
+            f"The where= of feature {declaration.name!r} ({declaration.place}) returned {found}.",
             expected="a condition on columns of the log, such as log.like",
         )
     return where

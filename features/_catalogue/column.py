@@ -10,7 +10,8 @@ from typing import Any
 import polars as pl
 from polars.exceptions import PolarsError
 
-from features._arithmetic import dtype_of, narrow_arithmetic, runs_python
+from competitions import runs_python
+from features._arithmetic import dtype_of, narrow_arithmetic
 from features._declare import (
     EVERYTHING,
     Aggregate,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
 from typing import Any, Protocol, TypeVar, get_args, overload
 
@@ -96,6 +98,7 @@ class Streamable(Protocol):
 Class = TypeVar("Class", bound=type[Fittable])
 Learner = TypeVar("Learner", bound=type[Streamable])
 _METHODS = ("start", "learn", "transform", "save", "load")  # of a learner
+MOST, MOST_LETTERS = 2**31, 80  # of a count; of a name: it becomes part of the names of columns
 _CLASSES = {
     "fitted": "a class with fit and transform",
     "streamed": "a class with start, learn, transform, save and load",
@@ -229,7 +232,7 @@ def fitted(
     options = {
         "columns": _as_columns(columns),
         "needs": needs if callable(needs) else as_key(_as_list(needs, "needs")),
-        "variants": _as_mapping(variants or {}, "variants", "{'short': {'length': 5}}"),
+        "variants": _as_mapping({} if variants is None else variants, "variants", "{'short': {'length': 5}}"),
         "scope": scope,
     }
     return _register("fitted", registry, {**options, "fill": fill, "model_input": model_input})
@@ -260,7 +263,7 @@ def streamed(
     options = {
         "columns": _as_columns(columns),
         "needs": needs if callable(needs) else as_key(_as_list(needs, "needs")),
-        "variants": _as_mapping(variants or {}, "variants", "{'short': {'length': 5}}"),
+        "variants": _as_mapping({} if variants is None else variants, "variants", "{'short': {'length': 5}}"),
         "scope": scope,
         "step": step,
         "refine": refine,
@@ -298,14 +301,24 @@ def _problems(declaration: Declaration) -> Iterator[tuple[str, str]]:
     if not declaration.names or not keys[0] or any(len({*key}) < len(key) for key in keys):
         names = ", ".join(declaration.names)
         yield f"the columns {names or 'none'}", "at least one, by keys that name each column once"
-    if options.get("scope", "row") not in get_args(Scope):
-        yield f"the scope {options['scope']!r}", "one of " + ", ".join(get_args(Scope))
+    if len(set(declaration.names)) < len(declaration.names):
+        yield f"the columns {', '.join(declaration.names)}", "each of them once: a key or a lookback is named twice"
+    scope, fill, model_input = options.get("scope", "row"), options["fill"], options["model_input"]
+    if not isinstance(scope, str) or scope not in get_args(Scope):
+        yield f"the scope {scope!r}", "one of " + ", ".join(get_args(Scope))
+    if not (fill is None or isinstance(fill, str) or (isinstance(fill, Real) and math.isfinite(fill))):
+        yield f"fill={fill!r}", "a finite number, a text, or None, which leaves null"
+    if not isinstance(model_input, bool):
+        yield f"model_input={model_input!r}", "True or False"
+    yield from _name_problems(declaration)
     if options.get("where") is not None and not callable(options["where"]):
         yield f"the where={options['where']!r}", "a function of the log, such as lambda log: log.like"
-    for column in [Column(options.get("dtype") or pl.Float32, range=options.get("range")), *columns]:
+    own = options.get("dtype")
+    for column in [Column(pl.Float32 if own is None else own, range=options.get("range")), *columns]:
         dtype, span = column.dtype, column.range
         is_class = isinstance(dtype, type) and issubclass(dtype, pl.DataType) and not dtype.is_nested()
-        if not isinstance(dtype, pl.DataType) and (not is_class or dtype == pl.Enum):
+        is_one = is_class and dtype != pl.Enum if isinstance(dtype, type) else isinstance(dtype, pl.DataType)
+        if not is_one or dtype == pl.Object or (own is not None and dtype.is_nested()):
             yield f"the dtype {dtype!r}", "a dtype of Polars, such as pl.Float32 or pl.Enum(['a', 'b'])"
         if not isinstance(column.meaning, str):
             yield f"the meaning {column.meaning!r}", "a text; Column(dtype, meaning, range)"
@@ -318,13 +331,29 @@ def _problems(declaration: Declaration) -> Iterator[tuple[str, str]]:
         yield from _learner_problems(declaration)
 
 
+def _name_problems(declaration: Declaration) -> Iterator[tuple[str, str]]:
+    """Tell which names cannot be of columns or variants, and which arguments of variants the class does not take."""
+    options, variants = declaration.options, declaration.options.get("variants") or {}
+    for name in (*options.get("columns", ()), *variants):
+        if not 0 < len(name) <= MOST_LETTERS or not name.isprintable():
+            yield f"the name {name!r}", f"a text of 1 to {MOST_LETTERS} letters"
+    for name, arguments in variants.items():
+        if not isinstance(arguments, Mapping) or not all(isinstance(key, str) for key in arguments):
+            yield f"the variant {name!r} = {arguments!r}", "arguments of the class by name, such as {'length': 5}"
+            continue
+        try:
+            inspect.signature(declaration.body).bind(**arguments)
+        except TypeError as error:
+            yield f"the variant {name!r} with {', '.join(arguments)} ({error})", "arguments that the class takes"
+
+
 def _learner_problems(declaration: Declaration) -> Iterator[tuple[str, str]]:
     """Tell what is wrong with a class that is to be streamed, and with its counts."""
     options = declaration.options
     for option, least in (("step", 1), ("refine", 0)):
         number = options[option]
-        if not isinstance(number, int) or isinstance(number, bool) or number < least:
-            yield f"{option}={number!r}", f"a whole number, {least} or more"
+        if not isinstance(number, int) or isinstance(number, bool) or not least <= number < MOST:
+            yield f"{option}={number!r}", f"a whole number, {least} or more and below {MOST}"
     needed = [*_METHODS, *(["sweep"] if options["refine"] else [])]
     if lacking := [name for name in needed if not callable(getattr(declaration.body, name, None))]:
         since = ", since refine is above 0" if options["refine"] else ""
@@ -343,12 +372,11 @@ def _as_mapping(given: Mapping[str, Any], option: str, example: str) -> dict[str
 
 
 def _as_list(given: Sequence[Any], option: str) -> tuple[Any, ...]:
-    """Read a list. A text would be taken apart into its letters, and the order of a set differs between processes."""
-    if isinstance(given, str | Feature) or not isinstance(given, Sequence):
-        what = "a text" if isinstance(given, str) else f"a {type(given).__name__}"
-        raise FeatureError(
-            f"{option}={given!r} is {what}.", expected="a list", todo=f"write {option}=[{given!r}]"
-        )
+    """Read a list, or one name where a list is wanted. The order of a set differs between processes."""
+    if isinstance(given, str | Feature):
+        return (given,)
+    if not isinstance(given, list | tuple):
+        raise FeatureError(f"{option}={given!r} is a {type(given).__name__}.", expected="a list")
     return tuple(given)
 
 

@@ -54,6 +54,23 @@ def test_list_and_show(command: list[str], words: list[str]) -> None:
     assert [word for word in words if word not in shown] == []
 
 
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("models={}", "No model is enabled"),
+        ("models.column.depth=3", "[models.column]: unknown parameter 'depth'"),
+        ("blenders.weights.of='rank'", "[blenders.weights]: of = 'rank' is not valid"),
+        ("blender=weight", "Did you mean 'weights'?"),
+    ],
+)
+def test_check_looks_at_models_and_blenders_before_it_reads_any_data(
+    tmp_path: Path, setting: str, message: str
+) -> None:
+    options = ["--set", f"data={tmp_path / 'nowhere'}", "--set", f"store={tmp_path}", "--set", setting]
+    result = CliRunner().invoke(app, [*options, "check"])
+    assert message in str(result.exception)
+
+
 def test_check(movielens: Dataset, movielens_settings: Settings, tmp_path: Path) -> None:
     options = ["--set", f"data={movielens_settings.data}", "--set", f"store={tmp_path / 'store'}"]
     checked = python("-m", "competitions", "check", *options, COLUMNS="160", NO_COLOR="1")

@@ -9,7 +9,7 @@ import polars as pl
 import polars.selectors as cs
 import pytest
 
-from competitions import Clock, LogShare, SubmissionFormat, get_competition
+from competitions import Clock, LogShare, Metric, SubmissionFormat, get_competition
 from tests.competitions.shop import PER_USER, ROW, SHOP, Take, collected, raises_with
 
 
@@ -31,6 +31,7 @@ def test_roles_of_the_competitions_here(name: str, keys: str, observed: str, out
 def test_roles_of_derived_columns_and_of_a_source() -> None:
     expected = "user_id key, item_id key, at observed, device observed, seconds outcome, is_evening observed"
     assert ", ".join(" ".join(role) for role in SHOP.roles.items()) == f"{expected}, long outcome"
+    assert replace(SHOP, outcomes="seconds").roles == SHOP.roles  # one name is a list of one
     assert replace(SHOP, outcomes=("seconds", "is_evening")).roles["is_evening"] == "outcome"
     # A source in the interactions is a key.
     assert replace(SHOP, source="device").roles["device"] == "key"
@@ -54,7 +55,7 @@ class UsersByText(dy.Schema):
     ("changes", "message"),
     [
         ({"outcomes": ("second",)}, "'second', which is named as an outcome. Did you mean 'seconds'?"),
-        ({"outcomes": "seconds"}, "the outcomes are the text 'seconds' instead of names"),
+        ({"outcomes": ("seconds", 3)}, "outcomes=('seconds', 3) is no Collection of str"),
         ({"outcomes": ("seconds", "user_id")}, "'user_id' is a key, which is known of every pair"),
         ({"outcomes": ("seconds", "device"), "source": "device"}, "'device' is a key"),
         ({"source": "long"}, "the source 'long' is an outcome"),
@@ -63,7 +64,7 @@ class UsersByText(dy.Schema):
         ({"clock": "row"}, "clock='row' is no Clock"),
         ({"clock": Clock("rows")}, "of kind 'rows', and not one of time, row, per_user"),  # type: ignore[arg-type]
         ({"horizon": 1.5}, "horizon=1.5 is no int or LogShare"),
-        ({"horizon": LogShare(1.5, 6)}, "the horizon is 1.5 of 6 parts"),  # type: ignore[arg-type]
+        ({"horizon": LogShare(1.5, 6)}, "horizon.parts=1.5 is no int"),  # type: ignore[arg-type]
         ({"derived": {"long": pl.col("seconds").cum_sum() > 1}}, "'long' looks at other rows than its own"),
         (
             {"derived": {"long": pl.col("seconds").drop_nulls() > 1}},
@@ -84,7 +85,7 @@ class UsersByText(dy.Schema):
         ({"clock": Clock("time")}, "a clock of kind 'time' needs a Datetime column"),
         ({"clock": Clock("time", column="att")}, "'att' is not in the interactions. Did you mean 'at'?"),
         ({"clock": Clock("time", column="seconds")}, "'seconds' is UInt16, not a Datetime"),
-        ({"clock": Clock("per_user", steps=1)}, "has no history before its last step"),
+        ({"clock": Clock("per_user", steps=1)}, "it takes 2 for a history before the last"),
         ({"clock": Clock("per_user", steps=4), "horizon": 4}, "leave no history in 4 steps"),
         ({"horizon": 0}, "the horizon is 0; it must be at least 1"),
         ({"gap": -1}, "the gap is -1; it must be at least 0"),
@@ -93,6 +94,31 @@ class UsersByText(dy.Schema):
         ({"submission": SubmissionFormat({"id": "pair", "s": "score"})}, "takes 'pair', which a pair does"),
         ({"submission": SubmissionFormat({"s": "seconds"})}, "no column of the submission takes 'score'"),
         ({"name": "my shop"}, "its name must be a word"),
+        ({"name": "x" * 81}, "at most 80 of them"),
+        ({"relevance": pl.lit(1)}, "relevance reads no outcome"),
+        ({"relevance": pl.col("long").map_batches(lambda s: s)}, "relevance calls a Python function"),
+        ({"relevance": pl.col("seconds").cast(pl.String)}, "relevance is of dtype String"),
+        (
+            {"derived": {"long": pl.col("seconds").str.len_chars()}},
+            "derived column 'long' cannot be computed",
+        ),
+        ({"remarks": {"are long": pl.col("long").sum() > 1}}, "the remark 'are long' looks at other rows"),
+        ({"remarks": {"are long": pl.col("seconds")}}, "the remark 'are long' is UInt16, not Boolean"),
+        ({"metric": Metric("user_au")}, "no metric 'user_au'. Did you mean 'user_auc'?"),
+        ({"metric": Metric("ndcg_at_k", {"k": 0})}, "its metric: Metric ndcg_at_k cannot take k=0"),
+        ({"metric": Metric("user_auc", greater_is_better=False)}, "greater_is_better=False ... True"),
+        (
+            {"metric": Metric("log_loss", greater_is_better=False)},
+            "judges the values ... user_auc; ... calibrate",
+        ),
+        ({"clock": Clock("row", "at")}, "is the order of the rows, and reads no column 'at'"),
+        ({"source": "item_id"}, "the source 'item_id' is the key of the users or items"),
+        ({"item": "user_id", "items": None}, "'user_id' is both the user and the item"),
+        ({"submission": SubmissionFormat({"s": "score"})}, "only if it is ordered=True"),
+        (
+            {"submission": SubmissionFormat({"i": "pair_id", "s": "score"}, extension="../x")},
+            "extension '../x'",
+        ),
         (
             {"dense": "second"},
             "dense='second' is no column of the log or the attributes. Did you mean 'seconds'?",
@@ -108,7 +134,7 @@ class UsersByText(dy.Schema):
         ({"dense": "seconds", "dense_per": "brand"}, "dense_per='brand' is no number"),
         ({"dense": "seconds", "dense_per": "seconds"}, "dense_per='seconds' is an outcome"),
         ({"dense_per": "price"}, "dense_per='price' says what dense is a share of, and there is no dense"),
-        ({"dense": pl.col("seconds")}, "is no str or NoneType"),
+        ({"dense": pl.col("seconds")}, "is no str or None"),
     ],
 )
 def test_contradictions(taken: Take, changes: dict[str, object], message: str) -> None:

@@ -72,6 +72,14 @@ def test_a_new_file_is_a_new_competition(folder: Path) -> None:
     assert list(competitions()) == ["movielens", "my_films", "vk2024"]
 
 
+def test_a_file_that_is_read_while_importing_is_refused(folder: Path) -> None:
+    (folder / "genres.csv").write_text("genre\nrock\n")
+    reads = f"import polars as pl\nGENRES = pl.read_csv('{folder}/genres.csv')\n"
+    write(folder, "mine.py", reads)
+    with raises_with(f"reads {folder}/genres.csv while it is imported"):
+        competitions()
+
+
 def test_a_whole_competition_in_one_file_is_opened(folder: Path, settings: Settings) -> None:
     write(folder, "music.py", WHOLE)
     settings.data.mkdir()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Callable
@@ -73,11 +74,16 @@ def test_an_empty_file_of_films(small: Settings) -> None:
 
 def test_a_second_time_reads_no_input_file_unless_told_to_rehash(small: Settings) -> None:
     first = open_dataset(small)
-    write_old(
-        small.data / "ratings.dat", ratings(4)
-    )  # same size, time stamp and inode: believed to be the same
-    assert open_dataset(small).fingerprint == first.fingerprint
-    second = open_dataset(small, rehash=True)
+    for entry in (small.store / "digests").iterdir():  # a wrong one shows whether the cache is believed
+        entry.write_text(json.dumps({**json.loads(entry.read_text()), "digest": "0" * 32}))
+    assert open_dataset(small).fingerprint != first.fingerprint
+    assert open_dataset(small, rehash=True).fingerprint == first.fingerprint
+
+
+def test_an_edit_of_the_same_size_whose_time_stamp_was_set_back_is_noticed(small: Settings) -> None:
+    first = open_dataset(small)
+    write_old(small.data / "ratings.dat", ratings(4))
+    second = open_dataset(small)
     assert second.fingerprint != first.fingerprint
     assert (stars(first), stars(second)) == ([5], [4])
 

@@ -180,7 +180,7 @@ class TestStore:
 
     def test_a_file_that_is_not_named(self, vk: Settings, redeclared: Callable[..., None]) -> None:
         redeclared("vk2024", files=lambda folder: [folder / "test_pairs.csv"])
-        with raises_with("lies in train_interactions.parquet, which its files() does not name"):
+        with raises_with("/train_interactions.parquet, ... which its files() does not name"):
             open_dataset(vk)
 
     def test_two_runs_at_once_make_each_once_whatever_the_hash_seed(self, vk: Settings) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-from engine import StoreError, code_digest
+from engine import StoreError, code_digest, whole_files
 from tests.processes import ROOT, python
 
 Writer = Callable[[dict[str, str]], ModuleType]
@@ -233,6 +234,122 @@ def test_a_registry_filled_while_running_does_not_change_it(repository: Writer, 
     before = code_digest(module.count, tmp_path)
     module.note(3)
     assert code_digest(module.count, tmp_path) == before
+
+
+NUMBER = {"number.py": "K = 2\n"}
+OUT_OF_THE_WAY: dict[str, tuple[str, dict[str, str]]] = {  # the file with the body, and others; K is edited
+    "a dict that a decorator fills": (
+        "from number import K\nR = {}\ndef note(f):\n    R[f.__name__] = f\n    return f\n"
+        "@note\ndef two():\n    return K\ndef body():\n    return R['two']()\n",
+        {},
+    ),
+    "a list that a function fills at the top": (
+        "from number import K\nR = []\ndef fill(k):\n    R.append(k)\nfill(K)\ndef body():\n    return R[0]\n",
+        {},
+    ),
+    "a global that a function assigns": (
+        "from number import K\nX = None\ndef fill(k):\n    global X\n    X = k\nfill(K)\ndef body():\n    return X\n",
+        {},
+    ),
+    "a helper that reads a dict of its own": (
+        "import filler\nfrom keeper import told\ndef body():\n    return told('a')\n",
+        {
+            "keeper.py": "D = {}\ndef put(k, v):\n    D[k] = v\ndef told(k):\n    return D[k]\n",
+            "filler.py": "from keeper import put\nfrom number import K\nput('a', K)\n",
+        },
+    ),
+    "a dict that another file fills, which the body's file does not import": (
+        "import keeper\ndef body():\n    return keeper.D['a']\n",
+        {
+            "keeper.py": "D = {}\ndef put(k, v):\n    D[k] = v\n",
+            "filler.py": "from keeper import put\nfrom number import K\nput('a', K)\n",
+        },
+    ),
+    "an attribute of a function": (
+        "from number import K\ndef f():\n    return 1\nf.k = K\ndef body():\n    return f.k\n",
+        {},
+    ),
+    "an attribute that a function puts on a function": (
+        "from number import K\ndef f():\n    return 1\ndef put(k):\n    f.k = k\nput(K)\ndef body():\n    return f.k\n",
+        {},
+    ),
+    "an attribute of a namespace": (
+        "import filler\nfrom keeper import N\ndef body():\n    return N.k\n",
+        {
+            "keeper.py": "from types import SimpleNamespace\nN = SimpleNamespace()\n",
+            "filler.py": "from keeper import N\nfrom number import K\nN.k = K\n",
+        },
+    ),
+    "an attribute of an object with slots": (
+        "import filler\nfrom keeper import BOX\ndef body():\n    return BOX.k\n",
+        {
+            "keeper.py": "class Box:\n    __slots__ = ('k',)\nBOX = Box()\n",
+            "filler.py": "from keeper import BOX\nfrom number import K\nBOX.k = K\n",
+        },
+    ),
+    "a module that is made while running": (
+        "import sys\nfrom types import ModuleType\nfrom number import K\nm = ModuleType('made_up')\nm.k = K\n"
+        "sys.modules['made_up'] = m\nimport made_up\ndef body():\n    return made_up.k\n",
+        {},
+    ),
+    "a deque": (
+        "from collections import deque\nfrom number import K\nD = deque()\nput = D.appendleft\nput(K)\n"
+        "def body():\n    return D[0]\n",
+        {},
+    ),
+    "a name among the built-in ones": (
+        "import builtins\nfrom number import K\nbuiltins.SAMEWISE_K = K\ndef body():\n    return SAMEWISE_K\n",
+        {},
+    ),
+    "sys.modules": ("import sys, number\ndef body():\n    return sys.modules['number'].K\n", {}),
+    "importlib": (
+        "import importlib\ndef body():\n    return importlib.import_module('number').K\n",
+        {},
+    ),
+    "import_module": (
+        "from importlib import import_module\nNAME = 'number'\ndef body():\n    return import_module(NAME).K\n",
+        {},
+    ),
+    "a name that is put together": (
+        "from importlib import import_module\ndef body():\n    return import_module('num' + 'ber').K\n",
+        {},
+    ),
+    "__import__": ("def body():\n    return __import__('number').K\n", {}),
+    "a loader": ("import pkgutil\ndef body():\n    return pkgutil.resolve_name('number:K')\n", {}),
+}
+
+
+@pytest.mark.parametrize("way", OUT_OF_THE_WAY)
+def test_it_changes_with_what_is_filled_or_found_by_name_while_importing(
+    repository: Writer, tmp_path: Path, way: str
+) -> None:
+    body, others = OUT_OF_THE_WAY[way]
+
+    def found(number: int) -> tuple[object, str]:
+        module = repository({"body.py": body, **others, "number.py": f"K = {number}\n"})
+        for name in others:  # as a room imports all of its files
+            import_module(name.removesuffix(".py"))
+        return module.body(), code_digest(module.body, tmp_path)
+
+    two, three, again = found(2), found(3), found(2)
+    assert (two[0], three[0]) == (2, 3)
+    assert two[1] != three[1]
+    assert two == again
+
+
+def test_files_that_count_as_a_whole_are_named_with_the_reason(repository: Writer, tmp_path: Path) -> None:
+    def reasons(way: str) -> dict[str, str]:
+        body, others = OUT_OF_THE_WAY[way]
+        return dict(whole_files(repository({"body.py": body, **others, **NUMBER}).body, tmp_path))
+
+    filled = "D of keeper.py is filled by functions"
+    way = "a dict that another file fills, which the body's file does not import"
+    assert reasons(way) == dict.fromkeys(("body.py", "keeper.py", "filler.py"), filled)
+    assert reasons("sys.modules") == dict.fromkeys(
+        ("body.py", "number.py"), "sys.modules finds modules by name"
+    )
+    assert reasons("an attribute of a function") == {}
+    assert whole_files(repository(FILES).body, tmp_path) == {}
 
 
 def test_code_edited_since_it_was_loaded_counts_as_it_was_loaded(repository: Writer, tmp_path: Path) -> None:

@@ -11,7 +11,9 @@ import pytest
 
 from competitions import ClockKind, Dataset
 from features import (
+    Aggregate,
     FeatureError,
+    Log,
     Registry,
     Window,
     aggregate,
@@ -109,3 +111,18 @@ def test_map_refuses_what_looks_at_other_keys(timed: Dataset) -> None:
 def test_what_is_no_lookback_is_refused(value: str) -> None:
     with pytest.raises(FeatureError, match="lookback"):
         aggregate(keys=["user_id"], lookbacks=[value], registry=Registry())
+
+
+@pytest.mark.parametrize(
+    "where", [lambda log: log.value, lambda log: log.stars.sum(), lambda log: log.device]
+)
+def test_a_where_that_is_no_condition_is_refused_where_it_is_bound(timed: Dataset, where: Any) -> None:
+    registry = Registry()
+
+    @aggregate(keys=["user_id"], where=where, registry=registry)
+    def n_rows(log: Log) -> Aggregate:
+        """Planted by a test."""
+        return count()
+
+    with pytest.raises(FeatureError, match=r"where= of feature 'n_rows'.* returned (Float|Int|Enum|String)"):
+        bind_catalogue(timed, registry)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+import polars as pl
 import pytest
 from rich.console import Console
 from typer.testing import CliRunner
@@ -16,12 +17,15 @@ from features import (
     Aggregate,
     Catalogue,
     Log,
+    Registry,
+    Window,
     aggregate,
     bind_catalogue,
     compute_features,
     count,
     horizon,
     raw,
+    table,
 )
 from features import __main__ as command
 from features._cards import plan_facts, plan_tables
@@ -143,3 +147,28 @@ def test_the_command_prints_json(timed: Dataset, settings: Settings) -> None:
     assert facts["n_features"] > 1
     keys = {"pass", "made of", "lookbacks", "states", "by window", "features", "seconds"}
     assert keys <= set(facts["passes"][0])
+
+
+COUNTS: dict[str, int] = {}
+
+
+def note(name: str) -> None:
+    COUNTS[name] = 1
+
+
+def test_files_that_count_as_a_whole_are_shown(timed: Dataset, folds: Folds, store: Store) -> None:
+    features = Registry()
+
+    @table(key="item_id", columns={"noted": pl.UInt32}, registry=features)
+    def noted(history: pl.LazyFrame, window: Window) -> pl.LazyFrame:
+        """How many names were noted."""
+        return history.select("item_id").unique().with_columns(noted=pl.lit(len(COUNTS), pl.UInt32))
+
+    catalogue = bind_catalogue(timed, features)
+    facts = plan_facts(catalogue, list(catalogue.columns), folds.windows, store)
+    here = "tests/features/test_explain.py"
+    assert facts["whole files"]["table noted"][here] == f"COUNTS of {here} is filled by functions"
+    console = Console(width=160, record=True, quiet=False, force_terminal=False)
+    with console.capture() as captured:
+        console.print(plan_tables(facts)[-1])
+    assert here in captured.get()

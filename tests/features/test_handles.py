@@ -154,11 +154,6 @@ def test_declarations_go_to_another_process_by_name() -> None:
 @pytest.mark.parametrize(
     ("write", "told"),
     [
-        (lambda: aggregate(keys="item_id"), "keys='item_id' is a text"),
-        (lambda: table(key="item_id", columns={}, needs="like"), r"write needs=\['like'\]"),
-        (lambda: fitted(columns={}, needs="like"), "needs='like' is a text"),
-        (lambda: per_pair(each="like_rate__item_id"), "each='like_rate__item_id' is a text"),
-        (lambda: wrongly.per_pair(each=share_here), r"is a Feature.*each=\[<feature share_here>\]"),
         (lambda: wrongly.aggregate(keys=["item_id"], lookbacks=last_n(3)), "lookbacks=Lookback.* is a Lookback"),
         (lambda: wrongly.aggregate(keys={"item_id", "user_id"}), "keys=.* is a set"),
         (lambda: wrongly.aggregate(keys=[7]), "7 is neither a name nor a tuple of names"),

@@ -389,7 +389,6 @@ class Bare:
         (DecayedMean, {"refine": 0.5}, "has refine=0.5"),
         (Bare, {}, "has no method transform, save, load"),
         (Bare, {"refine": 1}, "has no method transform, save, load, sweep"),
-        (DecayedMean, {"needs": "item_id"}, "needs='item_id' is a text"),
     ],
 )
 def test_what_cannot_be_streamed_is_refused_when_it_is_declared(

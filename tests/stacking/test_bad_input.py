@@ -48,19 +48,6 @@ def judged_by(dataset: Dataset, metric: Metric) -> Dataset:
     return replace(dataset, competition=replace(dataset.competition, metric=metric))
 
 
-@pytest.mark.parametrize("name", ["log_loss", "rmse"])
-def test_a_metric_of_the_values_is_refused_with_those_of_the_order(
-    name: str, dataset: Dataset, tmp_path: Path
-) -> None:
-    loss = judged_by(dataset, Metric(name, greater_is_better=False))
-    with opened(loss), pytest.raises(ConfigError, match=f"The metric {name} judges the values") as caught:
-        make_plan(settings_in(tmp_path))
-    assert "user_auc" in caught.value.expected
-    assert "log_loss" not in caught.value.expected
-    assert "calibrate" in caught.value.todo
-    assert list(tmp_path.glob("artifacts/*")) == []
-
-
 def test_a_metric_over_all_rows_is_not_refused(dataset: Dataset, tmp_path: Path) -> None:
     with opened(judged_by(dataset, Metric("roc_auc"))):
         bundle = run_cv(make_plan(settings_in(tmp_path, models=POPULARITY)))
