@@ -1,4 +1,4 @@
-"""Run every command on drawn competitions, in one process of a copy of the checkout; a line of JSON for each command."""
+"""Run every command on drawn competitions in one process of a copy of the checkout; a line of JSON for each."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ from benchmarks._fuzz_world import draw
 from engine import SamewiseError
 
 LIMIT = 240  # seconds that a command may take
-RAW = re.compile(r"failed (in window|with|while it was read)|Traceback|Resolved plan|context stack|\bpyo3|polars_")
+RAW = re.compile(
+    r"failed (in window|with|while it was read)|Traceback|Resolved plan|context stack|\bpyo3|polars_"
+)
 
 
 def main() -> None:
@@ -89,7 +91,9 @@ def commands(r: random.Random, folder: Path) -> Iterator[tuple[str, list[str]]]:
 
 def draw_name(folder: Path) -> str:
     """Name the competition of config.toml by its number."""
-    return re.findall(r'competition = "fuzz_(\d+)"', (folder / "config.toml").read_text(encoding="utf-8"))[0]
+    return str(
+        re.findall(r'competition = "fuzz_(\d+)"', (folder / "config.toml").read_text(encoding="utf-8"))[0]
+    )
 
 
 def attempted(room: str, arguments: list[str]) -> dict[str, Any]:
@@ -108,7 +112,11 @@ def attempted(room: str, arguments: list[str]) -> dict[str, Any]:
     except typer.Exit as end:
         found = {"outcome": "ok" if end.exit_code in (0, 1) else "raw", "error": f"exit {end.exit_code}"}
     except (Exception, SystemExit) as error:
-        found = {"outcome": "raw", "error": f"{type(error).__name__}: {error}", "where": traceback.format_exc()}
+        found = {
+            "outcome": "raw",
+            "error": f"{type(error).__name__}: {error}",
+            "where": traceback.format_exc(),
+        }
     return {**found, "seconds": round(time.monotonic() - started, 1)}
 
 

@@ -32,13 +32,14 @@ KINDS: Mapping[str, Kind] = {
     "boolean": Kind("dy.Bool({n})", pl.Boolean(), lambda r: r.random() < 0.4),
     "zero or one": Kind("dy.UInt8({n})", pl.UInt8(), lambda r: int(r.random() < 0.4)),
     "small integer": Kind("dy.Int8({n})", pl.Int8(), lambda r: r.randrange(-3, 6)),
-    "integer": Kind("dy.Int64({n})", pl.Int64(), lambda r: r.choice([0, 1, 7, 10**12, -(10**9)])),
+    "id": Kind("dy.UInt32({n})", pl.UInt32(), lambda r: r.randrange(9)),
+    "integer": Kind("dy.Int64({n})", pl.Int64(), lambda r: r.choice([0, 1, 7, 10**6, -(10**5)])),
     "unix seconds": Kind("dy.Int64({n})", pl.Int64(), lambda r: 1_709_000_000 + r.randrange(10**6)),
     "float": Kind("dy.Float64({n})", pl.Float64(), lambda r: r.gauss(3, 20)),
     "odd float": Kind(
         "dy.Float32({n}, allow_inf=True, allow_nan=True)",
         pl.Float32(),
-        lambda r: r.choice([0.0, 1.5, float("nan"), float("inf"), -1e30]),
+        lambda r: r.choice([0.0, 1.5, float("nan"), float("inf"), -1e4]),
     ),
     "text": Kind("dy.String({n})", pl.String(), lambda r: r.choice(["", "x", "Comedy|Drama", "Ω", "12"])),
     "enum": Kind('dy.Enum(["a", "b", "c"], {n})', pl.Enum(LEVELS), lambda r: r.choice(LEVELS)),
@@ -76,7 +77,7 @@ KINDS: Mapping[str, Kind] = {
 USUAL = {  # what shipped features take these names for
     "like": "boolean", "dislike": "boolean", "share": "boolean", "bookmarks": "boolean",
     "timespent": "small integer", "duration": "small integer", "rating": "small integer", "timestamp": "instant",
-    "content": "vector", "genres": "enums", "main_genre": "enum", "source_id": "small integer", "age": "small integer",
+    "content": "vector", "genres": "enums", "main_genre": "enum", "source_id": "id", "age": "small integer",
     "age_group": "enum", "gender": "enum", "occupation": "enum", "release_year": "small integer",
     "duration_bucket": "small integer", "title": "text", "device": "enum", "price": "float", "release_date": "date",
 }  # fmt: skip
@@ -91,7 +92,16 @@ IDS: Mapping[str, tuple[str, pl.DataType, Callable[[int], Any]]] = {
     "String": ("dy.String()", pl.String(), lambda i: f"id {i}"),
     "Int16": ("dy.Int16()", pl.Int16(), lambda i: -i),
 }
-METRICS = ["roc_auc", "user_auc", "ndcg_at_k", "map_at_k", "mrr_at_k", "hit_rate_at_k", "recall_at_k", "precision_at_k"]
+METRICS = [
+    "roc_auc",
+    "user_auc",
+    "ndcg_at_k",
+    "map_at_k",
+    "mrr_at_k",
+    "hit_rate_at_k",
+    "recall_at_k",
+    "precision_at_k",
+]
 
 
 @dataclass(frozen=True)
@@ -140,25 +150,34 @@ def draw(seed: int) -> World:
         columns = {}
         for key in keys.get(table, [user, item]):
             kind, n = ids[key]
-            numbers = range(height) if table in keys else [min(int(r.paretovariate(1)) - 1, n - 1) for _ in range(height)]
+            drawn = [min(int(r.paretovariate(1)) - 1, n - 1) for _ in range(height)]
+            numbers = [*range(height)] if table in keys else drawn
             columns[key] = pl.Series([IDS[kind][2](i) for i in numbers], dtype=IDS[kind][1])
         columns |= {column: drawn_column(r, KINDS[chosen[column]], height) for column in names}
         frames[table] = pl.DataFrame(columns)
-    label = r.choice(["mixed", "mixed", "mixed", "graded", "all", "none"])
-    draw_label = {"mixed": lambda: int(r.random() < 0.4), "graded": lambda: r.randrange(3), "all": lambda: 1,
-                  "none": lambda: 0}[label]  # fmt: skip
+    chances = {"mixed": [0, 0, 1], "graded": [0, 1, 2], "all": [1], "none": [0]}
+    labels = chances[r.choice(["mixed", "mixed", "mixed", "graded", "graded", "all", "none"])]
     instants = sorted(_instant(r) for _ in range(n_rows))
     log = frames["interactions"].with_columns(
-        pl.Series("y", [draw_label() for _ in range(n_rows)], dtype=pl.Int8),
+        pl.Series("y", [r.choice(labels) for _ in range(n_rows)], dtype=pl.Int8),
         pl.Series("when", instants if r.random() < 0.7 else [EPOCH] * n_rows, dtype=pl.Datetime("us")),
     )
-    clock = r.choice(['Clock("row")', 'Clock("time", "when")', f'Clock("per_user", "when", steps={r.randint(2, 9)})'])
+    clock = r.choice(
+        ['Clock("row")', 'Clock("time", "when")', f'Clock("per_user", "when", steps={r.randint(2, 9)})']
+    )
     horizon, gap = _lengths(r, clock, n_rows)
-    outcomes = ["y", *(n for n in tables["interactions"] if n in USUAL and n not in OF_ITEM | OF_USER and r.random() < 0.9)]
+    outcomes = [
+        "y",
+        *(
+            n
+            for n in tables["interactions"]
+            if n in USUAL and n not in OF_ITEM | OF_USER and r.random() < 0.9
+        ),
+    ]
     sources = [n for n in ("source_id", "main_genre") if n in chosen and n not in outcomes]
     source = r.choice([None, *sources])
-    numbers = [n for n in outcomes if n in chosen and KINDS[chosen[n]].dtype.is_numeric()]
-    dense = r.choice([None, *numbers])
+    dense = [n for n in outcomes if n in chosen and KINDS[chosen[n]].dtype.is_numeric()]
+    dense_one = r.choice([None, *dense])
     is_ordered = r.random() < 0.2
     if not is_ordered:  # the submission names its rows by user and item
         log = log.unique([user, item], keep="first", maintain_order=True)
@@ -182,7 +201,7 @@ FUZZ = Competition(
     submission=SubmissionFormat({{"u": {user!r}, "i": {item!r}, "s": "score"}}, separator={r.choice([",", ";"])!r},
                                 ordered={is_ordered}),
     horizon={horizon}, gap={gap}, n_train_windows={r.randint(1, 2)}, user={user!r}, item={item!r}, source={source!r},
-    dense={dense!r},
+    dense={dense_one!r},
 )
 """
     return World(name, text, frames, _config(r, name))
@@ -209,30 +228,45 @@ def _source(
     has_pairs: bool,
 ) -> str:
     lines = [f'"""{name}: drawn by benchmarks.fuzz."""', "", "import dataframely as dy", "import polars as pl", "",
-             "from competitions import Clock, Competition, LogShare, Metric, RawTables, SubmissionFormat", ""]  # fmt: skip
+             "from competitions import *", ""]  # fmt: skip
     for table, names in declared.items():
         lines += ["", f"class {table.capitalize()}(dy.Schema):"]
         for column in names:
             if column in ids:
                 kind = IDS[ids[column][0]][0]
-                lines.append(f"    {column} = {kind.replace('()', '(primary_key=True)') if table in keys else kind}")
+                lines.append(
+                    f"    {column} = {kind.replace('()', '(primary_key=True)') if table in keys else kind}"
+                )
             elif column in chosen:
                 lines.append(f"    {column} = {KINDS[chosen[column]].schema.format(n='nullable=True')}")
             else:
-                lines.append(f"    {column} = " + ("dy.Int8()" if column == "y" else 'dy.Datetime(time_unit="us")'))
+                lines.append(
+                    f"    {column} = " + ("dy.Int8()" if column == "y" else 'dy.Datetime(time_unit="us")')
+                )
     given = [f'{t}=pl.scan_parquet(folder / "{t}.parquet")'
              for t in ("interactions", *(t for t in keys if has[t]), *(["pairs"] if has_pairs else []))]  # fmt: skip
-    return "\n".join([*lines, "", "", "def read(folder):", f"    return RawTables({', '.join(given)})", "", ""])
+    return "\n".join(
+        [*lines, "", "", "def read(folder):", f"    return RawTables({', '.join(given)})", "", ""]
+    )
 
 
 def _config(r: random.Random, name: str) -> str:
     tables = {
         "popularity": 'kind = "column"\ncolumn = "relevance_rate__item_id"',
         "taste": 'kind = "column"\ncolumn = "taste_score"',
-        "catboost": "iterations = 4\ntime_budget = 20.0\n" + r.choice(['loss = "QueryRMSE"', 'loss = "RMSE"', 'loss = "YetiRank"', 'loss = "MultiClass"']),
+        "catboost": "iterations = 4\ntime_budget = 20.0\n"
+        + r.choice(['loss = "QueryRMSE"', 'loss = "RMSE"', 'loss = "YetiRank"', 'loss = "MultiClass"']),
         "channel_net": "epochs = 1\ntime_budget = 20.0",
     }
-    models = r.choice([["taste"], ["taste", "catboost"], ["taste", "catboost"], ["popularity", "catboost"], ["taste", "channel_net"]])
+    models = r.choice(
+        [
+            ["taste"],
+            ["taste", "catboost"],
+            ["taste", "catboost"],
+            ["popularity", "catboost"],
+            ["taste", "channel_net"],
+        ]
+    )
     lines = [f'competition = "{name}"', "seed = 1", "threads = 1", "memory_gib = 2.0", 'backend = "inline"', "[folds]",
              f"n_folds = {r.choice([1, 2, 2, 3])}"]  # fmt: skip
     if r.random() < 0.3:

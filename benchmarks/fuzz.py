@@ -1,7 +1,7 @@
 """Random competitions through every command: ``python -m benchmarks.fuzz --n 300`` ends without a raw error.
 
-Dtypes, names, clocks, sizes from three rows, labels (all, none, mixed, graded), gaps, nulls and settings are drawn from a
-seed; each command has to succeed or to end with a message that says what was found and what to do. It runs in a copy
+Dtypes, names, clocks, sizes from three rows, labels (all, none, mixed, graded), gaps, nulls and settings are drawn from
+a seed; each command has to succeed or to end with a message that says what was found and what to do. It runs in a copy
 of the checkout. ``--only SEED`` repeats one.
 """
 
@@ -20,7 +20,16 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-ROOMS = ("engine", "competitions", "validation", "features", "models", "stacking", "submissions", "benchmarks")
+ROOMS = (
+    "engine",
+    "competitions",
+    "validation",
+    "features",
+    "models",
+    "stacking",
+    "submissions",
+    "benchmarks",
+)
 
 
 def run(seeds: Sequence[int]) -> Iterator[dict[str, Any]]:
@@ -66,7 +75,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--n", type=int, default=100, help="number of competitions")
     parser.add_argument("--first", type=int, default=0, help="seed of the first one")
-    parser.add_argument("--only", type=int, help="repeat the one of this seed, and show its messages and places")
+    parser.add_argument(
+        "--only", type=int, help="repeat the one of this seed, and show its messages and places"
+    )
     parser.add_argument("--log", type=Path, help="write a line of JSON for each command into this file")
     asked = parser.parse_args()
     seeds = [asked.only] if asked.only is not None else range(asked.first, asked.first + asked.n)

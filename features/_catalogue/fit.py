@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import lru_cache
-from itertools import combinations, product
+from itertools import combinations
 from typing import TypeVar
 
 import polars as pl
-from polars.exceptions import PolarsError
+from polars.exceptions import ColumnNotFoundError, PolarsError
 
 from competitions import Dataset
 from engine import SamewiseError
@@ -104,15 +104,8 @@ def one_row(schema: pl.Schema) -> pl.LazyFrame:
 
 @lru_cache(maxsize=16)
 def _one_row(columns: tuple[tuple[str, pl.DataType], ...]) -> pl.DataFrame:
-    return pl.DataFrame(
-        {
-            name: pl.Series(
-                [dtype.categories[0] if isinstance(dtype, pl.Enum) and len(dtype.categories) else None],
-                dtype=dtype,
-            )
-            for name, dtype in columns
-        }
-    )
+    values = {n: d.categories[0] for n, d in columns if isinstance(d, pl.Enum) and len(d.categories)}
+    return pl.DataFrame({name: pl.Series([values.get(name)], dtype=dtype) for name, dtype in columns})
 
 
 def check_fit(expressions: Iterable[pl.Expr], schema: pl.Schema) -> None:
@@ -158,12 +151,14 @@ def fitted(
         with suppress(PolarsError):
             return read(schema, {**flags.finite, **found}, names)
     said = str(misfit).split("\n")[0].strip()
-    wanted = _would_fit(sorted(names & {*schema}), schema, lambda other: read(other, {}, set()))
-    if not wanted:
+    if isinstance(misfit, ColumnNotFoundError):
         raise FeatureError(f"{declaration} does not fit the columns here: {said}") from misfit
+    wanted = _would_fit(sorted(names & {*schema}), schema, lambda other: read(other, {}, set()))
     given = " and ".join(f"{name!r} as {_short(schema[name])}" for name in wanted)
-    fit = " and ".join(f"{name!r} as {' or '.join(map(_short, dtypes))}" for name, dtypes in wanted.items())
-    raise MissingColumnError(f"needs {fit}; here it has {given} ({said})") from misfit
+    fit = " or ".join(map(_short, next(iter(wanted.values())))) or "something else"
+    raise MissingColumnError(
+        f"needs {' and '.join(map(repr, wanted))} as {fit}; here it has {given} ({said})"
+    ) from misfit
 
 
 def _short(dtype: pl.DataType) -> str:
@@ -173,20 +168,22 @@ def _short(dtype: pl.DataType) -> str:
 def _would_fit(
     names: list[str], schema: pl.Schema, read: Callable[[pl.Schema], object]
 ) -> dict[str, list[pl.DataType]]:
-    """Find the fewest columns, and other dtypes of them, that would do; none if there are none."""
-    for n in range(1, min(len(names), 3) + 1):
+    """Find a column and the other dtypes of it that would do, or several and one dtype; all and none if none does."""
+    for n in range(1, len(names) + 1):
         for chosen in combinations(names, n):
-            fit: dict[str, list[pl.DataType]] = {}
-            for dtypes in product(_OTHERS, repeat=n):
-                try:
-                    read(pl.Schema({**schema, **dict(zip(chosen, dtypes, strict=True))}))
-                except (PolarsError, SamewiseError):
-                    continue
-                for name, dtype in zip(chosen, dtypes, strict=True):
-                    if dtype not in fit.setdefault(name, []):
-                        fit[name].append(dtype)
-                if n > 1:
-                    break
-            if fit:
-                return fit
-    return {}
+            found = [
+                dtype
+                for dtype in _OTHERS
+                if _fits(pl.Schema({**schema, **dict.fromkeys(chosen, dtype)}), read)
+            ]
+            if found:
+                return dict.fromkeys(chosen, found)
+    return {name: [] for name in names}
+
+
+def _fits(schema: pl.Schema, read: Callable[[pl.Schema], object]) -> bool:
+    try:
+        read(schema)
+    except (PolarsError, SamewiseError):
+        return False
+    return True

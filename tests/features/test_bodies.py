@@ -94,7 +94,7 @@ def test_an_expression_that_does_not_fit_is_named(timed: Dataset, folds: Folds, 
         (one_pair_feature(lambda device: device.dt.hour()), "'device' as Datetime"),
         (
             one_pair_feature(lambda device, age: device.dt.hour() + age.str.len_chars()),
-            "'age' as String and 'device' as Datetime",
+            "'age' and 'device' as something else",
         ),
     ],
     ids=["total", "count", "filter", "per_pair", "two columns"],

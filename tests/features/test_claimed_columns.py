@@ -1,6 +1,6 @@
-"""A shipped feature that claims a column by its name: whatever lies there, it fits, or it is not available and says why.
+"""A shipped feature that claims a column by its name: whatever lies there fits, or it is not available and says why.
 
-Every column that shipped features name gets other dtypes and another role, one at a time, on a small log that has all the
+Every column that shipped features name gets other dtypes and another role, one at a time, on a small log that has all
 others as they are taken for. What is available is computed.
 """
 
