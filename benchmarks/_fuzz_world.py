@@ -163,9 +163,14 @@ def draw(seed: int) -> World:
         pl.Series("when", instants if r.random() < 0.7 else [EPOCH] * n_rows, dtype=pl.Datetime("us")),
     )
     clock = r.choice(
-        ['Clock("row")', 'Clock("time", "when")', f'Clock("per_user", "when", steps={r.randint(2, 9)})']
+        [
+            'Clock("row")',
+            'Clock("time", "when")',
+            f'Clock("per_user", "when", steps={r.choice([2, 5, 8, 12])})',
+        ]
     )
-    horizon, gap = _lengths(r, clock, n_rows)
+    n_folds, n_train = r.choice([1, 2, 2, 3]), r.randint(1, 2)
+    horizon, gap = _lengths(r, clock, n_rows, n_folds + n_train + 1)
     outcomes = [
         "y",
         *(
@@ -200,21 +205,23 @@ FUZZ = Competition(
     outcomes={outcomes!r}, clock={clock}, relevance=pl.col("y"), metric=Metric({r.choice(METRICS)!r}),
     submission=SubmissionFormat({{"u": {user!r}, "i": {item!r}, "s": "score"}}, separator={r.choice([",", ";"])!r},
                                 ordered={is_ordered}),
-    horizon={horizon}, gap={gap}, n_train_windows={r.randint(1, 2)}, user={user!r}, item={item!r}, source={source!r},
+    horizon={horizon}, gap={gap}, n_train_windows={n_train}, user={user!r}, item={item!r}, source={source!r},
     dense={dense_one!r},
 )
 """
-    return World(name, text, frames, _config(r, name))
+    return World(name, text, frames, _config(r, name, n_folds))
 
 
-def _lengths(r: random.Random, clock: str, n_rows: int) -> tuple[str, int]:
+def _lengths(r: random.Random, clock: str, n_rows: int, n_windows: int) -> tuple[str, int]:
+    """Draw horizon and gap: mostly such that the windows fit into the log."""
     if "per_user" in clock:
         return "1", 0
     unit = 86_400_000_000 if "time" in clock else 1
     span = 59 if "time" in clock else n_rows
+    n_windows += r.choice([-2, 1, 1, 2, 5])
     if r.random() < 0.3:
-        return f"LogShare(1, of={r.randint(2, 8)})", r.choice([0, 0, unit])
-    return str(unit * max(1, span // r.randint(3, 20))), r.choice([0, 0, unit * max(1, span // 20)])
+        return f"LogShare(1, of={max(2, n_windows)})", r.choice([0, 0, unit])
+    return str(unit * max(1, span // max(2, n_windows))), r.choice([0, 0, unit * max(1, span // 30)])
 
 
 def _source(
@@ -250,7 +257,7 @@ def _source(
     )
 
 
-def _config(r: random.Random, name: str) -> str:
+def _config(r: random.Random, name: str, n_folds: int) -> str:
     tables = {
         "popularity": 'kind = "column"\ncolumn = "relevance_rate__item_id"',
         "taste": 'kind = "column"\ncolumn = "taste_score"',
@@ -268,7 +275,7 @@ def _config(r: random.Random, name: str) -> str:
         ]
     )
     lines = [f'competition = "{name}"', "seed = 1", "threads = 1", "memory_gib = 2.0", 'backend = "inline"', "[folds]",
-             f"n_folds = {r.choice([1, 2, 2, 3])}"]  # fmt: skip
+             f"n_folds = {n_folds}"]  # fmt: skip
     if r.random() < 0.3:
         lines.append(f"n_train_windows = {r.randint(1, 2)}")
     for model in models:

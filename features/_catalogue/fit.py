@@ -98,14 +98,25 @@ def lacks_kind(name: str, kind: Needed, dataset: Dataset, flags: Flags) -> str:
 
 
 def one_row(schema: pl.Schema) -> pl.LazyFrame:
-    """A row of such columns to try expressions on: nulls, but for Enums, which only a value is refused of."""
+    """A row of such columns to try expressions on: nulls, but where a dtype is looked at only once there is a value."""
     return _one_row(tuple(schema.items())).lazy()
 
 
 @lru_cache(maxsize=16)
 def _one_row(columns: tuple[tuple[str, pl.DataType], ...]) -> pl.DataFrame:
-    values = {n: d.categories[0] for n, d in columns if isinstance(d, pl.Enum) and len(d.categories)}
-    return pl.DataFrame({name: pl.Series([values.get(name)], dtype=dtype) for name, dtype in columns})
+    return pl.DataFrame([pl.Series(name, [_value(dtype)], dtype=dtype) for name, dtype in columns])
+
+
+def _value(dtype: pl.DataType) -> object:
+    match dtype:
+        case pl.Enum():
+            return dtype.categories[0] if len(dtype.categories) else None
+        case pl.List():
+            return [None] * 8
+        case pl.Array():
+            return [None] * dtype.size
+        case _:
+            return None
 
 
 def check_fit(expressions: Iterable[pl.Expr], schema: pl.Schema) -> None:
@@ -116,7 +127,7 @@ def check_fit(expressions: Iterable[pl.Expr], schema: pl.Schema) -> None:
 
 
 def _loose_casts(expression: pl.Expr, schema: pl.Schema) -> Iterator[tuple[str, str]]:
-    """Find casts to what not every value is: of a text to a number or an instant, of either to a Boolean."""
+    """Find casts to what not every value is: of texts, lists and the like to numbers, instants and Booleans."""
     inputs = expression.meta.pop()
     node = str(expression.meta.serialize(format="json"))
     if node.startswith('{"Cast"') and '"options":"Strict"' in node:
@@ -124,8 +135,13 @@ def _loose_casts(expression: pl.Expr, schema: pl.Schema) -> Iterator[tuple[str, 
             before, after = dtype_of(inputs[0], schema), dtype_of(expression, schema)
         except PolarsError:  # within something that gives its columns meaning, such as list.eval
             before = after = pl.String()
-        is_loose = before == pl.String and (after.is_numeric() or after.is_temporal())
-        if is_loose or (after == pl.Boolean and not (before == pl.Boolean or before.is_numeric())):
+        is_number = before.is_numeric() or before in (pl.Boolean, pl.Null)
+        is_physical = isinstance(before, pl.Enum) and after.is_unsigned_integer()
+        if (
+            (after == pl.Boolean and not is_number)
+            or (after.is_numeric() and not (is_number or before.is_temporal() or is_physical))
+            or (after.is_temporal() and before == pl.String)
+        ):
             yield ", ".join(map(repr, inputs[0].meta.root_names())) or "a constant", str(after)
     for one in inputs:
         yield from _loose_casts(one, schema)

@@ -42,18 +42,30 @@ def table_column(name: str, kind: str, r: random.Random) -> pl.Series:
     return (drawn_column(r, KINDS[kind], n) if values.null_count() == n else values).alias(name)
 
 
+def schema_of(dtypes: dict[str, pl.DataType]) -> type[dy.Schema]:
+    """Declare columns; the drawn floats hold NaN and infinities, and say so."""
+    odd = dy.Float32(allow_nan=True, allow_inf=True)
+    return type("Drawn", (dy.Schema,), {n: odd if d.is_float() else dy.Any() for n, d in dtypes.items()})
+
+
 def log_with(name: str, kind: str, *, is_outcome: bool) -> Dataset:
     """Make a log on a time clock with the usual columns, but one of them of another kind, or role."""
     columns = {**columns_of(1), name: table_column(name, kind, random.Random(2))}
     in_log = {n: s for n, s in columns.items() if len(s) == N_ROWS}
     if is_outcome and name not in in_log:
         in_log[name] = pl.concat([columns[name]] * N_ROWS).head(N_ROWS)
-    schema = type("Drawn", (dy.Schema,), {n: dy.Any() for n in (*KEYS, *in_log)})
+    schema = schema_of({**dict.fromkeys(KEYS, pl.UInt32()), **{n: s.dtype for n, s in in_log.items()}})
+    users_of, items_of = (
+        schema_of(
+            {key: pl.UInt32(), **{c: s.dtype for c, s in columns.items() if len(s) == n and c not in in_log}}
+        )
+        for key, n in zip(KEYS, (N_USERS, N_ITEMS), strict=True)
+    )
     outcomes = {*OUTCOMES, *([name] if is_outcome else [])} - (set() if is_outcome else {name} - OUTCOMES)
     competition = Competition(
         name="claimed", title="", licence="", read=not_read, interactions=schema, outcomes=outcomes & {*in_log},
         clock=Clock("time", "timestamp"), relevance=pl.lit(1), metric=Metric("roc_auc"), horizon=9 * DAY,
-        submission=SubmissionFormat({"s": "score"}), source="source_id",
+        submission=SubmissionFormat({"s": "score"}), source="source_id", users=users_of, items=items_of,
     )  # fmt: skip
     base = pl.DataFrame({"row": range(N_ROWS), "clock": [START + i * DAY for i in range(N_ROWS)]}).with_columns(
         pl.col("row").cast(pl.UInt32), user_id=pl.col("row").cast(pl.UInt32) * 7 % N_USERS,
