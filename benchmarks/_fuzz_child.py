@@ -62,14 +62,14 @@ def commands(r: random.Random, folder: Path) -> Iterator[tuple[str, list[str]]]:
     yield "validation", ["folds"]
     yield "features", ["list"]
     yield "features", ["explain"]
-    if r.random() < 0.3:
+    if r.random() < 0.1:
         yield "features", ["audit"]
     yield "models", ["list"]
     yield "stacking", ["cv"]
     yield "stacking", ["blends"]
     yield "validation", ["report"]
     yield "features", ["card", "taste_score"]
-    if r.random() < 0.2:
+    if r.random() < 0.15:
         yield "stacking", ["gain", "taste_score"]
         yield "stacking", ["ablate"]
         yield "stacking", ["select"]

@@ -87,6 +87,9 @@ STATES: dict[str, Callable[[Path, bytes], object]] = {
 }
 
 
+OF_LABEL = {"altered", "of another", "null", "not finite", "nested"}  # other files are bytes to the store
+
+
 def put_in_place(path: Path, state: str) -> None:
     old = path.read_bytes() if path.is_file() else b"some bytes"
     shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
@@ -104,8 +107,14 @@ def elsewhere(store: Store, name: str) -> Store:
     return Store(shutil.copytree(store.root, store.root.with_name(name), symlinks=True))
 
 
-@pytest.mark.parametrize("state", STATES)
-@pytest.mark.parametrize("entry", ENTRIES)
+@pytest.mark.parametrize(
+    ("entry", "state"),
+    [
+        (entry, state)
+        for entry in ENTRIES
+        for state in (STATES if entry == "artifact.json" else STATES.keys() - OF_LABEL)
+    ],
+)
 def test_an_artifact_in_any_state_is_made_again(tmp_path: Path, entry: str, state: str) -> None:
     fresh = Store(tmp_path / "store")
     fresh.make(RECIPE, build)

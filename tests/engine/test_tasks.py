@@ -120,7 +120,9 @@ def test_any_other_error_names_the_task_and_keeps_the_traceback(
 def test_a_worker_that_dies_or_ends_itself_is_a_message_and_the_next_stage_works(
     fail: Callable[[], None],
 ) -> None:
-    with pytest.raises(TaskError, match=r"A worker process died in task '[ab]', among others and again alone"):
+    with pytest.raises(
+        TaskError, match=r"A worker process died in task '[ab]', among others and again alone"
+    ):
         run_jobs("stage", [Job(name, fail) for name in "ab"], PROCESSES)
     assert run_jobs("after it", THREE, PROCESSES) == [0, 2, 4]
 
