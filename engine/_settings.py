@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -9,13 +10,31 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictInt, ValidationError
+from pydantic_core import PydanticCustomError
 
 from engine._errors import ConfigError, did_you_mean
 
 Count = Annotated[StrictInt, Field(ge=1, le=2**53)]
 Distance = Annotated[StrictInt, Field(ge=0, le=2**53)]
 Share = Annotated[float, Field(gt=0, le=1, strict=True)]
+
+
+def _existing_or_not(folder: Path) -> Path:
+    """Refuse what can be no folder on any disk: the reason would come late, and from the depth of a library."""
+    try:
+        folder.stat()
+    except ValueError:
+        raise PydanticCustomError("folder", "a folder whose name holds no null character") from None
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENAMETOOLONG):
+            raise PydanticCustomError(
+                "folder", "a folder, and not: {reason}", {"reason": error.strerror}
+            ) from None
+    return folder
+
+
+Folder = Annotated[Path, AfterValidator(_existing_or_not)]
 Table = dict[str, Any]  # nested, as TOML gives it
 Place = tuple[str, Table]  # where settings are written, as a user finds it, and what is set there
 
@@ -109,11 +128,11 @@ class Settings(_Group):
     """
 
     competition: str = "movielens"
-    data: Path = Path("data")
-    store: Path = Path("store")
-    reports: Path = Path("reports")
-    runs: Path = Path("runs")
-    out: Path = Path("submissions/out")
+    data: Folder = Path("data")
+    store: Folder = Path("store")
+    reports: Folder = Path("reports")
+    runs: Folder = Path("runs")
+    out: Folder = Path("submissions/out")
     seed: Annotated[StrictInt, Field(ge=0, lt=2**32)] = 42
     threads: Annotated[StrictInt, Field(ge=1, le=4_096)] = 2
     memory_gib: Annotated[float, Field(gt=0, le=2**20, strict=True)] = 8.0
@@ -207,7 +226,8 @@ def _read_value(path: Sequence[str], text: str) -> Table:
     """Read a value as TOML, as the text that it is, or ``none`` as null: the first that the setting may be."""
     readings: list[Any] = [text]
     with suppress(tomllib.TOMLDecodeError):
-        readings.insert(0, tomllib.loads(f"value = {text}")["value"])
+        value = tomllib.loads(f"value = {text}")["value"]
+        readings = [value, *([] if isinstance(value, str) else readings)]
     if text.strip().lower() == "none":  # TOML has no word for it
         readings.append(None)
     tables = [_nested(path, _Whole(value) if isinstance(value, dict) else value) for value in readings]

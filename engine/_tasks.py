@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import logging
 import os
 import signal
 import sys
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from threadpoolctl import threadpool_limits
 
 from engine._code import REPOSITORY, module_file
-from engine._console import Stage, stage_progress
+from engine._console import stage_progress
 from engine._errors import SamewiseError, TaskError
 from engine._lazy import loaded_at
 from engine._store import Recipe, Store
@@ -30,6 +31,8 @@ _PR_SET_PDEATHSIG = 1
 _PATIENCE = 0.5  # seconds between two looks at the parent
 _BLAS = [f"{library}_NUM_THREADS" for library in ("OMP", "OPENBLAS", "MKL", "BLIS", "NUMEXPR")]
 _VARIABLES = [*_BLAS, "VECLIB_MAXIMUM_THREADS", "RAYON_NUM_THREADS", "POLARS_MAX_THREADS"]
+
+log = logging.getLogger("engine.tasks")
 
 _looked_at: set[str] = set()  # modules of this worker that are as old as the parent's
 
@@ -76,7 +79,7 @@ def run_jobs(
         if n_workers == 1:
             outcomes = _run_inline(jobs, settings.threads)
         else:
-            outcomes = _run_in_processes(jobs, n_workers, threads_per_job, stage)
+            outcomes = _run_in_processes(jobs, n_workers, threads_per_job)
         for outcome in outcomes:
             if outcome.error is None:
                 results[outcome.number] = outcome.result
@@ -126,18 +129,52 @@ def _run_inline(jobs: Sequence[Job], n_threads: int) -> Iterator[Outcome]:
                 return
 
 
-def _run_in_processes(jobs: Sequence[Job], n_workers: int, n_threads: int, stage: Stage) -> Iterator[Outcome]:
-    from joblib import Parallel, delayed
+def _run_in_processes(jobs: Sequence[Job], n_workers: int, n_threads: int) -> Iterator[Outcome]:
+    """Run the jobs side by side; those of a worker that died are tried once more, each alone, before the others."""
     from joblib.externals.loky.process_executor import BrokenProcessPool
 
-    has_failed = False
+    waiting, begun, has_failed = list(enumerate(jobs)), dict[int, Job](), False
 
-    def waiting() -> Iterator[Any]:
+    def handed_out() -> Iterator[tuple[int, Job]]:
         """Hand out the jobs until one has failed; those that run by then end and keep what they made."""
-        for number, job in enumerate(jobs):
-            if has_failed:
-                return
-            yield delayed(attempt)(number, job.name, job.run, job.args, loaded_at())
+        while waiting and not has_failed:
+            number, job = waiting.pop(0)
+            begun[number] = job
+            yield number, job
+
+    while (waiting or begun) and not has_failed:
+        try:
+            for outcome in _pooled(handed_out(), n_workers, n_threads):
+                has_failed = has_failed or outcome.error is not None
+                del begun[outcome.number]
+                yield outcome
+        except BrokenProcessPool:
+            names = ", ".join(job.name for job in begun.values())
+            log.warning("A worker process died. What ran is tried once more, one after the other: %s.", names)
+            for number, job in list(begun.items()):
+                outcome = _alone(number, job, n_threads)
+                has_failed = has_failed or outcome.error is not None
+                del begun[number]
+                yield outcome
+
+
+def _alone(number: int, job: Job, n_threads: int) -> Outcome:
+    """Run a job in a worker while no other does. Raises TaskError if that dies, too."""
+    from joblib.externals.loky.process_executor import BrokenProcessPool
+
+    try:
+        return next(_pooled(iter([(number, job)]), 2, n_threads))
+    except BrokenProcessPool as error:
+        raise TaskError(
+            f"A worker process died in task {job.name!r}, among others and again alone.",
+            expected="enough memory for it: the system ends processes when it runs out",
+            todo="close other programs, lower `memory_gib` or `partition_rows` in config.toml, and run again",
+        ) from error
+
+
+def _pooled(jobs: Iterator[tuple[int, Job]], n_workers: int, n_threads: int) -> Iterator[Outcome]:
+    """Run jobs in worker processes, as many as there are, and give what became of each as it ends."""
+    from joblib import Parallel, delayed
 
     parallel = Parallel(
         n_jobs=n_workers,
@@ -150,16 +187,7 @@ def _run_in_processes(jobs: Sequence[Job], n_workers: int, n_threads: int, stage
         initializer=start_worker,
         initargs=(os.getpid(), n_threads),
     )
-    try:
-        for outcome in parallel(waiting()):
-            has_failed = has_failed or outcome.error is not None
-            yield outcome
-    except BrokenProcessPool as error:
-        raise TaskError(
-            f"A worker process died while these tasks were running: {', '.join(stage.running)}.",
-            expected="enough memory for them: the system ends processes when it runs out",
-            todo="lower `threads` or `memory_gib` in config.toml, close other programs, and run again",
-        ) from error
+    yield from parallel(delayed(attempt)(n, job.name, job.run, job.args, loaded_at()) for n, job in jobs)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from features import Aggregate, Column, Feature, Log, Window, aggregate, count, 
 from features.counters import n_dislikes, n_exposures, n_likes
 from features.engagement import approval_rate, watch_share
 from features.rates import dislike_rate, like_rate
+from features.toolkit import usual
 
 PLACES = ["source_id", "main_genre", "duration_bucket"]
 
@@ -87,7 +88,7 @@ def above_own(here: pl.Expr, everywhere: pl.Expr) -> pl.Expr:
         "n_users": Column(pl.UInt32, "Number of distinct users who met the source (genre); 0 if none."),
     },
     variants={"source": {"place": "source_id"}, "genre": {"place": "main_genre"}},
-    needs=lambda place: ["user_id", place, "like"],
+    needs=lambda place: usual("user_id", place, "like"),
 )
 @dataclass
 class Concentration:

@@ -23,6 +23,7 @@ from features.toolkit import (
     preferences,
     signal_columns,
     signal_matrix,
+    usual,
 )
 
 FACTORS, FACTORS_OF_SOURCE, ALPHA = 24, 12, 5.0
@@ -49,7 +50,7 @@ _SIGNALS = {
             pl.Float32, "Length of the item's ALS vector; null for an item without the signal."
         ),
     },
-    needs=["user_id", "item_id", "relevance"],
+    needs=usual("user_id", "item_id", "relevance"),
     variants={name: {"signal": name} for name in _SIGNALS},
 )
 @dataclass
@@ -92,7 +93,7 @@ class Als:
             range=(-1, 1),
         ),
     },
-    needs=lambda signal: ["user_id", "item_id", "source_id", *signal_columns(signal)],
+    needs=lambda signal: usual("user_id", "item_id", "source_id", *signal_columns(signal)),
     variants={name: {"signal": name} for name in ("like", "watch")},
 )
 @dataclass

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from features import Column, Window, fitted
-from features.toolkit import Values, cosines, dots, embeddings, preferences, signal_columns
+from features.toolkit import Values, cosines, dots, embeddings, preferences, signal_columns, usual
 
 FACTORS = 12
 SEED = 20_241_123
@@ -28,7 +28,7 @@ WORK, MOST_STEPS, FEWEST_STEPS = 6_000_000, 40, 2  # drawn pairs; rounds over th
             range=(-1, 1),
         ),
     },
-    needs=lambda entity, signal: ["user_id", "item_id", entity, *signal_columns(signal)],
+    needs=lambda entity, signal: usual("user_id", "item_id", entity, *signal_columns(signal)),
     variants={
         "item_like": {"entity": "item_id", "signal": "like"},
         "source_watch": {"entity": "source_id", "signal": "watch"},

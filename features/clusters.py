@@ -11,7 +11,7 @@ import polars as pl
 import polars.selectors as cs
 
 from features import Column, Log, Window, fitted, per_pair
-from features.toolkit import ItemVectors, as_vectors, codes, item_vectors, share_watched, unit
+from features.toolkit import ItemVectors, as_vectors, codes, item_vectors, share_watched, unit, usual
 
 N_CLUSTERS = 64  # at most
 ITEMS_OF_CLUSTER = 20  # different vectors that there have to be for each
@@ -80,7 +80,7 @@ class Clusters:
 
 @fitted(
     columns={name: Column(pl.Float32, meaning) for name, meaning in _MEANINGS.items()},
-    needs=["content", "source_id", "user_id", "item_id", "like", "dislike", "timespent", "duration"],
+    needs=usual("content", "source_id", "user_id", "item_id", "like", "dislike", "timespent", "duration"),
 )
 @dataclass
 class ClusterRates:
@@ -148,7 +148,7 @@ def _pulled(rate: str, key: str, towards: pl.Expr, strength: float) -> pl.Expr:
 
 @fitted(
     columns={"content_cluster": pl.Int16},
-    needs=["content", "source_id", "item_id"],
+    needs=usual("content", "source_id", "item_id"),
     model_input=False,
 )
 @dataclass

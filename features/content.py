@@ -32,6 +32,7 @@ from features.toolkit import (
     rank_within,
     rows_where,
     unit,
+    usual,
     warm_rows,
 )
 
@@ -55,7 +56,7 @@ _MEANINGS = {
 
 @fitted(
     columns={name: Column(pl.Float32, meaning) for name, meaning in _MEANINGS.items()},
-    needs=["content", "source_id", *WARMTH_COLUMNS],
+    needs=usual("content", "source_id", *WARMTH_COLUMNS),
 )
 @dataclass
 class Content:

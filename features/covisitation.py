@@ -31,6 +31,7 @@ from features.toolkit import (
     rank_within,
     rows_of,
     rows_where,
+    usual,
     warm_rows,
 )
 
@@ -76,7 +77,7 @@ BOUNDS = Bounds()
 
 @fitted(
     columns=_COLUMNS,
-    needs=lambda entity, signal: ["user_id", entity, signal],
+    needs=lambda entity, signal: usual("user_id", entity, signal),
     variants={
         f"{of}_{signal}": {"entity": f"{of}_id", "signal": signal}
         for of in ("item", "source")
@@ -110,7 +111,7 @@ class Covisits:
             "dislikes); null for a user without rows and for an entity that goes with none.",
         ),
     },
-    needs=lambda entity: [*WARMTH_COLUMNS, entity],
+    needs=lambda entity: usual(*WARMTH_COLUMNS, entity),
     variants={f"{of}_watch": {"entity": f"{of}_id"} for of in ("item", "source")},
 )
 @dataclass

@@ -10,7 +10,16 @@ import polars as pl
 import scipy
 
 from features import Column, Window, fitted
-from features.toolkit import Sparse, Values, certainty_weighted, chunks, codes, residuals, signal_columns
+from features.toolkit import (
+    Sparse,
+    Values,
+    certainty_weighted,
+    chunks,
+    codes,
+    residuals,
+    signal_columns,
+    usual,
+)
 
 RIDGE = 20.0  # times the mean of the diagonal
 CHUNK_CELLS = 4_000_000  # of the rows of users that a chunk of pairs reads: 100 MB
@@ -28,7 +37,7 @@ CHUNK_CELLS = 4_000_000  # of the rows of users that a chunk of pairs reads: 100
             range=(-1, 1),
         ),
     },
-    needs=lambda entity, signal: ["user_id", "item_id", entity, *signal_columns(signal)],
+    needs=lambda entity, signal: usual("user_id", "item_id", entity, *signal_columns(signal)),
     variants={
         "source_watch": {"entity": "source_id", "signal": "watch"},
         "item_rating": {"entity": "item_id", "signal": "rating"},

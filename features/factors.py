@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from features import Column, Window, fitted
-from features.toolkit import Sparse, Values, Vectors, codes, residuals, ridge
+from features.toolkit import Sparse, Values, Vectors, codes, residuals, ridge, usual
 
 FACTORS = 6
 RIDGE, RIDGE_PER_ROW = 5.0, 0.1
@@ -24,7 +24,7 @@ SEED = 20_240_612
         ),
         "mf_taste": Column(pl.Float32, "Product of the factors of user and item; null if either is unseen."),
     },
-    needs=lambda signal: ["user_id", "item_id", signal],
+    needs=lambda signal: usual("user_id", "item_id", signal),
     variants={name: {"signal": name} for name in ("rating", "relevance")},
 )
 @dataclass

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from features import Column, Window, fitted
-from features.toolkit import Embeddings, Values, Vectors, codes, cosines
+from features.toolkit import Embeddings, Values, Vectors, codes, cosines, usual
 
 
 @fitted(
@@ -24,7 +24,7 @@ from features.toolkit import Embeddings, Values, Vectors, codes, cosines
             "Cosine with the liked genres minus cosine with the disliked ones; null if any is unknown.",
         ),
     },
-    needs=["user_id", "genres", "like", "dislike"],
+    needs=usual("user_id", "genres", "like", "dislike"),
 )
 class GenreTaste:
     """Genres of the item against those the user liked and disliked."""

@@ -23,6 +23,7 @@ from features.toolkit import (
     lengths,
     residuals,
     signal_columns,
+    usual,
 )
 
 FACTORS = 16
@@ -48,7 +49,7 @@ N_MEAN, N_NEAREST = 50, 10  # newest tokens of a user that entities are compared
             range=(-1, 1),
         ),
     },
-    needs=lambda entity, signal: ["user_id", "item_id", entity, *signal_columns(signal)],
+    needs=lambda entity, signal: usual("user_id", "item_id", entity, *signal_columns(signal)),
     variants={
         "item_like": {"entity": "item_id", "signal": "like"},
         "source_watch": {"entity": "source_id", "signal": "watch"},

@@ -11,7 +11,7 @@ import polars as pl
 import scipy
 
 from features import Column, Window, fitted
-from features.toolkit import Sparse, Values, chunks, codes, residuals
+from features.toolkit import Sparse, Values, chunks, codes, residuals, usual
 
 N_NEIGHBOURS = 200  # kept an item
 SHRINK = 50.0  # common users that halve a correlation
@@ -35,7 +35,7 @@ CHUNK_ROWS = 20_000_000  # of the histories of a chunk of pairs: 240 MB
             pl.Float32, "Summed similarity of the item's neighbours that the user has seen; 0 if none."
         ),
     },
-    needs=lambda signal: ["user_id", "item_id", signal],
+    needs=lambda signal: usual("user_id", "item_id", signal),
     variants={name: {"signal": name} for name in ("rating", "relevance")},
 )
 @dataclass

@@ -8,6 +8,7 @@ import polars as pl
 
 from features import Aggregate, Column, Log, Window, aggregate, first, last, per_pair, raw, table
 from features.counters import n_exposures
+from features.toolkit import usual
 
 ENTITIES = ["user_id", "item_id", "source_id", ("user_id", "source_id")]
 PAUSE = 168  # a pause of more than this part of a horizon (an hour of a week) ends a session
@@ -88,7 +89,7 @@ def overdue(last: pl.Expr, gap: pl.Expr, cutoff: pl.Expr, horizon: pl.Expr) -> p
             "Standard deviation of the gaps between the user's exposures by their mean; null below two gaps.",
         ),
     },
-    needs=["user_id", "timespent"],
+    needs=usual("user_id", "timespent"),
 )
 def sessions(history: pl.LazyFrame, window: Window) -> pl.LazyFrame:
     """Sessions and gaps of each user; all sums are of integers."""
@@ -176,7 +177,7 @@ def exposures_per_day(
             pl.UInt32, "Exposures of the user in the last visit; null if there are none."
         ),
     },
-    needs=["user_id", "timestamp"],
+    needs=usual("user_id", "timestamp"),
 )
 def visits(history: pl.LazyFrame, window: Window) -> pl.LazyFrame:
     """Visits of each user by the instants of the exposures."""

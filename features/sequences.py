@@ -11,7 +11,7 @@ from __future__ import annotations
 import polars as pl
 
 from features import Column, Log, Window, table
-from features.toolkit import share_watched
+from features.toolkit import share_watched, usual
 
 LENGTH = 20
 
@@ -33,7 +33,7 @@ LENGTH = 20
             "before the first.",
         ),
     },
-    needs=["item_id", "relevance"],
+    needs={"item_id": pl.UInt32, **usual("relevance")},
     model_input=False,
 )
 def last_rows(history: pl.LazyFrame, window: Window) -> pl.LazyFrame:
@@ -62,7 +62,10 @@ def last_rows(history: pl.LazyFrame, window: Window) -> pl.LazyFrame:
             "a duration.",
         ),
     },
-    needs=["source_id", "like", "dislike", "share", "bookmarks", "timespent", "duration"],
+    needs={
+        "source_id": pl.UInt32,
+        **usual("like", "dislike", "share", "bookmarks", "timespent", "duration"),
+    },
     model_input=False,
 )
 def last_clips(history: pl.LazyFrame, window: Window) -> pl.LazyFrame:

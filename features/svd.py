@@ -25,6 +25,7 @@ from features.toolkit import (
     residuals,
     ridge,
     signal_columns,
+    usual,
 )
 
 FACTORS = 12
@@ -60,7 +61,7 @@ PULL = 300.0  # rows that halve an item's way from its source's vector
             range=(0, None),
         ),
     },
-    needs=lambda signal: ["user_id", "item_id", "source_id", *signal_columns(signal)],
+    needs=lambda signal: usual("user_id", "item_id", "source_id", *signal_columns(signal)),
     variants={name: {"signal": name} for name in ("watch", "approval")},
 )
 @dataclass
@@ -107,7 +108,7 @@ class SourceSvd:
             pl.Float32, "Cosine of the SVD vectors of user and item; null if either is unseen.", range=(-1, 1)
         ),
     },
-    needs=lambda signal: ["user_id", "item_id", *signal_columns(signal)],
+    needs=lambda signal: usual("user_id", "item_id", *signal_columns(signal)),
     variants={"rating": {"signal": "rating"}},
 )
 @dataclass

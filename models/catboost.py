@@ -213,7 +213,7 @@ class _Fit:
 
     def train(self, rows: PairFrame, held: PairFrame | None, n_trees: int, share: float) -> FittedCatBoost:
         """Train up to ``n_trees`` on ``rows``, stopped by ``held`` and by this share of the time budget."""
-        if not _can_learn(rows):
+        if not _can_learn(rows, self.ranker.labels(rows, self.levels), _LINKS.get(self.ranker.loss)):
             return self.fitted(None, rows, FitReport(0))
         import catboost
 
@@ -325,19 +325,28 @@ class _Deadline:
         return not self.is_over
 
 
-def _can_learn(rows: PairFrame) -> bool:
-    """CatBoost refuses rows of one class and tables in which no feature varies."""
-    if rows.table.height == 0 or rows.table["relevance"].n_unique() < 2:
+def _can_learn(rows: PairFrame, labels: Scores, link: Link | None) -> bool:
+    """CatBoost refuses labels that are all one and tables in which no feature varies.
+
+    A loss within groups learns nothing where no group has two labels: of groups of one pair, say.
+    """
+    if rows.table.height == 0:
         return False
-    return any(rows.column(name).n_unique() > 1 for name in rows.features)
+    groups = rows.group_ids if link in ("within groups", "pairwise") else np.zeros(len(labels), dtype=np.int64)
+    of_group = pl.DataFrame({"group": groups, "label": labels}).group_by("group")
+    spread = of_group.agg(pl.col("label").max() - pl.col("label").min())
+    return bool((spread["label"] > 0).any()) and any(rows.column(name).n_unique() > 1 for name in rows.features)
 
 
 def _importance(booster: catboost.CatBoost, rows: PairFrame, start: Start | None) -> dict[str, float]:
     """Share of each feature in the change of the predictions (CatBoost's PredictionValuesChange).
 
-    What the trees start from has the share that its standard deviation has beside the sum of those of all trees.
+    What the trees start from has the share that its standard deviation has beside the sum of those of all trees. None
+    has one where CatBoost gives no number: of trees that learn within groups of one pair.
     """
     values = np.asarray(booster.get_feature_importance(type="PredictionValuesChange"), dtype=np.float64)
+    if not np.isfinite(values).all():
+        return {}
     total = float(values.sum()) or 1.0
     names = [*rows.numeric, *rows.categorical]
     shares = {name: float(value) / total for name, value in zip(names, values, strict=True)}

@@ -37,7 +37,7 @@ from stacking._worth import (
     words_of,
     write_config,
 )
-from validation import CvBundle, column_alarms, compared, training_alarms
+from validation import CvBundle, column_alarms, compared, number_text, training_alarms
 
 app = room_app("Out-of-fold predictions of every model, and their blends.")
 
@@ -194,12 +194,12 @@ def _cv_table(bundle: CvBundle) -> Table:
     for heading in ("", *folds, "mean", "fit s", "iterations"):
         table.add_column(heading, justify="left" if heading == "" else "right")
     for name in (*bundle.models, *bundle.blends):
-        values = [f"{cv[name][f]:.4f}" for f in (*folds, "mean")]
+        values = [number_text(cv[name][f]) for f in (*folds, "mean")]
         is_chosen = name == bundle.chosen
         label = Text(f"{name} (chosen)" if is_chosen else name)
         table.add_row(label, *values, *_fit_facts(bundle, name), style="bold" if is_chosen else None)
     if best := bundle.about["best_column"]:
-        values = [f"{best['cv'][f]:.4f}" for f in (*folds, "mean")]
+        values = [number_text(best["cv"][f]) for f in (*folds, "mean")]
         table.add_row(Text(f"best column: {best['column']}"), *values, "", "", style="dim")
     return table
 
@@ -223,9 +223,10 @@ def _blends_table(bundle: CvBundle) -> Table:
         d = differences.get(name)
         numbers = ("", "", "")
         if d:
-            numbers = (f"{d['mean']:+.4f}", f"{d['error']:.4f}", f"[{d['low']:+.4f}, {d['high']:+.4f}]")
+            low, high = (number_text(d[end], "+.4f") for end in ("low", "high"))
+            numbers = (number_text(d["mean"], "+.4f"), number_text(d["error"]), f"[{low}, {high}]")
         label = Text(f"{name} (chosen)" if name == bundle.chosen else name)
-        table.add_row(label, f"{bundle.about['cv'][name]['mean']:.4f}", *numbers)
+        table.add_row(label, number_text(bundle.about["cv"][name]["mean"]), *numbers)
     for name in bundle.about["not_scored"]:
         table.add_row(Text(name), "not scored", "", "", "")
     return table

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 from datetime import datetime
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from competitions import Metric
 from engine import StageCost
 from submissions._errors import SubmissionError
 
 CHECKOUT = Path(__file__).resolve().parents[1]
+
+# Not a finite number in memory, null in the file.
+Number = Annotated[float, BeforeValidator(lambda value: math.nan if value is None else value)]
 
 
 class _Frozen(BaseModel):
@@ -52,7 +56,7 @@ class Stage(_Frozen):
     """Cost of one stage: wall seconds, and the peak resident memory in MiB of this process and its workers."""
 
     name: str
-    seconds: float
+    seconds: Number
     peak_mib: float | None
 
     @classmethod
@@ -65,7 +69,7 @@ class Parent(_Frozen):
     """A run that this one is a blend of, with its weight (weights sum to one)."""
 
     run: str
-    weight: float
+    weight: Number
 
 
 class GitFacts(_Frozen):
@@ -111,7 +115,7 @@ class RunFacts(_Frozen):
     user: str
     chosen: str
     cv: tuple[CvScore, ...]
-    weights: dict[str, float]
+    weights: dict[str, Number]
     parents: tuple[Parent, ...] = ()
     with_ranks: bool = False
     git: GitFacts

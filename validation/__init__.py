@@ -25,6 +25,7 @@ from validation._report import (
     compared,
     finish_chart,
     number_of,
+    number_text,
     render_page,
     training_alarms,
 )
@@ -73,6 +74,7 @@ __all__ = [
     "mrr_at_k",
     "ndcg_at_k",
     "number_of",
+    "number_text",
     "paired_bootstrap",
     "pairs_within",
     "plan_folds",

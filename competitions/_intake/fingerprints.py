@@ -43,7 +43,7 @@ def file_digests(paths: Iterable[Path], folder: Path, cache: Path, *, rehash: bo
             raise DataError(f"Two input files go by the name {name}.", expected="different names")
         try:
             digests[name] = _digest(path.resolve(), cache, rehash)
-        except OSError as error:
+        except (OSError, RuntimeError, ValueError) as error:  # a loop of links, a name with a null character
             raise DataError(
                 f"The input file {path} cannot be read: {error}", todo="look whether it is there"
             ) from error

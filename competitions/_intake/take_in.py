@@ -319,18 +319,21 @@ def _sample_note(n_users: int, share: float) -> Iterator[str]:
 
 def _left_out(c: Competition, tables: RawTables) -> Iterator[str]:
     users, items = c.entities
-    for name, table, named in (
-        ("interactions", tables.interactions, c.interactions.columns()),
-        ("users", tables.users, users.columns),
-        ("items", tables.items, items.columns),
-        ("the given pairs", tables.pairs, c.given_columns),
+    log = [file.rows for file in tables.log_files] or [tables.interactions]
+    for name, given, named in (
+        ("interactions", log, c.interactions.columns()),
+        ("users", [tables.users], users.columns),
+        ("items", [tables.items], items.columns),
+        ("the given pairs", [tables.pairs], c.given_columns),
     ):
-        if table is not None and (left_out := _unnamed(table, named)):
+        if left_out := _unnamed([table for table in given if table is not None], named):
             yield f"Columns of {name} that the competition does not declare are left out: {', '.join(left_out)}."
 
 
-def _unnamed(table: pl.LazyFrame, named: Collection[str]) -> list[str]:
-    return [name for name in table.collect_schema().names() if name != "row" and name not in named]
+def _unnamed(tables: Sequence[pl.LazyFrame], named: Collection[str]) -> list[str]:
+    """Name the columns of any of the files, whose dtypes may differ where each of them can be read as declared."""
+    found = dict.fromkeys(name for table in tables for name in table.collect_schema().names())
+    return [name for name in found if name != "row" and name not in named]
 
 
 def _remarks(c: Competition, log: pl.LazyFrame) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -12,6 +13,7 @@ from typing import Any
 
 from blake3 import blake3
 
+from engine._errors import StoreError
 from engine._store.disk import sync, sync_folder
 from engine._store.recipe import N_HEX, Recipe, as_plain, digest_json
 
@@ -61,15 +63,18 @@ def seal(folder: Path, recipe: Recipe, *, seconds: float, created: float) -> Non
 
 
 def read_label(folder: Path) -> Label:
-    """Read the label. Raises FileNotFoundError if there is none, Damage if it is not as it was written."""
-    text = (folder / LABEL).read_bytes()
+    """Read the label. Raises FileNotFoundError if there is no such folder, Damage if it is not as it was written."""
+    if not stat.S_ISDIR(os.lstat(folder).st_mode):
+        raise Damage("it is no folder")
+    if not _is_file(folder / LABEL):
+        raise Damage(f"{LABEL} is missing")
     try:
-        sealed = json.loads(text)
+        sealed = json.loads((folder / LABEL).read_bytes())
         body = sealed["label"]
         if digest_json(body) != sealed["checksum"]:
             raise Damage(f"{LABEL} is altered")
         return Label(**body)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError, StoreError) as error:
         raise Damage(f"{LABEL} is unreadable ({error})") from error
 
 
@@ -82,17 +87,20 @@ def verify(folder: Path, key: str) -> Label:
     for name in sorted(found ^ set(label.files)):
         raise Damage(f"{name} is missing" if name in label.files else f"{name} does not belong to it")
     for name, checksum in label.files.items():
+        if not _is_file(folder / name):
+            raise Damage(f"{name} is no file")
         if _checksum(folder / name) != checksum:
             raise Damage(f"{name} is altered")
     return label
 
 
 def stamps(folder: Path) -> tuple[tuple[str, Stamp], ...]:
-    """Size, modification time and inode of every file: equal as long as nobody touched the folder."""
+    """Size, modification time and inode of every file: equal as long as nobody touched the folder; () if it is none."""
     rows = []
-    for name, entry in sorted(_entries(str(folder))):
-        status = entry.stat()
-        rows.append((name, (status.st_size, status.st_mtime_ns, status.st_ino)))
+    with suppress(OSError):
+        for name, entry in sorted(_entries(str(folder))):
+            status = entry.stat(follow_symlinks=False)
+            rows.append((name, (status.st_size, status.st_mtime_ns, status.st_ino)))
     return tuple(rows)
 
 
@@ -102,14 +110,22 @@ def _files(folder: Path) -> list[str]:
 
 
 def _entries(folder: str, below: str = "") -> Iterator[tuple[str, os.DirEntry[str]]]:
-    """Files below a folder, without the label, by their paths: thousands of artifacts are looked at in a run."""
-    with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
+    """What is no folder below a folder, without the label, by its path: a run looks at thousands of artifacts."""
+    with os.scandir(folder) as entries:
         for entry in entries:
             name = below + entry.name
-            if entry.is_dir():
-                yield from () if entry.is_symlink() else _entries(entry.path, f"{name}/")
+            if entry.is_dir(follow_symlinks=False):
+                yield from _entries(entry.path, f"{name}/")
             elif name != LABEL:
                 yield name, entry
+
+
+def _is_file(path: Path) -> bool:
+    """Whether a regular file lies there: no link, no folder, no pipe that would be waited for."""
+    try:
+        return stat.S_ISREG(os.lstat(path).st_mode)
+    except FileNotFoundError:
+        return False
 
 
 def _checksum(path: Path) -> str:

@@ -23,6 +23,7 @@ from engine._errors import SamewiseError, StoreError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _CLOSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EIO, errno.ELOOP}
+_CLOSED |= {errno.EISDIR, errno.ENOTEMPTY}  # a folder where a file belongs
 _FULL_TEXTS = ("No space left", "os error 28", "quota exceeded", "File too large")  # as Polars words them
 
 _making = threading.Lock()  # threads share the folder of their process
@@ -91,7 +92,10 @@ def temporary_folder(root: Path) -> Iterator[Path]:
 
 def own_folder(root: Path) -> Path:
     """Folder of this process below ``temp/``; made, and those of dead processes removed, on the first use."""
-    name = (os.getpid(), root.resolve())
+    name = (
+        os.getpid(),
+        Path(os.path.realpath(root)),
+    )  # resolve() has an error of its own for a loop of links
     with _making:
         if name not in _ours or not _ours[name][0].exists():
             _ours[name] = _made(root / "temp")
@@ -116,7 +120,7 @@ def _sweep(temp: Path) -> None:
             try:
                 with FileLock(folder / "alive", blocking=False):
                     shutil.rmtree(folder, ignore_errors=True)
-            except Timeout:
+            except (Timeout, OSError):  # alive, or nothing that can be swept
                 continue
 
 
@@ -138,8 +142,8 @@ def disk_errors(root: Path) -> Iterator[None]:
         if isinstance(error, OSError) and number in _CLOSED and _is_below(error.filename, root):
             raise StoreError(
                 f"The store {root} cannot be written ({error}).",
-                expected="a folder that this user may write",
-                todo="mend its permissions, or set `store` in config.toml to another folder",
+                expected="a folder that this user may write, and in it nothing of another kind in the way",
+                todo="mend its permissions, remove what is in the way, or set `store` in config.toml to another folder",
             ) from error
         raise
 

@@ -73,7 +73,9 @@ def _needed(root: Path, labels: Mapping[Path, Label]) -> set[str]:
     upstream: dict[str, Any] = {folder.name: label.parts for folder, label in labels.items()}
     waiting: list[str] = []
     for file in [*(root / "pointers").glob("*.json"), *(root / "names").rglob("*.json")]:
-        with suppress(ValueError, KeyError, TypeError, OSError):  # an unreadable pointer leads nowhere
+        with suppress(
+            OSError, ValueError, KeyError, TypeError, RecursionError
+        ):  # an unreadable pointer leads nowhere
             waiting.append(str(json.loads(file.read_text(encoding="utf-8"))["key"]))
     needed: set[str] = set()
     while waiting:

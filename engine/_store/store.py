@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import shutil
 import time
 import uuid
 from collections.abc import Callable, Collection, Iterator
@@ -58,13 +57,18 @@ class Store:
         if found is not None:
             return found
         with self.lock(recipe.key):
-            return self._find(recipe.kind, recipe.key, is_locked=True) or self.put(recipe, build)
+            return self._find(recipe.kind, recipe.key, is_locked=True) or self._put(recipe, build, 0.0)
 
     def put(self, recipe: Recipe, build: Callable[[Path], None], *, seconds: float = 0.0) -> Path:
         """Write an artifact without taking its lock, whole or not at all; one that already exists wins.
 
         ``seconds`` is its cost, for artifacts computed together; 0 = the time that ``build`` took.
         """
+        return self._put(recipe, build, seconds, is_locked=False)
+
+    def _put(
+        self, recipe: Recipe, build: Callable[[Path], None], seconds: float, *, is_locked: bool = True
+    ) -> Path:
         target = self._folder(recipe.kind, recipe.key)
         with disk_errors(self.root), temporary_folder(self.root) as folder:
             started = time.perf_counter()
@@ -75,8 +79,8 @@ class Store:
             try:
                 folder.rename(target)
             except OSError:
-                if not (target / LABEL).exists():
-                    raise
+                if self._find(recipe.kind, recipe.key, is_locked=is_locked) is None:
+                    folder.rename(target)  # what lay there was damaged and is set aside
             # Power may fail before the rename is on the disk: then the artifact is absent, but never half there.
             past = {"name": recipe.name, "key": recipe.key, "seconds": cost, "parts": as_plain(recipe.parts)}
             self._replace(self._past_file(recipe), json.dumps(past))
@@ -103,7 +107,7 @@ class Store:
     @contextmanager
     def scratch(self) -> Iterator[Path]:
         """An empty folder on the store's disk, gone after the block; after a kill the next process removes it."""
-        with temporary_folder(self.root) as folder:
+        with disk_errors(self.root), temporary_folder(self.root) as folder:
             yield folder
 
     def why(self, recipe: Recipe) -> str:
@@ -135,7 +139,7 @@ class Store:
             return self._find(facts["kind"], facts["key"])
         except FileNotFoundError:
             return None
-        except (ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             log.warning("The pointer %s is unreadable and counts as absent.", self._pointer(name))
             return None
 
@@ -196,20 +200,20 @@ class Store:
 
     def _remove(self, folder: Path) -> None:
         with disk_errors(self.root), self.lock(folder.name), temporary_folder(self.root) as aside:
-            folder.rename(aside / "removed")  # gone in one step
-            shutil.rmtree(aside / "removed")
+            folder.rename(aside / "removed")  # gone in one step, and emptied with what it lies in
             # Still held: whoever waits for this file finds it gone and takes the next one.
             self._lock_file(folder.name).unlink(missing_ok=True)
 
     def _find(self, kind: str, key: str, *, is_locked: bool = False) -> Path | None:
         folder = self._folder(kind, key)
         try:
-            if _verified.get(folder) != (seen := stamps(folder)) or not seen:
+            seen = stamps(folder)
+            if not seen or _verified.get(folder) != seen or not (folder / LABEL).is_file():
                 verify(folder, key)
                 _verified[folder] = seen
                 with suppress(OSError):  # a store on a read-only disk can be read all the same
                     os.utime(folder / LABEL)
-            return folder if (folder / LABEL).exists() else None
+            return folder
         except (FileNotFoundError, NotADirectoryError):
             return None
         except Damage as damage:
@@ -223,8 +227,8 @@ class Store:
     def _set_aside(self, folder: Path, damage: Damage) -> None:
         aside = self.root / "damaged" / f"{folder.parent.name}-{folder.name}-{uuid.uuid4().hex[:8]}"
         with disk_errors(self.root):
-            aside.parent.mkdir(parents=True, exist_ok=True)
-            folder.rename(aside)
+            aside.mkdir(parents=True)
+            folder.rename(aside / folder.name)
         log.warning(
             "The artifact %s is damaged (%s). It was moved to %s and will be made again.",
             folder,
@@ -240,7 +244,7 @@ class Store:
         try:
             facts = json.loads(self._past_file(recipe).read_text(encoding="utf-8"))
             return {"key": facts["key"], "parts": facts["parts"], "seconds": float(facts["seconds"])}
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return None
 
     def _past_file(self, recipe: Recipe) -> Path:

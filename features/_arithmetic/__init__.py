@@ -1,7 +1,15 @@
 """Exact sums, states of aggregates, and the expressions that they are made of."""
 
-from features._arithmetic.exact_sums import GRID, INT64_SAFE, INT64_SAFE_TILE, spread_columns, spreads
+from features._arithmetic.exact_sums import (
+    GRID,
+    INT64_SAFE,
+    INT64_SAFE_TILE,
+    is_whole,
+    spread_columns,
+    spreads,
+)
 from features._arithmetic.expressions import (
+    Handed,
     dtype_of,
     handed_out,
     is_filter,
@@ -16,11 +24,13 @@ __all__ = [
     "INT64_SAFE",
     "INT64_SAFE_TILE",
     "NO_EXTREME",
+    "Handed",
     "Operation",
     "State",
     "dtype_of",
     "handed_out",
     "is_filter",
+    "is_whole",
     "narrow_arithmetic",
     "plain_column",
     "reads_window",

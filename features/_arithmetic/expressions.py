@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import json
 from functools import lru_cache
+from typing import Literal
 
 import polars as pl
 from polars.exceptions import PolarsError
 
 from competitions import is_rowwise
 
+Handed = Literal["as it is", "as a Boolean", "finite"]
+
 _WRAPPING = ("Plus", "Minus", "Multiply")
 _NARROW = (pl.Int8, pl.Int16, pl.Int32, pl.UInt8, pl.UInt16, pl.UInt32)
 
 
-def handed_out(name: str, dtype: pl.DataType) -> pl.Expr:
-    """Give the column to a body: an integer narrower than 64 bits as Int64, anything else as it is."""
-    return widened(pl.col(name), dtype)
+def handed_out(name: str, dtype: pl.DataType, how: Handed = "as it is") -> pl.Expr:
+    """Give the column to a body: an integer narrower than 64 bits as Int64, anything else as it is.
+
+    ``how``: integers of 0 and 1 ``as a Boolean``; ``finite`` floats, with null for NaN and infinities.
+    """
+    column = pl.col(name)
+    if how == "as a Boolean":
+        return column.cast(pl.Boolean)
+    return pl.when(column.is_finite()).then(column) if how == "finite" else widened(column, dtype)
 
 
 def widened(expression: pl.Expr, dtype: pl.DataType) -> pl.Expr:

@@ -97,6 +97,11 @@ class State:
         """Tell whether it is one of the values (or ``raw``), and not a count or sum."""
         return self.operation in _VALUES
 
+    @property
+    def is_sum(self) -> bool:
+        """Tell whether values are added up."""
+        return self.operation in ("total", "decayed", "deviation", "squares")
+
     @cached_property
     def is_mergeable(self) -> bool:
         """Tell whether partials can be merged, whatever window they are for."""

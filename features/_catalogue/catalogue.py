@@ -16,7 +16,10 @@ from competitions import Dataset
 from engine import ConfigError, FeatureSettings, did_you_mean, import_plain_files
 from features._catalogue.binding import bind_history_feature, bind_pair_feature, bound_names
 from features._catalogue.column import WINDOW_COLUMNS, FeatureColumn, check_fill
+from features._catalogue.fit import Flags
 from features._declare import REGISTRY, Declaration, FeatureError, Key, MissingColumnError, Registry
+
+_RESERVED = {*WINDOW_COLUMNS, "row", "clock", "relevance", "pair_id", "window", "weight"}
 
 
 @dataclass(frozen=True)
@@ -102,36 +105,43 @@ def load_catalogue(dataset: Dataset) -> Catalogue:
 def bind_catalogue(dataset: Dataset, registry: Registry) -> Catalogue:
     """Bind every declaration to the data set.
 
-    Raises FeatureError for what no competition could make right: duplicate columns, cycles, outcomes read from
-    pairs, wrong dtypes. What only this competition lacks is listed as unavailable with the reason.
+    Raises FeatureError for what no competition could make right: duplicate columns, cycles, bodies that fail. What only
+    this competition lacks, has as another dtype or as an outcome is listed as unavailable with the reason.
     """
     columns: dict[str, FeatureColumn] = {}
     unavailable: dict[str, str] = {}
-    declarations = registry.declarations.values()
+    declarations, flags = registry.declarations.values(), Flags(dataset)
     for declaration in (d for d in declarations if d.kind != "per_pair"):
-        found, lacking = bind_history_feature(declaration, dataset)
-        unavailable.update(lacking)
-        _add(columns, found, dataset)
+        found, lacking = bind_history_feature(declaration, dataset, flags)
+        unavailable.update({**lacking, **_add(columns, found, dataset)})
     for declaration, bound in _in_order([d for d in declarations if d.kind == "per_pair"]):
         try:
-            _add(columns, [bind_pair_feature(declaration, bound, dataset, columns, unavailable)], dataset)
+            column = bind_pair_feature(declaration, bound, dataset, columns, unavailable, flags)
+            unavailable.update(_add(columns, [column], dataset))
         except MissingColumnError as missing:
             unavailable[declaration.pair_name(bound)] = missing.found
     return Catalogue(dataset, columns, unavailable)
 
 
-def _add(columns: dict[str, FeatureColumn], found: Sequence[FeatureColumn], dataset: Dataset) -> None:
-    taken = {*dataset.history_schema, *dataset.pair_schema, *WINDOW_COLUMNS, "window", "weight"}
+def _add(
+    columns: dict[str, FeatureColumn], found: Sequence[FeatureColumn], dataset: Dataset
+) -> dict[str, str]:
+    """Add columns; return those whose names the competition has taken, with the reason."""
+    taken = {*dataset.history_schema, *dataset.pair_schema}
+    lacking = {}
     for column in found:
-        if column.name in taken:
+        if column.name in _RESERVED:
             raise FeatureError(
-                f"{column} has the name of a column of the competition.",
-                todo="rename the function",
+                f"{column} has the name of a column that Samewise needs itself.", todo="rename the function"
             )
         if column.name in columns:
             raise _twice(column.name, columns[column.name].declaration, column.declaration)
+        if column.name in taken:
+            lacking[column.name] = "needs its name, which a column of the competition has: rename one of them"
+            continue
         check_fill(column)
         columns[column.name] = column
+    return lacking
 
 
 def _twice(name: str, first: Declaration, second: Declaration) -> FeatureError:

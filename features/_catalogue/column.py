@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import polars as pl
 from polars.exceptions import PolarsError
 
 from competitions import runs_python
-from features._arithmetic import dtype_of, narrow_arithmetic
+from features._arithmetic import Handed, dtype_of, narrow_arithmetic
 from features._declare import (
     EVERYTHING,
     Aggregate,
@@ -48,13 +48,17 @@ class PairBody:
 
 @dataclass(frozen=True)
 class PythonBody:
-    """One column of a ``@table``, ``@fitted`` or ``@streamed`` body; ``arguments`` are those of the variant."""
+    """One column of a ``@table``, ``@fitted`` or ``@streamed`` body; ``arguments`` are those of the variant.
+
+    ``handed``: columns of the history that the body gets in another way than they are.
+    """
 
     output: str
     key: Key
     needs: tuple[str, ...]
     variant: str = ""
     arguments: Mapping[str, Any] | None = None
+    handed: Mapping[str, Handed] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

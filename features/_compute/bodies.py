@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import polars as pl
 
 from engine import capped_threads
+from features._arithmetic import handed_out
 from features._catalogue import FeatureColumn, PythonBody
 from features._declare import FeatureError
 from validation import Window
@@ -42,11 +43,15 @@ def python_body(column: FeatureColumn) -> PythonBody:
     return column.body
 
 
-def _needed(column: FeatureColumn, history: pl.LazyFrame) -> list[str]:
-    needs = python_body(column).needs
-    if not needs:
-        return history.collect_schema().names()
-    return list(dict.fromkeys(("row", "clock", *python_body(column).key, *needs)))
+def _needed(column: FeatureColumn, history: pl.LazyFrame) -> list[pl.Expr]:
+    body = python_body(column)
+    names = ("row", "clock", *body.key, *body.needs) if body.needs else history.collect_schema().names()
+    return [handed_to(body, name) for name in dict.fromkeys(names)]
+
+
+def handed_to(body: PythonBody, name: str) -> pl.Expr:
+    """Give a column of the history to a body, as it is unless the body is to get it in another way."""
+    return handed_out(name, pl.Null(), body.handed.get(name, "as it is"))
 
 
 def _run_table(

@@ -16,7 +16,7 @@ from competitions import Dataset
 from engine import Recipe, SamewiseError, Store, capped_threads, digest_json
 from features._aggregation import LIMITS, Limits, RowsByPosition, digest_of_tables
 from features._catalogue import Catalogue, FeatureColumn
-from features._compute.bodies import as_frame, checked, python_body
+from features._compute.bodies import as_frame, checked, handed_to, python_body
 from features._compute.memory import rows_before
 from features._declare import FeatureError, StreamContext
 from features._storage import SEED, checkpoint_recipe
@@ -124,13 +124,17 @@ class Stream:
             yield learner
 
     def _learn(self, learner: Any, begin: int, end: int) -> None:
-        rows = self.rows.read(begin, end)
+        rows = self._read(begin, end)
         with self._named("learn", f"at rows {begin:,} to {end:,}"):
             learner.learn(rows)
 
     def _chunks(self, end: int) -> Iterator[pl.DataFrame]:
         for begin in range(0, end, self.step):
-            yield self.rows.read(begin, min(begin + self.step, end))
+            yield self._read(begin, min(begin + self.step, end))
+
+    def _read(self, begin: int, end: int) -> pl.DataFrame:
+        rows = self.rows.read(begin, end)
+        return rows.select(handed_to(python_body(self.column), name) for name in rows.columns)
 
     @contextmanager
     def _named(self, method: str, where: str) -> Iterator[None]:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 import polars as pl
 
 from engine import did_you_mean
-from features._arithmetic import handed_out
+from features._arithmetic import Handed, handed_out
 from features._declare.aggregates import Aggregate, raw
 from features._declare.errors import FeatureError, MissingColumnError
 from features._declare.handle import Body, Feature, as_key
@@ -25,6 +25,7 @@ from features._declare.registry import (
     Declaration,
     DType,
     Kind,
+    Needed,
     Place,
     Range,
     Registry,
@@ -33,6 +34,7 @@ from features._declare.registry import (
 from validation import Window
 
 Bound = str | Feature[Any] | Sequence[str | Feature[Any]]
+Needs = Sequence[str] | Mapping[str, Needed]
 
 
 Transformed = Mapping[str, npt.NDArray[Any]] | Mapping[str, pl.Series] | pl.DataFrame
@@ -109,16 +111,20 @@ class Log:
     """Hands out columns of the history, joined with attributes, as Polars expressions; narrow integers as Int64.
 
     ``log.like`` and ``log["like"]`` are the same. ``log.clock`` is the row's clock, ``log.cutoff`` the window's.
+    ``handed``: columns that are handed out in another way. ``read``: what was handed out is put into it.
     """
 
-    def __init__(self, schema: pl.Schema) -> None:
-        self._schema = schema
+    def __init__(
+        self, schema: pl.Schema, handed: Mapping[str, Handed] | None = None, read: set[str] | None = None
+    ) -> None:
+        self._schema, self._handed, self._read = schema, handed or {}, set() if read is None else read
 
     def __getitem__(self, name: str) -> pl.Expr:
         if name not in self._schema:
             near = did_you_mean(name, self._schema.names())
             raise MissingColumnError(f"needs the column {name!r} in the log.{near}")
-        return handed_out(name, self._schema[name])
+        self._read.add(name)
+        return handed_out(name, self._schema[name], self._handed.get(name, "as it is"))
 
     def __getattr__(self, name: str) -> pl.Expr:
         if name.startswith("__"):
@@ -199,7 +205,7 @@ def table(
     *,
     key: str | Sequence[str],
     columns: Mapping[str, DType | Column],
-    needs: Sequence[str] = (),
+    needs: Needs = (),
     fill: float | str | None = None,
     model_input: bool = True,
     registry: Registry = REGISTRY,
@@ -210,13 +216,13 @@ def table(
     columns of the history that it reads: it gets those, the clock and the row number; without it, all of them.
     """
     options = {"key": as_key(key), "columns": _as_columns(columns), "fill": fill, "model_input": model_input}
-    return _register("table", registry, {**options, "needs": as_key(_as_list(needs, "needs"))})
+    return _register("table", registry, {**options, "needs": _as_needs(needs)})
 
 
 def fitted(
     *,
     columns: Mapping[str, DType | Column],
-    needs: Sequence[str] | Callable[..., Sequence[str]] = (),
+    needs: Needs | Callable[..., Needs] = (),
     variants: Mapping[str, Mapping[str, Any]] | None = None,
     scope: Scope = "row",
     fill: float | str | None = None,
@@ -231,7 +237,7 @@ def fitted(
     """
     options = {
         "columns": _as_columns(columns),
-        "needs": needs if callable(needs) else as_key(_as_list(needs, "needs")),
+        "needs": needs if callable(needs) else _as_needs(needs),
         "variants": _as_mapping({} if variants is None else variants, "variants", "{'short': {'length': 5}}"),
         "scope": scope,
     }
@@ -241,7 +247,7 @@ def fitted(
 def streamed(
     *,
     columns: Mapping[str, DType | Column],
-    needs: Sequence[str] | Callable[..., Sequence[str]] = (),
+    needs: Needs | Callable[..., Needs] = (),
     step: int = 100_000,
     refine: int = 0,
     variants: Mapping[str, Mapping[str, Any]] | None = None,
@@ -262,7 +268,7 @@ def streamed(
     """
     options = {
         "columns": _as_columns(columns),
-        "needs": needs if callable(needs) else as_key(_as_list(needs, "needs")),
+        "needs": needs if callable(needs) else _as_needs(needs),
         "variants": _as_mapping({} if variants is None else variants, "variants", "{'short': {'length': 5}}"),
         "scope": scope,
         "step": step,
@@ -358,6 +364,11 @@ def _learner_problems(declaration: Declaration) -> Iterator[tuple[str, str]]:
     if lacking := [name for name in needed if not callable(getattr(declaration.body, name, None))]:
         since = ", since refine is above 0" if options["refine"] else ""
         yield f"no method {', '.join(lacking)}", f"a class with {', '.join(needed)}{since}"
+
+
+def _as_needs(needs: Needs) -> Needs:
+    """Read which columns a body needs, and what it takes each for where that is said."""
+    return dict(needs) if isinstance(needs, Mapping) else as_key(_as_list(needs, "needs"))
 
 
 def _as_columns(columns: Mapping[str, DType | Column]) -> dict[str, Column]:

@@ -20,6 +20,7 @@ Kind = Literal["aggregate", "per_pair", "table", "fitted", "streamed"]
 Scope = Literal["row", "user", "window"]
 Key = tuple[str, ...]
 DType = pl.DataType | type[pl.DataType]
+Needed = Literal["any", "flag", "number", "instant", "id", "enums", "vector"] | DType
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from features.toolkit.signals import (
     signal_columns,
     signal_matrix,
 )
+from features.toolkit.usual import usual
 from features.toolkit.vectors import (
     Embeddings,
     ItemVectors,
@@ -71,6 +72,7 @@ __all__ = [
     "signal_matrix",
     "smoothed_path",
     "unit",
+    "usual",
     "warm_rows",
     "zscore_within",
 ]

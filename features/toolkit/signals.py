@@ -108,7 +108,8 @@ def residuals(
     kind = SIGNALS[signal]
     keys = list(dict.fromkeys(("user_id", "item_id", entity)))
     level = pl.col(kind.level).cast(pl.Int64) if kind.level else pl.lit(0, pl.Int64)
-    known = history.select(*keys, kind.value.alias(":value"), level.alias(":level")).drop_nulls()
+    value = pl.when(kind.value.is_finite()).then(kind.value)  # the log-odds of negative seconds are no number
+    known = history.select(*keys, value.alias(":value"), level.alias(":level")).drop_nulls()
     rows = known.tail(most).collect(engine="streaming")
     series = {name: rows[name].unique().sort() for name in keys}
     found = {name: places(rows[name], series[name]) for name in keys}

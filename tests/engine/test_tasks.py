@@ -49,6 +49,21 @@ def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def die_once(folder: Path) -> bool:
+    """As under the system's hand when memory runs out: killed in the middle, and not when it is tried again."""
+    if not (folder / "again").exists():
+        (folder / "again").touch()
+        die()
+    return (folder / "busy").exists()
+
+
+def keep_busy(folder: Path) -> str:
+    (folder / "busy").touch()
+    time.sleep(0.1)
+    (folder / "busy").unlink()
+    return "kept"
+
+
 def lose_the_parent() -> None:
     """As it looks to a worker whose parent ended before the worker could ask to be told."""
     os.getppid = lambda: 1
@@ -105,9 +120,19 @@ def test_any_other_error_names_the_task_and_keeps_the_traceback(
 def test_a_worker_that_dies_or_ends_itself_is_a_message_and_the_next_stage_works(
     fail: Callable[[], None],
 ) -> None:
-    with pytest.raises(TaskError, match="A worker process died while these tasks were running: a, b"):
+    with pytest.raises(
+        TaskError, match=r"A worker process died in task '[ab]', among others and again alone"
+    ):
         run_jobs("stage", [Job(name, fail) for name in "ab"], PROCESSES)
     assert run_jobs("after it", THREE, PROCESSES) == [0, 2, 4]
+
+
+def test_the_tasks_of_a_worker_that_was_killed_are_tried_once_more_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    jobs = [*THREE, *(Job(f.__name__, f, (tmp_path,)) for f in (keep_busy, die_once, keep_busy)), *THREE]
+    assert run_jobs("stage", jobs, PROCESSES) == [0, 2, 4, "kept", False, "kept", 0, 2, 4]
+    assert "tried once more" in caplog.text
 
 
 def test_workers_are_other_processes_with_capped_threads() -> None:

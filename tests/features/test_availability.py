@@ -101,8 +101,8 @@ def test_a_table_without_its_columns_is_not_available(timed: Dataset, options: A
     assert all(f"Did you mean {found}?" in reason for reason in catalogue.unavailable.values())
 
 
-@pytest.mark.parametrize("outcome", ["stars", "like", "value"])
-def test_reading_an_outcome_from_the_pairs_is_refused(timed: Dataset, outcome: str) -> None:
+@pytest.mark.parametrize("outcome", ["stars", "like", "value", "relevance"])
+def test_what_reads_an_outcome_from_the_pairs_is_not_available(timed: Dataset, outcome: str) -> None:
     registry = Registry()
 
     @per_pair(each=[outcome], registry=registry)
@@ -110,16 +110,12 @@ def test_reading_an_outcome_from_the_pairs_is_refused(timed: Dataset, outcome: s
         """The label itself."""
         return column
 
-    with pytest.raises(
-        FeatureError, match=f"reads '{outcome}' from the pairs, but that is an outcome"
-    ) as refused:
-        bind_catalogue(timed, registry)
-    assert HERE in str(refused.value)
-
-
-def test_relevance_cannot_be_read_from_the_pairs(timed: Dataset) -> None:
-    with pytest.raises(FeatureError, match="'relevance' from the pairs"):
-        bind_catalogue(timed, one_pair_feature(lambda relevance: relevance))
+    catalogue = bind_catalogue(timed, registry)
+    assert not catalogue.columns
+    assert (
+        f"needs '{outcome}' of the pair to score, and that is an outcome"
+        in catalogue.unavailable[f"label__{outcome}"]
+    )
 
 
 def test_a_column_that_is_no_parameter_is_refused(timed: Dataset) -> None:

@@ -18,6 +18,7 @@ from features import (
     aggregate,
     bind_catalogue,
     count,
+    last,
     mean,
     per_pair,
     total,
@@ -70,13 +71,11 @@ def test_a_body_that_returns_something_else_is_named(timed: Dataset, registry: R
 @pytest.mark.parametrize(
     "registry",
     [
-        one_aggregate(lambda log: total(log.device.str.len_chars())),
         one_aggregate(lambda log: mean(pl.col("nowhere"))),
         one_aggregate(lambda log: log.stars),
-        one_pair_feature(lambda device: device.dt.hour()),
         one_pair_feature(lambda age: age.filter(age > 3)),
     ],
-    ids=["total", "unknown", "not_aggregated", "per_pair", "filter"],
+    ids=["unknown", "not_aggregated", "filter"],
 )
 def test_an_expression_that_does_not_fit_is_named(timed: Dataset, folds: Folds, registry: Registry) -> None:
     with pytest.raises(
@@ -84,6 +83,31 @@ def test_an_expression_that_does_not_fit_is_named(timed: Dataset, folds: Folds, 
         match=f"'planted(__user_id)?' \\({HERE}:[0-9]+\\) (does not fit|failed|gives several|looks at other)",
     ):
         computed(bind_catalogue(timed, registry), folds)
+
+
+@pytest.mark.parametrize(
+    ("registry", "would_fit"),
+    [
+        (one_aggregate(lambda log: total(log.device.str.len_chars())), "'device' as String"),
+        (one_aggregate(lambda log: count(log.device)), "'device' as Boolean or Int64 or Float64"),
+        (one_aggregate(lambda log: last(log.stars.filter(log.stars))), "'stars' as Boolean"),
+        (one_pair_feature(lambda device: device.dt.hour()), "'device' as Datetime"),
+        (
+            one_pair_feature(lambda device, age: device.dt.hour() + age.str.len_chars()),
+            "'age' and 'device' as something else",
+        ),
+    ],
+    ids=["total", "count", "filter", "per_pair", "two columns"],
+)
+def test_an_expression_that_fits_other_dtypes_is_not_available(
+    timed: Dataset, registry: Registry, would_fit: str
+) -> None:
+    catalogue = bind_catalogue(timed, registry)
+    assert not catalogue.columns
+    (reason,) = catalogue.unavailable.values()
+    assert reason.startswith(f"needs {would_fit}")
+    assert "; here it has '" in reason
+    assert "\n" not in reason
 
 
 def test_an_aggregate_that_fails_while_it_runs_is_named_among_others(timed: Dataset, folds: Folds) -> None:

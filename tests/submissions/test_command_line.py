@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import polars as pl
@@ -35,6 +36,24 @@ def test_list_shows_scores_notes_and_damage(call: Call, run: str, runs: Runs, pu
     assert "blend of 1" in lines[3]
     assert f"same file as …{run[-11:]}" in lines[3]
     assert "damaged" in lines[4]
+
+
+@pytest.mark.parametrize("odd", [None, math.nan, math.inf, -math.inf])
+def test_no_number_of_a_run_has_to_be_known(
+    call: Call, publish: Publish, oof: pl.DataFrame, odd: float | None
+) -> None:
+    folds = {"fold1": odd, "fold2": odd}
+    odd_facts: dict[str, object] = {
+        "cv": ({"name": "als", "kind": "model", "folds": folds, "mean": odd, "sd": odd},),
+        "weights": {"als": odd, "other": 0.5},
+        "parents": ({"run": "x", "weight": odd},),
+        "stages": ({"name": "data", "seconds": odd, "peak_mib": odd},),
+        "config": {"share": odd},
+    }
+    runs = [publish(oof=oof, **odd_facts).run, publish(oof=oof).run]
+    for command in (["list"], ["list", "--json"], ["compare", *runs], *(["show", run] for run in runs)):
+        assert "damaged" not in call(*command)
+    json.loads(call("show", runs[0], "--json"))
 
 
 def test_list_and_show_as_json(call: Call, run: str) -> None:

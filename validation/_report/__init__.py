@@ -4,7 +4,15 @@ from validation._report.audit import AuditReport, read_audit_report
 from validation._report.bundle import CvBundle
 from validation._report.facts import column_alarms, compared, training_alarms
 from validation._report.html import report_html
-from validation._report.page import Chart, color_of, colors_of, finish_chart, number_of, render_page
+from validation._report.page import (
+    Chart,
+    color_of,
+    colors_of,
+    finish_chart,
+    number_of,
+    number_text,
+    render_page,
+)
 from validation._report.report import Report, build_report
 from validation._report.terminal import show_report
 
@@ -20,6 +28,7 @@ __all__ = [
     "compared",
     "finish_chart",
     "number_of",
+    "number_text",
     "read_audit_report",
     "render_page",
     "report_html",

@@ -10,6 +10,8 @@ from typing import Any
 
 import polars as pl
 
+from validation._report.page import known
+
 
 @dataclass(frozen=True)
 class CvBundle:
@@ -53,7 +55,12 @@ class CvBundle:
         """Write the bundle's files into an existing empty folder."""
         for name in ("oof", "importance", "features", "fits"):
             getattr(self, name).write_parquet(folder / f"{name}.parquet")
-        facts = {"models": self.models, "blends": self.blends, "chosen": self.chosen, "about": self.about}
+        facts = {
+            "models": self.models,
+            "blends": self.blends,
+            "chosen": self.chosen,
+            "about": known(self.about),
+        }
         (folder / "bundle.json").write_text(json.dumps(facts, indent=1, sort_keys=True), encoding="utf-8")
 
     @classmethod

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
@@ -13,6 +14,7 @@ import polars as pl
 from competitions import Dataset, Metric
 from validation._bootstrap import Difference
 from validation._report.bundle import CvBundle
+from validation._report.page import number_text
 
 _FIRST = ("competition", "created", "seed", "clock", "folds")
 _ELSEWHERE = (
@@ -106,7 +108,7 @@ def compared(bundle: CvBundle) -> tuple[str, ...]:
 
 
 def _gap_text(found: Mapping[str, float]) -> str:
-    return f"{found['mean']:+.4f} ± {found['error']:.4f}".replace("-", "−")
+    return f"{number_text(found['mean'], '+.4f')} ± {number_text(found['error'])}".replace("-", "−")
 
 
 def training_alarms(bundle: CvBundle) -> tuple[str, ...]:
@@ -144,9 +146,10 @@ def _sentence(bundle: CvBundle, fit: dict[str, Any], middle: float) -> str:
     which = ""
     if top.height:
         name, share = top.select("feature", "importance").row(0)
-        which = f" It rests on {name} with {share:.0%}."
+        which = f" It rests on {name} with {number_text(share, '.0%')}."
+    loss = f"{number_text(fit['training_loss'])} ({fit['loss']})"
     return (
-        f"The training loss of {fit['model']} in {fit['fold']} is {fit['training_loss']:.4f} ({fit['loss']}), below "
+        f"The training loss of {fit['model']} in {fit['fold']} is {loss}, below "
         f"half of the median {middle:.4f} of its siblings. So it looks when labels got into the features.{which} Run "
         "`python -m features audit` before you believe its scores."
     )
@@ -157,8 +160,10 @@ def column_sentence(bundle: CvBundle, best_model: str, value: float | None) -> s
     best = bundle.about.get("best_column")
     if not best:
         return ""
-    model = "" if value is None else f"; the best model, {best_model}, has {value:.4f}"
-    return f"The best single column, {best['column']}, has {best['cv']['mean']:.4f} by itself{model}."
+    model = "" if value is None else f"; the best model, {best_model}, has {number_text(value)}"
+    return (
+        f"The best single column, {best['column']}, has {number_text(best['cv']['mean'])} by itself{model}."
+    )
 
 
 def column_alarms(bundle: CvBundle) -> tuple[str, ...]:
@@ -173,7 +178,8 @@ def column_alarms(bundle: CvBundle) -> tuple[str, ...]:
     is_greater = bundle.about.get("metric", {}).get("greater_is_better", True)
     found = []
     for model, numbers in best["differences"].items():
-        difference = Difference(**numbers)
+        stored: dict[str, Any] = {n: math.nan if value is None else value for n, value in numbers.items()}
+        difference = Difference(**stored)
         is_worse = difference.high < 0 if is_greater else difference.low > 0
         if difference.excludes_zero and is_worse:
             interval = f"{difference.mean:+.4f} [{difference.low:+.4f}, {difference.high:+.4f}]".replace(

@@ -91,8 +91,17 @@ def render_page(template: Path, charts: Mapping[str, Chart], values: Mapping[str
 
 def _script_json(value: object) -> Markup:
     """Write JSON that may stand in a script element: a ``<`` could end the element, so none is left."""
-    text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    text = json.dumps(known(value), ensure_ascii=True, allow_nan=False, separators=(",", ":"))
     return Markup(text.replace("<", "\\u003c"))
+
+
+def known(value: object) -> Any:
+    """Put None for numbers that are not finite, of which JSON has none, wherever they are in a value."""
+    if isinstance(value, Mapping):
+        return {key: known(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [known(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 @cache
@@ -105,8 +114,8 @@ def _runtime() -> Markup:
 
 
 def number_text(value: float | None, text_format: str = ".4f") -> str:
-    """Write a number, and what is unknown as a dash."""
-    return "–" if value is None or math.isnan(value) else format(value, text_format)
+    """Write a number, and what is unknown or not finite as a dash."""
+    return "–" if value is None or not math.isfinite(value) else format(value, text_format)
 
 
 def _number(text_format: str) -> Callable[[float | None], str]:
@@ -116,7 +125,7 @@ def _number(text_format: str) -> Callable[[float | None], str]:
 
 def _raw(value: float | None) -> str:
     """Write a number for sorting; empty if unknown."""
-    return "" if value is None or math.isnan(value) else repr(value)
+    return "" if value is None or not math.isfinite(value) else repr(value)
 
 
 def _breakable(name: str) -> Markup:
