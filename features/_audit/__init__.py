@@ -9,7 +9,6 @@ if TYPE_CHECKING:
     from features._audit.drift import JointDrift, adversarial_auc, drift_findings, drift_of, joint_findings
     from features._audit.findings import Audit, Finding, audit_tables
     from features._audit.small_log import sampled_pairs, small_dataset
-    from features._audit.source_code import reads_by_itself
     from features._audit.values import NOT_NEGATIVE, RATE, Rows, range_of, stored_rows, value_findings
 
 __all__ = [
@@ -28,7 +27,6 @@ __all__ = [
     "drift_of",
     "joint_findings",
     "range_of",
-    "reads_by_itself",
     "run_audit",
     "sampled_pairs",
     "small_dataset",

@@ -22,7 +22,6 @@ from features._audit.drift import Drift, JointDrift, drift_findings, drift_of, j
 from features._audit.findings import Audit, Finding, at_the_root, first_of_each
 from features._audit.leaks import audit_worlds
 from features._audit.small_log import N_PAIRS, N_ROWS, sampled_pairs, small_dataset
-from features._audit.source_code import reads_by_itself
 from features._audit.values import (
     Rows,
     range_of,
@@ -70,7 +69,6 @@ def run_audit(
     are those in the ``store`` if all model inputs are there, otherwise those computed for the audit.
     """
     names = catalogue.closure(names)
-    findings = [f for name in names for f in reads_by_itself(catalogue.columns[name])]
     train, test = folds.final.train, folds.final.eval
     altered = tuple(dict.fromkeys((train[0], train[-1])))
     dataset = catalogue.dataset if full else small_dataset(catalogue.dataset, (*altered, test), n_rows)
@@ -79,7 +77,7 @@ def run_audit(
     own = replace(catalogue, dataset=dataset)
     worlds = Worlds(own, names, altered, pairs, settings)
     plain, found = audit_worlds(worlds, "the whole log" if full else "a small log")
-    findings += at_the_root(catalogue, found)
+    findings = at_the_root(catalogue, found)
     findings += audit_generated(catalogue, names, settings)
     rows = None if store is None else stored_rows(catalogue, (*altered, test), names, store)
     rows = rows or rows_of(dataset, plain.frames, pairs, "the whole log" if full else "the small log")
@@ -107,8 +105,7 @@ def audit_window(
     pairs = {w: sampled_pairs(catalogue.dataset, w, None) for w in windows}
     worlds = Worlds(catalogue, names, windows, pairs, settings)
     _, found = audit_worlds(worlds, "the log")
-    findings = [f for name in names for f in reads_by_itself(catalogue.columns[name])]
-    return first_of_each([*findings, *at_the_root(catalogue, found)])
+    return first_of_each(at_the_root(catalogue, found))
 
 
 def audit_generated(catalogue: Catalogue, names: Iterable[str], settings: Settings) -> list[Finding]:

@@ -1,0 +1,207 @@
+"""Watch what features open, ask and run by themselves: what comes from outside is the same in every altered world."""
+
+from __future__ import annotations
+
+import os
+import sys
+import sysconfig
+import tempfile
+import zoneinfo
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache, wraps
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import polars as pl
+
+from features._declare import FEATURE_EVENT
+
+_READ = "samewise.read"  # raised for readers of Polars, which open files where Python sees nothing of it
+_FILES = {"open", "os.listdir", "os.scandir", "sqlite3.connect", _READ}
+_EVENTS = {
+    "open": "opens",
+    _READ: "reads",
+    "os.listdir": "lists",
+    "os.scandir": "lists",
+    "sqlite3.connect": "opens",
+    "subprocess.Popen": "runs",
+    "os.system": "runs",
+    "os.exec": "runs",
+    "os.posix_spawn": "runs",
+    "os.spawn": "runs",
+    "os.fork": "forks a process",
+    "socket.connect": "connects to",
+    "socket.sendto": "sends to",
+    "socket.bind": "listens at",
+    "socket.getaddrinfo": "looks up",
+    "socket.gethostbyname": "looks up",
+    "socket.gethostname": "asks for the name of this machine",
+    "ctypes.dlopen": "loads",
+}  # fmt: skip
+_SYSTEM = ("/proc", "/sys", "/dev/null", "/dev/urandom", "/dev/random")
+_NEEDED = ("PATH", "HOME", "USER", "LANG", "LC_", "TZ", "TMP", "TEMP", "LD_", "PYTHON", "VIRTUAL_ENV", "SYSTEMROOT",
+           "OMP", "OPENBLAS", "MKL", "BLIS", "NUMEXPR", "VECLIB", "RAYON", "POLARS", "KMP", "CUDA", "LOKY", "JOBLIB",
+           "NUMBA", "DYLD", "XDG", "COVERAGE")  # fmt: skip
+_ROOT = Path(__file__).resolve().parents[2]
+_ROOMS = ("engine", "competitions", "validation", "features", "models", "stacking", "submissions")
+
+
+@dataclass(frozen=True)
+class Access:
+    """Something from outside that a feature took: which feature, where in the code, and what in words.
+
+    ``feature`` is empty where it was done by a file while it was imported. ``file`` and ``line``: of the code.
+    """
+
+    feature: str
+    file: str
+    line: int
+    what: str
+
+    def __str__(self) -> str:
+        return f"{Path(self.file).name}:{self.line} {self.what}"
+
+
+@dataclass
+class Watch:
+    """What is seen while a world is computed. ``folder``: its own, which features may use by ``tempfile``."""
+
+    folder: Path
+    feature: str = ""
+    seen: dict[tuple[str, str, int], Access] = field(default_factory=dict)
+
+    def note(self, event: str, args: tuple[Any, ...], frame: FrameType | None) -> None:
+        """Take down an event, if it is of a feature and of something outside."""
+        target = args[0] if args else None
+        caller = _caller(frame, event)
+        if caller is None or (event in _FILES and self._is_harmless(target)):
+            return
+        function = caller.f_code.co_qualname
+        said = f" {target!r}" if isinstance(target, str | Path) else ""
+        what = f"({'at the top' if function == '<module>' else function}) {_EVENTS[event]}{said}"
+        access = Access(self.feature, caller.f_code.co_filename, caller.f_lineno, what)
+        self.seen.setdefault((access.feature, access.file, access.line), access)
+
+    def _is_harmless(self, target: object) -> bool:
+        """Tell whether it is a file of this world's own folder, of Python and its libraries, code, or no file."""
+        if isinstance(target, list | tuple):
+            return all(self._is_harmless(one) for one in target)
+        if not isinstance(target, str | bytes | os.PathLike) or target == ":memory:":
+            return target is not None
+        path = os.path.realpath(os.fsdecode(target))
+        within = (os.path.realpath(self.folder), *_libraries(), *_SYSTEM, *zoneinfo.TZPATH)
+        is_code = path.endswith(".py") and any(
+            getattr(m, "__file__", "") == path for m in [*sys.modules.values()]
+        )
+        return is_code or any(path == one or path.startswith(f"{one}{os.sep}") for one in within)
+
+
+_watches: list[Watch] = []  # the innermost last; all of this process
+_installed: list[bool] = []
+
+
+def _hook(event: str, args: tuple[Any, ...]) -> None:
+    if not _watches:
+        return
+    if event == FEATURE_EVENT:
+        _watches[-1].feature = args[0]
+    elif event in _EVENTS:
+        watch = _watches.pop()  # what noting opens is nobody's
+        try:
+            watch.note(event, args, sys._getframe(1))
+        finally:
+            _watches.append(watch)
+
+
+@contextmanager
+def watched(*, has_environment: bool = True) -> Iterator[Watch]:
+    """Watch this process, whose temporary files lie in a folder of their own for the time of the block.
+
+    ``has_environment``: leave environment variables; otherwise there are only those that libraries need.
+    """
+    if not _installed:
+        sys.addaudithook(_hook)
+        _installed.append(True)
+    variables, temporary = dict(os.environ), tempfile.tempdir
+    with tempfile.TemporaryDirectory(prefix="world") as folder:
+        watch = Watch(Path(folder))
+        tempfile.tempdir = folder
+        if not has_environment:
+            for name in [
+                n for n in variables if not n.upper().startswith(_NEEDED) and "THREADS" not in n.upper()
+            ]:
+                del os.environ[name]
+        _watches.append(watch)
+        try:
+            with _readers_told():
+                yield watch
+        finally:
+            _watches.remove(watch)
+            tempfile.tempdir = temporary
+            os.environ.update(variables)
+
+
+@contextmanager
+def _readers_told() -> Iterator[None]:
+    readers = {n: getattr(pl, n) for n in dir(pl) if n.startswith(("read_", "scan_"))}
+    for name, reader in readers.items():
+        setattr(pl, name, _telling(reader))
+    try:
+        yield
+    finally:
+        for name, reader in readers.items():
+            setattr(pl, name, reader)
+
+
+def _telling(reader: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(reader)
+    def reading(*args: Any, **named: Any) -> Any:
+        source = args[0] if args else next(iter(named.values()), None)
+        sys.audit(_READ, source)
+        return reader(*args, **named)
+
+    return reading
+
+
+def _caller(frame: FrameType | None, event: str) -> FrameType | None:
+    """Find the user's code that is behind an event; None if it is the house's own or a library that is imported."""
+    while frame is not None:
+        file = frame.f_code.co_filename
+        if file.startswith("<frozen importlib"):
+            return None
+        if file != __file__ and not is_library(file):
+            return None if is_house(file) else frame
+        if event == "ctypes.dlopen" and f"{os.sep}ctypes{os.sep}" not in file and file != __file__:
+            return None
+        if f"{os.sep}joblib{os.sep}" in file or "threadpoolctl" in file:  # they count cores
+            return None
+        frame = frame.f_back
+    return None
+
+
+@cache
+def is_library(file: str) -> bool:
+    """Tell whether a file of code belongs to Python or to an installed package."""
+    return file.startswith("<frozen") or any(file.startswith(f"{one}{os.sep}") for one in _libraries())
+
+
+@cache
+def is_house(file: str) -> bool:
+    """Tell whether a file of code is one that computes features, and not one that users write or add to."""
+    try:
+        room, *inner = Path(file).resolve().relative_to(_ROOT).parts
+    except ValueError:
+        return False
+    if room not in _ROOMS or (room == "features" and inner[:1] == ["toolkit"]):
+        return False
+    return room not in ("features", "competitions") or any(name.startswith("_") for name in inner)
+
+
+@cache
+def _libraries() -> tuple[str, ...]:
+    names = ("stdlib", "platstdlib", "purelib", "platlib")
+    paths = [sysconfig.get_path(name) for name in names]
+    return tuple(dict.fromkeys([*paths, *(os.path.realpath(path) for path in paths)]))
