@@ -45,6 +45,7 @@ _SYSTEM = ("/proc", "/sys", "/dev/null", "/dev/urandom", "/dev/random")
 _NEEDED = ("PATH", "HOME", "USER", "LANG", "LC_", "TZ", "TMP", "TEMP", "LD_", "PYTHON", "VIRTUAL_ENV", "SYSTEMROOT",
            "OMP", "OPENBLAS", "MKL", "BLIS", "NUMEXPR", "VECLIB", "RAYON", "POLARS", "KMP", "CUDA", "LOKY", "JOBLIB",
            "NUMBA", "DYLD", "XDG", "COVERAGE")  # fmt: skip
+_ABOUT_THE_MACHINE = (f"{os.sep}joblib{os.sep}", "threadpoolctl", f"{os.sep}platform.py")
 _ROOT = Path(__file__).resolve().parents[2]
 _ROOMS = ("engine", "competitions", "validation", "features", "models", "stacking", "submissions")
 
@@ -176,7 +177,7 @@ def _caller(frame: FrameType | None, event: str) -> FrameType | None:
             return None if is_house(file) else frame
         if event == "ctypes.dlopen" and f"{os.sep}ctypes{os.sep}" not in file and file != __file__:
             return None
-        if f"{os.sep}joblib{os.sep}" in file or "threadpoolctl" in file:  # they count cores
+        if any(name in file for name in _ABOUT_THE_MACHINE):
             return None
         frame = frame.f_back
     return None
@@ -204,4 +205,5 @@ def is_house(file: str) -> bool:
 def _libraries() -> tuple[str, ...]:
     names = ("stdlib", "platstdlib", "purelib", "platlib")
     paths = [sysconfig.get_path(name) for name in names]
+    paths += [path for path in sys.path if path.endswith(".zip")]
     return tuple(dict.fromkeys([*paths, *(os.path.realpath(path) for path in paths)]))
