@@ -26,7 +26,6 @@ OTHERS_GONE, OVERFLOW = "depends on users left out", "overflow"
 AGAIN, TOGETHER_AGAIN = "a second run in the same process", "windows computed one by one"
 RELABELLED, ELSEWHERE = "other ids, numbers and time together", "in another process with one thread"
 IDS, ROWS, TIME = "other ids", "other numbers of rows and pairs", "another time"
-ENVIRONMENT = "without environment variables"
 # Beyond 2^16, and in the upper half of 8 and of 16 bits: a signed count turns negative, an unsigned one starts anew.
 N_BUSY = 2**16 + 2**15 + 2**7
 
@@ -281,7 +280,6 @@ class Trial:
     """A world to compute: under which check, in which windows, what it alters, which columns are looked at there.
 
     ``alter`` takes the one window of the trial. ``labels``: which labels are others, in all windows.
-    ``has_environment``: whether environment variables are left.
     """
 
     check: str
@@ -289,7 +287,6 @@ class Trial:
     names: tuple[str, ...]
     alter: Alteration | None = None
     labels: Labels = SAME
-    has_environment: bool = True
 
     @property
     def name(self) -> str:
@@ -322,7 +319,6 @@ def _with_other_labels(worlds: Worlds) -> list[Trial]:
             windows,
             tuple(names),
             labels=Labels(ids="ids" not in uses, rows=True, time="time" not in uses),
-            has_environment=False,
         )
         for uses, names in by_use.items()
         if names
@@ -358,12 +354,11 @@ def single_trials(trial: Trial, names: tuple[str, ...]) -> list[Trial]:
     if trial.check == AGAIN:
         return [replace(trial, check=TOGETHER_AGAIN, names=names)]
     if trial.check == RELABELLED:
-        own = replace(trial, names=names, labels=SAME, has_environment=True)
+        own = replace(trial, names=names, labels=SAME)
         of = trial.labels
         each = {IDS: Labels(ids=of.ids), ROWS: Labels(rows=of.rows), TIME: Labels(time=of.time)}
         return [
             replace(own, check=ELSEWHERE),
             *(replace(own, check=check, labels=labels) for check, labels in each.items() if labels != SAME),
-            replace(own, check=ENVIRONMENT, has_environment=False),
         ]
     return [Trial(check, trial.windows, names, alter) for check, alter in ALTERATIONS.items()]

@@ -15,7 +15,7 @@ from typing import Any
 
 import polars as pl
 
-from competitions import Competition, random_tables, take_in
+from competitions import Competition, Dataset, random_tables, take_in
 from engine import Job, Json, Recipe, Settings, Store, cached_digest, library_versions, run_jobs
 from features._audit.alterations import Worlds
 from features._audit.drift import Drift, JointDrift, drift_findings, drift_of, joint_drift, joint_findings
@@ -36,7 +36,7 @@ from features._catalogue import Catalogue, bind_catalogue
 from features._compute import own_score
 from features._declare import Registry
 from features._storage import feature_keys
-from validation import Folds, Window, plan_folds
+from validation import Folds, Window
 
 N_USERS, N_ITEMS, N_GENERATED = 60, 80, 2_000  # of the generated log
 N_JOBS = 8  # that measure a share of the columns each
@@ -110,7 +110,7 @@ def audit_window(
 
 def audit_generated(catalogue: Catalogue, names: Iterable[str], settings: Settings) -> list[Finding]:
     """Alter the world of a generated log that is as awkward as real ones: ties, nulls, cold keys, keys met once."""
-    competition = _short(catalogue.dataset.competition)
+    competition = _short(catalogue.dataset)
     tables = random_tables(
         competition, n_users=N_USERS, n_items=N_ITEMS, n_rows=N_GENERATED, seed=settings.seed
     )
@@ -118,7 +118,8 @@ def audit_generated(catalogue: Catalogue, names: Iterable[str], settings: Settin
     with TemporaryDirectory() as folder:
         dataset = take_in(competition, tables, Path(folder), fingerprint="generated")
         own = bind_catalogue(dataset, Registry(declarations))
-        window = plan_folds(dataset, settings.folds.model_copy(update={"horizon": None})).folds[-1].eval
+        start = dataset.test_start - dataset.horizon
+        window = Window(start - competition.gap, start, dataset.test_start)
         pairs = {window: sampled_pairs(dataset, window, None)}
         known = own.closure(n for n in names if n in own.columns)
         worlds = Worlds(own, known, (window,), pairs, settings, is_brief=True)
@@ -127,10 +128,16 @@ def audit_generated(catalogue: Catalogue, names: Iterable[str], settings: Settin
     return at_the_root(own, marked)
 
 
-def _short(competition: Competition) -> Competition:
-    """Give a competition whose test is a number of rows one that fits the generated log."""
-    is_rows = competition.clock.kind == "row" and isinstance(competition.horizon, int)
-    return replace(competition, horizon=N_GENERATED // 10) if is_rows else competition
+def _short(dataset: Dataset) -> Competition:
+    """Give the competition lengths that fit the generated log, which spans ten horizons or so: of test and gap."""
+    c = dataset.competition
+    horizon = c.horizon
+    if c.clock.kind == "time":
+        horizon = dataset.horizon
+    elif c.clock.kind == "row" and isinstance(horizon, int):
+        horizon = N_GENERATED // 10
+    length = horizon if isinstance(horizon, int) else horizon.length(N_GENERATED)
+    return replace(c, horizon=horizon, gap=min(c.gap, 3 * length))
 
 
 def _judged(

@@ -14,7 +14,6 @@ from features._audit.alterations import (
     AGAIN,
     ALONE,
     ELSEWHERE,
-    ENVIRONMENT,
     FEW,
     IDS,
     N_BUSY,
@@ -49,7 +48,6 @@ _TODO = {
     ROWS: "use row and pair_id for their order only",
     TIME: "use the clock and instants as distances from the cutoff; if they are meant to show: uses_time=True",
     RELABELLED: "use ids, rows and instants for what they are of, not for their values",
-    ENVIRONMENT: "take what it needs from the history, or make it a table of the competition",
 }
 _LABELS = ("labels of the window flipped", "computed as the test window")
 
@@ -127,7 +125,7 @@ def _tried(ground: Ground, trial: Trial) -> Computed:
 
 
 def _within(ground: Ground, trial: Trial, dataset: Dataset, pairs: Mapping[Window, pl.DataFrame]) -> Computed:
-    with fresh_modules(), watched(has_environment=trial.has_environment) as watch, opened(dataset):
+    with fresh_modules(), watched() as watch, opened(dataset):
         there = bound(ground.features, dataset)
         found = _computed(there.catalogue, [n for n in trial.names if n in there.catalogue.columns], pairs)
         declarations = {c.declaration.name: c.declaration for c in there.catalogue.columns.values()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import linecache
 import os
 import sys
 import sysconfig
@@ -20,10 +21,12 @@ import polars as pl
 from features._declare import FEATURE_EVENT
 
 _READ = "samewise.read"  # raised for readers of Polars, which open files where Python sees nothing of it
+_VARIABLE = "samewise.variable"  # for environment variables, of which Python raises nothing
 _FILES = {"open", "os.listdir", "os.scandir", "sqlite3.connect", _READ}
 _EVENTS = {
     "open": "opens",
     _READ: "reads",
+    _VARIABLE: "takes the environment variable",
     "os.listdir": "lists",
     "os.scandir": "lists",
     "sqlite3.connect": "opens",
@@ -42,10 +45,12 @@ _EVENTS = {
     "ctypes.dlopen": "loads",
 }  # fmt: skip
 _SYSTEM = ("/proc", "/sys", "/dev/null", "/dev/urandom", "/dev/random")
-_NEEDED = ("PATH", "HOME", "USER", "LANG", "LC_", "TZ", "TMP", "TEMP", "LD_", "PYTHON", "VIRTUAL_ENV", "SYSTEMROOT",
-           "OMP", "OPENBLAS", "MKL", "BLIS", "NUMEXPR", "VECLIB", "RAYON", "POLARS", "KMP", "CUDA", "LOKY", "JOBLIB",
-           "NUMBA", "DYLD", "XDG", "COVERAGE")  # fmt: skip
 _ABOUT_THE_MACHINE = (f"{os.sep}joblib{os.sep}", "threadpoolctl", f"{os.sep}platform.py")
+_DIRECTLY = {
+    "ctypes.dlopen": ("ctypes",),
+    _VARIABLE: ("<frozen os", "<frozen _coll", "os.py", "_collections_abc.py"),
+}
+"""What libraries may do when they are called: by event, the libraries by which a user's code does it itself."""
 _ROOT = Path(__file__).resolve().parents[2]
 _ROOMS = ("engine", "competitions", "validation", "features", "models", "stacking", "submissions")
 
@@ -118,31 +123,23 @@ def _hook(event: str, args: tuple[Any, ...]) -> None:
 
 
 @contextmanager
-def watched(*, has_environment: bool = True) -> Iterator[Watch]:
-    """Watch this process, whose temporary files lie in a folder of their own for the time of the block.
-
-    ``has_environment``: leave environment variables; otherwise there are only those that libraries need.
-    """
+def watched() -> Iterator[Watch]:
+    """Watch this process, whose temporary files lie in a folder of their own for the time of the block."""
     if not _installed:
         sys.addaudithook(_hook)
         _installed.append(True)
-    variables, temporary = dict(os.environ), tempfile.tempdir
+    linecache.clearcache()
+    temporary = tempfile.tempdir
     with tempfile.TemporaryDirectory(prefix="world") as folder:
         watch = Watch(Path(folder))
         tempfile.tempdir = folder
-        if not has_environment:
-            for name in [
-                n for n in variables if not n.upper().startswith(_NEEDED) and "THREADS" not in n.upper()
-            ]:
-                del os.environ[name]
         _watches.append(watch)
         try:
-            with _readers_told():
+            with _readers_told(), _variables_told():
                 yield watch
         finally:
             _watches.remove(watch)
             tempfile.tempdir = temporary
-            os.environ.update(variables)
 
 
 @contextmanager
@@ -155,6 +152,24 @@ def _readers_told() -> Iterator[None]:
     finally:
         for name, reader in readers.items():
             setattr(pl, name, reader)
+
+
+class _Told(os._Environ[str]):
+    def __getitem__(self, key: str) -> str:
+        sys.audit(_VARIABLE, key)
+        return super().__getitem__(key)
+
+
+@contextmanager
+def _variables_told() -> Iterator[None]:
+    plain, tables = type(os.environ), [os.environ, *([os.environb] if os.supports_bytes_environ else [])]
+    for table in tables:
+        table.__class__ = _Told
+    try:
+        yield
+    finally:
+        for table in tables:
+            table.__class__ = plain
 
 
 def _telling(reader: Callable[..., Any]) -> Callable[..., Any]:
@@ -175,7 +190,7 @@ def _caller(frame: FrameType | None, event: str) -> FrameType | None:
             return None
         if file != __file__ and not is_library(file):
             return None if is_house(file) else frame
-        if event == "ctypes.dlopen" and f"{os.sep}ctypes{os.sep}" not in file and file != __file__:
+        if event in _DIRECTLY and file != __file__ and not any(name in file for name in _DIRECTLY[event]):
             return None
         if any(name in file for name in _ABOUT_THE_MACHINE):
             return None
