@@ -17,12 +17,14 @@ import polars as pl
 
 from competitions import Competition, Dataset, random_tables, take_in
 from engine import Job, Json, Recipe, Settings, Store, cached_digest, library_versions, run_jobs
-from features._audit.alterations import Worlds
+from features._audit.alterations import ALTERATIONS, IDS, RELABELLED, ROWS, TIME, Worlds
 from features._audit.drift import Drift, JointDrift, drift_findings, drift_of, joint_drift, joint_findings
 from features._audit.findings import Audit, Finding, at_the_root, first_of_each
-from features._audit.leaks import audit_worlds
+from features._audit.leaks import LABELS, READS, audit_worlds
 from features._audit.small_log import N_PAIRS, N_ROWS, sampled_pairs, small_dataset
 from features._audit.values import (
+    STANDS_OUT,
+    TOO_GOOD,
     Rows,
     range_of,
     rows_of,
@@ -41,6 +43,7 @@ from validation import Folds, Window
 N_USERS, N_ITEMS, N_GENERATED = 60, 80, 2_000  # of the generated log
 N_JOBS = 8  # that measure a share of the columns each
 POINTER = "audit"
+DANGERS = (TOO_GOOD, *LABELS, *ALTERATIONS, READS, IDS, ROWS, TIME, RELABELLED, STANDS_OUT)
 _FACTS, _COLUMNS = "audit.json", "columns.parquet"
 _SCHEMA = {
     "feature": pl.String,
@@ -94,7 +97,7 @@ def run_audit(
         "train windows told apart": joint.train if joint else None,
         "full": full,
     }
-    return Audit(tuple(first_of_each(findings)), columns, about)
+    return Audit(tuple(first_of_each(findings, DANGERS)), columns, about)
 
 
 def audit_window(
@@ -105,7 +108,7 @@ def audit_window(
     pairs = {w: sampled_pairs(catalogue.dataset, w, None) for w in windows}
     worlds = Worlds(catalogue, names, windows, pairs, settings)
     _, found = audit_worlds(worlds, "the log")
-    return first_of_each(at_the_root(catalogue, found))
+    return first_of_each(at_the_root(catalogue, found), DANGERS)
 
 
 def audit_generated(catalogue: Catalogue, names: Iterable[str], settings: Settings) -> list[Finding]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import polars as pl
 from polars.exceptions import PolarsError
@@ -39,7 +40,7 @@ from features._audit.relabelled import SAME, new_ids, relabelled
 from features._audit.values import DTYPE, outside, range_of
 from features._catalogue import Catalogue, FeatureColumn
 from features._compute import compute_windows
-from features._declare import FeatureError
+from features._declare import REGISTRY, FeatureError
 from validation import Window
 
 FAILS, READS = "fails when computed", "reads files by itself"
@@ -49,7 +50,7 @@ _TODO = {
     TIME: "use the clock and instants as distances from the cutoff; if they are meant to show: uses_time=True",
     RELABELLED: "use ids, rows and instants for what they are of, not for their values",
 }
-_LABELS = ("labels of the window flipped", "computed as the test window")
+LABELS = ("labels of the window flipped", "computed as the test window")
 
 
 @dataclass(frozen=True)
@@ -99,11 +100,14 @@ def audit_worlds(worlds: Worlds, title: str) -> tuple[Computed, list[Finding]]:
 
 def _run(worlds: Worlds, title: str, trials: Sequence[Trial]) -> list[Computed]:
     """Compute trials in worker processes: two at least, of one thread each, since one would be this very process."""
-    processes = worlds.settings.model_copy(update={"threads": max(2, worlds.settings.threads)})
     jobs = [Job(trial.name, _tried, (worlds.ground, trial)) for trial in trials]
-    if len(jobs) == 1:
-        jobs.append(Job("nothing", tuple))
-    return run_jobs(title, jobs, processes)[: len(trials)]
+    return _run_apart(worlds, title, jobs)
+
+
+def _run_apart(worlds: Worlds, title: str, jobs: Sequence[Job]) -> list[Any]:
+    processes = worlds.settings.model_copy(update={"threads": max(2, worlds.settings.threads)})
+    more = [Job("nothing", tuple)] if len(jobs) == 1 else []
+    return run_jobs(title, [*jobs, *more], processes)[: len(jobs)]
 
 
 def _job_here(worlds: Worlds, trial: Trial) -> Job:
@@ -128,11 +132,17 @@ def _within(ground: Ground, trial: Trial, dataset: Dataset, pairs: Mapping[Windo
     with fresh_modules(), watched() as watch, opened(dataset):
         there = bound(ground.features, dataset)
         found = _computed(there.catalogue, [n for n in trial.names if n in there.catalogue.columns], pairs)
-        declarations = {c.declaration.name: c.declaration for c in there.catalogue.columns.values()}
+        declarations = {
+            one.name: one
+            for one in (
+                *REGISTRY.declarations.values(),
+                *(c.declaration for c in there.catalogue.columns.values()),
+            )
+        }.values()
         accesses = [
             replace(access, feature=name)
             for access in watch.seen.values()
-            for name in ([access.feature] if access.feature else concerned(access, declarations.values()))
+            for name in ([access.feature] if access.feature else concerned(access, declarations))
         ]
     lacking = {
         n: there.catalogue.unavailable.get(n, "") for n in trial.names if n not in there.catalogue.columns
@@ -159,8 +169,7 @@ def _explained(
 ) -> list[Finding]:
     """Take what differed through each alteration by itself, and name the ones that make it differ.
 
-    What is another value each time it is computed is told as just that, and so is what other windows beside it change,
-    and what another process changes by itself.
+    What is another value each time it is computed is told as just that, and so is what other windows beside it change.
     """
     if not suspects:
         return []
@@ -176,16 +185,34 @@ def _explained(
     for trial, of_trial in differing.items():  # what needs no alteration to differ is not tried in any
         told = known if trial.check == AGAIN else known | carried
         trials += single_trials(trial, tuple(n for n in of_trial if n not in told))
-    found: dict[Trial, list[Finding]] = {}
+    findings = []
     for trial, values in zip(trials, _run(worlds, f"{title}: what it is", trials), strict=True):
-        found[trial] = _differences(worlds, plain, values, trial)
-    elsewhere = {f.column for trial, own in found.items() if trial.check == ELSEWHERE for f in own}
-    findings = [
-        f for t, own in found.items() for f in own if t.check == ELSEWHERE or f.column not in elsewhere
-    ]
+        findings += _differences(worlds, plain, values, trial)
+    moved = tuple(dict.fromkeys(f.column for f in findings if f.check == ELSEWHERE))
+    findings = [f for f in findings if f.check == ELSEWHERE or f.column not in moved]
+    findings += _beside_the_process(worlds, moved, [t for t in trials if t.check != ELSEWHERE], title)
     told = known.union(f.column for f in findings)  # what differs only all together is told as that
     rest = [f for own in suspects.values() for f in own if f.column not in told]
     return unsteady + findings + rest
+
+
+def _beside_the_process(
+    worlds: Worlds, moved: tuple[str, ...], trials: Sequence[Trial], title: str
+) -> list[Finding]:
+    """Name the alterations that change what another process changes, too: all in one process, and beside each other."""
+    if not moved:
+        return []
+    own = [replace(trial, names=tuple(n for n in trial.names if n in moved)) for trial in trials]
+    own = [Trial(ELSEWHERE, tuple(worlds.pairs), moved), *(trial for trial in own if trial.names)]
+    job = Job("one after the other", _in_turn, (worlds.ground, own))
+    ((plain, *others),) = _run_apart(worlds, f"{title}: beside the process", [job])
+    return [
+        f for t, values in zip(own[1:], others, strict=True) for f in _differences(worlds, plain, values, t)
+    ]
+
+
+def _in_turn(ground: Ground, trials: Sequence[Trial]) -> list[Computed]:
+    return [_tried(ground, trial) for trial in trials]
 
 
 def _computed(catalogue: Catalogue, names: Iterable[str], pairs: Mapping[Window, pl.DataFrame]) -> Computed:
@@ -310,7 +337,7 @@ def _became(rows: pl.DataFrame) -> str:
 
 
 def _todo(check: str, column: FeatureColumn) -> str:
-    if check.startswith("future") or check in _LABELS or check in TOGETHER:
+    if check.startswith("future") or check in LABELS or check in TOGETHER:
         return "read only the history it is given, nothing from the cutoff on"
     if check in (ALONE, FEW, SAMPLE):
         return "compute each pair by itself, or declare the scope"
