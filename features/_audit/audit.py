@@ -18,7 +18,16 @@ import polars as pl
 from competitions import Competition, Dataset, random_tables, take_in
 from engine import Job, Json, Recipe, Settings, Store, cached_digest, library_versions, run_jobs
 from features._audit.alterations import ALTERATIONS, IDS, RELABELLED, ROWS, TIME, Worlds
-from features._audit.drift import Drift, JointDrift, drift_findings, drift_of, joint_drift, joint_findings
+from features._audit.drift import (
+    DRIFT,
+    NULLS,
+    Drift,
+    JointDrift,
+    drift_findings,
+    drift_of,
+    joint_drift,
+    joint_findings,
+)
 from features._audit.findings import Audit, Finding, at_the_root, first_of_each
 from features._audit.leaks import LABELS, READS, audit_worlds
 from features._audit.small_log import N_PAIRS, N_ROWS, sampled_pairs, small_dataset
@@ -52,6 +61,8 @@ _SCHEMA = {
     "null_test": pl.Float64,
     "psi": pl.Float64,
     "auc": pl.Float64,
+    "drifts": pl.Boolean,
+    "nulls_change": pl.Boolean,
 }
 
 
@@ -162,11 +173,24 @@ def _judged(
     *measured, joint = run_jobs("values: scores and drift", jobs, settings)
     found = {name: of for share in measured for name, of in share.items()}
     drifts, scores = ({name: found[name][at] for name in rows.names} for at in (0, 1))
-    table = [(n, scores[n], d.null_train, d.null_test, d.psi, d.auc) for n, d in drifts.items()]
+    drifting = drift_findings(catalogue, rows, drifts, competition.user)
+    warned = {(f.column, f.check) for f in drifting}
+    table = [
+        (
+            n,
+            scores[n],
+            d.null_train,
+            d.null_test,
+            d.psi,
+            d.auc,
+            *((n, check) in warned for check in (DRIFT, NULLS)),
+        )
+        for n, d in drifts.items()
+    ]
     findings = [
         *value_findings(catalogue, rows),
         *score_findings(catalogue, scores, stick),
-        *drift_findings(catalogue, rows, drifts, competition.user),
+        *drifting,
         *joint_findings(catalogue, joint),
     ]
     return findings, pl.DataFrame(table, schema=_SCHEMA, orient="row"), joint
@@ -212,6 +236,7 @@ def audit_recipe(
         "features": feature_keys(catalogue, windows, names),
         "stored": list(stored_names(catalogue, windows, names, Store(settings.store)) or ()),
         "places": [str(column.declaration.place) for column in columns],
+        "uses": [column.uses for column in columns],
         "ranges": [range_of(column, dataset.history_schema) for column in columns],
         "metric": str(dataset.competition.metric),
         "folds": settings.folds.model_dump(mode="json"),

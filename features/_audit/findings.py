@@ -51,7 +51,8 @@ class Audit:
         One a column and check, defects first.
     columns
         What was measured of each column: ``feature`` String; ``score`` (the metric with the column alone),
-        ``null_train``, ``null_test``, ``psi``, ``auc`` Float64. Null where there is no such number.
+        ``null_train``, ``null_test``, ``psi``, ``auc`` Float64, null where there is no such number; ``drifts``,
+        ``nulls_change`` Boolean: whether it is warned of. The report shows these and judges nothing by itself.
     about
         On what it was run: rows, pairs, windows, how many features, the joint AUC.
     """

@@ -249,15 +249,12 @@ def _duplicates(catalogue: Catalogue, rows: Rows) -> list[Finding]:
 
 def _duplicate(catalogue: Catalogue, both: pl.DataFrame, first: str, second: str, alike: float) -> Finding:
     known, column = catalogue.columns[first], catalogue.columns[second]
-    there = f"{first} ({known.declaration.place})"
+    evidence = f"rank correlation {alike:.5f} with {first} ({known.declaration.place}): "
     if both.select(pl.col(first).eq_missing(pl.col(second)).all()).item():
-        evidence = f"its values are those of {there}, all of them"
+        evidence += "its values are the same, all of them"
     else:
+        evidence += f"other values in the {'opposite' if alike < 0 else 'same'} order"
         row = both.filter(pl.col(first).is_not_null() & pl.col(second).is_not_null()).head(1)
-        order = "in the opposite order of" if alike < 0 else "in the order of"
-        evidence = (
-            f"its values are others, but they rank the pairs {order} {there}: rank correlation {alike:.5f}"
-        )
         for one in row.iter_rows(named=True):
             evidence += f"; pair {one['pair_id']} has {one[second]} here and {one[first]} there"
     todo = "leave one of the two out: features.exclude in config.toml"
