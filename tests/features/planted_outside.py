@@ -11,7 +11,7 @@ HEAD = """
 import json, os
 from pathlib import Path
 import polars as pl
-from features import Registry, aggregate, count, fitted, per_pair, table
+from features import Registry, fitted, table
 PLACE, REGISTRY = Path({place!r}), Registry()
 def of_items(scores):
     return pl.LazyFrame({{"item_id": [int(k) for k in scores], "score": [*scores.values()]}},
@@ -22,10 +22,16 @@ ITEMS = '''
 def leak_{name}(history, window):
     """A score."""
     return of_items(SCORES).rename({{"score": "{name}"}})
-@aggregate(keys=["item_id"], registry=REGISTRY)
-def honest_{name}(log):
-    """Rows of the item: written beside it."""
-    return count()
+@fitted(columns={{"honest_{name}": pl.UInt32}}, registry=REGISTRY)
+class Honest_{name}:
+    """Rows before the cutoff: written beside it."""
+    def load(self, history):
+        return history.select(pl.len()).collect(engine="in-memory").item()
+    connect = load
+    def fit(self, history, window):
+        self.n = self.load(history) + 0 * self.connect(history)
+    def transform(self, pairs):
+        return pairs.select("pair_id", honest_{name}=pl.lit(self.n, pl.UInt32))
 '''
 PAIRS = '''
 @fitted(columns={{"{name}": pl.Float64}}, registry=REGISTRY)
