@@ -13,7 +13,7 @@ from functools import cached_property
 import polars as pl
 
 from competitions import Dataset
-from engine import Settings
+from engine import Settings, loaded_at
 from features._audit.fresh import Packed
 from features._audit.relabelled import SAME, Labels
 from features._audit.values import range_of
@@ -262,17 +262,21 @@ class Worlds:
         columns = (self.catalogue.columns[name] for name in self.catalogue.closure(self.names))
         declarations = {c.declaration.name: c.declaration for c in columns}
         features = tuple(Packed.of(declaration) for declaration in declarations.values())
-        return Ground(self.catalogue.dataset, self.pairs, features, self.settings.seed)
+        return Ground(self.catalogue.dataset, self.pairs, features, self.settings.seed, loaded_at())
 
 
 @dataclass(frozen=True)
 class Ground:
-    """What worlds are laid on, by which no feature file is imported yet: ``features`` are packed."""
+    """What worlds are laid on, by which no feature file is imported yet: ``features`` are packed.
+
+    ``loaded``: when the process that audits began to load its code.
+    """
 
     dataset: Dataset
     pairs: Mapping[Window, pl.DataFrame]
     features: tuple[Packed, ...]
     seed: int
+    loaded: int
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import pickle
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -26,10 +25,11 @@ Names = dict[str, set[str]]
 class Packed:
     """A declaration on its way to a world: its file is imported when it is unpacked, and not before.
 
-    ``content``: bytes; the declaration itself where it cannot be packed, which no other process can be given.
+    ``names``: of its columns. ``content``: bytes; the declaration itself where it cannot be packed, as a closure over a
+    lock, which no other process can be given.
     """
 
-    name: str
+    names: tuple[str, ...]
     content: bytes | Declaration
 
     @classmethod
@@ -38,21 +38,23 @@ class Packed:
         from joblib.externals.loky.backend.reduction import dumps  # what jobs are handed over with
 
         try:
-            return cls(declaration.name, bytes(dumps(declaration)))
-        except (TypeError, pickle.PicklingError):
-            return cls(declaration.name, declaration)
+            return cls(declaration.names, bytes(dumps(declaration)))
+        except Exception:  # whatever a closure holds: a lock, an open file
+            return cls(declaration.names, declaration)
 
     def unpacked(self) -> Declaration:
         """Import its file, unless that is done."""
         if isinstance(self.content, Declaration):
             return self.content
-        found: Declaration = pickle.loads(self.content)  # noqa: S301 - it comes from the parent process
+        from joblib.externals.loky.backend.reduction import loads
+
+        found: Declaration = loads(self.content)
         return found
 
 
 @dataclass(frozen=True)
 class Bound:
-    """What features are in a world. ``errors``: by feature, why it cannot be imported or bound there."""
+    """What features are in a world. ``errors``: by column, why it cannot be imported or bound there."""
 
     catalogue: Catalogue
     errors: Mapping[str, str]
@@ -64,9 +66,11 @@ def bound(features: Sequence[Packed], dataset: Dataset) -> Bound:
     declarations: dict[str, Declaration] = {}
     for one in features:
         try:
-            declarations[one.name] = one.unpacked()
+            declaration = one.unpacked()
+            declarations[declaration.name] = declaration
         except (Exception, SystemExit) as error:
-            errors[one.name] = f"its file cannot be imported: {type(error).__name__}: {error}"
+            message = f"its file cannot be imported: {type(error).__name__}: {error}"
+            errors |= dict.fromkeys(one.names, message)
     try:
         return Bound(bind_catalogue(dataset, Registry(declarations)), errors)
     except SamewiseError:
@@ -78,7 +82,7 @@ def bound(features: Sequence[Packed], dataset: Dataset) -> Bound:
             bind_catalogue(dataset, Registry({**beside, declared.name: declared}))
             good[declared.name] = declared
         except SamewiseError as error:
-            errors[declared.name] = " ".join(str(error).split())
+            errors |= dict.fromkeys(declared.names, " ".join(str(error).split()))
     return Bound(bind_catalogue(dataset, Registry(good)), errors)
 
 

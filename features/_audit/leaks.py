@@ -10,7 +10,7 @@ import polars as pl
 from polars.exceptions import PolarsError
 
 from competitions import Dataset, opened
-from engine import Job, SamewiseError, run_jobs
+from engine import Job, SamewiseError, refuse_newer_code, run_jobs
 from features._audit.alterations import (
     AGAIN,
     ALONE,
@@ -131,6 +131,7 @@ def _tried(ground: Ground, trial: Trial) -> Computed:
 def _within(ground: Ground, trial: Trial, dataset: Dataset, pairs: Mapping[Window, pl.DataFrame]) -> Computed:
     with fresh_modules(), watched() as watch, opened(dataset):
         there = bound(ground.features, dataset)
+        refuse_newer_code(ground.loaded, again=True)
         found = _computed(there.catalogue, [n for n in trial.names if n in there.catalogue.columns], pairs)
         declarations = {
             one.name: one
@@ -144,9 +145,8 @@ def _within(ground: Ground, trial: Trial, dataset: Dataset, pairs: Mapping[Windo
             for access in watch.seen.values()
             for name in ([access.feature] if access.feature else concerned(access, declarations))
         ]
-    lacking = {
-        n: there.catalogue.unavailable.get(n, "") for n in trial.names if n not in there.catalogue.columns
-    }
+    lacking = {n: there.errors.get(n, there.catalogue.unavailable.get(n, "it is not there"))
+               for n in trial.names if n not in there.catalogue.columns}  # fmt: skip
     return Computed(found.frames, {**found.errors, **lacking}, tuple(accesses))
 
 

@@ -7,6 +7,7 @@ import os
 import sys
 import sysconfig
 import tempfile
+import time
 import zoneinfo
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,11 +23,15 @@ from features._declare import FEATURE_EVENT
 
 _READ = "samewise.read"  # raised for readers of Polars, which open files where Python sees nothing of it
 _VARIABLE = "samewise.variable"  # for environment variables, of which Python raises nothing
-_FILES = {"open", "os.listdir", "os.scandir", "sqlite3.connect", _READ}
+_NOW, _STAT = "samewise.now", "samewise.stat"
+_CLOCKS = ("time", "time_ns", "localtime", "gmtime", "ctime")
+_FILES = {"open", "os.listdir", "os.scandir", "sqlite3.connect", _READ, _STAT}
 _EVENTS = {
     "open": "opens",
     _READ: "reads",
     _VARIABLE: "takes the environment variable",
+    _NOW: "asks for the time of day",
+    _STAT: "looks at",
     "os.listdir": "lists",
     "os.scandir": "lists",
     "sqlite3.connect": "opens",
@@ -78,6 +83,7 @@ class Watch:
     folder: Path
     feature: str = ""
     seen: dict[tuple[str, str, int], Access] = field(default_factory=dict)
+    is_noting: bool = False
 
     def note(self, event: str, args: tuple[Any, ...], frame: FrameType | None) -> None:
         """Take down an event, if it is of a feature and of something outside."""
@@ -86,7 +92,7 @@ class Watch:
         if caller is None or (event in _FILES and self._is_harmless(target)):
             return
         function = caller.f_code.co_qualname
-        said = f" {target!r}" if isinstance(target, str | Path) else ""
+        said = f" {os.fsdecode(target)!r}" if isinstance(target, str | bytes | os.PathLike) else ""
         what = f"({'at the top' if function == '<module>' else function}) {_EVENTS[event]}{said}"
         access = Access(self.feature, caller.f_code.co_filename, caller.f_lineno, what)
         self.seen.setdefault((access.feature, access.file, access.line), access)
@@ -110,16 +116,17 @@ _installed: list[bool] = []
 
 
 def _hook(event: str, args: tuple[Any, ...]) -> None:
-    if not _watches:
+    if not _watches or _watches[-1].is_noting:  # what noting does is nobody's
         return
+    watch = _watches[-1]
     if event == FEATURE_EVENT:
-        _watches[-1].feature = args[0]
+        watch.feature = args[0]
     elif event in _EVENTS:
-        watch = _watches.pop()  # what noting opens is nobody's
+        watch.is_noting = True
         try:
             watch.note(event, args, sys._getframe(1))
         finally:
-            _watches.append(watch)
+            watch.is_noting = False
 
 
 @contextmanager
@@ -135,7 +142,7 @@ def watched() -> Iterator[Watch]:
         tempfile.tempdir = folder
         _watches.append(watch)
         try:
-            with _readers_told(), _variables_told():
+            with _functions_told(), _variables_told():
                 yield watch
         finally:
             _watches.remove(watch)
@@ -143,15 +150,18 @@ def watched() -> Iterator[Watch]:
 
 
 @contextmanager
-def _readers_told() -> Iterator[None]:
-    readers = {n: getattr(pl, n) for n in dir(pl) if n.startswith(("read_", "scan_"))}
-    for name, reader in readers.items():
-        setattr(pl, name, _telling(reader))
+def _functions_told() -> Iterator[None]:
+    """Let functions of which Python raises nothing raise an event: readers of Polars, the clock, facts of files."""
+    readers = [name for name in dir(pl) if name.startswith(("read_", "scan_"))]
+    told = [(pl, readers, _READ), (time, _CLOCKS, _NOW), (os, ("stat", "lstat"), _STAT)]
+    before = [(module, name, getattr(module, name), event) for module, names, event in told for name in names]
+    for module, name, function, event in before:
+        setattr(module, name, _telling(function, event))
     try:
         yield
     finally:
-        for name, reader in readers.items():
-            setattr(pl, name, reader)
+        for module, name, function, _ in before:
+            setattr(module, name, function)
 
 
 class _Told(os._Environ[str]):
@@ -172,14 +182,13 @@ def _variables_told() -> Iterator[None]:
             table.__class__ = plain
 
 
-def _telling(reader: Callable[..., Any]) -> Callable[..., Any]:
-    @wraps(reader)
-    def reading(*args: Any, **named: Any) -> Any:
-        source = args[0] if args else next(iter(named.values()), None)
-        sys.audit(_READ, source)
-        return reader(*args, **named)
+def _telling(function: Callable[..., Any], event: str) -> Callable[..., Any]:
+    @wraps(function)
+    def telling(*args: Any, **named: Any) -> Any:
+        sys.audit(event, args[0] if args else next(iter(named.values()), None))
+        return function(*args, **named)
 
-    return reading
+    return telling
 
 
 def _caller(frame: FrameType | None, event: str) -> FrameType | None:
