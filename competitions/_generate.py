@@ -43,7 +43,9 @@ def random_tables(
         Wanted rows; fewer come where the schema lets a user meet an item only once and the pairs run out.
     """
     rng = np.random.default_rng(seed)
-    user_ids, item_ids = _ids(rng, n_users), _ids(rng, n_items)
+    columns = competition.interactions.columns()
+    user_ids = _ids(rng, n_users, columns[competition.user])
+    item_ids = _ids(rng, n_items, columns[competition.item])
     users, items, is_late = _drawn(rng, competition, user_ids, item_ids, n_rows)
     fixed = {competition.user: pl.Series(users), competition.item: pl.Series(items)}
     column = competition.clock.column
@@ -56,9 +58,12 @@ def random_tables(
     )
 
 
-def _ids(rng: np.random.Generator, n: int) -> Integers:
-    """Return n distinct ids from 1 up, with holes between them, in no order."""
-    return rng.choice(4 * n, size=n, replace=False) + 1
+def _ids(rng: np.random.Generator, n: int, column: dy.Column) -> Integers:
+    """Return n distinct ids from 1 up, with holes between them, in no order; fewer where the column takes fewer."""
+    dtype = column.dtype
+    highest = int(pl.select(dtype.max()).item()) if dtype.is_integer() else 4 * n  # type: ignore[attr-defined]
+    highest = min(4 * n, highest, getattr(column, "max", None) or highest)
+    return rng.choice(highest, size=min(n, highest), replace=False) + 1
 
 
 def _drawn(

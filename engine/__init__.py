@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from engine._code import cached_digest, code_digest, digested_elsewhere, whole_files
     from engine._console import PIPED_WIDTH, Screen, console, out, stage_progress
     from engine._errors import ConfigError, DataError, SamewiseError, StoreError, TaskError, did_you_mean
+    from engine._lazy import loaded_at
     from engine._measure import StageCost, measure_stage
     from engine._plain_files import import_plain_files
     from engine._settings import FeatureSettings, FoldSettings, SampleSettings, Settings, load_settings
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
         sync_folder,
         write_atomically,
     )
-    from engine._tasks import Job, Task, capped_threads, run_jobs, run_tasks
+    from engine._tasks import Job, Task, capped_threads, refuse_newer_code, run_jobs, run_tasks
 
 __all__ = [
     "PIPED_WIDTH",
@@ -53,8 +54,10 @@ __all__ = [
     "lazy_face",
     "library_versions",
     "load_settings",
+    "loaded_at",
     "measure_stage",
     "out",
+    "refuse_newer_code",
     "room_app",
     "run_jobs",
     "run_room",

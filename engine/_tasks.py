@@ -238,14 +238,15 @@ def attempt(
         return Outcome(number, error=failed)
 
 
-def refuse_newer_code(loaded: int) -> None:
+def refuse_newer_code(loaded: int, *, again: bool = False) -> None:
     """Refuse to run code that was edited after the parent loaded its own.
 
     A worker that starts late would read the edited file, and store its results under the key of the old code.
+    ``again``: look at files that were looked at before, too; they may have been imported anew.
     Raises TaskError that names the file.
     """
     for name, module in list(sys.modules.items()):
-        if name in _looked_at:
+        if name in _looked_at and not again:
             continue
         _looked_at.add(name)
         path = module_file(module, REPOSITORY)

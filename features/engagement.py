@@ -105,19 +105,19 @@ def approved_duration(log: Log) -> Aggregate:
     return mean(log.duration.filter(is_positive(log)))
 
 
-@aggregate(keys=[*ENTITIES, ("user_id", "source_id")], model_input=False)
+@aggregate(keys=[*ENTITIES, ("user_id", "source_id")], model_input=False, uses_time=True)
 def last_watched(log: Log) -> Aggregate:
     """Clock of the last exposure that was watched for more than a glance; null if there was none."""
     return last(log.clock.filter(log.timespent > GLANCE))
 
 
-@aggregate(keys=[*ENTITIES, ("user_id", "source_id")], model_input=False)
+@aggregate(keys=[*ENTITIES, ("user_id", "source_id")], model_input=False, uses_time=True)
 def last_approved(log: Log) -> Aggregate:
     """Clock of the last exposure that was liked, shared or bookmarked; null if there was none."""
     return last(log.clock.filter(is_positive(log)))
 
 
-@aggregate(keys=["item_id"], model_input=False)
+@aggregate(keys=["item_id"], model_input=False, uses_time=True)
 def first_watched(log: Log) -> Aggregate:
     """Clock of the first exposure that was watched for more than a glance; null if there was none."""
     return first(log.clock.filter(log.timespent > GLANCE))

@@ -21,19 +21,19 @@ def shown_at(log: Log) -> pl.Expr:
     return log.clock.filter(log.timespent.is_not_null())
 
 
-@aggregate(keys=ENTITIES, model_input=False)
+@aggregate(keys=ENTITIES, model_input=False, uses_time=True)
 def last_shown(log: Log) -> Aggregate:
     """Clock of the key's last exposure; null if it has none."""
     return last(shown_at(log))
 
 
-@aggregate(keys=ENTITIES, model_input=False)
+@aggregate(keys=ENTITIES, model_input=False, uses_time=True)
 def first_shown(log: Log) -> Aggregate:
     """Clock of the key's first exposure; null if it has none."""
     return first(shown_at(log))
 
 
-@aggregate(keys=["user_id", "item_id", "source_id"], model_input=False)
+@aggregate(keys=["user_id", "item_id", "source_id"], model_input=False, uses_time=True)
 def last_disliked(log: Log) -> Aggregate:
     """Clock of the key's last dislike; null if it has none."""
     return last(log.clock.filter(log.timespent.is_not_null() & log.dislike))
@@ -118,20 +118,22 @@ VISIT_PAUSE = 3_600_000_000  # microseconds without an exposure that end a visit
 
 
 @aggregate(
-    keys=["user_id", "item_id", ("user_id", "main_genre"), ("user_id", "source_id")], model_input=False
+    keys=["user_id", "item_id", ("user_id", "main_genre"), ("user_id", "source_id")],
+    model_input=False,
+    uses_time=True,
 )
 def last_seen(log: Log) -> Aggregate:
     """Instant of the key's last exposure; null if it has none."""
     return last(log.timestamp)
 
 
-@aggregate(keys=["user_id"], model_input=False)
+@aggregate(keys=["user_id"], model_input=False, uses_time=True)
 def last_liked(log: Log) -> Aggregate:
     """Instant of the key's last like; null if it has none."""
     return last(log.timestamp.filter(log.like))
 
 
-@aggregate(keys=["user_id", "item_id"], model_input=False)
+@aggregate(keys=["user_id", "item_id"], model_input=False, uses_time=True)
 def first_seen(log: Log) -> Aggregate:
     """Instant of the key's first exposure; null if it has none."""
     return first(log.timestamp)

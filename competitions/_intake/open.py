@@ -61,6 +61,7 @@ def solution(settings: Settings) -> pl.DataFrame:
     Only what plays the leaderboard may call it: ``python -m submissions score`` and the benchmarks. Raises DataError
     if the competition does not know them.
     """
+    _refuse_features("the labels of the test window")
     path = _Source.of(settings).taken_in() / "solution.parquet"
     if not path.exists():
         raise DataError(
@@ -76,6 +77,7 @@ def oracle(settings: Settings) -> pl.DataFrame | None:
 
     Known for simulated data only, otherwise None. As with ``solution``, only what plays the leaderboard may call it.
     """
+    _refuse_features("the best possible scores")
     path = _Source.of(settings).taken_in() / "oracle.parquet"
     return pl.read_parquet(path) if path.exists() else None
 
@@ -86,6 +88,7 @@ def statistician(settings: Settings) -> pl.DataFrame | None:
     ``python -m competitions ceiling`` writes it beside simulated files. It is no input: no fingerprint changes with it.
     Raises DataError if it is of other pairs.
     """
+    _refuse_features("the statistician's scores")
     path = settings.data / STATISTICIAN
     if not path.is_file():
         return None
@@ -100,6 +103,16 @@ def statistician(settings: Settings) -> pl.DataFrame | None:
             todo=f"make it anew: python -m competitions ceiling {settings.competition} --data {settings.data}",
         )
     return scores.select("pair_id", "score")
+
+
+def _refuse_features(what: str) -> None:
+    """Raise DataError within a block of ``opened``, which is where features are computed."""
+    if currently_opened() is not None:
+        raise DataError(
+            f"A feature asks for {what}.",
+            expected="features that read history, window and pairs",
+            todo="leave it out: what is known only afterwards cannot be had when a pair is scored",
+        )
 
 
 def taken_notes(settings: Settings) -> list[str]:

@@ -90,7 +90,7 @@ def _tiling_for(groups: Collection[Group], windows: Iterable[Window], dataset: D
     """Cut the clock where merged states need it, and at the data set's own cuts if any decays."""
     lookbacks = [one.lookback for group in groups for one in group.requests if group.merges(one)]
     decays = any(one.state.half_life is not None for group in groups for one in group.requests)
-    return make_tiling(windows, lookbacks, base_cuts(dataset) if decays else [])
+    return make_tiling(windows, lookbacks, base_cuts(dataset, windows) if decays else [])
 
 
 def batches(work: Work) -> list[Batch]:

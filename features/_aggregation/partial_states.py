@@ -77,7 +77,7 @@ class PartialStates:
     def by_code(self, rows: pl.DataFrame, until: int) -> pl.DataFrame:
         """Give the partials by ``code`` of what ``narrowed`` gave.
 
-        ``until``: end of the tile, that decayed sums are weighed from.
+        ``until``: what decayed sums are weighed from.
         """
         return self._grouped(rows.lazy(), ["code"], self._expressions(until))
 
@@ -199,10 +199,10 @@ def recut(partials: PartialStates, rows: ByTile, tiling: Tiling, sums: pl.DataFr
     """
     largest = max(range(len(rows)), key=lambda number: rows[number][1].height)
     others = [one for number, one in enumerate(rows) if number != largest]
-    found = [(tile, partials.by_key(own, tiling.cuts[tile])) for tile, own in others]
+    found = [(tile, partials.by_key(own, tiling.anchor(tile))) for tile, own in others]
     tile, own = rows[largest]
     left = _difference(sums, [other for _, other in found], partials.group.key)
-    rest = _not_sums(partials, own, tiling.cuts[tile], left.columns)
+    rest = _not_sums(partials, own, tiling.anchor(tile), left.columns)
     names = [name for state in partials.states for name in state.partial_columns(partials.schema)]
     both = rest.join(left, on=partials.group.key, how="left", validate="1:1")
     found.insert(largest, (tile, both.select(*partials.group.key, *names)))

@@ -73,17 +73,18 @@ class CacheEntry:
     def pointer(self, state: State) -> str:
         """Name the pointer to the last partials of a state, however they are cut.
 
-        Decayed sums are weighed from the end of their tile, so those that are cut otherwise are others.
+        Decayed sums are weighed from an anchor of their tile, so those that are cut otherwise may be others.
         """
         return f"partials-{digest_json(self._made_of(state))}"
 
     def _made_of(self, state: State) -> dict[str, Json]:
         decays = state.half_life is not None
-        end = self.tiling.tile_at(self.begin) + len(self.cuts)
+        first = self.tiling.tile_at(self.begin)
+        tiles = range(first, min(first + len(self.cuts) + 1, self.tiling.n_tiles))
         return {
             **self._common,
             "cut at": [*self.cuts] if decays else None,
-            "weighed from": [*self.cuts, *self.tiling.cuts[end:][:1]] if decays else None,
+            "weighed from": [self.tiling.anchor(tile) for tile in tiles] if decays else None,
             "state": state.name,
             "half life": self.partials.half_lives.get(state.name),
             "origin": self.before.origins.get(state.origin) if state.origin else None,

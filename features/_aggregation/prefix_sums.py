@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 
 import numpy as np
 import numpy.typing as npt
@@ -140,8 +141,8 @@ class PrefixSums:
     def _decayed(self, state: State, window: Window, first: int, until: int, codes: Codes) -> pl.Series:
         half_life = state.clock_units(window.horizon)
         total = np.zeros(len(codes))
-        for tile in range(first, until):
-            age = float(window.cutoff - self.tiling.cuts[tile])
+        for anchor, tiles in groupby(range(first, until), self.tiling.anchor):
+            age = float(window.cutoff - anchor)
             weight = math.exp(-age / half_life * math.log(2))
-            total += self.sums[state.name][tile][codes] * (GRID * weight)
+            total += sum(self.sums[state.name][tile][codes] for tile in tiles) * (GRID * weight)
         return pl.Series(state.name, total)

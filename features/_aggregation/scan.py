@@ -107,7 +107,7 @@ class GroupScan:
             self._merge_all_keys()
         elif self.group.merged and is_narrow:  # one tile after the other: nothing is needed once it is merged
             for tile, own in tiles:
-                self.sums.add(tile, self.partials.coded(self.partials.by_key(own, self.tiling.cuts[tile])))
+                self.sums.add(tile, self.partials.coded(self.partials.by_key(own, self.tiling.anchor(tile))))
         narrowed: ByTile = []
         is_merged = bool(self.group.merged) and not (is_of_all or is_narrow)
         if is_merged or self.last_rows is not None or self.unmergeable is not None:
@@ -117,7 +117,7 @@ class GroupScan:
     def _by_key(self, tiles: ByTile, sums: pl.DataFrame | None) -> ByTile:
         if sums is not None and tiles and not self.partials.watched:
             return recut(self.partials, tiles, self.tiling, sums)
-        return [(tile, self.partials.by_key(rows, self.tiling.cuts[tile])) for tile, rows in tiles]
+        return [(tile, self.partials.by_key(rows, self.tiling.anchor(tile))) for tile, rows in tiles]
 
     def _merge_all_keys(self) -> None:
         for tile, partials in self.all_keys:
@@ -133,7 +133,7 @@ class GroupScan:
         found: ByTile = []
         for tile, own in self.tiling.split(self.partials.narrowed(rows)):
             if is_merged and tile >= self.first_tile:
-                partials = self.partials.by_code(own, self.tiling.cuts[tile])
+                partials = self.partials.by_code(own, self.tiling.anchor(tile))
                 self.sums.add(tile, partials)
                 if is_cached:
                     found.append((tile, partials))

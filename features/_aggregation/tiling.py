@@ -23,15 +23,26 @@ ByTile = list[
 class Tiling:
     """Ascending cuts. Tile ``i`` is ``cuts[i - 1] <= clock < cuts[i]``; tile 0 begins with the log.
 
-    Rows from the last cut on are in no tile: they are after every cutoff.
+    Rows from the last cut on are in no tile: they are after every cutoff. ``anchors``: the cuts that decayed sums are
+    weighed from, those of lookbacks not among them; all of them if it is empty.
     """
 
     cuts: tuple[int, ...]
+    anchors: tuple[int, ...] = ()
 
     @property
     def n_tiles(self) -> int:
         """Number of tiles."""
         return len(self.cuts)
+
+    def anchor(self, tile: int) -> int:
+        """Clock that decayed sums of a tile are weighed from: the first anchor at its end or after it.
+
+        >>> Tiling((10, 20, 30), anchors=(10, 30)).anchor(1)
+        30
+        """
+        at = bisect_left(self.anchors, self.cuts[tile])
+        return self.anchors[at] if at < len(self.anchors) else self.cuts[tile]
 
     def tile_at(self, clock: int) -> int:
         """Tile that a clock lies in."""
@@ -74,15 +85,20 @@ def make_tiling(windows: Iterable[Window], lookbacks: Sequence[Lookback], base: 
     cuts = {window.cutoff for window in windows}
     begins = {begin_of(window, lookback) for window in windows for lookback in lookbacks}
     last = max(cuts, default=0)
-    cuts |= {begin for begin in begins if begin is not None} | {cut for cut in base if cut < last}
-    return Tiling(tuple(sorted(cuts)))
+    anchors = cuts | {cut for cut in base if cut < last}
+    cuts = anchors | {begin for begin in begins if begin is not None}
+    return Tiling(tuple(sorted(cuts)), tuple(sorted(anchors)))
 
 
-def base_cuts(dataset: Dataset) -> list[int]:
-    """Lay cuts one horizon apart back from the test window: the same for every plan of a data set.
+def base_cuts(dataset: Dataset, windows: Iterable[Window]) -> set[int]:
+    """Lay cuts one horizon apart back from the test window, where a window's history could end.
 
-    Decayed sums are weighed tile by tile, so their last bits depend on the tiles: with these among them, they do not
-    depend on which windows are computed together, as long as the windows lie one horizon apart.
+    They are the same for every window of a plan of folds, whatever the gap. Decayed sums are weighed from them, so
+    they do not depend on which windows and lookbacks are computed together, as long as windows lie one horizon apart.
     """
     first_clock = dataset.partitions[0].first_clock or 0
-    return list(range(dataset.test_start, first_clock, -dataset.horizon)[:MAX_BASE_CUTS])
+    found = set[int]()
+    for window in windows:
+        last = dataset.test_start - (dataset.test_start - window.cutoff) % window.horizon
+        found.update(range(last, first_clock, -window.horizon)[:MAX_BASE_CUTS])
+    return found

@@ -7,9 +7,8 @@ from engine import lazy_face
 if TYPE_CHECKING:
     from features._audit.audit import audit_generated, audit_recipe, audit_window, run_audit, stored_audit
     from features._audit.drift import JointDrift, adversarial_auc, drift_findings, drift_of, joint_findings
-    from features._audit.findings import Audit, Finding, audit_tables
+    from features._audit.findings import Audit, Finding, audit_tables, first_of_each
     from features._audit.small_log import sampled_pairs, small_dataset
-    from features._audit.source_code import reads_by_itself
     from features._audit.values import NOT_NEGATIVE, RATE, Rows, range_of, stored_rows, value_findings
 
 __all__ = [
@@ -26,9 +25,9 @@ __all__ = [
     "audit_window",
     "drift_findings",
     "drift_of",
+    "first_of_each",
     "joint_findings",
     "range_of",
-    "reads_by_itself",
     "run_audit",
     "sampled_pairs",
     "small_dataset",

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import polars as pl
 
 from competitions import Dataset
-from engine import Settings
+from engine import Settings, loaded_at
+from features._audit.fresh import Packed
+from features._audit.relabelled import SAME, Labels
 from features._audit.values import range_of
 from features._catalogue import Catalogue
 from validation import Window, window_pairs
@@ -21,6 +24,8 @@ N_USERS = 10  # of a sample of pairs, about
 SAMPLE, FEW, ALONE = "computed for a sample of the pairs", "a few pairs", "one pair alone"
 OTHERS_GONE, OVERFLOW = "depends on users left out", "overflow"
 AGAIN, TOGETHER_AGAIN = "a second run in the same process", "windows computed one by one"
+RELABELLED, ELSEWHERE = "other ids, numbers and time together", "in another process with one thread"
+IDS, ROWS, TIME = "other ids", "other numbers of rows and pairs", "another time"
 # Beyond 2^16, and in the upper half of 8 and of 16 bits: a signed count turns negative, an unsigned one starts anew.
 N_BUSY = 2**16 + 2**15 + 2**7
 
@@ -103,11 +108,6 @@ ALTERATIONS: Mapping[str, Alteration] = {
     "pairs reordered": pairs_reordered,
     "computed as the test window": as_test,
 }
-
-
-def nothing(world: World, seed: int) -> World:
-    """Leave the world as it is: what differs is not the same twice."""
-    return world
 
 
 def without_future(world: World, seed: int) -> World:
@@ -256,25 +256,77 @@ class Worlds:
         """The columns of these scopes."""
         return tuple(n for n in self.names if self.catalogue.columns[n].scope in scopes)
 
+    @cached_property
+    def ground(self) -> Ground:
+        """What goes to other processes."""
+        columns = (self.catalogue.columns[name] for name in self.catalogue.closure(self.names))
+        declarations = {c.declaration.name: c.declaration for c in columns}
+        features = tuple(Packed.of(declaration) for declaration in declarations.values())
+        return Ground(self.catalogue.dataset, self.pairs, features, self.settings.seed, loaded_at())
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What worlds are laid on, by which no feature file is imported yet: ``features`` are packed.
+
+    ``loaded``: when the process that audits began to load its code.
+    """
+
+    dataset: Dataset
+    pairs: Mapping[Window, pl.DataFrame]
+    features: tuple[Packed, ...]
+    seed: int
+    loaded: int
+
 
 @dataclass(frozen=True)
 class Trial:
-    """A world to compute: under which check, in which window, what it alters, which columns are looked at there."""
+    """A world to compute: under which check, in which windows, what it alters, which columns are looked at there.
+
+    ``alter`` takes the one window of the trial. ``labels``: which labels are others, in all windows.
+    """
 
     check: str
-    window: Window
-    alter: Alteration
+    windows: tuple[Window, ...]
     names: tuple[str, ...]
+    alter: Alteration | None = None
+    labels: Labels = SAME
+
+    @property
+    def name(self) -> str:
+        """The check and, if there is only one, its window."""
+        return f"{self.check} @ {self.windows[0].name}" if len(self.windows) == 1 else self.check
 
 
 def first_trials(worlds: Worlds) -> list[Trial]:
     """The worlds that every column is computed in; more only for what differs in one of them."""
     trials = [
-        Trial(check, window, alter, worlds.names)
-        for window in worlds.windows
-        for check, alter in TOGETHER.items()
+        *_with_other_labels(worlds),
+        *(
+            Trial(check, (w,), worlds.names, alter)
+            for w in worlds.windows
+            for check, alter in TOGETHER.items()
+        ),
     ]
     return trials if worlds.is_brief else [*trials, *_of_few_pairs(worlds)]
+
+
+def _with_other_labels(worlds: Worlds) -> list[Trial]:
+    """One world with all labels others at once; columns that show ids or instants are in one without these."""
+    by_use: dict[tuple[str, ...], list[str]] = {(): []}
+    for name in worlds.names:
+        by_use.setdefault(worlds.catalogue.columns[name].uses, []).append(name)
+    windows = tuple(worlds.pairs)
+    return [
+        Trial(
+            RELABELLED,
+            windows,
+            tuple(names),
+            labels=Labels(ids="ids" not in uses, rows=True, time="time" not in uses),
+        )
+        for uses, names in by_use.items()
+        if names
+    ]
 
 
 def _of_few_pairs(worlds: Worlds) -> list[Trial]:
@@ -282,17 +334,17 @@ def _of_few_pairs(worlds: Worlds) -> list[Trial]:
 
     Overflow is looked for in whole numbers, and in what has a range to leave.
     """
-    last, schema = worlds.windows[-1], worlds.catalogue.dataset.history_schema
+    last, schema = worlds.windows[-1:], worlds.catalogue.dataset.history_schema
     columns = [worlds.catalogue.columns[n] for n in worlds.names]
     wide = tuple(c.name for c in columns if c.dtype.is_integer() or range_of(c, schema) is not None)
     trials = [
-        Trial(SAMPLE, last, of_sample, worlds.of_scope("row", "user")),
-        Trial(OVERFLOW, last, busy, wide),
-        Trial(ALONE, last, one_pair, worlds.of_scope("row")),
-        Trial(ALONE, last, one_user, worlds.of_scope("user")),
+        Trial(SAMPLE, last, worlds.of_scope("row", "user"), of_sample),
+        Trial(OVERFLOW, last, wide, busy),
+        Trial(ALONE, last, worlds.of_scope("row"), one_pair),
+        Trial(ALONE, last, worlds.of_scope("user"), one_user),
     ]
     if worlds.settings.sample.users < 1:
-        trials.append(Trial(OTHERS_GONE, last, others_gone, worlds.names))
+        trials.append(Trial(OTHERS_GONE, last, worlds.names, others_gone))
     return [trial for trial in trials if trial.names]
 
 
@@ -301,8 +353,16 @@ def single_trials(trial: Trial, names: tuple[str, ...]) -> list[Trial]:
     if not names:
         return []
     if trial.check in (SAMPLE, ALONE):
-        few = [Trial(FEW, trial.window, few_pairs, names)] if trial.check == SAMPLE else []
+        few = [Trial(FEW, trial.windows, names, few_pairs)] if trial.check == SAMPLE else []
         return [*few, replace(trial, names=names)]
     if trial.check == AGAIN:
         return [replace(trial, check=TOGETHER_AGAIN, names=names)]
-    return [Trial(check, trial.window, alter, names) for check, alter in ALTERATIONS.items()]
+    if trial.check == RELABELLED:
+        own = replace(trial, names=names, labels=SAME)
+        of = trial.labels
+        each = {IDS: Labels(ids=of.ids), ROWS: Labels(rows=of.rows), TIME: Labels(time=of.time)}
+        return [
+            replace(own, check=ELSEWHERE),
+            *(replace(own, check=check, labels=labels) for check, labels in each.items() if labels != SAME),
+        ]
+    return [Trial(check, trial.windows, names, alter) for check, alter in ALTERATIONS.items()]

@@ -15,15 +15,25 @@ from typing import Any
 
 import polars as pl
 
-from competitions import Competition, random_tables, take_in
+from competitions import Competition, Dataset, random_tables, take_in
 from engine import Job, Json, Recipe, Settings, Store, cached_digest, library_versions, run_jobs
-from features._audit.alterations import Worlds
-from features._audit.drift import Drift, JointDrift, drift_findings, drift_of, joint_drift, joint_findings
+from features._audit.alterations import ALTERATIONS, IDS, RELABELLED, ROWS, TIME, Worlds
+from features._audit.drift import (
+    DRIFT,
+    NULLS,
+    Drift,
+    JointDrift,
+    drift_findings,
+    drift_of,
+    joint_drift,
+    joint_findings,
+)
 from features._audit.findings import Audit, Finding, at_the_root, first_of_each
-from features._audit.leaks import audit_worlds
+from features._audit.leaks import LABELS, READS, audit_worlds
 from features._audit.small_log import N_PAIRS, N_ROWS, sampled_pairs, small_dataset
-from features._audit.source_code import reads_by_itself
 from features._audit.values import (
+    STANDS_OUT,
+    TOO_GOOD,
     Rows,
     range_of,
     rows_of,
@@ -37,11 +47,12 @@ from features._catalogue import Catalogue, bind_catalogue
 from features._compute import own_score
 from features._declare import Registry
 from features._storage import feature_keys
-from validation import Folds, Window, plan_folds
+from validation import Folds, Window
 
 N_USERS, N_ITEMS, N_GENERATED = 60, 80, 2_000  # of the generated log
 N_JOBS = 8  # that measure a share of the columns each
 POINTER = "audit"
+DANGERS = (TOO_GOOD, *LABELS, *ALTERATIONS, READS, IDS, ROWS, TIME, RELABELLED, STANDS_OUT)
 _FACTS, _COLUMNS = "audit.json", "columns.parquet"
 _SCHEMA = {
     "feature": pl.String,
@@ -50,6 +61,8 @@ _SCHEMA = {
     "null_test": pl.Float64,
     "psi": pl.Float64,
     "auc": pl.Float64,
+    "drifts": pl.Boolean,
+    "nulls_change": pl.Boolean,
 }
 
 
@@ -70,7 +83,6 @@ def run_audit(
     are those in the ``store`` if all model inputs are there, otherwise those computed for the audit.
     """
     names = catalogue.closure(names)
-    findings = [f for name in names for f in reads_by_itself(catalogue.columns[name])]
     train, test = folds.final.train, folds.final.eval
     altered = tuple(dict.fromkeys((train[0], train[-1])))
     dataset = catalogue.dataset if full else small_dataset(catalogue.dataset, (*altered, test), n_rows)
@@ -79,7 +91,7 @@ def run_audit(
     own = replace(catalogue, dataset=dataset)
     worlds = Worlds(own, names, altered, pairs, settings)
     plain, found = audit_worlds(worlds, "the whole log" if full else "a small log")
-    findings += at_the_root(catalogue, found)
+    findings = at_the_root(catalogue, found)
     findings += audit_generated(catalogue, names, settings)
     rows = None if store is None else stored_rows(catalogue, (*altered, test), names, store)
     rows = rows or rows_of(dataset, plain.frames, pairs, "the whole log" if full else "the small log")
@@ -96,7 +108,7 @@ def run_audit(
         "train windows told apart": joint.train if joint else None,
         "full": full,
     }
-    return Audit(tuple(first_of_each(findings)), columns, about)
+    return Audit(tuple(first_of_each(findings, DANGERS)), columns, about)
 
 
 def audit_window(
@@ -107,13 +119,12 @@ def audit_window(
     pairs = {w: sampled_pairs(catalogue.dataset, w, None) for w in windows}
     worlds = Worlds(catalogue, names, windows, pairs, settings)
     _, found = audit_worlds(worlds, "the log")
-    findings = [f for name in names for f in reads_by_itself(catalogue.columns[name])]
-    return first_of_each([*findings, *at_the_root(catalogue, found)])
+    return first_of_each(at_the_root(catalogue, found), DANGERS)
 
 
 def audit_generated(catalogue: Catalogue, names: Iterable[str], settings: Settings) -> list[Finding]:
     """Alter the world of a generated log that is as awkward as real ones: ties, nulls, cold keys, keys met once."""
-    competition = _short(catalogue.dataset.competition)
+    competition = _short(catalogue.dataset)
     tables = random_tables(
         competition, n_users=N_USERS, n_items=N_ITEMS, n_rows=N_GENERATED, seed=settings.seed
     )
@@ -121,7 +132,8 @@ def audit_generated(catalogue: Catalogue, names: Iterable[str], settings: Settin
     with TemporaryDirectory() as folder:
         dataset = take_in(competition, tables, Path(folder), fingerprint="generated")
         own = bind_catalogue(dataset, Registry(declarations))
-        window = plan_folds(dataset, settings.folds.model_copy(update={"horizon": None})).folds[-1].eval
+        start = dataset.test_start - dataset.horizon
+        window = Window(start - competition.gap, start, dataset.test_start)
         pairs = {window: sampled_pairs(dataset, window, None)}
         known = own.closure(n for n in names if n in own.columns)
         worlds = Worlds(own, known, (window,), pairs, settings, is_brief=True)
@@ -130,10 +142,16 @@ def audit_generated(catalogue: Catalogue, names: Iterable[str], settings: Settin
     return at_the_root(own, marked)
 
 
-def _short(competition: Competition) -> Competition:
-    """Give a competition whose test is a number of rows one that fits the generated log."""
-    is_rows = competition.clock.kind == "row" and isinstance(competition.horizon, int)
-    return replace(competition, horizon=N_GENERATED // 10) if is_rows else competition
+def _short(dataset: Dataset) -> Competition:
+    """Give the competition lengths that fit the generated log, which spans ten horizons or so: of test and gap."""
+    c = dataset.competition
+    horizon = c.horizon
+    if c.clock.kind == "time":
+        horizon = dataset.horizon
+    elif c.clock.kind == "row" and isinstance(horizon, int):
+        horizon = N_GENERATED // 10
+    length = horizon if isinstance(horizon, int) else horizon.length(N_GENERATED)
+    return replace(c, horizon=horizon, gap=min(c.gap, 3 * length))
 
 
 def _judged(
@@ -155,11 +173,24 @@ def _judged(
     *measured, joint = run_jobs("values: scores and drift", jobs, settings)
     found = {name: of for share in measured for name, of in share.items()}
     drifts, scores = ({name: found[name][at] for name in rows.names} for at in (0, 1))
-    table = [(n, scores[n], d.null_train, d.null_test, d.psi, d.auc) for n, d in drifts.items()]
+    drifting = drift_findings(catalogue, rows, drifts, competition.user)
+    warned = {(f.column, f.check) for f in drifting}
+    table = [
+        (
+            n,
+            scores[n],
+            d.null_train,
+            d.null_test,
+            d.psi,
+            d.auc,
+            *((n, check) in warned for check in (DRIFT, NULLS)),
+        )
+        for n, d in drifts.items()
+    ]
     findings = [
         *value_findings(catalogue, rows),
         *score_findings(catalogue, scores, stick),
-        *drift_findings(catalogue, rows, drifts, competition.user),
+        *drifting,
         *joint_findings(catalogue, joint),
     ]
     return findings, pl.DataFrame(table, schema=_SCHEMA, orient="row"), joint
@@ -205,6 +236,7 @@ def audit_recipe(
         "features": feature_keys(catalogue, windows, names),
         "stored": list(stored_names(catalogue, windows, names, Store(settings.store)) or ()),
         "places": [str(column.declaration.place) for column in columns],
+        "uses": [column.uses for column in columns],
         "ranges": [range_of(column, dataset.history_schema) for column in columns],
         "metric": str(dataset.competition.metric),
         "folds": settings.folds.model_dump(mode="json"),

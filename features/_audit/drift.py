@@ -106,7 +106,8 @@ def _moves(column: FeatureColumn, drift: Drift, rows: Rows, spread: float) -> li
     shift, medians = _shift(rows, column) if is_far else (None, "")
     if not is_far or (shift is not None and shift < FEWEST_DEVIATIONS):
         return []
-    auc = "" if drift.auc is None else f", adversarial AUC {drift.auc:.3f} (limit {auc_limit:.3f})"
+    is_told = drift.auc is not None and auc_limit < 1  # of few users or values every AUC may be chance
+    auc = f", adversarial AUC {drift.auc:.3f} (limit {auc_limit:.3f})" if is_told else ""
     far = "" if shift is None else f", {shift:.2f} standard deviations away"
     evidence = f"PSI {drift.psi:.3f} (limit {psi_limit:.3f}){auc}{far}{medians}"
     todo = "use a rate, a rank or a lookback in place of what grows with the log"

@@ -51,7 +51,8 @@ class Audit:
         One a column and check, defects first.
     columns
         What was measured of each column: ``feature`` String; ``score`` (the metric with the column alone),
-        ``null_train``, ``null_test``, ``psi``, ``auc`` Float64. Null where there is no such number.
+        ``null_train``, ``null_test``, ``psi``, ``auc`` Float64, null where there is no such number; ``drifts``,
+        ``nulls_change`` Boolean: whether it is warned of. The report shows these and judges nothing by itself.
     about
         On what it was run: rows, pairs, windows, how many features, the joint AUC.
     """
@@ -79,14 +80,26 @@ def found_in(
     return Finding(column.name, str(column.declaration.place), check, window, evidence, todo, severity)
 
 
-def first_of_each(findings: Iterable[Finding]) -> list[Finding]:
-    """Keep the first finding of each column and check, defects first; what has a defect is not warned of as well."""
+def first_of_each(findings: Iterable[Finding], dangers: Sequence[str] = ()) -> list[Finding]:
+    """Keep the first finding of each column and check, defects first; what has a defect is not warned of as well.
+
+    ``dangers``: checks that come before all others, the worst first; a column comes where its worst check does.
+    """
     first: dict[tuple[str, str], Finding] = {}
     for finding in findings:
         first.setdefault((finding.column, finding.check), finding)
     broken = {f.column for f in first.values() if f.severity == "defect"}
     kept = [f for f in first.values() if f.severity == "defect" or f.column not in broken]
-    return sorted(kept, key=lambda f: (f.severity != "defect", f.column if f.column in broken else ""))
+    rank = {check: number for number, check in enumerate(dangers)}
+    worst: dict[str, int] = {}
+    for finding in kept:
+        worst[finding.column] = min(worst.get(finding.column, len(rank)), rank.get(finding.check, len(rank)))
+
+    def danger(f: Finding) -> tuple[bool, int, str, int]:
+        of_column = f.column if f.column in broken else ""
+        return f.severity != "defect", worst[f.column], of_column, rank.get(f.check, len(rank))
+
+    return sorted(kept, key=danger)
 
 
 def at_the_root(catalogue: Catalogue, findings: Sequence[Finding]) -> list[Finding]:

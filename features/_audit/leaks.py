@@ -4,37 +4,53 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import polars as pl
 from polars.exceptions import PolarsError
 
-from engine import Job, run_jobs
+from competitions import Dataset, opened
+from engine import Job, SamewiseError, refuse_newer_code, run_jobs
 from features._audit.alterations import (
     AGAIN,
     ALONE,
+    ELSEWHERE,
     FEW,
+    IDS,
     N_BUSY,
     OTHERS_GONE,
     OVERFLOW,
+    RELABELLED,
+    ROWS,
     SAMPLE,
+    TIME,
     TOGETHER,
     TOGETHER_AGAIN,
+    Ground,
     Trial,
     World,
     Worlds,
     first_trials,
-    nothing,
     single_trials,
 )
 from features._audit.findings import Finding, found_in
+from features._audit.fresh import bound, concerned, fresh_modules
+from features._audit.outside import Access, watched
+from features._audit.relabelled import SAME, new_ids, relabelled
 from features._audit.values import DTYPE, outside, range_of
 from features._catalogue import Catalogue, FeatureColumn
 from features._compute import compute_windows
-from features._declare import FeatureError
+from features._declare import REGISTRY, FeatureError
 from validation import Window
 
-FAILS, ELSEWHERE = "fails when computed", "in another process with one thread"
-_LABELS = ("labels of the window flipped", "computed as the test window")
+FAILS, READS = "fails when computed", "reads files by itself"
+_TODO = {
+    IDS: "use ids only to look up and to group; if they are meant to show, or are read from elsewhere: uses_ids=True",
+    ROWS: "use row and pair_id for their order only",
+    TIME: "use the clock and instants as distances from the cutoff; if they are meant to show: uses_time=True",
+    RELABELLED: "use ids, rows and instants for what they are of, not for their values",
+}
+LABELS = ("labels of the window flipped", "computed as the test window")
 
 
 @dataclass(frozen=True)
@@ -42,11 +58,12 @@ class Computed:
     """Values of columns in windows.
 
     ``frames``: ``pair_id`` and the columns that could be computed. ``errors``: the message of those that failed by
-    themselves; what reads them is in neither.
+    themselves; what reads them is in neither. ``accesses``: what features took from outside.
     """
 
     frames: Mapping[Window, pl.DataFrame]
     errors: Mapping[str, str]
+    accesses: tuple[Access, ...] = ()
 
     def has(self, name: str) -> bool:
         """Tell whether the column was computed."""
@@ -55,84 +72,147 @@ class Computed:
 
 def audit_worlds(worlds: Worlds, title: str) -> tuple[Computed, list[Finding]]:
     """Return the plain values of all windows, and what does not hold in the altered worlds."""
+    catalogue = worlds.catalogue
     here = worlds.settings.model_copy(update={"backend": "inline"})
-    (plain,) = run_jobs(f"{title}: as it is", [Job("every window", _plain_values, (worlds,))], here)
-    findings = _failures(worlds.catalogue, plain)
+    every = Job("every window", _computed, (catalogue, worlds.names, worlds.pairs))
+    (plain,) = run_jobs(f"{title}: as it is", [every], here)
+    findings = _failures(catalogue, plain)
     names = tuple(n for n in worlds.names if plain.has(n))
     if not names:
         return plain, findings
     worlds = replace(worlds, names=names)
-    trials, again = first_trials(worlds), Trial(AGAIN, worlds.windows[-1], nothing, names)
-    jobs = [Job(ELSEWHERE, _plain_values, (worlds,)), *_jobs(worlds, trials)]
-    # At least two workers, of one thread each: one worker would be this very process.
-    processes = worlds.settings.model_copy(update={"threads": max(2, worlds.settings.threads)})
-    elsewhere, *others = run_jobs(f"{title}: altered", jobs, processes)
-    (second,) = run_jobs(f"{title}: once more", _jobs(worlds, [again]), here)
-    apart = _differences(worlds.catalogue, plain, elsewhere, names, ELSEWHERE, worlds.windows)
-    suspects: dict[Trial, tuple[str, ...]] = {}
-    for trial, values in [*zip(trials, others, strict=True), (again, second)]:
+    trials, again = first_trials(worlds), Trial(AGAIN, worlds.windows[-1:], names)
+    altered = _run(worlds, f"{title}: altered", trials)
+    (second,) = run_jobs(f"{title}: once more", [_job_here(worlds, again)], here)
+    findings += _accesses(catalogue, names, altered)
+    suspects: dict[Trial, list[Finding]] = {}
+    for trial, values in [*zip(trials, altered, strict=True), (again, second)]:
         if trial.check == OVERFLOW:
-            findings += _overflows(worlds.catalogue, trial.window, plain, values)
+            findings += _overflows(catalogue, trial.windows[0], plain, values)
             continue
-        differing = _differ(worlds.catalogue, plain, values, trial)
+        differing = _differences(worlds, plain, values, trial)
         if trial.check == OTHERS_GONE:
             findings += [replace(f, severity="warning") for f in differing]
         elif differing:
-            suspects[trial] = tuple(f.column for f in differing)
-    return plain, findings + _explained(worlds, plain, suspects, apart, title)
+            suspects[trial] = differing
+    return plain, findings + _explained(worlds, plain, suspects, title)
 
 
-def _plain_values(worlds: Worlds) -> Computed:
-    """Compute every column of every window, nothing altered."""
-    return _computed(worlds.catalogue, worlds.names, worlds.pairs)
+def _run(worlds: Worlds, title: str, trials: Sequence[Trial]) -> list[Computed]:
+    """Compute trials in worker processes: two at least, of one thread each, since one would be this very process."""
+    jobs = [Job(trial.name, _tried, (worlds.ground, trial)) for trial in trials]
+    return _run_apart(worlds, title, jobs)
 
 
-def _tried(worlds: Worlds, trial: Trial) -> Computed:
-    """Compute the columns of a trial in its altered world."""
-    plain = World(worlds.catalogue.dataset, trial.window, worlds.pairs[trial.window])
-    world = trial.alter(plain, worlds.settings.seed)
-    catalogue = replace(worlds.catalogue, dataset=world.dataset)
-    return _computed(catalogue, trial.names, {world.window: world.pairs})
+def _run_apart(worlds: Worlds, title: str, jobs: Sequence[Job]) -> list[Any]:
+    processes = worlds.settings.model_copy(update={"threads": max(2, worlds.settings.threads)})
+    more = [Job("nothing", tuple)] if len(jobs) == 1 else []
+    return run_jobs(title, [*jobs, *more], processes)[: len(jobs)]
 
 
-def _jobs(worlds: Worlds, trials: Iterable[Trial]) -> list[Job]:
-    return [Job(f"{t.check} @ {t.window.name}", _tried, (worlds, t)) for t in trials]
+def _job_here(worlds: Worlds, trial: Trial) -> Job:
+    pairs = {window: worlds.pairs[window] for window in trial.windows}
+    return Job(trial.name, _computed, (worlds.catalogue, trial.names, pairs))
+
+
+def _tried(ground: Ground, trial: Trial) -> Computed:
+    """Lay the world of a trial, import the feature files within it, and compute the columns."""
+    if trial.alter is not None or (len(trial.windows) == 1 and trial.labels == SAME):
+        (window,) = trial.windows
+        plain = World(ground.dataset, window, ground.pairs[window])
+        world = trial.alter(plain, ground.seed) if trial.alter else plain
+        return _within(ground, trial, world.dataset, {world.window: world.pairs})
+    pairs = {window: ground.pairs[window] for window in trial.windows}
+    there = relabelled(ground.dataset, pairs, trial.labels, ground.seed)
+    found = _within(ground, trial, there.dataset, there.pairs)
+    return replace(found, frames=there.restored(found.frames))
+
+
+def _within(ground: Ground, trial: Trial, dataset: Dataset, pairs: Mapping[Window, pl.DataFrame]) -> Computed:
+    with fresh_modules(), watched() as watch, opened(dataset):
+        there = bound(ground.features, dataset)
+        refuse_newer_code(ground.loaded, again=True)
+        found = _computed(there.catalogue, [n for n in trial.names if n in there.catalogue.columns], pairs)
+        declarations = {
+            one.name: one
+            for one in (
+                *REGISTRY.declarations.values(),
+                *(c.declaration for c in there.catalogue.columns.values()),
+            )
+        }.values()
+        accesses = [
+            replace(access, feature=name)
+            for access in watch.seen.values()
+            for name in ([access.feature] if access.feature else concerned(access, declarations))
+        ]
+    lacking = {n: there.errors.get(n, there.catalogue.unavailable.get(n, "it is not there"))
+               for n in trial.names if n not in there.catalogue.columns}  # fmt: skip
+    return Computed(found.frames, {**found.errors, **lacking}, tuple(accesses))
+
+
+def _accesses(catalogue: Catalogue, names: Iterable[str], computed: Iterable[Computed]) -> list[Finding]:
+    """Find what features took from outside, in whatever world."""
+    seen: dict[str, dict[str, None]] = {}
+    for access in (access for one in computed for access in one.accesses):
+        seen.setdefault(access.feature, {})[str(access)] = None
+    todo = "take what it needs from the history, or make it a table of the competition"
+    columns = [catalogue.columns[name] for name in names]
+    return [
+        found_in(column, READS, "; ".join(sorted(seen[column.declaration.name])), todo)
+        for column in columns
+        if column.declaration.name in seen
+    ]
 
 
 def _explained(
-    worlds: Worlds,
-    plain: Computed,
-    suspects: Mapping[Trial, tuple[str, ...]],
-    apart: Sequence[Finding],
-    title: str,
+    worlds: Worlds, plain: Computed, suspects: Mapping[Trial, Sequence[Finding]], title: str
 ) -> list[Finding]:
     """Take what differed through each alteration by itself, and name the ones that make it differ.
 
     What is another value each time it is computed is told as just that, and so is what other windows beside it change.
     """
-    if not suspects and not apart:
+    if not suspects:
         return []
-    catalogue = worlds.catalogue
-    names = catalogue.closure({f.column for f in apart}.union(*suspects.values()))
-    twice = Trial(AGAIN, worlds.windows[-1], nothing, names)
-    unsteady = _differ(catalogue, _tried(worlds, twice), _tried(worlds, twice), twice)
-    known = {f.column for f in unsteady}
-    carried = {n for trial, differing in suspects.items() if trial.check == AGAIN for n in differing}
-    trials: list[Trial] = []
-    for trial, differing in suspects.items():  # what needs no alteration to differ is not tried in any
-        told = known if trial.check == AGAIN else known | carried
-        trials += single_trials(trial, tuple(n for n in differing if n not in told))
+    differing = {trial: tuple(dict.fromkeys(f.column for f in found)) for trial, found in suspects.items()}
+    names = worlds.catalogue.closure({name for of_trial in differing.values() for name in of_trial})
     here = worlds.settings.model_copy(update={"backend": "inline"})
-    findings = [f for f in apart if f.column not in known]
-    there = run_jobs(f"{title}: what it is", _jobs(worlds, trials), here)
-    for trial, values in zip(trials, there, strict=True):
-        findings += _differ(catalogue, plain, values, trial)
-    told = known.union(f.column for f in findings)
-    for trial, differing in suspects.items():  # what differs only all together, or only in another process
-        rest = replace(trial, names=tuple(n for n in differing if n not in told))
-        if rest.names:
-            findings += _differ(catalogue, plain, _tried(worlds, rest), rest)
-    return unsteady + findings
+    twice = Trial(AGAIN, worlds.windows[-1:], names)
+    first, second = run_jobs(f"{title}: is it steady", [_job_here(worlds, twice)] * 2, here)
+    unsteady = _differences(worlds, first, second, twice)
+    known = {f.column for f in unsteady}
+    carried = {n for trial, of_trial in differing.items() if trial.check == AGAIN for n in of_trial}
+    trials: list[Trial] = []
+    for trial, of_trial in differing.items():  # what needs no alteration to differ is not tried in any
+        told = known if trial.check == AGAIN else known | carried
+        trials += single_trials(trial, tuple(n for n in of_trial if n not in told))
+    findings = []
+    for trial, values in zip(trials, _run(worlds, f"{title}: what it is", trials), strict=True):
+        findings += _differences(worlds, plain, values, trial)
+    moved = tuple(dict.fromkeys(f.column for f in findings if f.check == ELSEWHERE))
+    findings = [f for f in findings if f.check == ELSEWHERE or f.column not in moved]
+    findings += _beside_the_process(worlds, moved, [t for t in trials if t.check != ELSEWHERE], title)
+    told = known.union(f.column for f in findings)  # what differs only all together is told as that
+    rest = [f for own in suspects.values() for f in own if f.column not in told]
+    return unsteady + findings + rest
+
+
+def _beside_the_process(
+    worlds: Worlds, moved: tuple[str, ...], trials: Sequence[Trial], title: str
+) -> list[Finding]:
+    """Name the alterations that change what another process changes, too: all in one process, and beside each other."""
+    if not moved:
+        return []
+    own = [replace(trial, names=tuple(n for n in trial.names if n in moved)) for trial in trials]
+    own = [Trial(ELSEWHERE, tuple(worlds.pairs), moved), *(trial for trial in own if trial.names)]
+    job = Job("one after the other", _in_turn, (worlds.ground, own))
+    ((plain, *others),) = _run_apart(worlds, f"{title}: beside the process", [job])
+    return [
+        f for t, values in zip(own[1:], others, strict=True) for f in _differences(worlds, plain, values, t)
+    ]
+
+
+def _in_turn(ground: Ground, trials: Sequence[Trial]) -> list[Computed]:
+    return [_tried(ground, trial) for trial in trials]
 
 
 def _computed(catalogue: Catalogue, names: Iterable[str], pairs: Mapping[Window, pl.DataFrame]) -> Computed:
@@ -161,7 +241,7 @@ def _frames(
 ) -> dict[Window, pl.DataFrame] | str:
     try:
         return compute_windows(catalogue, names, pairs)
-    except (FeatureError, PolarsError) as error:
+    except (SamewiseError, PolarsError) as error:
         return " ".join(str(error).split())
 
 
@@ -200,33 +280,38 @@ def _failures(catalogue: Catalogue, plain: Computed) -> list[Finding]:
     return findings
 
 
-def _differ(catalogue: Catalogue, plain: Computed, there: Computed, trial: Trial) -> list[Finding]:
-    return _differences(catalogue, plain, there, trial.names, trial.check, (trial.window,))
-
-
-def _differences(
-    catalogue: Catalogue,
-    plain: Computed,
-    there: Computed,
-    names: Iterable[str],
-    check: str,
-    windows: Iterable[Window],
-) -> list[Finding]:
+def _differences(worlds: Worlds, plain: Computed, there: Computed, trial: Trial) -> list[Finding]:
     """Compare values bit for bit, a null only equal to a null; what failed only in the other world differs, too."""
-    wanted = [n for n in names if plain.has(n)]
+    catalogue, check = worlds.catalogue, trial.check
+    wanted = [n for n in trial.names if plain.has(n)]
     findings = []
     for column in (catalogue.columns[n] for n in wanted if n in there.errors):
         evidence = f"it fails there: {there.errors[column.name]}"
         findings.append(found_in(column, check, evidence, _todo(check, column)))
-    for window in windows:
+    for window in trial.windows:
         both = _side_by_side(plain, there, window)
         for column in (catalogue.columns[n] for n in wanted if n in both.columns):
             differ = _rows_where(pl.col("there").ne_missing(pl.col("plain")), both, column)
-            if differ.height:
+            if differ.height and not (trial.labels.ids and _are_ids(worlds, differ)):
                 evidence = f"{differ.height} of {both.height} pairs differ; {_became(differ)}"
                 todo = _todo(check, column)
                 findings.append(found_in(column, check, evidence, todo, window=window.name))
     return findings
+
+
+def _are_ids(worlds: Worlds, differ: pl.DataFrame) -> bool:
+    """Tell whether values are arrays of ids of one kind, the new ones where the old ones were."""
+    dtype = differ.schema["there"]
+    if not isinstance(dtype, pl.List | pl.Array) or not dtype.inner.is_integer():
+        return False
+    lists = differ.select(pl.col("there", "plain").cast(pl.List(dtype.inner)))
+    for old, new in new_ids(worlds.catalogue.dataset, worlds.pairs, worlds.settings.seed).values():
+        if old.dtype.is_integer():
+            back = pl.element().cast(pl.Int128).replace(new.cast(pl.Int128), old.cast(pl.Int128))
+            before = lists["plain"].cast(pl.List(pl.Int128))
+            if lists.select(pl.col("there").list.eval(back))["there"].equals(before):
+                return True
+    return False
 
 
 def _side_by_side(plain: Computed, there: Computed, window: Window) -> pl.DataFrame:
@@ -252,7 +337,7 @@ def _became(rows: pl.DataFrame) -> str:
 
 
 def _todo(check: str, column: FeatureColumn) -> str:
-    if check.startswith("future") or check in _LABELS or check in TOGETHER:
+    if check.startswith("future") or check in LABELS or check in TOGETHER:
         return "read only the history it is given, nothing from the cutoff on"
     if check in (ALONE, FEW, SAMPLE):
         return "compute each pair by itself, or declare the scope"
@@ -260,6 +345,8 @@ def _todo(check: str, column: FeatureColumn) -> str:
         return (
             "compare it, and what reads it, at one share of the users only; --sample-pairs keeps every value"
         )
+    if check in _TODO:
+        return _TODO[check]
     if check == TOGETHER_AGAIN:
         is_streamed = column.kind == "streamed"
         return "save the state without loss" if is_streamed else "keep nothing from one window for the next"

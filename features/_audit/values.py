@@ -249,13 +249,14 @@ def _duplicates(catalogue: Catalogue, rows: Rows) -> list[Finding]:
 
 def _duplicate(catalogue: Catalogue, both: pl.DataFrame, first: str, second: str, alike: float) -> Finding:
     known, column = catalogue.columns[first], catalogue.columns[second]
-    row = both.filter(pl.col(first).is_not_null() & pl.col(second).is_not_null()).head(1)
-    example = ""
-    if row.height:
-        one = row.row(0, named=True)
-        example = f"; pair {one['pair_id']}: {one[first]} and {one[second]}"
-    turned = " turned round" if alike < 0 else ""
-    evidence = f"rank correlation {alike:.5f} with {first} ({known.declaration.place}): says the same{turned}{example}"
+    evidence = f"rank correlation {alike:.5f} with {first} ({known.declaration.place}): "
+    if both.select(pl.col(first).eq_missing(pl.col(second)).all()).item():
+        evidence += "its values are the same, all of them"
+    else:
+        evidence += f"other values in the {'opposite' if alike < 0 else 'same'} order"
+        row = both.filter(pl.col(first).is_not_null() & pl.col(second).is_not_null()).head(1)
+        for one in row.iter_rows(named=True):
+            evidence += f"; pair {one['pair_id']} has {one[second]} here and {one[first]} there"
     todo = "leave one of the two out: features.exclude in config.toml"
     if not column.is_model_input:
         todo = f"no model reads it: if it is the same number, read {first} in its place"

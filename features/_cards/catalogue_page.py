@@ -157,6 +157,7 @@ def _notes(declaration: Declaration, catalogues: Catalogues) -> list[str]:
     notes = [
         ", ".join(dict.fromkeys(names)),
         f"looks at {others}" if others else "",
+        *(f"shows {word}" for word in ("ids", "time") if options.get(f"uses_{word}")),
         f"steps of {options['step']:,} rows" if declaration.kind == "streamed" else "",
         "" if options.get("model_input", True) else "not offered to models",
     ]

@@ -111,6 +111,7 @@ def _facts(card: Card) -> list[tuple[str, str]]:
     facts += [
         ("Dtype", dtype_name(column.dtype)),
         ("Looks at", f"the pair and {others} (transductive)" if others else "the pair alone"),
+        *([("Shows", " and ".join(column.uses))] if column.uses else []),
         ("Reads", ", ".join([*column.columns, *column.reads]) or "nothing"),
         ("Read by", ", ".join(card.read_by) or "no other feature"),
         ("Null", split_meaning(column.meaning)[1] or "not told"),

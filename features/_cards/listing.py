@@ -33,6 +33,7 @@ def catalogue_rows(
             "needs": [*column.columns, *column.reads],
             "dtype": dtype_name(column.dtype),
             "scope": column.scope,
+            "uses": list(column.uses),
             "model_input": column.is_model_input,
             "family": column.family,
             "place": str(column.declaration.place),
@@ -51,7 +52,9 @@ def catalogue_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     table.add_column("ms", justify="right", no_wrap=True)
     for row in rows:
         others = other_pairs(row["scope"])
-        mark = f" (looks at {others})" if others else ""
+        marks = [f"looks at {others}"] if others else []
+        marks += [f"shows {' and '.join(row['uses'])}"] if row["uses"] else []
+        mark = f" ({', '.join(marks)})" if marks else ""
         name = Text(row["name"], style="bold" if row["model_input"] else "italic")
         key = f"{' x '.join(row['key'])}: " if row["key"] else ""
         cost = "" if row["seconds"] is None else f"{1000 * row['seconds']:.1f}"

@@ -110,6 +110,11 @@ class FeatureColumn:
         return declared
 
     @property
+    def uses(self) -> tuple[str, ...]:
+        """What may show in its values though audits change it: ``ids``, ``time``."""
+        return tuple(word for word in ("ids", "time") if self.declaration.options.get(f"uses_{word}"))
+
+    @property
     def kind(self) -> str:
         """Which of the five ways it is written in."""
         return self.declaration.kind
@@ -184,7 +189,8 @@ def check_expression(declaration: Declaration, expression: pl.Expr, schema: pl.S
 def call_body(declaration: Declaration, *arguments: object) -> object:
     """Call a declaring body; what it raises becomes a FeatureError that names the feature and its place."""
     try:
-        return declaration.body(*arguments)
+        with declaration.announced():
+            return declaration.body(*arguments)
     except MissingColumnError:
         raise
     except FeatureError as error:

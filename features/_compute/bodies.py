@@ -21,7 +21,7 @@ def run_body(
     declaration = column.declaration
     read = history.select(_needed(column, history))
     try:
-        with capped_threads(1):
+        with capped_threads(1), declaration.announced():
             if declaration.kind == "table":
                 values = _run_table(column, read, window, pairs)
             else:

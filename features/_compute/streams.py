@@ -140,7 +140,8 @@ class Stream:
     def _named(self, method: str, where: str) -> Iterator[None]:
         """Let what a method raises be an error that names the feature, the method and how far it was."""
         try:
-            yield
+            with self.column.declaration.announced():
+                yield
         except SamewiseError:
             raise
         except (Exception, SystemExit) as error:  # libraries with a command line end the process

@@ -28,6 +28,7 @@ from features._declare.errors import FeatureError, MissingColumnError
 from features._declare.handle import Feature, column_of
 from features._declare.lookback import EVERYTHING, Lookback, horizon, last_n
 from features._declare.registry import (
+    FEATURE_EVENT,
     REGISTRY,
     Column,
     Declaration,
@@ -42,6 +43,7 @@ from features._declare.registry import (
 
 __all__ = [
     "EVERYTHING",
+    "FEATURE_EVENT",
     "REGISTRY",
     "Aggregate",
     "Column",

@@ -163,8 +163,9 @@ def decayed(x: pl.Expr, half_life: float | str | Lookback) -> Aggregate:
     """Sum of ``x * 2^(-(cutoff - clock) / half_life)``. 0 for a key without rows.
 
     ``half_life``: clock units, a duration (``"7d"``, time clock) or ``horizon(n)``. Addends are on the grid, so what
-    has decayed below 2^-21 counts nothing. A sum over tiles of the clock weighs each addend from the end of its tile
-    first: it is within 2^-21 a row of the exact sum, whatever the tiles. A filter within ``x`` is refused: its values
+    has decayed below 2^-21 counts nothing. The clock is cut where histories of windows end, and each addend is first
+    weighed from the next cut: within 2^-21 a row of the exact sum, and the same bits whatever else is computed, as
+    long as windows lie one horizon apart. A filter within ``x`` is refused: its values
     would meet others' ages.
     """
     if not keeps_rows(_column(x)):

@@ -141,6 +141,8 @@ def aggregate(
     model_input: bool = True,
     where: Callable[[Log], pl.Expr] | None = None,
     range: Range | None = None,
+    uses_ids: bool = False,
+    uses_time: bool = False,
     registry: Registry = REGISTRY,
 ) -> Callable[[Body], Feature[Body]]:
     """Register a grid of columns: an aggregate of the history by each key and lookback.
@@ -153,11 +155,17 @@ def aggregate(
     ``model_input=False``: a stepping stone for other features, not offered to models. ``where`` keeps rows before
     anything else (and before ``last_n(n)`` counts them). ``range`` is what audits hold the values to, as
     ``(low, high)``, both included, None for an open end; counts and rates of Booleans have theirs already.
+
+    Audits give every id another number and move the world in time, and expect the same values. ``uses_ids``: the value
+    of an id is meant to show in it. ``uses_time``: so is an instant by itself, as in the clock of the last row. What
+    reads such a column and shows neither does not say so.
     """
     lookbacks = [as_lookback(lookback) for lookback in _as_list(lookbacks, "lookbacks")]
     grid = [(as_key(key), lookback) for key in _as_list(keys, "keys") for lookback in lookbacks]
     options = {"grid": grid, "fill": fill, "dtype": dtype, "model_input": model_input}
-    return _register("aggregate", registry, {**options, "where": where, "range": range})
+    return _register(
+        "aggregate", registry, {**options, "where": where, "range": range, **_uses(uses_ids, uses_time)}
+    )
 
 
 @overload
@@ -171,6 +179,8 @@ def per_pair(
     dtype: DType | None = None,
     model_input: bool = True,
     range: Range | None = None,
+    uses_ids: bool = False,
+    uses_time: bool = False,
     registry: Registry = REGISTRY,
 ) -> Callable[[Body], Feature[Body]]: ...
 def per_pair(
@@ -182,6 +192,8 @@ def per_pair(
     dtype: DType | None = None,
     model_input: bool = True,
     range: Range | None = None,
+    uses_ids: bool = False,
+    uses_time: bool = False,
     registry: Registry = REGISTRY,
 ) -> Feature[Body] | Callable[[Body], Feature[Body]]:
     """Register an expression over the pairs; the parameters name the columns and features that it reads.
@@ -193,11 +205,12 @@ def per_pair(
     ``scope``: ``"row"`` for elementwise ones; ``"user"`` if it looks at the user's other pairs in the window
     (``.over("user_id")``), ``"window"`` if at all of them: transductive, which some competitions forbid.
     ``each``: names bound to the first parameter one after another; columns are then named ``name__bound``. A tuple of
-    names is bound to the first parameters; its first name is in the column's. ``range``: as for ``aggregate``.
+    names is bound to the first parameters; its first name is in the column's. ``range``, ``uses_ids`` and
+    ``uses_time``: as for ``aggregate``.
     """
     bound = tuple(as_key(names) for names in _as_list(each, "each"))
     options = {"scope": scope, "each": bound, "fill": fill, "dtype": dtype, "model_input": model_input}
-    decorate = _register("per_pair", registry, {**options, "range": range})
+    decorate = _register("per_pair", registry, {**options, "range": range, **_uses(uses_ids, uses_time)})
     return decorate if body is None else decorate(body)
 
 
@@ -208,14 +221,18 @@ def table(
     needs: Needs = (),
     fill: float | str | None = None,
     model_input: bool = True,
+    uses_ids: bool = False,
+    uses_time: bool = False,
     registry: Registry = REGISTRY,
 ) -> Callable[[Body], Feature[Body]]:
     """Register a function ``(history, window) -> LazyFrame`` that gives the key and ``columns``, one row a key.
 
     Columns are named ``column__key``; each is a dtype, or ``Column(dtype, meaning, range)``. ``needs`` names the
     columns of the history that it reads: it gets those, the clock and the row number; without it, all of them.
+    ``uses_ids``, ``uses_time``: as for ``aggregate``; ids within an array need no such word.
     """
     options = {"key": as_key(key), "columns": _as_columns(columns), "fill": fill, "model_input": model_input}
+    options |= _uses(uses_ids, uses_time)
     return _register("table", registry, {**options, "needs": _as_needs(needs)})
 
 
@@ -227,19 +244,22 @@ def fitted(
     scope: Scope = "row",
     fill: float | str | None = None,
     model_input: bool = True,
+    uses_ids: bool = False,
+    uses_time: bool = False,
     registry: Registry = REGISTRY,
 ) -> Callable[[Class], Feature[Class]]:
     """Register a class with ``fit(history, window)`` and ``transform(pairs)``, fitted once a window.
 
     ``variants`` maps a name to the arguments of the class: each variant is fitted by itself and its columns are named
-    ``column__variant``. ``columns`` and ``needs``: as for ``table``; ``needs`` may be a function of the variant's
-    arguments.
+    ``column__variant``. ``columns``, ``needs``, ``uses_ids`` and ``uses_time``: as for ``table``; ``needs`` may be a
+    function of the variant's arguments.
     """
     options = {
         "columns": _as_columns(columns),
         "needs": needs if callable(needs) else _as_needs(needs),
         "variants": _as_mapping({} if variants is None else variants, "variants", "{'short': {'length': 5}}"),
         "scope": scope,
+        **_uses(uses_ids, uses_time),
     }
     return _register("fitted", registry, {**options, "fill": fill, "model_input": model_input})
 
@@ -254,6 +274,8 @@ def streamed(
     scope: Scope = "row",
     fill: float | str | None = None,
     model_input: bool = True,
+    uses_ids: bool = False,
+    uses_time: bool = False,
     registry: Registry = REGISTRY,
 ) -> Callable[[Learner], Feature[Learner]]:
     """Register a class that goes through the log once for all windows: what it has to have is in ``Streamable``.
@@ -264,7 +286,7 @@ def streamed(
     ``transform(pairs)`` and is thrown away. So a value is the same whatever else is computed. ``refine``: so many times
     that instance's ``sweep(chunks)`` goes over the window's history again before it is looked at.
 
-    ``columns``, ``needs``, ``variants`` and ``scope``: as for ``fitted``.
+    ``columns``, ``needs``, ``variants``, ``scope``, ``uses_ids`` and ``uses_time``: as for ``fitted``.
     """
     options = {
         "columns": _as_columns(columns),
@@ -273,8 +295,13 @@ def streamed(
         "scope": scope,
         "step": step,
         "refine": refine,
+        **_uses(uses_ids, uses_time),
     }
     return _register("streamed", registry, {**options, "fill": fill, "model_input": model_input})
+
+
+def _uses(uses_ids: bool, uses_time: bool) -> dict[str, bool]:
+    return {"uses_ids": uses_ids, "uses_time": uses_time}
 
 
 def _register(kind: Kind, registry: Registry, options: Mapping[str, Any]) -> Callable[[Body], Feature[Body]]:
@@ -319,6 +346,9 @@ def _problems(declaration: Declaration) -> Iterator[tuple[str, str]]:
     yield from _name_problems(declaration)
     if options.get("where") is not None and not callable(options["where"]):
         yield f"the where={options['where']!r}", "a function of the log, such as lambda log: log.like"
+    for word in ("uses_ids", "uses_time"):
+        if not isinstance(options.get(word, False), bool):
+            yield f"{word}={options[word]!r}", "True or False"
     own = options.get("dtype")
     for column in [Column(pl.Float32 if own is None else own, range=options.get("range")), *columns]:
         dtype, span = column.dtype, column.range

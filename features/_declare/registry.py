@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
@@ -19,6 +20,7 @@ Range = tuple[float | None, float | None]
 Kind = Literal["aggregate", "per_pair", "table", "fitted", "streamed"]
 Scope = Literal["row", "user", "window"]
 Key = tuple[str, ...]
+FEATURE_EVENT = "samewise.feature"
 DType = pl.DataType | type[pl.DataType]
 Needed = Literal["any", "flag", "number", "instant", "id", "enums", "vector"] | DType
 
@@ -68,6 +70,15 @@ class Declaration:
         if module != "__main__" and getattr(feature, "declaration", None) is self:
             return _declared, (module, name)
         return Declaration, (self.name, self.kind, self.body, self.place, self.meaning, self.options)
+
+    @contextmanager
+    def announced(self) -> Iterator[None]:
+        """Let hooks of ``sys.addaudithook`` know that its code runs: the name is raised before, and no name after."""
+        sys.audit(FEATURE_EVENT, self.name)
+        try:
+            yield
+        finally:
+            sys.audit(FEATURE_EVENT, "")
 
     @property
     def parameters(self) -> tuple[str, ...]:

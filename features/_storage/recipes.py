@@ -15,7 +15,7 @@ from features._catalogue import AggregateBody, Catalogue, FeatureColumn, PairBod
 from validation import Window
 
 SEED = 1  # of what is random in streamed learners
-FORMAT = 1  # of the stored columns; raise it when the engine computes something differently
+FORMAT = 2  # of the stored columns; raise it when the engine computes something differently
 
 
 def pairs_recipe(dataset: Dataset, window: Window) -> Recipe:

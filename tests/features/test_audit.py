@@ -4,12 +4,28 @@ from __future__ import annotations
 
 import inspect
 import os
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
+import dataframely as dy
 import polars as pl
 import pytest
 
-from competitions import Dataset, get_competition, open_dataset, random_tables, take_in
+from competitions import (
+    Clock,
+    Competition,
+    Dataset,
+    LogShare,
+    Metric,
+    RawTables,
+    SubmissionFormat,
+    get_competition,
+    open_dataset,
+    random_tables,
+    take_in,
+)
 from engine import SampleSettings, Settings
 from features import (
     Catalogue,
@@ -18,6 +34,8 @@ from features import (
     aggregate,
     bind_catalogue,
     count,
+    decayed,
+    horizon,
     load_catalogue,
     per_pair,
 )
@@ -25,6 +43,8 @@ from features._audit import Audit, Finding, audit_generated, audit_window, run_a
 from tests.features.planted_defects import DEFECTS, WARNINGS, plant
 from tests.features.planting import one_fitted, one_table
 from validation import plan_folds
+
+DAY = 86_400_000_000  # of microseconds
 
 
 @pytest.fixture(scope="module")
@@ -142,6 +162,54 @@ def test_no_feature_of_vk2024_has_a_defect(movielens_settings: Settings, tmp_pat
     competition = get_competition("vk2024")
     tables = random_tables(competition, n_users=30, n_items=40, n_rows=1_200, seed=3)
     catalogue = load_catalogue(take_in(competition, tables, tmp_path, fingerprint="generated"))
+    assert audit_generated(catalogue, catalogue.columns, movielens_settings) == []
+
+
+@pytest.mark.parametrize(
+    ("ids", "lengths"),
+    [
+        (dy.UInt8, {}),
+        (dy.Int8, {}),
+        (dy.String, {}),
+        (dy.Int64, {"gap": DAY}),
+        (dy.UInt16, {"gap": DAY, "horizon": LogShare(1, of=6)}),
+        (dy.UInt32, {"gap": 40 * DAY}),
+        (dy.UInt32, {"clock": Clock("row"), "horizon": 50, "gap": 3_000}),
+        (dy.UInt32, {"clock": Clock("row"), "horizon": LogShare(2, of=7), "gap": 1}),
+        (dy.UInt32, {"clock": Clock("per_user", "at", steps=8), "horizon": 1, "gap": 1}),
+    ],
+)
+def test_logs_of_other_kinds_are_generated_and_audited(
+    ids: type[dy.Column], lengths: dict[str, Any], movielens_settings: Settings, tmp_path: Path
+) -> None:
+    """Narrow and wide ids, texts, gaps, horizons that are shares: decayed sums among what must not differ."""
+    columns = {"user_id": ids(), "item_id": ids(), "at": dy.Datetime(time_unit="us"), "like": dy.Bool()}
+    competition = Competition(
+        name="other",
+        title="Another log",
+        licence="none",
+        read=lambda folder: RawTables(pl.LazyFrame()),
+        interactions=type("Rows", (dy.Schema,), columns),
+        outcomes=("like",),
+        relevance=pl.col("like"),
+        metric=Metric("user_auc"),
+        submission=SubmissionFormat({"id": "pair_id", "score": "score"}),
+        **{"clock": Clock("time", "at"), "horizon": 2 * DAY, **lengths},
+    )
+    n = 400
+    log = pl.LazyFrame({"user_id": [i % 7 for i in range(n)], "item_id": [i * 3 % 11 for i in range(n)]})
+    log = log.cast({"user_id": ids().dtype, "item_id": ids().dtype}).with_columns(
+        like=pl.int_range(n) % 3 == 0, at=datetime(2024, 1, 1) + pl.duration(days=pl.int_range(n))
+    )
+    dataset = take_in(replace(competition, gap=0), RawTables(log), tmp_path, fingerprint="other")
+    registry = Registry()
+
+    @aggregate(keys=["item_id", "user_id", ()], lookbacks=[None, horizon(1)], registry=registry)
+    def faded(log: Log) -> object:
+        """Rows of late."""
+        return decayed(log.like, half_life=horizon(1))
+
+    catalogue = bind_catalogue(replace(dataset, competition=competition), registry)
     assert audit_generated(catalogue, catalogue.columns, movielens_settings) == []
 
 

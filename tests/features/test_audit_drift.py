@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import polars as pl
 import pytest
 from hypothesis import given
@@ -40,6 +42,17 @@ def test_only_what_models_read_is_warned_of_for_its_drift(is_input: bool, timed:
     drifts = {name: drift_of(found, name) for name in found.names}
     named = [(f.column, f.check) for f in drift_findings(catalogue, found, drifts, "user_id")]
     assert named == ([("moves", "drifts from train to test")] if is_input else [])
+
+
+def test_a_limit_that_no_auc_can_pass_is_not_told(timed: Dataset) -> None:
+    """Of few users every AUC may be chance."""
+    catalogue, found = bind_catalogue(timed, pair_features(stays={}, moves={})), drifting()
+    few = replace(found, train=found.train.with_columns(user_id=1), test=found.test.with_columns(user_id=2))
+    for rows, is_told in ((found, True), (few, False)):
+        drifts = {"moves": replace(drift_of(rows, "moves"), psi=99.0)}
+        (finding,) = drift_findings(catalogue, rows, drifts, "user_id")
+        assert ("AUC 1.000 (limit 0.7" in finding.evidence) == is_told
+        assert ("AUC" in finding.evidence) == is_told
 
 
 @pytest.mark.parametrize(("train", "n_warnings"), [(0.6, 1), (0.94, 0), (None, 1)])

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import polars as pl
 import pytest
@@ -32,6 +32,7 @@ from features._audit import (
     Finding,
     Rows,
     audit_recipe,
+    first_of_each,
     range_of,
     run_audit,
     sampled_pairs,
@@ -111,6 +112,20 @@ def test_near_duplicate_names_the_one_it_repeats(timed: Dataset) -> None:
     finding = duplicate(timed, x * 2, 5 - x)
     assert finding.column == "second_one"
     assert "-1.00000 with first_one (planting.py:" in finding.evidence
+    assert finding.evidence.endswith("other values in the opposite order; pair 0 has 5 here and 0 there")
+    assert duplicate(timed, x, x).evidence.endswith("its values are the same, all of them")
+
+
+def test_the_worst_is_told_first() -> None:
+    said: list[tuple[str, str, Literal["defect", "warning"]]] = [
+        ("a", "constant", "warning"), ("b", "range", "defect"), ("c", "range", "defect"), ("a2", "odd", "defect"),
+        ("c", "too good", "defect"),
+    ]  # fmt: skip
+    findings = (Finding(name, "", check, "", "", "", severity) for name, check, severity in said)
+    found = first_of_each(findings, ["too good"])
+    assert [(f.column, f.check) for f in found] == [
+        ("c", "too good"), ("c", "range"), ("a2", "odd"), ("b", "range"), ("a", "constant"),
+    ]  # fmt: skip
 
 
 def test_what_no_model_reads_is_told_to_repeat_what_models_read(timed: Dataset) -> None:
@@ -165,6 +180,7 @@ def test_an_audit_is_made_anew_where_its_findings_would_be_others(
 
     assert key() == key()
     assert key(range=(0, 2)) != key()
+    assert key(uses_ids=True) != key()
 
 
 def test_the_small_log_has_the_pairs_of_the_real_one(timed: Dataset, folds: Folds) -> None:

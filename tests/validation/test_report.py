@@ -394,6 +394,29 @@ def test_one_row_a_feature_with_all_its_checks(audit: AuditReport) -> None:
     assert sum(map(len, audit.warnings.values())) == 3
 
 
+def test_drift_is_what_the_audit_measured_and_judged(tmp_path: Path, rebuilt: Rebuilt) -> None:
+    """One number and one verdict a feature, in the table and on the page; of other data it is not taken."""
+    alone = rebuilt()
+    names = sorted(alone.features["feature"])
+    judged = pl.DataFrame({"feature": names[:2], "psi": [0.9, 0.1], "null_train": [0.0, 0.5], "null_test": [0.0, 0.0],
+                           "drifts": [False, True], "nulls_change": [True, False]})  # fmt: skip
+    write_audit(tmp_path)
+    judged.write_parquet(tmp_path / "columns.parquet")
+    audit = read_audit_report(tmp_path)
+    assert audit is not None
+    report = rebuilt(audit=audit)
+    told = report.features.filter(pl.col("feature").is_in(names[:2])).sort("psi", descending=True)
+    assert told.select("psi", "is_drifting", "flags").rows() == [
+        (0.9, False, "nulls change"),
+        (0.1, True, "drifts"),
+    ]
+    others = pl.col("feature").is_in(names[2:])
+    assert report.features.filter(others).equals(alone.features.filter(others))
+    assert "flagged by the audit" in report_html(report)
+    other = rebuilt(audit=replace(audit, facts={**audit.facts, "fingerprint": "0" * 32}))
+    assert other.features.equals(alone.features)
+
+
 def test_page_shows_the_audit_and_escapes_it(audit: AuditReport, rebuilt: Rebuilt) -> None:
     page = report_html(rebuilt(audit=audit))
     section = page[page.index('<section id="audit"') : page.index('<section id="fits"')]

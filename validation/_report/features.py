@@ -31,31 +31,40 @@ def mean_importance(bundle: CvBundle) -> pl.DataFrame:
     )
 
 
-def feature_table(bundle: CvBundle, importance: pl.DataFrame) -> pl.DataFrame:
+def feature_table(
+    bundle: CvBundle, importance: pl.DataFrame, drift: pl.DataFrame | None = None
+) -> pl.DataFrame:
     """Join what is known of each feature, the most important first.
+
+    ``drift``: what the audit measured and judged; it takes the place of the bundle's numbers and of the limits here.
 
     Returns
     -------
     DataFrame
         The bundle's ``features`` and ``importance`` Float64 (mean over the models that tell theirs; null if none
-        does), ``is_drifting`` (PSI above the limit), ``flags`` String: what to look at, in words, or empty.
+        does), ``is_drifting`` (by the audit, else PSI above the limit), ``flags`` String: what to look at, in words.
     """
     n_models = max(importance["model"].n_unique(), 1)
     overall = importance.group_by("feature").agg(pl.col("importance").sum() / n_models)
     joined = bundle.features.join(overall, on="feature", how="left", validate="m:1")
     if overall.height:
         joined = joined.with_columns(pl.col("importance").fill_null(0.0))
-    return joined.with_columns(
-        is_drifting=(pl.col("psi") > DRIFT_LIMIT).fill_null(False), flags=_flags()
-    ).sort("importance", "score", "feature", descending=[True, True, False], nulls_last=True)
+    joined = joined.with_columns(
+        drifts=(pl.col("psi") > DRIFT_LIMIT).fill_null(False),
+        nulls_change=((pl.col("null_test") - pl.col("null_train")).abs() > NULL_LIMIT).fill_null(False),
+    )
+    if drift is not None:
+        joined = joined.update(drift, on="feature", how="left")
+    judged = joined.rename({"drifts": "is_drifting"}).with_columns(flags=_flags()).drop("nulls_change")
+    return judged.sort("importance", "score", "feature", descending=[True, True, False], nulls_last=True)
 
 
 def _flags() -> pl.Expr:
     null_train, null_test = pl.col("null_train"), pl.col("null_test")
     checks = [
-        (pl.col("psi") > DRIFT_LIMIT, "drifts"),
+        (pl.col("is_drifting"), "drifts"),
         ((null_train == 1.0) & (null_test == 1.0), "always null"),
-        ((null_test - null_train).abs() > NULL_LIMIT, "nulls change"),
+        (pl.col("nulls_change"), "nulls change"),
     ]
     texts = [pl.when(test).then(pl.lit(text)) for test, text in checks]
     return pl.concat_str(texts, separator=", ", ignore_nulls=True)

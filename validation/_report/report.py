@@ -13,7 +13,7 @@ from engine import ConfigError, DataError
 from validation._bootstrap import Difference, paired_bootstrap
 from validation._evaluate import evaluate
 from validation._metric import get_metric
-from validation._report.audit import AuditReport, audit_alarms, audit_caveats
+from validation._report.audit import AuditReport, audit_alarms, audit_caveats, audited_drift
 from validation._report.bundle import CvBundle
 from validation._report.facts import (
     Fact,
@@ -26,7 +26,7 @@ from validation._report.facts import (
     metric_text,
     training_alarms,
 )
-from validation._report.features import feature_table, mean_importance
+from validation._report.features import DRIFT_LIMIT, feature_table, mean_importance
 from validation._report.segments import segment_scores
 
 _SCORES = {
@@ -86,6 +86,8 @@ class Report:
         The settings of the run, as stored.
     audit
         What the stored audit of the features found; None if there is none.
+    drift_by
+        What says that a feature drifts, in words.
     """
 
     name: str
@@ -107,6 +109,7 @@ class Report:
     caveats: tuple[str, ...]
     settings: object
     audit: AuditReport | None = None
+    drift_by: str = f"PSI above {DRIFT_LIMIT}"
 
     @property
     def folds(self) -> list[str]:
@@ -139,7 +142,7 @@ def build_report(
     scores = _scores(bundle, metric, user, per_fold, best, n_resamples)
     order = scores.select("name", position=pl.int_range(pl.len()))
     ordered = per_fold.join(order, on="name", validate="m:1").sort("position", "fold").drop("position")
-    importance = mean_importance(bundle)
+    importance, drift = mean_importance(bundle), audited_drift(audit, bundle)
     return Report(
         name=dataset.competition.name,
         title=dataset.competition.title,
@@ -149,7 +152,7 @@ def build_report(
         fold_scores=ordered,
         segments=segment_scores(bundle, dataset, metric, scores["name"].to_list()),
         importance=importance,
-        features=feature_table(bundle, importance),
+        features=feature_table(bundle, importance, drift),
         fits=bundle.fits,
         best_single=best,
         chosen=bundle.chosen,
@@ -160,6 +163,7 @@ def build_report(
         caveats=(*caveats(bundle, dataset), *audit_caveats(audit, bundle)),
         settings=bundle.about.get("settings", {}),
         audit=audit,
+        drift_by=f"PSI above {DRIFT_LIMIT}" if drift is None else "the audit's verdict",
     )
 
 

@@ -11,7 +11,6 @@ from rich.table import Table
 from rich.text import Text
 
 from validation._report.audit import AuditReport
-from validation._report.features import DRIFT_LIMIT
 from validation._report.page import number_text
 from validation._report.report import Report
 from validation._report.segments import bands_of_segments
@@ -38,7 +37,7 @@ def _tables(report: Report, n_features: int) -> Iterator[Table]:
     if report.features.height:
         flagged = report.features.filter(pl.col("flags") != "").sort("psi", descending=True, nulls_last=True)
         if flagged.height:
-            yield _flagged(flagged, n_features)
+            yield _flagged(flagged, n_features, report.drift_by)
         yield _features(report, n_features)
     if report.audit is not None and (report.audit.defects or report.audit.warnings):
         yield _audit(report.audit)
@@ -105,8 +104,8 @@ def _features(report: Report, n_features: int) -> Table:
     return table
 
 
-def _flagged(flagged: pl.DataFrame, n_features: int) -> Table:
-    title = f"Flagged features: {flagged.height} (PSI above {DRIFT_LIMIT}, null rates)"
+def _flagged(flagged: pl.DataFrame, n_features: int, by: str) -> Table:
+    title = f"Flagged features: {flagged.height} (drift by {by}; null rates)"
     table = _table(title, "", "PSI", "null train", "null test", "flags", left=("flags",))
     for row in flagged.head(n_features).iter_rows(named=True):
         rates = (number_text(row["null_train"], ".1%"), number_text(row["null_test"], ".1%"))

@@ -1,0 +1,233 @@
+"""Watch what features open, ask and run by themselves: what comes from outside is the same in every altered world."""
+
+from __future__ import annotations
+
+import linecache
+import os
+import sys
+import sysconfig
+import tempfile
+import time
+import zoneinfo
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache, wraps
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import polars as pl
+
+from features._declare import FEATURE_EVENT
+
+_READ = "samewise.read"  # raised for readers of Polars, which open files where Python sees nothing of it
+_VARIABLE = "samewise.variable"  # for environment variables, of which Python raises nothing
+_NOW, _STAT = "samewise.now", "samewise.stat"
+_CLOCKS = ("time", "time_ns", "localtime", "gmtime", "ctime")
+_FILES = {"open", "os.listdir", "os.scandir", "sqlite3.connect", _READ, _STAT}
+_EVENTS = {
+    "open": "opens",
+    _READ: "reads",
+    _VARIABLE: "takes the environment variable",
+    _NOW: "asks for the time of day",
+    _STAT: "looks at",
+    "os.listdir": "lists",
+    "os.scandir": "lists",
+    "sqlite3.connect": "opens",
+    "subprocess.Popen": "runs",
+    "os.system": "runs",
+    "os.exec": "runs",
+    "os.posix_spawn": "runs",
+    "os.spawn": "runs",
+    "os.fork": "forks a process",
+    "socket.connect": "connects to",
+    "socket.sendto": "sends to",
+    "socket.bind": "listens at",
+    "socket.getaddrinfo": "looks up",
+    "socket.gethostbyname": "looks up",
+    "socket.gethostname": "asks for the name of this machine",
+    "ctypes.dlopen": "loads",
+}  # fmt: skip
+_SYSTEM = ("/proc", "/sys", "/dev/null", "/dev/urandom", "/dev/random")
+_ABOUT_THE_MACHINE = (f"{os.sep}joblib{os.sep}", "threadpoolctl", f"{os.sep}platform.py")
+_DIRECTLY = {
+    "ctypes.dlopen": ("ctypes",),
+    _VARIABLE: ("<frozen os", "<frozen _coll", "os.py", "_collections_abc.py"),
+}
+"""What libraries may do when they are called: by event, the libraries by which a user's code does it itself."""
+_ROOT = Path(__file__).resolve().parents[2]
+_ROOMS = ("engine", "competitions", "validation", "features", "models", "stacking", "submissions")
+
+
+@dataclass(frozen=True)
+class Access:
+    """Something from outside that a feature took: which feature, where in the code, and what in words.
+
+    ``feature`` is empty where it was done by a file while it was imported. ``file`` and ``line``: of the code.
+    """
+
+    feature: str
+    file: str
+    line: int
+    what: str
+
+    def __str__(self) -> str:
+        return f"{Path(self.file).name}:{self.line} {self.what}"
+
+
+@dataclass
+class Watch:
+    """What is seen while a world is computed. ``folder``: its own, which features may use by ``tempfile``."""
+
+    folder: Path
+    feature: str = ""
+    seen: dict[tuple[str, str, int], Access] = field(default_factory=dict)
+    is_noting: bool = False
+
+    def note(self, event: str, args: tuple[Any, ...], frame: FrameType | None) -> None:
+        """Take down an event, if it is of a feature and of something outside."""
+        target = args[0] if args else None
+        caller = _caller(frame, event)
+        if caller is None or (event in _FILES and self._is_harmless(target)):
+            return
+        function = caller.f_code.co_qualname
+        said = f" {os.fsdecode(target)!r}" if isinstance(target, str | bytes | os.PathLike) else ""
+        what = f"({'at the top' if function == '<module>' else function}) {_EVENTS[event]}{said}"
+        access = Access(self.feature, caller.f_code.co_filename, caller.f_lineno, what)
+        self.seen.setdefault((access.feature, access.file, access.line), access)
+
+    def _is_harmless(self, target: object) -> bool:
+        """Tell whether it is a file of this world's own folder, of Python and its libraries, code, or no file."""
+        if isinstance(target, list | tuple):
+            return all(self._is_harmless(one) for one in target)
+        if not isinstance(target, str | bytes | os.PathLike) or target == ":memory:":
+            return target is not None
+        path = os.path.realpath(os.fsdecode(target))
+        within = (os.path.realpath(self.folder), *_libraries(), *_SYSTEM, *zoneinfo.TZPATH)
+        is_code = path.endswith(".py") and any(
+            getattr(m, "__file__", "") == path for m in [*sys.modules.values()]
+        )
+        return is_code or any(path == one or path.startswith(f"{one}{os.sep}") for one in within)
+
+
+_watches: list[Watch] = []  # the innermost last; all of this process
+_installed: list[bool] = []
+
+
+def _hook(event: str, args: tuple[Any, ...]) -> None:
+    if not _watches or _watches[-1].is_noting:  # what noting does is nobody's
+        return
+    watch = _watches[-1]
+    if event == FEATURE_EVENT:
+        watch.feature = args[0]
+    elif event in _EVENTS:
+        watch.is_noting = True
+        try:
+            watch.note(event, args, sys._getframe(1))
+        finally:
+            watch.is_noting = False
+
+
+@contextmanager
+def watched() -> Iterator[Watch]:
+    """Watch this process, whose temporary files lie in a folder of their own for the time of the block."""
+    if not _installed:
+        sys.addaudithook(_hook)
+        _installed.append(True)
+    linecache.clearcache()
+    temporary = tempfile.tempdir
+    with tempfile.TemporaryDirectory(prefix="world") as folder:
+        watch = Watch(Path(folder))
+        tempfile.tempdir = folder
+        _watches.append(watch)
+        try:
+            with _functions_told(), _variables_told():
+                yield watch
+        finally:
+            _watches.remove(watch)
+            tempfile.tempdir = temporary
+
+
+@contextmanager
+def _functions_told() -> Iterator[None]:
+    """Let functions of which Python raises nothing raise an event: readers of Polars, the clock, facts of files."""
+    readers = [name for name in dir(pl) if name.startswith(("read_", "scan_"))]
+    told = [(pl, readers, _READ), (time, _CLOCKS, _NOW), (os, ("stat", "lstat"), _STAT)]
+    before = [(module, name, getattr(module, name), event) for module, names, event in told for name in names]
+    for module, name, function, event in before:
+        setattr(module, name, _telling(function, event))
+    try:
+        yield
+    finally:
+        for module, name, function, _ in before:
+            setattr(module, name, function)
+
+
+class _Told(os._Environ[str]):
+    def __getitem__(self, key: str) -> str:
+        sys.audit(_VARIABLE, key)
+        return super().__getitem__(key)
+
+
+@contextmanager
+def _variables_told() -> Iterator[None]:
+    plain, tables = type(os.environ), [os.environ, *([os.environb] if os.supports_bytes_environ else [])]
+    for table in tables:
+        table.__class__ = _Told
+    try:
+        yield
+    finally:
+        for table in tables:
+            table.__class__ = plain
+
+
+def _telling(function: Callable[..., Any], event: str) -> Callable[..., Any]:
+    @wraps(function)
+    def telling(*args: Any, **named: Any) -> Any:
+        sys.audit(event, args[0] if args else next(iter(named.values()), None))
+        return function(*args, **named)
+
+    return telling
+
+
+def _caller(frame: FrameType | None, event: str) -> FrameType | None:
+    """Find the user's code that is behind an event; None if it is the house's own or a library that is imported."""
+    while frame is not None:
+        file = frame.f_code.co_filename
+        if file.startswith("<frozen importlib"):
+            return None
+        if file != __file__ and not is_library(file):
+            return None if is_house(file) else frame
+        if event in _DIRECTLY and file != __file__ and not any(name in file for name in _DIRECTLY[event]):
+            return None
+        if any(name in file for name in _ABOUT_THE_MACHINE):
+            return None
+        frame = frame.f_back
+    return None
+
+
+@cache
+def is_library(file: str) -> bool:
+    """Tell whether a file of code belongs to Python or to an installed package."""
+    return file.startswith("<frozen") or any(file.startswith(f"{one}{os.sep}") for one in _libraries())
+
+
+@cache
+def is_house(file: str) -> bool:
+    """Tell whether a file of code is one that computes features, and not one that users write or add to."""
+    try:
+        room, *inner = Path(file).resolve().relative_to(_ROOT).parts
+    except ValueError:
+        return False
+    if room not in _ROOMS or (room == "features" and inner[:1] == ["toolkit"]):
+        return False
+    return room not in ("features", "competitions") or any(name.startswith("_") for name in inner)
+
+
+@cache
+def _libraries() -> tuple[str, ...]:
+    names = ("stdlib", "platstdlib", "purelib", "platlib")
+    paths = [sysconfig.get_path(name) for name in names]
+    paths += [path for path in sys.path if path.endswith(".zip")]
+    return tuple(dict.fromkeys([*paths, *(os.path.realpath(path) for path in paths)]))

@@ -1,0 +1,152 @@
+"""What comes from outside of the history is found, however it comes; and what is meant to show ids or time may."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from importlib import import_module, invalidate_caches
+
+import polars as pl
+import pytest
+
+from competitions import Dataset, get_competition, opened, random_tables, take_in
+from engine import Settings
+from features import (
+    Aggregate,
+    Log,
+    Registry,
+    Window,
+    aggregate,
+    bind_catalogue,
+    fitted,
+    last,
+    per_pair,
+    table,
+)
+from features._audit import Finding, audit_window
+from tests.features.planted_outside import LEAKS, write_files
+from validation import plan_folds
+
+
+@pytest.fixture(scope="module")
+def generated(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    competition = get_competition("movielens")
+    tables = random_tables(competition, n_users=40, n_items=50, n_rows=1500, seed=5)
+    return take_in(competition, tables, tmp_path_factory.mktemp("generated"), fingerprint="generated")
+
+
+def audited(dataset: Dataset, registry: Registry, settings: Settings) -> list[Finding]:
+    catalogue = bind_catalogue(dataset, registry)
+    window = plan_folds(dataset, settings.folds).folds[-1].eval
+    return audit_window(catalogue, [window], catalogue.columns, settings)
+
+
+@pytest.fixture(scope="module")
+def found(
+    generated: Dataset, movielens_settings: Settings, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[list[Finding]]:
+    """One audit of all leaks, each in a file of its own with an honest feature beside it."""
+    place, registry = tmp_path_factory.mktemp("planted"), Registry()
+    items = generated.log.select(pl.col("item_id").unique()).collect()["item_id"]
+    variables = write_files(place, items.to_list(), cold=max(items.to_list()) + 1)
+    with pytest.MonkeyPatch.context() as patch, opened(generated):
+        patch.syspath_prepend(place)
+        for name, text in variables.items():
+            patch.setenv(name, text)
+        invalidate_caches()
+        for name in LEAKS:
+            registry.declarations |= import_module(f"planted_{name}").REGISTRY.declarations
+        yield audited(generated, registry, movielens_settings)
+    for name in [name for name in sys.modules if name.startswith("planted_")]:
+        del sys.modules[name]
+
+
+@pytest.mark.parametrize(("name", "check"), LEAKS.items())
+def test_what_comes_from_outside_is_found_and_named(name: str, check: str, found: list[Finding]) -> None:
+    own = {f.check: f for f in found if f.column.removesuffix("__item_id") == name}
+    assert check in own, own
+    assert own[check].severity == "defect"
+    if check == "reads files by itself":  # with the file and the line that did it
+        assert f"planted_{name}.py:" in own[check].evidence
+
+
+def test_honest_features_in_the_same_files_are_left_alone(found: list[Finding]) -> None:
+    assert {f.column.removesuffix("__item_id") for f in found} == set(LEAKS)
+
+
+def test_what_means_to_show_ids_or_instants_says_so(generated: Dataset, movielens_settings: Settings) -> None:
+    """A word for one does not stand for the other, and what reads such a column is held to both."""
+    registry = Registry()
+
+    @per_pair(registry=registry, uses_ids=True)
+    def code(item_id: pl.Expr) -> pl.Expr:
+        """The id."""
+        return item_id
+
+    @per_pair(registry=registry, uses_ids=True)
+    def code_and_year(item_id: pl.Expr, timestamp: pl.Expr) -> pl.Expr:
+        """The id and the year."""
+        return item_id + timestamp.dt.year()
+
+    @aggregate(keys=["user_id"], registry=registry, uses_time=True)
+    def seen(log: Log) -> Aggregate:
+        """Instant of the last row."""
+        return last(log.timestamp)
+
+    @per_pair(registry=registry)
+    def since(seen__user_id: pl.Expr, timestamp: pl.Expr) -> pl.Expr:
+        """Seconds since then."""
+        return (timestamp - seen__user_id).dt.total_seconds()
+
+    @per_pair(registry=registry)
+    def hour(timestamp: pl.Expr) -> pl.Expr:
+        """Hour of a week."""
+        return timestamp.dt.weekday().cast(pl.Int64) * 24 + timestamp.dt.hour()
+
+    @per_pair(registry=registry)
+    def year(seen__user_id: pl.Expr) -> pl.Expr:
+        """Year of the last row."""
+        return seen__user_id.dt.year()
+
+    @table(key="user_id", columns={"items": pl.List(pl.UInt32)}, registry=registry)
+    def items_of_user(history: pl.LazyFrame, window: Window) -> pl.LazyFrame:
+        """Items, which are ids within an array."""
+        return history.group_by("user_id").agg(items=pl.col("item_id").sort())
+
+    @table(key="user_id", columns={"rows": pl.List(pl.UInt32)}, registry=registry)
+    def rows_of_user(history: pl.LazyFrame, window: Window) -> pl.LazyFrame:
+        """Numbers of rows."""
+        return history.group_by("user_id").agg(rows=pl.col("row").sort())
+
+    findings = audited(generated, registry, movielens_settings)
+    assert {(f.column, f.check) for f in findings} == {
+        ("code_and_year", "another time"),
+        ("year", "another time"),
+        ("rows__user_id", "other numbers of rows and pairs"),
+    }
+
+
+def test_state_that_a_file_keeps_does_not_outlive_a_world(
+    generated: Dataset, movielens_settings: Settings
+) -> None:
+    """The modules of the process that audits are what they were before."""
+    import tests.features.planted_outside as before
+
+    audited(generated, _counted(), movielens_settings)
+    assert sys.modules["tests.features.planted_outside"] is before
+
+
+def _counted() -> Registry:
+    registry = Registry()
+
+    @fitted(columns={"n": pl.UInt32}, registry=registry)
+    class Counted:
+        """Rows before the cutoff."""
+
+        def fit(self, history: pl.LazyFrame, window: Window) -> None:
+            self.n = history.select(pl.len()).collect(engine="in-memory").item()
+
+        def transform(self, pairs: pl.DataFrame) -> pl.DataFrame:
+            return pairs.select("pair_id", n=pl.lit(self.n, pl.UInt32))
+
+    return registry
