@@ -1,0 +1,229 @@
+"""The model of ``factorisation.py`` gone on with by chunks of the log, each once.
+
+Users are filtered: what is believed of one forgets towards what their attributes say as rows go by, and takes in those of
+a chunk (Kalman 1960). An item's posterior so far is its prior in the next chunk. Both are found in turn within a chunk.
+What the rows of all chunks said of an item is added up, too, so that items and sources can be found together again as in
+a sweep (``lean``), without the rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from features.toolkit.factorisation import (
+    FACTORS,
+    Beliefs,
+    Cells,
+    Designs,
+    Factorisation,
+    Priors,
+    appeal_of,
+    bins_of,
+    effect_of,
+    found_items,
+    messages,
+    rest_by_age,
+    squares_left,
+)
+from features.toolkit.gaussian import Floats, inverse, product
+from features.toolkit.positions import Values
+
+ROUNDS = 2
+Places = npt.NDArray[np.intp]
+
+
+def _nobody() -> Beliefs:
+    return Beliefs(np.zeros((0, FACTORS + 1), np.float32), np.zeros((0, *2 * (FACTORS + 1,)), np.float32))
+
+
+def _nothing() -> Any:
+    return np.zeros(0)
+
+
+@dataclass
+class Filter:
+    """State of the model after the last chunk, by positions of users, items and sources.
+
+    Attributes
+    ----------
+    met, at
+        Beliefs about users as of their last chunk, and the row at which it ended.
+    items, sources, said
+        Beliefs about them, and what rows said of items (``Found.said``).
+    noise, memory, of_age
+        As of ``Factorisation``; ``memory`` is what is left after ``step`` rows.
+    n_rows, leaned
+        Rows that were learned, and when ``lean`` was called.
+    """
+
+    priors: Priors = field(default_factory=lambda: Priors((np.zeros((0, 0), np.float32),) * 3))
+    met: Beliefs = field(default_factory=_nobody)
+    items: Beliefs = field(default_factory=_nobody)
+    sources: Beliefs = field(default_factory=_nobody)
+    said: Beliefs = field(default_factory=_nobody)
+    at: Places = field(default_factory=_nothing)
+    first: Places = field(default_factory=_nothing)
+    source_of: Places = field(default_factory=_nothing)
+    rows_of_user: Values = field(default_factory=_nothing)
+    item_rows: Values = field(default_factory=_nothing)
+    memory: Floats = field(default_factory=_nothing)
+    ages: Values = field(default_factory=_nothing)
+    noise: float = 0.0
+    step: float = 0.0
+    unit: int = 0
+    n_rows: int = 0
+    leaned: int = 0
+
+    @classmethod
+    def after(cls, model: Factorisation) -> Filter:
+        """Begin with what sweeps over the first rows have found."""
+        return cls(
+            model.priors, model.users, model.items, model.sources, model.said,
+            np.full(model.n_users, model.n_rows), model.first, model.source_of,
+            model.user_rows, model.item_rows, model.memory, model.ages,
+            model.noise, model.n_rows / model.n_steps, model.unit, model.n_rows, model.n_rows,
+        )  # fmt: skip
+
+    @property
+    def of_age(self) -> Floats:
+        """What the age of an item adds."""
+        return effect_of(self.ages)
+
+    @property
+    def users(self) -> Beliefs:
+        """Beliefs about all users a step after the last row."""
+        return self._ahead(np.arange(len(self.at)), self.n_rows + self.step)
+
+    @property
+    def user_level(self) -> Floats:
+        """What is known of users before their rows."""
+        return self.priors.user
+
+    @property
+    def user_rows(self) -> Values:
+        """Rows of each user, which count less the more rows came since."""
+        return (
+            self.rows_of_user * self._left(np.arange(len(self.at)), self.n_rows)[:, 0].astype(np.float64) ** 2
+        )
+
+    def _left(self, users: Places, to: float) -> Floats:
+        """What is left at a row of how users deviated: (n, d)."""
+        left: Floats = (self.memory ** ((to - self.at[users]) / self.step)[:, None]).astype(np.float32)
+        return left
+
+    def _ahead(self, users: Places, to: float) -> Beliefs:
+        """Beliefs about some users at a row."""
+        left, prior, met = self._left(users, to), self.priors.user[users], self.met[users]
+        covariance = left[:, :, None] * met.covariance * left[:, None, :]
+        each = np.arange(left.shape[1])
+        covariance[:, each, each] += (1 - left**2) * self.priors.user_variance
+        return Beliefs(prior + left * (met.mean - prior), covariance)
+
+    def meet(self, design: Floats, whole: Floats, of_source: Floats, source_of: Places) -> None:
+        """Make room for new users, items and sources: designs of those, and of all sources; ``source_of`` all items."""
+        priors, n_items, n_sources = self.priors, len(self.first), len(self.priors.source)
+        users = priors.unseen_users(design)
+        self.met, priors.user = _below(self.met, users), np.vstack([priors.user, users.mean])
+        self.at = np.append(self.at, np.full(len(design), self.n_rows))
+        self.rows_of_user = np.append(self.rows_of_user, np.zeros(len(design)))
+        mean = priors.of_source.of(of_source[n_sources:])
+        variance = np.broadcast_to(np.diag(priors.source_variance), (len(mean), *2 * mean.shape[1:]))
+        self.sources, priors.source = (
+            _below(self.sources, Beliefs(mean, variance)),
+            np.vstack([priors.source, mean]),
+        )
+        self.source_of = source_of
+        own = whole - of_source[source_of[n_items:]]
+        items, _ = priors.unseen_items(self.sources, source_of[n_items:], own, whole)
+        self.items, priors.item = _below(self.items, items), np.vstack([priors.item, priors.of_item.of(own)])
+        self.said = _below(self.said, Beliefs(0 * items.mean, 0 * items.covariance))
+        self.first = np.append(self.first, np.full(len(whole), np.iinfo(np.int64).max))
+        self.item_rows = np.append(self.item_rows, np.zeros(len(whole)))
+
+    def follow(self, user: npt.NDArray[np.int32], item: npt.NDArray[np.int32], y: Floats) -> None:
+        """Learn from the next chunk of rows: its users and items in turn, then noise and ages."""
+        users, user = _numbered(user)
+        items, item = _numbered(item)
+        at = self.n_rows + np.arange(len(y))
+        self.n_rows += len(y)
+        first = self.first[items]
+        np.minimum.at(first, item, at)
+        bins = bins_of(first[item], at, self.unit)
+        rest = y - self.of_age[bins]
+        by_user = Cells.of(user, len(users), item, len(items))
+        by_item = Cells.of(item, len(items), user, len(users))
+        expected, known = self._ahead(users, self.n_rows), self.items[items]
+        of_user, of_item = (_precisions(beliefs) for beliefs in (expected, known))
+        posterior = known
+        for _ in range(ROUNDS):
+            states = _updated(expected, of_user, messages(by_user, rest, posterior, self.noise))
+            said = messages(by_item, rest, states, self.noise)
+            posterior = _updated(known, of_item, said)
+        squares = squares_left(rest, user, states, said, posterior, self.noise)
+        self.noise = max((self.noise * at[0] + squares) / self.n_rows, 1e-6)
+        self.ages += rest_by_age(bins, y - appeal_of(states.mean, user, posterior.mean, item))
+        self.rows_of_user[users] = self.user_rows[users] + np.bincount(user)
+        self.item_rows[items] += np.bincount(item)
+        self.met[users], self.at[users] = states, self.n_rows
+        self.items[items], self.first[items] = posterior, first
+        self.said.mean[items] += said.mean
+        self.said.covariance[items] += said.covariance
+
+    def lean(self, designs: Designs) -> None:
+        """Find items and sources together again, then what all of them and users lean on, and how far they are off."""
+        found = found_items(self.said, self.source_of, self.priors)
+        self.items, self.sources = found.items, found.sources
+        self.priors.learn_items(designs, found)
+        rest = self.met.mean - self.priors.user
+        square = (rest**2 + np.diagonal(self.met.covariance, axis1=1, axis2=2)).mean(axis=0)
+        self.priors.learn_users(designs, self.met.mean, square)
+        self.leaned = self.n_rows
+
+
+def _numbered(keys: npt.NDArray[np.int32]) -> tuple[Places, npt.NDArray[np.int32]]:
+    """Give the keys there are, and the number among them of each."""
+    found, number = np.unique(keys, return_inverse=True)
+    return found.astype(np.intp), number.astype(np.int32)
+
+
+def _below(one: Beliefs, other: Beliefs) -> Beliefs:
+    return Beliefs(np.vstack([one.mean, other.mean]), np.concatenate([one.covariance, other.covariance]))
+
+
+def _precisions(beliefs: Beliefs) -> Any:
+    import torch
+
+    return inverse(torch.from_numpy(beliefs.covariance))
+
+
+def _updated(prior: Beliefs, precision: Any, said: Beliefs) -> Beliefs:
+    """Give the posterior of a prior (with its precisions) and of what rows said."""
+    import torch
+
+    covariance = inverse(precision + torch.from_numpy(said.covariance))
+    information = product(precision, torch.from_numpy(prior.mean)) + torch.from_numpy(said.mean)
+    return Beliefs(product(covariance, information).numpy(), covariance.numpy())
+
+
+def arrays_of(state: object, path: str = "") -> dict[str, npt.NDArray[Any]]:
+    """Give all arrays and numbers of an object, and of the objects in it, by their paths."""
+    if isinstance(state, np.ndarray | float | int):
+        return {path: np.asarray(state)}
+    parts = ((f"{path}.{name}".lstrip("."), part) for name, part in vars(state).items())
+    return {name: array for own, part in parts for name, array in arrays_of(part, own).items()}
+
+
+def restore(state: object, arrays: Mapping[str, npt.NDArray[Any]], path: str = "") -> None:
+    """Set what ``arrays_of`` gave in an object of the same form; KeyError if something lacks."""
+    for name, part in vars(state).items():
+        own = f"{path}.{name}".lstrip(".")
+        if isinstance(part, np.ndarray | float | int):
+            array = arrays[own]
+            object.__setattr__(state, name, array if array.ndim else array.item())
+        else:
+            restore(part, arrays, own)
