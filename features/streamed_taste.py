@@ -10,12 +10,23 @@ import numpy as np
 import polars as pl
 
 from features import Column, FeatureError, LogColumns, StreamContext, streamed
-from features.taste import MEANINGS, VECTORS, Estimates, Taste, cuts_of, groups_of, normal_scores, reacted
+from features.taste import (
+    MEANINGS,
+    ROWS_OF_STEP,
+    VECTORS,
+    Estimates,
+    Taste,
+    cuts_of,
+    dense_outcome,
+    groups_of,
+    normal_scores,
+    reacted,
+)
 from features.toolkit import FACTORS, Factorisation, Filter, Floats, Values, arrays_of, restore
 
-FIRST = 500_000  # rows that are swept over together
-AGES_OF = 6 * FIRST  # rows that ages are shares of
-LEAN_SHARE = 1 / 8
+FIRST, MOST_FIRST = 1_000_000, 10  # rows that are swept over together: so many, or some more times that
+FIRST_OF_USER = 2 * ROWS_OF_STEP  # rows of a user among them, on average
+STEPS, SWEEPS, AGES = 2, 8, 3  # over them; ages are shares of so many times their number
 FORMAT = {"format": 1, "factors": FACTORS}
 _SWEPT_ONLY = ("taste_relevance", "taste_drift")
 _STATE, _USERS, _ITEMS, _SOURCES, _ROWS = (
@@ -66,34 +77,53 @@ class ScoreTable:
 class StreamedTaste:
     """Factorisation of the log, once through it: swept over its first rows, then filtered chunk by chunk.
 
-    Up to ``FIRST`` rows it is ``taste`` itself, swept anew wherever it is looked at.
+    Until there are ``first`` rows, and ``FIRST_OF_USER`` of a user, it is ``taste`` itself, swept wherever it is looked at.
     """
 
-    def __init__(self, log: LogColumns) -> None:
-        self.log = log
+    def __init__(self, log: LogColumns, first: int = FIRST) -> None:
+        self.log, self.first = log, first
 
     def start(self, context: StreamContext) -> None:
         """Begin without a row."""
-        self.taste: Taste | None = None  # of all rows so far, if they were learned
-        self.rows: pl.DataFrame | None = None  # that wait until there are ``FIRST``
+        self.waiting: list[
+            pl.DataFrame
+        ] = []  # rows, and the users and items in them, until they are swept over
+        self.taste: Taste | None = None  # of all rows so far, if it was asked for
 
     def learn(self, rows: pl.DataFrame) -> None:
         """Let rows wait, sweep over the first ones together, or follow."""
         if self.taste and isinstance(self.taste.model, Filter):
             self._follow(self.taste, self.taste.model, rows)
             return
-        self.taste, self.rows = None, rows if self.rows is None else pl.concat([self.rows, rows])
-        if self.rows.height >= FIRST:
-            self._begin(self.rows)
+        log, self.taste = self.log, None
+        fresh = [rows.select(Taste(log).read)]
+        fresh += [
+            _more(t.clear(), t)
+            for t in (rows.select(log.user, *log.of_user), rows.select(log.item, *log.of_item))
+        ]
+        if self.waiting:
+            before, users, items = self.waiting
+            fresh = [pl.concat([before, fresh[0]]), _more(users, fresh[1]), _more(items, fresh[2])]
+        self.waiting = fresh
+        n_rows, n_users = fresh[0].height, fresh[1].height
+        if n_rows >= self.first and n_rows >= min(FIRST_OF_USER * n_users, MOST_FIRST * self.first):
+            self._begin(fresh[0])
 
     def _begin(self, rows: pl.DataFrame) -> None:
-        """Sweep over the first rows; if none of them has an outcome, wait for others."""
-        taste, self.rows = Taste(self.log), None
-        taste.learn(rows.lazy(), AGES_OF)
+        """Sweep over the first rows; if none of them has an outcome, others are waited for."""
+        taste = self._swept(STEPS, SWEEPS, AGES * rows.height)
+        self.waiting = []
         if isinstance(taste.model, Factorisation):
             self.scores = ScoreTable(*taste.dense(rows))
-            self.n_first = len(taste.users), len(taste.items)
+            self.designed = len(taste.users), len(taste.items)
             self.taste, taste.model = taste, Filter.after(taste.model)
+
+    def _swept(self, *how: int) -> Taste:
+        taste = Taste(self.log)
+        if self.waiting:
+            taste.outcome = dense_outcome(self.waiting[0].lazy(), self.log)
+            taste.learn(*self.waiting, *how)
+        return taste
 
     def _follow(self, taste: Taste, model: Filter, rows: pl.DataFrame) -> None:
         """Learn from the rows that have an outcome."""
@@ -102,7 +132,7 @@ class StreamedTaste:
             return
         self._meet(taste, model, rows)
         model.follow(*taste.positions(rows), y + reacted(rows, taste.weights))
-        if model.n_rows - model.leaned >= LEAN_SHARE * model.n_rows:
+        if model.is_due:
             model.lean(taste.designs())
 
     def _meet(self, taste: Taste, model: Filter, rows: pl.DataFrame) -> None:
@@ -110,8 +140,7 @@ class StreamedTaste:
         log, n_users, n_items, n_sources = self.log, len(taste.users), len(taste.items), len(taste.of_source)
         taste.user_table, taste.item_table = (_more(t, rows) for t in (taste.user_table, taste.item_table))
         if log.source:
-            sources = _more(taste.sources.to_frame(log.source), rows.filter(pl.col(log.source).is_not_null()))
-            taste.sources = sources.to_series()
+            taste.sources = _more(taste.sources.to_frame(log.source), rows)[log.source]
         taste.source_of = np.append(taste.source_of, np.zeros(len(taste.items) - n_items, np.intp))
         taste.source_of[taste.positions(rows)[1]] = taste.sources_at(rows)
         whole = taste.item_design.of(taste.item_table[n_items:])
@@ -126,41 +155,40 @@ class StreamedTaste:
     def transform(self, pairs: pl.DataFrame) -> Mapping[str, Estimates]:
         """Give what is expected of each pair, by itself."""
         if self.taste is None:
-            self.taste = Taste(self.log)
-            if self.rows is not None:
-                self.taste.learn(self.rows.lazy())
+            self.taste = self._swept()
         found = self.taste.transform(pairs)
         return {f"streamed_{name}": values for name, values in found.items() if name not in _SWEPT_ONLY}
 
     def save(self, folder: Path) -> None:
-        """Write the rows that wait, or the model, the tables, and how rows are read."""
+        """Write the rows that wait, or the model; tables; and how rows are read."""
         about: dict[str, object] = {**FORMAT}
-        if self.rows is not None:
-            self.rows.write_ipc(folder / _ROWS)
-        elif self.taste and self.taste.model:
-            taste = self.taste
-            about |= {"outcome": taste.outcome, "weights": taste.weights, "first": self.n_first}
+        tables, taste = self.waiting, self.taste
+        if taste and isinstance(taste.model, Filter):
+            about |= {"outcome": taste.outcome, "weights": taste.weights, "designed": self.designed}
+            tables = [taste.user_table, taste.item_table, taste.sources.to_frame("source")]
             state = {**arrays_of(taste.model, "model"), **arrays_of(self.scores, "scores")}
             np.savez(folder / _STATE, allow_pickle=False, of_source=taste.of_source, **state)
-            tables = taste.user_table, taste.item_table, taste.sources.to_frame("source")
-            for name, table in zip((_USERS, _ITEMS, _SOURCES), tables, strict=True):
-                table.write_ipc(folder / name)
-        (folder / "about.json").write_text(json.dumps(about), encoding="utf-8")
+        for number, table in enumerate(tables):
+            table.write_ipc(folder / f"{number}.arrow")
+        (folder / _ABOUT).write_text(json.dumps(about | {"tables": len(tables)}), encoding="utf-8")
 
     def load(self, folder: Path) -> None:
         """Read what ``save`` wrote."""
-        about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
+        about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
         if (found := {name: about.get(name) for name in FORMAT}) != FORMAT:
-            raise FeatureError(f"The state in {folder} is {found}.", expected=str(FORMAT), todo="remove it")
-        if (folder / _ROWS).exists():
-            self.rows = pl.read_ipc(folder / _ROWS)
-        if not (folder / _STATE).exists():
+            raise FeatureError(
+                f"The state in {folder} is another version's: {found}.",
+                expected=f"{FORMAT}",
+                todo="remove it",
+            )
+        tables = [pl.read_ipc(folder / f"{number}.arrow") for number in range(about["tables"])]
+        if "outcome" not in about:
+            self.waiting = tables
             return
         taste = self.taste = Taste(self.log)
-        taste.outcome, taste.weights, self.n_first = about["outcome"], about["weights"], about["first"]
-        tables = [pl.read_ipc(folder / name) for name in (_USERS, _ITEMS, _SOURCES)]
+        taste.outcome, taste.weights, self.designed = about["outcome"], about["weights"], about["designed"]
         taste.user_table, taste.item_table, taste.sources = *tables[:2], tables[2].to_series()
-        taste.make_designs(*self.n_first)
+        taste.make_designs(*self.designed)
         self.scores, model = ScoreTable(np.zeros(0), None), Filter()
         with np.load(folder / _STATE, allow_pickle=False) as arrays:
             restore(model, arrays, "model")
@@ -172,5 +200,6 @@ class StreamedTaste:
 def _more(table: pl.DataFrame, rows: pl.DataFrame) -> pl.DataFrame:
     """Put what is new below a table: its first column is the key."""
     key = table.columns[0]
-    new = rows.select(table.columns).unique(key, keep="first", maintain_order=True)
+    new = rows.select(table.columns).filter(pl.col(key).is_not_null())
+    new = new.unique(key, keep="first", maintain_order=True)
     return pl.concat([table, new.join(table, on=key, how="anti", maintain_order="left")])

@@ -120,24 +120,53 @@ class Taste:
     log: LogColumns
     model: Factorisation | Filter | None = field(default=None, init=False)
 
+    @property
+    def read(self) -> list[str]:
+        """Name the columns of the log that are read of every row: all but attributes."""
+        log = self.log
+        names = [log.user, log.item, log.source, "relevance", *log.outcomes, *log.reactions, log.dense_per]
+        return list(dict.fromkeys(name for name in names if name))
+
     def fit(self, history: pl.LazyFrame, window: Window) -> None:
         """Sweep over the newest ``MOST_ROWS`` rows; without any that has an outcome, all stays at the prior."""
-        self.learn(history)
-
-    def learn(self, history: pl.LazyFrame, unit: int | None = None) -> None:
-        """Fit; ages are shares of the rows, or of ``unit`` many."""
         log = self.log
-        read = list(
-            dict.fromkeys(
-                [log.user, log.item, *self._source, "relevance", *log.outcomes, *log.reactions, *self._per]
-            )
-        )
         self.outcome = dense_outcome(history, log)
-        rows = history.select(read).tail(MOST_ROWS).collect(engine="streaming")
+        rows = history.select(self.read).tail(MOST_ROWS).collect(engine="streaming")
+        users, items = (
+            history.select(key, *names)
+            .filter(pl.col(key).is_not_null())
+            .unique(key, keep="any")
+            .collect(engine="streaming")
+            for key, names in ((log.user, log.of_user), (log.item, log.of_item))
+        )
+        self.learn(rows, users, items)
+
+    def learn(
+        self,
+        rows: pl.DataFrame,
+        users: pl.DataFrame,
+        items: pl.DataFrame,
+        most_steps: int = STEPS,
+        n_sweeps: int = SWEEPS,
+        unit: int | None = None,
+    ) -> None:
+        """Sweep over rows, given what is known of users and items; ``unit``: the rows that ages are shares of."""
         rows, y = self.known(rows, normal_scores(*self.dense(rows)))
-        self._read_tables(history, rows)
-        if rows.height:
-            self._learn(rows, y, unit)
+        self._read_tables(rows, users, items)
+        if rows.is_empty():
+            return
+        n_steps = min(most_steps, max(1, rows.height // (ROWS_OF_STEP * len(self.users))))
+        step = (np.arange(rows.height) * n_steps // rows.height).astype(np.int32)
+        user, item = (x.astype(np.int32) for x in self.positions(rows))
+        model = self.model = Factorisation(user, item, step, y, self.source_of, self.designs(), unit)
+        reactions = [r for r in ("relevance", *self.log.reactions) if r != self.outcome[0]]
+        self.weights: dict[str, tuple[float, float]] = {}  # of reactions beside the dense outcome
+        for sweep in range(n_sweeps):
+            model.sweep()
+            if sweep == 1:
+                self.weights = weights_of(rows, reactions, *model.appeal, model.noise)
+                model.y = model.y + reacted(rows, self.weights)
+        self._calibrate(model, rows["relevance"])
 
     def dense(self, rows: pl.DataFrame) -> tuple[Values, Values | None]:
         """Give the dense outcome of rows, more of which is better, and what it is compared by; NaN where unknown."""
@@ -157,33 +186,9 @@ class Taste:
         )
         return rows.filter(is_known), y[is_known]
 
-    def positions(self, rows: pl.DataFrame) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
-        """Find users and items of rows."""
-        user, item = codes(rows[self.log.user], self.users), codes(rows[self.log.item], self.items)
-        return user.astype(np.int32), item.astype(np.int32)
-
-    def _learn(self, rows: pl.DataFrame, y: Floats, unit: int | None) -> None:
-        """Sweep over the dense outcome; then learn what reactions weigh beside it, and sweep over both."""
-        n_steps = min(STEPS, max(1, rows.height // (ROWS_OF_STEP * len(self.users))))
-        step = (np.arange(rows.height) * n_steps // rows.height).astype(np.int32)
-        model = self.model = Factorisation(
-            *self.positions(rows), step, y, self.source_of, self.designs(), unit
-        )
-        reactions = [r for r in ("relevance", *self.log.reactions) if r != self.outcome[0]]
-        for sweep in range(SWEEPS):
-            model.sweep()
-            if sweep == 1:
-                self.weights = weights_of(rows, reactions, *model.appeal, model.noise)
-                model.y = model.y + reacted(rows, self.weights)
-        self._calibrate(model, rows["relevance"])
-
-    @property
-    def _source(self) -> list[str]:
-        return [self.log.source] if self.log.source else []
-
-    @property
-    def _per(self) -> list[str]:
-        return [self.log.dense_per] if self.log.dense_per else []
+    def positions(self, rows: pl.DataFrame) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+        """Find users and items of rows; unseen ones are behind the last."""
+        return codes(rows[self.log.user], self.users), codes(rows[self.log.item], self.items)
 
     @property
     def users(self) -> pl.Series:
@@ -195,17 +200,14 @@ class Taste:
         """Items that have a row, in the order of the model."""
         return self.item_table[self.log.item]
 
-    def _read_tables(self, history: pl.LazyFrame, rows: pl.DataFrame) -> None:
-        """Read who there is, what is known of them, and the source of each item: that of its last row."""
+    def _read_tables(self, rows: pl.DataFrame, users: pl.DataFrame, items: pl.DataFrame) -> None:
+        """Take who has a row, and the source of each item: that of its last row."""
         log = self.log
         self.user_table, self.item_table = (
-            history.select(key, *names)
-            .filter(pl.col(key).is_not_null())
-            .unique(key, keep="any")
-            .collect(engine="streaming")
-            .join(rows.select(pl.col(key).unique().sort()), on=key, how="right", maintain_order="right")
-            .select(key, *names)
-            for key, names in ((log.user, log.of_user), (log.item, log.of_item))
+            table.join(
+                rows.select(pl.col(key).unique().sort()), on=key, how="right", maintain_order="right"
+            ).select(table.columns)
+            for key, table in ((log.user, users), (log.item, items))
         )
         self.sources = (
             rows[log.source].drop_nulls().unique().sort() if log.source else pl.Series(dtype=pl.Int64)
@@ -283,7 +285,7 @@ class Taste:
         }
 
     def _users_of(
-        self, model: Factorisation | Filter, pairs: pl.DataFrame, user: npt.NDArray[np.int32]
+        self, model: Factorisation | Filter, pairs: pl.DataFrame, user: npt.NDArray[np.intp]
     ) -> tuple[Beliefs, Floats]:
         """Give beliefs about the pairs' users and how far they drifted; an unseen one is what the attributes say."""
         unseen = user == len(self.users)
@@ -295,7 +297,7 @@ class Taste:
         return found, drift
 
     def _items_of(
-        self, model: Factorisation | Filter, pairs: pl.DataFrame, item: npt.NDArray[np.int32]
+        self, model: Factorisation | Filter, pairs: pl.DataFrame, item: npt.NDArray[np.intp]
     ) -> tuple[Beliefs, Floats]:
         """Give beliefs about the pairs' items, and vectors of their sources; unseen items lean on what is known."""
         unseen = item == len(self.items)

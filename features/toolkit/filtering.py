@@ -1,16 +1,16 @@
 """The model of ``factorisation.py`` gone on with by chunks of the log, each once.
 
-Users are filtered: what is believed of one forgets towards what their attributes say as rows go by, and takes in those of
-a chunk (Kalman 1960). An item's posterior so far is its prior in the next chunk. Both are found in turn within a chunk.
-What the rows of all chunks said of an item is added up, too, so that items and sources can be found together again as in
-a sweep (``lean``), without the rows.
+Users are filtered: what is believed of one forgets towards what their attributes say as rows go by, and takes in those
+of a chunk (Kalman 1960). An item's posterior so far is its prior in the next chunk. Both are found in turn within a
+chunk. What the rows of all chunks said of an item is added up, too, so that items and sources can be found together
+again as in a sweep (``lean``), without the rows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -33,7 +33,11 @@ from features.toolkit.factorisation import (
 from features.toolkit.gaussian import Floats, inverse, product
 from features.toolkit.positions import Values
 
-ROUNDS = 2
+if TYPE_CHECKING:
+    import torch
+
+ROUNDS = 2  # within a chunk
+LEAN_SHARE = 1 / 8  # of the rows, after which items and sources are found together again
 Places = npt.NDArray[np.intp]
 
 
@@ -41,7 +45,7 @@ def _nobody() -> Beliefs:
     return Beliefs(np.zeros((0, FACTORS + 1), np.float32), np.zeros((0, *2 * (FACTORS + 1,)), np.float32))
 
 
-def _nothing() -> Any:
+def _nothing() -> npt.NDArray[Any]:
     return np.zeros(0)
 
 
@@ -145,7 +149,7 @@ class Filter:
         self.first = np.append(self.first, np.full(len(whole), np.iinfo(np.int64).max))
         self.item_rows = np.append(self.item_rows, np.zeros(len(whole)))
 
-    def follow(self, user: npt.NDArray[np.int32], item: npt.NDArray[np.int32], y: Floats) -> None:
+    def follow(self, user: Places, item: Places, y: Floats) -> None:
         """Learn from the next chunk of rows: its users and items in turn, then noise and ages."""
         users, user = _numbered(user)
         items, item = _numbered(item)
@@ -174,6 +178,11 @@ class Filter:
         self.said.mean[items] += said.mean
         self.said.covariance[items] += said.covariance
 
+    @property
+    def is_due(self) -> bool:
+        """Whether it is time to ``lean``."""
+        return self.n_rows - self.leaned >= LEAN_SHARE * self.n_rows
+
     def lean(self, designs: Designs) -> None:
         """Find items and sources together again, then what all of them and users lean on, and how far they are off."""
         found = found_items(self.said, self.source_of, self.priors)
@@ -185,23 +194,23 @@ class Filter:
         self.leaned = self.n_rows
 
 
-def _numbered(keys: npt.NDArray[np.int32]) -> tuple[Places, npt.NDArray[np.int32]]:
+def _numbered(keys: Places) -> tuple[Places, npt.NDArray[np.int32]]:
     """Give the keys there are, and the number among them of each."""
     found, number = np.unique(keys, return_inverse=True)
-    return found.astype(np.intp), number.astype(np.int32)
+    return found, number.astype(np.int32)
 
 
 def _below(one: Beliefs, other: Beliefs) -> Beliefs:
     return Beliefs(np.vstack([one.mean, other.mean]), np.concatenate([one.covariance, other.covariance]))
 
 
-def _precisions(beliefs: Beliefs) -> Any:
+def _precisions(beliefs: Beliefs) -> torch.Tensor:
     import torch
 
     return inverse(torch.from_numpy(beliefs.covariance))
 
 
-def _updated(prior: Beliefs, precision: Any, said: Beliefs) -> Beliefs:
+def _updated(prior: Beliefs, precision: torch.Tensor, said: Beliefs) -> Beliefs:
     """Give the posterior of a prior (with its precisions) and of what rows said."""
     import torch
 
