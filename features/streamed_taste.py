@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from features import Column, FeatureError, LogColumns, StreamContext, streamed
+from features import FeatureError, LogColumns, StreamContext, streamed
 from features.taste import (
-    MEANINGS,
     ROWS_OF_STEP,
-    VECTORS,
     Estimates,
     Taste,
+    by_chunks,
+    columns_of,
     cuts_of,
     dense_outcome,
     groups_of,
@@ -28,7 +28,7 @@ FIRST, MOST_FIRST = 1_000_000, 10  # rows that are swept over together: so many,
 FIRST_OF_USER = 2 * ROWS_OF_STEP  # rows of a user among them, on average
 STEPS, SWEEPS, AGES = 2, 8, 3  # over them; ages are shares of so many times their number
 FORMAT = {"format": 1, "factors": FACTORS}
-_SWEPT_ONLY = ("taste_relevance", "taste_drift")
+_ABOUT, _STATE = "about.json", "state.npz"
 _STATE, _USERS, _ITEMS, _SOURCES, _ROWS = (
     "state.npz",
     "users.arrow",
@@ -59,25 +59,11 @@ class ScoreTable:
         return scores
 
 
-@streamed(
-    columns={
-        **{
-            f"streamed_{name}": Column(pl.Float32, meaning)
-            for name, meaning in MEANINGS.items()
-            if name not in _SWEPT_ONLY
-        },
-        **{
-            f"streamed_{name}": Column(pl.Array(pl.Float32, FACTORS), meaning)
-            for name, meaning in VECTORS.items()
-        },
-    },
-    needs=lambda log: log.all,
-    step=100_000,
-)
+@streamed(columns=columns_of("streamed_taste"), needs=lambda log: log.all, step=100_000)
 class StreamedTaste:
     """Factorisation of the log, once through it: swept over its first rows, then filtered chunk by chunk.
 
-    Until there are ``first`` rows, and ``FIRST_OF_USER`` of a user, it is ``taste`` itself, swept wherever it is looked at.
+    Until there are ``first`` rows, and ``FIRST_OF_USER`` of a user, it is ``taste``, swept wherever it is looked at.
     """
 
     def __init__(self, log: LogColumns, first: int = FIRST) -> None:
@@ -115,14 +101,14 @@ class StreamedTaste:
         self.waiting = []
         if isinstance(taste.model, Factorisation):
             self.scores = ScoreTable(*taste.dense(rows))
-            self.designed = len(taste.users), len(taste.items)
+            self.swept = len(taste.users), len(taste.items), taste.nobody
             self.taste, taste.model = taste, Filter.after(taste.model)
 
     def _swept(self, *how: int) -> Taste:
-        taste = Taste(self.log)
+        taste = Taste(self.log, *how)
         if self.waiting:
             taste.outcome = dense_outcome(self.waiting[0].lazy(), self.log)
-            taste.learn(*self.waiting, *how)
+            taste.learn(*self.waiting)
         return taste
 
     def _follow(self, taste: Taste, model: Filter, rows: pl.DataFrame) -> None:
@@ -132,8 +118,6 @@ class StreamedTaste:
             return
         self._meet(taste, model, rows)
         model.follow(*taste.positions(rows), y + reacted(rows, taste.weights))
-        if model.is_due:
-            model.lean(taste.designs())
 
     def _meet(self, taste: Taste, model: Filter, rows: pl.DataFrame) -> None:
         """Add users, items and sources that are new, in the order of their rows."""
@@ -141,7 +125,7 @@ class StreamedTaste:
         taste.user_table, taste.item_table = (_more(t, rows) for t in (taste.user_table, taste.item_table))
         if log.source:
             taste.sources = _more(taste.sources.to_frame(log.source), rows)[log.source]
-        taste.source_of = np.append(taste.source_of, np.zeros(len(taste.items) - n_items, np.intp))
+        taste.source_of = np.append(taste.source_of, np.full(len(taste.items) - n_items, taste.nobody))
         taste.source_of[taste.positions(rows)[1]] = taste.sources_at(rows)
         whole = taste.item_design.of(taste.item_table[n_items:])
         of_new = taste.source_of[n_items:] - n_sources
@@ -156,15 +140,14 @@ class StreamedTaste:
         """Give what is expected of each pair, by itself."""
         if self.taste is None:
             self.taste = self._swept()
-        found = self.taste.transform(pairs)
-        return {f"streamed_{name}": values for name, values in found.items() if name not in _SWEPT_ONLY}
+        return by_chunks("streamed_taste", self.taste.expected, pairs)
 
     def save(self, folder: Path) -> None:
         """Write the rows that wait, or the model; tables; and how rows are read."""
         about: dict[str, object] = {**FORMAT}
         tables, taste = self.waiting, self.taste
         if taste and isinstance(taste.model, Filter):
-            about |= {"outcome": taste.outcome, "weights": taste.weights, "designed": self.designed}
+            about |= {"outcome": taste.outcome, "weights": taste.weights, "swept": self.swept}
             tables = [taste.user_table, taste.item_table, taste.sources.to_frame("source")]
             state = {**arrays_of(taste.model, "model"), **arrays_of(self.scores, "scores")}
             np.savez(folder / _STATE, allow_pickle=False, of_source=taste.of_source, **state)
@@ -186,9 +169,10 @@ class StreamedTaste:
             self.waiting = tables
             return
         taste = self.taste = Taste(self.log)
-        taste.outcome, taste.weights, self.designed = about["outcome"], about["weights"], about["designed"]
+        taste.outcome, taste.weights, self.swept = about["outcome"], about["weights"], about["swept"]
         taste.user_table, taste.item_table, taste.sources = *tables[:2], tables[2].to_series()
-        taste.make_designs(*self.designed)
+        *designed, taste.nobody = self.swept
+        taste.make_designs(*designed)
         self.scores, model = ScoreTable(np.zeros(0), None), Filter()
         with np.load(folder / _STATE, allow_pickle=False) as arrays:
             restore(model, arrays, "model")

@@ -7,7 +7,7 @@ reactions, weighted as noisy views of the same appeal: ``alpha s2 / tau2``, of t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -84,40 +84,48 @@ def dense_outcome(history: pl.LazyFrame, log: LogColumns) -> tuple[str, str | No
     return best, None, -1.0 if strength < 0 else 1.0
 
 
-MEANINGS = {
-    "taste_score": "Expected appeal of the item to the user, without the user's offset: normal scores; never null.",
-    "taste_appeal": "Expected appeal with the user's offset; never null: unseen keys start at what is known.",
-    "taste_relevance": "Expected relevance at this appeal, as it was in the history; null without a relevance.",
-    "taste_product": "Product of the vectors of user and item; never null.",
-    "taste_user": "The user's offset, by now; never null.",
-    "taste_item": "The item's offset at its age; never null.",
-    "taste_source": "Product of the vectors of the user and of the item's source; never null.",
-    "taste_drift": "Product of the item's vector with how far the user's is from its mean of old; never null.",
-    "taste_sd": "Posterior standard deviation of the appeal; never null.",
-    "taste_user_rows": "Rows of the user, which count less each step back as the user drifts; never null.",
-    "taste_item_rows": "Rows of the item; never null.",
+_EXPECTED = {
+    "score": "Expected appeal of the item to the user, without the user's offset: normal scores; never null.",
+    "appeal": "Expected appeal with the user's offset; never null: unseen keys start at what is known.",
+    "product": "Product of the vectors of user and item; never null.",
+    "user": "The user's offset, by now; never null.",
+    "item": "The item's offset at its age; never null.",
+    "source": "Product of the vectors of the user and of the item's source; never null.",
+    "sd": "Posterior standard deviation of the appeal; never null.",
+    "user_vector": "Vector of the user, by now; never null.",
+    "item_vector": "Vector of the item; never null.",
 }
-
-
-VECTORS = {
-    "taste_user_vector": "Vector of the user, by now; never null.",
-    "taste_item_vector": "Vector of the item; never null.",
+_OF_SWEEPS = {
+    "relevance": "Expected relevance at this appeal, as it was in the history; null without a relevance.",
+    "drift": "Product of the item's vector with how far the user's is from its mean of old; never null.",
+    "user_rows": "Rows of the user, which count less each step back as the user drifts; never null.",
+    "item_rows": "Rows of the item; never null.",
 }
 Estimates: TypeAlias = Floats | Values
 
 
-@fitted(
-    columns={
-        **{name: Column(pl.Float32, meaning) for name, meaning in MEANINGS.items()},
-        **{name: Column(pl.Array(pl.Float32, FACTORS), meaning) for name, meaning in VECTORS.items()},
-    },
-    needs=lambda log: log.all,
-)
+def columns_of(name: str, meanings: Mapping[str, str] = _EXPECTED) -> dict[str, Column]:
+    """Declare what is said of a pair; vectors are arrays."""
+    return {
+        f"{name}_{of}": Column(
+            pl.Array(pl.Float32, FACTORS) if of.endswith("vector") else pl.Float32, meaning
+        )
+        for of, meaning in meanings.items()
+    }
+
+
+@fitted(columns=columns_of("taste", _EXPECTED | _OF_SWEEPS), needs=lambda log: log.all)
 @dataclass
 class Taste:
-    """Factorisation of the whole log by users who drift and items that lean on their source."""
+    """Factorisation of the whole log by users who drift and items that lean on their source.
+
+    ``unit``: the number of rows that ages are shares of; without it, all.
+    """
 
     log: LogColumns
+    most_steps: int = STEPS
+    n_sweeps: int = SWEEPS
+    unit: int | None = None
     model: Factorisation | Filter | None = field(default=None, init=False)
 
     @property
@@ -141,32 +149,27 @@ class Taste:
         )
         self.learn(rows, users, items)
 
-    def learn(
-        self,
-        rows: pl.DataFrame,
-        users: pl.DataFrame,
-        items: pl.DataFrame,
-        most_steps: int = STEPS,
-        n_sweeps: int = SWEEPS,
-        unit: int | None = None,
-    ) -> None:
-        """Sweep over rows, given what is known of users and items; ``unit``: the rows that ages are shares of."""
+    def learn(self, rows: pl.DataFrame, users: pl.DataFrame, items: pl.DataFrame) -> None:
+        """Sweep over rows, given what is known of users and items."""
         rows, y = self.known(rows, normal_scores(*self.dense(rows)))
         self._read_tables(rows, users, items)
         if rows.is_empty():
             return
-        n_steps = min(most_steps, max(1, rows.height // (ROWS_OF_STEP * len(self.users))))
+        n_steps = min(self.most_steps, max(1, rows.height // (ROWS_OF_STEP * len(self.users))))
         step = (np.arange(rows.height) * n_steps // rows.height).astype(np.int32)
-        user, item = (x.astype(np.int32) for x in self.positions(rows))
-        model = self.model = Factorisation(user, item, step, y, self.source_of, self.designs(), unit)
+        user, item = (at.astype(np.int32) for at in self.positions(rows))
+        model = self.model = Factorisation(user, item, step, y, self.source_of, self.designs(), self.unit)
         reactions = [r for r in ("relevance", *self.log.reactions) if r != self.outcome[0]]
         self.weights: dict[str, tuple[float, float]] = {}  # of reactions beside the dense outcome
-        for sweep in range(n_sweeps):
+        for sweep in range(self.n_sweeps):
             model.sweep()
             if sweep == 1:
                 self.weights = weights_of(rows, reactions, *model.appeal, model.noise)
                 model.y = model.y + reacted(rows, self.weights)
         self._calibrate(model, rows["relevance"])
+        recency = model.memory[0].astype(np.float64) ** (2.0 * (n_steps - step))
+        self.user_rows = np.append(np.bincount(user, recency), 0.0)
+        self.item_rows = np.append(np.bincount(item), 0.0)
 
     def dense(self, rows: pl.DataFrame) -> tuple[Values, Values | None]:
         """Give the dense outcome of rows, more of which is better, and what it is compared by; NaN where unknown."""
@@ -212,7 +215,8 @@ class Taste:
         self.sources = (
             rows[log.source].drop_nulls().unique().sort() if log.source else pl.Series(dtype=pl.Int64)
         )
-        self.source_of = np.zeros(len(self.items), np.intp)
+        self.nobody = len(self.sources)
+        self.source_of = np.full(len(self.items), self.nobody)
         if log.source:
             self.source_of[codes(rows[log.item], self.items)] = self.sources_at(rows)
         self.make_designs(len(self.users), len(self.items))
@@ -223,10 +227,11 @@ class Taste:
         self.item_design = Design(self.item_table.head(n_items), self.log.of_item)
 
     def sources_at(self, rows: pl.DataFrame) -> npt.NDArray[np.intp]:
-        """Find the sources of rows, counted from 1: 0 stands for none, and for unseen ones."""
+        """Find the sources of rows: ``nobody`` stands for none and for unseen ones, and new ones are behind it."""
         if not self.log.source:
             return np.zeros(rows.height, np.intp)
-        return (codes(rows[self.log.source], self.sources) + 1) % (len(self.sources) + 1)
+        at = codes(rows[self.log.source], self.sources)
+        return np.where(at == len(self.sources), self.nobody, at + (at >= self.nobody))
 
     def designs(self) -> tuple[Floats, Floats, Floats]:
         """Give the designs of users, of sources (the mean of their items), and what items differ by from them."""
@@ -250,51 +255,59 @@ class Taste:
 
     def transform(self, pairs: pl.DataFrame) -> Mapping[str, Estimates]:
         """Give what is expected of each pair, by itself."""
-        found = [self._chunk(pairs.slice(start, _CHUNK)) for start in range(0, max(pairs.height, 1), _CHUNK)]
-        return {name: np.concatenate([chunk[name] for chunk in found]) for name in found[0]}
+        return by_chunks("taste", self._of_sweeps, pairs)
 
-    def _chunk(self, pairs: pl.DataFrame) -> dict[str, Estimates]:
+    def _of_sweeps(self, pairs: pl.DataFrame) -> dict[str, Estimates]:
+        found, model = self.expected(pairs), self.model
+        if not isinstance(model, Factorisation):
+            nothing = np.zeros(pairs.height)
+            return {**found, **dict.fromkeys(_OF_SWEEPS, nothing), "relevance": nothing * np.nan}
+        user, item = self.positions(pairs)
+        unseen = user == len(self.users)
+        drift = found["user_vector"] - model.user_level[np.where(unseen, 0, user), :FACTORS]
+        drift[unseen] = 0.0
+        unknown = np.full(pairs.height, np.nan)
+        return {
+            **found,
+            "relevance": np.interp(found["appeal"], *self.curve) if len(self.curve[0]) else unknown,
+            "drift": (drift * found["item_vector"]).sum(axis=1),
+            "user_rows": self.user_rows[user],
+            "item_rows": self.item_rows[item],
+        }
+
+    def expected(self, pairs: pl.DataFrame) -> dict[str, Estimates]:
+        """Give what both forms of the model say of pairs."""
         if (model := self.model) is None:
             nothing = np.zeros((pairs.height, FACTORS), np.float32)
-            known = dict.fromkeys(MEANINGS, nothing[:, 0])
-            return {**known, "taste_relevance": nothing[:, 0] * np.nan, **dict.fromkeys(VECTORS, nothing)}
+            return {name: nothing if name.endswith("vector") else nothing[:, 0] for name in _EXPECTED}
         k, (user, item) = FACTORS, self.positions(pairs)
-        users, drift = self._users_of(model, pairs, user)
-        items, source = self._items_of(model, pairs, item)
+        users, (items, source) = self._users_of(model, pairs, user), self._items_of(model, pairs, item)
         x, q = users.mean, items.mean
         first = np.append(model.first, model.n_rows)[item]
         age = model.of_age[bins_of(first, model.n_rows, model.unit)]
         product = (x[:, :k] * q[:, :k]).sum(axis=1)
         score = product + q[:, k] + age
-        appeal = score + x[:, k]
-        relevance = np.interp(appeal, *self.curve) if len(self.curve[0]) else np.full(len(appeal), np.nan)
         return {
-            "taste_score": score,
-            "taste_appeal": appeal,
-            "taste_relevance": relevance,
-            "taste_product": product,
-            "taste_user": x[:, k],
-            "taste_item": q[:, k] + age,
-            "taste_source": (x[:, :k] * source[:, :k]).sum(axis=1),
-            "taste_drift": (drift[:, :k] * q[:, :k]).sum(axis=1),
-            "taste_sd": deviation(users, items),
-            "taste_user_rows": np.append(model.user_rows, 0.0)[user],
-            "taste_item_rows": np.append(model.item_rows, 0.0)[item],
-            "taste_user_vector": x[:, :k],
-            "taste_item_vector": q[:, :k],
+            "score": score,
+            "appeal": score + x[:, k],
+            "product": product,
+            "user": x[:, k],
+            "item": q[:, k] + age,
+            "source": (x[:, :k] * source[:, :k]).sum(axis=1),
+            "sd": deviation(users, items),
+            "user_vector": x[:, :k],
+            "item_vector": q[:, :k],
         }
 
     def _users_of(
         self, model: Factorisation | Filter, pairs: pl.DataFrame, user: npt.NDArray[np.intp]
-    ) -> tuple[Beliefs, Floats]:
-        """Give beliefs about the pairs' users and how far they drifted; an unseen one is what the attributes say."""
+    ) -> Beliefs:
+        """Give beliefs about the pairs' users; an unseen one is what the attributes say."""
         unseen = user == len(self.users)
-        seen = np.where(unseen, 0, user)
-        found = model.users[seen]
-        drift = np.where(unseen[:, None], np.float32(0.0), found.mean - model.user_level[seen])
+        found = model.users[np.where(unseen, 0, user)]
         new = model.priors.unseen_users(self.user_design.of(pairs.filter(unseen)))
         found.mean[unseen], found.covariance[unseen] = new.mean, new.covariance
-        return found, drift
+        return found
 
     def _items_of(
         self, model: Factorisation | Filter, pairs: pl.DataFrame, item: npt.NDArray[np.intp]
@@ -307,11 +320,19 @@ class Taste:
         whole = self.item_design.of(new)
         at = self.sources_at(new)
         if self.log.source:
-            at = np.where(at == 0, len(self.sources) + 1, at)
+            at = np.where(at == self.nobody, len(self.sources) + 1, at)
         own = whole - np.vstack([self.of_source, np.zeros((1, whole.shape[1]), np.float32)])[at]
         beliefs, source[unseen] = model.priors.unseen_items(model.sources, at, own, whole)
         found.mean[unseen], found.covariance[unseen] = beliefs.mean, beliefs.covariance
         return found, source
+
+
+def by_chunks(
+    name: str, say: Callable[[pl.DataFrame], dict[str, Estimates]], pairs: pl.DataFrame
+) -> Mapping[str, Estimates]:
+    """Say something of pairs, some at a time; ``name`` comes before the names of columns."""
+    found = [say(pairs.slice(start, _CHUNK)) for start in range(0, max(pairs.height, 1), _CHUNK)]
+    return {f"{name}_{of}": np.concatenate([chunk[of] for chunk in found]) for of in found[0]}
 
 
 def deviation(users: Beliefs, items: Beliefs) -> Floats:

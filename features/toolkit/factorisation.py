@@ -192,7 +192,7 @@ class Factorisation:
         designs: Designs,
         unit: int | None = None,
     ) -> None:
-        self.user, self.item, self.step, self.y, self.source_of = user, item, step, y, source_of
+        self.user, self.item, self.y, self.source_of = user, item, y, source_of
         self.n_rows, self.unit = len(y), unit or len(y)
         self.n_users, self.n_sources, self.n_items = map(len, designs)
         self.n_steps, d = int(step.max()) + 1, FACTORS + 1
@@ -222,16 +222,6 @@ class Factorisation:
         self._learn_ages(states, found.items)
         self._turn(path, found, spread)
 
-    @property
-    def user_rows(self) -> Values:
-        """Rows of each user, which count less each step back as the user drifts: (n_users,)."""
-        return np.bincount(self.user, self.memory[0].astype(np.float64) ** (2.0 * (self.n_steps - self.step)))
-
-    @property
-    def item_rows(self) -> Values:
-        """Rows of each item: (n_items,)."""
-        return np.bincount(self.item, minlength=self.n_items).astype(np.float64)
-
     def _smooth_users(self, y: Floats) -> Path:
         """Smooth the users' deviations from their priors, given the items."""
         said = messages(self._by_state, y, self.items, self.noise)
@@ -245,9 +235,17 @@ class Factorisation:
         return found_items(messages(self._by_item, y, states, self.noise), self.source_of, self.priors)
 
     def _learn_noise(self, y: Floats, states: Beliefs, found: Found) -> None:
-        """Take the mean of ``E (y - x.z)^2`` over the rows."""
-        squares = squares_left(y, self._state, states, found.said, found.items, self.noise)
-        self.noise = max(squares / len(y), 1e-6)
+        """Take the mean of ``E (y - x.z)^2`` over the rows, out of what was summed already."""
+        mean, said = found.items.mean, found.said
+        square = _tensor(found.items.covariance) + _tensor(mean[:, :, None] * mean[:, None, :])
+        fit = float((_tensor(said.covariance).double() * square).sum())
+        fit -= 2 * float((_tensor(said.mean).double() * _tensor(mean)).sum())
+        offset = states.mean[:, FACTORS].astype(np.float64)
+        square_of_offset = offset**2 + states.covariance[:, FACTORS, FACTORS]
+        exact = y.astype(np.float64)
+        own = (exact**2).sum() - 2 * np.bincount(self._state, exact, len(offset)) @ offset
+        own += np.bincount(self._state, minlength=len(offset)) @ square_of_offset
+        self.noise = max((self.noise * fit + float(own)) / len(y), 1e-6)
 
     def _learn_users(self, path: Path) -> None:
         """Learn variance and memory of the users' deviations, and what their attributes say of their level."""
@@ -346,23 +344,6 @@ def found_items(said: Beliefs, source_of: npt.NDArray[np.intp], priors: Priors) 
         Beliefs((items - mean[source]).numpy(), own_covariance.numpy()),
         said,
     )
-
-
-def squares_left(
-    y: Floats, state: npt.NDArray[np.int32], states: Beliefs, said: Beliefs, items: Beliefs, noise: float
-) -> float:
-    """Sum ``E (y - x.z)^2`` over rows of users' states, out of what they said of items."""
-    precision, information, mean = _tensor(said.covariance), _tensor(said.mean), _tensor(items.mean)
-    fit = float(
-        (precision.double() * (_tensor(items.covariance) + mean[:, :, None] * mean[:, None, :])).sum()
-    )
-    fit -= 2 * float((information.double() * mean).sum())
-    offset = states.mean[:, FACTORS].astype(np.float64)
-    square = offset**2 + states.covariance[:, FACTORS, FACTORS]
-    exact = y.astype(np.float64)
-    own = (exact**2).sum() - 2 * np.bincount(state, exact, len(offset)) @ offset
-    own += np.bincount(state, minlength=len(offset)) @ square
-    return noise * fit + float(own)
 
 
 def appeal_of(

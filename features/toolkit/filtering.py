@@ -19,7 +19,6 @@ from features.toolkit.factorisation import (
     FACTORS,
     Beliefs,
     Cells,
-    Designs,
     Factorisation,
     Priors,
     appeal_of,
@@ -28,7 +27,6 @@ from features.toolkit.factorisation import (
     found_items,
     messages,
     rest_by_age,
-    squares_left,
 )
 from features.toolkit.gaussian import Floats, inverse, product
 from features.toolkit.positions import Values
@@ -73,8 +71,6 @@ class Filter:
     at: Places = field(default_factory=_nothing)
     first: Places = field(default_factory=_nothing)
     source_of: Places = field(default_factory=_nothing)
-    rows_of_user: Values = field(default_factory=_nothing)
-    item_rows: Values = field(default_factory=_nothing)
     memory: Floats = field(default_factory=_nothing)
     ages: Values = field(default_factory=_nothing)
     noise: float = 0.0
@@ -88,8 +84,7 @@ class Filter:
         """Begin with what sweeps over the first rows have found."""
         return cls(
             model.priors, model.users, model.items, model.sources, model.said,
-            np.full(model.n_users, model.n_rows), model.first, model.source_of,
-            model.user_rows, model.item_rows, model.memory, model.ages,
+            np.full(model.n_users, model.n_rows), model.first, model.source_of, model.memory, model.ages,
             model.noise, model.n_rows / model.n_steps, model.unit, model.n_rows, model.n_rows,
         )  # fmt: skip
 
@@ -103,28 +98,11 @@ class Filter:
         """Beliefs about all users a step after the last row."""
         return self._ahead(np.arange(len(self.at)), self.n_rows + self.step)
 
-    @property
-    def user_level(self) -> Floats:
-        """What is known of users before their rows."""
-        return self.priors.user
-
-    @property
-    def user_rows(self) -> Values:
-        """Rows of each user, which count less the more rows came since."""
-        return (
-            self.rows_of_user * self._left(np.arange(len(self.at)), self.n_rows)[:, 0].astype(np.float64) ** 2
-        )
-
-    def _left(self, users: Places, to: float) -> Floats:
-        """What is left at a row of how users deviated: (n, d)."""
-        left: Floats = (self.memory ** ((to - self.at[users]) / self.step)[:, None]).astype(np.float32)
-        return left
-
     def _ahead(self, users: Places, to: float) -> Beliefs:
         """Beliefs about some users at a row."""
-        left, prior, met = self._left(users, to), self.priors.user[users], self.met[users]
+        left = (self.memory ** ((to - self.at[users]) / self.step)[:, None]).astype(np.float32)
+        prior, met, each = self.priors.user[users], self.met[users], np.arange(left.shape[1])
         covariance = left[:, :, None] * met.covariance * left[:, None, :]
-        each = np.arange(left.shape[1])
         covariance[:, each, each] += (1 - left**2) * self.priors.user_variance
         return Beliefs(prior + left * (met.mean - prior), covariance)
 
@@ -134,7 +112,6 @@ class Filter:
         users = priors.unseen_users(design)
         self.met, priors.user = _below(self.met, users), np.vstack([priors.user, users.mean])
         self.at = np.append(self.at, np.full(len(design), self.n_rows))
-        self.rows_of_user = np.append(self.rows_of_user, np.zeros(len(design)))
         mean = priors.of_source.of(of_source[n_sources:])
         variance = np.broadcast_to(np.diag(priors.source_variance), (len(mean), *2 * mean.shape[1:]))
         self.sources, priors.source = (
@@ -147,51 +124,38 @@ class Filter:
         self.items, priors.item = _below(self.items, items), np.vstack([priors.item, priors.of_item.of(own)])
         self.said = _below(self.said, Beliefs(0 * items.mean, 0 * items.covariance))
         self.first = np.append(self.first, np.full(len(whole), np.iinfo(np.int64).max))
-        self.item_rows = np.append(self.item_rows, np.zeros(len(whole)))
 
     def follow(self, user: Places, item: Places, y: Floats) -> None:
-        """Learn from the next chunk of rows: its users and items in turn, then noise and ages."""
-        users, user = _numbered(user)
-        items, item = _numbered(item)
-        at = self.n_rows + np.arange(len(y))
+        """Learn from the next chunk of rows: its users and items in turn, then ages; and ``lean`` when it is time."""
+        import torch
+
+        (users, user_of), (items, item_of) = _numbered(user), _numbered(item)
+        at, first = self.n_rows + np.arange(len(y)), self.first[items]
         self.n_rows += len(y)
-        first = self.first[items]
-        np.minimum.at(first, item, at)
-        bins = bins_of(first[item], at, self.unit)
-        rest = y - self.of_age[bins]
-        by_user = Cells.of(user, len(users), item, len(items))
-        by_item = Cells.of(item, len(items), user, len(users))
+        np.minimum.at(first, item_of, at)
+        bins = bins_of(first[item_of], at, self.unit)
+        rest = y - effect_of(self.ages)[bins]
+        by_user = Cells.of(user_of, len(users), item_of, len(items))
+        by_item = Cells.of(item_of, len(items), user_of, len(users))
         expected, known = self._ahead(users, self.n_rows), self.items[items]
-        of_user, of_item = (_precisions(beliefs) for beliefs in (expected, known))
-        posterior = known
+        of_user, of_item = (inverse(torch.from_numpy(beliefs.covariance)) for beliefs in (expected, known))
+        found = known
         for _ in range(ROUNDS):
-            states = _updated(expected, of_user, messages(by_user, rest, posterior, self.noise))
+            states = _updated(expected, of_user, messages(by_user, rest, found, self.noise))
             said = messages(by_item, rest, states, self.noise)
-            posterior = _updated(known, of_item, said)
-        squares = squares_left(rest, user, states, said, posterior, self.noise)
-        self.noise = max((self.noise * at[0] + squares) / self.n_rows, 1e-6)
-        self.ages += rest_by_age(bins, y - appeal_of(states.mean, user, posterior.mean, item))
-        self.rows_of_user[users] = self.user_rows[users] + np.bincount(user)
-        self.item_rows[items] += np.bincount(item)
+            found = _updated(known, of_item, said)
+        self.ages += rest_by_age(bins, y - appeal_of(states.mean, user_of, found.mean, item_of))
         self.met[users], self.at[users] = states, self.n_rows
-        self.items[items], self.first[items] = posterior, first
+        self.items[items], self.first[items] = found, first
         self.said.mean[items] += said.mean
         self.said.covariance[items] += said.covariance
+        if self.n_rows - self.leaned >= LEAN_SHARE * self.n_rows:
+            self.lean()
 
-    @property
-    def is_due(self) -> bool:
-        """Whether it is time to ``lean``."""
-        return self.n_rows - self.leaned >= LEAN_SHARE * self.n_rows
-
-    def lean(self, designs: Designs) -> None:
-        """Find items and sources together again, then what all of them and users lean on, and how far they are off."""
+    def lean(self) -> None:
+        """Find all items and sources together, of what was said of items so far."""
         found = found_items(self.said, self.source_of, self.priors)
-        self.items, self.sources = found.items, found.sources
-        self.priors.learn_items(designs, found)
-        rest = self.met.mean - self.priors.user
-        square = (rest**2 + np.diagonal(self.met.covariance, axis1=1, axis2=2)).mean(axis=0)
-        self.priors.learn_users(designs, self.met.mean, square)
-        self.leaned = self.n_rows
+        self.items, self.sources, self.leaned = found.items, found.sources, self.n_rows
 
 
 def _numbered(keys: Places) -> tuple[Places, npt.NDArray[np.int32]]:
@@ -202,12 +166,6 @@ def _numbered(keys: Places) -> tuple[Places, npt.NDArray[np.int32]]:
 
 def _below(one: Beliefs, other: Beliefs) -> Beliefs:
     return Beliefs(np.vstack([one.mean, other.mean]), np.concatenate([one.covariance, other.covariance]))
-
-
-def _precisions(beliefs: Beliefs) -> torch.Tensor:
-    import torch
-
-    return inverse(torch.from_numpy(beliefs.covariance))
 
 
 def _updated(prior: Beliefs, precision: torch.Tensor, said: Beliefs) -> Beliefs:
