@@ -2,7 +2,7 @@
 
 from features.toolkit.designs import Design, Regression
 from features.toolkit.expressions import is_positive, rank_within, share_watched, zscore_within
-from features.toolkit.factorisation import FACTORS, Beliefs, Factorisation, bins_of
+from features.toolkit.factorisation import FACTORS, Beliefs, Factorisation, bins_of, found_items
 from features.toolkit.filtering import Filter, arrays_of, restore
 from features.toolkit.gaussian import Floats, Packing, inverse, smoothed_path
 from features.toolkit.lists import Lists, Rows, entries, lists_of, rows_of, rows_where
@@ -58,6 +58,7 @@ __all__ = [
     "dots",
     "embeddings",
     "entries",
+    "found_items",
     "inverse",
     "is_positive",
     "item_vectors",
