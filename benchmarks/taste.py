@@ -26,7 +26,6 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-import polars as pl
 import torch
 from implicit.als import AlternatingLeastSquares
 from scipy.sparse import csr_matrix
@@ -38,7 +37,7 @@ from engine import capped_threads, load_settings, out
 from features import bind_catalogue, load_registry
 from features.toolkit import FACTORS, Factorisation
 
-MOST_OF_PROTOTYPE, BATCH, THREADS = 2.0, 8_192, 2
+TIMES_PROTOTYPE, BATCH, THREADS = 2.0, 8_192, 2
 
 
 def model_of(data: Path, competition: str, store: Path) -> Factorisation:
@@ -114,39 +113,43 @@ def main() -> int:
     with tempfile.TemporaryDirectory(dir=asked.scratch) as folder:
         torch.set_num_threads(THREADS)
         model = model_of(data, asked.competition, Path(folder))
+    figures = measured(model, data, asked.repeats, asked.prototype)
+    out.print("\n".join(in_words(figures)), highlight=False)
+    keep("taste", figures, asked.out)
+    return 0
+
+
+def measured(
+    model: Factorisation, data: Path, repeats: int, command: list[str] | None = None
+) -> dict[str, Any]:
+    """Measure the ways in turns: seconds of rounds, and rows a second by their median."""
     ways: dict[str, Callable[[], float]] = {
         "taste": lambda: sweep(model),
         "als": lambda: als(model),
         "gradient steps": lambda: gradient_steps(model),
     }
-    if asked.prototype:
-        ways["prototype"] = lambda: prototype(asked.prototype, data)
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(asked.repeats):
+    if command:
+        ways["prototype"] = lambda: prototype(command, data)
+    rounds: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(repeats):
         for name, run in ways.items():
-            seconds[name].append(run())
-    n_rows = len(model.y)
-    speed = {name: n_rows / median(own) for name, own in seconds.items()}
-    table = pl.DataFrame(
-        {
-            "": list(ways),
-            "seconds": [median(s) for s in seconds.values()],
-            "thousand rows a second": list(speed.values()),
-        }
-    ).with_columns(pl.col("thousand rows a second") / 1000)
-    out.print(
-        f"{n_rows:,} rows, {FACTORS} tastes, {THREADS} threads, {asked.repeats} rounds", highlight=False
-    )
-    for name, own, rows in table.rows():
-        out.print(f"  {name:15} {own:7.2f} s  {rows:8.0f} thousand rows a second", highlight=False)
-    if asked.prototype:
+            rounds[name].append(run())
+    speed = {name: model.n_rows / median(own) for name, own in rounds.items()}
+    return {"rows": model.n_rows, "factors": FACTORS, "rows_a_second": speed, "rounds": rounds}
+
+
+def in_words(figures: dict[str, Any]) -> list[str]:
+    """One line each of what was measured, and of what is wanted."""
+    speed, rounds = figures["rows_a_second"], figures["rounds"]
+    lines = [f"{figures['rows']:,} rows, {FACTORS} tastes, {THREADS} threads, {len(rounds['taste'])} rounds"]
+    lines += [
+        f"  {n:15} {median(rounds[n]):7.2f} s {speed[n] / 1000:8.0f} thousand rows a second" for n in speed
+    ]
+    if "prototype" in speed:
         times = speed["taste"] / speed["prototype"]
-        is_kept = "kept" if times >= MOST_OF_PROTOTYPE else "MISSED"
-        out.print(
-            f"taste / prototype: {times:.1f} (at least {MOST_OF_PROTOTYPE}: {is_kept})", highlight=False
-        )
-    keep("taste", {"rows": n_rows, "factors": FACTORS, "rows_a_second": speed, "rounds": seconds}, asked.out)
-    return 0
+        is_kept = "kept" if times >= TIMES_PROTOTYPE else "MISSED"
+        lines.append(f"taste / prototype: {times:.1f} (at least {TIMES_PROTOTYPE}: {is_kept})")
+    return lines
 
 
 def arguments() -> argparse.Namespace:

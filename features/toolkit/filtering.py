@@ -83,7 +83,8 @@ class Filter:
     def after(cls, model: Factorisation) -> Filter:
         """Begin with what sweeps over the first rows have found."""
         return cls(
-            model.priors, model.users, model.items, model.sources, model.said,
+            model.priors, _in_order(model.users), _in_order(model.items), _in_order(model.sources),
+            _in_order(model.said),
             np.full(model.n_users, model.n_rows), model.first, model.source_of, model.memory, model.ages,
             model.noise, model.n_rows / model.n_steps, model.unit, model.n_rows, model.n_rows,
         )  # fmt: skip
@@ -155,7 +156,13 @@ class Filter:
     def lean(self) -> None:
         """Find all items and sources together, of what was said of items so far."""
         found = found_items(self.said, self.source_of, self.priors)
-        self.items, self.sources, self.leaned = found.items, found.sources, self.n_rows
+        self.items, self.sources = _in_order(found.items), _in_order(found.sources)
+        self.leaned = self.n_rows
+
+
+def _in_order(beliefs: Beliefs) -> Beliefs:
+    """Lay numbers out in memory as those that are loaded: their sums are rounded by it."""
+    return Beliefs(np.array(beliefs.mean, order="C"), np.array(beliefs.covariance, order="C"))
 
 
 def _numbered(keys: Places) -> tuple[Places, npt.NDArray[np.int32]]:

@@ -46,8 +46,8 @@ def followed(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 def test_until_it_follows_it_is_taste(tmp_path: Path) -> None:
-    """Bit for bit, however rows came. Where it begins to follow, it is what sweeps found, with users a step later."""
-    swept = values_of(fitted_on(Taste(COLUMNS), LOG, WINDOW), PAIRS)
+    """Bit for bit, with fewer steps. Where it begins to follow, it is what sweeps found, with users a step later."""
+    swept = values_of(fitted_on(Taste(COLUMNS, STEPS), LOG, WINDOW), PAIRS)
     waiting = values_of(learned(started(tmp_path, first=10_000), LOG), PAIRS)
     for name in waiting.columns:
         if name != "pair_id":
