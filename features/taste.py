@@ -7,8 +7,8 @@ reactions, weighted as noisy views of the same appeal: ``alpha s2 / tau2``, of t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import numpy as np
@@ -16,9 +16,20 @@ import numpy.typing as npt
 import polars as pl
 import scipy
 
-from competitions import dense_outcome
+from competitions import DenseOutcome, dense_outcome
 from features import Column, LogColumns, Window, fitted, per_pair
-from features.toolkit import FACTORS, Beliefs, Design, Factorisation, Floats, Values, codes, rank_within
+from features.toolkit import (
+    FACTORS,
+    Beliefs,
+    Design,
+    Factorisation,
+    Filter,
+    Floats,
+    Values,
+    bins_of,
+    codes,
+    rank_within,
+)
 
 SWEEPS = 5
 STEPS, ROWS_OF_STEP = 8, 12  # at most so many steps, of so many rows of a user at least
@@ -33,10 +44,7 @@ def normal_scores(values: Values, per: Values | None) -> Floats:
     Float32 (n,), ties averaged; NaN where the value is not finite. Also known as van der Waerden scores.
     """
     known = np.isfinite(values)
-    group = np.zeros(len(values), dtype=np.int32)
-    if per is not None and known.any():
-        cuts = np.quantile(per[known], np.linspace(0, 1, N_BINS_OF_PER + 1)[1:-1])
-        group = np.searchsorted(np.unique(cuts), per, side="right").astype(np.int32)
+    group = groups_of(len(values), per, cuts_of(values, per))
     frame = pl.DataFrame({"group": group[known], "value": values[known]})
     share = (pl.col("value").rank("average").over("group") - 0.5) / pl.len().over("group")
     scores = np.full(len(values), np.nan, dtype=np.float32)
@@ -44,129 +52,188 @@ def normal_scores(values: Values, per: Values | None) -> Floats:
     return scores
 
 
-_MEANINGS = {
-    "taste_score": "Expected appeal of the item to the user, without the user's offset: normal scores; never null.",
-    "taste_appeal": "Expected appeal with the user's offset; never null: unseen keys start at what is known.",
-    "taste_relevance": "Expected relevance at this appeal, as it was in the history; null without a relevance.",
-    "taste_product": "Product of the vectors of user and item; never null.",
-    "taste_user": "The user's offset, by now; never null.",
-    "taste_item": "The item's offset at its age; never null.",
-    "taste_source": "Product of the vectors of the user and of the item's source; never null.",
-    "taste_drift": "Product of the item's vector with how far the user's is from its mean of old; never null.",
-    "taste_sd": "Posterior standard deviation of the appeal; never null.",
-    "taste_user_rows": "Rows of the user, which count less each step back as the user drifts; never null.",
-    "taste_item_rows": "Rows of the item; never null.",
+def cuts_of(values: Values, per: Values | None) -> Values:
+    """Where twenty groups of as many rows with a finite value each are cut."""
+    known = np.isfinite(values)
+    if per is None or not known.any():
+        return np.zeros(0)
+    return np.unique(np.quantile(per[known], np.linspace(0, 1, N_BINS_OF_PER + 1)[1:-1]))
+
+
+def groups_of(n: int, per: Values | None, cuts: Values) -> npt.NDArray[np.intp]:
+    """Give the group of each of ``n`` rows; without ``per`` there is one."""
+    return np.zeros(n, np.intp) if per is None else np.searchsorted(cuts, per, side="right")
+
+
+def outcome_of(history: pl.LazyFrame, log: LogColumns) -> DenseOutcome:
+    """Take the declared dense outcome, or choose one."""
+    return dense_outcome(history, log.outcomes, log.dense, log.dense_per)
+
+
+_EXPECTED = {
+    "score": "Expected appeal of the item to the user, without the user's offset: normal scores; never null.",
+    "appeal": "Expected appeal with the user's offset; never null: unseen keys start at what is known.",
+    "product": "Product of the vectors of user and item; never null.",
+    "user": "The user's offset, by now; never null.",
+    "item": "The item's offset at its age; never null.",
+    "source": "Product of the vectors of the user and of the item's source; never null.",
+    "sd": "Posterior standard deviation of the appeal; never null.",
+    "user_vector": "Vector of the user, by now; never null.",
+    "item_vector": "Vector of the item; never null.",
 }
-
-
-_VECTORS = {
-    "taste_user_vector": "Vector of the user, by now; never null.",
-    "taste_item_vector": "Vector of the item; never null.",
+_OF_SWEEPS = {
+    "relevance": "Expected relevance at this appeal, as it was in the history; null without a relevance.",
+    "drift": "Product of the item's vector with how far the user's is from its mean of old; never null.",
+    "user_rows": "Rows of the user, which count less each step back as the user drifts; never null.",
+    "item_rows": "Rows of the item; never null.",
 }
 Estimates: TypeAlias = Floats | Values
 
 
-@fitted(
-    columns={
-        **{name: Column(pl.Float32, meaning) for name, meaning in _MEANINGS.items()},
-        **{name: Column(pl.Array(pl.Float32, FACTORS), meaning) for name, meaning in _VECTORS.items()},
-    },
-    needs=lambda log: log.all,
-)
+def columns_of(name: str, meanings: Mapping[str, str] = _EXPECTED) -> dict[str, Column]:
+    """Declare what is said of a pair; vectors are arrays."""
+    return {
+        f"{name}_{of}": Column(
+            pl.Array(pl.Float32, FACTORS) if of.endswith("vector") else pl.Float32, meaning
+        )
+        for of, meaning in meanings.items()
+    }
+
+
+@fitted(columns=columns_of("taste", _EXPECTED | _OF_SWEEPS), needs=lambda log: log.all)
 @dataclass
 class Taste:
-    """Factorisation of the whole log by users who drift and items that lean on their source."""
+    """Factorisation of the whole log by users who drift and items that lean on their source.
+
+    ``unit``: the number of rows that ages are shares of; without it, all.
+    """
 
     log: LogColumns
+    most_steps: int = STEPS
+    n_sweeps: int = SWEEPS
+    unit: int | None = None
+    model: Factorisation | Filter | None = field(default=None, init=False)
+
+    @property
+    def read(self) -> list[str]:
+        """Name the columns of the log that are read of every row: all but attributes."""
+        log = self.log
+        names = [log.user, log.item, log.source, "relevance", *log.outcomes, *log.reactions, log.dense_per]
+        return list(dict.fromkeys(name for name in names if name))
 
     def fit(self, history: pl.LazyFrame, window: Window) -> None:
         """Sweep over the newest ``MOST_ROWS`` rows; without any that has an outcome, all stays at the prior."""
         log = self.log
-        read = list(
-            dict.fromkeys(
-                [log.user, log.item, *self._source, "relevance", *log.outcomes, *log.reactions, *self._per]
-            )
-        )
-        dense = dense_outcome(history, log.outcomes, log.dense, log.dense_per)
-        name, per = dense.name, dense.per
-        rows = history.select(read).tail(MOST_ROWS).collect(engine="streaming")
-        values = dense.sign * rows[name].cast(pl.Float64).fill_null(np.nan).to_numpy()
-        shares = None
-        if per is not None:
-            shares = rows[per].cast(pl.Float64).fill_null(np.nan).to_numpy()
-            values = np.divide(
-                values, shares, out=np.full_like(values, np.nan), where=np.isfinite(shares) & (shares > 0)
-            )
-        y = normal_scores(values, shares)
-        known = np.isfinite(y) & (rows[log.user].is_not_null() & rows[log.item].is_not_null()).to_numpy()
-        rows, y = rows.filter(known), y[known]
-        self._read_tables(history, rows)
-        if rows.height:
-            self._learn(rows, y, [r for r in ("relevance", *log.reactions) if r != name])
-
-    def _learn(self, rows: pl.DataFrame, y: Floats, reactions: Sequence[str]) -> None:
-        """Sweep over the dense outcome; then learn what reactions weigh beside it, and sweep over both."""
-        user, item = (
-            codes(rows[name], known).astype(np.int32)
-            for name, known in ((self.log.user, self.users), (self.log.item, self.items))
-        )
-        n_steps = min(STEPS, max(1, rows.height // (ROWS_OF_STEP * len(self.users))))
-        step = (np.arange(rows.height) * n_steps // rows.height).astype(np.int32)
-        model = self.model = Factorisation(user, item, step, y, self.source_of, self.designs)
-        for sweep in range(SWEEPS):
-            model.sweep()
-            if sweep == 1:
-                model.observe(y + reacted(rows, reactions, *model.appeal, model.noise))
-        self._calibrate(rows["relevance"])
-        recency = model.memory[0].astype(np.float64) ** (2.0 * (n_steps - step))
-        self.user_rows = np.append(np.bincount(user, recency), 0.0)
-        self.item_rows = np.append(np.bincount(item), 0.0)
-
-    @property
-    def _source(self) -> list[str]:
-        return [self.log.source] if self.log.source else []
-
-    @property
-    def _per(self) -> list[str]:
-        return [self.log.dense_per] if self.log.dense_per else []
-
-    def _read_tables(self, history: pl.LazyFrame, rows: pl.DataFrame) -> None:
-        """Read who there is, what is known of them, and the source of each item: that of its last row."""
-        log = self.log
-        self.users, self.items = (rows[n].unique().sort() for n in (log.user, log.item))
-        sources = (
-            rows[log.source].drop_nulls().unique().sort() if log.source else pl.Series([], dtype=pl.Int64)
-        )
-        self.sources = sources
-        of_users, of_items = (
+        self.outcome = outcome_of(history, log)
+        rows = history.select(self.read).tail(MOST_ROWS).collect(engine="streaming")
+        users, items = (
             history.select(key, *names)
             .filter(pl.col(key).is_not_null())
             .unique(key, keep="any")
             .collect(engine="streaming")
-            .join(known.to_frame(key), on=key, how="right", maintain_order="right")
-            for key, names, known in (
-                (log.user, log.of_user, self.users),
-                (log.item, log.of_item, self.items),
-            )
+            for key, names in ((log.user, log.of_user), (log.item, log.of_item))
         )
-        self.user_design, self.item_design = (
-            Design(of_users, log.of_user, crossed=True),
-            Design(of_items, log.of_item),
+        self.learn(rows, users, items)
+
+    def learn(self, rows: pl.DataFrame, users: pl.DataFrame, items: pl.DataFrame) -> None:
+        """Sweep over rows, given what is known of users and items."""
+        rows, y = self.known(rows, normal_scores(*self.dense(rows)))
+        self._read_tables(rows, users, items)
+        if rows.is_empty():
+            return
+        n_steps = min(self.most_steps, max(1, rows.height // (ROWS_OF_STEP * len(self.users))))
+        step = (np.arange(rows.height) * n_steps // rows.height).astype(np.int32)
+        user, item = (at.astype(np.int32) for at in self.positions(rows))
+        model = self.model = Factorisation(user, item, step, y, self.source_of, self.designs(), self.unit)
+        reactions = [r for r in ("relevance", *self.log.reactions) if r != self.outcome.name]
+        self.weights: dict[str, tuple[float, float]] = {}  # of reactions beside the dense outcome
+        self.factor = 1.0  # that their sum is brought to the spread of the dense outcome by
+        for sweep in range(self.n_sweeps):
+            model.sweep()
+            if sweep == 1:
+                self.weights = weights_of(rows, reactions, *model.appeal, model.noise)
+                self.factor = model.observe(y + reacted(rows, self.weights))
+        self._calibrate(model, rows["relevance"])
+        recency = model.memory[0].astype(np.float64) ** (2.0 * (n_steps - step))
+        self.user_rows = np.append(np.bincount(user, recency), 0.0)
+        self.item_rows = np.append(np.bincount(item), 0.0)
+
+    def dense(self, rows: pl.DataFrame) -> tuple[Values, Values | None]:
+        """Give the dense outcome of rows, more of which is better, and what it is compared by; NaN where unknown."""
+        per = self.outcome.per
+        values = self.outcome.sign * rows[self.outcome.name].cast(pl.Float64).fill_null(np.nan).to_numpy()
+        if per is None:
+            return values, None
+        whole = rows[per].cast(pl.Float64).fill_null(np.nan).to_numpy()
+        is_known = np.isfinite(whole) & (whole > 0)
+        return np.divide(values, whole, out=np.full_like(values, np.nan), where=is_known), whole
+
+    def known(self, rows: pl.DataFrame, y: Floats) -> tuple[pl.DataFrame, Floats]:
+        """Take the rows with a score, a user and an item."""
+        is_known = (
+            np.isfinite(y)
+            & (rows[self.log.user].is_not_null() & rows[self.log.item].is_not_null()).to_numpy()
         )
-        self.source_of = np.full(len(self.items), len(sources))
+        return rows.filter(is_known), y[is_known]
+
+    def positions(self, rows: pl.DataFrame) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+        """Find users and items of rows; unseen ones are behind the last."""
+        return codes(rows[self.log.user], self.users), codes(rows[self.log.item], self.items)
+
+    @property
+    def users(self) -> pl.Series:
+        """Users that have a row, in the order of the model."""
+        return self.user_table[self.log.user]
+
+    @property
+    def items(self) -> pl.Series:
+        """Items that have a row, in the order of the model."""
+        return self.item_table[self.log.item]
+
+    def _read_tables(self, rows: pl.DataFrame, users: pl.DataFrame, items: pl.DataFrame) -> None:
+        """Take who has a row, and the source of each item: that of its last row."""
+        log = self.log
+        self.user_table, self.item_table = (
+            table.join(
+                rows.select(pl.col(key).unique().sort()), on=key, how="right", maintain_order="right"
+            ).select(table.columns)
+            for key, table in ((log.user, users), (log.item, items))
+        )
+        self.sources = (
+            rows[log.source].drop_nulls().unique().sort() if log.source else pl.Series(dtype=pl.Int64)
+        )
+        self.nobody = len(self.sources)
+        self.source_of = np.full(len(self.items), self.nobody)
         if log.source:
-            self.source_of[codes(rows[log.item], self.items)] = codes(rows[log.source], sources)
-        n_sources, wide = len(sources) + 1, self.item_design.of(of_items)
+            self.source_of[codes(rows[log.item], self.items)] = self.sources_at(rows)
+        self.make_designs(len(self.users), len(self.items))
+
+    def make_designs(self, n_users: int, n_items: int) -> None:
+        """Learn from the first rows of the tables which columns designs have."""
+        self.user_design = Design(self.user_table.head(n_users), self.log.of_user, crossed=True)
+        self.item_design = Design(self.item_table.head(n_items), self.log.of_item)
+
+    def sources_at(self, rows: pl.DataFrame) -> npt.NDArray[np.intp]:
+        """Find the sources of rows: ``nobody`` stands for none and for unseen ones, and new ones are behind it."""
+        if not self.log.source:
+            return np.zeros(rows.height, np.intp)
+        at = codes(rows[self.log.source], self.sources)
+        return np.where(at == len(self.sources), self.nobody, at + (at >= self.nobody))
+
+    def designs(self) -> tuple[Floats, Floats, Floats]:
+        """Give the designs of users, of sources (the mean of their items), and what items differ by from them."""
+        wide = self.item_design.of(self.item_table)
+        n_sources = len(self.sources) + 1
         count = np.maximum(np.bincount(self.source_of, minlength=n_sources), 1)
         self.of_source = np.zeros((n_sources, wide.shape[1]), np.float32)
         np.add.at(self.of_source, self.source_of, wide)
         self.of_source /= count[:, None].astype(np.float32)
-        self.designs = self.user_design.of(of_users), self.of_source, wide - self.of_source[self.source_of]
+        return self.user_design.of(self.user_table), self.of_source, wide - self.of_source[self.source_of]
 
-    def _calibrate(self, relevance: pl.Series) -> None:
+    def _calibrate(self, model: Factorisation, relevance: pl.Series) -> None:
         """Take the mean relevance of the rows at each of 50 quantiles of appeal."""
-        chosen, appeal = self.model.appeal
-        appeal = appeal + self.model.of_age[self.model.age_bin[chosen]]
+        chosen, appeal = model.appeal
+        appeal = appeal + model.of_age[model.age_bin[chosen]]
         rows = pl.DataFrame({"appeal": appeal, "relevance": relevance[chosen]}).drop_nulls()
         rows = rows.sort("appeal", maintain_order=True)
         bins = rows.group_by(pl.int_range(pl.len()) * 50 // max(rows.height, 1), maintain_order=True)
@@ -175,63 +242,84 @@ class Taste:
 
     def transform(self, pairs: pl.DataFrame) -> Mapping[str, Estimates]:
         """Give what is expected of each pair, by itself."""
-        found = [self._chunk(pairs.slice(start, _CHUNK)) for start in range(0, max(pairs.height, 1), _CHUNK)]
-        return {name: np.concatenate([chunk[name] for chunk in found]) for name in found[0]}
+        return by_chunks("taste", self._of_sweeps, pairs)
 
-    def _chunk(self, pairs: pl.DataFrame) -> dict[str, Estimates]:
-        if self.users.is_empty():
-            nothing = np.zeros((pairs.height, FACTORS), np.float32)
-            known = dict.fromkeys(_MEANINGS, nothing[:, 0])
-            return {**known, "taste_relevance": nothing[:, 0] * np.nan, **dict.fromkeys(_VECTORS, nothing)}
-        model, k = self.model, FACTORS
-        user, item = codes(pairs[self.log.user], self.users), codes(pairs[self.log.item], self.items)
-        users, drift = self._users_of(pairs, user)
-        items, source = self._items_of(pairs, item)
-        x, q = users.mean, items.mean
-        age = model.of_age[model.bins_of(np.append(model.first, len(model.y))[item], len(model.y))]
-        product = (x[:, :k] * q[:, :k]).sum(axis=1)
-        score = product + q[:, k] + age
-        appeal = score + x[:, k]
-        relevance = np.interp(appeal, *self.curve) if len(self.curve[0]) else np.full(len(appeal), np.nan)
+    def _of_sweeps(self, pairs: pl.DataFrame) -> dict[str, Estimates]:
+        found, model = self.expected(pairs), self.model
+        if not isinstance(model, Factorisation):
+            nothing = np.zeros(pairs.height)
+            return {**found, **dict.fromkeys(_OF_SWEEPS, nothing), "relevance": nothing * np.nan}
+        user, item = self.positions(pairs)
+        unseen = user == len(self.users)
+        drift = found["user_vector"] - model.user_level[np.where(unseen, 0, user), :FACTORS]
+        drift[unseen] = 0.0
+        unknown = np.full(pairs.height, np.nan)
         return {
-            "taste_score": score,
-            "taste_appeal": appeal,
-            "taste_relevance": relevance,
-            "taste_product": product,
-            "taste_user": x[:, k],
-            "taste_item": q[:, k] + age,
-            "taste_source": (x[:, :k] * source[:, :k]).sum(axis=1),
-            "taste_drift": (drift[:, :k] * q[:, :k]).sum(axis=1),
-            "taste_sd": deviation(users, items),
-            "taste_user_rows": self.user_rows[user],
-            "taste_item_rows": self.item_rows[item],
-            "taste_user_vector": x[:, :k],
-            "taste_item_vector": q[:, :k],
+            **found,
+            "relevance": np.interp(found["appeal"], *self.curve) if len(self.curve[0]) else unknown,
+            "drift": (drift * found["item_vector"]).sum(axis=1),
+            "user_rows": self.user_rows[user],
+            "item_rows": self.item_rows[item],
         }
 
-    def _users_of(self, pairs: pl.DataFrame, user: npt.NDArray[np.intp]) -> tuple[Beliefs, Floats]:
-        """Give beliefs about the pairs' users and how far they drifted; an unseen one is what the attributes say."""
-        unseen = user == len(self.users)
-        seen = np.where(unseen, 0, user)
-        found = self.model.users[seen]
-        drift = np.where(unseen[:, None], np.float32(0.0), found.mean - self.model.user_level[seen])
-        new = self.model.unseen_users(self.user_design.of(pairs.filter(unseen)))
-        found.mean[unseen], found.covariance[unseen] = new.mean, new.covariance
-        return found, drift
+    def expected(self, pairs: pl.DataFrame) -> dict[str, Estimates]:
+        """Give what both forms of the model say of pairs."""
+        if (model := self.model) is None:
+            nothing = np.zeros((pairs.height, FACTORS), np.float32)
+            return {name: nothing if name.endswith("vector") else nothing[:, 0] for name in _EXPECTED}
+        k, (user, item) = FACTORS, self.positions(pairs)
+        users, (items, source) = self._users_of(model, pairs, user), self._items_of(model, pairs, item)
+        x, q = users.mean, items.mean
+        first = np.append(model.first, model.n_rows)[item]
+        age = model.of_age[bins_of(first, model.n_rows, model.unit)]
+        product = (x[:, :k] * q[:, :k]).sum(axis=1)
+        score = product + q[:, k] + age
+        return {
+            "score": score,
+            "appeal": score + x[:, k],
+            "product": product,
+            "user": x[:, k],
+            "item": q[:, k] + age,
+            "source": (x[:, :k] * source[:, :k]).sum(axis=1),
+            "sd": deviation(users, items),
+            "user_vector": x[:, :k],
+            "item_vector": q[:, :k],
+        }
 
-    def _items_of(self, pairs: pl.DataFrame, item: npt.NDArray[np.intp]) -> tuple[Beliefs, Floats]:
+    def _users_of(
+        self, model: Factorisation | Filter, pairs: pl.DataFrame, user: npt.NDArray[np.intp]
+    ) -> Beliefs:
+        """Give beliefs about the pairs' users; an unseen one is what the attributes say."""
+        unseen = user == len(self.users)
+        found = model.users[np.where(unseen, 0, user)]
+        new = model.priors.unseen_users(self.user_design.of(pairs.filter(unseen)))
+        found.mean[unseen], found.covariance[unseen] = new.mean, new.covariance
+        return found
+
+    def _items_of(
+        self, model: Factorisation | Filter, pairs: pl.DataFrame, item: npt.NDArray[np.intp]
+    ) -> tuple[Beliefs, Floats]:
         """Give beliefs about the pairs' items, and vectors of their sources; unseen items lean on what is known."""
         unseen = item == len(self.items)
         seen = np.where(unseen, 0, item)
-        found, source = self.model.items[seen], self.model.sources.mean[self.source_of[seen]]
+        found, source = model.items[seen], model.sources.mean[self.source_of[seen]]
         new = pairs.filter(unseen)
         whole = self.item_design.of(new)
-        at = codes(new[self.log.source], self.sources) if self.log.source else np.zeros(new.height, np.intp)
-        at = np.where(at == len(self.sources), self.model.n_sources if self.log.source else 0, at)
+        at = self.sources_at(new)
+        if self.log.source:
+            at = np.where(at == self.nobody, len(self.sources) + 1, at)
         own = whole - np.vstack([self.of_source, np.zeros((1, whole.shape[1]), np.float32)])[at]
-        beliefs, source[unseen] = self.model.unseen_items(at, own, whole)
+        beliefs, source[unseen] = model.priors.unseen_items(model.sources, at, own, whole)
         found.mean[unseen], found.covariance[unseen] = beliefs.mean, beliefs.covariance
         return found, source
+
+
+def by_chunks(
+    name: str, say: Callable[[pl.DataFrame], dict[str, Estimates]], pairs: pl.DataFrame
+) -> Mapping[str, Estimates]:
+    """Say something of pairs, some at a time; ``name`` comes before the names of columns."""
+    found = [say(pairs.slice(start, _CHUNK)) for start in range(0, max(pairs.height, 1), _CHUNK)]
+    return {f"{name}_{of}": np.concatenate([chunk[of] for chunk in found]) for of in found[0]}
 
 
 def deviation(users: Beliefs, items: Beliefs) -> Floats:
@@ -246,14 +334,24 @@ def deviation(users: Beliefs, items: Beliefs) -> Floats:
     return found
 
 
-def reacted(log: pl.DataFrame, reactions: Sequence[str], rows: slice, appeal: Floats, noise: float) -> Floats:
-    """Sum the reactions of every row, each with its weight, found on some rows: Float32 (n_rows,), with mean 0."""
-    total = np.zeros(log.height, np.float32)
+def weights_of(
+    log: pl.DataFrame, reactions: Sequence[str], rows: slice, appeal: Floats, noise: float
+) -> dict[str, tuple[float, float]]:
+    """Find the mean of each reaction, and its weight on some rows."""
+    found = {}
     for name in reactions:
-        values = log[name].cast(pl.Float64).fill_nan(None)
-        rest = values.fill_null(values.mean() or 0.0).to_numpy()
-        rest = (rest - rest.mean()).astype(np.float32)
-        total += weight(rest[rows], appeal, noise) * rest
+        mean = log[name].cast(pl.Float64).fill_nan(None).mean()
+        mean = mean if isinstance(mean, float) else 0.0
+        found[name] = mean, float(weight(reacted(log[rows], {name: (mean, 1.0)}), appeal, noise))
+    return found
+
+
+def reacted(log: pl.DataFrame, weights: Mapping[str, tuple[float, float]]) -> Floats:
+    """Sum the reactions of every row beyond their means, each with its weight: Float32 (n_rows,)."""
+    total = np.zeros(log.height, np.float32)
+    for name, (mean, weight) in weights.items():
+        rest = log[name].cast(pl.Float64).fill_nan(None).fill_null(mean).to_numpy() - mean
+        total += np.float32(weight) * rest.astype(np.float32)
     return total
 
 

@@ -2,7 +2,8 @@
 
 from features.toolkit.designs import Design, Regression
 from features.toolkit.expressions import is_positive, rank_within, share_watched, zscore_within
-from features.toolkit.factorisation import FACTORS, Beliefs, Factorisation
+from features.toolkit.factorisation import FACTORS, Beliefs, Factorisation, bins_of, found_items
+from features.toolkit.filtering import Filter, arrays_of, restore
 from features.toolkit.gaussian import Floats, Packing, inverse, likelier_memory, smoothed_path
 from features.toolkit.lists import Lists, Rows, entries, lists_of, rows_of, rows_where
 from features.toolkit.positions import Codes, Positions, Sparse, Values, Vectors, chunks, codes
@@ -36,6 +37,7 @@ __all__ = [
     "Design",
     "Embeddings",
     "Factorisation",
+    "Filter",
     "Floats",
     "ItemVectors",
     "Lists",
@@ -47,7 +49,9 @@ __all__ = [
     "Values",
     "Vectors",
     "WarmRows",
+    "arrays_of",
     "as_vectors",
+    "bins_of",
     "certainty_weighted",
     "chunks",
     "codes",
@@ -55,6 +59,7 @@ __all__ = [
     "dots",
     "embeddings",
     "entries",
+    "found_items",
     "inverse",
     "is_positive",
     "item_vectors",
@@ -64,6 +69,7 @@ __all__ = [
     "preferences",
     "rank_within",
     "residuals",
+    "restore",
     "ridge",
     "rows_of",
     "rows_where",

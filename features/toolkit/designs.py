@@ -111,32 +111,37 @@ def _one_hot(levels: pl.Series, known: pl.Series) -> npt.NDArray[np.float32]:
 
 
 class Regression:
-    """Linear regressions of many targets on one design, each pulled to zero as strongly as its evidence says.
+    """Linear regressions of many targets, each pulled to zero as strongly as its evidence says.
 
     The pull of a target is its noise over the mean square of its coefficients; both are found in turn (MacKay 1992).
     ``coefficients`` (width, n_targets).
     """
 
-    def __init__(self, design: npt.NDArray[np.float32], n_targets: int) -> None:
-        wide = design.astype(np.float64)
-        self._design = wide
-        self._values, self._axes = np.linalg.eigh(wide.T @ wide)
-        self._pull = np.full(n_targets, 50.0)
-        self.coefficients = np.zeros((wide.shape[1], n_targets))
+    def __init__(self, width: int, n_targets: int) -> None:
+        self.pull = np.full(n_targets, 50.0)
+        self.coefficients = np.zeros((width, n_targets))
 
     def fit(
-        self, targets: npt.NDArray[np.float32], noise: npt.NDArray[np.float32]
+        self,
+        design: npt.NDArray[np.float32],
+        targets: npt.NDArray[np.float32],
+        noise: npt.NDArray[np.float32],
     ) -> npt.NDArray[np.float32]:
-        """Learn from targets (n, n_targets) with noise variances (n_targets,); return what is predicted of them."""
-        if not self._design.shape[1]:
+        """Learn from a design matrix and its targets (n, n_targets) with noise variances (n_targets,).
+
+        Returns what is predicted of them.
+        """
+        if not design.shape[1]:
             return np.zeros_like(targets)
-        projected = self._axes.T @ (self._design.T @ targets.astype(np.float64))
-        left = np.maximum(self._values, 0.0)[:, None] + self._pull
+        wide = design.astype(np.float64)
+        values, axes = np.linalg.eigh(wide.T @ wide)
+        projected = axes.T @ (wide.T @ targets.astype(np.float64))
+        left = np.maximum(values, 0.0)[:, None] + self.pull
         found = projected / left
-        self.coefficients = self._axes @ found
+        self.coefficients = axes @ found
         spread = (found**2).mean(axis=0) + noise * (1.0 / left).mean(axis=0)
-        self._pull = np.clip(noise / np.maximum(spread, 1e-12), 1e-3, 1e9)
-        return (self._design @ self.coefficients).astype(np.float32)
+        self.pull = np.clip(noise / np.maximum(spread, 1e-12), 1e-3, 1e9)
+        return (wide @ self.coefficients).astype(np.float32)
 
     def of(self, design: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """Predict the targets of the rows of a design matrix, each by itself: Float32 (n, n_targets)."""

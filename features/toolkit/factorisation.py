@@ -17,7 +17,7 @@ it up (Luttinen & Ilin 2010).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,7 @@ import scipy
 
 from features.toolkit.designs import Regression
 from features.toolkit.gaussian import Floats, Packing, Path, inverse, likelier_memory, product, smoothed_path
+from features.toolkit.positions import Values
 
 if TYPE_CHECKING:
     import torch
@@ -37,6 +38,8 @@ UNKNOWN = 1 / 96
 _RUN = 4_096
 USERS_ASKED = 400  # whose rows the memory is learned from
 _ROWS, _CHUNK = 500_000, 50_000  # of the log that are looked at one by one, and at a time
+_PACKING = Packing(FACTORS + 1)
+Designs: TypeAlias = tuple[Floats, Floats, Floats]
 
 
 @dataclass(frozen=True)
@@ -65,11 +68,6 @@ class Cells:
         starts = np.repeat(np.cumsum(counts) - counts, runs) + within
         return cls(order, np.append(starts, len(key)), first, other[order], n_others)
 
-    @property
-    def counts(self) -> npt.NDArray[np.intp]:
-        """Number of rows of each key."""
-        return np.diff(np.append(self.ends[self.first], self.ends[-1]))
-
     def sums(self, weights: Floats | None, of_others: Floats) -> Floats:
         """Sum the rows' vectors of the other key, times their weights: (n_keys, width)."""
         data = np.ones(len(self.order), np.float32) if weights is None else weights[self.order]
@@ -91,6 +89,73 @@ class Beliefs:
 
     def __getitem__(self, at: npt.NDArray[np.intp]) -> Beliefs:
         return Beliefs(self.mean[at], self.covariance[at])
+
+    def __setitem__(self, at: npt.NDArray[np.intp], others: Beliefs) -> None:
+        self.mean[at], self.covariance[at] = others.mean, others.covariance
+
+
+class Priors:
+    """What users, sources and items are expected to be before a row: by what is known of them, and variances around it.
+
+    ``user``, ``source``, ``item`` (n, d): expected means (of an item, beside its source).
+    """
+
+    def __init__(self, designs: Designs) -> None:
+        d = FACTORS + 1
+        self.of_user, self.of_source, self.of_item = (Regression(x.shape[1], d) for x in designs)
+        self.user, self.source, self.item = (np.zeros((len(design), d), np.float32) for design in designs)
+        tastes = np.arange(d) < FACTORS
+        self.user_variance = np.where(tastes, SPREAD**2, 0.2).astype(np.float32)
+        self.source_variance = np.where(tastes, 0.1, 0.05).astype(np.float32)
+        self.item_variance = np.where(tastes, 0.03, 0.04).astype(np.float32)
+
+    def learn_users(self, designs: Designs, level: Floats, square: Floats) -> None:
+        """Learn from the users' mean levels, and the mean square of what they deviate by."""
+        self.user_variance = _floored(square)
+        self.user = self.of_user.fit(designs[0], level, self.user_variance)
+
+    def learn_items(self, designs: Designs, found: Found) -> tuple[Floats, Floats]:
+        """Learn what attributes say of sources and items; return the second moments of what is left: (d, d) each."""
+        of_source = _second_moment(found.sources, self.source)
+        of_item = _second_moment(found.own, self.item)
+        self.source_variance, self.item_variance = _floored(np.diag(of_source)), _floored(np.diag(of_item))
+        self.source = self.of_source.fit(designs[1], found.sources.mean, self.source_variance)
+        self.item = self.of_item.fit(designs[2], found.own.mean, self.item_variance)
+        return of_source, of_item
+
+    def turn(self, of_user: Values, of_item: Values, moments: tuple[Floats, Floats]) -> None:
+        """Express all in other coordinates."""
+        for regression, by in ((self.of_user, of_user), (self.of_source, of_item), (self.of_item, of_item)):
+            regression.turn(by)
+        self.user_variance[:FACTORS] = SPREAD**2
+        self.source_variance, self.item_variance = (
+            _floored(np.diag(of_item @ moment @ of_item.T)) for moment in moments
+        )
+        by_user, by_item = of_user.astype(np.float32), of_item.astype(np.float32)
+        self.user, self.source, self.item = (
+            mean @ by.T for mean, by in ((self.user, by_user), (self.source, by_item), (self.item, by_item))
+        )
+
+    def unseen_users(self, design: Floats) -> Beliefs:
+        """Say what attributes tell of users without a row: a row of the design matrix each."""
+        mean = self.of_user.of(design)
+        return Beliefs(mean, np.broadcast_to(np.diag(self.user_variance), (len(mean), *2 * mean.shape[1:])))
+
+    def unseen_items(
+        self, sources: Beliefs, source: npt.NDArray[np.intp], own: Floats, whole: Floats
+    ) -> tuple[Beliefs, Floats]:
+        """Say what source and attributes tell of items without a row; return their sources' means as well.
+
+        ``source``: positions in ``sources``, their number for an unseen one. ``own``: how the items' designs differ
+        from their sources', ``whole`` the designs; a row an item.
+        """
+        is_new = source == len(sources.mean)
+        known = sources[np.where(is_new, 0, source)]
+        mean, covariance = known.mean.copy(), known.covariance.copy()
+        mean[is_new] = self.of_source.of(whole[is_new])
+        covariance[is_new] = np.diag(self.source_variance)
+        items = mean + np.where(is_new[:, None], np.float32(0.0), self.of_item.of(own))
+        return Beliefs(items, covariance + np.diag(self.item_variance)), mean
 
 
 class Factorisation:
@@ -126,90 +191,67 @@ class Factorisation:
         step: npt.NDArray[np.int32],
         y: Floats,
         source_of: npt.NDArray[np.intp],
-        designs: tuple[Floats, Floats, Floats],
+        designs: Designs,
+        unit: int | None = None,
     ) -> None:
         self.user, self.item, self.y, self.source_of = user, item, y, source_of
+        self.n_rows, self.unit = len(y), unit or len(y)
         self.n_users, self.n_sources, self.n_items = map(len, designs)
         self.n_steps, d = int(step.max()) + 1, FACTORS + 1
         self._state = step * np.int32(self.n_users) + user
         n_states = self.n_steps * self.n_users
         self._by_state = Cells.of(self._state, n_states, item, self.n_items)
         self._by_item = Cells.of(item, self.n_items, self._state, n_states)
-        self._packing = Packing(d)
-        self._of_user, self._of_source, self._of_item = (Regression(design, d) for design in designs)
-        self._user_prior, self._source_prior, self._item_prior = (
-            np.zeros((n, d), np.float32) for n in (self.n_users, self.n_sources, self.n_items)
-        )
-        tastes = np.arange(d) < FACTORS
-        self._user_variance = np.where(tastes, SPREAD**2, 0.2).astype(np.float32)
-        self._source_variance = np.where(tastes, 0.1, 0.05).astype(np.float32)
-        self._item_variance = np.where(tastes, 0.03, 0.04).astype(np.float32)
+        self.priors, self.designs = Priors(designs), designs
         self._reach, self._is_settled = 1.6, False  # of the search for the memory, in log odds
-        self.memory = np.where(tastes, 0.85, 0.97).astype(np.float32)
+        self.memory = np.where(np.arange(d) < FACTORS, 0.85, 0.97).astype(np.float32)
         self.noise = max(float(y.var()) * 0.6, 1e-3)
         self.first = np.full(self.n_items, len(y))
         np.minimum.at(self.first, item, np.arange(len(y)))
-        self.age_bin = self.bins_of(self.first[item], np.arange(len(y)))
+        self.age_bin = bins_of(self.first[item], np.arange(len(y)), self.unit)
         self.of_age = np.zeros(len(AGES) + 2, np.float32)
         start = starting_vectors(user, item, y, source_of)
         self.items = Beliefs(start, np.zeros((self.n_items, d, d), np.float32))
-
-    def bins_of(self, first: npt.NDArray[np.intp], at: npt.NDArray[np.intp] | int) -> npt.NDArray[np.intp]:
-        """Give the bin of the age at row ``at`` of an item whose first row is ``first``: 0 where it is unknown."""
-        n = len(self.y)
-        bins = np.searchsorted(np.array(AGES) * n, at - first, side="right") + 1
-        return np.where(first < UNKNOWN * n, 0, bins)
 
     def sweep(self) -> None:
         """Find the users' paths given the items, the items given the paths, then all that is learned of both."""
         y = self.y - self.of_age[self.age_bin]
         path = self._smooth_users(y)
-        states = Beliefs(*_flat(path.mean + _tensor(self._user_prior), path.covariance))
+        states = Beliefs(*_flat(path.mean + _tensor(self.priors.user), path.covariance))
         found = self._find_items(y, states)
         self._learn_noise(y, states, found)
         self._learn_users(path)
-        spread = self._learn_items(found)
+        spread = self.priors.learn_items(self.designs, found)
         self._learn_ages(states, found.items)
         self._turn(path, found, spread)
         self._is_settled = True
 
-    def observe(self, y: Floats) -> None:
-        """Take other observations of the same rows, brought to the spread of those before.
+    def observe(self, y: Floats) -> float:
+        """Take other observations of the same rows, brought to the spread of those before; return by what factor.
 
         The items are those of the old ones then, for a sweep: too little is known to learn the memory from.
         """
-        self.y, self._is_settled = y * np.float32(self.y.std() / max(y.std(), 1e-6)), False
-
-    def _messages(self, cells: Cells, y: Floats, other: Beliefs) -> tuple[torch.Tensor, torch.Tensor]:
-        """Sum what the rows say of a key, given the other side: precision (n, d, d) and information (n, d)."""
-        z = other.mean.copy()
-        z[:, FACTORS] = 1.0
-        moments = self._packing.packed(other.covariance)
-        moments[:, self._packing.row == FACTORS] = 0.0
-        moments += self._packing.outer(z)
-        offset = z * other.mean[:, FACTORS:]
-        offset[:, :FACTORS] += other.covariance[:, :FACTORS, FACTORS]
-        summed = cells.sums(None, np.hstack([moments, offset]))
-        size = self._packing.size
-        information = cells.sums(y, z) - summed[:, size:]
-        return self._packing.full(summed[:, :size]) / self.noise, _tensor(information) / self.noise
+        factor = float(self.y.std() / max(y.std(), 1e-6))
+        self.y, self._is_settled = y * np.float32(factor), False
+        return factor
 
     def _smooth_users(self, y: Floats) -> Path:
         """Smooth the users' deviations from their priors, given the items."""
-        precision, information = self._messages(self._by_state, y, self.items)
+        said = messages(self._by_state, y, self.items, self.noise)
         shape = (self.n_steps, self.n_users, FACTORS + 1)
-        precision, information = precision.reshape(*shape, FACTORS + 1), information.reshape(shape)
-        information = information - product(precision, _tensor(self._user_prior))
+        precision = _tensor(said.covariance).reshape(*shape, FACTORS + 1)
+        information = _tensor(said.mean).reshape(shape)
+        information = information - product(precision, _tensor(self.priors.user))
         if self.n_steps > 1 and self._is_settled:
             some = slice(None, None, max(self.n_users // USERS_ASKED, 1))
             self._learn_memory(precision[:, some], information[:, some])
-        return smoothed_path(precision, information, _tensor(self.memory), _tensor(self._user_variance))
+        return smoothed_path(precision, information, _tensor(self.memory), _tensor(self.priors.user_variance))
 
     def _learn_memory(self, precision: torch.Tensor, information: torch.Tensor) -> None:
         """Move the memory of tastes, and then that of offsets, to where what some users did is likelier."""
         import torch
 
-        variance, tastes = _tensor(self._user_variance), torch.arange(FACTORS + 1) < FACTORS
+        variance, tastes = _tensor(self.priors.user_variance), torch.arange(FACTORS + 1) < FACTORS
         for moved in (tastes, ~tastes):
             memory = _tensor(self.memory)
             found = likelier_memory(precision, information, memory, variance, moved * self._reach)
@@ -217,78 +259,34 @@ class Factorisation:
         self._reach = max(self._reach / 2, 0.2)
 
     def _find_items(self, y: Floats, states: Beliefs) -> Found:
-        """Find items and sources together, given the users' states; items are summed out for their sources."""
-        import torch
-
-        d, source = FACTORS + 1, _tensor(self.source_of)
-        precision, information = self._messages(self._by_item, y, states)
-        prior, pull = _tensor(self._item_prior), 1 / _tensor(self._item_variance)
-        alone = inverse(precision + torch.diag(pull))
-        said = pull * product(alone, information - product(precision, prior))
-        of_source = torch.zeros(self.n_sources, d, d)
-        of_source.index_add_(0, source, torch.diag(pull) - pull[:, None] * alone * pull)
-        said_of_source = torch.zeros(self.n_sources, d).index_add_(0, source, said)
-        pull_of_source = 1 / _tensor(self._source_variance)
-        covariance = inverse(of_source + torch.diag(pull_of_source))
-        mean = product(covariance, said_of_source + _tensor(self._source_prior) * pull_of_source)
-        gain = alone * pull
-        items = product(alone, information + (mean[source] + prior) * pull)
-        items_covariance = alone + gain @ covariance[source] @ gain.mT
-        # Of what an item is beside its source.
-        beside = gain - torch.eye(d)
-        own_covariance = alone + beside @ covariance[source] @ beside.mT
-        fit = float((precision.double() * (items_covariance + items[:, :, None] * items[:, None, :])).sum())
-        fit -= 2 * float((information.double() * items).sum())
-        return Found(
-            Beliefs(items.numpy(), items_covariance.numpy()),
-            Beliefs(mean.numpy(), covariance.numpy()),
-            Beliefs((items - mean[source]).numpy(), own_covariance.numpy()),
-            fit,
-        )
+        return found_items(messages(self._by_item, y, states, self.noise), self.source_of, self.priors)
 
     def _learn_noise(self, y: Floats, states: Beliefs, found: Found) -> None:
         """Take the mean of ``E (y - x.z)^2`` over the rows, out of what was summed already."""
+        mean, said = found.items.mean, found.said
+        square = _tensor(found.items.covariance) + _tensor(mean[:, :, None] * mean[:, None, :])
+        fit = float((_tensor(said.covariance).double() * square).sum())
+        fit -= 2 * float((_tensor(said.mean).double() * _tensor(mean)).sum())
         offset = states.mean[:, FACTORS].astype(np.float64)
-        square = offset**2 + states.covariance[:, FACTORS, FACTORS]
+        square_of_offset = offset**2 + states.covariance[:, FACTORS, FACTORS]
         exact = y.astype(np.float64)
         own = (exact**2).sum() - 2 * np.bincount(self._state, exact, len(offset)) @ offset
-        own += self._by_state.counts @ square
-        self.noise = max((self.noise * found.fit + float(own)) / len(y), 1e-6)
+        own += np.bincount(self._state, minlength=len(offset)) @ square_of_offset
+        self.noise = max((self.noise * fit + float(own)) / len(y), 1e-6)
 
     def _learn_users(self, path: Path) -> None:
         """Learn the variance of the users' deviations, and what their attributes say of their level."""
         square = (path.mean**2 + path.covariance.diagonal(dim1=2, dim2=3)).mean(dim=1)
-        self._user_variance = _floored(square.mean(dim=0).numpy())
-        self.user_level = path.mean.mean(dim=0).numpy() + self._user_prior
-        self._user_prior = self._of_user.fit(self.user_level, self._user_variance)
-
-    def _learn_items(self, found: Found) -> tuple[Floats, Floats]:
-        """Learn what attributes say of sources and items; return the second moments of what is left: (d, d) each."""
-        of_source = _second_moment(found.sources, self._source_prior)
-        of_item = _second_moment(found.own, self._item_prior)
-        self._source_variance, self._item_variance = _floored(np.diag(of_source)), _floored(np.diag(of_item))
-        self._source_prior = self._of_source.fit(found.sources.mean, self._source_variance)
-        self._item_prior = self._of_item.fit(found.own.mean, self._item_variance)
-        return of_source, of_item
+        self.user_level = path.mean.mean(dim=0).numpy() + self.priors.user
+        self.priors.learn_users(self.designs, self.user_level, square.mean(dim=0).numpy())
 
     def _learn_ages(self, states: Beliefs, items: Beliefs) -> None:
-        """Take for the effect of an age what is left of its rows on average, against those of unknown age."""
-        rows, appeal = self._appeal(states.mean, items.mean)
-        self.appeal = rows, appeal
-        bins, n_bins = self.age_bin[rows], len(self.of_age)
-        mean = np.bincount(bins, self.y[rows] - appeal, n_bins) / (np.bincount(bins, minlength=n_bins) + 50.0)
-        self.of_age = (mean - mean[0]).astype(np.float32)
-
-    def _appeal(self, states: Floats, items: Floats) -> tuple[slice, Floats]:
-        """Give the expected appeal, without ages, of rows of the log at equal distances, and which they are."""
+        """Learn the effect of ages on rows at equal distances: ``appeal`` is which they are and what is expected."""
         rows = slice(None, None, max(len(self.y) // _ROWS, 1))
-        state, item = self._state[rows], self.item[rows]
-        found = np.empty(len(state), np.float32)
-        for start in range(0, len(found), _CHUNK):
-            chunk = slice(start, start + _CHUNK)
-            x, q = states[state[chunk]], items[item[chunk]]
-            found[chunk] = (x[:, :FACTORS] * q[:, :FACTORS]).sum(axis=1) + x[:, FACTORS] + q[:, FACTORS]
-        return rows, found
+        appeal = appeal_of(states.mean, self._state[rows], items.mean, self.item[rows])
+        self.appeal = rows, appeal
+        self.ages = rest_by_age(self.age_bin[rows], self.y[rows] - appeal)
+        self.of_age = effect_of(self.ages)
 
     def _turn(self, path: Path, found: Found, moments: tuple[Floats, Floats]) -> None:
         """Turn the tastes so that users' are spherical and sources' uncorrelated: every product stays as it is."""
@@ -300,50 +298,106 @@ class Factorisation:
         turn = axes[:, ::-1].T @ np.linalg.inv(lower) * SPREAD
         of_user, of_item = np.eye(k + 1), np.eye(k + 1)
         of_user[:k, :k], of_item[:k, :k] = turn, np.linalg.inv(turn).T
-        self._of_user.turn(of_user)
-        self._of_source.turn(of_item)
-        self._of_item.turn(of_item)
-        self._user_variance[:k] = SPREAD**2
-        self._source_variance, self._item_variance = (
-            _floored(np.diag(of_item @ moment @ of_item.T)) for moment in moments
-        )
+        self.priors.turn(of_user, of_item, moments)
         by_user, by_item = of_user.astype(np.float32), of_item.astype(np.float32)
-        self._user_prior, self.user_level = self._user_prior @ by_user.T, self.user_level @ by_user.T
-        self._source_prior, self._item_prior = self._source_prior @ by_item.T, self._item_prior @ by_item.T
+        self.user_level = self.user_level @ by_user.T
         self.items, self.sources = found.items.turned(by_item), found.sources.turned(by_item)
+        self.said = found.said.turned(by_user)
         ahead = Beliefs(path.next_mean.numpy(), path.next_covariance.numpy()).turned(by_user)
-        self.users = Beliefs(ahead.mean + self._user_prior, ahead.covariance)
-
-    def unseen_users(self, design: Floats) -> Beliefs:
-        """Say what attributes tell of users without a row: a row of the design matrix each."""
-        mean = self._of_user.of(design)
-        return Beliefs(mean, np.broadcast_to(np.diag(self._user_variance), (len(mean), *2 * mean.shape[1:])))
-
-    def unseen_items(
-        self, source: npt.NDArray[np.intp], own: Floats, whole: Floats
-    ) -> tuple[Beliefs, Floats]:
-        """Say what source and attributes tell of items without a row; return their sources' means as well.
-
-        ``source``: positions, ``n_sources`` for an unseen one. ``own``: how the items' designs differ from their
-        sources', ``whole`` the designs; a row an item.
-        """
-        is_new = source == self.n_sources
-        known = self.sources[np.where(is_new, 0, source)]
-        mean, covariance = known.mean.copy(), known.covariance.copy()
-        mean[is_new] = self._of_source.of(whole[is_new])
-        covariance[is_new] = np.diag(self._source_variance)
-        items = mean + np.where(is_new[:, None], np.float32(0.0), self._of_item.of(own))
-        return Beliefs(items, covariance + np.diag(self._item_variance)), mean
+        self.users = Beliefs(ahead.mean + self.priors.user, ahead.covariance)
 
 
 @dataclass(frozen=True)
 class Found:
-    """What a sweep finds of items: whole, their sources, what they are beside them; and a part of the rows' misfit."""
+    """What is found of items: whole, their sources, what they are beside them; and what rows ``said``.
+
+    ``said`` has no beliefs but messages: information in place of means, precisions in place of covariances.
+    """
 
     items: Beliefs
     sources: Beliefs
     own: Beliefs
-    fit: float
+    said: Beliefs
+
+
+def messages(cells: Cells, y: Floats, other: Beliefs, noise: float) -> Beliefs:
+    """Sum what the rows say of a key, given the other side: information (n, d) and precision (n, d, d)."""
+    z = other.mean.copy()
+    z[:, FACTORS] = 1.0
+    moments = _PACKING.packed(other.covariance)
+    moments[:, _PACKING.row == FACTORS] = 0.0
+    moments += _PACKING.outer(z)
+    offset = z * other.mean[:, FACTORS:]
+    offset[:, :FACTORS] += other.covariance[:, :FACTORS, FACTORS]
+    summed = cells.sums(None, np.hstack([moments, offset]))
+    size = _PACKING.size
+    information = cells.sums(y, z) - summed[:, size:]
+    precision = _PACKING.full(summed[:, :size]) / noise
+    return Beliefs(information / np.float32(noise), precision.numpy())
+
+
+def found_items(said: Beliefs, source_of: npt.NDArray[np.intp], priors: Priors) -> Found:
+    """Find items and sources together, given what rows say; items are summed out for their sources."""
+    import torch
+
+    precision, information, source = _tensor(said.covariance), _tensor(said.mean), _tensor(source_of)
+    prior, pull = _tensor(priors.item), 1 / _tensor(priors.item_variance)
+    n_sources, d = priors.source.shape
+    alone = inverse(precision + torch.diag(pull))
+    said_of_source = torch.zeros(n_sources, d).index_add_(
+        0, source, pull * product(alone, information - product(precision, prior))
+    )
+    of_source = torch.zeros(n_sources, d, d)
+    of_source.index_add_(0, source, torch.diag(pull) - pull[:, None] * alone * pull)
+    pull_of_source = 1 / _tensor(priors.source_variance)
+    covariance = inverse(of_source + torch.diag(pull_of_source))
+    mean = product(covariance, said_of_source + _tensor(priors.source) * pull_of_source)
+    gain = alone * pull
+    items = product(alone, information + (mean[source] + prior) * pull)
+    items_covariance = alone + gain @ covariance[source] @ gain.mT
+    # Of what an item is beside its source.
+    beside = gain - torch.eye(d)
+    own_covariance = alone + beside @ covariance[source] @ beside.mT
+    return Found(
+        Beliefs(items.numpy(), items_covariance.numpy()),
+        Beliefs(mean.numpy(), covariance.numpy()),
+        Beliefs((items - mean[source]).numpy(), own_covariance.numpy()),
+        said,
+    )
+
+
+def appeal_of(
+    states: Floats, state: npt.NDArray[np.int32], items: Floats, item: npt.NDArray[np.int32]
+) -> Floats:
+    """Give the expected appeal of rows, without ages."""
+    found = np.empty(len(state), np.float32)
+    for start in range(0, len(found), _CHUNK):
+        chunk = slice(start, start + _CHUNK)
+        x, q = states[state[chunk]], items[item[chunk]]
+        found[chunk] = (x[:, :FACTORS] * q[:, :FACTORS]).sum(axis=1) + x[:, FACTORS] + q[:, FACTORS]
+    return found
+
+
+def bins_of(first: npt.NDArray[np.intp], at: npt.NDArray[np.intp] | int, unit: int) -> npt.NDArray[np.intp]:
+    """Give the bin of the age at row ``at`` of an item whose first row is ``first``: 0 where it is unknown.
+
+    ``unit``: the number of rows that ages are shares of.
+    """
+    bins = np.searchsorted(np.array(AGES) * unit, at - first, side="right") + 1
+    return np.where(first < UNKNOWN * unit, 0, bins)
+
+
+def rest_by_age(bins: npt.NDArray[np.intp], rest: Floats) -> Values:
+    """Sum what is left of rows by the bin of their age, and count them: (2, n_bins)."""
+    n_bins = len(AGES) + 2
+    return np.array([np.bincount(bins, rest, n_bins), np.bincount(bins, minlength=n_bins)])
+
+
+def effect_of(ages: Values) -> Floats:
+    """Take for the effect of an age what is left of its rows on average, against those of unknown age."""
+    mean = ages[0] / (ages[1] + 50.0)
+    effect: Floats = (mean - mean[0]).astype(np.float32)
+    return effect
 
 
 def starting_vectors(

@@ -135,9 +135,9 @@ def regressed(n: int = 300, noise: float = 0.3, n_fits: int = 60) -> tuple[Regre
     x = rng.normal(size=(n, 4)).astype(np.float32)
     slopes = np.array([[1.0, 0.0], [-2.0, 0.0], [0.5, 0.0], [0.0, 0.0]])
     y = (x @ slopes + noise * rng.normal(size=(n, 2))).astype(np.float32)
-    found = Regression(x, 2)
+    found = Regression(x.shape[1], 2)
     for _ in range(n_fits):
-        fitted = found.fit(y, np.full(2, noise**2, np.float32))
+        fitted = found.fit(x, y, np.full(2, noise**2, np.float32))
     return found, x, y, fitted
 
 
@@ -177,6 +177,7 @@ def test_a_turned_regression_predicts_turned_targets() -> None:
 
 @pytest.mark.parametrize("x", [np.zeros((5, 0)), np.zeros((5, 3))])
 def test_nothing_to_read_predicts_nothing(x: Any) -> None:
-    found = Regression(x.astype(np.float32), 2)
-    assert not found.fit(np.ones((5, 2), np.float32), np.ones(2, np.float32)).any()
-    assert found.of(x.astype(np.float32)).tolist() == [[0.0, 0.0]] * 5
+    design = x.astype(np.float32)
+    found = Regression(x.shape[1], 2)
+    assert not found.fit(design, np.ones((5, 2), np.float32), np.ones(2, np.float32)).any()
+    assert found.of(design).tolist() == [[0.0, 0.0]] * 5

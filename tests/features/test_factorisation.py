@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from features.toolkit import FACTORS, Beliefs, Factorisation, Floats
+from features.toolkit import FACTORS, Beliefs, Factorisation, Floats, bins_of
 
 D = FACTORS + 1
 UNKNOWN, N_AGES = 1 / 96, 13  # of the history; bounds of ages
@@ -80,7 +80,7 @@ def halfway(model: Factorisation) -> tuple[Any, Beliefs, Any, Floats]:
     y = model.y - model.of_age[model.age_bin]
     path = model._smooth_users(y)
     states = Beliefs(
-        (path.mean.numpy() + model._user_prior).reshape(-1, D), path.covariance.numpy().reshape(-1, D, D)
+        (path.mean.numpy() + model.priors.user).reshape(-1, D), path.covariance.numpy().reshape(-1, D, D)
     )
     return path, states, model._find_items(y, states), y
 
@@ -94,10 +94,14 @@ def test_items_and_sources_are_the_joint_gaussian_given_the_users(small: Planted
     said = np.zeros((n_sources + n_items, D))
     each = np.arange(D)
     for s in range(n_sources):
-        precision[s, each, s, each] += 1 / model._source_variance
-        said[s] += model._source_prior[s] / model._source_variance
+        precision[s, each, s, each] += 1 / model.priors.source_variance
+        said[s] += model.priors.source[s] / model.priors.source_variance
     for i, s in enumerate(small.source_of):
-        at, pull, shift = n_sources + i, 1 / model._item_variance, model._item_prior[i] / model._item_variance
+        at, pull, shift = (
+            n_sources + i,
+            1 / model.priors.item_variance,
+            model.priors.item[i] / model.priors.item_variance,
+        )
         for one, other, sign in ((at, at, 1), (s, s, 1), (at, s, -1), (s, at, -1)):
             precision[one, each, other, each] += sign * pull
         said[at] += shift
@@ -125,8 +129,8 @@ def test_items_and_sources_are_the_joint_gaussian_given_the_users(small: Planted
         apart = covariance[at, :, at] - covariance[at, :, s] - covariance[s, :, at] + covariance[s, :, s]
         np.testing.assert_allclose(found.own.covariance[i], apart, atol=1e-4)
     last = found.items.mean[-1] - found.sources.mean[1]  # no row: its source and what its attributes say
-    np.testing.assert_allclose(last, model._item_prior[-1], atol=1e-5)
-    np.testing.assert_allclose(found.sources.mean[-1], model._source_prior[-1], atol=1e-5)  # and no item
+    np.testing.assert_allclose(last, model.priors.item[-1], atol=1e-5)
+    np.testing.assert_allclose(found.sources.mean[-1], model.priors.source[-1], atol=1e-5)  # and no item
 
 
 def test_noise_is_the_expected_square_of_what_is_left(small: Planted) -> None:
@@ -150,15 +154,15 @@ def test_a_turn_changes_no_product_and_no_prediction(large: Planted) -> None:
     model = large.model(2)
     path, states, found, _ = halfway(model)
     model._learn_users(path)
-    spread = model._learn_items(found)
-    users = path.next_mean.numpy() + model._user_prior
+    spread = model.priors.learn_items(model.designs, found)
+    users = path.next_mean.numpy() + model.priors.user
     k, (of_user, of_source, _) = FACTORS, large.designs
 
     def products(users: Floats, items: Floats) -> Floats:
         return users[:, :k] @ items[:, :k].T
 
     def predicted() -> Floats:
-        return products(model._of_user.of(of_user), model._of_source.of(of_source))
+        return products(model.priors.of_user.of(of_user), model.priors.of_source.of(of_source))
 
     before = products(users, found.items.mean), products(users, found.sources.mean), predicted()
     level = model.user_level.copy()
@@ -206,10 +210,10 @@ def test_it_learns_noise_and_who_leans_on_what(large: Planted) -> None:
     assert model.noise == pytest.approx(0.8**2, rel=0.1)
     # Users and sources without a row, by what is known of them: the appeal of those that have rows, roughly.
     of_user, of_source, _ = large.designs
-    users = model.unseen_users(of_user)
+    users = model.priors.unseen_users(of_user)
     nothing = np.zeros_like(of_source)
     unseen = np.full(len(of_source), model.n_sources)
-    items, sources = model.unseen_items(unseen, nothing, of_source)
+    items, sources = model.priors.unseen_items(model.sources, unseen, nothing, of_source)
     np.testing.assert_array_equal(items.mean, sources)
     by_source = np.array([large.later[:, large.source_of == s].mean(axis=1) for s in range(len(of_source))]).T
     found = model.users.mean[:, :FACTORS] @ items.mean[:, :FACTORS].T
@@ -217,7 +221,7 @@ def test_it_learns_noise_and_who_leans_on_what(large: Planted) -> None:
     found = users.mean[:, :FACTORS] @ model.items.mean[:, :FACTORS].T
     assert np.corrcoef(found.ravel(), large.later.ravel())[0, 1] > 0.15
     # An item without a row, of a source that is known: its source, and less sure than it.
-    items, sources = model.unseen_items(np.arange(len(of_source)), nothing, of_source)
+    items, sources = model.priors.unseen_items(model.sources, np.arange(len(of_source)), nothing, of_source)
     np.testing.assert_array_equal(sources, model.sources.mean)
     np.testing.assert_array_equal(items.mean, sources)
     assert (np.trace(items.covariance - model.sources.covariance, axis1=1, axis2=2) > 0).all()
@@ -239,10 +243,9 @@ def test_other_observations_keep_the_spread(large: Planted) -> None:
 
 def test_ages_are_bins_and_unknown_for_items_of_the_first_rows(large: Planted) -> None:
     n = len(large.y)
-    model = large.model()
     first, start = np.array([0, int(UNKNOWN * n) - 1, n // 2, n // 2, n // 2, n]), n // 2
     at = np.array([n, n, start, start + n // 192, n, n])
-    assert model.bins_of(first, at).tolist() == [0, 0, 1, 2, N_AGES + 1, 1]
+    assert bins_of(first, at, n).tolist() == [0, 0, 1, 2, N_AGES + 1, 1]
 
 
 def test_an_age_that_is_liked_is_learned(large: Planted) -> None:

@@ -8,18 +8,28 @@ from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import Any
+from typing import Any, cast
 
 import polars as pl
 import pytest
 
 from competitions import Dataset, get_competition, random_tables, take_in
 from engine import Settings, capped_threads
-from features import Catalogue, StreamContext, bind_catalogue, compute_window, load_catalogue
+from features import (
+    Catalogue,
+    Registry,
+    StreamContext,
+    bind_catalogue,
+    compute_window,
+    load_catalogue,
+    streamed,
+)
 from features._aggregation import RowsByPosition
 from features._audit import audit_window
 from features._catalogue import FeatureColumn, PythonBody
 from features._compute import columns_read, shown
+from features.streamed_taste import StreamedTaste
+from features.taste import columns_of
 from tests.features.streaming import one_streamed
 from validation import Window, window_pairs
 
@@ -73,11 +83,25 @@ class Case:
         return model
 
 
+def following_taste() -> Registry:
+    """Taste that has swept over the first rows of such small logs already and goes on from there."""
+    registry, learner = Registry(), cast(Any, StreamedTaste)
+    streamed(
+        columns=columns_of("streamed_taste"), needs=lambda log, first: log.all, step=200,
+        variants={"following": {"first": 300}}, registry=registry,
+    )(learner.declaration.body)  # fmt: skip
+    return registry
+
+
 def cases() -> list[Case]:
     found = []
     for name in SHIPPED:
         dataset = dataset_of(name)
-        for catalogue in (bind_catalogue(dataset, one_streamed()), load_catalogue(dataset)):
+        for catalogue in (
+            bind_catalogue(dataset, one_streamed()),
+            bind_catalogue(dataset, following_taste()),
+            load_catalogue(dataset),
+        ):
             learners: dict[tuple[str, str], list[FeatureColumn]] = {}
             for column in catalogue.columns.values():
                 if column.kind == "streamed" and isinstance(column.body, PythonBody):

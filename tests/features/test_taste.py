@@ -17,7 +17,8 @@ from threadpoolctl import threadpool_limits
 
 from competitions import Clock, Competition, Dataset, RawTables, get_competition, random_tables, take_in
 from features import LogColumns, Window, compute_window, load_catalogue
-from features.taste import Taste, normal_scores, reacted, weight
+from features.taste import Taste, normal_scores, reacted, weight, weights_of
+from features.toolkit import Floats
 from tests.features.fitting import assert_alone_as_in_bulk, fitted_on, values_of
 from tests.features.planted_tastes import N_ITEMS, N_USERS, WINDOW, feed, recovers
 
@@ -125,14 +126,17 @@ def test_reactions_are_summed_and_one_that_says_nothing_counts_nothing() -> None
     appeal = rng.normal(size=2000).astype(np.float32)
     liked = appeal + rng.normal(size=2000) > 1
     log = pl.DataFrame({"liked": liked, "fixed": True, "empty": pl.Series([None] * 2000, dtype=pl.Boolean)})
-    rows = slice(None)
-    alone = reacted(log, ["liked"], rows, appeal, 1.0)
+
+    def summed(log: pl.DataFrame, names: list[str]) -> Floats:
+        return reacted(log, weights_of(log, names, slice(None), appeal, 1.0))
+
+    alone = summed(log, ["liked"])
     assert np.corrcoef(alone, liked)[0, 1] == pytest.approx(1.0)
     assert abs(alone.mean()) < 1e-5
-    np.testing.assert_array_equal(reacted(log, ["liked", "fixed", "empty"], rows, appeal, 1.0), alone)
-    np.testing.assert_array_equal(reacted(log, [], rows, appeal, 1.0), np.zeros(2000))
+    np.testing.assert_array_equal(summed(log, ["liked", "fixed", "empty"]), alone)
+    np.testing.assert_array_equal(summed(log, []), np.zeros(2000))
     unknown = log.with_columns(liked=pl.when(pl.int_range(2000) % 2 > 0).then("liked"))
-    assert np.abs(reacted(unknown, ["liked"], rows, appeal, 1.0)[::2]).max() < 1e-6
+    assert np.abs(summed(unknown, ["liked"])[::2]).max() < 1e-6
 
 
 # What it says of pairs.
