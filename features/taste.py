@@ -35,7 +35,7 @@ SWEEPS = 5
 STEPS, ROWS_OF_STEP = 8, 12  # at most so many steps, of so many rows of a user at least
 MOST_ROWS = 40_000_000
 N_BINS_OF_PER = 20
-_CHUNK = 100_000
+_CHUNK, _FEW = 100_000, 2_000  # pairs at a time; those whose covariances stay near the processor
 
 
 def normal_scores(values: Values, per: Values | None) -> Floats:
@@ -324,13 +324,16 @@ def by_chunks(
 
 def deviation(users: Beliefs, items: Beliefs) -> Floats:
     """Posterior standard deviation of each pair's appeal: of a sum of two offsets and a product of two Gaussians."""
-    k = FACTORS
-    z, w = users.mean.copy(), items.mean.copy()
-    z[:, k] = w[:, k] = 1.0
-    variance = (users.covariance[:, :k, :k] * items.covariance[:, :k, :k]).sum(axis=(1, 2))
-    for one, other in ((users, w), (items, z)):
-        variance += (other * (one.covariance * other[:, None, :]).sum(axis=2)).sum(axis=1)
-    found: Floats = np.sqrt(np.maximum(variance, np.float32(0.0)))
+    k, found = FACTORS, np.empty(len(users.mean), np.float32)
+    for start in range(0, len(found), _FEW):
+        rows = slice(start, start + _FEW)
+        x, q = users[rows], items[rows]
+        z, w = x.mean.copy(), q.mean.copy()
+        z[:, k] = w[:, k] = 1.0
+        variance = (x.covariance[:, :k, :k] * q.covariance[:, :k, :k]).sum(axis=(1, 2))
+        for one, other in ((x, w), (q, z)):
+            variance += (other * (one.covariance * other[:, None, :]).sum(axis=2)).sum(axis=1)
+        found[rows] = np.sqrt(np.maximum(variance, np.float32(0.0)))
     return found
 
 

@@ -87,7 +87,7 @@ class Beliefs:
         """Express them in other coordinates."""
         return Beliefs(self.mean @ by.T, np.asarray(by @ self.covariance @ by.T, np.float32))
 
-    def __getitem__(self, at: npt.NDArray[np.intp]) -> Beliefs:
+    def __getitem__(self, at: npt.NDArray[np.intp] | slice) -> Beliefs:
         return Beliefs(self.mean[at], self.covariance[at])
 
     def __setitem__(self, at: npt.NDArray[np.intp], others: Beliefs) -> None:
