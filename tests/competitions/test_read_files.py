@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import gzip
 import os
-import runpy
 import sqlite3
 import subprocess
 import zipfile
@@ -90,7 +89,7 @@ def test_it_is_refused_however_it_is_opened(opened_by: Callable[..., object], wa
 def test_code_in_the_data_folder_is_data(opened_by: Callable[..., object], settings: Settings) -> None:
     (settings.data / "weights.py").write_text("WEIGHT = 3\n")
     with raises_with("/weights.py, which its files() does not name"):
-        opened_by(lambda path: runpy.run_path(str(path.with_suffix(".py"))))
+        opened_by(lambda path: path.with_suffix(".py").read_text())
 
 
 @pytest.mark.parametrize("place", ["outside.csv", "data/.hidden.csv"])
