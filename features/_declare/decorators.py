@@ -302,7 +302,10 @@ def _problems(declaration: Declaration) -> Iterator[tuple[str, str]]:
         names = ", ".join(declaration.names)
         yield f"the columns {names or 'none'}", "at least one, by keys that name each column once"
     if len(set(declaration.names)) < len(declaration.names):
-        yield f"the columns {', '.join(declaration.names)}", "each of them once: a key or a lookback is named twice"
+        yield (
+            f"the columns {', '.join(declaration.names)}",
+            "each of them once: a key or a lookback is named twice",
+        )
     scope, fill, model_input = options.get("scope", "row"), options["fill"], options["model_input"]
     if not isinstance(scope, str) or scope not in get_args(Scope):
         yield f"the scope {scope!r}", "one of " + ", ".join(get_args(Scope))
@@ -339,12 +342,18 @@ def _name_problems(declaration: Declaration) -> Iterator[tuple[str, str]]:
             yield f"the name {name!r}", f"a text of 1 to {MOST_LETTERS} letters"
     for name, arguments in variants.items():
         if not isinstance(arguments, Mapping) or not all(isinstance(key, str) for key in arguments):
-            yield f"the variant {name!r} = {arguments!r}", "arguments of the class by name, such as {'length': 5}"
+            yield (
+                f"the variant {name!r} = {arguments!r}",
+                "arguments of the class by name, such as {'length': 5}",
+            )
             continue
         try:
             inspect.signature(declaration.body).bind(**arguments)
         except TypeError as error:
-            yield f"the variant {name!r} with {', '.join(arguments)} ({error})", "arguments that the class takes"
+            yield (
+                f"the variant {name!r} with {', '.join(arguments)} ({error})",
+                "arguments that the class takes",
+            )
 
 
 def _learner_problems(declaration: Declaration) -> Iterator[tuple[str, str]]:
