@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
@@ -27,7 +28,7 @@ def competitions() -> Mapping[str, Competition]:
     found: dict[str, tuple[Competition, str]] = {}
     with opened_files() as opened:
         modules = import_plain_files(room.__path__, room.__name__, error=DataError)
-    if data := opened.unnamed((), Path(__file__).parent):
+    if data := opened.unnamed((), folder=Path(os.devnull)):
         raise DataError(
             f"A file of competitions/ reads {', '.join(map(str, data))} while it is imported.",
             expected="data to be read by read(), from files that files() names: their contents are hashed",

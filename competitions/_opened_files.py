@@ -16,6 +16,7 @@ from pathlib import Path
 from types import FrameType
 
 READERS = f"{os.sep}polars{os.sep}io{os.sep}"
+EVENTS = ("open", "os.system", "sqlite3.connect", "subprocess.Popen")
 WRITES = os.O_WRONLY | os.O_RDWR
 NO_DATA = (".py", ".pyc", ".pyd", ".so", ".dll")
 SYSTEM = ("/dev", "/etc", "/lib", "/proc", "/sys", "/usr", "/Library", "/System")
@@ -36,7 +37,7 @@ class OpenedFiles:
         ``folder`` is data all the same.
         """
         known = {path.resolve() for path in (*named, *self.written)}
-        found = {path.resolve() for path in self.read} - known
+        found = {path.resolve() for path in self.read if _is_file(path)} - known
         return sorted(
             p for p in found if _is_data(p, folder.resolve()) and p.stat().st_ctime_ns < self.since_ns
         )
@@ -44,7 +45,7 @@ class OpenedFiles:
 
 @contextmanager
 def opened_files() -> Iterator[OpenedFiles]:
-    """Note what this process opens in the block: by Python, or by a reader of Polars, which opens files by itself."""
+    """Note what is opened in the block: by Python, by a reader of Polars, or as a file that a command names."""
     _listen()
     before, in_threads, opened = sys.getprofile(), threading.getprofile(), OpenedFiles(time.time_ns())
     notice = _reader_calls(opened)
@@ -69,13 +70,17 @@ def _listen() -> None:
 
 
 def _hear(event: str, arguments: tuple[object, ...]) -> None:
-    if not _listeners or event not in ("open", "sqlite3.connect"):
+    if not _listeners or event not in EVENTS:
         return
-    path, flags = arguments[0], arguments[2] if event == "open" else 0
-    if isinstance(path, str | bytes | os.PathLike):
-        for one in _listeners:
-            place = one.written if isinstance(flags, int) and flags & WRITES else one.read
-            place.add(Path(os.fsdecode(path)))
+    flags = arguments[2] if event == "open" else 0
+    paths: object = arguments[1] if event == "subprocess.Popen" else arguments[0]
+    if event == "os.system" and isinstance(paths, bytes):
+        paths = os.fsdecode(paths).split()
+    for path in paths if isinstance(paths, list | tuple) else (paths,):
+        if isinstance(path, str | bytes | os.PathLike):
+            for one in _listeners:
+                place = one.written if isinstance(flags, int) and flags & WRITES else one.read
+                place.add(Path(os.fsdecode(path)).absolute())
 
 
 def _reader_calls(opened: OpenedFiles) -> Callable[[FrameType, str, object], None]:
@@ -93,17 +98,24 @@ def _files_of(source: object) -> Iterator[Path]:
         for one in source:
             yield from _files_of(one)
     elif isinstance(source, str | os.PathLike):
-        path = Path(source).expanduser()
+        path = Path(os.fsdecode(source)).expanduser()
         matching = [path] if path.exists() else glob.glob(str(path), recursive=True)  # noqa: PTH207 - it may be absolute
-        for found in map(Path, matching):
+        for found in (Path(one).absolute() for one in matching):
             yield from found.rglob("*") if found.is_dir() else (found,)
 
 
-def _is_data(path: Path, folder: Path) -> bool:
-    if path.suffix in NO_DATA or not path.is_file():
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a word of a command that cannot be a path
         return False
+
+
+def _is_data(path: Path, folder: Path) -> bool:
+    if path.is_relative_to(folder):
+        return True
     is_hidden = any(step.startswith(".") for step in path.parts)
-    return path.is_relative_to(folder) or not (is_hidden or any(map(path.is_relative_to, _libraries())))
+    return not (path.suffix in NO_DATA or is_hidden or any(map(path.is_relative_to, _libraries())))
 
 
 @cache

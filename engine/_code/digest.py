@@ -289,13 +289,12 @@ class CodeGraph:
     def _looked_up(self, path: Path, how: str) -> Json:
         """Modules that code finds by name: those that its file names in texts, or else all of its room."""
         named = modules_named(path, self.root) or files_in_room(path, self.root)
-        return [self._whole_file(file, f"{how} finds modules by name") for file in (path, *named)]
+        return self._whole_files((path, *named), f"{how} finds modules by name")
 
     def _filled(self, name: str, path: Path, reader: Path) -> Json:
         """A global that functions fill, such as a register: whoever imports its file may have called them."""
         why = f"{name} of {path.relative_to(self.root)} is filled by functions"
-        places = dict.fromkeys((path, reader, *files_importing(path, self.root)))
-        return [self._whole_file(place, why) for place in places]
+        return self._whole_files((path, reader, *files_importing(path, self.root)), why)
 
     def _constant(self, value: Any, name: str, module: ModuleType, reader: Path) -> Json:
         """A global constant is its value; where that says nothing, the statements that mention it."""
@@ -321,16 +320,20 @@ class CodeGraph:
     def _local_imports(self, tree: ast.AST | None, path: Path) -> Json:
         """Files that a function imports in its body: what it takes from them is not resolved further."""
         files = files_imported(tree, path, self.root) if tree else []
-        return [self._whole_file(file, "imported within a function") for file in files]
+        return self._whole_files(files, "imported within a function") if files else []
 
     def _whole_file(self, path: Path, why: str) -> Json:
         """Cover what is unclear by a file and all repository files that it imports."""
-        if not is_inside(path, self.root):
-            return ["external", path.name]
-        label = f"file {path.relative_to(self.root)}"
-        self.reasons.setdefault(str(path.relative_to(self.root)), why)
+        return self._whole_files((path,), why) if is_inside(path, self.root) else ["external", path.name]
+
+    def _whole_files(self, paths: Iterable[Path], why: str) -> Json:
+        """Cover what is unclear by some files and all that they import: each file once, since they may be a room."""
+        names = {str(path.relative_to(self.root)): path for path in paths}
+        for name in names:
+            self.reasons.setdefault(name, why)
+        label = f"files {', '.join(names)}"
         if label not in self.nodes:
-            files = files_reached(path, self.root)
+            files = files_reached(names.values(), self.root)
             self.nodes[label] = {str(f.relative_to(self.root)): ast.dump(read_source(f).tree) for f in files}
         return ["node", label]
 

@@ -6,7 +6,7 @@ import ast
 import dis
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -180,10 +180,10 @@ def files_imported(tree: ast.AST, path: Path, root: Path) -> list[Path]:
     return sorted(file for file in found if file is not None)
 
 
-def files_reached(path: Path, root: Path) -> list[Path]:
-    """A file and every repository file that it imports, directly or through others, sorted."""
+def files_reached(paths: Iterable[Path], root: Path) -> list[Path]:
+    """Files and every repository file that they import, directly or through others, sorted."""
     reached: set[Path] = set()
-    waiting = [path]
+    waiting = [*paths]
     while waiting:
         current = waiting.pop()
         if current not in reached:

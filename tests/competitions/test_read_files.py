@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import os
 import sqlite3
+import subprocess
 import zipfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -29,6 +31,11 @@ def in_a_thread(path: Path) -> object:
         return pool.submit(pl.read_csv, path).result()
 
 
+def from_its_folder(path: Path) -> object:
+    with contextlib.chdir(path.parent):
+        return Path(path.name).read_text()
+
+
 OPENED: dict[str, Opens] = {
     "read_text": lambda path: path.read_text(),
     "os.open": lambda path: os.close(os.open(path, os.O_RDONLY)),
@@ -43,6 +50,12 @@ OPENED: dict[str, Opens] = {
     "several": lambda path: pl.scan_csv([path.parent / "log.csv", path]),
     "a folder": lambda path: pl.scan_csv(path.parent),
     "a thread": in_a_thread,
+    "a command": lambda path: subprocess.run(["cat", path], check=True, capture_output=True),
+    "a command line": lambda path: os.system(f"cat {path} > {os.devnull}"),
+    "a long command": lambda path: subprocess.run(
+        ["echo", "x" * 5_000, path], check=True, capture_output=True
+    ),
+    "another folder": from_its_folder,
 }
 
 
@@ -71,6 +84,12 @@ def test_it_is_refused_however_it_is_opened(opened_by: Callable[..., object], wa
     with raises_with("read() of competition 'shop' ... /weights.csv, which its files() does not name"):
         opened_by(OPENED[way])
     opened_by(OPENED[way], "weights.csv")
+
+
+def test_code_in_the_data_folder_is_data(opened_by: Callable[..., object], settings: Settings) -> None:
+    (settings.data / "weights.py").write_text("WEIGHT = 3\n")
+    with raises_with("/weights.py, which its files() does not name"):
+        opened_by(lambda path: path.with_suffix(".py").read_text())
 
 
 @pytest.mark.parametrize("place", ["outside.csv", "data/.hidden.csv"])
