@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import polars as pl
 
@@ -20,7 +20,9 @@ Kind = Literal["aggregate", "per_pair", "table", "fitted", "streamed"]
 Scope = Literal["row", "user", "window"]
 Key = tuple[str, ...]
 DType = pl.DataType | type[pl.DataType]
-Needed = Literal["any", "flag", "number", "instant", "id", "enums", "vector"] | DType
+Sort = Literal["any", "flag", "number", "instant", "id", "enums", "vector"]
+Needed = Sort | DType  # what a body takes a column for
+NEEDED: tuple[str, ...] = get_args(Sort)
 
 
 @dataclass(frozen=True)
