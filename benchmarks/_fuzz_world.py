@@ -133,8 +133,8 @@ def draw(seed: int) -> World:
     """Draw a competition: the same seed gives the same one."""
     r = random.Random(seed)
     name = f"fuzz_{seed}"
-    n_rows = r.choice([3, 5, 10, 30, 100, 300, 600, 600])
-    n_users, n_items = r.randint(1, max(2, n_rows // 3)), r.randint(1, max(2, n_rows // 2))
+    n_rows = r.choice([3, 5, 10, 30, 100, 300, 300, 600, 600])
+    n_users, n_items = r.randint(1, max(3, n_rows // 8)), r.randint(1 + n_rows // 6, 2 + n_rows // 2)
     user, item = r.choice(["user_id"] * 3 + ["uid"]), r.choice(["item_id"] * 3 + ["sku"])
     ids = {user: (r.choice([*IDS]), min(n_users, 200)), item: (r.choice([*IDS]), min(n_items, 200))}
     chosen = {n: k if r.random() < 0.6 else r.choice([*KINDS]) for n, k in USUAL.items() if r.random() < 0.6}
@@ -150,7 +150,7 @@ def draw(seed: int) -> World:
         columns = {}
         for key in keys.get(table, [user, item]):
             kind, n = ids[key]
-            drawn = [min(int(r.paretovariate(1)) - 1, n - 1) for _ in range(height)]
+            drawn = [int(n * r.random() ** 1.5) for _ in range(height)]
             numbers = [*range(height)] if table in keys else drawn
             columns[key] = pl.Series([IDS[kind][2](i) for i in numbers], dtype=IDS[kind][1])
         columns |= {column: drawn_column(r, KINDS[chosen[column]], height) for column in names}
@@ -160,7 +160,7 @@ def draw(seed: int) -> World:
     instants = sorted(_instant(r) for _ in range(n_rows))
     log = frames["interactions"].with_columns(
         pl.Series("y", [r.choice(labels) for _ in range(n_rows)], dtype=pl.Int8),
-        pl.Series("when", instants if r.random() < 0.7 else [EPOCH] * n_rows, dtype=pl.Datetime("us")),
+        pl.Series("when", instants if r.random() < 0.95 else [EPOCH] * n_rows, dtype=pl.Datetime("us")),
     )
     clock = r.choice(
         [

@@ -169,11 +169,11 @@ def fitted(
     said = str(misfit).split("\n")[0].strip()
     if isinstance(misfit, ColumnNotFoundError):
         raise FeatureError(f"{declaration} does not fit the columns here: {said}") from misfit
-    wanted = _would_fit(sorted(names & {*schema}), schema, lambda other: read(other, {}, set()))
-    given = " and ".join(f"{name!r} as {_short(schema[name])}" for name in wanted)
-    fit = " or ".join(map(_short, next(iter(wanted.values())))) or "something else"
+    fitting = _would_fit(sorted(names & {*schema}), schema, lambda other: read(other, {}, set()))
+    given = " and ".join(f"{name!r} as {_short(schema[name])}" for name in fitting)
+    fit = " or ".join(map(_short, next(iter(fitting.values())))) or "something else"
     raise MissingColumnError(
-        f"needs {' and '.join(map(repr, wanted))} as {fit}; here it has {given} ({said})"
+        f"needs {' and '.join(map(repr, fitting))} as {fit}; here it has {given} ({said})"
     ) from misfit
 
 

@@ -20,6 +20,7 @@ from features._declare.errors import FeatureError, MissingColumnError
 from features._declare.handle import Body, Feature, as_key
 from features._declare.lookback import Lookback, as_lookback
 from features._declare.registry import (
+    NEEDED,
     REGISTRY,
     Column,
     Declaration,
@@ -230,6 +231,10 @@ def table(
     Columns are named ``column__key``; each is a dtype, or ``Column(dtype, meaning, range)``. ``needs`` names the
     columns of the history that it reads: it gets those, the clock and the row number; without it, all of them.
     ``uses_ids``, ``uses_time``: as for ``aggregate``; ids within an array need no such word.
+
+    A mapping as ``needs`` says what each is taken for: a dtype, ``flag``, ``number``, ``instant``, ``id``, ``enums``,
+    ``vector`` or ``any``; a column of another kind makes the feature not available. An integer of 0 and 1 is given as a
+    Boolean for a ``flag``; what is an ``id``, ``enums`` or a ``vector`` has to be known of the pairs too.
     """
     options = {"key": as_key(key), "columns": _as_columns(columns), "fill": fill, "model_input": model_input}
     options |= _uses(uses_ids, uses_time)
@@ -407,7 +412,15 @@ def _learner_problems(declaration: Declaration) -> Iterator[tuple[str, str]]:
 
 def _as_needs(needs: Needs) -> Needs:
     """Read which columns a body needs, and what it takes each for where that is said."""
-    return dict(needs) if isinstance(needs, Mapping) else as_key(_as_list(needs, "needs"))
+    if not isinstance(needs, Mapping):
+        return as_key(_as_list(needs, "needs"))
+    for name, kind in needs.items():
+        if isinstance(kind, str) and kind not in NEEDED:
+            near = did_you_mean(kind, NEEDED)
+            raise FeatureError(
+                f"needs={{{name!r}: {kind!r}}} names no kind.{near}", expected=", ".join(NEEDED)
+            )
+    return dict(needs)
 
 
 def _as_columns(columns: Mapping[str, DType | Column]) -> dict[str, Column]:

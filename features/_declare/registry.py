@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import polars as pl
 
@@ -22,7 +22,9 @@ Scope = Literal["row", "user", "window"]
 Key = tuple[str, ...]
 FEATURE_EVENT = "samewise.feature"
 DType = pl.DataType | type[pl.DataType]
-Needed = Literal["any", "flag", "number", "instant", "id", "enums", "vector"] | DType
+Sort = Literal["any", "flag", "number", "instant", "id", "enums", "vector"]
+Needed = Sort | DType  # what a body takes a column for
+NEEDED: tuple[str, ...] = get_args(Sort)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from features import (
     last,
     mean,
     per_pair,
+    table,
     total,
 )
 from tests.features.planting import (
@@ -31,7 +33,7 @@ from tests.features.planting import (
     one_pair_feature,
     one_table,
 )
-from validation import Folds
+from validation import Folds, Window
 
 HERE = Path(__file__).name
 
@@ -108,6 +110,53 @@ def test_an_expression_that_fits_other_dtypes_is_not_available(
     assert reason.startswith(f"needs {would_fit}")
     assert "; here it has '" in reason
     assert "\n" not in reason
+
+
+@pytest.mark.parametrize(
+    ("needs", "reason"),
+    [
+        (
+            {"stars": "flag"},
+            "needs the column 'stars' to be Boolean, or integers that are 0 or 1; here it is",
+        ),
+        ({"device": "number"}, "needs the column 'device' to be an integer or a float; here it is Enum"),
+        ({"device": "enums"}, "needs the column 'device' to be a list of Enum; here it is Enum"),
+        ({"age": pl.Int64}, "needs the column 'age' to be Int64; here it is UInt8"),
+        ({"like": "id"}, "needs 'like' of the pair to score, and here it is an outcome"),
+    ],
+)
+def test_a_body_that_takes_a_column_for_something_else_is_not_available(
+    timed: Dataset, needs: Any, reason: str
+) -> None:
+    registry = one_table(counted, {"n": pl.UInt32}, needs=needs)
+    assert bind_catalogue(timed, registry).unavailable["n__user_id"].startswith(reason)
+
+
+def test_a_kind_that_there_is_not_is_refused() -> None:
+    with pytest.raises(FeatureError, match="Did you mean 'number'"):
+        one_table(counted, {"n": pl.UInt32}, needs={"age": "numbr"})
+
+
+def test_integers_of_0_and_1_are_booleans_to_what_takes_them_for_such(timed: Dataset, folds: Folds) -> None:
+    """Expressions and bodies give the same values for a Boolean column and for its integers."""
+    as_integers = replace(timed, log=timed.log.with_columns(pl.col("like").cast(pl.Int64)))
+    registry = one_aggregate(lambda log: last(log.stars.filter(log.like & (log.stars > 2))))
+
+    @table(
+        key="user_id",
+        columns={"n_liked": pl.UInt32},
+        needs={"user_id": "id", "like": "flag"},
+        registry=registry,
+    )
+    def liked(history: pl.LazyFrame, window: Window) -> pl.LazyFrame:
+        """Rows with a like."""
+        return history.filter(pl.col("like")).group_by("user_id").agg(pl.len().alias("n_liked"))
+
+    first, again = (computed(bind_catalogue(dataset, registry), folds) for dataset in (timed, as_integers))
+    assert first.width == 3
+    assert first.equals(again)
+    odd = replace(timed, log=timed.log.with_columns(pl.col("like").cast(pl.Int64) * 2))
+    assert not bind_catalogue(odd, registry).columns
 
 
 def test_an_aggregate_that_fails_while_it_runs_is_named_among_others(timed: Dataset, folds: Folds) -> None:

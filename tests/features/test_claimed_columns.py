@@ -15,7 +15,7 @@ import pytest
 
 from benchmarks._fuzz_world import KINDS, OF_ITEM, OF_USER, USUAL, drawn_column
 from competitions import Clock, Competition, Dataset, Metric, RawTables, SubmissionFormat
-from features import Catalogue, Registry, bind_catalogue, compute_window, load_registry
+from features import Catalogue, FeatureError, Registry, bind_catalogue, compute_window, load_registry
 from validation import Window
 
 DAY = 86_400_000_000
@@ -100,8 +100,8 @@ def usual() -> Catalogue:
     return bind_catalogue(log_with("like", "boolean", is_outcome=True), load_registry())
 
 
-def check(usual: Catalogue, name: str, kind: str, *, is_outcome: bool) -> Catalogue:
-    """Bind what reads a column that is of this kind and role, and compute all that is available."""
+def check(usual: Catalogue, name: str, kind: str, *, is_outcome: bool, most: int = 1000) -> None:
+    """Bind what reads a column that is of this kind and role, and compute so much of what is available."""
     registry = readers(usual, name)
     dataset = log_with(name, kind, is_outcome=is_outcome)
     catalogue = bind_catalogue(dataset, registry)
@@ -110,17 +110,20 @@ def check(usual: Catalogue, name: str, kind: str, *, is_outcome: bool) -> Catalo
     assert all(
         reason.startswith("needs ") and "\n" not in reason for reason in catalogue.unavailable.values()
     )
-    values = compute_window(catalogue, WINDOW, list(catalogue.columns), dataset.test_pairs.collect())
-    assert values.height == 9
-    return catalogue
-
-
-def some_kinds(name: str) -> list[str]:
-    """Four kinds for each column, other ones for each: all of them take minutes."""
-    return random.Random(name).sample([*KINDS], 4)
+    some = random.Random(name + kind).sample([*catalogue.columns], min(most, len(catalogue.columns)))
+    try:
+        values = compute_window(catalogue, WINDOW, catalogue.closure(some), dataset.test_pairs.collect())
+    except FeatureError as error:
+        if "it would not be exact" not in str(
+            error
+        ):  # the one thing that values, and not dtypes, are refused for
+            raise
+    else:
+        assert values.height == 9
 
 
 @pytest.mark.parametrize("name", USUAL)
 def test_a_claimed_column_of_another_kind_or_role_stops_nothing(usual: Catalogue, name: str) -> None:
-    for number, kind in enumerate([USUAL[name], *some_kinds(name)]):
-        check(usual, name, kind, is_outcome=(name in OUTCOMES) == (number > 0))
+    """The usual kind and another one, in either role: all kinds of all columns take minutes."""
+    for number, kind in enumerate([USUAL[name], *random.Random(name).sample([*KINDS], 1)]):
+        check(usual, name, kind, is_outcome=(name in OUTCOMES) == (number > 0), most=12)

@@ -1,0 +1,23 @@
+"""The random competitions: a few of them through every command, and what the benchmark makes of a process that dies."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from benchmarks._fuzz_world import draw
+from benchmarks.fuzz import run
+
+
+def test_a_few_random_competitions_end_without_a_raw_error() -> None:
+    found = [one for one in run([4, 22, 24]) if one["command"] != "end"]
+    assert [one for one in found if one["outcome"] == "raw"] == []
+    counts = Counter(one["outcome"] for one in found)
+    assert counts["ok"] > counts["message"] > 0
+    assert any(one["command"] == "submissions make" and one["outcome"] == "ok" for one in found)
+
+
+def test_a_seed_draws_the_same_competition_again() -> None:
+    first, again, other = draw(5), draw(5), draw(6)
+    assert (first.source, first.config) == (again.source, again.config)
+    assert all(table.equals(again.tables[name]) for name, table in first.tables.items())
+    assert first.source != other.source
