@@ -7,7 +7,6 @@ import os
 import sys
 import sysconfig
 import tempfile
-import time
 import zoneinfo
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,15 +22,11 @@ from features._declare import FEATURE_EVENT
 
 _READ = "samewise.read"  # raised for readers of Polars, which open files where Python sees nothing of it
 _VARIABLE = "samewise.variable"  # for environment variables, of which Python raises nothing
-_NOW, _STAT = "samewise.now", "samewise.stat"
-_CLOCKS = ("time", "time_ns", "localtime", "gmtime", "ctime")
-_FILES = {"open", "os.listdir", "os.scandir", "sqlite3.connect", _READ, _STAT}
+_FILES = {"open", "os.listdir", "os.scandir", "sqlite3.connect", _READ}
 _EVENTS = {
     "open": "opens",
     _READ: "reads",
     _VARIABLE: "takes the environment variable",
-    _NOW: "asks for the time of day",
-    _STAT: "looks at",
     "os.listdir": "lists",
     "os.scandir": "lists",
     "sqlite3.connect": "opens",
@@ -142,7 +137,7 @@ def watched() -> Iterator[Watch]:
         tempfile.tempdir = folder
         _watches.append(watch)
         try:
-            with _functions_told(), _variables_told():
+            with _readers_told(), _variables_told():
                 yield watch
         finally:
             _watches.remove(watch)
@@ -150,18 +145,15 @@ def watched() -> Iterator[Watch]:
 
 
 @contextmanager
-def _functions_told() -> Iterator[None]:
-    """Let functions of which Python raises nothing raise an event: readers of Polars, the clock, facts of files."""
-    readers = [name for name in dir(pl) if name.startswith(("read_", "scan_"))]
-    told = [(pl, readers, _READ), (time, _CLOCKS, _NOW), (os, ("stat", "lstat"), _STAT)]
-    before = [(module, name, getattr(module, name), event) for module, names, event in told for name in names]
-    for module, name, function, event in before:
-        setattr(module, name, _telling(function, event))
+def _readers_told() -> Iterator[None]:
+    readers = {name: getattr(pl, name) for name in dir(pl) if name.startswith(("read_", "scan_"))}
+    for name, reader in readers.items():
+        setattr(pl, name, _telling(reader))
     try:
         yield
     finally:
-        for module, name, function, _ in before:
-            setattr(module, name, function)
+        for name, reader in readers.items():
+            setattr(pl, name, reader)
 
 
 class _Told(os._Environ[str]):
@@ -182,11 +174,11 @@ def _variables_told() -> Iterator[None]:
             table.__class__ = plain
 
 
-def _telling(function: Callable[..., Any], event: str) -> Callable[..., Any]:
-    @wraps(function)
+def _telling(reader: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(reader)
     def telling(*args: Any, **named: Any) -> Any:
-        sys.audit(event, args[0] if args else next(iter(named.values()), None))
-        return function(*args, **named)
+        sys.audit(_READ, args[0] if args else next(iter(named.values()), None))
+        return reader(*args, **named)
 
     return telling
 

@@ -69,8 +69,6 @@ AT_IMPORT: dict[str, tuple[str, str]] = {
     "in_numpy": (READS, "import numpy as np\nSCORES = {'1': float(np.loadtxt(PLACE / 'number'))}"),
     "in_listing": (READS, "SCORES = {'1': len(os.listdir(PLACE)) * 1.0}"),
     "in_parquet": (READS, "SCORES = dict(pl.read_parquet(PLACE / 'one.parquet').rows())"),
-    "by_size": (READS, "SCORES = {'1': os.path.getsize(PLACE / 'one') * 1.0}"),
-    "by_presence": (READS, "SCORES = {'1': 1.0 * (PLACE / 'one').exists()}"),
     "at_host": (READS, "import socket\nSCORES = {'1': len(socket.gethostname()) * 1.0}"),
     "opened_at_import": ("labels of the window flipped", "from competitions import open_dataset\n"
                          "LOG = open_dataset(None).log.group_by('item_id').agg(pl.col('relevance').mean()).collect()\n"
@@ -86,7 +84,6 @@ OF_PAIRS: dict[str, tuple[str, str]] = {
     "distance_of_ids": (IDS, "pl.col('item_id').cast(pl.Int64) - pl.col('user_id')"),
     "year_of_pair": (TIME, "pl.col('timestamp').dt.year()"),
     "now": (AGAIN, "pl.lit(__import__('time').time())"),
-    "this_year": (READS, "pl.lit(__import__('time').gmtime().tm_year)"),
     "without_seed": (AGAIN, "pl.lit(__import__('random').random())"),
     "by_polars": (READS, "pl.lit(pl.scan_csv(PLACE / 'number', has_header=False).collect().item())"),
     "labels_of_the_test": (FAILS, "pl.lit(__import__('competitions').solution(None).height)"),
