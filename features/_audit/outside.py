@@ -106,41 +106,45 @@ class Watch:
         return is_code or any(path == one or path.startswith(f"{one}{os.sep}") for one in within)
 
 
-_watches: list[Watch] = []  # the innermost last; all of this process
-_installed: list[bool] = []
+@cache
+def _watches() -> list[Watch]:
+    """Watches of this process, the innermost last; with them comes the hook, once and for good.
 
+    No constant: digests of code hold constants by their values, and would be others in every process.
+    """
+    watches: list[Watch] = []
 
-def _hook(event: str, args: tuple[Any, ...]) -> None:
-    if not _watches or _watches[-1].is_noting:  # what noting does is nobody's
-        return
-    watch = _watches[-1]
-    if event == FEATURE_EVENT:
-        watch.feature = args[0]
-    elif event in _EVENTS:
-        watch.is_noting = True
-        try:
-            watch.note(event, args, sys._getframe(1))
-        finally:
-            watch.is_noting = False
+    def hook(event: str, args: tuple[Any, ...]) -> None:
+        if not watches or watches[-1].is_noting:  # what noting does is nobody's
+            return
+        watch = watches[-1]
+        if event == FEATURE_EVENT:
+            watch.feature = args[0]
+        elif event in _EVENTS:
+            watch.is_noting = True
+            try:
+                watch.note(event, args, sys._getframe(1))
+            finally:
+                watch.is_noting = False
+
+    sys.addaudithook(hook)
+    return watches
 
 
 @contextmanager
 def watched() -> Iterator[Watch]:
     """Watch this process, whose temporary files lie in a folder of their own for the time of the block."""
-    if not _installed:
-        sys.addaudithook(_hook)
-        _installed.append(True)
     linecache.clearcache()
     temporary = tempfile.tempdir
     with tempfile.TemporaryDirectory(prefix="world") as folder:
         watch = Watch(Path(folder))
         tempfile.tempdir = folder
-        _watches.append(watch)
+        _watches().append(watch)
         try:
             with _readers_told(), _variables_told():
                 yield watch
         finally:
-            _watches.remove(watch)
+            _watches().remove(watch)
             tempfile.tempdir = temporary
 
 
