@@ -332,10 +332,14 @@ def _can_learn(rows: PairFrame, labels: Scores, link: Link | None) -> bool:
     """
     if rows.table.height == 0:
         return False
-    groups = rows.group_ids if link in ("within groups", "pairwise") else np.zeros(len(labels), dtype=np.int64)
+    groups = (
+        rows.group_ids if link in ("within groups", "pairwise") else np.zeros(len(labels), dtype=np.int64)
+    )
     of_group = pl.DataFrame({"group": groups, "label": labels}).group_by("group")
     spread = of_group.agg(pl.col("label").max() - pl.col("label").min())
-    return bool((spread["label"] > 0).any()) and any(rows.column(name).n_unique() > 1 for name in rows.features)
+    return bool((spread["label"] > 0).any()) and any(
+        rows.column(name).n_unique() > 1 for name in rows.features
+    )
 
 
 def _importance(booster: catboost.CatBoost, rows: PairFrame, start: Start | None) -> dict[str, float]:
