@@ -134,7 +134,7 @@ def draw(seed: int) -> World:
     r = random.Random(seed)
     name = f"fuzz_{seed}"
     n_rows = r.choice([3, 5, 10, 30, 100, 300, 300, 600, 600])
-    n_users, n_items = r.randint(1, max(3, n_rows // 8)), r.randint(1 + n_rows // 6, 2 + n_rows // 2)
+    n_users, n_items = r.randint(1, max(2, n_rows // 25)), r.randint(1 + n_rows // 3, 2 + n_rows)
     user, item = r.choice(["user_id"] * 3 + ["uid"]), r.choice(["item_id"] * 3 + ["sku"])
     ids = {user: (r.choice([*IDS]), min(n_users, 200)), item: (r.choice([*IDS]), min(n_items, 200))}
     chosen = {n: k if r.random() < 0.6 else r.choice([*KINDS]) for n, k in USUAL.items() if r.random() < 0.6}
@@ -218,7 +218,7 @@ def _lengths(r: random.Random, clock: str, n_rows: int, n_windows: int) -> tuple
         return "1", 0
     unit = 86_400_000_000 if "time" in clock else 1
     span = 59 if "time" in clock else n_rows
-    n_windows += r.choice([-2, 1, 1, 2, 5])
+    n_windows += r.choice([-1, 1, 2, 3, 5])
     if r.random() < 0.3:
         return f"LogShare(1, of={max(2, n_windows)})", r.choice([0, 0, unit])
     return str(unit * max(1, span // max(2, n_windows))), r.choice([0, 0, unit * max(1, span // 30)])

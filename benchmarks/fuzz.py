@@ -57,16 +57,15 @@ def run(seeds: Sequence[int]) -> Iterator[dict[str, Any]]:
 def _run_child(folder: Path, seeds: Sequence[int]) -> Iterator[dict[str, Any]]:
     environment = {**os.environ, "PYTHONPATH": str(folder), "COLUMNS": "120", "POLARS_MAX_THREADS": "1"}
     command = [sys.executable, "-W", "ignore", "-m", "benchmarks._fuzz_child", *map(str, seeds)]
-    child = subprocess.Popen(
-        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    )
-    assert child.stdout is not None
     last = {}
-    for line in child.stdout:
-        if line.startswith('{"seed"'):
-            last = json.loads(line)
-            yield last
-    if child.wait() == 0 and last:
+    with subprocess.Popen(
+        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as child:
+        for line in child.stdout or ():
+            if line.startswith('{"seed"'):
+                last = json.loads(line)
+                yield last
+    if child.returncode == 0 and last:
         yield {**last, "command": "end"}
 
 

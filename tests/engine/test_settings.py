@@ -153,3 +153,17 @@ def test_the_config_of_the_repository_is_valid_and_says_the_defaults() -> None:
     assert without_tables == Settings()
     assert settings.blenders == {"score_weights": {"kind": "weights", "of": "scores"}}
     assert {"popularity", "taste", "channel_net", "catboost"} <= set(settings.models)
+
+
+@pytest.mark.parametrize("value", ['"a\\u0000b"', f'"{"x" * 300}"'])
+@pytest.mark.parametrize("name", ["data", "store", "reports", "runs", "out"])
+def test_a_folder_that_cannot_be_is_refused(name: str, value: str) -> None:
+    with pytest.raises(ConfigError, match=f"Setting '{name}'") as refused:
+        load_settings(None, [f"{name}={value}"])
+    assert refused.value.expected.startswith("a folder")
+
+
+def test_a_loop_of_links_is_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(ConfigError, match="Setting 'store'"):
+        load_settings(None, [f'store="{tmp_path / "loop"}"'])
