@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 
 from competitions import Dataset
-from engine import SamewiseError
+from engine import SamewiseError, digested_elsewhere
 from features._audit.outside import Access, is_house, is_library
 from features._catalogue import Catalogue, bind_catalogue
 from features._declare import REGISTRY, Declaration, Registry
@@ -86,23 +86,30 @@ def bound(features: Sequence[Packed], dataset: Dataset) -> Bound:
     return Bound(bind_catalogue(dataset, Registry(good)), errors)
 
 
+@digested_elsewhere  # each feature by itself
+def registered() -> dict[str, Declaration]:
+    """What feature files have registered by now."""
+    return REGISTRY.declarations
+
+
 @contextmanager
 def fresh_modules() -> Iterator[None]:
     """Forget the code of users for the time of the block, so that it is imported anew; then what was there is again."""
-    before, registered = _own_modules(), dict(REGISTRY.declarations)
+    before, declared = _own_modules(), dict(registered())
+    parted = (name.rpartition(".") for name in before)
+    named = [(sys.modules[package], child) for package, _, child in parted if package in sys.modules]
+    meant = [(package, child, vars(package)[child]) for package, child in named if child in vars(package)]
     _forget(before)
-    REGISTRY.declarations.clear()
+    registered().clear()
     try:
         yield
     finally:
         _forget(_own_modules())
-        REGISTRY.declarations.clear()
-        REGISTRY.declarations.update(registered)
+        registered().clear()
+        registered().update(declared)
         sys.modules.update(before)
-        for name, module in before.items():
-            package, _, child = name.rpartition(".")
-            if package in sys.modules:
-                setattr(sys.modules[package], child, module)
+        for package, child, value in meant:  # not always the module: a function may have the name of its file
+            setattr(package, child, value)
 
 
 def _forget(modules: Iterable[str]) -> None:

@@ -34,13 +34,13 @@ from features._audit.alterations import (
     single_trials,
 )
 from features._audit.findings import Finding, found_in
-from features._audit.fresh import bound, concerned, fresh_modules
+from features._audit.fresh import bound, concerned, fresh_modules, registered
 from features._audit.outside import Access, watched
 from features._audit.relabelled import SAME, new_ids, relabelled
 from features._audit.values import DTYPE, outside, range_of
 from features._catalogue import Catalogue, FeatureColumn
 from features._compute import compute_windows
-from features._declare import REGISTRY, FeatureError
+from features._declare import FeatureError
 from validation import Window
 
 FAILS, READS = "fails when computed", "reads files by itself"
@@ -136,7 +136,7 @@ def _within(ground: Ground, trial: Trial, dataset: Dataset, pairs: Mapping[Windo
         declarations = {
             one.name: one
             for one in (
-                *REGISTRY.declarations.values(),
+                *registered().values(),
                 *(c.declaration for c in there.catalogue.columns.values()),
             )
         }.values()

@@ -389,7 +389,9 @@ def _name_problems(declaration: Declaration) -> Iterator[tuple[str, str]]:
             )
             continue
         try:
-            inspect.signature(declaration.body).bind(**arguments)
+            signature = inspect.signature(declaration.body)
+            given = {"log": None} if "log" in signature.parameters else {}
+            signature.bind(**given | arguments)
         except TypeError as error:
             yield (
                 f"the variant {name!r} with {', '.join(arguments)} ({error})",

@@ -25,10 +25,11 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 
 # In a process of its own: what it declares must not get into the registry of the other tests.
 RUN = """
-import importlib.util, json, sys
+import importlib, json, sys
 from pathlib import Path
 from competitions import get_competition, random_tables, take_in
 from engine import FoldSettings, Settings
+import features
 from features import compute_window, load_catalogue
 from features._audit import audit_window
 from features._cards import write_feature
@@ -38,13 +39,12 @@ name, folder, kinds = sys.argv[1], Path(sys.argv[2]), sys.argv[3:]
 competition = get_competition(name)
 tables = random_tables(competition, n_users=40, n_items=50, n_rows=1500, seed=3)
 (folder / "data").mkdir()
+features.__path__.append(str(folder))
 dataset = take_in(competition, tables, folder / "data", fingerprint="generated")
 before = load_catalogue(dataset)
 for kind in kinds:
     path = write_feature(f"fresh_{kind}", kind, before, folder)
-    spec = importlib.util.spec_from_file_location(f"features.{path.stem}", path)
-    sys.modules[spec.name] = module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    importlib.import_module(f"features.{path.stem}")
 catalogue = load_catalogue(dataset)
 own = [n for n in catalogue.columns if n.startswith("fresh_")]
 window = plan_folds(dataset, FoldSettings(n_folds=1, n_train_windows=1)).folds[-1].eval
