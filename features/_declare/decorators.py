@@ -390,8 +390,8 @@ def _name_problems(declaration: Declaration) -> Iterator[tuple[str, str]]:
             continue
         try:
             signature = inspect.signature(declaration.body)
-            given = {"log": None} if "log" in signature.parameters else {}
-            signature.bind(**given | arguments)
+            given = dict.fromkeys({"log"} & signature.parameters.keys())
+            signature.bind(**{**given, **arguments})
         except TypeError as error:
             yield (
                 f"the variant {name!r} with {', '.join(arguments)} ({error})",
