@@ -20,7 +20,7 @@ class LogColumns:
     user, item
         Keys.
     source
-        Who stands behind an item; None if the competition names none.
+        Who stands behind an item; None if the competition names none, or one that is unknown for the pairs to score.
     outcomes
         Outcomes that are numbers, ``relevance`` aside.
     reactions
@@ -58,11 +58,12 @@ def log_columns(dataset: Dataset) -> LogColumns:
     outcomes = [name for name, role in competition.roles.items() if role == "outcome"]
     read = set(competition.relevance.meta.root_names())
     reactions = tuple(name for name in outcomes if schema[name] == pl.Boolean and name not in read)
+    source = competition.source if competition.source in dataset.pair_schema else None
     of_user, of_item = (
         tuple(n for n in entity.columns if n in schema and n not in (entity.key, competition.source))
         for entity in competition.entities
     )
     return LogColumns(
-        competition.user, competition.item, competition.source, dataset.numeric_outcomes, reactions,
+        competition.user, competition.item, source, dataset.numeric_outcomes, reactions,
         competition.dense, competition.dense_per, of_user, of_item,
     )  # fmt: skip

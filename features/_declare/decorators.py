@@ -416,6 +416,7 @@ def _as_needs(needs: Needs) -> Needs:
     """Read which columns a body needs, and what it takes each for where that is said."""
     if not isinstance(needs, Mapping):
         return as_key(_as_list(needs, "needs"))
+    as_key(tuple(needs))
     for name, kind in needs.items():
         if isinstance(kind, str) and kind not in NEEDED:
             near = did_you_mean(kind, NEEDED)
