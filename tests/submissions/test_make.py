@@ -74,8 +74,8 @@ class Made:
 
 
 @pytest.fixture(scope="module")
-def made(movielens_settings: Settings) -> Made:
-    settings = movielens_settings
+def made(movielens_settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Made:
+    settings = movielens_settings.model_copy(update={"runs": tmp_path_factory.mktemp("runs")})
     with counted(open_dataset, load_catalogue, plan_folds, build_models) as counting:
         first = make_submission(settings)
     single = make_submission(settings.model_copy(update={"blender": "count"}))
