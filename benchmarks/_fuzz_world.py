@@ -147,38 +147,18 @@ def draw(seed: int) -> World:
     frames: dict[str, pl.DataFrame] = {}
     for table, names in tables.items():
         height = {"users": ids[user][1], "items": ids[item][1]}.get(table, n_rows)
-        columns = {}
-        for key in keys.get(table, [user, item]):
-            kind, n = ids[key]
-            drawn = [int(n * r.random() ** 1.5) for _ in range(height)]
-            numbers = [*range(height)] if table in keys else drawn
-            columns[key] = pl.Series([IDS[kind][2](i) for i in numbers], dtype=IDS[kind][1])
-        columns |= {column: drawn_column(r, KINDS[chosen[column]], height) for column in names}
-        frames[table] = pl.DataFrame(columns)
-    chances = {"mixed": [0, 0, 1], "graded": [0, 1, 2], "all": [1], "none": [0]}
-    labels = chances[r.choice(["mixed", "mixed", "mixed", "graded", "graded", "all", "none"])]
-    instants = sorted(_instant(r) for _ in range(n_rows))
-    log = frames["interactions"].with_columns(
-        pl.Series("y", [r.choice(labels) for _ in range(n_rows)], dtype=pl.Int8),
-        pl.Series("when", instants if r.random() < 0.95 else [EPOCH] * n_rows, dtype=pl.Datetime("us")),
-    )
-    clock = r.choice(
-        [
-            'Clock("row")',
-            'Clock("time", "when")',
-            f'Clock("per_user", "when", steps={r.choice([2, 5, 8, 12])})',
-        ]
-    )
+        known = _drawn_keys(
+            r, {key: ids[key] for key in keys.get(table, [user, item])}, table in keys, height
+        )
+        found = {column: drawn_column(r, KINDS[chosen[column]], height) for column in names}
+        frames[table] = pl.DataFrame(known | found)
+    log = _labelled(r, frames["interactions"])
+    per_user = f'Clock("per_user", "when", steps={r.choice([2, 5, 8, 12])})'
+    clock = r.choice(['Clock("row")', 'Clock("time", "when")', per_user])
     n_folds, n_train = r.choice([1, 2, 2, 3]), r.randint(1, 2)
     horizon, gap = _lengths(r, clock, n_rows, n_folds + n_train + 1)
-    outcomes = [
-        "y",
-        *(
-            n
-            for n in tables["interactions"]
-            if n in USUAL and n not in OF_ITEM | OF_USER and r.random() < 0.9
-        ),
-    ]
+    reactions = [n for n in tables["interactions"] if n in USUAL and n not in OF_ITEM | OF_USER]
+    outcomes = ["y", *(n for n in reactions if r.random() < 0.9)]
     sources = [n for n in ("source_id", "main_genre") if n in chosen and n not in outcomes]
     source = r.choice([None, *sources])
     dense = [n for n in outcomes if n in chosen and KINDS[chosen[n]].dtype.is_numeric()]
@@ -188,11 +168,8 @@ def draw(seed: int) -> World:
         log = log.unique([user, item], keep="first", maintain_order=True)
     frames["interactions"] = log
     if r.random() < 0.3 and log.height > 3:
-        shown = log.drop(outcomes).tail(log.height // 4)
-        frames["interactions"] = log.head(-shown.height)
-        frames["pairs"], gap = shown.with_columns(when=frames["interactions"]["when"][-1]), 0
-        if "time" in clock:
-            frames["pairs"] = frames["pairs"].with_columns(pl.col("when") + dt.timedelta(seconds=1))
+        frames |= _parted(log, outcomes, is_timed="time" in clock)
+        gap = 0
     declared = {t: [*keys.get(t, [user, item]), *names] for t, names in tables.items()}
     declared["interactions"] += ["y", "when"]
     has = {t: bool(tables[t]) or r.random() < 0.3 for t in keys}
@@ -210,6 +187,37 @@ FUZZ = Competition(
 )
 """
     return World(name, text, frames, _config(r, name, n_folds))
+
+
+def _drawn_keys(
+    r: random.Random, ids: Mapping[str, tuple[str, int]], is_table: bool, n_rows: int
+) -> dict[str, pl.Series]:
+    """Draw the keys of the rows of a log, or give those of a table of users or items: each once."""
+    columns = {}
+    for key, (kind, n) in ids.items():
+        drawn = [int(n * r.random() ** 1.5) for _ in range(n_rows)]
+        numbers = [*range(n_rows)] if is_table else drawn
+        columns[key] = pl.Series([IDS[kind][2](i) for i in numbers], dtype=IDS[kind][1])
+    return columns
+
+
+def _labelled(r: random.Random, log: pl.DataFrame) -> pl.DataFrame:
+    """Draw labels of some kind and instants in order, seldom all the same."""
+    chances = {"mixed": [0, 0, 1], "graded": [0, 1, 2], "all": [1], "none": [0]}
+    labels = chances[r.choice(["mixed", "mixed", "mixed", "graded", "graded", "all", "none"])]
+    instants = sorted(_instant(r) for _ in range(log.height))
+    return log.with_columns(
+        pl.Series("y", [r.choice(labels) for _ in range(log.height)], dtype=pl.Int8),
+        pl.Series("when", instants if r.random() < 0.95 else [EPOCH] * log.height, dtype=pl.Datetime("us")),
+    )
+
+
+def _parted(log: pl.DataFrame, outcomes: list[str], is_timed: bool) -> dict[str, pl.DataFrame]:
+    """Take the last quarter of a log for the pairs to score, all at once after the rest of it."""
+    shown = log.drop(outcomes).tail(log.height // 4)
+    rest = log.head(-shown.height)
+    at = rest["when"][-1] + dt.timedelta(seconds=int(is_timed))
+    return {"interactions": rest, "pairs": shown.with_columns(when=at)}
 
 
 def _lengths(r: random.Random, clock: str, n_rows: int, n_windows: int) -> tuple[str, int]:

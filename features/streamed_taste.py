@@ -68,9 +68,8 @@ class StreamedTaste:
 
     def start(self, context: StreamContext) -> None:
         """Begin without a row."""
-        self.waiting: list[
-            pl.DataFrame
-        ] = []  # rows, and the users and items in them, until they are swept over
+        # Rows, and the users and items in them, until they are swept over.
+        self.waiting: list[pl.DataFrame] = []
         self.taste: Taste | None = None  # of all rows so far, if it was asked for
 
     def learn(self, rows: pl.DataFrame) -> None:
