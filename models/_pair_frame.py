@@ -63,6 +63,11 @@ class PairFrame:
     stored: StoredColumns | None = None
 
     @property
+    def height(self) -> int:
+        """Number of pairs."""
+        return self.table.height
+
+    @property
     def schema(self) -> Mapping[str, pl.DataType]:
         """Dtype of every column, in memory or stored."""
         stored = {} if self.stored is None else self.stored.schema

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 from pydantic import Field
 
+from engine import nets
 from models import (
     FitContext,
     FitReport,
@@ -18,8 +19,8 @@ from models import (
     Start,
     fit_start,
     model,
-    nets,
     numbers_of,
+    ranking,
     search_and_refit,
     start_column,
 )
@@ -82,12 +83,12 @@ class ChannelNet:
     ] = False
     time_budget: Annotated[float | None, Field(gt=0, description="Seconds for a whole fit.")] = 120.0
 
-    def fit(self, train: PairFrame, context: FitContext) -> nets.FittedNet:
+    def fit(self, train: PairFrame, context: FitContext) -> ranking.FittedNet:
         """Train as many epochs as the context says, or as an inner hold-out of users tells."""
         train = train.in_order()
         relevance = train.relevance
         if len(np.unique(relevance)) < 2:
-            return nets.FittedNet(None, FitReport(0))
+            return ranking.FittedNet(None, FitReport(0))
         start = start_column(train, self.start, context.metric)
         scale = float(relevance.min()), float(relevance.max())
         fit = _Fit(self, context, time.monotonic(), *scale, start)
@@ -111,20 +112,22 @@ class _Fit:
     highest: float
     start: str = ""
 
-    def train(self, rows: PairFrame, held: PairFrame | None, n_epochs: int, share: float) -> nets.FittedNet:
+    def train(
+        self, rows: PairFrame, held: PairFrame | None, n_epochs: int, share: float
+    ) -> ranking.FittedNet:
         """Train up to ``n_epochs`` on ``rows``, stopped by ``held`` and by this share of the time budget."""
         with nets.reproducible(self.context.seed, self.context.threads):
             net, encoder = self.begin(rows)
             scale = (self.lowest, self.highest)
-            data = nets.NetData.of(rows, encoder, *scale, self.context)
-            held_data = None if held is None else nets.NetData.of(held, encoder, *scale, self.context)
-            report = nets.train_net(net, data, held_data, self.training(n_epochs, share))
-        return nets.FittedNet(nets.TrainedNet(net.double().eval(), encoder), report)
+            data = ranking.NetData.of(rows, encoder, *scale, self.context)
+            held_data = None if held is None else ranking.NetData.of(held, encoder, *scale, self.context)
+            report = ranking.train_net(net, data, held_data, self.training(n_epochs, share))
+        return ranking.FittedNet(ranking.TrainedNet(net.double().eval(), encoder), report)
 
     def begin(self, rows: PairFrame) -> tuple[nets.ConcatNet, nets.Encoder]:
         """Make a net for these rows, and what turns them into its inputs."""
         widths = self.widths(rows)
-        encoder = nets.Encoder.of(rows, tuple(widths))
+        encoder = nets.Encoder.of(rows, tuple(widths), rows.numeric)
         shape = nets.NetShape(
             n_rows=[len(known) + 1 for known in encoder.channels.values()],
             n_dims=list(widths.values()),
@@ -160,18 +163,16 @@ class _Fit:
         widths = dict.fromkeys(rows.categorical, ranker.category_dim) | widths
         return {name: width for name, width in widths.items() if width > 0}
 
-    def training(self, n_epochs: int, share: float) -> nets.Training:
+    def training(self, n_epochs: int, share: float) -> ranking.Training:
         """Parameters of the training loop."""
         ranker = self.ranker
-        return nets.Training(
+        return ranking.Training(
             loss=ranker.loss,
             epochs=n_epochs,
             patience=ranker.patience,
             batch_rows=ranker.batch_rows,
             n_opponents=ranker.opponents,
-            learning_rate=ranker.learning_rate,
-            table_learning_rate=ranker.table_learning_rate,
-            weight_decay=ranker.weight_decay,
+            rates=nets.Rates(ranker.learning_rate, ranker.table_learning_rate, ranker.weight_decay),
             table_weight_decay=ranker.table_weight_decay,
             seed=self.context.seed,
             until=None if ranker.time_budget is None else self.started + share * ranker.time_budget,

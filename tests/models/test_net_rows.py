@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from tempfile import gettempdir
 
 import numpy as np
 import pytest
@@ -13,18 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models import FitContext, build_models
-from models.nets import Groups, NetLoss, RowsInFile, gather_rows, loss_of
+from models.ranking import Groups, NetLoss, loss_of
 from tests.models.small_log import SmallLog
 
 LOSSES: tuple[NetLoss, ...] = ("pairwise", "mse", "bce")
-
-
-@given(st.lists(st.integers(0, 59), max_size=40), st.integers(1, 9), st.integers(1, 4))
-def test_rows_in_a_file_are_the_rows(rows: list[int], n_columns: int, panel: int) -> None:
-    numbers = np.random.default_rng(1).normal(size=(60, n_columns)).astype(np.float32)
-    stored = gather_rows(iter(numbers.T), 60, n_columns, Path(gettempdir()), panel)
-    assert isinstance(stored, RowsInFile)
-    np.testing.assert_array_equal(stored(np.array(rows, dtype=np.int64)), numbers[rows])
 
 
 def test_a_net_learns_the_same_from_a_file(small_log: SmallLog, tmp_path: Path) -> None:

@@ -9,10 +9,9 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
+from engine import nets
 from models._pair_frame import PairFrame, Scores
 from models._ranker import FitReport, read_json, write_json
-from models.nets.inputs import Encoder
-from models.nets.net import ConcatNet, NetShape
 
 _BATCH = 65_536  # rows that go through the net at a time
 
@@ -21,8 +20,8 @@ _BATCH = 65_536  # rows that go through the net at a time
 class TrainedNet:
     """A net in Float64, in evaluation mode, and what turns frames into its inputs."""
 
-    net: ConcatNet
-    encoder: Encoder
+    net: nets.ConcatNet
+    encoder: nets.Encoder
 
     @torch.no_grad()
     def scores(self, frame: PairFrame) -> Scores:
@@ -70,6 +69,6 @@ class FittedNet:
         report = read_json(folder / "report.json", FitReport)
         if not (folder / "net.safetensors").exists():
             return cls(None, report)
-        shape = read_json(folder / "shape.json", NetShape)
-        net = ConcatNet.of(shape, load_file(folder / "net.safetensors"))
-        return cls(TrainedNet(net.double().eval(), Encoder.load(folder)), report)
+        shape = read_json(folder / "shape.json", nets.NetShape)
+        net = nets.ConcatNet.of(shape, load_file(folder / "net.safetensors"))
+        return cls(TrainedNet(net.double().eval(), nets.Encoder.load(folder)), report)

@@ -1,4 +1,4 @@
-"""The channel net: embeddings and numbers side by side, one hidden layer, one output."""
+"""Embeddings and numbers side by side, one hidden layer, one output."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class NetShape:
 
 
 class ConcatNet(nn.Module):
-    """Scores pairs from rows of embedding tables and numbers.
+    """Scores rows of data from rows of embedding tables and numbers.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ class ConcatNet(nn.Module):
         return net
 
     def embed(self, rows: Tensor) -> Tensor:
-        """Embeddings of the channels side by side: (n_pairs, n_channels) -> (n_pairs, sum of widths)."""
+        """Embeddings of the channels side by side: (n, n_channels) -> (n, sum of widths)."""
         if not self.tables:
             return self.output.weight.new_zeros((len(rows), 0))
         if self.training and self.id_dropout > 0:
@@ -71,7 +71,7 @@ class ConcatNet(nn.Module):
         return torch.cat([table(rows[:, i]) for i, table in enumerate(self.tables)], dim=1)
 
     def forward(self, embedded: Tensor, numbers: Tensor) -> Tensor:
-        """Scores (n_pairs,) of embedded channels (n_pairs, sum of widths) and numbers (n_pairs, n_numbers)."""
+        """Scores (n,) of embedded channels (n, sum of widths) and numbers (n, n_numbers)."""
         hidden = torch.relu(self.hidden(torch.cat([embedded, numbers], dim=1)))
         hidden = nn.functional.dropout(hidden, self.dropout, training=self.training)
         scores: Tensor = self.output(hidden).squeeze(1)

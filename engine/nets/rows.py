@@ -25,7 +25,7 @@ class RowsInFile:
     """Rows in a file without a name, which vanishes with the process: panels of columns one after the other.
 
     ``panel``: columns of a panel. The memory that one panel takes is what it takes to write the file, and reading a
-    group of pairs takes one call a panel. The file is read with plain calls and not mapped: what the system keeps of
+    group of rows takes one call a panel. The file is read with plain calls and not mapped: what the system keeps of
     it in its cache is not this process's memory.
     """
 

@@ -1,4 +1,4 @@
-"""What a net reads of a pair: rows of embedding tables, and numbers near zero."""
+"""What a net reads of a row: rows of embedding tables, and numbers near zero."""
 
 from __future__ import annotations
 
@@ -6,19 +6,31 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from models._pair_frame import PairFrame
-from models._ranker import FitContext
-from models.nets.rows import NumberRows, Numbers, gather_rows
+from engine.nets.rows import NumberRows, Numbers, gather_rows
 
 Rows = npt.NDArray[np.int64]
 
 # Standard deviations beyond which a number is cut: one wild count must not drown the other inputs.
 _LIMIT = 4.0
+
+
+class Frame(Protocol):
+    """Rows whose columns are read one at a time: a data frame, or one that reads them from files."""
+
+    @property
+    def height(self) -> int:
+        """Number of rows."""
+        ...
+
+    def column(self, name: str) -> pl.Series:
+        """One column, (height,)."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -52,9 +64,9 @@ def _plain(column: pl.Series) -> pl.Series:
 
 @dataclass(frozen=True)
 class Scaler:
-    """Brings numeric features near zero: ``(x - mean) / std``, cut at 4 standard deviations.
+    """Brings numeric columns near zero: ``(x - mean) / std``, cut at 4 standard deviations.
 
-    ``mean``, ``std``: Float32 (n_features,). ``has_nulls``: Boolean (n_features,), the features that are sometimes
+    ``mean``, ``std``: Float32 (n_columns,). ``has_nulls``: Boolean (n_columns,), the columns that are sometimes
     unknown in the train rows: these get a second input that is 1 where they are. Unknown is 0, the mean.
     """
 
@@ -108,7 +120,7 @@ def _mean_std_nulls(x: Numbers) -> tuple[float, float, bool]:
 class Encoder:
     """Turns a frame into rows of embedding tables and numbers.
 
-    ``channels``: column -> vocabulary, for keys and Enum features. ``numeric``: the other features.
+    ``channels``: column -> vocabulary, for ids and what has few values. ``numeric``: the other columns.
     """
 
     channels: Mapping[str, Vocabulary]
@@ -116,26 +128,28 @@ class Encoder:
     scaler: Scaler
 
     @classmethod
-    def of(cls, train: PairFrame, channels: Sequence[str]) -> Encoder:
-        """Learn the vocabularies of the channels and the scales of the numeric features from train rows."""
+    def of(cls, train: Frame, channels: Sequence[str], numeric: Sequence[str]) -> Encoder:
+        """Learn the vocabularies of the channels and the scales of the numeric columns from train rows."""
         vocabularies = {name: Vocabulary.of(train.column(name)) for name in channels}
-        return cls(vocabularies, train.numeric, Scaler.of(_numbers(train, train.numeric)))
+        return cls(vocabularies, tuple(numeric), Scaler.of(_numbers(train, numeric)))
 
-    def rows(self, frame: PairFrame) -> Rows:
-        """Row of each channel's table: Int64 (n_pairs, n_channels)."""
+    def rows(self, frame: Frame) -> Rows:
+        """Row of each channel's table: Int64 (n, n_channels)."""
         if not self.channels:
-            return np.zeros((frame.table.height, 0), dtype=np.int64)
+            return np.zeros((frame.height, 0), dtype=np.int64)
         return np.stack([known.rows(frame.column(name)) for name, known in self.channels.items()], axis=1)
 
-    def numbers(self, frame: PairFrame, context: FitContext | None = None) -> NumberRows:
-        """Scaled numeric features: Float32 (n_pairs, scaler.n_outputs); many lie in a file in the context's scratch.
+    def numbers(
+        self, frame: Frame, scratch: Path | None = None, scratch_from_bytes: int = 2**28
+    ) -> NumberRows:
+        """Scaled numeric columns: Float32 (n, scaler.n_outputs); many lie in a file in the folder ``scratch``.
 
         Columns are read one at a time, once.
         """
-        n_rows, n_columns = frame.table.height, self.scaler.n_outputs
-        is_large = context is not None and 4 * n_rows * n_columns >= context.scratch_from_bytes
+        n_rows, n_columns = frame.height, self.scaler.n_outputs
+        is_large = 4 * n_rows * n_columns >= scratch_from_bytes
         columns = self.scaler.apply(_numbers(frame, self.numeric))
-        return gather_rows(columns, n_rows, n_columns, context.scratch if context and is_large else None)
+        return gather_rows(columns, n_rows, n_columns, scratch if is_large else None)
 
     def save(self, folder: Path) -> None:
         """Write ``encoder.json``, ``scaler.npz`` and one Parquet file a vocabulary."""
@@ -160,7 +174,7 @@ class Encoder:
         return cls(channels, tuple(facts["numeric"]), scaler)
 
 
-def _numbers(frame: PairFrame, numeric: tuple[str, ...]) -> Iterator[Numbers]:
-    """Features as Float32 (n_pairs,), NaN = unknown, read one at a time."""
+def _numbers(frame: Frame, numeric: Sequence[str]) -> Iterator[Numbers]:
+    """Columns as Float32 (n,), NaN = unknown, read one at a time."""
     for name in numeric:
         yield frame.column(name).cast(pl.Float32).fill_null(float("nan")).to_numpy()

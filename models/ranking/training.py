@@ -1,8 +1,7 @@
-"""Trains a net by whole groups until a hold-out turns, the epochs are used up, or the time is over."""
+"""Trains a net by whole groups."""
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,12 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from engine import nets
 from models._pair_frame import PairFrame
 from models._ranker import FitContext, FitReport
-from models.nets.inputs import Encoder
-from models.nets.losses import Batch, Groups, NetLoss, loss_of
-from models.nets.net import ConcatNet
-from models.nets.rows import NumberRows
+from models.ranking.losses import Batch, Groups, NetLoss, loss_of
 
 _EVAL_ROWS = 65_536  # of a batch when no gradients are kept
 
@@ -29,27 +26,27 @@ class NetData:
     """
 
     rows: Tensor
-    numbers: NumberRows
+    numbers: nets.NumberRows
     relevance: Tensor
     weight: Tensor | None
     groups: Groups
 
     @classmethod
     def of(
-        cls, frame: PairFrame, encoder: Encoder, lowest: float, highest: float, context: FitContext
+        cls, frame: PairFrame, encoder: nets.Encoder, lowest: float, highest: float, context: FitContext
     ) -> NetData:
         """Encode a sorted frame; if its numbers are many, they go to a file in the context's scratch folder."""
         scaled = (frame.relevance - lowest) / (highest - lowest)
         weight = torch.from_numpy(frame.weight.astype(np.float32)) if frame.has_weights else None
         return cls(
             torch.from_numpy(encoder.rows(frame)),
-            encoder.numbers(frame, context),
+            encoder.numbers(frame, context.scratch, context.scratch_from_bytes),
             torch.from_numpy(scaled.astype(np.float32)),
             weight,
             Groups.of(frame.group_ids),
         )
 
-    def loss(self, net: ConcatNet, batch: Batch, kind: NetLoss) -> tuple[Tensor, Tensor]:
+    def loss(self, net: nets.ConcatNet, batch: Batch, kind: NetLoss) -> tuple[Tensor, Tensor]:
         """Loss of a batch, and what the net embedded its rows to."""
         rows = torch.from_numpy(batch.rows)
         embedded = net.embed(self.rows[rows])
@@ -68,15 +65,13 @@ class Training:
     patience: int
     batch_rows: int
     n_opponents: int
-    learning_rate: float
-    table_learning_rate: float
-    weight_decay: float
+    rates: nets.Rates
     table_weight_decay: float
     seed: int
     until: float | None = None
 
 
-def train_net(net: ConcatNet, data: NetData, held: NetData | None, training: Training) -> FitReport:
+def train_net(net: nets.ConcatNet, data: NetData, held: NetData | None, training: Training) -> FitReport:
     """Train ``net`` in place; with a hold-out it ends as it was after its best epoch.
 
     Shuffling and opponents come from ``training.seed``, dropout from torch's generator, which the caller seeds. The
@@ -84,37 +79,22 @@ def train_net(net: ConcatNet, data: NetData, held: NetData | None, training: Tra
     so with dropout; None if no epoch was finished.
     """
     rng = np.random.default_rng(training.seed)
-    step = _stepper(net, training)
-    stopped_by, n_done, best_loss, best_epoch, best_state = "iterations", 0, float("inf"), 0, None
-    course: list[float] = []
-    if held is not None and net.start is not None:  # what it starts from may be the best already
-        best_loss, best_state = holdout_loss(net, held, training), copy.deepcopy(net.state_dict())
-    for epoch in range(1, training.epochs + 1):
-        training_loss = _train_epoch(net, data, rng, step, training)
-        if training_loss is None:
-            stopped_by = "time budget"
-            break
-        course.append(training_loss)
-        n_done = epoch
-        if held is None:
-            continue
-        loss = holdout_loss(net, held, training)
-        if loss < best_loss:
-            best_loss, best_epoch, best_state = loss, epoch, copy.deepcopy(net.state_dict())
-        elif epoch - best_epoch >= training.patience:
-            stopped_by = "hold-out"
-            break
-    if best_state is not None:
-        net.load_state_dict(best_state)
-        n_done, course = best_epoch, course[:best_epoch]
-    held_loss = float("nan") if best_state is None else best_loss
-    notes = {"holdout_loss": held_loss, "n_holdout_rows": float(len(held.rows))} if held else {}
-    last = course[-1] if course else None
-    return FitReport(max(n_done, 1), stopped_by, notes=notes, training_loss=last, loss=training.loss)
+    step = nets.stepper(*net.tables_and_layers(), training.rates)
+    course = nets.train_until(
+        net,
+        lambda: _train_epoch(net, data, rng, step, training),
+        None if held is None else lambda: holdout_loss(net, held, training),
+        epochs=training.epochs,
+        patience=training.patience,
+        may_be_best=net.start is not None,
+    )
+    notes = {"holdout_loss": course.holdout_loss, "n_holdout_rows": float(len(held.rows))} if held else {}
+    n_done, last = max(course.n_epochs, 1), course.training_loss
+    return FitReport(n_done, course.stopped_by, notes=notes, training_loss=last, loss=training.loss)
 
 
 @torch.no_grad()
-def holdout_loss(net: ConcatNet, held: NetData, training: Training) -> float:
+def holdout_loss(net: nets.ConcatNet, held: NetData, training: Training) -> float:
     """Loss on the hold-out, always over the same drawn pairs."""
     net.eval()
     rng, total, n = np.random.default_rng(training.seed), 0.0, 0
@@ -125,7 +105,7 @@ def holdout_loss(net: ConcatNet, held: NetData, training: Training) -> float:
 
 
 def _train_epoch(
-    net: ConcatNet,
+    net: nets.ConcatNet,
     data: NetData,
     rng: np.random.Generator,
     step: Callable[[Tensor], None],
@@ -142,22 +122,3 @@ def _train_epoch(
         step(loss + training.table_weight_decay * embedded.square().sum(dim=1).mean())
         total, n = total + float(loss.detach()) * len(batch.rows), n + len(batch.rows)
     return total / max(n, 1)
-
-
-def _stepper(net: ConcatNet, training: Training) -> Callable[[Tensor], None]:
-    """Make the function that takes a loss and moves the parameters: the tables by touched rows only."""
-    tables, layers = net.tables_and_layers()
-    optimizers: list[torch.optim.Optimizer] = [
-        torch.optim.AdamW(layers, lr=training.learning_rate, weight_decay=training.weight_decay)
-    ]
-    if tables:
-        optimizers.append(torch.optim.SparseAdam(tables, lr=training.table_learning_rate))
-
-    def step(loss: Tensor) -> None:
-        for optimizer in optimizers:
-            optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        for optimizer in optimizers:
-            optimizer.step()
-
-    return step

@@ -1,0 +1,30 @@
+"""Nets: inputs, tables and layers, and training until a hold-out turns. Imported when a fit asks for them."""
+
+from typing import TYPE_CHECKING
+
+from engine._lazy import lazy_face
+
+if TYPE_CHECKING:
+    from engine.nets.inputs import Encoder, Frame, Scaler, Vocabulary
+    from engine.nets.net import ConcatNet, NetShape, reproducible
+    from engine.nets.rows import NumberRows, RowsInFile, gather_rows
+    from engine.nets.training import Course, Rates, stepper, train_until
+
+__all__ = [
+    "ConcatNet",
+    "Course",
+    "Encoder",
+    "Frame",
+    "NetShape",
+    "NumberRows",
+    "Rates",
+    "RowsInFile",
+    "Scaler",
+    "Vocabulary",
+    "gather_rows",
+    "reproducible",
+    "stepper",
+    "train_until",
+]
+
+lazy_face(__name__)

@@ -1,0 +1,103 @@
+"""Trains a net epoch by epoch until a hold-out turns, the epochs are used up, or the time is over."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Course:
+    """How a training went.
+
+    ``n_epochs``: those that the net has learned from. ``stopped_by``: what ended it. ``training_loss``: of the last of
+    them, None if there is none. ``holdout_loss``: the least one, NaN if there is none.
+    """
+
+    n_epochs: int
+    stopped_by: Literal["iterations", "time budget", "hold-out"]
+    training_loss: float | None
+    holdout_loss: float
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Steps of the layers (AdamW, with its weight decay) and of the tables (Adam on the rows that were touched)."""
+
+    layers: float
+    tables: float
+    weight_decay: float
+
+
+def train_until(
+    net: nn.Module,
+    epoch: Callable[[], float | None],
+    holdout: Callable[[], float] | None,
+    *,
+    epochs: int,
+    patience: int,
+    may_be_best: bool = False,
+) -> Course:
+    """Train ``net`` in place; with a hold-out it ends as it was after its best epoch.
+
+    Parameters
+    ----------
+    epoch
+        Trains one epoch and gives its mean loss; None if the time ran out before its end.
+    holdout
+        Gives the loss on rows that are held out.
+    epochs, patience
+        Epochs at most, and without gain on the hold-out before it ends.
+    may_be_best
+        Whether the net as it is given may be the best.
+    """
+    stopped_by: Literal["iterations", "time budget", "hold-out"] = "iterations"
+    n_done, best_loss, best_epoch, best_state = 0, float("inf"), 0, None
+    course: list[float] = []
+    if holdout is not None and may_be_best:
+        best_loss, best_state = holdout(), copy.deepcopy(net.state_dict())
+    for number in range(1, epochs + 1):
+        training_loss = epoch()
+        if training_loss is None:
+            stopped_by = "time budget"
+            break
+        course.append(training_loss)
+        n_done = number
+        if holdout is None:
+            continue
+        loss = holdout()
+        if loss < best_loss:
+            best_loss, best_epoch, best_state = loss, number, copy.deepcopy(net.state_dict())
+        elif number - best_epoch >= patience:
+            stopped_by = "hold-out"
+            break
+    if best_state is not None:
+        net.load_state_dict(best_state)
+        n_done, course = best_epoch, course[:best_epoch]
+    held_loss = float("nan") if best_state is None else best_loss
+    return Course(n_done, stopped_by, course[-1] if course else None, held_loss)
+
+
+def stepper(
+    tables: Sequence[nn.Parameter], layers: Sequence[nn.Parameter], rates: Rates
+) -> Callable[[Tensor], None]:
+    """Make the function that takes a loss and moves the parameters: the tables by touched rows only."""
+    optimizers: list[torch.optim.Optimizer] = [
+        torch.optim.AdamW(layers, lr=rates.layers, weight_decay=rates.weight_decay)
+    ]
+    if tables:
+        optimizers.append(torch.optim.SparseAdam(tables, lr=rates.tables))
+
+    def step(loss: Tensor) -> None:
+        for optimizer in optimizers:
+            optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        for optimizer in optimizers:
+            optimizer.step()
+
+    return step

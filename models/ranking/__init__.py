@@ -1,0 +1,23 @@
+"""What nets that rank need beside ``engine.nets``: groups, losses, training, fitted nets. Imported when a fit asks."""
+
+from typing import TYPE_CHECKING
+
+from engine import lazy_face
+
+if TYPE_CHECKING:
+    from models.ranking.losses import Groups, NetLoss, loss_of
+    from models.ranking.trained import FittedNet, TrainedNet
+    from models.ranking.training import NetData, Training, train_net
+
+__all__ = [
+    "FittedNet",
+    "Groups",
+    "NetData",
+    "NetLoss",
+    "TrainedNet",
+    "Training",
+    "loss_of",
+    "train_net",
+]
+
+lazy_face(__name__)

@@ -1,0 +1,100 @@
+"""What nets are made of, without a word of what they are for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import gettempdir
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.nets import Course, Encoder, Rates, RowsInFile, gather_rows, stepper, train_until
+
+
+@given(st.lists(st.integers(0, 59), max_size=40), st.integers(1, 9), st.integers(1, 4))
+def test_rows_in_a_file_are_the_rows(rows: list[int], n_columns: int, panel: int) -> None:
+    numbers = np.random.default_rng(1).normal(size=(60, n_columns)).astype(np.float32)
+    stored = gather_rows(iter(numbers.T), 60, n_columns, Path(gettempdir()), panel)
+    assert isinstance(stored, RowsInFile)
+    np.testing.assert_array_equal(stored(np.array(rows, dtype=np.int64)), numbers[rows])
+
+
+class Rows:
+    """A frame in memory."""
+
+    def __init__(self, **columns: pl.Series) -> None:
+        self.table = pl.DataFrame(columns)
+        self.height = self.table.height
+
+    def column(self, name: str) -> pl.Series:
+        """One column."""
+        return self.table[name]
+
+
+def test_an_encoder_gives_the_same_after_it_was_saved(tmp_path: Path) -> None:
+    ids = pl.Series(["b", "a", None, "b"])
+    rows = Rows(id=ids, x=pl.Series([1.0, 3.0, None, 5.0]), flat=pl.Series([2, 2, 2, 2]))
+    encoder = Encoder.of(rows, ["id"], ["x", "flat"])
+    assert encoder.rows(rows)[:, 0].tolist() == [2, 1, 0, 2]
+    numbers = encoder.numbers(rows)(np.arange(4))
+    sd = np.std([1.0, 3.0, 5.0])
+    expected = np.transpose([[-2 / sd, 0, 0, 2 / sd], [0, 0, 0, 0], [0, 0, 1, 0]])
+    np.testing.assert_allclose(numbers, expected, rtol=1e-6)
+    encoder.save(tmp_path)
+    loaded = Encoder.load(tmp_path)
+    np.testing.assert_array_equal(loaded.numbers(rows)(np.arange(4)), numbers)
+    assert loaded.rows(Rows(id=pl.Series(["c", "a"])))[:, 0].tolist() == [0, 1]
+
+
+def trained(
+    held: list[float], *, epochs: int = 9, patience: int = 2, last: int = 99, start: bool = False
+) -> tuple[int, Course]:
+    """Train a net that counts its epochs; its hold-out loses so much before the first epoch, after it, and so on."""
+    net, done = torch.nn.Linear(1, 1, bias=False), [0]
+    torch.nn.init.zeros_(net.weight)
+
+    def epoch() -> float | None:
+        if done[0] == last:
+            return None
+        done[0] += 1
+        with torch.no_grad():
+            net.weight += 1
+        return 1 / done[0]
+
+    holdout = (lambda: held[int(net.weight)]) if held else None
+    course = train_until(net, epoch, holdout, epochs=epochs, patience=patience, may_be_best=start)
+    return int(net.weight), course
+
+
+@pytest.mark.parametrize(
+    ("held", "kwargs", "kept", "stopped_by", "loss"),
+    [
+        ([9, 5, 4, 6, 6, 6], {}, 2, "hold-out", 4.0),
+        ([3, 5, 4, 6, 6, 6], {"start": True}, 0, "hold-out", 3.0),
+        ([3, 5, 4, 6, 6, 6], {}, 2, "hold-out", 4.0),
+        ([9, 5, 4, 6, 6, 6], {"epochs": 3}, 2, "iterations", 4.0),
+        ([9, 5, 4, 6, 6, 6], {"last": 1}, 1, "time budget", 5.0),
+        ([], {"epochs": 3}, 3, "iterations", float("nan")),
+    ],
+)
+def test_a_net_is_left_as_after_its_best_epoch(
+    held: list[float], kwargs: dict[str, Any], kept: int, stopped_by: str, loss: float
+) -> None:
+    weight, course = trained(held, **kwargs)
+    assert (weight, course.stopped_by, course.n_epochs) == (kept, stopped_by, kept)
+    assert course.training_loss == (1 / kept if kept else None)
+    assert course.holdout_loss == pytest.approx(loss, nan_ok=True)
+
+
+def test_a_step_moves_the_rows_of_a_table_that_were_touched() -> None:
+    table = torch.nn.Embedding(5, 2, sparse=True)
+    before = table.weight.detach().clone()
+    step = stepper([*table.parameters()], [torch.nn.Parameter(torch.zeros(1))], Rates(0.1, 0.1, 0.0))
+    step(table(torch.tensor([1, 3])).sum())
+    moved = (table.weight != before).any(dim=1).tolist()
+    assert moved == [False, True, False, True, False]
