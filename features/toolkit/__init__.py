@@ -1,8 +1,9 @@
 """What family files share: expressions, signals of a log, lists of users, vectors, ridge regressions, codes of keys."""
 
+from features.toolkit.beliefs import FACTORS, Beliefs, found_items
 from features.toolkit.designs import Design, Regression
 from features.toolkit.expressions import is_positive, rank_within, share_watched, zscore_within
-from features.toolkit.factorisation import FACTORS, Beliefs, Factorisation, bins_of, found_items
+from features.toolkit.factorisation import Factorisation, bins_of
 from features.toolkit.filtering import Filter, arrays_of, restore
 from features.toolkit.gaussian import Floats, Packing, inverse, likelier_memory, smoothed_path
 from features.toolkit.lists import Lists, Rows, entries, lists_of, rows_of, rows_where

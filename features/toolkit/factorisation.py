@@ -16,146 +16,36 @@ it up (Luttinen & Ilin 2010).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import scipy
 
-from features.toolkit.designs import Regression
-from features.toolkit.gaussian import Floats, Packing, Path, inverse, likelier_memory, product, smoothed_path
+from features.toolkit.beliefs import (
+    FACTORS,
+    SPREAD,
+    Beliefs,
+    Cells,
+    Designs,
+    Found,
+    Priors,
+    found_items,
+    messages,
+    tensor,
+)
+from features.toolkit.gaussian import Floats, Path, likelier_memory, product, smoothed_path
 from features.toolkit.positions import Values
 
 if TYPE_CHECKING:
     import torch
 
-FACTORS, SEED = 16, 20_261_129
-SPREAD = 0.25  # standard deviation that the users' tastes are brought to
+SEED = 20_261_129
 # Ages as shares of the history; an item that is there in the first ``UNKNOWN`` of it may be of any age.
 AGES = (1 / 192, 1 / 96, 1 / 64, 1 / 48, 1 / 36, 1 / 24, 1 / 18, 1 / 12, 1 / 8, 1 / 6, 1 / 4, 1 / 3, 1 / 2)
 UNKNOWN = 1 / 96
-_RUN = 4_096
 USERS_ASKED = 400  # whose rows the memory is learned from
 _ROWS, _CHUNK = 500_000, 50_000  # of the log that are looked at one by one, and at a time
-_PACKING = Packing(FACTORS + 1)
-Designs: TypeAlias = tuple[Floats, Floats, Floats]
-
-
-@dataclass(frozen=True)
-class Cells:
-    """Rows of the log as cells of a matrix: those of one key side by side, and the other key of each.
-
-    They are summed in runs of at most ``_RUN`` rows, and then the runs: one long sum would be rounded too often.
-    ``first``: the first run of each key.
-    """
-
-    order: npt.NDArray[np.intp]
-    ends: npt.NDArray[np.intp]
-    first: npt.NDArray[np.intp]
-    other: npt.NDArray[np.int32]
-    n_others: int
-
-    @classmethod
-    def of(
-        cls, key: npt.NDArray[np.int32], n_keys: int, other: npt.NDArray[np.int32], n_others: int
-    ) -> Cells:
-        order = np.argsort(key, kind="stable")
-        counts = np.bincount(key, minlength=n_keys)
-        runs = np.maximum(-(-counts // _RUN), 1)
-        first = np.cumsum(runs) - runs
-        within = (np.arange(runs.sum()) - np.repeat(first, runs)) * _RUN
-        starts = np.repeat(np.cumsum(counts) - counts, runs) + within
-        return cls(order, np.append(starts, len(key)), first, other[order], n_others)
-
-    def sums(self, weights: Floats | None, of_others: Floats) -> Floats:
-        """Sum the rows' vectors of the other key, times their weights: (n_keys, width)."""
-        data = np.ones(len(self.order), np.float32) if weights is None else weights[self.order]
-        shape = len(self.ends) - 1, self.n_others
-        summed: Floats = scipy.sparse.csr_matrix((data, self.other, self.ends), shape=shape) @ of_others
-        return summed if len(self.first) == len(summed) else np.add.reduceat(summed, self.first, axis=0)
-
-
-@dataclass(frozen=True)
-class Beliefs:
-    """Posterior means (n, d) and covariances (n, d, d) of ``n`` entities: ``FACTORS`` tastes and an offset."""
-
-    mean: Floats
-    covariance: Floats
-
-    def turned(self, by: Floats) -> Beliefs:
-        """Express them in other coordinates."""
-        return Beliefs(self.mean @ by.T, np.asarray(by @ self.covariance @ by.T, np.float32))
-
-    def __getitem__(self, at: npt.NDArray[np.intp] | slice) -> Beliefs:
-        return Beliefs(self.mean[at], self.covariance[at])
-
-    def __setitem__(self, at: npt.NDArray[np.intp], others: Beliefs) -> None:
-        self.mean[at], self.covariance[at] = others.mean, others.covariance
-
-
-class Priors:
-    """What users, sources and items are expected to be before a row: by what is known of them, and variances around it.
-
-    ``user``, ``source``, ``item`` (n, d): expected means (of an item, beside its source).
-    """
-
-    def __init__(self, designs: Designs) -> None:
-        d = FACTORS + 1
-        self.of_user, self.of_source, self.of_item = (Regression(x.shape[1], d) for x in designs)
-        self.user, self.source, self.item = (np.zeros((len(design), d), np.float32) for design in designs)
-        tastes = np.arange(d) < FACTORS
-        self.user_variance = np.where(tastes, SPREAD**2, 0.2).astype(np.float32)
-        self.source_variance = np.where(tastes, 0.1, 0.05).astype(np.float32)
-        self.item_variance = np.where(tastes, 0.03, 0.04).astype(np.float32)
-
-    def learn_users(self, designs: Designs, level: Floats, square: Floats) -> None:
-        """Learn from the users' mean levels, and the mean square of what they deviate by."""
-        self.user_variance = _floored(square)
-        self.user = self.of_user.fit(designs[0], level, self.user_variance)
-
-    def learn_items(self, designs: Designs, found: Found) -> tuple[Floats, Floats]:
-        """Learn what attributes say of sources and items; return the second moments of what is left: (d, d) each."""
-        of_source = _second_moment(found.sources, self.source)
-        of_item = _second_moment(found.own, self.item)
-        self.source_variance, self.item_variance = _floored(np.diag(of_source)), _floored(np.diag(of_item))
-        self.source = self.of_source.fit(designs[1], found.sources.mean, self.source_variance)
-        self.item = self.of_item.fit(designs[2], found.own.mean, self.item_variance)
-        return of_source, of_item
-
-    def turn(self, of_user: Values, of_item: Values, moments: tuple[Floats, Floats]) -> None:
-        """Express all in other coordinates."""
-        for regression, by in ((self.of_user, of_user), (self.of_source, of_item), (self.of_item, of_item)):
-            regression.turn(by)
-        self.user_variance[:FACTORS] = SPREAD**2
-        self.source_variance, self.item_variance = (
-            _floored(np.diag(of_item @ moment @ of_item.T)) for moment in moments
-        )
-        by_user, by_item = of_user.astype(np.float32), of_item.astype(np.float32)
-        self.user, self.source, self.item = (
-            mean @ by.T for mean, by in ((self.user, by_user), (self.source, by_item), (self.item, by_item))
-        )
-
-    def unseen_users(self, design: Floats) -> Beliefs:
-        """Say what attributes tell of users without a row: a row of the design matrix each."""
-        mean = self.of_user.of(design)
-        return Beliefs(mean, np.broadcast_to(np.diag(self.user_variance), (len(mean), *2 * mean.shape[1:])))
-
-    def unseen_items(
-        self, sources: Beliefs, source: npt.NDArray[np.intp], own: Floats, whole: Floats
-    ) -> tuple[Beliefs, Floats]:
-        """Say what source and attributes tell of items without a row; return their sources' means as well.
-
-        ``source``: positions in ``sources``, their number for an unseen one. ``own``: how the items' designs differ
-        from their sources', ``whole`` the designs; a row an item.
-        """
-        is_new = source == len(sources.mean)
-        known = sources[np.where(is_new, 0, source)]
-        mean, covariance = known.mean.copy(), known.covariance.copy()
-        mean[is_new] = self.of_source.of(whole[is_new])
-        covariance[is_new] = np.diag(self.source_variance)
-        items = mean + np.where(is_new[:, None], np.float32(0.0), self.of_item.of(own))
-        return Beliefs(items, covariance + np.diag(self.item_variance)), mean
 
 
 class Factorisation:
@@ -217,7 +107,7 @@ class Factorisation:
         """Find the users' paths given the items, the items given the paths, then all that is learned of both."""
         y = self.y - self.of_age[self.age_bin]
         path = self._smooth_users(y)
-        states = Beliefs(*_flat(path.mean + _tensor(self.priors.user), path.covariance))
+        states = Beliefs(*_flat(path.mean + tensor(self.priors.user), path.covariance))
         found = self._find_items(y, states)
         self._learn_noise(y, states, found)
         self._learn_users(path)
@@ -239,21 +129,21 @@ class Factorisation:
         """Smooth the users' deviations from their priors, given the items."""
         said = messages(self._by_state, y, self.items, self.noise)
         shape = (self.n_steps, self.n_users, FACTORS + 1)
-        precision = _tensor(said.covariance).reshape(*shape, FACTORS + 1)
-        information = _tensor(said.mean).reshape(shape)
-        information = information - product(precision, _tensor(self.priors.user))
+        precision = tensor(said.covariance).reshape(*shape, FACTORS + 1)
+        information = tensor(said.mean).reshape(shape)
+        information = information - product(precision, tensor(self.priors.user))
         if self.n_steps > 1 and self._is_settled:
             some = slice(None, None, max(self.n_users // USERS_ASKED, 1))
             self._learn_memory(precision[:, some], information[:, some])
-        return smoothed_path(precision, information, _tensor(self.memory), _tensor(self.priors.user_variance))
+        return smoothed_path(precision, information, tensor(self.memory), tensor(self.priors.user_variance))
 
     def _learn_memory(self, precision: torch.Tensor, information: torch.Tensor) -> None:
         """Move the memory of tastes, and then that of offsets, to where what some users did is likelier."""
         import torch
 
-        variance, tastes = _tensor(self.priors.user_variance), torch.arange(FACTORS + 1) < FACTORS
+        variance, tastes = tensor(self.priors.user_variance), torch.arange(FACTORS + 1) < FACTORS
         for moved in (tastes, ~tastes):
-            memory = _tensor(self.memory)
+            memory = tensor(self.memory)
             found = likelier_memory(precision, information, memory, variance, moved * self._reach)
             self.memory = found.clamp(0.01, 0.999).numpy()
         self._reach = max(self._reach / 2, 0.2)
@@ -264,9 +154,9 @@ class Factorisation:
     def _learn_noise(self, y: Floats, states: Beliefs, found: Found) -> None:
         """Take the mean of ``E (y - x.z)^2`` over the rows, out of what was summed already."""
         mean, said = found.items.mean, found.said
-        square = _tensor(found.items.covariance) + _tensor(mean[:, :, None] * mean[:, None, :])
-        fit = float((_tensor(said.covariance).double() * square).sum())
-        fit -= 2 * float((_tensor(said.mean).double() * _tensor(mean)).sum())
+        square = tensor(found.items.covariance) + tensor(mean[:, :, None] * mean[:, None, :])
+        fit = float((tensor(said.covariance).double() * square).sum())
+        fit -= 2 * float((tensor(said.mean).double() * tensor(mean)).sum())
         offset = states.mean[:, FACTORS].astype(np.float64)
         square_of_offset = offset**2 + states.covariance[:, FACTORS, FACTORS]
         exact = y.astype(np.float64)
@@ -305,65 +195,6 @@ class Factorisation:
         self.said = found.said.turned(by_user)
         ahead = Beliefs(path.next_mean.numpy(), path.next_covariance.numpy()).turned(by_user)
         self.users = Beliefs(ahead.mean + self.priors.user, ahead.covariance)
-
-
-@dataclass(frozen=True)
-class Found:
-    """What is found of items: whole, their sources, what they are beside them; and what rows ``said``.
-
-    ``said`` has no beliefs but messages: information in place of means, precisions in place of covariances.
-    """
-
-    items: Beliefs
-    sources: Beliefs
-    own: Beliefs
-    said: Beliefs
-
-
-def messages(cells: Cells, y: Floats, other: Beliefs, noise: float) -> Beliefs:
-    """Sum what the rows say of a key, given the other side: information (n, d) and precision (n, d, d)."""
-    z = other.mean.copy()
-    z[:, FACTORS] = 1.0
-    moments = _PACKING.packed(other.covariance)
-    moments[:, _PACKING.row == FACTORS] = 0.0
-    moments += _PACKING.outer(z)
-    offset = z * other.mean[:, FACTORS:]
-    offset[:, :FACTORS] += other.covariance[:, :FACTORS, FACTORS]
-    summed = cells.sums(None, np.hstack([moments, offset]))
-    size = _PACKING.size
-    information = cells.sums(y, z) - summed[:, size:]
-    precision = _PACKING.full(summed[:, :size]) / noise
-    return Beliefs(information / np.float32(noise), precision.numpy())
-
-
-def found_items(said: Beliefs, source_of: npt.NDArray[np.intp], priors: Priors) -> Found:
-    """Find items and sources together, given what rows say; items are summed out for their sources."""
-    import torch
-
-    precision, information, source = _tensor(said.covariance), _tensor(said.mean), _tensor(source_of)
-    prior, pull = _tensor(priors.item), 1 / _tensor(priors.item_variance)
-    n_sources, d = priors.source.shape
-    alone = inverse(precision + torch.diag(pull))
-    said_of_source = torch.zeros(n_sources, d).index_add_(
-        0, source, pull * product(alone, information - product(precision, prior))
-    )
-    of_source = torch.zeros(n_sources, d, d)
-    of_source.index_add_(0, source, torch.diag(pull) - pull[:, None] * alone * pull)
-    pull_of_source = 1 / _tensor(priors.source_variance)
-    covariance = inverse(of_source + torch.diag(pull_of_source))
-    mean = product(covariance, said_of_source + _tensor(priors.source) * pull_of_source)
-    gain = alone * pull
-    items = product(alone, information + (mean[source] + prior) * pull)
-    items_covariance = alone + gain @ covariance[source] @ gain.mT
-    # Of what an item is beside its source.
-    beside = gain - torch.eye(d)
-    own_covariance = alone + beside @ covariance[source] @ beside.mT
-    return Found(
-        Beliefs(items.numpy(), items_covariance.numpy()),
-        Beliefs(mean.numpy(), covariance.numpy()),
-        Beliefs((items - mean[source]).numpy(), own_covariance.numpy()),
-        said,
-    )
 
 
 def appeal_of(
@@ -429,25 +260,6 @@ def starting_vectors(
     found *= 0.3 / np.maximum(np.sqrt((found**2).mean(axis=0)), 1e-9)
     vectors[:, :n_factors] += found[entity]
     return vectors
-
-
-def _second_moment(beliefs: Beliefs, prior: Floats) -> Floats:
-    """Mean of ``E (x - prior)(x - prior)'``: Float64 (d, d)."""
-    rest = (beliefs.mean - prior).astype(np.float64)
-    moment: Floats = rest.T @ rest / len(rest) + beliefs.covariance.mean(axis=0, dtype=np.float64)
-    return moment
-
-
-def _floored(variance: npt.NDArray[np.floating]) -> Floats:
-    """Keep variances above nothing, so that every precision is finite."""
-    floored: Floats = np.maximum(variance, 1e-6).astype(np.float32)
-    return floored
-
-
-def _tensor(array: npt.NDArray[np.generic]) -> torch.Tensor:
-    import torch
-
-    return torch.from_numpy(array)
 
 
 def _flat(mean: torch.Tensor, covariance: torch.Tensor) -> tuple[Floats, Floats]:

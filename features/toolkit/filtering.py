@@ -15,19 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from features.toolkit.factorisation import (
-    FACTORS,
-    Beliefs,
-    Cells,
-    Factorisation,
-    Priors,
-    appeal_of,
-    bins_of,
-    effect_of,
-    found_items,
-    messages,
-    rest_by_age,
-)
+from features.toolkit.beliefs import FACTORS, Beliefs, Cells, Priors, found_items, messages
+from features.toolkit.factorisation import Factorisation, appeal_of, bins_of, effect_of, rest_by_age
 from features.toolkit.gaussian import Floats, inverse, product
 from features.toolkit.positions import Values
 
