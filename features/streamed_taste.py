@@ -123,7 +123,7 @@ class StreamedTaste:
             taste.sources = _more(taste.sources.to_frame(log.source), rows)[log.source]
         taste.source_of = np.append(taste.source_of, np.full(len(taste.items) - n_items, taste.nobody))
         taste.source_of[taste.positions(rows)[1]] = taste.sources_at(rows)
-        whole = taste.item_design.of(taste.item_table[n_items:])
+        whole = taste.design_of_items(taste.item_table[n_items:])
         of_new = taste.source_of[n_items:] - n_sources
         total = np.zeros((len(taste.sources) + 1 - n_sources, whole.shape[1]), np.float32)
         np.add.at(total, of_new[of_new >= 0], whole[of_new >= 0])

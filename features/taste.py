@@ -2,7 +2,8 @@
 
 The model is that of ``features/toolkit/factorisation.py``; here are what it observes and what is said of a pair.
 ``y`` is the normal score of the dense outcome among rows of a like ``dense_per``, plus relevance and the other
-reactions, weighted as noisy views of the same appeal: ``alpha s2 / tau2``, of their slope and noise.
+reactions, weighted as noisy views of the same appeal: ``alpha s2 / tau2``, of their slope and noise. Beside attributes
+and contents, who met an item tells what to expect of it (``toolkit/meetings.py``).
 """
 
 from __future__ import annotations
@@ -28,10 +29,11 @@ from features.toolkit import (
     Values,
     bins_of,
     codes,
+    met_vectors,
     rank_within,
 )
 
-SWEEPS = 5
+SWEEPS, MOST_SWEEPS, ROWS_OF_SWEEPS = 5, 20, 5_000_000  # more sweeps the smaller the log is
 STEPS, ROWS_OF_STEP = 8, 12  # at most so many steps, of so many rows of a user at least
 MOST_ROWS = 40_000_000
 N_BINS_OF_PER = 20
@@ -105,12 +107,12 @@ def columns_of(name: str, meanings: Mapping[str, str] = _EXPECTED) -> dict[str, 
 class Taste:
     """Factorisation of the whole log by users who drift and items that lean on their source.
 
-    ``unit``: the number of rows that ages are shares of; without it, all.
+    ``unit``: the number of rows that ages are shares of; without it, all. ``n_sweeps``: without it, by the rows.
     """
 
     log: LogColumns
     most_steps: int = STEPS
-    n_sweeps: int = SWEEPS
+    n_sweeps: int | None = None
     unit: int | None = None
     model: Factorisation | Filter | None = field(default=None, init=False)
 
@@ -144,11 +146,14 @@ class Taste:
         n_steps = min(self.most_steps, max(1, rows.height // (ROWS_OF_STEP * len(self.users))))
         step = (np.arange(rows.height) * n_steps // rows.height).astype(np.int32)
         user, item = (at.astype(np.int32) for at in self.positions(rows))
-        model = self.model = Factorisation(user, item, step, y, self.source_of, self.designs(), self.unit)
+        model = self.model = Factorisation(
+            user, item, step, y, self.source_of, self.designs(user, item), self.unit, FACTORS
+        )
         reactions = [r for r in ("relevance", *self.log.reactions) if r != self.outcome.name]
         self.weights: dict[str, tuple[float, float]] = {}  # of reactions beside the dense outcome
         self.factor = 1.0  # that their sum is brought to the spread of the dense outcome by
-        for sweep in range(self.n_sweeps):
+        n_sweeps = self.n_sweeps or min(max(ROWS_OF_SWEEPS // rows.height, SWEEPS), MOST_SWEEPS)
+        for sweep in range(n_sweeps):
             model.sweep()
             if sweep == 1:
                 self.weights = weights_of(rows, reactions, *model.appeal, model.noise)
@@ -220,9 +225,17 @@ class Taste:
         at = codes(rows[self.log.source], self.sources)
         return np.where(at == len(self.sources), self.nobody, at + (at >= self.nobody))
 
-    def designs(self) -> tuple[Floats, Floats, Floats]:
+    def design_of_items(self, table: pl.DataFrame) -> Floats:
+        """Give what is known of items beside their rows; in the last columns zeros, for who met them."""
+        design = self.item_design.of(table)
+        return np.hstack([design, np.zeros((len(design), FACTORS), np.float32)])
+
+    def designs(
+        self, user: npt.NDArray[np.int32], item: npt.NDArray[np.int32]
+    ) -> tuple[Floats, Floats, Floats]:
         """Give the designs of users, of sources (the mean of their items), and what items differ by from them."""
-        wide = self.item_design.of(self.item_table)
+        wide = self.design_of_items(self.item_table)
+        wide[:, -FACTORS:] = met_vectors(user, item, (len(self.users), len(self.items)), FACTORS)
         n_sources = len(self.sources) + 1
         count = np.maximum(np.bincount(self.source_of, minlength=n_sources), 1)
         self.of_source = np.zeros((n_sources, wide.shape[1]), np.float32)
@@ -304,11 +317,12 @@ class Taste:
         seen = np.where(unseen, 0, item)
         found, source = model.items[seen], model.sources.mean[self.source_of[seen]]
         new = pairs.filter(unseen)
-        whole = self.item_design.of(new)
+        whole = self.design_of_items(new)
         at = self.sources_at(new)
         if self.log.source:
             at = np.where(at == self.nobody, len(self.sources) + 1, at)
-        own = whole - np.vstack([self.of_source, np.zeros((1, whole.shape[1]), np.float32)])[at]
+        of_source = np.vstack([self.of_source, np.zeros((1, whole.shape[1]), np.float32)])[at]
+        own = model.priors.beside_source(whole, of_source)
         beliefs, source[unseen] = model.priors.unseen_items(model.sources, at, own, whole)
         found.mean[unseen], found.covariance[unseen] = beliefs.mean, beliefs.covariance
         return found, source

@@ -7,6 +7,7 @@ from features.toolkit.factorisation import Factorisation, bins_of
 from features.toolkit.filtering import Filter, arrays_of, restore
 from features.toolkit.gaussian import Floats, Packing, inverse, likelier_memory, smoothed_path
 from features.toolkit.lists import Lists, Rows, entries, lists_of, rows_of, rows_where
+from features.toolkit.meetings import met_vectors
 from features.toolkit.positions import Codes, Positions, Sparse, Values, Vectors, chunks, codes
 from features.toolkit.regression import ridge
 from features.toolkit.signals import (
@@ -67,6 +68,7 @@ __all__ = [
     "lengths",
     "likelier_memory",
     "lists_of",
+    "met_vectors",
     "preferences",
     "rank_within",
     "residuals",

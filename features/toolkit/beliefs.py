@@ -78,12 +78,15 @@ class Beliefs:
 class Priors:
     """What users, sources and items are expected to be before a row: by what is known of them, and variances around it.
 
-    ``user``, ``source``, ``item`` (n, d): expected means (of an item, beside its source).
+    ``user``, ``source``, ``item`` (n, d): expected means (of an item, beside its source). ``n_apart``: the last columns
+    of the designs of items and sources, which have a pull of their own.
     """
 
-    def __init__(self, designs: Designs) -> None:
-        d = FACTORS + 1
-        self.of_user, self.of_source, self.of_item = (Regression(x.shape[1], d) for x in designs)
+    def __init__(self, designs: Designs, n_apart: int = 0) -> None:
+        d, self.n_apart = FACTORS + 1, n_apart
+        of_user, of_source, of_item = (x.shape[1] for x in designs)
+        self.of_user = Regression([of_user], d)
+        self.of_source, self.of_item = (Regression([n - n_apart, n_apart], d) for n in (of_source, of_item))
         self.user, self.source, self.item = (np.zeros((len(design), d), np.float32) for design in designs)
         tastes = np.arange(d) < FACTORS
         self.user_variance = np.where(tastes, SPREAD**2, 0.2).astype(np.float32)
@@ -121,6 +124,12 @@ class Priors:
         """Say what attributes tell of users without a row: a row of the design matrix each."""
         mean = self.of_user.of(design)
         return Beliefs(mean, np.broadcast_to(np.diag(self.user_variance), (len(mean), *2 * mean.shape[1:])))
+
+    def beside_source(self, whole: Floats, of_source: Floats) -> Floats:
+        """Give the designs of unseen items beside those of their sources, a row each: apart, they are their source."""
+        own = whole - of_source
+        own[:, own.shape[1] - self.n_apart :] = 0.0
+        return own
 
     def unseen_items(
         self, sources: Beliefs, source: npt.NDArray[np.intp], own: Floats, whole: Floats

@@ -61,6 +61,8 @@ class Factorisation:
         Int (n_items,): the source of each item.
     designs
         Of users (n_users, ...), of sources (n_sources, ...) and of what items differ by from them (n_items, ...).
+    n_apart
+        The last columns of the items' and sources' designs, which earn their weight apart from the others.
 
     Attributes
     ----------
@@ -83,6 +85,7 @@ class Factorisation:
         source_of: npt.NDArray[np.intp],
         designs: Designs,
         unit: int | None = None,
+        n_apart: int = 0,
     ) -> None:
         self.user, self.item, self.y, self.source_of = user, item, y, source_of
         self.n_rows, self.unit = len(y), unit or len(y)
@@ -92,7 +95,7 @@ class Factorisation:
         n_states = self.n_steps * self.n_users
         self._by_state = Cells.of(self._state, n_states, item, self.n_items)
         self._by_item = Cells.of(item, self.n_items, self._state, n_states)
-        self.priors, self.designs = Priors(designs), designs
+        self.priors, self.designs = Priors(designs, n_apart), designs
         self._reach, self._is_settled = 1.6, False  # of the search for the memory, in log odds
         self.memory = np.where(np.arange(d) < FACTORS, 0.85, 0.97).astype(np.float32)
         self.noise = max(float(y.var()) * 0.6, 1e-3)

@@ -109,7 +109,7 @@ class Filter:
             np.vstack([priors.source, mean]),
         )
         self.source_of = source_of
-        own = whole - of_source[source_of[n_items:]]
+        own = priors.beside_source(whole, of_source[source_of[n_items:]])
         items, _ = priors.unseen_items(self.sources, source_of[n_items:], own, whole)
         self.items, priors.item = _below(self.items, items), np.vstack([priors.item, priors.of_item.of(own)])
         self.said = _below(self.said, Beliefs(0 * items.mean, 0 * items.covariance))

@@ -135,7 +135,7 @@ def regressed(n: int = 300, noise: float = 0.3, n_fits: int = 60) -> tuple[Regre
     x = rng.normal(size=(n, 4)).astype(np.float32)
     slopes = np.array([[1.0, 0.0], [-2.0, 0.0], [0.5, 0.0], [0.0, 0.0]])
     y = (x @ slopes + noise * rng.normal(size=(n, 2))).astype(np.float32)
-    found = Regression(x.shape[1], 2)
+    found = Regression([x.shape[1]], 2)
     for _ in range(n_fits):
         fitted = found.fit(x, y, np.full(2, noise**2, np.float32))
     return found, x, y, fitted
@@ -178,6 +178,18 @@ def test_a_turned_regression_predicts_turned_targets() -> None:
 @pytest.mark.parametrize("x", [np.zeros((5, 0)), np.zeros((5, 3))])
 def test_nothing_to_read_predicts_nothing(x: Any) -> None:
     design = x.astype(np.float32)
-    found = Regression(x.shape[1], 2)
+    found = Regression([x.shape[1]], 2)
     assert not found.fit(design, np.ones((5, 2), np.float32), np.ones(2, np.float32)).any()
     assert found.of(design).tolist() == [[0.0, 0.0]] * 5
+
+
+def test_a_block_that_says_nothing_is_pulled_to_nothing() -> None:
+    """Each block has a pull of its own: beside a block of noise the other is found as if it were alone."""
+    alone, x, y, _ = regressed()
+    noise = np.random.default_rng(6).normal(size=(len(x), 30)).astype(np.float32)
+    both, shared = Regression([4, 30, 0], 2), Regression([34], 2)
+    for _ in range(60):
+        for found in (both, shared):
+            found.fit(np.hstack([x, noise]), y, np.full(2, 0.09, np.float32))
+    np.testing.assert_allclose(both.coefficients[:4], alone.coefficients, atol=0.02)
+    assert np.abs(both.coefficients[4:]).max() < np.abs(shared.coefficients[4:, 0]).max() / 4
