@@ -78,7 +78,8 @@ def commands(r: random.Random, folder: Path) -> Iterator[tuple[str, list[str]]]:
     yield "stacking", ["cv"]
     yield "stacking", ["blends"]
     yield "validation", ["report"]
-    yield "features", ["card", r.choice(["taste_score", "taste_*", "*__item_id", "*user_id*", "n_*"])]
+    if r.random() < 0.5:
+        yield "features", ["card", r.choice(["taste_score", "taste_*", "*__item_id", "*user_id*", "n_*"])]
     if r.random() < 0.35:
         yield (
             "features",
@@ -90,7 +91,7 @@ def commands(r: random.Random, folder: Path) -> Iterator[tuple[str, list[str]]]:
         yield "stacking", ["ablate", "--only", "taste_*", "--repeats", "2", *r.choice([[], ["--refit"]])]
         yield "stacking", ["select", "--budget", "0"]
     yield from _submissions(r, folder)
-    if r.random() < 0.15:
+    if r.random() < 0.08:
         yield "features", ["card", "*"]
     if r.random() < 0.1:
         yield "features", ["--sample-users", "0.5", "list", "--json"]
@@ -188,7 +189,7 @@ def fresh_files() -> Iterator[None]:
     finally:
         (folder / "drawn.py").unlink(missing_ok=True)
         if "features.drawn" in {*sys.modules} - before:
-            del sys.modules["features.drawn"]
+            del sys.modules["features.drawn"], features.drawn
             declarations = features.load_registry().declarations
             for name in [n for n, d in declarations.items() if d.body.__module__ == "features.drawn"]:
                 del declarations[name]

@@ -167,7 +167,8 @@ def _declared(r: random.Random, drawn: _Drawn, name: str, clock: str) -> tuple[s
     declared = {t: [*drawn.key(t), *names] for t, names in drawn.tables.items()}
     declared["interactions"] += ["y", "when"]
     arguments = {
-        "name": repr(name), "title": "'Drawn'", "licence": "'none'", "read": "read", "interactions": "Interactions",
+        "name": repr(name), "title": "'Drawn [/b]'", "licence": "'[red]none'",
+        "read": "read", "interactions": "Interactions",
         **{t: t.capitalize() for t in ("users", "items") if t in drawn.frames},
         "outcomes": repr(outcomes), "clock": _clock(r, clock, steps), "metric": _metric(r), "horizon": horizon,
         "gap": repr(gap), "n_train_windows": repr(n_train), "user": repr(drawn.user), "item": repr(drawn.item),
