@@ -27,7 +27,7 @@ from benchmarks._fuzz_world import draw
 from competitions import open_dataset
 from engine import SamewiseError, load_settings
 
-LIMIT = 240  # seconds that a command may take
+LIMIT = 600  # seconds that a command may take
 RAW = re.compile(
     r"failed (in window|with|while it was read)|Traceback|Resolved plan|context stack|\bpyo3|polars_|\bdyn (int|float)|"
     r"This error occurred|conversion from|<class |object at 0x|"

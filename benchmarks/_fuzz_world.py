@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import dataframely as dy
 import polars as pl
 
 from benchmarks._fuzz_columns import (
@@ -35,6 +36,8 @@ NAMES = (
     "c,d",
     "it's",
     "__len__",
+    "cast",
+    "filter",
     "2nd",
 )
 FAMILIES = ("*rate*", "taste_*", "*__item_id*", "*user_id*", "*share*", "n_*", "last_*", "als_*", "item*", "*gap*",
@@ -321,6 +324,7 @@ def _file(name: str, declared: Mapping[str, Sequence[str]], drawn: _Drawn, given
                 schema = IDS[drawn.ids[column][0]][0]
                 options = ["primary_key=True"] if len(drawn.key(table)) == 1 else []
             is_plain = column.isidentifier() and not column.startswith("_") and not keyword.iskeyword(column)
+            is_plain = is_plain and not hasattr(dy.Schema, column)
             options += [] if is_plain else [f"alias={column!r}"]
             lines.append(
                 f"    {column if is_plain else f'column_{number}'} = {schema.format(n=', '.join(options))}"
