@@ -80,11 +80,9 @@ def commands(r: random.Random, folder: Path) -> Iterator[tuple[str, list[str]]]:
     yield "validation", ["report"]
     if r.random() < 0.5:
         yield "features", ["card", r.choice(["taste_score", "taste_*", "*__item_id", "*user_id*", "n_*"])]
-    if r.random() < 0.35:
-        yield (
-            "features",
-            ["audit", r.choice(["taste_*", "*rate*", "*user_id*", "last_*", "*", "n_*", "*age*"])],
-        )
+    if r.random() < 0.25:
+        few = r.choice(["taste_*", "*rate*", "*__user_id", "last_*", "n_*", "*age*"])
+        yield "features", ["audit", few if r.random() < 0.9 else "*"]
         yield "validation", ["report"]
     if r.random() < 0.15:
         yield "stacking", ["gain", "taste_score", "--seeds", "1"]
