@@ -1,8 +1,8 @@
 """Random competitions through every command: ``python -m benchmarks.fuzz --n 300`` ends without a raw error.
 
 Dtypes, names, ids, clocks, sizes from three rows, labels (all, none, mixed, graded), gaps, nulls, files, formats and
-settings are drawn from a seed; each command has to succeed or to end with a message that says what was found and what to
-do. A message that comes late is one of a run after ``competitions check`` had nothing to say. Submissions are read
+settings are drawn from a seed; each command has to succeed or to end with a message that says what was found and what
+to do. A message that comes late is one of a run after ``competitions check`` had nothing to say. Submissions are read
 again by another reader: every test pair once, with a finite score. It runs in a copy of the checkout. ``--only SEED``
 repeats one.
 """
