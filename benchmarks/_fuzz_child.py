@@ -187,7 +187,8 @@ def fresh_files() -> Iterator[None]:
     finally:
         (folder / "drawn.py").unlink(missing_ok=True)
         if "features.drawn" in {*sys.modules} - before:
-            del sys.modules["features.drawn"], features.drawn
+            del sys.modules["features.drawn"]
+            delattr(features, "drawn")
             declarations = features.load_registry().declarations
             for name in [n for n, d in declarations.items() if d.body.__module__ == "features.drawn"]:
                 del declarations[name]
