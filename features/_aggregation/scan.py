@@ -183,7 +183,10 @@ def _blamed(partials: PartialStates, rows: pl.DataFrame, error: PolarsError) -> 
 def _in_words(error: PolarsError) -> str:
     text = str(error).partition("\n\n")[0]
     if re.match(r"conversion from `[ui]\d+` to `i64`", text):  # ours: states are Int64
-        return f"it holds whole numbers beyond those of 64 bits with a sign ({text.partition(': ')[2]})."
+        numbers = text.partition(": ")[2]
+        return (
+            f"it holds whole numbers beyond those of 64 bits with a sign, {numbers}: it would not be exact."
+        )
     return text
 
 
