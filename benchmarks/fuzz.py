@@ -1,8 +1,10 @@
 """Random competitions through every command: ``python -m benchmarks.fuzz --n 300`` ends without a raw error.
 
-Dtypes, names, clocks, sizes from three rows, labels (all, none, mixed, graded), gaps, nulls and settings are drawn from
-a seed; each command has to succeed or to end with a message that says what was found and what to do. It runs in a copy
-of the checkout. ``--only SEED`` repeats one.
+Dtypes, names, ids, clocks, sizes from three rows, labels (all, none, mixed, graded), gaps, nulls, files, formats and
+settings are drawn from a seed; each command has to succeed or to end with a message that says what was found and what
+to do. A message that comes late is one of a run after ``competitions check`` had nothing to say. Submissions are read
+again by another reader: every test pair once, with a finite score. It runs in a copy of the checkout. ``--only SEED``
+repeats one.
 """
 
 from __future__ import annotations
@@ -35,7 +37,9 @@ ROOMS = (
 def run(seeds: Sequence[int]) -> Iterator[dict[str, Any]]:
     """Run every command on the competitions of the seeds; give what became of each command.
 
-    A dict each: ``seed``, ``command``, ``outcome`` (``ok``, ``message`` or ``raw``) and, but for the first, ``error``.
+    A dict each: ``seed``, ``command``, ``outcome`` and, but for ``ok``, ``error``. Outcomes are ``ok``; ``message``;
+    ``late``: a message of a run that passed ``competitions check``; ``failed``: exit code 1, as of an audit that found
+    defects; and ``raw``.
     A process that dies is raw, and the next one goes on with the next seed.
     """
     with tempfile.TemporaryDirectory(prefix="samewise_fuzz_") as folder:
@@ -88,7 +92,7 @@ def main() -> None:
             continue
         counts[found["outcome"]] += 1
         kind = (found["command"].split(" --")[0], found.get("error", "").split("\n")[0][:150])
-        if found["outcome"] == "raw" or asked.only is not None:
+        if found["outcome"] in ("raw", "failed") or asked.only is not None:
             print(f"seed {found['seed']}  {found['command']}  {found['outcome']}  {found.get('error', '')}")
             print(found.get("where", "") if asked.only is not None else "", flush=True)
         seen[found["outcome"], kind[1]] += found["outcome"] != "ok"

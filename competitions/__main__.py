@@ -12,8 +12,8 @@ from typing import Annotated
 import polars as pl
 import typer
 from rich.console import Group, RenderableType
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from competitions._competition import Competition, LogShare
 from competitions._dataset import Dataset
@@ -34,7 +34,7 @@ def list_competitions() -> None:
     """List the competitions of this checkout."""
     table = Table("name", "title", "clock", "metric", title="competitions")
     for c in competitions().values():
-        table.add_row(*map(escape, (c.name, c.title, c.clock.kind, c.metric.name)))
+        table.add_row(c.name, c.title, c.clock.kind, c.metric.name)
     out.print(table)
 
 
@@ -75,7 +75,7 @@ def simulate_files(
     """Write simulated files of a competition, with the true probabilities beside them."""
     made = simulate(name, folder, n_rows=rows, seed=seed, n_parts=parts, world=world)
     for line in _words(made):
-        out.print(line, markup=False, soft_wrap=True)
+        out.print(line, soft_wrap=True)
 
 
 @app.command("ceiling")
@@ -105,7 +105,7 @@ def show_ceiling(
         raise ConfigError("--rows or --seed is missing.", expected="both of them, or --data")
     _show_ceiling(ceiling(name, n_rows=rows, seed=seed, folder=data))
     if data is not None:
-        out.print(f"in {data / STATISTICIAN}", markup=False, soft_wrap=True)
+        out.print(f"in {data / STATISTICIAN}", soft_wrap=True)
 
 
 def _show_ceiling(found: Ceiling) -> None:
@@ -134,7 +134,7 @@ def _words(made: Simulated) -> list[str]:
 
 def _declaration(c: Competition) -> Iterator[RenderableType]:
     """What the competition says of itself, without its data."""
-    facts = Table(title=escape(f"{c.name}: {c.title}"), show_header=False)
+    facts = Table(title=f"{c.name}: {c.title}", show_header=False)
     policy = ", ".join(f"{k} = {v}" for k, v in c.metric.policy.items())
     columns = ", ".join(f"{k} = {v}" if k != v else k for k, v in c.submission.columns.items())
     order = "in the given order" if c.submission.ordered else "in any order"
@@ -152,7 +152,7 @@ def _declaration(c: Competition) -> Iterator[RenderableType]:
         ("counted rows", "; ".join(f"those that {words}" for words in c.remarks) or "none"),
         ("submission", f"{columns}; separated by {c.submission.separator!r}, {order}"),
     ):
-        facts.add_row(label, escape(text))
+        facts.add_row(label, text)
     yield facts
     yield _columns_table(c)
 
@@ -160,9 +160,7 @@ def _declaration(c: Competition) -> Iterator[RenderableType]:
 def _holdings(dataset: Dataset, notes: Sequence[str]) -> Iterator[RenderableType]:
     """What the data set holds: sizes, rows and classes along the clock, notes of the intake."""
     c = dataset.competition
-    sizes = Table(
-        "table", "rows", "columns", title=escape(f"data of {c.name}, fingerprint {dataset.fingerprint}")
-    )
+    sizes = Table("table", "rows", "columns", title=f"data of {c.name}, fingerprint {dataset.fingerprint}")
     for name, frame in (
         ("log before the test window", dataset.log),
         ("test pairs", dataset.test_pairs),
@@ -174,8 +172,8 @@ def _holdings(dataset: Dataset, notes: Sequence[str]) -> Iterator[RenderableType
     yield sizes
     yield _clock_table(dataset)
     dense = dense_outcome(dataset.log, dataset.numeric_outcomes, c.dense, c.dense_per)
-    yield escape(f"Dense outcome: {dense}")
-    yield Group(*(f"[yellow]Note:[/] {escape(note)}" for note in notes))
+    yield f"Dense outcome: {dense}"
+    yield Group(*(Text.assemble(("Note: ", "yellow"), note) for note in notes))
 
 
 def _columns_table(c: Competition) -> Table:
@@ -185,13 +183,11 @@ def _columns_table(c: Competition) -> Table:
         column = c.interactions.columns().get(name)
         dtype = "derived" if column is None else str(column.dtype)
         meaning = derived.get(name) or (column.description if column else "") or ""
-        table.add_row("interactions", *map(escape, (name, dtype, c.roles[name], meaning)))
+        table.add_row("interactions", name, dtype, c.roles[name], meaning)
     for entity in c.entities:
         for name, column in entity.columns.items():
             role = "key" if name == entity.key else "observed"
-            table.add_row(
-                entity.table, *map(escape, (name, _short(column.dtype), role, column.description or ""))
-            )
+            table.add_row(entity.table, name, _short(column.dtype), role, column.description or "")
     return table
 
 

@@ -11,6 +11,7 @@ from importlib import import_module
 from types import NoneType, UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+import dataframely as dy
 import polars as pl
 from polars.exceptions import PolarsError
 
@@ -47,6 +48,13 @@ def _type_problems(c: Competition) -> Iterable[str]:
     """Say which parts are of another type than they are annotated with: the other checks look into them."""
     for name, hint in get_type_hints(Competition).items():
         yield from _misfits(name, getattr(c, name), hint)
+    for table, schema in (("interactions", c.interactions), ("users", c.users), ("items", c.items)):
+        for name in dir(dy.Schema):
+            if isinstance(getattr(schema, name, None), dy.Column):
+                yield (
+                    f"the column {name!r} of {table} takes the place of the method that every schema has: write "
+                    f"{name}_ = dy.KIND(..., alias={name!r})"
+                )
 
 
 def _misfits(place: str, value: object, hint: Any) -> Iterable[str]:

@@ -62,6 +62,7 @@ def _ids(rng: np.random.Generator, n: int, column: dy.Column) -> Integers:
     """Return n distinct ids from 1 up, with holes between them, in no order; fewer where the column takes fewer."""
     dtype = column.dtype
     highest = int(pl.select(dtype.max()).item()) if dtype.is_integer() else 4 * n  # type: ignore[attr-defined]
+    highest = len(dtype.categories) if isinstance(dtype, pl.Enum) else highest
     highest = min(4 * n, highest, getattr(column, "max", None) or highest)
     return rng.choice(highest, size=min(n, highest), replace=False) + 1
 
@@ -151,4 +152,6 @@ def _attributes(schema: type[dy.Schema] | None, seed: int, key: str, ids: Intege
 def _cast(values: pl.Series, dtype: pl.DataType) -> pl.Series:
     if isinstance(dtype, pl.Datetime) and dtype.time_zone is not None:
         return values.dt.replace_time_zone(dtype.time_zone).cast(dtype)
-    return values.cast(dtype)
+    if isinstance(dtype, pl.Enum):
+        return dtype.categories.gather(values - 1).cast(dtype)
+    return (values.cast(pl.String) if isinstance(dtype, pl.Categorical) else values).cast(dtype)

@@ -45,18 +45,24 @@ class OpenedFiles:
 
 @contextmanager
 def opened_files() -> Iterator[OpenedFiles]:
-    """Note what is opened in the block: by Python, by a reader of Polars, or as a file that a command names."""
+    """Note what is opened in the block: by Python, by a reader of Polars, or as a file that a command names.
+
+    Under cProfile, which could not go on afterwards, readers of Polars are not seen in this thread.
+    """
     _listen()
     before, in_threads, opened = sys.getprofile(), threading.getprofile(), OpenedFiles(time.time_ns())
     notice = _reader_calls(opened)
     _listeners.append(opened)
-    sys.setprofile(notice)
+    is_free = before is None or callable(before)
+    if is_free:
+        sys.setprofile(notice)
     threading.setprofile(notice)
     try:
         yield opened
     finally:
         threading.setprofile(in_threads)
-        sys.setprofile(before)
+        if is_free:
+            sys.setprofile(before)
         _listeners.remove(opened)
 
 

@@ -48,7 +48,7 @@ def prune(
         kinds=tuple(kind or ()), unused_days=unused_days, is_unneeded_only=unneeded, is_dry_run=not yes
     )
     for artifact in chosen:
-        out.print(f"{artifact.kind}  {artifact.name}  {decimal(artifact.n_bytes)}", markup=False)
+        out.print(f"{artifact.kind}  {artifact.name}  {decimal(artifact.n_bytes)}")
     what = f"{len(chosen)} artifacts, {decimal(sum(a.n_bytes for a in chosen))}"
     out.print(f"Removed {what}." if yes else f"{what} would be removed. Repeat with --yes to remove them.")
 

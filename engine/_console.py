@@ -42,8 +42,9 @@ class Screen(Console):
         os.close(nowhere)
 
 
-out = Screen(highlight=False)
-console = Screen(stderr=True, highlight=False)
+# Without markup: brackets in the names and texts of users are brackets.
+out = Screen(highlight=False, markup=False)
+console = Screen(stderr=True, highlight=False, markup=False)
 
 
 @dataclass
@@ -94,4 +95,4 @@ def stage_progress(
     told = [f"{n_made} made"] if n_made or not n_found else []
     told += [f"{n_found} from the store"] if n_found else []
     seconds = time.perf_counter() - started
-    console.print(f"{title}: {', '.join(told)}, {seconds:.1f} s", markup=False)
+    console.print(f"{title}: {', '.join(told)}, {seconds:.1f} s")

@@ -49,8 +49,8 @@ def cv(ctx: typer.Context) -> None:
     out.print(_cv_table(bundle))
     for alarm in (*training_alarms(bundle), *column_alarms(bundle)):
         out.print(Text(f"Alarm: {alarm}", style="red"))
-    out.print(_chosen(bundle), markup=False)
-    out.print(f"Next: {as_typed('-m validation report')}", markup=False)
+    out.print(_chosen(bundle))
+    out.print(f"Next: {as_typed('-m validation report')}")
 
 
 @app.command()
@@ -58,7 +58,7 @@ def blends(ctx: typer.Context) -> None:
     """Compare the models and blends with the best of them."""
     bundle = run_cv(make_plan(settings_of(ctx)))
     out.print(_blends_table(bundle))
-    out.print(_chosen(bundle), markup=False)
+    out.print(_chosen(bundle))
 
 
 Model = Annotated[str | None, typer.Option(help="The model to judge by; without it, the first catboost.")]
@@ -89,7 +89,7 @@ def gain(
         typer.echo(json.dumps(gain_facts(asked, measured), indent=1))
         return
     out.print(folds_table(asked, measured))
-    out.print(gain_words(asked, measured), markup=False)
+    out.print(gain_words(asked, measured))
 
 
 @app.command()
@@ -146,10 +146,8 @@ def select_features(
 ) -> None:
     """Propose a subset of the features, chosen on train windows only, and write it as a config file of its own."""
     plan = make_plan(settings_of(ctx))
-    selection = plan_selection(
-        plan, model=model, budget=budget, say=lambda text: console.print(text, markup=False)
-    )
-    console.print(f"Chosen on {words_of(selection.folds)}; no eval window is looked at.", markup=False)
+    selection = plan_selection(plan, model=model, budget=budget, say=lambda text: console.print(text))
+    console.print(f"Chosen on {words_of(selection.folds)}; no eval window is looked at.")
     first, most = selection_cost(selection)
     _say([first])
     console.print(
@@ -167,8 +165,8 @@ def select_features(
         return
     out.print(steps_table(selection, found))
     for remark in selection_remarks(selection, found):
-        out.print(remark, markup=False)
-    out.print(f"Next: {as_typed(f'-m stacking --config {out_file} cv')}", markup=False)
+        out.print(remark)
+    out.print(f"Next: {as_typed(f'-m stacking --config {out_file} cv')}")
 
 
 def _base(plan: Plan, model: str) -> list[Done]:
@@ -179,7 +177,7 @@ def _base(plan: Plan, model: str) -> list[Done]:
 
 def _say(costs: Sequence[Cost]) -> None:
     for cost in costs:
-        console.print(str(cost), markup=False)
+        console.print(str(cost))
 
 
 def _chosen(bundle: CvBundle) -> str:

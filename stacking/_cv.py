@@ -21,7 +21,7 @@ from stacking._blender import MIN_EVAL_WINDOWS, precedence_of
 from stacking._choice import N_ERRORS, N_RESAMPLES, Choice, choose
 from stacking._fits import make_oof, oof_recipe, plan_cv_fits
 from stacking._pairs import PairReader
-from stacking._plan import FORMAT, Plan, check_folds, metric_parts
+from stacking._plan import FORMAT, Plan, metric_parts
 from stacking._worth import units_of
 from validation import CvBundle, Folds, evaluate, paired_bootstrap
 
@@ -80,7 +80,6 @@ def cv_recipe(plan: Plan) -> Recipe:
 
 
 def _cross_validate(plan: Plan) -> CvBundle:
-    check_folds(plan)
     compute_features(plan.catalogue, plan.folds.windows, plan.all_columns, plan.store, plan.settings)
     made = make_oof(plan)
     oof = blend_oof(plan, made / "oof.parquet")

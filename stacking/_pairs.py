@@ -129,12 +129,10 @@ class PairReader:
         """Read the pairs of windows; their features stay in the store until a model asks for one.
 
         Without ``labels`` the relevance is not in the frame, so that no model can read it when it predicts. A
-        ``sample`` is drawn before any feature is read. Raises DataError when there are no pairs, and when labels that
-        are asked for are missing.
+        ``sample`` is drawn before any feature is read.
         """
         found = open_features(self.catalogue, windows, columns, Store(self.root))
         pairs, c = found.pairs.with_row_index("position"), self.catalogue.dataset.competition
-        _check_pairs(pairs, windows, labels=labels)
         if sample is not None and not sample.is_whole:
             _check_no_weight(columns)
             pairs = sample.draw(pairs, c.user)
@@ -142,22 +140,6 @@ class PairReader:
         table = pairs.drop("position") if labels else pairs.drop("position", "relevance")
         stored = StoredColumns(found.schema, found.read, pairs["position"])
         return PairFrame(table, tuple(columns), c.user, c.item, c.source, stored)
-
-
-def _check_pairs(pairs: pl.DataFrame, windows: Sequence[Window], *, labels: bool) -> None:
-    names = ", ".join(w.name for w in windows)
-    if pairs.is_empty():
-        raise DataError(
-            f"There are no pairs in {names}.",
-            expected="at least one pair in every window of a fold",
-            todo="check the competition's pair selection and horizon, or lower folds.n_folds in config.toml",
-        )
-    if labels and pairs["relevance"].null_count():
-        raise DataError(
-            f"{pairs['relevance'].null_count()} pairs of {names} have no relevance.",
-            expected="a label for every pair of a train or eval window",
-            todo="check the competition's relevance expression",
-        )
 
 
 def _check_no_weight(columns: Sequence[str]) -> None:

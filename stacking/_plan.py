@@ -30,6 +30,7 @@ from validation import (
     Window,
     evaluate,
     get_metric,
+    is_test,
     plan_folds,
     window_pairs,
     window_relevance,
@@ -121,10 +122,12 @@ class Plan:
 def make_plan(settings: Settings, *, with_keys: bool = True) -> Plan:
     """Read the settings into a plan. Computes no feature and fits nothing.
 
-    What the settings and the files of features say is checked before the data are opened, which may take long.
+    What the settings and the files of features say is checked before the data are opened, which may take long; the
+    labels of the windows before anything is computed.
     ``with_keys=False``: only to see whether a plan can be made, which is quick: it knows nothing of the store.
 
-    Raises ConfigError for unknown models, features or blenders, and for names that would collide.
+    Raises ConfigError for unknown models, features or blenders, and for names that would collide; DataError for folds
+    that lack pairs or labels.
     """
     models, known = build_models(settings), blenders(settings.blenders)
     _check_choice(settings, models, known)
@@ -133,6 +136,7 @@ def make_plan(settings: Settings, *, with_keys: bool = True) -> Plan:
     catalogue = load_catalogue(dataset)
     _check_names(models, known, dataset)
     folds = plan_folds(dataset, settings.folds)
+    _check_folds(dataset, folds)
     makers: dict[str, Ranker | Blender] = {**models, **known}
     columns = {name: _model_columns(m, catalogue, settings.features) for name, m in models.items()}
     columns |= {name: _blender_columns(b, catalogue, settings.features) for name, b in known.items()}
@@ -150,27 +154,51 @@ def make_plan(settings: Settings, *, with_keys: bool = True) -> Plan:
     )
 
 
-def check_folds(plan: Plan) -> None:
-    """Refuse folds that the metric could not value whatever the scores were. Reads labels and no feature.
+def _check_folds(dataset: Dataset, folds: Folds) -> None:
+    """Refuse folds that nothing could be learned from, or that the metric could not value whatever the scores were.
 
-    Raises DataError naming the folds. A window without pairs is left to whoever reads its frame.
+    Reads labels and no feature. Raises DataError naming the folds.
     """
-    c = plan.dataset.competition
-    empty = []
-    for fold in plan.folds.folds:
-        pairs = window_pairs(plan.dataset, fold.eval).select("pair_id", c.user)
-        labels = window_relevance(plan.dataset, fold.eval)
-        rows = pairs.join(labels, on="pair_id", how="left", validate="1:1")
-        rows = rows.with_columns(window=pl.lit(fold.eval.cutoff, pl.Int64), score=pl.lit(0.5))
-        if rows.height and isnan(evaluate(c.metric, rows, group=["window", c.user])):
-            empty.append(f"{fold.name} ({fold.eval.name}, {rows.height} pairs)")
+    c = dataset.competition
+    labels = {w: window_relevance(dataset, w) for w in folds.windows if not is_test(dataset, w)}
+    if n_unknown := sum(rows["relevance"].null_count() for rows in labels.values()):
+        raise DataError(
+            f"{n_unknown} pairs of the windows have no relevance.",
+            expected="a label for every pair of a train or eval window",
+            todo="check the competition's relevance and pair selection",
+        )
+    empty, unscored = [], []
+    for fold in (*folds.folds, folds.final):
+        if not any(labels[w].height for w in fold.train):
+            empty.append(f"the train windows of {fold.name} ({', '.join(w.name for w in fold.train)})")
+        if fold.eval not in labels:
+            continue
+        if labels[fold.eval].is_empty():
+            empty.append(f"the eval window of {fold.name} ({fold.eval.name})")
+        elif isnan(_value_of_equal_scores(dataset, fold.eval, labels[fold.eval])):
+            unscored.append(f"{fold.name} ({fold.eval.name}, {labels[fold.eval].height} pairs)")
     if empty:
         raise DataError(
-            f"The metric {c.metric.name} counts no group in {', '.join(empty)}.",
+            f"There are no pairs in {'; '.join(empty)}.",
+            expected="pairs to train on and to predict in every fold",
+            todo="check the competition's pair selection, horizon and gap, or set folds.n_folds, "
+            "folds.n_train_windows or folds.horizon in config.toml; `python -m validation folds` counts pairs",
+        )
+    if unscored:
+        raise DataError(
+            f"The metric {c.metric.name} counts no group in {', '.join(unscored)}.",
             expected="in every eval window a group that has a value, such as a user with pairs of both kinds",
             todo="check the competition's relevance, pair selection and metric policy, or set folds.horizon or "
             "folds.n_folds in config.toml so that eval windows have more pairs",
         )
+
+
+def _value_of_equal_scores(dataset: Dataset, window: Window, labels: pl.DataFrame) -> float:
+    c = dataset.competition
+    pairs = window_pairs(dataset, window).select("pair_id", c.user)
+    rows = pairs.join(labels, on="pair_id", how="left", validate="1:1")
+    rows = rows.with_columns(window=pl.lit(window.cutoff, pl.Int64), score=pl.lit(0.5))
+    return evaluate(c.metric, rows, group=["window", c.user])
 
 
 def _model_columns(model: Ranker, catalogue: Catalogue, features: FeatureSettings) -> tuple[str, ...]:

@@ -94,7 +94,7 @@ def list_runs(ctx: typer.Context, as_json: AsJson = False) -> None:
         ]
         out.print_json(json.dumps(rows))
     elif not lines:
-        out.print("No run yet. Make one with: [bold cyan]make submit[/bold cyan]")
+        out.print(Text.assemble("No run yet. Make one with: ", ("make submit", "bold cyan")))
     else:
         _print(list_table(lines, datetime.now(UTC), out.width))
         if words := agreement_words(lines):

@@ -88,7 +88,7 @@ def _why_chosen(bundle: CvBundle) -> tuple[str, ...]:
 @contextmanager
 def _stage(name: str, stages: list[Stage]) -> Iterator[None]:
     """Say what begins, measure it, and note what it cost."""
-    console.print(f"[bold]{name}[/bold]")
+    console.print(name, style="bold")
     with measure_stage() as cost:
         yield
     stages.append(Stage.of(name, cost))

@@ -149,12 +149,12 @@ class _Source:
         def build(folder: Path) -> None:
             paths = ", ".join(map(str, input_files(c, data)))
             for line in (f"Taking in {c.title}", f"from {paths}"):
-                console.print(line, highlight=False, markup=False)
-            console.print(f"Licence: {c.licence}", highlight=False, markup=False, style="dim")
+                console.print(line, highlight=False)
+            console.print(f"Licence: {c.licence}", highlight=False, style="dim")
             tables = read_tables(c, data)
             write_data(c, tables, folder, self.cut, self.keep, fingerprint=whole.key, data=data)
             for note in notes_in(folder):
-                console.print(f"Note: {note}", highlight=False, markup=False)
+                console.print(f"Note: {note}", highlight=False)
 
         # What no value depends on stays out of the fingerprint: the size of partitions, how a submission names pairs.
         apart: dict[str, Json] = {

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass
 from typing import cast
 
@@ -14,6 +15,14 @@ from engine import DataError, did_you_mean
 
 N_SHOWN = 3
 PLAIN_WORDS = {"nullability": "must not be null", "nan": "must not be NaN", "inf": "must be finite"}
+
+
+def schema_of(columns: Mapping[str, dy.Column]) -> type[dy.Schema]:
+    """Make a schema of columns, whatever they are called: a column may bear the name of a schema's method."""
+    renamed = {f"column_{i}": copy(column) for i, column in enumerate(columns.values())}
+    for name, column in zip(columns, renamed.values(), strict=True):
+        column.alias = name
+    return cast("type[dy.Schema]", type("Made", (dy.Schema,), renamed))
 
 
 @dataclass(frozen=True)

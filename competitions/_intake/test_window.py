@@ -11,7 +11,7 @@ import polars as pl
 from competitions._competition import Competition, LogShare, RawTables
 from competitions._intake.author_code import blamed_on, file_of
 from competitions._intake.rows import in_share, literals, with_clock, with_derived, with_relevance
-from competitions._intake.tables import TableRules, validated
+from competitions._intake.tables import TableRules, schema_of, validated
 from engine import DataError
 
 
@@ -84,8 +84,8 @@ def given_window(
     solution or an oracle is of other pairs.
     """
     columns = {name: c.interactions.columns()[name] for name in c.given_columns}
-    schema = type("Pairs", (dy.Schema,), dict(columns))
-    every = validated(given, TableRules("pairs", c.name, schema, (c.user, c.item))).sort("row")
+    rules = TableRules("pairs", c.name, schema_of(columns), (c.user, c.item))
+    every = validated(given, rules).sort("row")
     kept = every.filter(in_share(pl.col(c.user), every.schema[c.user], sample_users))
     last_row, first_clock = (
         log.select(pl.col("row").max(), pl.col("clock").min()).collect(engine="streaming").row(0)
@@ -127,9 +127,7 @@ def _solution(
 ) -> pl.DataFrame:
     """Relevance of the pairs from outcomes that come in the order of the given ones."""
     outcomes = {n: col for n, col in c.interactions.columns().items() if c.roles[n] == "outcome"}
-    labelled = _beside(
-        c, "solution", type("Solution", (dy.Schema,), dict(outcomes)), n_given, pairs, solution
-    )
+    labelled = _beside(c, "solution", schema_of(outcomes), n_given, pairs, solution)
     labelled = labelled.with_columns(literals(c, thresholds))
     labels = with_relevance(c, with_derived(c, labelled, ("outcome",))).select("pair_id", "relevance")
     if n_unknown := labels["relevance"].null_count():
@@ -141,7 +139,7 @@ def _solution(
 
 def _oracle(c: Competition, n_given: int, pairs: pl.DataFrame, oracle: pl.LazyFrame) -> pl.DataFrame:
     """Best possible scores of the pairs, Float64, from those that come in the order of the given ones."""
-    schema = type("Oracle", (dy.Schema,), {"score": dy.Float64(nullable=False)})
+    schema = schema_of({"score": dy.Float64(nullable=False)})
     return _beside(c, "oracle", schema, n_given, pairs, oracle).select("pair_id", "score")
 
 

@@ -146,9 +146,15 @@ def module_file(module: ModuleType | str | None, root: Path) -> Path | None:
             stem = root.joinpath(*module.split("."))
             return next((p for p in (stem.with_suffix(".py"), stem / "__init__.py") if p.is_file()), None)
         module = loaded
-    path = Path(getattr(module, "__file__", None) or "").resolve()
-    is_there = path.suffix == ".py" and path.is_file()  # torch has modules of made-up files
-    return path if is_there and is_inside(path, root) else None
+    path = _resolved(getattr(module, "__file__", None) or "")
+    is_own = path.suffix == ".py" and is_inside(path, root)
+    return path if is_own and path.is_file() else None  # torch has modules of made-up files
+
+
+@lru_cache(maxsize=10_000)
+def _resolved(file: str) -> Path:
+    """Follow links: once, since digests ask for the file of the same modules thousands of times."""
+    return Path(file).resolve()
 
 
 def imported_names(tree: ast.AST, module: str, is_package: bool) -> Iterator[tuple[str, str, str]]:

@@ -61,8 +61,11 @@ def _of_a_library(value: Any) -> Json:
         return [kind, str(value.dtype), list(value.shape), blake3(value.tobytes()).hexdigest()]
     if library == "numpy" and kind.endswith("DType"):
         return [kind, str(value)]
-    if library == "polars" and kind == "Expr":
-        return [kind, blake3(_serialized(value)).hexdigest()]
+    if library == "polars" and any(base.__name__ == "Expr" for base in type(value).__mro__):
+        return [
+            "Expr",
+            blake3(_serialized(value)).hexdigest(),
+        ]  # `pl.when(...).then(...)` is of a class of its own
     if library == "polars" and type(value).__module__.startswith("polars.datatypes"):
         return [kind, repr(value)]
     if callable(value) and hasattr(value, "__qualname__") and not hasattr(value, "__origin__"):

@@ -78,5 +78,6 @@ def too_large(names: Collection[str], largest: float, bound: float) -> FeatureEr
     return FeatureError(
         f"A sum in {', '.join(names)} reaches {largest:.3g}, beyond {bound:.3g}: it would not be exact.",
         expected="finite values and smaller sums",
-        todo="divide the column by a constant inside the aggregate (days instead of seconds)",
+        todo="divide the column by a constant inside the aggregate (days instead of seconds), or leave the features "
+        "out by features.exclude",
     )

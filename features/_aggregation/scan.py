@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -171,11 +172,22 @@ def _blamed(partials: PartialStates, rows: pl.DataFrame, error: PolarsError) -> 
         its_own = partials.fails_on(rows, column)
         if its_own is not None:
             return FeatureError(
-                f"{column} failed on the log: {its_own}",
+                f"{column} failed on the log: {_in_words(its_own)}",
                 expected="an expression that fits the log; sums take finite values below 8.6e9",
-                todo="mend the expression, or divide the column by a constant inside the aggregate",
+                todo="mend the expression, divide the column by a constant inside the aggregate, or leave the feature "
+                "out by features.exclude",
             )
     return FeatureError(f"Features {[c.name for c in partials.group.columns]} failed together: {error}")
+
+
+def _in_words(error: PolarsError) -> str:
+    text = str(error).partition("\n\n")[0]
+    if re.match(r"conversion from `[ui]\d+` to `i64`", text):  # ours: states are Int64
+        numbers = text.partition(": ")[2]
+        return (
+            f"it holds whole numbers beyond those of 64 bits with a sign, {numbers}: it would not be exact."
+        )
+    return text
 
 
 @dataclass

@@ -223,7 +223,8 @@ def _turned(name: str, dtype: pl.DataType) -> pl.Expr:
     if dtype == pl.Boolean:
         return ~column
     if dtype.is_numeric():
-        wide = column.cast(pl.Float64 if dtype.is_float() else pl.Int64)
+        # Narrow integers may wrap around on the way to what lies between their ends.
+        wide = column.cast(pl.Float64) if dtype.is_float() else column
         return (wide.max() + wide.min() - wide).cast(dtype)
     return column.reverse()
 

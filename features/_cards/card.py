@@ -219,8 +219,9 @@ def card_columns(catalogue: Catalogue, name: str) -> tuple[str, ...]:
     lacking = [n for n in catalogue.unavailable if fnmatchcase(n, name) or n.partition("__")[0] == name]
     if lacking:
         reason = catalogue.unavailable[lacking[0]].rstrip(".")
+        end = "" if reason.endswith("?") else "."
         raise FeatureError(
-            f"{lacking[0]!r} is not available here: it {reason}.", todo="python -m features list"
+            f"{lacking[0]!r} is not available here: it {reason}{end}", todo="python -m features list"
         )
     functions = {column.declaration.name for column in catalogue.columns.values()}
     near = did_you_mean(name, [*catalogue.columns, *sorted(functions)])

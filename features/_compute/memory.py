@@ -62,9 +62,9 @@ def tell_if_too_large(gib: float, settings: Settings) -> None:
     """Say before it starts that one job alone may need more than ``memory_gib``."""
     if gib > settings.memory_gib:
         console.print(
-            f"[yellow]One of these needs up to {gib:.1f} GiB, more than memory_gib = {settings.memory_gib:g}.[/] "
-            "It is tried all the same, by itself; raise memory_gib or leave features out if it fails.",
-            highlight=False,
+            f"One of these needs up to {gib:.1f} GiB, more than memory_gib = {settings.memory_gib:g}. It is tried all "
+            "the same, by itself; raise memory_gib or leave features out if it fails.",
+            style="yellow",
         )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from engine import ConfigError, Recipe
 from features import compute_features, missing_columns
 from stacking._fits import Done, Fit, plan_fit, read_report, run_fits
-from stacking._plan import Plan, check_folds
+from stacking._plan import Plan
 from stacking._worth.differences import Comparison, Measured, Scored, measure
 from stacking._worth.units import main_model, named_columns
 from validation import Window
@@ -127,7 +127,6 @@ def base_fits(plan: Plan, model: str) -> list[Fit]:
 
 def run_base(plan: Plan, model: str) -> list[Done]:
     """Fit the model of the config on every fold, or find the fits."""
-    check_folds(plan)
     _compute_columns(plan, plan.columns[model])
     return run_fits(plan, base_fits(plan, model), model)
 

@@ -47,6 +47,16 @@ class ItemsWithScore(dy.Schema):
     score = dy.Float64()
 
 
+class ItemsWithCast(dy.Schema):
+    item_id = dy.UInt32(primary_key=True)
+    cast = dy.String()  # type: ignore[assignment]  # what is refused
+
+
+class ItemsWithColumns(dy.Schema):
+    item_id = dy.UInt32(primary_key=True)
+    columns = dy.String()  # type: ignore[assignment]
+
+
 class UsersByText(dy.Schema):
     user_id = dy.String(primary_key=True)
 
@@ -60,6 +70,11 @@ class UsersByText(dy.Schema):
         ({"outcomes": ("seconds", "device"), "source": "device"}, "'device' is a key"),
         ({"source": "long"}, "the source 'long' is an outcome"),
         ({"outcomes": None}, "outcomes=None is no Collection"),
+        (
+            {"items": ItemsWithCast},
+            "'cast' of items takes the place ... write cast_ = dy.KIND(..., alias='cast')",
+        ),
+        ({"items": ItemsWithColumns}, "'columns' of items takes the place of the method"),
         ({"relevance": "long"}, "relevance='long' is no Expr"),
         ({"clock": "row"}, "clock='row' is no Clock"),
         ({"clock": Clock("rows")}, "of kind 'rows', and not one of time, row, per_user"),  # type: ignore[arg-type]

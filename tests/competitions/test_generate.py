@@ -6,12 +6,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import dataframely as dy
 import polars as pl
 import pytest
 
 from competitions import Clock, Competition, RawTables, get_competition, random_tables, take_in
 from engine import FoldSettings
-from tests.competitions.shop import SHOP, Take, collected
+from tests.competitions.shop import SHOP, Clicks, Take, collected
 from validation import plan_folds, window_pairs
 
 DAY = 86_400_000_000
@@ -47,6 +48,19 @@ def test_they_pass_the_intake_of_the_competitions_here(name: str, tmp_path: Path
     tables = random_tables(competition, n_users=60, n_items=80, n_rows=2_000, seed=1)
     dataset = take_in(competition, tables, tmp_path, fingerprint="f", partition_rows=300)
     assert all(window_pairs(dataset, window).height for window in plan_folds(dataset, FoldSettings()).windows)
+
+
+@pytest.mark.parametrize(
+    "user_id", [dy.Enum([f"u{i}" for i in range(9)]), dy.Categorical(), dy.String(), dy.Int8()], ids=str
+)
+def test_ids_may_be_of_any_dtype(user_id: dy.Column, taken: Take) -> None:
+    changes: dict[str, Any] = {
+        "interactions": type("Clicks", (Clicks,), {"user_id": user_id}), "users": None, "horizon": DAY
+    }  # fmt: skip
+    dataset = taken(made(replace(SHOP, **changes)), **changes)
+    users = collected(dataset.log)["user_id"]
+    assert users.dtype == user_id.dtype
+    assert 5 <= users.n_unique() <= 40
 
 
 def test_without_attributes_there_are_no_tables_of_them(taken: Take) -> None:

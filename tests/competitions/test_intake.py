@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import dataframely as dy
 import polars as pl
 import pytest
 from hypothesis import given
@@ -19,6 +20,7 @@ from tests.competitions.shop import (
     PER_USER,
     ROW,
     SHOP,
+    Clicks,
     Edit,
     Take,
     collected,
@@ -113,6 +115,22 @@ def test_relevance_may_be_whole_numbers_of_any_dtype(taken: Take, relevance: pl.
     log = collected(taken(relevance=relevance).log)
     assert log.schema["relevance"] == pl.Int8
     assert log["relevance"].to_list() == list(range(20))
+
+
+@pytest.mark.parametrize("name", ["cast", "filter", "columns", "__len__", "two words"])
+def test_a_column_may_bear_any_name_that_its_alias_says(taken: Take, name: str) -> None:
+    clicks = type(
+        "Named", (Clicks,), {"another": dy.UInt16(alias=name), "third": dy.UInt16(alias=f"{name}_")}
+    )
+    solution = pl.LazyFrame({"seconds": [100, 0, 60], name: 1})
+    more = {name: pl.lit(1, pl.UInt16), f"{name}_": pl.lit(2, pl.UInt16)}
+    tables = edited(
+        given_pairs(solution=solution),
+        interactions=lambda t: t.with_columns(**more), pairs=lambda t: t.with_columns(**{f"{name}_": 2}),
+    )  # fmt: skip
+    dataset = taken(tables, interactions=clicks, outcomes=("seconds", name))
+    assert collected(dataset.test_pairs)[f"{name}_"].to_list() == [2, 2, 2]
+    assert collected(dataset.log)[name].unique().to_list() == [1]
 
 
 def test_derived_columns_of_given_pairs(taken: Take) -> None:

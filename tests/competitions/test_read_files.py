@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import cProfile
 import gzip
 import os
 import sqlite3
@@ -112,3 +113,12 @@ def test_elsewhere_is_no_way_out(opened_by: Callable[..., object], tmp_path: Pat
 )
 def test_what_is_no_input_may_be_opened(opened_by: Callable[..., object], opens: Opens) -> None:
     opened_by(opens)
+
+
+def test_a_profiler_may_watch(opened_by: Callable[..., object]) -> None:
+    profile = cProfile.Profile()
+    with profile:
+        opened_by(lambda path: path.read_text(), "weights.csv")
+        with raises_with("/weights.csv, which its files() does not name"):
+            opened_by(lambda path: path.read_text())
+    assert profile.getstats()

@@ -6,8 +6,10 @@ import io
 import os
 
 import pytest
+from rich.console import Group
+from rich.table import Table
 
-from engine import PIPED_WIDTH, Job, Screen, Settings, console, run_jobs, stage_progress
+from engine import PIPED_WIDTH, Job, Screen, Settings, console, out, run_jobs, stage_progress
 from tests.processes import python
 
 LONG = "import engine; engine.out.print('long ' * 30); engine.console.print('told ' * 30)"
@@ -27,6 +29,16 @@ def test_a_terminal_has_its_own_width(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Screen(file=io.StringIO(), force_terminal=True, _environ={"TERM": "xterm"}).width == 70
     assert Screen(file=io.StringIO()).width == PIPED_WIDTH
     assert Screen(width=33, file=io.StringIO()).width == 33
+
+
+def test_brackets_in_what_users_write_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    table = Table("[dim]", title="a [/b]")
+    table.add_row("[bold]")
+    for screen in (out, console):
+        screen.print(table)
+        screen.print("[/y]", Group("[red]"))
+    for shown in capsys.readouterr():
+        assert [word for word in ("[dim]", "a [/b]", "[bold]", "[/y]", "[red]") if word not in shown] == []
 
 
 def nothing() -> None:

@@ -7,6 +7,7 @@ from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
+import polars as pl
 import pytest
 
 from engine import StoreError, code_digest, whole_files
@@ -223,6 +224,12 @@ def test_closures_and_instances_differ_by_what_they_hold(repository: Writer, tmp
     assert digest(module.make(1)) == digest(module.make(1)) != digest(module.make(2))
     assert digest(module.Model(depth=6)) == digest(module.Model()) != digest(module.Model(depth=7))
     assert digest(module.Model(names=["a"])) != digest(module.Model())
+    case = pl.when(pl.col("a") > 1).then(2)
+    held = [pl.col("a"), case, case.otherwise(0), case.when(pl.col("b")).then(3)]
+    assert len({digest(module.Model(names=[one])) for one in held}) == 4
+    assert digest(module.Model(names=[case])) == digest(
+        module.Model(names=[pl.when(pl.col("a") > 1).then(2)])
+    )
     with pytest.raises(StoreError, match="cannot be digested"):
         digest(module.Model(names=[object()]))
 

@@ -213,6 +213,20 @@ def test_logs_of_other_kinds_are_generated_and_audited(
     assert audit_generated(catalogue, catalogue.columns, movielens_settings) == []
 
 
+def test_outcomes_may_be_numbers_of_any_size(generated: Dataset, movielens_settings: Settings) -> None:
+    """Turning them upside down in the window must not need a wider number."""
+    huge = pl.lit(2**64 - 1, pl.UInt64) - pl.col("rating").cast(pl.UInt64)
+    registry = Registry()
+
+    @aggregate(keys=["item_id"], registry=registry)
+    def n_rows(log: Log) -> object:
+        """Rows of the item."""
+        return count()
+
+    dataset = replace(generated, log=generated.log.with_columns(rating=huge))
+    assert audited(dataset, registry, movielens_settings) == []
+
+
 def test_vectors_are_compared_too(generated: Dataset, movielens_settings: Settings) -> None:
     def newest(history: pl.LazyFrame) -> pl.LazyFrame:
         log = open_dataset(movielens_settings).log

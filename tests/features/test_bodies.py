@@ -171,6 +171,15 @@ def test_an_aggregate_that_fails_while_it_runs_is_named_among_others(timed: Data
         computed(bind_catalogue(timed, registry), folds)
 
 
+def test_whole_numbers_that_sums_do_not_take_are_told_in_our_words(timed: Dataset, folds: Folds) -> None:
+    registry = one_aggregate(lambda log: total(log.stars))
+    huge = replace(timed, log=timed.log.with_columns(stars=pl.lit(2**64 - 1, pl.UInt64)))
+    with pytest.raises(FeatureError, match="holds whole numbers beyond those of 64 bits") as caught:
+        computed(bind_catalogue(huge, registry), folds)
+    assert "strict_cast" not in str(caught.value)
+    assert "features.exclude" in str(caught.value)
+
+
 def test_a_per_pair_feature_that_fails_while_it_runs_is_named_among_others(
     timed: Dataset, folds: Folds
 ) -> None:

@@ -13,7 +13,7 @@ import dataframely as dy
 import polars as pl
 import pytest
 
-from benchmarks._fuzz_world import KINDS, OF_ITEM, OF_USER, USUAL, drawn_column
+from benchmarks._fuzz_columns import KINDS, OF_ITEM, OF_USER, USUAL, drawn_column
 from competitions import Clock, Competition, Dataset, Metric, RawTables, SubmissionFormat
 from features import Catalogue, FeatureError, Registry, bind_catalogue, compute_window, load_registry
 from validation import Window

@@ -30,18 +30,35 @@ def test_folds_of_equal_ratings_are_named_before_any_fit(
         opened(replace(dataset, log=log, fingerprint=f"flat {n_before_test}")),
         pytest.raises(DataError, match=words) as caught,
     ):
-        run_cv(make_plan(settings_in(tmp_path)))
+        make_plan(settings_in(tmp_path), with_keys=False)
     assert "folds.n_folds" in str(caught.value)
     assert list(tmp_path.glob("artifacts/*")) == []
 
 
-def test_a_window_without_pairs_is_an_error(dataset: Dataset, tmp_path: Path) -> None:
-    gap = dataset.log.filter(pl.col("clock") != dataset.test_start - 1)
+@pytest.mark.parametrize(
+    ("without", "words"),
+    [
+        ([1], r"no pairs in the eval window of fold3 \(w[-0-9]+\)\.\n"),
+        ([4, 5], r"no pairs in the train windows of fold1 \(w[-0-9]+, w[-0-9]+\)\.\n"),
+    ],
+)
+def test_windows_without_pairs_are_named_before_any_feature(
+    without: list[int], words: str, dataset: Dataset, tmp_path: Path
+) -> None:
+    log = dataset.log.filter(~(dataset.test_start - pl.col("clock")).is_in(without))
     with (
-        opened(replace(dataset, log=gap, fingerprint="with a gap")),
-        pytest.raises(DataError, match="no pairs"),
+        opened(replace(dataset, log=log, fingerprint=f"without {without}")),
+        pytest.raises(DataError, match=words),
     ):
-        run_cv(make_plan(settings_in(tmp_path)))
+        make_plan(settings_in(tmp_path), with_keys=False)
+
+
+def test_a_train_window_without_pairs_beside_another_is_none_of_these(
+    dataset: Dataset, tmp_path: Path
+) -> None:
+    log = dataset.log.filter(pl.col("clock") != dataset.test_start - 5)
+    with opened(replace(dataset, log=log, fingerprint="without one")):
+        assert len(make_plan(settings_in(tmp_path), with_keys=False).folds.folds) == 3
 
 
 def judged_by(dataset: Dataset, metric: Metric) -> Dataset:
