@@ -1,0 +1,103 @@
+"""Whether what an aggregate adds up here stays exact: a look at the values, before anything is computed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import polars as pl
+from polars.exceptions import PolarsError
+
+from competitions import Dataset
+from features._arithmetic import (
+    EXACT_SQUARES,
+    EXACT_STEPS,
+    GRID,
+    INT64_SAFE,
+    INT64_SAFE_TILE,
+    State,
+    dtype_of,
+    is_splittable,
+    is_whole,
+)
+from features._declare import Key
+
+_NARROW = (pl.Boolean, pl.Int8, pl.UInt8, pl.Int16, pl.UInt16, pl.Int32, pl.UInt32, pl.Enum, pl.String)
+
+
+def inexact_sums(
+    states: Iterable[State], keys: Sequence[Key], where: pl.Expr | None, schema: pl.Schema, dataset: Dataset
+) -> Mapping[Key, str]:
+    """Say by which keys what is added up would not be exact, and why.
+
+    No history adds up to more than the sizes of all rows of the log do. Only sums of columns that are wide enough are
+    looked at, and by keys only where the largest value in every row would be too much.
+    """
+    sums = [s for s in states if s.is_sum and is_splittable(s.expression) and _is_wide(s, schema)]
+    if not sums:
+        return {}
+    window = {"cutoff": pl.lit(dataset.test_start), "horizon": pl.lit(dataset.horizon)}
+    rows = dataset.with_attributes(dataset.log).with_columns(**window)
+    rows = rows if where is None else rows.filter(where)
+    sizes = {s.name: _size(s, schema) for s in sums}
+    try:
+        most = rows.select(pl.len().alias("n"), *(size.max().alias(n) for n, size in sizes.items()))
+        found = most.collect(engine="streaming").row(0, named=True)
+        large = [s for s in sums if not (found[s.name] or 0.0) * found["n"] < _bound(s, of_all=True)]
+        return {key: said for key in keys if large and (said := _by_key(large, sizes, key, rows, schema))}
+    except PolarsError as error:
+        said = str(error).split("\n")[0].strip()
+        return dict.fromkeys(keys, f"needs other values in {_columns(sums)}: {said}")
+
+
+def _by_key(
+    sums: Sequence[State], sizes: Mapping[str, pl.Expr], key: Key, rows: pl.LazyFrame, schema: pl.Schema
+) -> str:
+    """Why sums by a key would not be exact; empty if they are. Those over all keys count by every key."""
+    for state in sums:
+        by = () if state.everywhere else key
+        groups = rows.group_by(by or [pl.lit(0).alias("all")]).agg(sizes[state.name].sum().alias("size"))
+        most = groups.select(pl.col("size").max()).collect(engine="streaming").item() or 0.0
+        bound = _bound(state, of_all=False)
+        if not most < bound:
+            unit = _unit(state, schema)
+            return (
+                f"needs smaller values in {_columns([state])}: what is added up by {' x '.join(by) or 'everything'} "
+                f"reaches {most * unit:.3g}, beyond {bound * unit:.3g}, and would not be exact; divide them by a "
+                "constant (days instead of seconds)"
+            )
+    return ""
+
+
+def _is_wide(state: State, schema: pl.Schema) -> bool:
+    """Tell whether a column that is read can hold values whose sums leave the exact range."""
+    names = set(state.expression.meta.root_names()) & {*schema}
+    return any(not isinstance(schema[name], _NARROW) for name in names - {"cutoff", "horizon"})
+
+
+def _size(state: State, schema: pl.Schema) -> pl.Expr:
+    """Size of what is added up, as the scan counts it: in units, in steps of the grid, or in steps squared."""
+    x = state.expression
+    if state.operation == "squares":
+        return ((x.cast(pl.Float64) - x.first().cast(pl.Float64)) / GRID) ** 2
+    size = state.addend(schema)
+    return pl.lit(0.0) if size is None else size
+
+
+def _bound(state: State, *, of_all: bool) -> float:
+    match state.operation:
+        case "deviation":  # where all together could wrap around, no key may come near it
+            return INT64_SAFE if of_all else INT64_SAFE_TILE
+        case "squares":
+            return EXACT_SQUARES
+        case _:
+            return EXACT_STEPS
+
+
+def _unit(state: State, schema: pl.Schema) -> float:
+    if state.operation == "squares":
+        return GRID**2
+    return 1.0 if state.operation == "total" and is_whole(dtype_of(state.expression, schema)) else GRID
+
+
+def _columns(states: Iterable[State]) -> str:
+    return " and ".join(sorted({repr(n) for s in states for n in s.expression.meta.root_names()}))
