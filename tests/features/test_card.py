@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from io import StringIO
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -13,17 +15,21 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from competitions import Dataset, opened
-from engine import Settings, Store
+from engine import FoldSettings, Settings, Store
 from features import (
     Aggregate,
     Catalogue,
     FeatureError,
     Log,
+    Registry,
+    Window,
     aggregate,
     bind_catalogue,
     compute_features,
     mean,
+    per_pair,
     read_features,
+    table,
 )
 from features import __main__ as command
 from features._cards import (
@@ -39,7 +45,7 @@ from features._cards import (
 )
 from features._compute import rank_correlation
 from tests.features.carded import EVIL, NAMES, registry
-from validation import Folds, evaluate
+from validation import Folds, evaluate, plan_folds
 
 
 @pytest.fixture(scope="module")
@@ -257,3 +263,58 @@ def test_the_command_prints_and_writes_a_card(timed: Dataset, own_settings: Sett
     assert "Content-Security-Policy" in page
     with opened(timed), pytest.raises(FeatureError, match="There is no feature 'n_exposure_'"):
         CliRunner().invoke(command.app, [*options, "card", "n_exposure_"], catch_exceptions=False)
+
+
+def valueless() -> Registry:
+    """Columns of every dtype without a single value, and one that is nothing but NaN and infinities."""
+    features = Registry()
+    dtypes = {
+        "number": pl.Float32,
+        "count": pl.UInt32,
+        "flag": pl.Boolean,
+        "level": pl.Enum(["a", "b"]),
+        "word": pl.String,
+        "at": pl.Datetime("us"),
+        "vector": pl.Array(pl.Float32, 3),
+        "many": pl.List(pl.Int64),
+    }
+
+    @table(key="user_id", columns=dtypes, registry=features)
+    def nothing(history: pl.LazyFrame, window: Window) -> pl.LazyFrame:
+        """No value; null always."""
+        return (
+            history.select("user_id")
+            .unique()
+            .with_columns(pl.lit(None, d).alias(n) for n, d in dtypes.items())
+        )
+
+    @per_pair(registry=features)
+    def odd(item_id: pl.Expr) -> pl.Expr:
+        """Not a number; null always."""
+        return pl.when(item_id % 2 == 0).then(float("nan")).otherwise(float("inf"))
+
+    return features
+
+
+@pytest.mark.parametrize("without", ["values", "test pairs", "history", "anything"])
+def test_cards_without_values_pairs_or_history_are_shown(
+    without: str, timed: Dataset, tmp_path: Path
+) -> None:
+    changes = {
+        "values": {},
+        "test pairs": {"test_pairs": timed.test_pairs.filter(False)},
+        "history": {"log": timed.log.filter(pl.col("clock") >= timed.test_start - timed.horizon)},
+        "anything": {"log": timed.log.filter(False), "test_pairs": timed.test_pairs.filter(False)},
+    }[without]
+    dataset = replace(timed, partitioned=None, fingerprint=without, **changes)
+    settings = Settings(store=tmp_path, backend="inline")
+    folds = plan_folds(timed, FoldSettings(n_folds=2, n_train_windows=2))
+    for features in (valueless(), registry()):
+        catalogue = bind_catalogue(dataset, features)
+        names = list(catalogue.columns)
+        cards = make_cards(catalogue, folds, names, Store(tmp_path), settings)
+        assert [card.column.name for card in cards] == names
+        specs = cards_html("a", "b", cards).partition('id="chart-specs"')[2].partition("</script>")[0]
+        assert "NaN" not in specs
+        text = "".join(printed(cards[at : at + 3]) for at in range(0, len(cards), 3))
+        assert all(name in text for name in names)
