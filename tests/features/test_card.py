@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -268,7 +269,7 @@ def test_the_command_prints_and_writes_a_card(timed: Dataset, own_settings: Sett
 def valueless() -> Registry:
     """Columns of every dtype without a single value, and one that is nothing but NaN and infinities."""
     features = Registry()
-    dtypes = {
+    dtypes: dict[str, pl.DataType | type[pl.DataType]] = {
         "number": pl.Float32,
         "count": pl.UInt32,
         "flag": pl.Boolean,
@@ -300,7 +301,7 @@ def valueless() -> Registry:
 def test_cards_without_values_pairs_or_history_are_shown(
     without: str, timed: Dataset, tmp_path: Path
 ) -> None:
-    changes = {
+    changes: dict[str, Any] = {
         "values": {},
         "test pairs": {"test_pairs": timed.test_pairs.filter(False)},
         "history": {"log": timed.log.filter(pl.col("clock") >= timed.test_start - timed.horizon)},
