@@ -40,7 +40,10 @@ def problems(declaration: Declaration) -> Iterator[tuple[str, str]]:
         yield f"the where={options['where']!r}", "a function of the log, such as lambda log: log.like"
     for kind, given in (("aggregate", ["the log"]), ("table", ["the history", "the window"])):
         if declaration.kind == kind and not _takes(declaration.body, len(given)):
-            yield f"the parameters {inspect.signature(declaration.body)}", f"a function of {' and '.join(given)}"
+            yield (
+                f"the parameters {inspect.signature(declaration.body)}",
+                f"a function of {' and '.join(given)}",
+            )
     for word in ("uses_ids", "uses_time"):
         if not isinstance(options.get(word, False), bool):
             yield f"{word}={options[word]!r}", "True or False"

@@ -144,7 +144,7 @@ def test_a_where_that_cannot_be_asked_is_refused_by_the_decorator(where: Any) ->
 def test_a_body_of_other_parameters_is_refused_by_the_decorator() -> None:
     with pytest.raises(FeatureError, match=r"has the parameters \(log: .*\n?.*a function of the log"):
         aggregate(keys=["user_id"], registry=Registry())(two_parameters)
-    with pytest.raises(FeatureError, match=r"has the parameters \(log: .*\n?.*a function of the history and the window"):
+    with pytest.raises(FeatureError, match=r"has the parameters \(log: .*\n?.*a function of the history and"):
         table(key="user_id", columns={"x": pl.Int8}, registry=Registry())(one_parameter)
 
 

@@ -39,25 +39,12 @@ from features import (
     load_catalogue,
     per_pair,
 )
-from features._audit import Audit, Finding, audit_generated, audit_window, run_audit
+from features._audit import Audit, audit_generated, run_audit
 from tests.features.planted_defects import DEFECTS, WARNINGS, plant
-from tests.features.planting import one_fitted, one_table
+from tests.features.planting import audited, one_fitted, one_table
 from validation import plan_folds
 
 DAY = 86_400_000_000  # of microseconds
-
-
-@pytest.fixture(scope="module")
-def generated(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    competition = get_competition("movielens")
-    tables = random_tables(competition, n_users=40, n_items=50, n_rows=1500, seed=5)
-    return take_in(competition, tables, tmp_path_factory.mktemp("generated"), fingerprint="generated")
-
-
-def audited(dataset: Dataset, registry: Registry, settings: Settings) -> list[Finding]:
-    catalogue = bind_catalogue(dataset, registry)
-    window = plan_folds(dataset, settings.folds).folds[-1].eval
-    return audit_window(catalogue, [window], catalogue.columns, settings)
 
 
 @pytest.fixture(scope="module")
