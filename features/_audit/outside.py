@@ -49,7 +49,8 @@ _EVENTS = {
     "ctypes.dlopen": "loads",
 }  # fmt: skip
 _SYSTEM = ("/proc", "/sys", "/dev/null", "/dev/urandom", "/dev/random")
-_ABOUT_THE_MACHINE = (f"{os.sep}joblib{os.sep}", "threadpoolctl", f"{os.sep}platform.py")
+_ABOUT_THE_MACHINE = ("threadpoolctl", f"{os.sep}platform.py")
+_JOBLIB = f"{os.sep}joblib{os.sep}"  # asks about the machine, too, but opens files for whoever calls it
 _DIRECTLY = {
     "ctypes.dlopen": ("ctypes",),
     _FACT: (
@@ -240,6 +241,7 @@ def _caller(frame: FrameType | None, event: str, target: object) -> FrameType | 
             (event in _DIRECTLY and not any(name in file for name in _DIRECTLY[event]))
             or function == "_joinrealpath"
             or any(name in file for name in _ABOUT_THE_MACHINE)
+            or (event != "open" and _JOBLIB in file)
         ):
             return None
     main = threading.main_thread().ident

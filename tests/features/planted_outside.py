@@ -82,6 +82,7 @@ AT_IMPORT: dict[str, tuple[str, str]] = {
     "by_inner_reader": (READS, "from polars.io.parquet.functions import scan_parquet\n"
                         "SCORES = dict(scan_parquet(PLACE / 'one.parquet').collect().rows())"),
     "in_plan": (READS, "SCORES = dict(pl.LazyFrame.deserialize(PLACE / 'plan').collect().rows())"),
+    "by_joblib": (READS, "import joblib\nSCORES = {'1': float(joblib.load(PLACE / 'dumped'))}"),
     "in_settings": (READS, "from engine import load_settings\nSCORES = {'1': load_settings().seed * 1.0}"),
     "opened_at_import": ("labels of the window flipped", "from competitions import open_dataset\n"
                          "LOG = open_dataset(None).log.group_by('item_id').agg(pl.col('relevance').mean()).collect()\n"
@@ -119,9 +120,11 @@ def write_files(place: Path, items: list[int], cold: int) -> dict[str, str]:
     with sqlite3.connect(place / "base") as base:
         base.execute("create table t (item, score)")
         base.execute("insert into t values (?, 1.0)", (cold,))
+    import joblib
     import polars as pl
 
     pl.DataFrame({"item": [cold], "score": [1.0]}).write_parquet(place / "one.parquet")
+    joblib.dump(1.0, place / "dumped")
     pl.LazyFrame({"item": [cold], "score": [1.0]}).serialize(place / "plan")
     head = HEAD.format(place=str(place))
     for name, (_, text) in AT_IMPORT.items():
