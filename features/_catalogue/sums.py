@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 import polars as pl
-from polars.exceptions import PolarsError
+from polars.exceptions import ComputeError, InvalidOperationError
 
 from competitions import Dataset
 from features._arithmetic import (
@@ -36,15 +36,27 @@ def inexact_sums(
     if not sums:
         return {}
     window = {"cutoff": pl.lit(dataset.test_start), "horizon": pl.lit(dataset.horizon)}
-    rows = dataset.with_attributes(dataset.log).with_columns(**window)
+    read = {
+        name
+        for one in (where, *(s.expression for s in sums))
+        if one is not None
+        for name in one.meta.root_names()
+    }
+    is_plain = {*read, *(name for key in keys for name in key)} <= {*dataset.log.collect_schema(), *window}
+    rows = (dataset.log if is_plain else dataset.with_attributes(dataset.log)).with_columns(**window)
     rows = rows if where is None else rows.filter(where)
+    rows = rows.with_columns(
+        s.expression.drop_nulls().first().cast(pl.Float64).alias(str(s.origin))
+        for s in sums
+        if s.operation == "squares"
+    )
     sizes = {s.name: _size(s, schema) for s in sums}
     try:
         most = rows.select(pl.len().alias("n"), *(size.max().alias(n) for n, size in sizes.items()))
         found = most.collect(engine="streaming").row(0, named=True)
         large = [s for s in sums if not (found[s.name] or 0.0) * found["n"] < _bound(s, of_all=True)]
         return {key: said for key in keys if large and (said := _by_key(large, sizes, key, rows, schema))}
-    except PolarsError as error:
+    except (ComputeError, InvalidOperationError) as error:  # a cast of some value
         said = str(error).split("\n")[0].strip()
         return dict.fromkeys(keys, f"needs other values in {_columns(sums)}: {said}")
 
@@ -78,7 +90,7 @@ def _size(state: State, schema: pl.Schema) -> pl.Expr:
     """Size of what is added up, as the scan counts it: in units, in steps of the grid, or in steps squared."""
     x = state.expression
     if state.operation == "squares":
-        return ((x.cast(pl.Float64) - x.first().cast(pl.Float64)) / GRID) ** 2
+        return ((x.cast(pl.Float64) - pl.col(str(state.origin))) / GRID) ** 2
     size = state.addend(schema)
     return pl.lit(0.0) if size is None else size
 
