@@ -223,7 +223,7 @@ def _turned(name: str, dtype: pl.DataType) -> pl.Expr:
     if dtype == pl.Boolean:
         return ~column
     if dtype.is_numeric():
-        wide = column.cast(pl.Float64 if dtype.is_float() else pl.Int64)
+        wide = column.cast(pl.Int128 if dtype.is_integer() else pl.Float64 if dtype.is_float() else dtype)
         return (wide.max() + wide.min() - wide).cast(dtype)
     return column.reverse()
 

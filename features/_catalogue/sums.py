@@ -90,7 +90,7 @@ def _size(state: State, schema: pl.Schema) -> pl.Expr:
     """Size of what is added up, as the scan counts it: in units, in steps of the grid, or in steps squared."""
     x = state.expression
     if state.operation == "squares":
-        return ((x.cast(pl.Float64) - pl.col(str(state.origin))) / GRID) ** 2
+        return ((x.cast(pl.Float64) - pl.col(str(state.origin)).first()) / GRID) ** 2
     size = state.addend(schema)
     return pl.lit(0.0) if size is None else size
 

@@ -32,6 +32,7 @@ MAKES = {
     "pulled": lambda log: smoothed(log.value, strength=3),
     "faded": lambda log: decayed(log.value, horizon(1)),
     "spread": lambda log: std(log.value),
+    "spread_of_some": lambda log: std(log.value.filter(log.like)),
 }
 
 
