@@ -153,6 +153,9 @@ def test_facts_say_what_it_is(cards: dict[str, Card]) -> None:
     assert (facts["Kind"], facts["Dtype"]) == ("@per_pair", "Float32")
     assert facts["Reads"] == "rate__user_id, rate__item_id"
     assert facts["Read by"] == "twice"
+    said, drift = facts["Drift"], cards["gap"].drift
+    assert said.startswith("drifts: " if drift.moves else "no more than by chance: ")
+    assert f"PSI {drift.psi:.3f}" in said
     assert facts["Cost"].endswith("s in all windows, when it was last made")
     facts = dict(card_facts(cards["rate__item_id"]).facts)
     assert (facts["Key"], facts["Lookback"]) == ("item_id", "all of the history")
