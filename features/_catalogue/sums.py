@@ -19,30 +19,27 @@ from features._arithmetic import (
     is_splittable,
     is_whole,
 )
-from features._declare import Key
+from features._declare import Key, Lookback
 
+Entry = tuple[Key, Lookback]  # of the grid of a declaration
 _NARROW = (pl.Boolean, pl.Int8, pl.UInt8, pl.Int16, pl.UInt16, pl.Int32, pl.UInt32, pl.Enum, pl.String)
 
 
 def inexact_sums(
-    states: Iterable[State], keys: Sequence[Key], where: pl.Expr | None, schema: pl.Schema, dataset: Dataset
-) -> Mapping[Key, str]:
-    """Say by which keys what is added up would not be exact, and why.
+    states: Iterable[State], grid: Sequence[Entry], where: pl.Expr | None, schema: pl.Schema, dataset: Dataset
+) -> Mapping[Entry, str]:
+    """Say by which keys and lookbacks what is added up would not be exact, and why.
 
-    No history adds up to more than the sizes of all rows of the log do. Only sums of columns that are wide enough are
-    looked at, and by keys only where the largest value in every row would be too much.
+    Only sums of columns that are wide enough are looked at, and by keys only where the largest value in every row would
+    be too much.
     """
     sums = [s for s in states if s.is_sum and is_splittable(s.expression) and _is_wide(s, schema)]
     if not sums:
         return {}
     window = {"cutoff": pl.lit(dataset.test_start), "horizon": pl.lit(dataset.horizon)}
-    read = {
-        name
-        for one in (where, *(s.expression for s in sums))
-        if one is not None
-        for name in one.meta.root_names()
-    }
-    is_plain = {*read, *(name for key in keys for name in key)} <= {*dataset.log.collect_schema(), *window}
+    expressions = [s.expression for s in sums] + ([] if where is None else [where])
+    read = {name for one in expressions for name in one.meta.root_names()}
+    is_plain = read.union(*(key for key, _ in grid)) <= {*dataset.log.collect_schema(), *window}
     rows = (dataset.log if is_plain else dataset.with_attributes(dataset.log)).with_columns(**window)
     rows = rows if where is None else rows.filter(where)
     rows = rows.with_columns(
@@ -55,29 +52,37 @@ def inexact_sums(
         most = rows.select(pl.len().alias("n"), *(size.max().alias(n) for n, size in sizes.items()))
         found = most.collect(engine="streaming").row(0, named=True)
         large = [s for s in sums if not (found[s.name] or 0.0) * found["n"] < _bound(s, of_all=True)]
-        return {key: said for key in keys if large and (said := _by_key(large, sizes, key, rows, schema))}
+        looks = {
+            (s.name, entry): _reached(s, sizes[s.name], found[s.name], entry, rows)
+            for s in large
+            for entry in grid
+        }
     except (ComputeError, InvalidOperationError) as error:  # a cast of some value
         said = str(error).split("\n")[0].strip()
-        return dict.fromkeys(keys, f"needs other values in {_columns(sums)}: {said}")
+        return dict.fromkeys(grid, f"needs other values in {_columns(sums)}: {said}")
+    return {entry: _words(s, entry[0], looks[s.name, entry], schema) for s in large for entry in grid
+            if not looks[s.name, entry] < _bound(s, of_all=False)}  # fmt: skip
 
 
-def _by_key(
-    sums: Sequence[State], sizes: Mapping[str, pl.Expr], key: Key, rows: pl.LazyFrame, schema: pl.Schema
-) -> str:
-    """Why sums by a key would not be exact; empty if they are. Those over all keys count by every key."""
-    for state in sums:
-        by = () if state.everywhere else key
-        groups = rows.group_by(by or [pl.lit(0).alias("all")]).agg(sizes[state.name].sum().alias("size"))
-        most = groups.select(pl.col("size").max()).collect(engine="streaming").item() or 0.0
-        bound = _bound(state, of_all=False)
-        if not most < bound:
-            unit = _unit(state, schema)
-            return (
-                f"needs smaller values in {_columns([state])}: what is added up by {' x '.join(by) or 'everything'} "
-                f"reaches {most * unit:.3g}, beyond {bound * unit:.3g}, and would not be exact; divide them by a "
-                "constant (days instead of seconds)"
-            )
-    return ""
+def _reached(state: State, size: pl.Expr, largest: float, entry: Entry, rows: pl.LazyFrame) -> float:
+    """How much a sum over a lookback reaches: over all rows, the last ones, or stretches back from the test window."""
+    key, lookback = entry
+    by = [] if state.everywhere else [pl.col(name) for name in key]
+    if lookback.kind in ("span", "horizon"):
+        length = lookback.size * (1 if lookback.kind == "span" else pl.col("horizon"))
+        by.append(((pl.col("cutoff") - 1 - pl.col("clock")) // length).alias("stretch"))
+    sums = rows.group_by(by or [pl.lit(0).alias("all")]).agg(size.sum().alias("size"))
+    most = float(sums.select(pl.col("size").max()).collect(engine="streaming").item() or 0.0)
+    return min(most, largest * lookback.size) if lookback.kind == "last" and not state.everywhere else most
+
+
+def _words(state: State, key: Key, most: float, schema: pl.Schema) -> str:
+    by, unit = () if state.everywhere else key, _unit(state, schema)
+    return (
+        f"needs smaller values in {_columns([state])}: what is added up by {' x '.join(by) or 'everything'} reaches "
+        f"{most * unit:.3g}, beyond {_bound(state, of_all=False) * unit:.3g}, and would not be exact; divide them by a "
+        "constant (days instead of seconds)"
+    )
 
 
 def _is_wide(state: State, schema: pl.Schema) -> bool:

@@ -16,15 +16,17 @@ from features import (
     Registry,
     aggregate,
     bind_catalogue,
+    compute_window,
     decayed,
     horizon,
+    last_n,
     mean,
     smoothed,
     std,
     total,
 )
 from tests.features.planting import computed
-from validation import Folds
+from validation import Folds, window_pairs
 
 KEYS = ("item_id", "user_id", ())
 MAKES = {
@@ -45,7 +47,7 @@ def registry_of(**makes: Any) -> Registry:
             return make(log)
 
         body.__name__ = name
-        aggregate(keys=KEYS, registry=registry)(body)
+        aggregate(keys=KEYS, lookbacks=[None, horizon(1), last_n(5)], registry=registry)(body)
     return registry
 
 
@@ -63,7 +65,10 @@ def test_what_is_available_is_computed(
     """Whatever the size of values; one row in fifty is the largest."""
     size = pl.when(pl.col("row") % 50 == 7).then(10**power).otherwise(pl.col("row") % 5)
     catalogue = bound(timed, size.cast(dtype))
-    assert computed(catalogue, folds).height
+    for window in folds.windows:
+        assert compute_window(
+            catalogue, window, list(catalogue.columns), window_pairs(catalogue.dataset, window)
+        ).height
     for reason in catalogue.unavailable.values():
         assert reason.startswith("needs smaller values in 'value': what is added up by ")
     added = timed.log.select((size.cast(pl.Float64)).sum()).collect().item()
