@@ -125,7 +125,7 @@ def _counted(log: Log) -> list[pl.Expr]:
     values = {
         "like_rate": log.like,
         "dislike_rate": log.dislike,
-        "watch_share": (share.clip(lower_bound=0.0) * GRID).round().cast(pl.Int64),
+        "watch_share": (share * GRID).round().cast(pl.Int64),
     }
     counts = [value.is_not_null().alias(f"n_{rate}") for rate, value in values.items()]
     return [*counts, *(value.alias(f"sum_{rate}") for rate, value in values.items())]
