@@ -41,7 +41,7 @@ from features import (
 )
 from features._audit import Audit, audit_generated, run_audit
 from tests.features.planted_defects import DEFECTS, WARNINGS, plant
-from tests.features.planting import audited, one_fitted, one_table
+from tests.features.planting import audited, one_aggregate, one_fitted, one_table
 from validation import plan_folds
 
 DAY = 86_400_000_000  # of microseconds
@@ -208,3 +208,11 @@ def test_vectors_are_compared_too(generated: Dataset, movielens_settings: Settin
     registry = one_table(newest, {"last_rows": pl.List(pl.Int64)}, key="item_id")
     findings = audited(generated, registry, movielens_settings)
     assert {f.check for f in findings} >= {"future truncated", "rows of the log reordered"}
+
+
+def test_outcomes_of_any_size_are_altered(generated: Dataset, movielens_settings: Settings) -> None:
+    """The worlds of a log whose outcomes lie at the ends of 64 bits are laid, too."""
+    ends = pl.when(pl.col("row") % 3 == 0).then(pl.lit(2**64 - 1, pl.UInt64)).otherwise(pl.lit(0, pl.UInt64))
+    log = generated.log.with_columns(rating=ends)
+    registry = one_aggregate(lambda log: count(), keys=("item_id",))
+    assert audited(replace(generated, log=log, partitioned=None), registry, movielens_settings) == []
