@@ -15,9 +15,10 @@ from features._compute import (
     compute_features,
     compute_window,
     compute_windows,
+    drift_of,
     own_score,
+    stored_rows,
     stored_seconds,
-    train_test_psi,
 )
 from features._declare import (
     Aggregate,
@@ -72,6 +73,7 @@ __all__ = [
     "compute_windows",
     "count",
     "decayed",
+    "drift_of",
     "dtype_name",
     "feature_keys",
     "first",
@@ -92,9 +94,9 @@ __all__ = [
     "smallest",
     "smoothed",
     "std",
+    "stored_rows",
     "stored_seconds",
     "streamed",
     "table",
     "total",
-    "train_test_psi",
 ]

@@ -13,7 +13,7 @@ import polars as pl
 
 from competitions import Competition
 from engine import Recipe, Store, Task, cached_digest, run_tasks
-from features import compute_features, dtype_name, own_score, stored_seconds, train_test_psi
+from features import compute_features, drift_of, dtype_name, own_score, stored_rows, stored_seconds
 from models import PairFrame
 from stacking._best_column import best_column
 from stacking._blend import blend_oof, blend_recipe, scored_blenders
@@ -35,6 +35,8 @@ _CARDS = {
     "null_eval": pl.Float64,
     "null_test": pl.Float64,
     "psi": pl.Float64,
+    "drifts": pl.Boolean,
+    "nulls_change": pl.Boolean,
     "seconds": pl.Float64,
 }
 
@@ -171,7 +173,7 @@ def card_recipe(plan: Plan, family: str, columns: Sequence[str]) -> Recipe:
     They are one artifact: a new file costs its own columns only, and a task is worth its start.
     """
     facts: dict[str, Any] = {
-        "code": [cached_digest(train_test_psi), cached_digest(own_score)],
+        "code": [cached_digest(drift_of), cached_digest(stored_rows), cached_digest(own_score)],
         "format": FORMAT,
         "meanings": {c: plan.catalogue.columns[c].meaning for c in columns},
         "metric": metric_parts(plan.dataset.competition.metric),
@@ -197,25 +199,29 @@ def _make_cards(plan: Plan) -> pl.DataFrame:
 
 def write_cards(folder: Path, reader: PairReader, folds: Folds, columns: Sequence[str]) -> None:
     """Write ``cards.parquet``: one row a column. Runs in a worker and reads its frames from the store."""
-    catalogue = reader.catalogue
-    train = reader.read(folds.final.train, columns, labels=True)
+    catalogue, store = reader.catalogue, Store(reader.root)
     evals = [reader.read([f.eval], columns, labels=True) for f in folds.folds]
-    test = reader.read([folds.final.eval], columns, labels=False)
-    seconds = stored_seconds(catalogue, folds.windows, columns, Store(reader.root))
-    rows = [
-        {
-            "feature": c,
-            "meaning": catalogue.columns[c].meaning,
-            "dtype": dtype_name(train.schema[c]),
-            "score": _own_score(catalogue.dataset.competition, evals, c),
-            "null_train": _null_share([train], c),
-            "null_eval": _null_share(evals, c),
-            "null_test": _null_share([test], c),
-            "psi": train_test_psi(train.column(c), test.column(c)),
-            "seconds": seconds[c],
-        }
-        for c in columns
-    ]
+    shown = stored_rows(catalogue, (*folds.final.train, folds.final.eval), columns, store)
+    seconds = stored_seconds(catalogue, folds.windows, columns, store)
+    rows = []
+    for name in columns:
+        column, competition = catalogue.columns[name], catalogue.dataset.competition
+        drift = drift_of(shown, name, competition.user, is_input=column.is_model_input)
+        rows.append(
+            {
+                "feature": name,
+                "meaning": column.meaning,
+                "dtype": dtype_name(column.dtype),
+                "score": _own_score(competition, evals, name),
+                "null_train": drift.null_train,
+                "null_eval": _null_share(evals, name),
+                "null_test": drift.null_test,
+                "psi": drift.psi,
+                "drifts": bool(drift.moves),
+                "nulls_change": bool(drift.nulls),
+                "seconds": seconds[name],
+            }
+        )
     pl.DataFrame(rows, schema=_CARDS).write_parquet(folder / "cards.parquet")
 
 

@@ -125,7 +125,7 @@ class PartialStates:
     def fails_on(self, rows: pl.DataFrame, column: FeatureColumn) -> PolarsError | None:
         """Tell what goes wrong with one column's states by themselves, if anything."""
         literals = {name: pl.lit(0.0 if value is None else value) for name, value in self.origins.items()}
-        window = {"cutoff": pl.lit(0, pl.Int64), "horizon": pl.lit(1, pl.Int64)}
+        window = {"cutoff": pl.col("clock").max(), "horizon": pl.lit(1, pl.Int64)}
         try:
             frame = rows.with_columns(**literals, **window)
             frame = frame if self.group.where is None else frame.filter(self.group.where)

@@ -1,6 +1,8 @@
 """Exact sums, states of aggregates, and the expressions that they are made of."""
 
 from features._arithmetic.exact_sums import (
+    EXACT_SQUARES,
+    EXACT_STEPS,
     GRID,
     INT64_SAFE,
     INT64_SAFE_TILE,
@@ -13,12 +15,15 @@ from features._arithmetic.expressions import (
     dtype_of,
     handed_out,
     is_filter,
+    is_splittable,
     narrow_arithmetic,
     plain_column,
 )
 from features._arithmetic.states import EXTREMES, NO_EXTREME, Operation, State, reads_window, serialized
 
 __all__ = [
+    "EXACT_SQUARES",
+    "EXACT_STEPS",
     "EXTREMES",
     "GRID",
     "INT64_SAFE",
@@ -30,6 +35,7 @@ __all__ = [
     "dtype_of",
     "handed_out",
     "is_filter",
+    "is_splittable",
     "is_whole",
     "narrow_arithmetic",
     "plain_column",

@@ -6,10 +6,10 @@ from engine import lazy_face
 
 if TYPE_CHECKING:
     from features._audit.audit import audit_generated, audit_recipe, audit_window, run_audit, stored_audit
-    from features._audit.drift import JointDrift, adversarial_auc, drift_findings, drift_of, joint_findings
+    from features._audit.drift import JointDrift, drift_findings, joint_findings
     from features._audit.findings import Audit, Finding, audit_tables, first_of_each
     from features._audit.small_log import sampled_pairs, small_dataset
-    from features._audit.values import NOT_NEGATIVE, RATE, Rows, range_of, stored_rows, value_findings
+    from features._audit.values import NOT_NEGATIVE, RATE, range_of, stored_names, value_findings
 
 __all__ = [
     "NOT_NEGATIVE",
@@ -17,14 +17,11 @@ __all__ = [
     "Audit",
     "Finding",
     "JointDrift",
-    "Rows",
-    "adversarial_auc",
     "audit_generated",
     "audit_recipe",
     "audit_tables",
     "audit_window",
     "drift_findings",
-    "drift_of",
     "first_of_each",
     "joint_findings",
     "range_of",
@@ -32,7 +29,7 @@ __all__ = [
     "sampled_pairs",
     "small_dataset",
     "stored_audit",
-    "stored_rows",
+    "stored_names",
     "value_findings",
 ]
 

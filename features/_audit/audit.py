@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,33 +18,22 @@ import polars as pl
 from competitions import Competition, Dataset, random_tables, take_in
 from engine import Job, Json, Recipe, Settings, Store, cached_digest, library_versions, run_jobs
 from features._audit.alterations import ALTERATIONS, IDS, RELABELLED, ROWS, TIME, Worlds
-from features._audit.drift import (
-    DRIFT,
-    NULLS,
-    Drift,
-    JointDrift,
-    drift_findings,
-    drift_of,
-    joint_drift,
-    joint_findings,
-)
+from features._audit.drift import JointDrift, drift_findings, joint_drift, joint_findings
 from features._audit.findings import Audit, Finding, at_the_root, first_of_each
 from features._audit.leaks import LABELS, READS, audit_worlds
 from features._audit.small_log import N_PAIRS, N_ROWS, sampled_pairs, small_dataset
 from features._audit.values import (
     STANDS_OUT,
     TOO_GOOD,
-    Rows,
     range_of,
     rows_of,
     score_findings,
     stored_names,
-    stored_rows,
     value_findings,
     yardstick,
 )
 from features._catalogue import Catalogue, bind_catalogue
-from features._compute import own_score
+from features._compute import Drift, Rows, drift_of, own_score, stored_rows
 from features._declare import Registry
 from features._storage import feature_keys
 from validation import Folds, Window
@@ -93,8 +82,11 @@ def run_audit(
     plain, found = audit_worlds(worlds, "the whole log" if full else "a small log")
     findings = at_the_root(catalogue, found)
     findings += audit_generated(catalogue, names, settings)
-    rows = None if store is None else stored_rows(catalogue, (*altered, test), names, store)
-    rows = rows or rows_of(dataset, plain.frames, pairs, "the whole log" if full else "the small log")
+    stored = None if store is None else stored_names(catalogue, (*train, test), names, store)
+    if store is not None and stored is not None:
+        rows = stored_rows(catalogue, (*train, test), stored, store)
+    else:
+        rows = rows_of(dataset, plain.frames, pairs, "the whole log" if full else "the small log")
     found, columns, joint = _judged(catalogue, rows, settings)
     findings += found
     about: dict[str, Json] = {
@@ -163,42 +155,37 @@ def _judged(
     """
     competition = catalogue.dataset.competition
     stick = yardstick(competition, rows)
+    inputs = tuple(n for n in rows.names if catalogue.columns[n].is_model_input)
     shares = [share for k in range(N_JOBS) if (share := rows.names[k::N_JOBS])]
     jobs = [
-        Job(f"{len(share)} columns", _measured, (competition, rows.of(share), stick is not None))
+        Job(f"{len(share)} columns", _measured, (competition, rows.of(share), inputs, stick is not None))
         for share in shares
     ]
-    inputs = tuple(n for n in rows.names if catalogue.columns[n].is_model_input)
     jobs.append(Job("all together", joint_drift, (rows.of(inputs), competition.user)))
     *measured, joint = run_jobs("values: scores and drift", jobs, settings)
     found = {name: of for share in measured for name, of in share.items()}
     drifts, scores = ({name: found[name][at] for name in rows.names} for at in (0, 1))
-    drifting = drift_findings(catalogue, rows, drifts, competition.user)
-    warned = {(f.column, f.check) for f in drifting}
     table = [
-        (
-            n,
-            scores[n],
-            d.null_train,
-            d.null_test,
-            d.psi,
-            d.auc,
-            *((n, check) in warned for check in (DRIFT, NULLS)),
-        )
+        (n, scores[n], d.null_train, d.null_test, d.psi, d.auc, d.moves != "", d.nulls != "")
         for n, d in drifts.items()
     ]
     findings = [
         *value_findings(catalogue, rows),
         *score_findings(catalogue, scores, stick),
-        *drifting,
+        *drift_findings(catalogue, drifts),
         *joint_findings(catalogue, joint),
     ]
     return findings, pl.DataFrame(table, schema=_SCHEMA, orient="row"), joint
 
 
-def _measured(competition: Competition, rows: Rows, is_scored: bool) -> dict[str, tuple[Drift, float | None]]:
+def _measured(
+    competition: Competition, rows: Rows, inputs: Collection[str], is_scored: bool
+) -> dict[str, tuple[Drift, float | None]]:
     scores = {n: own_score(competition, rows.train, n) if is_scored else None for n in rows.names}
-    return {n: (drift_of(rows, n), score.value if score else None) for n, score in scores.items()}
+    return {
+        n: (drift_of(rows, n, competition.user, is_input=n in inputs), score.value if score else None)
+        for n, score in scores.items()
+    }
 
 
 def stored_audit(

@@ -131,7 +131,10 @@ def _own_modules() -> dict[str, ModuleType]:
 @cache
 def _is_own(name: str, file: str) -> bool:
     is_kept = name.partition(".")[0] in ("__main__", "__mp_main__", "competitions")
-    return not is_kept and not is_library(file) and not is_house(file)
+    is_found = Path(
+        file
+    ).is_absolute()  # by the import system; libraries give modules that they make other names
+    return is_found and not (is_kept or is_library(file) or is_house(file))
 
 
 def concerned(access: Access, features: Iterable[Declaration]) -> list[str]:

@@ -7,11 +7,13 @@ import os
 import sys
 import sysconfig
 import tempfile
+import threading
 import zoneinfo
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache, wraps
+from importlib.machinery import all_suffixes
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -20,13 +22,15 @@ import polars as pl
 
 from features._declare import FEATURE_EVENT
 
-_READ = "samewise.read"  # raised for readers of Polars, which open files where Python sees nothing of it
+_READ = "samewise.read"  # raised for readers that are native code, which open files where Python sees nothing of it
 _VARIABLE = "samewise.variable"  # for environment variables, of which Python raises nothing
-_FILES = {"open", "os.listdir", "os.scandir", "sqlite3.connect", _READ}
+_FACT = "samewise.fact"  # for what the system says of files and of itself, neither
+_FILES = {"open", "os.listdir", "os.scandir", "sqlite3.connect", _READ, _FACT}
 _EVENTS = {
     "open": "opens",
     _READ: "reads",
     _VARIABLE: "takes the environment variable",
+    _FACT: "asks the system about",
     "os.listdir": "lists",
     "os.scandir": "lists",
     "sqlite3.connect": "opens",
@@ -45,13 +49,23 @@ _EVENTS = {
     "ctypes.dlopen": "loads",
 }  # fmt: skip
 _SYSTEM = ("/proc", "/sys", "/dev/null", "/dev/urandom", "/dev/random")
-_ABOUT_THE_MACHINE = (f"{os.sep}joblib{os.sep}", "threadpoolctl", f"{os.sep}platform.py")
+_ABOUT_THE_MACHINE = ("threadpoolctl", f"{os.sep}platform.py")
+_JOBLIB = f"{os.sep}joblib{os.sep}"  # asks about the machine, too, but opens files for whoever calls it
 _DIRECTLY = {
     "ctypes.dlopen": ("ctypes",),
+    _FACT: (
+        "<frozen os",
+        "<frozen genericpath",
+        "<frozen posixpath",
+        "<frozen ntpath",
+        "genericpath.py",
+        "pathlib.py",
+    ),
     _VARIABLE: ("<frozen os", "<frozen _coll", "os.py", "_collections_abc.py"),
 }
 """What libraries may do when they are called: by event, the libraries by which a user's code does it itself."""
 _ROOT = Path(__file__).resolve().parents[2]
+_AUDIT = str(Path(__file__).parent) + os.sep
 _ROOMS = ("engine", "competitions", "validation", "features", "models", "stacking", "submissions")
 
 
@@ -83,7 +97,7 @@ class Watch:
     def note(self, event: str, args: tuple[Any, ...], frame: FrameType | None) -> None:
         """Take down an event, if it is of a feature and of something outside."""
         target = args[0] if args else None
-        caller = _caller(frame, event)
+        caller = _caller(frame, event, target)
         if caller is None or (event in _FILES and self._is_harmless(target)):
             return
         function = caller.f_code.co_qualname
@@ -141,7 +155,7 @@ def watched() -> Iterator[Watch]:
         tempfile.tempdir = folder
         _watches().append(watch)
         try:
-            with _readers_told(), _variables_told():
+            with _calls_told(), _variables_told():
                 yield watch
         finally:
             _watches().remove(watch)
@@ -149,21 +163,39 @@ def watched() -> Iterator[Watch]:
 
 
 @contextmanager
-def _readers_told() -> Iterator[None]:
-    readers = {name: getattr(pl, name) for name in dir(pl) if name.startswith(("read_", "scan_"))}
-    for name, reader in readers.items():
-        setattr(pl, name, _telling(reader))
+def _calls_told() -> Iterator[None]:
+    """Let functions that are native code raise an event when they are called."""
+    before = [(owner, name, vars(owner)[name], event) for owner, name, event in _silent()]
+    for owner, name, _, event in before:
+        telling = _telling(getattr(owner, name), event)
+        setattr(owner, name, staticmethod(telling) if isinstance(owner, type) else telling)
     try:
         yield
     finally:
-        for name, reader in readers.items():
-            setattr(pl, name, reader)
+        for owner, name, plain, _ in before:
+            setattr(owner, name, plain)
+
+
+def _silent() -> Iterator[tuple[Any, str, str]]:
+    """Readers of Polars wherever they can be taken from, what tells of files and of this machine, and ``spawn``."""
+    for module in [m for name, m in sys.modules.items() if name == "polars" or name.startswith("polars.io")]:
+        for name, value in vars(module).items():
+            if name.startswith(("read_", "scan_")) and callable(value):
+                yield module, name, _READ
+    yield from ((owner, "deserialize", _READ) for owner in (pl.DataFrame, pl.LazyFrame))
+    yield from ((os, name, _FACT) for name in ("stat", "lstat", "access", "uname") if hasattr(os, name))
+    if "_posixsubprocess" in sys.modules:
+        yield sys.modules["_posixsubprocess"], "fork_exec", "subprocess.Popen"
 
 
 class _Told(os._Environ[str]):
     def __getitem__(self, key: str) -> str:
         sys.audit(_VARIABLE, key)
         return super().__getitem__(key)
+
+    def __iter__(self) -> Iterator[str]:
+        sys.audit(_VARIABLE, "*")
+        return super().__iter__()
 
 
 @contextmanager
@@ -178,29 +210,48 @@ def _variables_told() -> Iterator[None]:
             table.__class__ = plain
 
 
-def _telling(reader: Callable[..., Any]) -> Callable[..., Any]:
-    @wraps(reader)
+def _telling(silent: Callable[..., Any], event: str) -> Callable[..., Any]:
+    @wraps(silent)
     def telling(*args: Any, **named: Any) -> Any:
-        sys.audit(_READ, args[0] if args else next(iter(named.values()), None))
-        return reader(*args, **named)
+        sys.audit(event, args[0] if args else next(iter(named.values()), None))
+        return silent(*args, **named)
 
     return telling
 
 
-def _caller(frame: FrameType | None, event: str) -> FrameType | None:
-    """Find the user's code that is behind an event; None if it is the house's own or a library that is imported."""
+def _caller(frame: FrameType | None, event: str, target: object) -> FrameType | None:
+    """Find the user's code that is behind an event; None if it is an audit's own or a library that is imported.
+
+    What the house does for a feature that asks for it is the feature's. A thread that runs nothing but a library's code
+    was started by what the main thread is at.
+    """
+    is_data = event == "open" and not os.fsdecode(_path(target)).endswith(tuple(all_suffixes()))
     while frame is not None:
-        file = frame.f_code.co_filename
+        one, frame = frame, frame.f_back
+        file, function = one.f_code.co_filename, one.f_code.co_name
         if file.startswith("<frozen importlib"):
+            if not is_data:
+                return None
+        elif file == __file__ or is_house(file):
+            if file.startswith(_AUDIT) and file != __file__:
+                return None
+        elif not is_library(file):
+            return one
+        elif (
+            (event in _DIRECTLY and not any(name in file for name in _DIRECTLY[event]))
+            or function == "_joinrealpath"
+            or any(name in file for name in _ABOUT_THE_MACHINE)
+            or (event != "open" and _JOBLIB in file)
+        ):
             return None
-        if file != __file__ and not is_library(file):
-            return None if is_house(file) else frame
-        if event in _DIRECTLY and file != __file__ and not any(name in file for name in _DIRECTLY[event]):
-            return None
-        if any(name in file for name in _ABOUT_THE_MACHINE):
-            return None
-        frame = frame.f_back
-    return None
+    main = threading.main_thread().ident
+    if main == threading.get_ident() or main is None:
+        return None
+    return _caller(sys._current_frames().get(main), event, target)
+
+
+def _path(target: object) -> str | bytes | os.PathLike[str]:
+    return target if isinstance(target, str | bytes | os.PathLike) else ""
 
 
 @cache

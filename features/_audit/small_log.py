@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import polars as pl
 
 from competitions import Dataset, in_share
+from features._compute import PAIRS
 from features._declare import FeatureError
 from validation import Window, is_test, window_pairs
 
@@ -16,7 +17,7 @@ N_PAIRS = 3_000  # a window, about; users stay whole
 USERS_ONLY = (
     0.25  # a larger share is of users alone; a smaller one of users and of items, so that items keep rows
 )
-USERS, ITEMS, PAIRS = 7, 8, 9  # salts: other users than those of the samples for quick looks
+USERS, ITEMS = 7, 8  # salts: other users than those of the samples for quick looks
 
 
 def small_dataset(dataset: Dataset, windows: Sequence[Window], n_rows: int = N_ROWS) -> Dataset:

@@ -9,20 +9,18 @@ from math import isnan
 import numpy as np
 import polars as pl
 
-from competitions import Competition, Dataset, in_share
+from competitions import Competition, Dataset
 from engine import Store
 from features._arithmetic import dtype_of
 from features._audit.findings import Finding, found_in
-from features._audit.small_log import PAIRS
 from features._catalogue import WINDOW_COLUMNS, AggregateBody, Catalogue, FeatureColumn
-from features._compute import has_order
+from features._compute import Rows, has_order
 from features._declare import Aggregate, Range
-from features._storage import column_recipes, read_column, read_pairs
+from features._storage import column_recipes
 from validation import Window, evaluate, get_metric, is_test, window_relevance
 
 DTYPE, RANGE, CONSTANT, DUPLICATE = "declared dtype", "range", "constant", "near-duplicate"
 TOO_GOOD, STANDS_OUT = "single-feature score too good", "single-feature score stands out"
-N_STORED = 20_000  # pairs of a window, about, where values lie in the store
 RATE: Range = (0.0, 1.0)
 NOT_NEGATIVE: Range = (0.0, None)
 ROUNDING = 1e-6  # of a Float32 beside its bound
@@ -34,37 +32,6 @@ MOST = 0.75  # of the way from chance to the labels themselves
 OUT_SHARE, OUT_TIMES = 0.3, 2.0  # of the way, and times the best feature of any other file
 FEWEST_GROUPS = 20
 SEED = 7
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Values of pairs.
-
-    Attributes
-    ----------
-    train, test
-        ``pair_id``, ``window`` (the cutoff, Int64), the user's key, ``relevance`` Int8 (null in the test window) and
-        the columns, of the train windows and of the test window.
-    names
-        The columns that are there.
-    source
-        Where the values are from, in words.
-    """
-
-    train: pl.DataFrame
-    test: pl.DataFrame
-    names: tuple[str, ...]
-    source: str
-
-    def of(self, names: Sequence[str]) -> Rows:
-        """Keep these columns."""
-        own = [n for n in self.train.columns if n not in self.names or n in names]
-        return Rows(self.train.select(own), self.test.select(own), tuple(names), self.source)
-
-    @property
-    def both(self) -> pl.DataFrame:
-        """All rows, those of train first."""
-        return pl.concat([self.train, self.test])
 
 
 def rows_of(
@@ -100,30 +67,6 @@ def stored_names(
     if not own or any(catalogue.columns[n].is_model_input for n in set(names) - set(own)):
         return None
     return own
-
-
-def stored_rows(
-    catalogue: Catalogue, windows: Sequence[Window], names: Sequence[str], store: Store
-) -> Rows | None:
-    """Read values of a share of the windows' users from the store; None unless all model inputs of ``names`` are there.
-
-    Columns that no model reads are left out where they are not stored.
-    """
-    own = stored_names(catalogue, windows, names, store)
-    if own is None:
-        return None
-    user = catalogue.dataset.competition.user
-    values, pairs = {}, {}
-    for window in windows:
-        recipes = column_recipes(catalogue, window, own)
-        whole = read_pairs(catalogue, window, store)
-        share = min(1.0, N_STORED / max(whole.height, 1))
-        of_users = in_share(pl.col(user), whole.schema[user], share, salt=PAIRS)
-        kept = whole.select(pl.int_range(pl.len()).filter(of_users)).to_series()
-        columns = [read_column(recipes[n], n, store, whole.height)[kept] for n in own]
-        pairs[window] = whole[kept]
-        values[window] = pairs[window].select("pair_id").hstack(columns)
-    return rows_of(catalogue.dataset, values, pairs, "the stored columns of all rows")
 
 
 def range_of(column: FeatureColumn, schema: pl.Schema) -> Range | None:

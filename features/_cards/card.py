@@ -17,16 +17,18 @@ from competitions import Competition
 from engine import Settings, Store, did_you_mean
 from features._catalogue import Catalogue, FeatureColumn
 from features._compute import (
+    Drift,
     bin_edges,
     binned_shares,
     compute_features,
+    drift_of,
     has_order,
     has_values,
     own_score,
     quantile_values,
     rank_correlation,
+    stored_rows,
     stored_seconds,
-    train_test_psi,
 )
 from features._declare import FeatureError
 from features._storage import column_recipes, open_features, read_column, read_pairs
@@ -140,8 +142,6 @@ class WindowProfile:
         Of the known numbers (ddof 1); None for others.
     quantiles
         At ``SHARES``; empty without an order or a value.
-    psi
-        Population stability index from this window to the test window.
     """
 
     name: str
@@ -152,7 +152,6 @@ class WindowProfile:
     mean: float | None
     std: float | None
     quantiles: tuple[Any, ...]
-    psi: float | None
 
 
 @dataclass(frozen=True)
@@ -176,8 +175,8 @@ class Card:
     score, fold_scores, chance
         Metric of the column alone over all eval windows, in the better direction; by fold in that direction (None
         where no group counts); of a constant. None and empty without an order, or for metrics of predictions.
-    psi
-        From the train windows of the final fold to the test window.
+    drift
+        From the train windows of the final fold to the test window, as audits measure and judge it.
     seconds
         Cost over all windows when it was made last.
     nearest, n_compared, n_not_stored
@@ -193,7 +192,7 @@ class Card:
     score: SingleFeatureScore | None
     fold_scores: Mapping[str, float | None]
     chance: float | None
-    psi: float | None
+    drift: Drift
     seconds: float | None
     nearest: tuple[Near, ...]
     n_compared: int
@@ -244,6 +243,7 @@ def make_cards(
     compute_features(catalogue, folds.windows, names, store, settings)
     competition = catalogue.dataset.competition
     stored = open_features(catalogue, folds.windows, names, store)
+    drifting = stored_rows(catalogue, (*folds.final.train, folds.final.eval), names, store)
     near, n_compared, n_not_stored = _nearest(catalogue, folds.folds[-1].eval, names, store)
     seconds = stored_seconds(catalogue, folds.windows, names, store)
     evals = pl.col("window").is_in([fold.eval.cutoff for fold in folds.folds])
@@ -253,22 +253,22 @@ def make_cards(
     for name in names:
         rows = stored.pairs.with_columns(stored.read(name).alias("value"))
         by_window = {w.cutoff: rows.filter(pl.col("window") == w.cutoff) for w in folds.windows}
-        test = by_window[folds.final.eval.cutoff]["value"]
-        train = pl.concat([by_window[w.cutoff]["value"] for w in folds.final.train])
         score = own_score(competition, rows.filter(evals), "value")
         cards.append(
             Card(
                 column=catalogue.columns[name],
                 read_by=tuple(c.name for c in catalogue.columns.values() if name in c.reads),
                 windows=tuple(
-                    _profile(by_window[w.cutoff]["value"], w.name, title, test)
+                    _profile(by_window[w.cutoff]["value"], w.name, title)
                     for w, title in zip(folds.windows, window_titles(folds).values(), strict=True)
                 ),
                 distribution=distribution(rows, window_titles(folds)),
                 score=score,
                 fold_scores=_fold_scores(competition, by_window, folds, score) if score else {},
                 chance=chance.value if score and chance else None,
-                psi=train_test_psi(train, test),
+                drift=drift_of(
+                    drifting, name, competition.user, is_input=catalogue.columns[name].is_model_input
+                ),
                 seconds=seconds[name],
                 nearest=near.get(name, ()),
                 n_compared=n_compared,
@@ -287,7 +287,7 @@ def window_titles(folds: Folds) -> dict[int, str]:
     return {window.cutoff: titles[window.cutoff] for window in folds.windows}
 
 
-def _profile(values: pl.Series, name: str, title: str, test: pl.Series) -> WindowProfile:
+def _profile(values: pl.Series, name: str, title: str) -> WindowProfile:
     known = values.drop_nulls()
     is_number = known.dtype.is_numeric() or known.dtype == pl.Boolean
     numbers = known.cast(pl.Float64) if is_number else pl.Series([], dtype=pl.Float64)
@@ -302,7 +302,6 @@ def _profile(values: pl.Series, name: str, title: str, test: pl.Series) -> Windo
         mean=mean,
         std=std,
         quantiles=quantile_values(known, list(SHARES.values())),
-        psi=None if title == "test" else train_test_psi(values, test),
     )
 
 

@@ -14,6 +14,7 @@ import polars as pl
 
 from features._cards.card import SHARES, Card, Distribution
 from features._catalogue import AggregateBody, dtype_name
+from features._compute import Drift
 from features._declare import Scope
 
 UNKNOWN = "–"
@@ -82,8 +83,8 @@ def overview(cards: Sequence[Card]) -> Grid:
         near = card.nearest[0] if card.nearest else None
         numbers = (
             number(card.score.value if card.score else None),
-            number(card.psi, ".3f"),
-            number(card.windows[-1].null_share, ".1%"),
+            number(card.drift.psi, ".3f"),
+            number(card.drift.null_test, ".1%"),
             number(card.seconds, ".3f"),
             number(near.correlation if near else None, "+.4f"),
         )
@@ -116,6 +117,7 @@ def _facts(card: Card) -> list[tuple[str, str]]:
         ("Read by", ", ".join(card.read_by) or "no other feature"),
         ("Null", split_meaning(column.meaning)[1] or "not told"),
         *([] if column.fill is None else [("Filled with", str(column.fill))]),
+        ("Drift", _drift_words(card.drift)),
         ("Cost", made),
     ]
     return facts
@@ -132,11 +134,20 @@ def _windows(card: Card) -> Grid:
         counts = (f"{window.n_pairs:,}", number(window.null_share, ".1%"), number(window.n_distinct, ",d"))
         quantiles = [short_text(value) for value in window.quantiles] or [UNKNOWN] * len(SHARES)
         moments = (number(window.mean, ".3g"), number(window.std, ".3g"))
-        rows.append((window.title, *counts, *moments, *quantiles, number(window.psi, ".3f")))
-    names = ", ".join(f"{window.title} is {window.name}" for window in card.windows)
-    note = f"From all train windows of the final fold to the test, PSI is {number(card.psi, '.3f')}. Names: {names}."
-    heads = ("window", "pairs", "null", "distinct", "mean", "±", *SHARES, "PSI")
-    return Grid("Values by window (PSI: to the test window)", heads, tuple(rows), note)
+        rows.append((window.title, *counts, *moments, *quantiles))
+    heads = ("window", "pairs", "null", "distinct", "mean", "±", *SHARES)
+    note = ", ".join(f"{window.title} is {window.name}" for window in card.windows)
+    return Grid("Values by window", heads, tuple(rows), f"Names: {note}.")
+
+
+def _drift_words(drift: Drift) -> str:
+    """Say how far a column moves, and whether that is more than chance."""
+    verdicts = [
+        *([f"drifts: {drift.moves}"] if drift.moves else []),
+        *([f"null rate changes: {drift.nulls}"] if drift.nulls else []),
+    ]
+    nulls = f"null {number(drift.null_train, '.1%')} in train, {number(drift.null_test, '.1%')} in test"
+    return "; ".join(verdicts) or f"no more than by chance: PSI {number(drift.psi, '.3f')}, {nulls}"
 
 
 def _alone(card: Card) -> Grid:

@@ -26,6 +26,7 @@ from features._catalogue.column import (
 )
 from features._catalogue.fit import Flags, Ways, check_fit, fitted, lacks_kind, one_row
 from features._catalogue.log_columns import LogColumns, log_columns
+from features._catalogue.sums import inexact_sums
 from features._declare import (
     Aggregate,
     Declaration,
@@ -72,10 +73,12 @@ def _bind_aggregate(
     if kind != "time" and any(s.needs_time for s in aggregate.states.values()):
         raise MissingColumnError(f"needs a time clock for its half-life; here it is {kind!r}")
     used = {name for expression in _read_by(aggregate, where) for name in expression.meta.root_names()}
+    grid = [(key, lookback) for key, lookback in options["grid"] if not _lacks(key, lookback, dataset)]
+    inexact = inexact_sums(aggregate.states.values(), grid, where, schema, dataset)
     columns, lacking = [], {}
     for key, lookback in options["grid"]:
         name = declaration.grid_name(key, lookback)
-        reason = _lacks(key, lookback, dataset)
+        reason = _lacks(key, lookback, dataset) or inexact.get((key, lookback))
         if reason:
             lacking[name] = reason
             continue

@@ -115,6 +115,8 @@ def _value(dtype: pl.DataType) -> object:
             return [None] * 8
         case pl.Array():
             return [None] * dtype.size
+        case pl.Struct():
+            return {field.name: None for field in dtype.fields}
         case _:
             return None
 

@@ -1,6 +1,7 @@
 """The one way to values: windows, Python bodies, what is missing in the store, what it takes."""
 
 from features._compute.bodies import as_frame, checked
+from features._compute.drift import PAIRS, Drift, Rows, adversarial_auc, drift_of, ranked, stored_rows
 from features._compute.memory import (
     BASE_GIB,
     COPIES,
@@ -20,7 +21,6 @@ from features._compute.profile import (
     quantile_values,
     rank_correlation,
     stored_seconds,
-    train_test_psi,
 )
 from features._compute.streams import columns_read
 from features._compute.windows import compute_window, compute_windows, shown
@@ -28,7 +28,11 @@ from features._compute.windows import compute_window, compute_windows, shown
 __all__ = [
     "BASE_GIB",
     "COPIES",
+    "PAIRS",
     "STATE_BYTES",
+    "Drift",
+    "Rows",
+    "adversarial_auc",
     "as_frame",
     "bin_edges",
     "binned_shares",
@@ -38,15 +42,17 @@ __all__ = [
     "compute_features",
     "compute_window",
     "compute_windows",
+    "drift_of",
     "has_order",
     "has_values",
     "own_score",
     "quantile_values",
     "rank_correlation",
+    "ranked",
     "rows_before",
     "shown",
+    "stored_rows",
     "stored_seconds",
     "tell_if_too_large",
     "threads_per_job",
-    "train_test_psi",
 ]

@@ -1,4 +1,4 @@
-"""Statistics of a feature column that need no model: its own score, drift, distribution, rank correlation, cost."""
+"""Statistics of a feature column that need no model: its own score, distribution, rank correlation, cost."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from competitions import Competition
 from engine import Store
 from features._catalogue import Catalogue
 from features._storage import column_recipes
-from validation import SingleFeatureScore, Window, get_metric, psi, single_feature_score
+from validation import SingleFeatureScore, Window, get_metric, single_feature_score
 
 Direction = Literal["higher", "lower"]
 
@@ -50,12 +50,6 @@ def own_score(
         metric, rows, column, group=("window", competition.user), direction=direction
     )
     return None if isnan(found.value) else found
-
-
-def train_test_psi(train: pl.Series, test: pl.Series) -> float | None:
-    """Population stability index from train to test; None for arrays, and where either has no row."""
-    index = psi(train, test) if has_values(train.dtype) else float("nan")
-    return None if isnan(index) else index
 
 
 def stored_seconds(

@@ -8,8 +8,8 @@ from features._declare import Log
 
 
 def share_watched(log: Log) -> pl.Expr:
-    """Seconds watched by seconds of the clip, at most 1 (clips repeat); null without a duration."""
-    return pl.when(log.duration > 0).then((log.timespent / log.duration).clip(upper_bound=1.0))
+    """Seconds watched by seconds of the clip, from 0 to 1 (clips repeat); null without a duration."""
+    return pl.when(log.duration > 0).then((log.timespent / log.duration).clip(0.0, 1.0))
 
 
 def is_positive(log: Log) -> pl.Expr:

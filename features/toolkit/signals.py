@@ -12,6 +12,7 @@ import scipy
 from features.toolkit.positions import Codes, Sparse, Values, places
 
 STRENGTH_OF_LEVEL = 20.0  # rows that halve the offset of a level
+MOST_OF_A_SIGNAL = 2.0**33
 ROWS_OF_USER, ROWS_OF_ENTITY = 20.0, 50.0  # that are added before their root is taken
 
 
@@ -107,8 +108,9 @@ def residuals(
     """
     kind = SIGNALS[signal]
     keys = list(dict.fromkeys(("user_id", "item_id", entity)))
-    level = pl.col(kind.level).cast(pl.Int64) if kind.level else pl.lit(0, pl.Int64)
-    value = pl.when(kind.value.is_finite()).then(kind.value)  # the log-odds of negative seconds are no number
+    level = pl.col(kind.level).cast(pl.Int64, strict=False) if kind.level else pl.lit(0, pl.Int64)
+    # The log-odds of negative seconds are no number, and larger ones than aggregates add up are no signal.
+    value = pl.when(kind.value.abs() < MOST_OF_A_SIGNAL).then(kind.value)
     known = history.select(*keys, value.alias(":value"), level.alias(":level")).drop_nulls()
     rows = known.tail(most).collect(engine="streaming")
     series = {name: rows[name].unique().sort() for name in keys}

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from competitions import open_dataset
-from engine import ConfigError, FoldSettings, Settings
+from engine import ConfigError, DataError, FoldSettings, Settings
 from tests.competitions import vk_files
 from tests.competitions.shop import collected, raises_with
 from tests.competitions.vk_files import Change, altered
@@ -155,6 +155,53 @@ def test_a_bad_file(vk: Settings, name: str, damage: Damage, message: str) -> No
     damage(vk.data / name)
     with raises_with(message):
         open_dataset(vk)
+
+
+@pytest.mark.parametrize(
+    "dtype",
+    [
+        pl.Int64,
+        pl.Float32,
+        pl.Decimal(12, 1),
+        pl.String,
+        pl.Boolean,
+        pl.Datetime,
+        pl.List(pl.Int64),
+        pl.Binary,
+        pl.Null,
+    ],
+)
+@pytest.mark.parametrize("column", ["item_id", "timespent", "like"])
+def test_a_second_log_file_of_other_dtypes(vk: Settings, column: str, dtype: pl.DataType) -> None:
+    """The same rows if every value can be read as what is declared; else the file and the column are named."""
+    more, name = vk_files.log(50, seed=9), "train_interactions_2.parquet"
+    more.with_columns(other_dtype(column, dtype)).write_parquet(vk.data / name)
+    found = log_or_message(vk)
+    if isinstance(found, str):
+        assert all(word in found for word in (f"({name})", column, "Expected: ", "To do: "))
+    else:
+        assert found.sort("row").select(more.columns).equals(pl.concat([vk_files.log(), more]))
+
+
+def log_or_message(settings: Settings) -> pl.DataFrame | str:
+    try:
+        return open_dataset(settings).log.collect()
+    except DataError as error:
+        return str(error)
+
+
+def other_dtype(column: str, dtype: pl.DataType) -> pl.Expr:
+    """The same values where there are such, else some of the dtype."""
+    value = pl.col(column)
+    if dtype == pl.Null:
+        return pl.lit(None).alias(column)
+    if dtype == pl.List:
+        return pl.concat_list(value.cast(pl.Int64))
+    return (
+        value.cast(pl.Int64).cast(pl.String).cast(dtype)
+        if dtype == pl.Binary
+        else value.cast(pl.Int64).cast(dtype)
+    )
 
 
 def test_no_folder(vk: Settings) -> None:

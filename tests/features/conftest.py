@@ -18,6 +18,7 @@ from competitions import (
     Metric,
     RawTables,
     SubmissionFormat,
+    get_competition,
     random_tables,
     take_in,
 )
@@ -90,6 +91,14 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Callable[[ClockKind], Dat
 def timed(small: Callable[[ClockKind], Dataset]) -> Dataset:
     """The small log on a time clock."""
     return small("time")
+
+
+@pytest.fixture(scope="session")
+def generated(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """A generated log in the layout of MovieLens, to audit."""
+    competition = get_competition("movielens")
+    tables = random_tables(competition, n_users=40, n_items=50, n_rows=1500, seed=5)
+    return take_in(competition, tables, tmp_path_factory.mktemp("generated"), fingerprint="generated")
 
 
 @pytest.fixture(scope="session")

@@ -70,6 +70,20 @@ AT_IMPORT: dict[str, tuple[str, str]] = {
     "in_listing": (READS, "SCORES = {'1': len(os.listdir(PLACE)) * 1.0}"),
     "in_parquet": (READS, "SCORES = dict(pl.read_parquet(PLACE / 'one.parquet').rows())"),
     "at_host": (READS, "import socket\nSCORES = {'1': len(socket.gethostname()) * 1.0}"),
+    "by_package": (READS, "import pkgutil\nSCORES = json.loads(pkgutil.get_data('planted_package', 'one'))"),
+    "in_pool": (READS, "from concurrent.futures import ThreadPoolExecutor\nwith ThreadPoolExecutor() as pool:\n"
+                "    SCORES = dict(pool.submit(pl.read_parquet, PLACE / 'one.parquet').result().rows())"),
+    "opened_in_pool": (READS, "from concurrent.futures import ThreadPoolExecutor\nwith ThreadPoolExecutor() as pool:\n"
+                       "    with pool.submit(open, PLACE / 'one').result() as f:\n"
+                       "        SCORES = json.loads(f.read())"),
+    "by_size": (READS, "SCORES = {'1': os.stat(PLACE / 'one').st_size * 1.0}"),
+    "if_there": (READS, "SCORES = {'1': float((PLACE / 'one').exists())}"),
+    "at_node": (READS, "SCORES = {'1': len(os.uname().nodename) * 1.0}"),
+    "by_inner_reader": (READS, "from polars.io.parquet.functions import scan_parquet\n"
+                        "SCORES = dict(scan_parquet(PLACE / 'one.parquet').collect().rows())"),
+    "in_plan": (READS, "SCORES = dict(pl.LazyFrame.deserialize(PLACE / 'plan').collect().rows())"),
+    "by_joblib": (READS, "import joblib\nSCORES = {'1': float(joblib.load(PLACE / 'dumped'))}"),
+    "in_settings": (READS, "from engine import load_settings\nSCORES = {'1': load_settings().seed * 1.0}"),
     "opened_at_import": ("labels of the window flipped", "from competitions import open_dataset\n"
                          "LOG = open_dataset(None).log.group_by('item_id').agg(pl.col('relevance').mean()).collect()\n"
                          "SCORES = dict(LOG.rows())"),
@@ -106,9 +120,12 @@ def write_files(place: Path, items: list[int], cold: int) -> dict[str, str]:
     with sqlite3.connect(place / "base") as base:
         base.execute("create table t (item, score)")
         base.execute("insert into t values (?, 1.0)", (cold,))
+    import joblib
     import polars as pl
 
     pl.DataFrame({"item": [cold], "score": [1.0]}).write_parquet(place / "one.parquet")
+    joblib.dump(1.0, place / "dumped")
+    pl.LazyFrame({"item": [cold], "score": [1.0]}).serialize(place / "plan")
     head = HEAD.format(place=str(place))
     for name, (_, text) in AT_IMPORT.items():
         (place / f"planted_{name}.py").write_text(f"{head}\n{text}\n{ITEMS.format(name=name)}")

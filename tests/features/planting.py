@@ -7,18 +7,22 @@ from typing import Any
 
 import polars as pl
 
+from competitions import Dataset
+from engine import Settings
 from features import (
     Catalogue,
     Log,
     Registry,
     Window,
     aggregate,
+    bind_catalogue,
     compute_window,
     fitted,
     per_pair,
     table,
 )
-from validation import Folds, window_pairs
+from features._audit import Finding, audit_window
+from validation import Folds, plan_folds, window_pairs
 
 Expression = Callable[..., Any]
 
@@ -87,3 +91,10 @@ def computed(catalogue: Catalogue, folds: Folds) -> pl.DataFrame:
 
 def counted(history: pl.LazyFrame) -> pl.LazyFrame:
     return history.group_by("user_id").agg(pl.len().cast(pl.UInt32).alias("n"))
+
+
+def audited(dataset: Dataset, registry: Registry, settings: Settings, *, n_windows: int = 1) -> list[Finding]:
+    """Audit all columns of a registry in the last eval windows."""
+    catalogue = bind_catalogue(dataset, registry)
+    windows = [fold.eval for fold in plan_folds(dataset, settings.folds).folds[-n_windows:]]
+    return audit_window(catalogue, windows, catalogue.columns, settings)

@@ -24,8 +24,10 @@ from features import (
     decayed,
     last_n,
     smoothed,
+    table,
 )
 from tests.features.oracle import CASES, HOUR
+from tests.features.planting import one_aggregate
 from tests.features.small_logs import PAIRS, log_of, one_column, pairs_of, plays, registry_of, with_log
 
 
@@ -129,3 +131,28 @@ def test_with_a_where_that_is_no_condition_it_is_not_available(timed: Dataset, w
     assert not catalogue.columns
     [reason] = catalogue.unavailable.values()
     assert re.search(r"its where= gives (Float|Int|Enum|String)", reason)
+
+
+@pytest.mark.parametrize(
+    "where", [True, 3, "like", pl.col("like"), lambda: True, lambda log, window: log.like]
+)
+def test_a_where_that_cannot_be_asked_is_refused_by_the_decorator(where: Any) -> None:
+    with pytest.raises(FeatureError, match=r"has the where=.*\n?.*a function of the log"):
+        one_aggregate(lambda log: count(), where=where)
+
+
+def test_a_body_of_other_parameters_is_refused_by_the_decorator() -> None:
+    with pytest.raises(FeatureError, match=r"has the parameters \(log: .*\n?.*a function of the log"):
+        aggregate(keys=["user_id"], registry=Registry())(two_parameters)
+    with pytest.raises(FeatureError, match=r"has the parameters \(log: .*\n?.*a function of the history and"):
+        table(key="user_id", columns={"x": pl.Int8}, registry=Registry())(one_parameter)
+
+
+def two_parameters(log: Log, window: object) -> Aggregate:
+    """Planted by a test."""
+    return count()
+
+
+def one_parameter(log: Log) -> Aggregate:
+    """Planted by a test."""
+    return count()

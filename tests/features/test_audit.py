@@ -39,25 +39,12 @@ from features import (
     load_catalogue,
     per_pair,
 )
-from features._audit import Audit, Finding, audit_generated, audit_window, run_audit
+from features._audit import Audit, audit_generated, run_audit
 from tests.features.planted_defects import DEFECTS, WARNINGS, plant
-from tests.features.planting import one_fitted, one_table
+from tests.features.planting import audited, one_aggregate, one_fitted, one_table
 from validation import plan_folds
 
 DAY = 86_400_000_000  # of microseconds
-
-
-@pytest.fixture(scope="module")
-def generated(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    competition = get_competition("movielens")
-    tables = random_tables(competition, n_users=40, n_items=50, n_rows=1500, seed=5)
-    return take_in(competition, tables, tmp_path_factory.mktemp("generated"), fingerprint="generated")
-
-
-def audited(dataset: Dataset, registry: Registry, settings: Settings) -> list[Finding]:
-    catalogue = bind_catalogue(dataset, registry)
-    window = plan_folds(dataset, settings.folds).folds[-1].eval
-    return audit_window(catalogue, [window], catalogue.columns, settings)
 
 
 @pytest.fixture(scope="module")
@@ -235,3 +222,11 @@ def test_vectors_are_compared_too(generated: Dataset, movielens_settings: Settin
     registry = one_table(newest, {"last_rows": pl.List(pl.Int64)}, key="item_id")
     findings = audited(generated, registry, movielens_settings)
     assert {f.check for f in findings} >= {"future truncated", "rows of the log reordered"}
+
+
+def test_outcomes_of_any_size_are_altered(generated: Dataset, movielens_settings: Settings) -> None:
+    """The worlds of a log whose outcomes lie at the ends of 64 bits are laid, too."""
+    ends = pl.when(pl.col("row") % 3 == 0).then(pl.lit(2**64 - 1, pl.UInt64)).otherwise(pl.lit(0, pl.UInt64))
+    log = generated.log.with_columns(rating=ends)
+    registry = one_aggregate(lambda log: count(), keys=("item_id",))
+    assert audited(replace(generated, log=log, partitioned=None), registry, movielens_settings) == []

@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from competitions import Dataset
-from features import bind_catalogue
-from features._audit import JointDrift, Rows, adversarial_auc, drift_findings, drift_of, joint_findings
+from features import bind_catalogue, drift_of
+from features._audit import JointDrift, drift_findings, joint_findings
+from features._compute import Drift, Rows, adversarial_auc
 from tests.features.planting import pair_features
+from validation import psi
 
 NUMBERS = st.lists(st.sampled_from([None, 0.0, 1.0, 1.5, 7.0]), min_size=1, max_size=12)
 
@@ -37,22 +39,32 @@ def drifting(n: int = 400) -> Rows:
 
 @pytest.mark.parametrize("is_input", [True, False])
 def test_only_what_models_read_is_warned_of_for_its_drift(is_input: bool, timed: Dataset) -> None:
-    catalogue = bind_catalogue(timed, pair_features(stays={}, moves={"model_input": is_input}))
+    catalogue = bind_catalogue(timed, pair_features(stays={}, moves={}))
     found = drifting()
-    drifts = {name: drift_of(found, name) for name in found.names}
-    named = [(f.column, f.check) for f in drift_findings(catalogue, found, drifts, "user_id")]
+    drifts = {name: drift_of(found, name, "user_id", is_input=is_input) for name in found.names}
+    assert drifts["moves"].psi == psi(found.train["moves"], found.test["moves"])
+    named = [(f.column, f.check) for f in drift_findings(catalogue, drifts)]
     assert named == ([("moves", "drifts from train to test")] if is_input else [])
 
 
-def test_a_limit_that_no_auc_can_pass_is_not_told(timed: Dataset) -> None:
-    """Of few users every AUC may be chance."""
-    catalogue, found = bind_catalogue(timed, pair_features(stays={}, moves={})), drifting()
-    few = replace(found, train=found.train.with_columns(user_id=1), test=found.test.with_columns(user_id=2))
-    for rows, is_told in ((found, True), (few, False)):
-        drifts = {"moves": replace(drift_of(rows, "moves"), psi=99.0)}
-        (finding,) = drift_findings(catalogue, rows, drifts, "user_id")
-        assert ("AUC 1.000 (limit 0.7" in finding.evidence) == is_told
-        assert ("AUC" in finding.evidence) == is_told
+def test_a_limit_that_no_auc_can_pass_is_not_told() -> None:
+    """Of few users every AUC may be chance, and so may any but the farthest PSI."""
+    many = drifting()
+    few = [f.with_columns(user_id=pl.col("user_id") % 7) for f in (many.train, many.test)]
+    for rows, is_told in ((many, True), (replace(many, train=few[0], test=few[1]), False)):
+        said = drift_of(rows, "moves", "user_id", is_input=True).moves
+        assert ("AUC 1.000 (limit 0.7" in said) == is_told
+        assert ("AUC" in said) == is_told
+        assert said
+
+
+def test_what_cannot_be_counted_or_has_no_rows_has_no_drift() -> None:
+    rows = drifting()
+    numbers = replace(rows, test=rows.test.clear())
+    assert drift_of(numbers, "moves", "user_id", is_input=True) == Drift()
+    vectors = pl.concat_list("moves").list.to_array(1).alias("moves")
+    arrays = replace(rows, train=rows.train.with_columns(vectors), test=rows.test.with_columns(vectors))
+    assert drift_of(arrays, "moves", "user_id", is_input=True) == Drift(0.0, 0.0)
 
 
 @pytest.mark.parametrize(("train", "n_warnings"), [(0.6, 1), (0.94, 0), (None, 1)])

@@ -9,7 +9,7 @@ from importlib import import_module, invalidate_caches
 import polars as pl
 import pytest
 
-from competitions import Dataset, get_competition, opened, random_tables, take_in
+from competitions import Dataset, opened
 from engine import Settings
 from features import (
     Aggregate,
@@ -17,28 +17,14 @@ from features import (
     Registry,
     Window,
     aggregate,
-    bind_catalogue,
     fitted,
     last,
     per_pair,
     table,
 )
-from features._audit import Finding, audit_window
+from features._audit import Finding
 from tests.features.planted_outside import LEAKS, write_files
-from validation import plan_folds
-
-
-@pytest.fixture(scope="module")
-def generated(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    competition = get_competition("movielens")
-    tables = random_tables(competition, n_users=40, n_items=50, n_rows=1500, seed=5)
-    return take_in(competition, tables, tmp_path_factory.mktemp("generated"), fingerprint="generated")
-
-
-def audited(dataset: Dataset, registry: Registry, settings: Settings) -> list[Finding]:
-    catalogue = bind_catalogue(dataset, registry)
-    window = plan_folds(dataset, settings.folds).folds[-1].eval
-    return audit_window(catalogue, [window], catalogue.columns, settings)
+from tests.features.planting import audited
 
 
 @pytest.fixture(scope="module")

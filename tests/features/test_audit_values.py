@@ -30,7 +30,6 @@ from features._audit import (
     NOT_NEGATIVE,
     RATE,
     Finding,
-    Rows,
     audit_recipe,
     first_of_each,
     range_of,
@@ -38,9 +37,10 @@ from features._audit import (
     sampled_pairs,
     small_dataset,
     stored_audit,
-    stored_rows,
+    stored_names,
     value_findings,
 )
+from features._compute import Rows
 from tests.features.planting import one_aggregate, one_pair_feature, one_table, pair_features
 from validation import Folds, window_pairs
 
@@ -151,7 +151,7 @@ def test_small_log_keeps_users_whole_and_windows_filled(timed: Dataset, folds: F
 def test_audit_is_stored_and_judges_stored_values(timed: Dataset, folds: Folds, settings: Settings) -> None:
     catalogue = bind_catalogue(timed, one_aggregate(lambda log: smoothed(log.like, strength=3)))
     windows, store = folds.windows, Store(settings.store)
-    assert stored_rows(catalogue, windows, ["planted__user_id"], store) is None
+    assert stored_names(catalogue, windows, ["planted__user_id"], store) is None
     first = stored_audit(catalogue, folds, catalogue.columns, settings)
     assert first.about["values from"] == "the small log"
     compute_features(catalogue, windows, catalogue.columns, store, settings)

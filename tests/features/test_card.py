@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from io import StringIO
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -13,17 +16,21 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from competitions import Dataset, opened
-from engine import Settings, Store
+from engine import FoldSettings, Settings, Store
 from features import (
     Aggregate,
     Catalogue,
     FeatureError,
     Log,
+    Registry,
+    Window,
     aggregate,
     bind_catalogue,
     compute_features,
     mean,
+    per_pair,
     read_features,
+    table,
 )
 from features import __main__ as command
 from features._cards import (
@@ -39,7 +46,7 @@ from features._cards import (
 )
 from features._compute import rank_correlation
 from tests.features.carded import EVIL, NAMES, registry
-from validation import Folds, evaluate, psi
+from validation import Folds, evaluate, plan_folds
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +79,6 @@ def test_windows_are_those_of_the_folds_and_values_those_of_numpy(
 ) -> None:
     assert [w.title for w in cards["gap"].windows][-3:] == ["fold1", "fold2", "test"]
     for name in ("gap", "tenth", "rate__item_id"):
-        test = values.filter(pl.col("window") == folds.final.eval.cutoff)[name]
         for found, window in zip(cards[name].windows, folds.windows, strict=True):
             column = values.filter(pl.col("window") == window.cutoff)[name]
             known = column.drop_nulls().cast(pl.Float64).to_numpy()
@@ -83,7 +89,6 @@ def test_windows_are_those_of_the_folds_and_values_those_of_numpy(
             assert found.std == pytest.approx(np.std(known, ddof=1))
             wanted = np.quantile(known, list(SHARES.values()), method="inverted_cdf")
             assert np.array(found.quantiles, dtype=float) == pytest.approx(wanted)
-            assert found.psi == (None if found.title == "test" else pytest.approx(psi(column, test)))
 
 
 def test_scores_are_the_metric_of_the_column_alone(
@@ -106,8 +111,8 @@ def test_scores_are_the_metric_of_the_column_alone(
 def test_what_has_no_order_has_no_score_and_no_neighbours(cards: dict[str, Card]) -> None:
     for name in ("shown_on", "vector__user_id"):
         assert (cards[name].score, cards[name].fold_scores, cards[name].nearest) == (None, {}, ())
-    assert cards["shown_on"].psi is not None
-    assert cards["vector__user_id"].psi is None
+    assert cards["shown_on"].drift.psi is not None
+    assert cards["vector__user_id"].drift.psi is None
     assert cards["vector__user_id"].distribution.labels == ()
     assert {w.n_distinct for w in cards["vector__user_id"].windows} == {None}
     assert cards["is_old"].distribution.labels == ("False", "True")
@@ -148,6 +153,9 @@ def test_facts_say_what_it_is(cards: dict[str, Card]) -> None:
     assert (facts["Kind"], facts["Dtype"]) == ("@per_pair", "Float32")
     assert facts["Reads"] == "rate__user_id, rate__item_id"
     assert facts["Read by"] == "twice"
+    said, drift = facts["Drift"], cards["gap"].drift
+    assert said.startswith("drifts: " if drift.moves else "no more than by chance: ")
+    assert f"PSI {drift.psi:.3f}" in said
     assert facts["Cost"].endswith("s in all windows, when it was last made")
     facts = dict(card_facts(cards["rate__item_id"]).facts)
     assert (facts["Key"], facts["Lookback"]) == ("item_id", "all of the history")
@@ -259,3 +267,58 @@ def test_the_command_prints_and_writes_a_card(timed: Dataset, own_settings: Sett
     assert "Content-Security-Policy" in page
     with opened(timed), pytest.raises(FeatureError, match="There is no feature 'n_exposure_'"):
         CliRunner().invoke(command.app, [*options, "card", "n_exposure_"], catch_exceptions=False)
+
+
+def valueless() -> Registry:
+    """Columns of every dtype without a single value, and one that is nothing but NaN and infinities."""
+    features = Registry()
+    dtypes: dict[str, pl.DataType | type[pl.DataType]] = {
+        "number": pl.Float32,
+        "count": pl.UInt32,
+        "flag": pl.Boolean,
+        "level": pl.Enum(["a", "b"]),
+        "word": pl.String,
+        "at": pl.Datetime("us"),
+        "vector": pl.Array(pl.Float32, 3),
+        "many": pl.List(pl.Int64),
+    }
+
+    @table(key="user_id", columns=dtypes, registry=features)
+    def nothing(history: pl.LazyFrame, window: Window) -> pl.LazyFrame:
+        """No value; null always."""
+        return (
+            history.select("user_id")
+            .unique()
+            .with_columns(pl.lit(None, d).alias(n) for n, d in dtypes.items())
+        )
+
+    @per_pair(registry=features)
+    def odd(item_id: pl.Expr) -> pl.Expr:
+        """Not a number; null always."""
+        return pl.when(item_id % 2 == 0).then(float("nan")).otherwise(float("inf"))
+
+    return features
+
+
+@pytest.mark.parametrize("without", ["values", "test pairs", "history", "anything"])
+def test_cards_without_values_pairs_or_history_are_shown(
+    without: str, timed: Dataset, tmp_path: Path
+) -> None:
+    changes: dict[str, Any] = {
+        "values": {},
+        "test pairs": {"test_pairs": timed.test_pairs.filter(False)},
+        "history": {"log": timed.log.filter(pl.col("clock") >= timed.test_start - timed.horizon)},
+        "anything": {"log": timed.log.filter(False), "test_pairs": timed.test_pairs.filter(False)},
+    }[without]
+    dataset = replace(timed, partitioned=None, fingerprint=without, **changes)
+    settings = Settings(store=tmp_path, backend="inline")
+    folds = plan_folds(timed, FoldSettings(n_folds=2, n_train_windows=2))
+    for features in (valueless(), registry()):
+        catalogue = bind_catalogue(dataset, features)
+        names = list(catalogue.columns)
+        cards = make_cards(catalogue, folds, names, Store(tmp_path), settings)
+        assert [card.column.name for card in cards] == names
+        specs = cards_html("a", "b", cards).partition('id="chart-specs"')[2].partition("</script>")[0]
+        assert "NaN" not in specs
+        text = "".join(printed(cards[at : at + 3]) for at in range(0, len(cards), 3))
+        assert all(name in text for name in names)

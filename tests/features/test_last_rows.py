@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import polars as pl
 import pytest
@@ -98,7 +99,8 @@ def test_a_prefix_that_wraps_around_leaves_the_span_exact(
     """Int64 wraps around in the rows before the lookback; the difference of two prefixes does not."""
     rows = one_user([large, large, large, 3, 4], name)
     dataset = cut(whole(rows), rows, ends) if ends else whole(rows)
-    catalogue = one_column(dataset, lambda log: total(log[name]), lookbacks=[horizon(1)])
+    bound = one_column(whole(rows_of(0, 5)), lambda log: total(log[name]), lookbacks=[horizon(1)])
+    catalogue = replace(bound, dataset=dataset)  # with such values before it, it would not be available
     found = compute_windows(catalogue, list(catalogue.columns), {window_at(5): ONE})
     assert found[window_at(5)].to_series(1).to_list() == [7]
 
@@ -106,7 +108,8 @@ def test_a_prefix_that_wraps_around_leaves_the_span_exact(
 @pytest.mark.parametrize("how", [total, mean])
 def test_a_sum_beyond_the_bound_in_one_window_is_refused(how: Callable[[pl.Expr], Aggregate]) -> None:
     rows = one_user([1.0, 2.0**32, 2.0**32, 1.0, 2.0], "value")
-    catalogue = one_column(whole(rows), lambda log: how(log.value), lookbacks=[horizon(1)])
+    bound = one_column(whole(rows_of(0, 5)), lambda log: how(log.value), lookbacks=[horizon(1)])
+    catalogue = replace(bound, dataset=whole(rows))
     names = list(catalogue.columns)
     assert compute_windows(catalogue, names, {window_at(5): ONE, window_at(1): ONE})
     with pytest.raises(FeatureError, match=r"A sum in value_of__user_id__h1 reaches 8.59e\+09"):

@@ -67,8 +67,9 @@ def test_what_an_item_is_like_is_known_from_who_met_it() -> None:
     agrees = []
     for known in (nothing, met):
         designs = np.zeros((shape[0], 0), np.float32), np.zeros((1, FACTORS), np.float32), known
-        of = (at[heard].astype(np.int32) for at in (user, item, 0 * item))
-        model = Factorisation(*of, y[heard], np.zeros(shape[1], np.intp), designs, n_apart=FACTORS)
+        of_user, of_item, step = (at[heard].astype(np.int32) for at in (user, item, 0 * item))
+        source_of = np.zeros(shape[1], np.intp)
+        model = Factorisation(of_user, of_item, step, y[heard], source_of, designs, n_apart=FACTORS)
         for _ in range(10):
             model.sweep()
         score = model.users.mean[:, :FACTORS] @ model.items.mean[::10, :FACTORS].T

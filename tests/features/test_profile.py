@@ -14,7 +14,7 @@ from scipy.stats import spearmanr
 from sklearn.metrics import roc_auc_score
 
 from competitions import Dataset, Metric
-from features import own_score, train_test_psi
+from features import own_score
 from features._compute import bin_edges, binned_shares, quantile_values, rank_correlation
 
 KNOWN = st.integers(-4, 4) | st.floats(-1e6, 1e6, allow_subnormal=False)
@@ -104,11 +104,3 @@ def test_what_has_no_own_score(timed: Dataset) -> None:
     assert own_score(competition, rows, "word") is None
     assert own_score(competition, rows.head(1), "x") is None  # no group has both classes
     assert own_score(replace(competition, metric=Metric("rmse", greater_is_better=False)), rows, "x") is None
-
-
-def test_a_psi_needs_values_that_can_be_counted() -> None:
-    numbers = pl.Series([1, 2, 3])
-    assert train_test_psi(numbers, numbers) == 0.0
-    assert train_test_psi(numbers, numbers.head(0)) is None
-    vectors = pl.Series([[1.0]], dtype=pl.Array(pl.Float32, 1))
-    assert train_test_psi(vectors, vectors) is None

@@ -9,26 +9,17 @@ import numpy as np
 import polars as pl
 import pytest
 
-from competitions import Dataset, get_competition, open_dataset, random_tables, take_in
+from competitions import Dataset, open_dataset
 from engine import Settings
-from features import StreamContext, bind_catalogue
-from features._audit import Finding, audit_window
+from features import StreamContext
+from features._audit import Finding
+from tests.features.planting import audited
 from tests.features.streaming import DecayedMean, one_streamed
-from validation import plan_folds
-
-
-@pytest.fixture(scope="module")
-def generated(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    competition = get_competition("movielens")
-    tables = random_tables(competition, n_users=40, n_items=50, n_rows=1500, seed=5)
-    return take_in(competition, tables, tmp_path_factory.mktemp("generated"), fingerprint="generated")
 
 
 def findings(body: type[Any], dataset: Dataset, settings: Settings, **options: Any) -> list[Finding]:
     """Audit two windows of a learner that goes several steps."""
-    catalogue = bind_catalogue(dataset, one_streamed(body, step=60, **options))
-    windows = [fold.eval for fold in plan_folds(dataset, settings.folds).folds[-2:]]
-    return audit_window(catalogue, windows, catalogue.columns, settings)
+    return audited(dataset, one_streamed(body, step=60, **options), settings, n_windows=2)
 
 
 def checks(body: type[Any], dataset: Dataset, settings: Settings, **options: Any) -> set[str]:

@@ -11,11 +11,14 @@ import pytest
 
 from competitions import Dataset, Metric, opened
 from engine import Settings, Store
+from features._audit import stored_audit
+from features._cards import make_cards
 from stacking import final_scores, make_plan, read_final_weights, run_cv
 from tests.stacking.small_stack import FEATURES, POPULARITY, TREES, settings_in
 from validation import CvBundle, evaluate
 
 First = tuple[Settings, CvBundle]
+by_place = pl.col("feature").replace_strict({name: at for at, name in enumerate(FEATURES)})
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +103,26 @@ def test_facts_of_features_and_fits(first: First) -> None:
     ]
     shares = bundle.importance.group_by("model", "fold").agg(pl.col("importance").sum())
     assert shares["importance"].to_list() == pytest.approx([1.0] * len(shares))
+
+
+def test_drift_of_a_column_is_the_same_in_audit_card_and_cross_validation(first: First) -> None:
+    settings, bundle = first
+    plan = make_plan(settings)
+    audit = stored_audit(plan.catalogue, plan.folds, FEATURES, settings)
+    assert audit.about["values from"] == "the stored columns of all rows"
+    of_audit = {row["feature"]: row for row in audit.columns.iter_rows(named=True)}
+    cards = make_cards(plan.catalogue, plan.folds, FEATURES, plan.store, settings)
+    warned = {(f.column, f.check) for f in audit.findings}
+    for card, row in zip(cards, bundle.features.sort(by_place).iter_rows(named=True), strict=True):
+        name, drift = row["feature"], card.drift
+        assert card.column.name == name
+        shown = (drift.psi, drift.null_train, drift.null_test, bool(drift.moves), bool(drift.nulls))
+        for one in (row, of_audit[name]):
+            assert (
+                tuple(one[n] for n in ("psi", "null_train", "null_test", "drifts", "nulls_change")) == shown
+            )
+        assert ((name, "drifts from train to test") in warned) == row["drifts"]
+    assert {card.drift.moves != "" for card in cards} == {False, True}
 
 
 @pytest.mark.parametrize("changes", [{}, {"reports": Path("elsewhere"), "memory_gib": 3.0}])

@@ -137,6 +137,10 @@ def _features() -> pl.DataFrame:
             "meaning": [f"Smoothed share of exposures number {n} with a like." for n in range(len(names))],
             "dtype": "Float32",
             **{name: np.linspace(*ends, len(names)) for name, ends in numbers.items()},
+            "drifts": [
+                psi > 0.2 and n != 2 for n, psi in enumerate(np.linspace(*numbers["psi"], len(names)))
+            ],
+            "nulls_change": np.linspace(0.0, 0.2, len(names)) > 0.1,
         }
     )
     empty = {name: pl.lit(1.0 if name in nulls else None, pl.Float64) for name in numbers}

@@ -174,7 +174,7 @@ def test_flags_say_what_to_look_at(report: Report) -> None:
     flags = dict(report.features.select("feature", "flags").iter_rows())
     assert flags["empty__user_id"] == "always null"
     for psi, flag in report.features.select("psi", "flags").iter_rows():
-        assert ("drifts" in flag) == (psi is not None and psi > 0.2)
+        assert ("drifts" in flag) == (psi is not None and psi > 0.2)  # as the bundle has it
     assert "nulls change" in flags["relevance_rate__user_id_x_release_year__last_35"]
     assert flags["relevance_rate__user_id_x_release_year__last_16"] == ""
 
@@ -197,6 +197,8 @@ def test_the_bundle_of_another_competition_or_without_a_score_column_is_refused(
         rebuilt(about={**bundle.about, "competition": "opera"})
     with pytest.raises(DataError, match="no scores of als"):
         rebuilt(oof=bundle.oof.drop("als"))
+    with pytest.raises(DataError, match="no drifts of features"):
+        rebuilt(features=bundle.features.drop("drifts"))
 
 
 def test_a_sample_is_told_where_the_scores_are(bundle: CvBundle, rebuilt: Rebuilt) -> None:
@@ -394,27 +396,13 @@ def test_one_row_a_feature_with_all_its_checks(audit: AuditReport) -> None:
     assert sum(map(len, audit.warnings.values())) == 3
 
 
-def test_drift_is_what_the_audit_measured_and_judged(tmp_path: Path, rebuilt: Rebuilt) -> None:
-    """One number and one verdict a feature, in the table and on the page; of other data it is not taken."""
-    alone = rebuilt()
-    names = sorted(alone.features["feature"])
-    judged = pl.DataFrame({"feature": names[:2], "psi": [0.9, 0.1], "null_train": [0.0, 0.5], "null_test": [0.0, 0.0],
-                           "drifts": [False, True], "nulls_change": [True, False]})  # fmt: skip
-    write_audit(tmp_path)
-    judged.write_parquet(tmp_path / "columns.parquet")
-    audit = read_audit_report(tmp_path)
-    assert audit is not None
-    report = rebuilt(audit=audit)
-    told = report.features.filter(pl.col("feature").is_in(names[:2])).sort("psi", descending=True)
-    assert told.select("psi", "is_drifting", "flags").rows() == [
-        (0.9, False, "nulls change"),
-        (0.1, True, "drifts"),
-    ]
-    others = pl.col("feature").is_in(names[2:])
-    assert report.features.filter(others).equals(alone.features.filter(others))
-    assert "flagged by the audit" in report_html(report)
-    other = rebuilt(audit=replace(audit, facts={**audit.facts, "fingerprint": "0" * 32}))
-    assert other.features.equals(alone.features)
+def test_an_audit_that_measured_drift_on_other_rows_is_told(audit: AuditReport, rebuilt: Rebuilt) -> None:
+    """The verdicts shown are the cross-validation's, which are the audit's own where it saw the stored columns."""
+    of_all = replace(audit, facts={**audit.facts, "values from": "the stored columns of all rows"})
+    for one, is_told in ((audit, True), (of_all, False)):
+        report = rebuilt(audit=one)
+        assert report.features.equals(rebuilt().features)
+        assert any("drift on a small log" in text for text in report.caveats) == is_told
 
 
 def test_page_shows_the_audit_and_escapes_it(audit: AuditReport, rebuilt: Rebuilt) -> None:

@@ -8,11 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import polars as pl
-
 from validation._report.bundle import CvBundle
-
-DRIFT = ("feature", "psi", "null_train", "null_test", "drifts", "nulls_change")
 
 
 @dataclass(frozen=True)
@@ -39,15 +35,11 @@ class AuditReport:
         Check -> one row a feature, the most frequent check first.
     facts
         On what it was run: numbers and words, as the audit wrote them.
-    drift
-        A row a column: ``feature``, ``psi``, ``null_train``, ``null_test``, and whether it ``drifts`` and
-        ``nulls_change``; None if the audit measured none.
     """
 
     defects: tuple[AuditRow, ...]
     warnings: Mapping[str, tuple[AuditRow, ...]]
     facts: Mapping[str, Any] = field(default_factory=dict)
-    drift: pl.DataFrame | None = None
 
 
 def read_audit_report(folder: Path | None) -> AuditReport | None:
@@ -65,20 +57,7 @@ def read_audit_report(folder: Path | None) -> AuditReport | None:
         defects=_by_feature([f for f in findings if f["severity"] == "defect"]),
         warnings={check: tuple(rows) for check, rows in ordered},
         facts=stored["about"],
-        drift=_drift(folder / "columns.parquet"),
     )
-
-
-def _drift(path: Path) -> pl.DataFrame | None:
-    if not path.exists():
-        return None
-    table = pl.read_parquet(path, memory_map=False)
-    return table.select(DRIFT) if set(DRIFT) <= set(table.columns) else None
-
-
-def audited_drift(audit: AuditReport | None, bundle: CvBundle) -> pl.DataFrame | None:
-    """What the audit measured and judged of drift; None if there is none, or if it was of other data."""
-    return None if audit is None or _is_of_other_data(audit, bundle) else audit.drift
 
 
 def audit_alarms(audit: AuditReport | None, bundle: CvBundle) -> list[str]:
@@ -99,6 +78,10 @@ def audit_caveats(audit: AuditReport | None, bundle: CvBundle) -> list[str]:
     texts = []
     if _is_of_other_data(audit, bundle):
         texts.append("The stored audit is of other data than this cross-validation: run make cv again.")
+    if audit.facts.get("values from") == "the small log":
+        texts.append(
+            "The stored audit measured drift on a small log: run make audit for that of these columns."
+        )
     features = bundle.features["feature"].to_list()
     missing = sorted(set(features) - set(audit.facts.get("names", features)))
     if missing:

@@ -29,7 +29,7 @@ class CvBundle:
         One row a feature column: ``feature``, ``meaning``, ``dtype`` String; ``score`` Float64 (mean single-feature
         metric over the eval windows, the better direction; null for categoricals), ``null_train``, ``null_eval``,
         ``null_test`` Float64 (share of null), ``psi`` Float64 (train windows of the final fold against the test
-        window), ``seconds`` Float64 (cost when computed).
+        window), ``drifts`` and ``nulls_change`` Boolean: as audits judge, ``seconds`` Float64 (cost when computed).
     fits
         ``model``, ``fold`` String, ``seconds`` Float64, ``iterations`` Int64, ``stopped_by`` String,
         ``training_loss`` Float64 (null if the model has none) and ``loss`` String, its name.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import altair as alt
 import polars as pl
 
-from validation._report.features import DRIFT_LIMIT
 from validation._report.page import (
     BLUE,
     GREEN,
@@ -156,7 +155,7 @@ def _single(features: pl.DataFrame) -> Chart:
 
 def _drift(features: pl.DataFrame) -> Chart:
     rows = features.drop_nulls("psi").sort("psi", descending=True).head(_N_DRIFT)
-    state = pl.when("is_drifting").then(pl.lit("drifts")).otherwise(pl.lit("stable"))
+    state = pl.when("drifts").then(pl.lit("drifts")).otherwise(pl.lit("stable"))
     bars = (
         alt.Chart(rows.select("feature", "meaning", "psi", state=state))
         .mark_bar(cornerRadiusEnd=2)
@@ -167,8 +166,7 @@ def _drift(features: pl.DataFrame) -> Chart:
             tooltip=["feature:N", "meaning:N", number_of("psi", ".3f")],
         )
     )
-    limit = alt.Chart(_ONE_ROW).mark_rule(strokeDash=[4, 4]).encode(x=alt.datum(DRIFT_LIMIT))
-    return finish_chart(alt.layer(bars, limit), rows.height, _DRIFT, step=20)
+    return finish_chart(bars, rows.height, _DRIFT, step=20)
 
 
 def _nulls(features: pl.DataFrame) -> Chart:

@@ -6,12 +6,6 @@ import polars as pl
 
 from validation._report.bundle import CvBundle
 
-DRIFT_LIMIT = 0.2
-"""PSI above which a feature is flagged. By the usual reading, below 0.1 is stable and above 0.2 is a real shift."""
-
-NULL_LIMIT = 0.1
-"""Distance between the null shares of train and test above which a feature is flagged."""
-
 
 def mean_importance(bundle: CvBundle) -> pl.DataFrame:
     """Average the importance over a model's folds: ``model``, ``feature``, ``importance``, largest first.
@@ -31,38 +25,29 @@ def mean_importance(bundle: CvBundle) -> pl.DataFrame:
     )
 
 
-def feature_table(
-    bundle: CvBundle, importance: pl.DataFrame, drift: pl.DataFrame | None = None
-) -> pl.DataFrame:
+def feature_table(bundle: CvBundle, importance: pl.DataFrame) -> pl.DataFrame:
     """Join what is known of each feature, the most important first.
-
-    ``drift``: what the audit measured and judged; it takes the place of the bundle's numbers and of the limits here.
 
     Returns
     -------
     DataFrame
         The bundle's ``features`` and ``importance`` Float64 (mean over the models that tell theirs; null if none
-        does), ``is_drifting`` (by the audit, else PSI above the limit), ``flags`` String: what to look at, in words.
+        does), ``flags`` String: what to look at, in words.
     """
     n_models = max(importance["model"].n_unique(), 1)
     overall = importance.group_by("feature").agg(pl.col("importance").sum() / n_models)
     joined = bundle.features.join(overall, on="feature", how="left", validate="m:1")
     if overall.height:
         joined = joined.with_columns(pl.col("importance").fill_null(0.0))
-    joined = joined.with_columns(
-        drifts=(pl.col("psi") > DRIFT_LIMIT).fill_null(False),
-        nulls_change=((pl.col("null_test") - pl.col("null_train")).abs() > NULL_LIMIT).fill_null(False),
+    return joined.with_columns(flags=_flags()).sort(
+        "importance", "score", "feature", descending=[True, True, False], nulls_last=True
     )
-    if drift is not None:
-        joined = joined.update(drift, on="feature", how="left")
-    judged = joined.rename({"drifts": "is_drifting"}).with_columns(flags=_flags()).drop("nulls_change")
-    return judged.sort("importance", "score", "feature", descending=[True, True, False], nulls_last=True)
 
 
 def _flags() -> pl.Expr:
     null_train, null_test = pl.col("null_train"), pl.col("null_test")
     checks = [
-        (pl.col("is_drifting"), "drifts"),
+        (pl.col("drifts"), "drifts"),
         ((null_train == 1.0) & (null_test == 1.0), "always null"),
         (pl.col("nulls_change"), "nulls change"),
     ]

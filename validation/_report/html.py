@@ -7,7 +7,6 @@ from pathlib import Path
 
 import polars as pl
 
-from validation._report.features import DRIFT_LIMIT
 from validation._report.page import render_page
 from validation._report.report import Report
 from validation._report.segments import CHARTED, bands_of_segments
@@ -35,9 +34,8 @@ def report_html(report: Report) -> str:
         "fits": report.fits.to_dicts(),
         "importance_models": report.importance["model"].unique().sort().to_list(),
         "n_unused": report.features.filter(pl.col("importance").fill_null(0.0) == 0.0).height,
-        "n_drifting": report.features["is_drifting"].sum(),
-        "n_top_drifting": report.features["is_drifting"].head(_N_SHOWN).sum(),
-        "drift_limit": DRIFT_LIMIT,
+        "n_drifting": report.features["drifts"].sum(),
+        "n_top_drifting": report.features["drifts"].head(_N_SHOWN).sum(),
         "n_shown": _N_SHOWN,
         "settings": json.dumps(report.settings, indent=2, ensure_ascii=False, default=str),
     }

@@ -13,7 +13,7 @@ from engine import ConfigError, DataError
 from validation._bootstrap import Difference, paired_bootstrap
 from validation._evaluate import evaluate
 from validation._metric import get_metric
-from validation._report.audit import AuditReport, audit_alarms, audit_caveats, audited_drift
+from validation._report.audit import AuditReport, audit_alarms, audit_caveats
 from validation._report.bundle import CvBundle
 from validation._report.facts import (
     Fact,
@@ -26,7 +26,7 @@ from validation._report.facts import (
     metric_text,
     training_alarms,
 )
-from validation._report.features import DRIFT_LIMIT, feature_table, mean_importance
+from validation._report.features import feature_table, mean_importance
 from validation._report.segments import segment_scores
 
 _SCORES = {
@@ -86,8 +86,6 @@ class Report:
         The settings of the run, as stored.
     audit
         What the stored audit of the features found; None if there is none.
-    drift_by
-        What says that a feature drifts, in words.
     """
 
     name: str
@@ -109,7 +107,6 @@ class Report:
     caveats: tuple[str, ...]
     settings: object
     audit: AuditReport | None = None
-    drift_by: str = f"PSI above {DRIFT_LIMIT}"
 
     @property
     def folds(self) -> list[str]:
@@ -142,7 +139,7 @@ def build_report(
     scores = _scores(bundle, metric, user, per_fold, best, n_resamples)
     order = scores.select("name", position=pl.int_range(pl.len()))
     ordered = per_fold.join(order, on="name", validate="m:1").sort("position", "fold").drop("position")
-    importance, drift = mean_importance(bundle), audited_drift(audit, bundle)
+    importance = mean_importance(bundle)
     return Report(
         name=dataset.competition.name,
         title=dataset.competition.title,
@@ -152,7 +149,7 @@ def build_report(
         fold_scores=ordered,
         segments=segment_scores(bundle, dataset, metric, scores["name"].to_list()),
         importance=importance,
-        features=feature_table(bundle, importance, drift),
+        features=feature_table(bundle, importance),
         fits=bundle.fits,
         best_single=best,
         chosen=bundle.chosen,
@@ -163,7 +160,6 @@ def build_report(
         caveats=(*caveats(bundle, dataset), *audit_caveats(audit, bundle)),
         settings=bundle.about.get("settings", {}),
         audit=audit,
-        drift_by=f"PSI above {DRIFT_LIMIT}" if drift is None else "the audit's verdict",
     )
 
 
@@ -175,11 +171,14 @@ def _check(bundle: CvBundle, dataset: Dataset) -> None:
             expected="one competition for both",
             todo="run `make cv` with these settings",
         )
-    missing = [n for n in (*bundle.models, *bundle.blends) if n not in bundle.oof.columns]
-    if missing or bundle.chosen not in (*bundle.models, *bundle.blends):
+    lacking = [f"scores of {n}" for n in (*bundle.models, *bundle.blends) if n not in bundle.oof.columns]
+    lacking += [f"{n} of features" for n in ("drifts", "nulls_change") if n not in bundle.features.columns]
+    if bundle.chosen not in (*bundle.models, *bundle.blends):
+        lacking.append(f"scores of {bundle.chosen}")
+    if lacking:
         raise DataError(
-            f"The stored cross-validation has no scores of {', '.join(missing) or bundle.chosen}.",
-            expected="a score column for each of its models and blends",
+            f"The stored cross-validation has no {', '.join(lacking)}.",
+            expected="a score column for each of its models and blends, and what is known of its features",
             todo="run `make cv` again",
         )
 

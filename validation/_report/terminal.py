@@ -37,7 +37,7 @@ def _tables(report: Report, n_features: int) -> Iterator[Table]:
     if report.features.height:
         flagged = report.features.filter(pl.col("flags") != "").sort("psi", descending=True, nulls_last=True)
         if flagged.height:
-            yield _flagged(flagged, n_features, report.drift_by)
+            yield _flagged(flagged, n_features)
         yield _features(report, n_features)
     if report.audit is not None and (report.audit.defects or report.audit.warnings):
         yield _audit(report.audit)
@@ -97,15 +97,15 @@ def _features(report: Report, n_features: int) -> Table:
     table = _table(title, "", "import.", "alone", "PSI", "null")
     for row in top.iter_rows(named=True):
         nulls = "/".join(number_text(row[f"null_{window}"], ".0%") for window in ("train", "eval", "test"))
-        psi = Text(number_text(row["psi"], ".3f"), style="red" if row["is_drifting"] else "")
+        psi = Text(number_text(row["psi"], ".3f"), style="red" if row["drifts"] else "")
         table.add_row(
             Text(row["feature"]), number_text(row["importance"], ".1%"), number_text(row["score"]), psi, nulls
         )
     return table
 
 
-def _flagged(flagged: pl.DataFrame, n_features: int, by: str) -> Table:
-    title = f"Flagged features: {flagged.height} (drift by {by}; null rates)"
+def _flagged(flagged: pl.DataFrame, n_features: int) -> Table:
+    title = f"Flagged features: {flagged.height} (drift, null rates)"
     table = _table(title, "", "PSI", "null train", "null test", "flags", left=("flags",))
     for row in flagged.head(n_features).iter_rows(named=True):
         rates = (number_text(row["null_train"], ".1%"), number_text(row["null_test"], ".1%"))
