@@ -79,7 +79,7 @@ class IdIndex:
 
     def unseen(self, ids: pl.Series) -> pl.Series:
         """Distinct ids that are not there, in the order in which they come first; without null."""
-        return ids.filter(self.rows(ids) < 0).drop_nulls().unique(maintain_order=True)
+        return ids.gather(np.flatnonzero(self.rows(ids) < 0)).drop_nulls().unique(maintain_order=True)
 
     def add(self, new: pl.Series) -> None:
         """Give distinct ids, none of which is there, the next rows."""

@@ -66,11 +66,15 @@ class MemoryRows:
         self.n_rows, self.width, self.block_rows = 0, width, block_rows
         self.all = np.zeros((0, width), dtype=np.float32)
 
+    def capacity_for(self, n_rows: int) -> int:
+        """Rows that there is room for once there are so many: twice as many as now if that is too little now."""
+        return len(self.all) if n_rows <= len(self.all) else max(n_rows, 2 * len(self.all))
+
     def reserve(self, n_rows: int) -> None:
-        """Make room for so many rows, twice as many as there was room for if it is too little."""
+        """Make room for so many rows."""
         if n_rows > len(self.all):
             # Pages of zeros take no memory until a row is written there.
-            more = np.zeros((max(n_rows, 2 * len(self.all)), self.width), dtype=np.float32)
+            more = np.zeros((self.capacity_for(n_rows), self.width), dtype=np.float32)
             more[: self.n_rows] = self.all[: self.n_rows]
             self.all = more
 

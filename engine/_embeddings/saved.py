@@ -41,7 +41,7 @@ def save_tables(
         saved = {table.name: _saved(folder / BLOCKS, table) for table in tables}
         manifest = {"format": FORMAT, "tables": saved, "notes": dict(notes or {})}
         sync_folder(folder / BLOCKS)
-        write_atomically(folder / MANIFEST, json.dumps(manifest))
+        write_atomically(folder / MANIFEST, json.dumps(manifest), unfinished=folder / BLOCKS)
     needed = {name for table in saved.values() for name in (*table["records"], *table["ids"])}
     for file in (folder / BLOCKS).iterdir():
         if file.name not in needed:

@@ -109,11 +109,19 @@ class EmbeddingTable:
             raise TableError(f"Table {self.name!r} cannot grow while it is trained.", todo="grow it before")
         plain = self.index.plain(ids, self.name)
         rows = self.index.rows(plain)
-        missing = pl.DataFrame({"id": plain, "at": np.arange(len(plain))}).filter(pl.Series(rows < 0))
-        new = missing.drop_nulls("id").unique("id", keep="first", maintain_order=True)
-        if len(new):
-            self._append(new["id"], None if vectors is None else self._checked(vectors, new, len(plain)))
-            rows[missing["at"].to_numpy()] = self.index.rows(missing["id"])
+        if vectors is not None and vectors.shape != (len(plain), self.dim):
+            raise TableError(
+                f"Table {self.name!r}: vectors of shape {vectors.shape} are given for {len(plain):,} ids.",
+                expected=f"shape ({len(plain)}, {self.dim})",
+            )
+        missing = np.flatnonzero(rows < 0)
+        ids = plain.gather(missing)
+        is_new = ids.is_first_distinct() & ids.is_not_null()
+        if is_new.any():
+            new = ids.filter(is_new)
+            at = missing[is_new.to_numpy()]
+            self._append(new, None if vectors is None else self._finite(vectors.take(at, axis=0), new))
+            rows[missing] = self.index.rows(ids)
         return rows
 
     def read(self, rows: Rows) -> Records:
@@ -194,18 +202,12 @@ class EmbeddingTable:
         largest = np.abs(axes).argmax(axis=0)
         return mean, axes * np.where(axes[largest, np.arange(dim)] < 0, -1.0, 1.0)
 
-    def _checked(self, vectors: Records, new: pl.DataFrame, n_ids: int) -> Records:
-        if vectors.shape != (n_ids, self.dim):
-            raise TableError(
-                f"Table {self.name!r}: vectors of shape {vectors.shape} are given for {n_ids:,} ids.",
-                expected=f"shape ({n_ids}, {self.dim})",
-            )
-        vectors = vectors.take(new["at"].to_numpy(), axis=0)
+    def _finite(self, vectors: Records, new: pl.Series) -> Records:
         wrong = np.flatnonzero(~np.isfinite(vectors).all(axis=1))
         if len(wrong):
             raise TableError(
                 f"Table {self.name!r}: {len(wrong):,} of {len(new):,} vectors that rows start at are not finite, "
-                f"the first that of id {new['id'][int(wrong[0])]!r}.",
+                f"the first that of id {new[int(wrong[0])]!r}.",
                 expected="finite numbers",
                 todo="fill what is unknown, for example by the mean of its source",
             )
@@ -216,7 +218,7 @@ class EmbeddingTable:
         if last > MOST:
             raise TableError(f"Table {self.name!r} would have {last:,} rows.", expected=f"at most {MOST:,}")
         if isinstance(self.records, MemoryRows):
-            capacity = max(last, 2 * self.capacity) if last > self.capacity else self.capacity
+            capacity = self.records.capacity_for(last)
             if self.folder is not None and 4 * (self.dim + 1) * capacity > self.memory_bytes:
                 self.spill()
             else:
