@@ -46,8 +46,8 @@ def train(rows: int, pairs: int, dim: int, gib: float, part_rows: int, folder: s
 
 
 def drawn(n_left: int, n_right: int, pairs: int, seed: int) -> tuple[Index, Index]:
-    """Pairs of a log, made in chunks."""
-    sides: list[Index] = [np.empty(pairs, dtype=np.int64) for _ in range(2)]
+    """Pairs of a log, made in chunks; ids of 32 bits."""
+    sides = [np.empty(pairs, dtype=np.int32) for _ in range(2)]
     for first in range(0, pairs, CHUNK):
         last = min(first + CHUNK, pairs)
         for side, of_chunk in zip(sides, drawn_pairs(n_left, n_right, first, last, seed), strict=True):
@@ -152,27 +152,27 @@ def resume(
 
 def grow(rounds: int, more: int, dim: int, gib: float, folder: str) -> Facts:
     """Grow by ``more`` ids a round and train on them and as many others; what memory and seconds become of."""
-    seconds, beyond = [], []
+    seconds, own, beyond = [], [], []
     rng = np.random.default_rng(1)
     with TemporaryDirectory(dir=folder) as scratch:
         table = EmbeddingTable("grown", dim, noise=0.1, folder=Path(scratch) if gib else None, memory_gib=gib)
         for _ in range(rounds):
-            began = time.perf_counter()
+            began, own_began = time.perf_counter(), time.process_time()
             new = table.grow(pl.Series(rng.integers(0, 2**62, more)))
             batches = [(np.concatenate([new, rng.integers(0, len(table), more)]),) for _ in range(4)]
             for (s,), (rows,) in working_sets([table], batches, rate=0.1):
                 s.learn(rows, s.take(rows))
             seconds.append(time.perf_counter() - began)
+            own.append(time.process_time() - own_began)
             held = 4 * (dim + 1) * len(table) if table.capacity else 0
             beyond.append(resident() - held)
     tenth = rounds // 10
     return {
         "grown_mib": (max(beyond[tenth:]) - beyond[tenth]) / MIB,
         "last_mib": (beyond[-1] - beyond[tenth]) / MIB,
-        "second": float(np.median(seconds[tenth : 2 * tenth])),
-        "last": float(np.median(seconds[-tenth:])),
-        "second_total": sum(seconds[tenth : 2 * tenth]),
-        "last_total": sum(seconds[-tenth:]),
+        "ratio": sum(seconds[-tenth:]) / sum(seconds[tenth : 2 * tenth]),
+        "cpu_ratio": sum(own[-tenth:]) / sum(own[tenth : 2 * tenth]),
+        "cpu_seconds": sum(own),
     }
 
 

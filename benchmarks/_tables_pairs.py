@@ -13,7 +13,8 @@ import torch
 
 from engine import EmbeddingTable, bucket_order, load_tables, save_tables, working_sets
 
-Index = npt.NDArray[np.int64]
+Index = npt.NDArray[np.int64] | npt.NDArray[np.int32]
+Rows = npt.NDArray[np.int64]
 BATCH, SHARING, DRAWN, NEGATIVES = (
     8192,
     64,
@@ -58,7 +59,7 @@ class PairTables:
         """Train on a chunk of pairs of ids, by buckets."""
         u, v = self.left.grow(pl.Series(left)), self.right.grow(pl.Series(right))
         order = bucket_order(u, v, part_rows)
-        batches = batches_of(u[order], v[order], self.n_done)
+        batches = batches_of(u.astype(np.int32)[order], v.astype(np.int32)[order], self.n_done)
         del u, v, order
         for (lefts, rights), (u, v) in working_sets([self.left, self.right], batches, rate=RATE, place=place):
             of_left, of_right = gradients(lefts.take(u), rights.take(v))
@@ -85,10 +86,10 @@ class PairTables:
         return products
 
 
-def batches_of(left: Index, right: Index, seed: int) -> Iterator[tuple[Index, Index]]:
+def batches_of(left: Index, right: Index, seed: int) -> Iterator[tuple[Rows, Rows]]:
     """Batches of pairs; below the right rows are those of the negatives, drawn among the batch's own by its place."""
     for first in range(0, len(left), BATCH):
-        u, v = (rows[first : first + BATCH] for rows in (left, right))
+        u, v = (rows[first : first + BATCH].astype(np.int64) for rows in (left, right))
         rng = np.random.Generator(np.random.Philox(key=seed, counter=[0, 0, first, 2]))
         yield u, np.concatenate([v, v[rng.integers(0, len(v), len(v) // sharing(len(v)) * DRAWN)]])
 

@@ -39,7 +39,8 @@ class WorkingSet:
         self.table, self.device, self.rows = table, device, None
         if touched is not None:
             self.rows = np.flatnonzero(touched.is_touched)
-            self.places = np.cumsum(touched.is_touched, dtype=np.int32)
+            self.places = np.full(len(table), -1, dtype=np.int32)
+            self.places[self.rows] = np.arange(len(self.rows))
         self.records = torch.from_numpy(table.records.at(self.rows)).to(device)
         self.waiting: list[tuple[Tensor, Tensor]] = []
 
@@ -90,14 +91,22 @@ class WorkingSet:
         self.records.index_copy_(0, distinct, records)
 
     def put_back(self) -> None:
-        """Write the rows to the table."""
+        """Write the rows to the table, and hold none of them any more: whoever has seen the set may still have it."""
         if self.rows is not None:
             self.table.records.write(self.rows, self.records.cpu().numpy())
+            self.rows, self.places = self.rows[:0].copy(), self.places[:0].copy()
+        self.records = self.records[:0].clone()
 
     def _at(self, rows: Rows) -> Tensor:
         import torch
 
-        at = rows if self.rows is None else self.places[rows].astype(np.int64) - 1
+        at = np.array(rows if self.rows is None else self.places[rows], dtype=np.int64)
+        if self.rows is not None and at.min(initial=0) < 0:
+            raise TableError(
+                f"Table {self.table.name!r}: row {int(rows[at.argmin()])} is in no batch of this group.",
+                expected="rows of the batch, those that are drawn included",
+                todo="let the batches name every row that they read",
+            )
         return torch.from_numpy(at).to(self.device)
 
     def _refuse(self, at: Tensor, place: str) -> None:
@@ -148,6 +157,11 @@ def working_sets(
 
     Raises TableError for rows that a table lacks, gradients that are not finite, and a step that no working set holds.
     """
+    if accumulate < 1 or not 0 <= rate < float("inf"):
+        raise TableError(
+            f"Tables are to be trained with rate = {rate}, accumulate = {accumulate}.",
+            expected="a finite rate and at least one batch a step",
+        )
     place, number = f", {place}" if place else "", 0
     with _lent(tables):
         for group, touched in _groups(tables, batches, accumulate, (device, device_gib), place):
