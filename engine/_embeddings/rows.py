@@ -54,6 +54,10 @@ class TableRows(Protocol):
         """All records of a block."""
         ...
 
+    def cut(self, n_rows: int) -> None:
+        """Forget the rows from there on."""
+        ...
+
     def share(self, number: int, target: Path) -> bool:
         """Let a block's file have another name that keeps its content; False where there is no such file."""
         ...
@@ -95,6 +99,10 @@ class MemoryRows:
     def block(self, number: int) -> Records:
         """All records of a block."""
         return self.all[number * self.block_rows : min((number + 1) * self.block_rows, self.n_rows)]
+
+    def cut(self, n_rows: int) -> None:
+        """Forget the rows from there on."""
+        self.n_rows = n_rows
 
     def share(self, number: int, target: Path) -> bool:
         """There is no file."""
@@ -158,6 +166,16 @@ class FileRows:
         with self.files[number].open("rb", buffering=0) as file:
             n_rows = min(self.block_rows, self.n_rows - number * self.block_rows)
             return self._read(file.fileno(), number, 0, n_rows)
+
+    def cut(self, n_rows: int) -> None:
+        """Forget the rows from there on, and what was written of them."""
+        self.n_rows = n_rows
+        n_blocks = -(-n_rows // self.block_rows)
+        for file in self.files[n_blocks:]:
+            file.unlink()
+        del self.files[n_blocks:], self.is_shared[n_blocks:]
+        if self.files and not self.is_shared[-1]:
+            os.truncate(self.files[-1], 4 * self.width * (n_rows - (n_blocks - 1) * self.block_rows))
 
     def share(self, number: int, target: Path) -> bool:
         """Let a block's file have another name; False where the file system has no such links."""

@@ -225,10 +225,14 @@ class EmbeddingTable:
                 self.records.reserve(last)
         self.changed(np.array([first]))
         step = self.records.block_rows
-        for begin in range(first, last, step):
-            end = min(begin + step, last)
-            start = None if vectors is None else vectors[begin - first : end - first]
-            self.records.append(self._start(begin, end, start))
+        try:
+            for begin in range(first, last, step):
+                end = min(begin + step, last)
+                start = None if vectors is None else vectors[begin - first : end - first]
+                self.records.append(self._start(begin, end, start))
+        except BaseException:
+            self.records.cut(first)
+            raise
         self.index.add(new)
 
     def _start(self, first: int, last: int, vectors: Records | None) -> Records:
