@@ -204,8 +204,8 @@ class FileRows:
     def _blocks(self, rows: Rows) -> Iterator[tuple[int, int, int]]:
         """Blocks that rows lie in, each with the first and last place (exclusive) of its rows."""
         numbers = rows // self.block_rows
-        starts = np.flatnonzero(np.diff(numbers, prepend=-1)).tolist()
-        for lo, hi in zip(starts, [*starts[1:], len(rows)], strict=True):
+        edges = np.flatnonzero(np.diff(numbers, prepend=-1, append=-1)).tolist()
+        for lo, hi in pairwise(edges):
             yield int(numbers[lo]), lo, hi
 
     def _read(self, descriptor: int, number: int, first: int, last: int) -> Records:

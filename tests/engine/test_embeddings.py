@@ -503,10 +503,14 @@ def test_what_cannot_be_is_said_by_the_name_of_the_table(act: Any, message: str)
     assert "Table 'things'" in str(caught.value)
 
 
-def test_an_empty_chunk_is_nothing(tmp_path: Path) -> None:
-    table = table_of()
+@pytest.mark.parametrize("is_in_files", [False, True])
+def test_an_empty_chunk_is_nothing(tmp_path: Path, is_in_files: bool) -> None:
+    table = table_of(folder=tmp_path / "scratch", memory_gib=0 if is_in_files else 1)
+    if is_in_files:
+        table.spill()
     assert table.grow(pl.Series([])).tolist() == []
     trained(table, [], torch.ones(0, DIM))
+    assert table.read(np.array([], dtype=np.int64)).shape == (0, DIM)
     save_tables(tmp_path, [table])
     assert len(load_tables(tmp_path)[0]["things"]) == 0
 
