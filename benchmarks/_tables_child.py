@@ -17,11 +17,10 @@ import numpy.typing as npt
 import polars as pl
 import torch
 
-from benchmarks._tables_pairs import Index, PairTables, drawn_pairs
+from benchmarks._tables_pairs import CHUNK, Index, PairTables, drawn_pairs
 from engine import EmbeddingTable, working_sets
 
 MIB = 2**20
-CHUNK = 1_000_000  # ids or pairs that are made at a time
 OTHERS = 100  # that a held-out one is ranked among
 Facts = dict[str, float]
 

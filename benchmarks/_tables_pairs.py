@@ -21,6 +21,7 @@ BATCH, SHARING, DRAWN, NEGATIVES = (
     32,
     5,
 )  # pairs; pairs that share negatives; so many; what they count as
+CHUNK = 1_000_000  # ids that are looked up, or drawn, at a time
 GROUPS = 200  # of users and items that go together
 RATE, NOISE = 0.1, 0.01
 
@@ -57,14 +58,14 @@ class PairTables:
 
     def learn(self, left: Index, right: Index, part_rows: int, place: str = "") -> None:
         """Train on a chunk of pairs of ids, by buckets."""
-        u, v = self.left.grow(pl.Series(left)), self.right.grow(pl.Series(right))
-        order = bucket_order(u, v, part_rows)
-        batches = batches_of(u.astype(np.int32)[order], v.astype(np.int32)[order], self.n_done)
-        del u, v, order
+        of_left, of_right = rows_of(self.left, left), rows_of(self.right, right)
+        order = bucket_order(of_left, of_right, part_rows)
+        batches = batches_of(of_left[order], of_right[order], self.n_done)
+        del of_left, of_right, order
         for (lefts, rights), (u, v) in working_sets([self.left, self.right], batches, rate=RATE, place=place):
-            of_left, of_right = gradients(lefts.take(u), rights.take(v))
-            lefts.learn(u, of_left)
-            rights.learn(v, of_right)
+            to_left, to_right = gradients(lefts.take(u), rights.take(v))
+            lefts.learn(u, to_left)
+            rights.learn(v, to_right)
         self.n_done += len(left)
 
     def save(self, folder: Path) -> None:
@@ -84,6 +85,14 @@ class PairTables:
             "nd,nd->n", self.left.read(rows[0]), self.right.read(rows[1])
         )
         return products
+
+
+def rows_of(table: EmbeddingTable, ids: Index) -> npt.NDArray[np.int32]:
+    """Rows of ids, those of a chunk after the other; as small as they fit, since there are many."""
+    rows = np.empty(len(ids), dtype=np.int32)
+    for first in range(0, len(ids), CHUNK):
+        rows[first : first + CHUNK] = table.grow(pl.Series(ids[first : first + CHUNK]))
+    return rows
 
 
 def batches_of(left: Index, right: Index, seed: int) -> Iterator[tuple[Rows, Rows]]:

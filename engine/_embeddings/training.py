@@ -8,6 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
+import numpy.typing as npt
 
 from engine._embeddings.ids import MOST, Rows
 from engine._embeddings.rows import FileRows
@@ -17,6 +18,7 @@ from engine._errors import TableError
 if TYPE_CHECKING:
     from torch import Tensor
 
+AnyRows = npt.NDArray[np.int64] | npt.NDArray[np.int32]
 Batch = Sequence[Rows]  # rows of each table, in any order, as often as they come
 
 EPSILON = 1e-8  # as FBGEMM's
@@ -261,7 +263,7 @@ def _touched(table: EmbeddingTable, device: str, device_gib: float | None) -> To
     return Touched(table, min(limits, default=float("inf"))) if limits or device != "cpu" else None
 
 
-def bucket_order(left: Rows, right: Rows, rows: int) -> Rows:
+def bucket_order(left: AnyRows, right: AnyRows, rows: int) -> Rows:
     """Order of pairs by buckets, Int64 (n,): together are those that lie in the same ``rows`` rows of both tables.
 
     Within a bucket the order stays; a bucket shares its rows of one table with the next (PyTorch-BigGraph, arXiv
