@@ -39,6 +39,11 @@ def train(rows: int, pairs: int, dim: int, gib: float, part_rows: int, folder: s
         facts["grow_seconds"] = time.perf_counter() - began
         left, right = drawn(rows // 2, rows // 2, pairs, 1)
         facts |= timed(lambda: tables.learn(left, right, part_rows), pairs)
+        if gib:
+            for name in ("save_seconds", "save_again_seconds"):
+                began = time.perf_counter()
+                tables.save(Path(scratch, "state"))
+                facts[name] = time.perf_counter() - began
         facts["peak_mib"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         facts["check"] = float(np.abs(tables.scores(left[:1000], right[:1000])).sum())
     return facts

@@ -157,7 +157,9 @@ class FileRows:
             if len(edges) > _RUNS:
                 block = self.block(number)
                 block[at] = now
-                self._place(number, block.tobytes())
+                if self.is_shared[number]:
+                    self._place(number, b"")
+                self._write(number, [(0, block)])
             else:
                 self._write(number, [(int(at[i]), now[i:j]) for i, j in pairwise(edges)])
 
@@ -210,23 +212,22 @@ class FileRows:
 
     def _read(self, descriptor: int, number: int, first: int, last: int) -> Records:
         row = 4 * self.width
-        read = bytearray(row * (last - first))
-        if os.preadv(descriptor, [read], row * first) != len(read):
+        read = np.empty((last - first, self.width), dtype=np.float32)
+        if os.preadv(descriptor, [read.data], row * first) != read.nbytes:
             raise TableError(
                 f"The file {self.files[number]} of a table ends before row {last} of its block.",
                 expected=f"rows of {row} bytes",
                 todo="start again from the last state that was saved",
             )
-        return np.frombuffer(read, dtype=np.float32).reshape(-1, self.width)
+        return read
 
     def _write(self, number: int, runs: list[tuple[int, Records]]) -> None:
         """Write runs of records, each to its place in a block; a shared file is copied first."""
         if self.is_shared[number]:
             self._place(number, self.files[number].read_bytes())
-        with disk_full(self.folder), self.files[number].open("r+b") as file:
+        with disk_full(self.folder), self.files[number].open("r+b", buffering=0) as file:
             for first, records in runs:
-                file.seek(4 * self.width * first)
-                file.write(np.ascontiguousarray(records).data)
+                _write_all(file.fileno(), records, 4 * self.width * first)
 
     def _place(self, number: int, content: bytes) -> None:
         """Give a block a new file of its own with this content."""
@@ -243,6 +244,14 @@ class FileRows:
     def _new_path(self, number: int) -> Path:
         self.n_files += 1
         return self.folder / f"{number:06}-{self.n_files}"
+
+
+def _write_all(descriptor: int, records: Records, at: int) -> None:
+    """Write records to a place in a file: a disk that gets full takes a part of them before it says so."""
+    left = np.ascontiguousarray(records).reshape(-1).view(np.uint8).data
+    while left:
+        written = os.pwrite(descriptor, left, at)
+        left, at = left[written:], at + written
 
 
 @contextmanager
