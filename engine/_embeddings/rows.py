@@ -145,8 +145,13 @@ class FileRows:
             with self.files[number].open("rb", buffering=0) as file:
                 for first, last in pairwise(edges):
                     start, end = int(at[first]), int(at[last - 1]) + 1
-                    span = self._read(file.fileno(), number, start, end)
-                    taken[lo + first : lo + last] = span[at[first:last] - start]
+                    target = taken[lo + first : lo + last]
+                    if end - start == last - first:
+                        self._read(file.fileno(), number, start, target)
+                    else:
+                        span = np.empty((end - start, self.width), dtype=np.float32)
+                        self._read(file.fileno(), number, start, span)
+                        target[:] = span[at[first:last] - start]
         return taken
 
     def write(self, rows: Rows, records: Records) -> None:
@@ -167,7 +172,9 @@ class FileRows:
         """All records of a block."""
         with self.files[number].open("rb", buffering=0) as file:
             n_rows = min(self.block_rows, self.n_rows - number * self.block_rows)
-            return self._read(file.fileno(), number, 0, n_rows)
+            block = np.empty((n_rows, self.width), dtype=np.float32)
+            self._read(file.fileno(), number, 0, block)
+            return block
 
     def cut(self, n_rows: int) -> None:
         """Forget the rows from there on, and what was written of them."""
@@ -210,16 +217,14 @@ class FileRows:
         for lo, hi in pairwise(edges):
             yield int(numbers[lo]), lo, hi
 
-    def _read(self, descriptor: int, number: int, first: int, last: int) -> Records:
+    def _read(self, descriptor: int, number: int, first: int, target: Records) -> None:
         row = 4 * self.width
-        read = np.empty((last - first, self.width), dtype=np.float32)
-        if os.preadv(descriptor, [read.data], row * first) != read.nbytes:
+        if os.preadv(descriptor, [target.data], row * first) != target.nbytes:
             raise TableError(
-                f"The file {self.files[number]} of a table ends before row {last} of its block.",
+                f"The file {self.files[number]} of a table ends before row {first + len(target)} of its block.",
                 expected=f"rows of {row} bytes",
                 todo="start again from the last state that was saved",
             )
-        return read
 
     def _write(self, number: int, runs: list[tuple[int, Records]]) -> None:
         """Write runs of records, each to its place in a block; a shared file is copied first."""
@@ -227,7 +232,7 @@ class FileRows:
             self._place(number, self.files[number].read_bytes())
         with disk_full(self.folder), self.files[number].open("r+b", buffering=0) as file:
             for first, records in runs:
-                _write_all(file.fileno(), records, 4 * self.width * first)
+                _write_all(file.fileno(), np.ascontiguousarray(records), 4 * self.width * first)
 
     def _place(self, number: int, content: bytes) -> None:
         """Give a block a new file of its own with this content."""
@@ -248,10 +253,10 @@ class FileRows:
 
 def _write_all(descriptor: int, records: Records, at: int) -> None:
     """Write records to a place in a file: a disk that gets full takes a part of them before it says so."""
-    left = np.ascontiguousarray(records).reshape(-1).view(np.uint8).data
-    while left:
-        written = os.pwrite(descriptor, left, at)
-        left, at = left[written:], at + written
+    written = os.pwrite(descriptor, records.data, at)
+    while written < records.nbytes:
+        rest = records.reshape(-1).view(np.uint8)[written:]
+        written += os.pwrite(descriptor, rest.data, at + written)
 
 
 @contextmanager
