@@ -79,11 +79,11 @@ class PairTables:
         return cls(tables["left"], tables["right"], notes["n_done"])
 
     def scores(self, left: Index, right: Index) -> npt.NDArray[np.float64]:
-        """Products of vectors by ids, (n,)."""
-        rows = self.left.rows(pl.Series(left)), self.right.rows(pl.Series(right))
-        products: npt.NDArray[np.float64] = np.einsum(
-            "nd,nd->n", self.left.read(rows[0]), self.right.read(rows[1])
-        )
+        """Products of vectors by ids, (n,); 0 where one was never seen."""
+        u, v = self.left.rows(pl.Series(left)), self.right.rows(pl.Series(right))
+        is_seen = (u >= 0) & (v >= 0)
+        products = np.zeros(len(u))
+        products[is_seen] = np.einsum("nd,nd->n", self.left.read(u[is_seen]), self.right.read(v[is_seen]))
         return products
 
 
