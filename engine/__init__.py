@@ -8,7 +8,23 @@ if TYPE_CHECKING:
     from engine._cli import as_typed, room_app, run_room, settings_of
     from engine._code import cached_digest, code_digest, digested_elsewhere, whole_files
     from engine._console import PIPED_WIDTH, Screen, console, out, stage_progress
-    from engine._errors import ConfigError, DataError, SamewiseError, StoreError, TaskError, did_you_mean
+    from engine._embeddings import (
+        EmbeddingTable,
+        WorkingSet,
+        bucket_order,
+        load_tables,
+        save_tables,
+        working_sets,
+    )
+    from engine._errors import (
+        ConfigError,
+        DataError,
+        SamewiseError,
+        StoreError,
+        TableError,
+        TaskError,
+        did_you_mean,
+    )
     from engine._lazy import loaded_at
     from engine._measure import StageCost, measure_stage
     from engine._plain_files import import_plain_files
@@ -28,6 +44,7 @@ __all__ = [
     "PIPED_WIDTH",
     "ConfigError",
     "DataError",
+    "EmbeddingTable",
     "FeatureSettings",
     "FoldSettings",
     "Job",
@@ -40,9 +57,12 @@ __all__ = [
     "StageCost",
     "Store",
     "StoreError",
+    "TableError",
     "Task",
     "TaskError",
+    "WorkingSet",
     "as_typed",
+    "bucket_order",
     "cached_digest",
     "capped_threads",
     "code_digest",
@@ -54,6 +74,7 @@ __all__ = [
     "lazy_face",
     "library_versions",
     "load_settings",
+    "load_tables",
     "loaded_at",
     "measure_stage",
     "out",
@@ -62,10 +83,12 @@ __all__ = [
     "run_jobs",
     "run_room",
     "run_tasks",
+    "save_tables",
     "settings_of",
     "stage_progress",
     "sync_folder",
     "whole_files",
+    "working_sets",
     "write_atomically",
 ]
 

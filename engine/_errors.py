@@ -45,6 +45,10 @@ class StoreError(SamewiseError):
     """The artifact store cannot be written or read."""
 
 
+class TableError(SamewiseError):
+    """A table of embeddings was asked for what it cannot do, or its files are not what it wrote."""
+
+
 class TaskError(SamewiseError):
     """A task failed in a worker, or the worker died."""
 

@@ -132,20 +132,25 @@ def disk_errors(root: Path) -> Iterator[None]:
     except SamewiseError:
         raise
     except Exception as error:  # Polars and catboost say "no space left" in error types of their own
-        number = error.errno if isinstance(error, OSError) else None
-        if number in _FULL or any(text in str(error) for text in _FULL_TEXTS):
+        if is_full(error):
             raise StoreError(
                 f"The disk is full: an artifact could not be written to the store {root} ({error}).",
                 expected="room for the artifact; nothing half-written was left behind",
                 todo="free space, or see `python -m engine store prune`, and run again: it goes on where it was",
             ) from error
-        if isinstance(error, OSError) and number in _CLOSED and _is_below(error.filename, root):
+        if isinstance(error, OSError) and error.errno in _CLOSED and _is_below(error.filename, root):
             raise StoreError(
                 f"The store {root} cannot be written ({error}).",
                 expected="a folder that this user may write, and in it nothing of another kind in the way",
                 todo="mend its permissions, remove what is in the way, or set `store` in config.toml to another folder",
             ) from error
         raise
+
+
+def is_full(error: Exception) -> bool:
+    """Whether an error, of Python or of Polars, says that the disk is full."""
+    number = error.errno if isinstance(error, OSError) else None
+    return number in _FULL or any(text in str(error) for text in _FULL_TEXTS)
 
 
 def _is_below(filename: object, root: Path) -> bool:

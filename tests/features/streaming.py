@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+import torch
 
+from engine import EmbeddingTable, load_tables, save_tables, working_sets
 from features import Column, Registry, StreamContext, streamed
 
 STEP = 40
@@ -66,6 +68,57 @@ def one_streamed(body: type[Any] = DecayedMean, **options: Any) -> Registry:
     registry = Registry()
     declared = {"needs": ["item_id", "relevance"], "step": STEP, **options}
     streamed(columns={"decayed": Column(pl.Float32, range=(-1, 2))}, registry=registry, **declared)(body)
+    return registry
+
+
+class Products:
+    """Products of vectors of users and items, learned in tables whose rows do not fit in memory."""
+
+    GIB = 24 * 4 * 9 / 2**30  # 24 rows
+
+    def start(self, context: StreamContext) -> None:
+        self.folder = context.folder
+        how: dict[str, Any] = {"noise": 0.1, "folder": context.folder, "memory_gib": self.GIB}
+        self.tables = [
+            EmbeddingTable(n, 8, seed=context.seed + i, **how) for i, n in enumerate(("user_id", "item_id"))
+        ]
+
+    def learn(self, rows: pl.DataFrame) -> None:
+        at = [table.grow(rows[table.name]) for table in self.tables]
+        is_good = torch.from_numpy((rows["relevance"].to_numpy() > 0).astype(np.float32))
+        edges = range(0, rows.height, 16)
+        batches = [[of_side[first : first + 16] for of_side in at] for first in edges]
+        for first, (sets, batch) in zip(edges, working_sets(self.tables, batches, rate=0.1), strict=True):
+            user, item = (s.take(of_side) for s, of_side in zip(sets, batch, strict=True))
+            rest = torch.sigmoid((user * item).sum(dim=1)) - is_good[first : first + 16]
+            for s, of_side, other in zip(sets, batch, (item, user), strict=True):
+                s.learn(of_side, rest[:, None] * other)
+
+    def transform(self, pairs: pl.DataFrame) -> dict[str, npt.NDArray[np.float32]]:
+        at = [table.rows(pairs[table.name]) for table in self.tables]
+        is_known = (at[0] >= 0) & (at[1] >= 0)
+        values = np.zeros(pairs.height, dtype=np.float32)
+        user, item = (table.read(of[is_known]) for table, of in zip(self.tables, at, strict=True))
+        values[is_known] = (user * item).sum(axis=1)
+        return {"product": values}
+
+    def save(self, folder: Path) -> None:
+        save_tables(folder, self.tables)
+
+    def load(self, folder: Path) -> None:
+        found, _ = load_tables(folder, scratch=self.folder, memory_gib=self.GIB)
+        self.tables = list(found.values())
+
+
+def streamed_tables() -> Registry:
+    """A registry with a learner on tables of embeddings in files."""
+    registry = Registry()
+    streamed(
+        columns={"product": pl.Float32},
+        needs=["user_id", "item_id", "relevance"],
+        step=STEP,
+        registry=registry,
+    )(Products)
     return registry
 
 

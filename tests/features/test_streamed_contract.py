@@ -30,7 +30,7 @@ from features._catalogue import FeatureColumn, PythonBody
 from features._compute import columns_read, shown
 from features.streamed_taste import StreamedTaste
 from features.taste import columns_of
-from tests.features.streaming import one_streamed
+from tests.features.streaming import one_streamed, streamed_tables
 from validation import Window, window_pairs
 
 N_ROWS = 1500
@@ -100,6 +100,7 @@ def cases() -> list[Case]:
         for catalogue in (
             bind_catalogue(dataset, one_streamed()),
             bind_catalogue(dataset, following_taste()),
+            bind_catalogue(dataset, streamed_tables()),
             load_catalogue(dataset),
         ):
             learners: dict[tuple[str, str], list[FeatureColumn]] = {}
