@@ -162,7 +162,7 @@ class Sampling:
     def of(cls, of_chunk: Counts, counts: Counts) -> Sampling:
         """Take the likes of the chunk and those so far, the chunk's among them: (n_items,) each."""
         weights = counts**POWER
-        by_draw = weights / max(weights.sum(), 1.0)
+        by_draw = weights / weights.sum()
         return cls(of_chunk / max(of_chunk.sum(), 1), np.cumsum(by_draw), by_draw)
 
     def drawn(self, n: int, rng: np.random.Generator) -> Places:
