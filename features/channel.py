@@ -32,8 +32,8 @@ DIMS = (100, 80, 20)  # of user, source and item
 HIDDEN = 70
 BATCH, EPOCHS, PATIENCE = 256, 5, 1
 HELD = 10  # one row of so many of a chunk is held out: the newest ones
-RATE_OF_TABLES, RATE_OF_LAYERS, DECAY = 0.05, 0.001, 0.01
-NOISE = 0.03  # of new users and sources: where all are alike, nothing tells them apart
+RATE_OF_TABLES, RATE_OF_LAYERS, DECAY = 0.05, 0.003, 0.01
+NOISE = 0.1  # of new users and sources: where all are alike, nothing tells them apart
 MEMORY_GIB = 0.25  # of each table; what is beyond that lies in files
 FRESH, BEST = 50_000, 100  # items in the pool that is searched, and what is found for a user
 FORMAT = {"format": 1, "hidden": HIDDEN}
@@ -58,6 +58,8 @@ class Layers:
         from torch import nn
 
         self.hidden, self.output = nn.Linear(width, HIDDEN), nn.Linear(HIDDEN, 1)
+        # Without offsets small vectors lie where units turn on and off; elsewhere the net begins as a sum.
+        nn.init.zeros_(self.hidden.bias)
         self.net = nn.Sequential(self.hidden, nn.ReLU(), self.output)
         self.optimizer = torch.optim.AdamW(
             self.net.parameters(), lr=RATE_OF_LAYERS, weight_decay=DECAY, foreach=False
@@ -172,15 +174,18 @@ class Chunk:
 class Channel:
     """User, source and item vectors, one hidden layer: trained chunk by chunk until the chunk's newest rows turn.
 
-    ``dims``: widths of user, source and item. A new user or source starts near zero; a new item at the mean of its
-    source's items. Rows without user, item or relevance are passed over.
+    ``dims``: widths of user, source and item. ``held``: one row of so many is held out; 0 = none. A new user or source
+    starts near zero; a new item at the mean of its source's items. Rows without user, item or relevance are passed
+    over.
     """
 
-    def __init__(self, log: LogColumns, dims: Sequence[int] = DIMS, memory_gib: float = MEMORY_GIB) -> None:
+    def __init__(
+        self, log: LogColumns, dims: Sequence[int] = DIMS, memory_gib: float = MEMORY_GIB, held: int = HELD
+    ) -> None:
         named = {"user": (log.user, dims[0]), "source": (log.source, dims[1]), "item": (log.item, dims[2])}
         self.keys = {name: key for name, (key, _) in named.items() if key is not None}
         self.dims = {name: named[name][1] for name in self.keys}
-        self.memory_gib = memory_gib
+        self.memory_gib, self.held = memory_gib, held
 
     def start(self, context: StreamContext) -> None:
         """Begin without a row."""
@@ -219,25 +224,24 @@ class Channel:
             tables, self.layers, list(at.values()), good, list(touched.values()), position, self.seed
         )
         with nets.reproducible(self.seed, 1):
-            self.trained(chunk)
+            self._train(chunk)
         self._add(touched["item"], self.tables["item"].read(touched["item"]).astype(np.float64) - before)
 
-    def trained(self, chunk: Chunk) -> int:
-        """Train on a chunk, and give the number of epochs that its newest rows gained from."""
+    def _train(self, chunk: Chunk) -> None:
+        """Train until the newest rows turn, and go back to before that; too few rows are gone over once."""
         n_rows = len(chunk.is_good)
-        n_held = n_rows // HELD
+        n_held = n_rows // self.held if self.held else 0
         last, numbers = n_rows - n_held, iter(range(EPOCHS))
         course = nets.train_until(
             chunk,
             lambda: chunk.learn(0, last, next(numbers)),
             (lambda: chunk.held_loss(last, n_rows)) if n_held else None,
-            epochs=EPOCHS if n_held else 1,
+            epochs=1 if self.held and not n_held else EPOCHS,
             patience=PATIENCE,
             may_be_best=True,
         )
         if n_held and course.n_epochs:
             chunk.learn(last, n_rows, EPOCHS)
-        return course.n_epochs
 
     def _grown(self, rows: pl.DataFrame) -> dict[str, Rows]:
         """Give the rows of each table, with new ones for what is new."""
