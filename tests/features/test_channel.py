@@ -71,9 +71,32 @@ def test_the_hold_out_ends_a_planted_overfit(memory_gib: float, tmp_path: Path) 
     assert losses[0] > np.log(2) + 0.03
 
 
+@pytest.mark.parametrize("memory_gib", [1.0, FEW_ROWS])
+def test_where_no_epoch_helps_the_chunk_leaves_nothing_but_new_rows(
+    memory_gib: float, tmp_path: Path
+) -> None:
+    """The rows that are held out say the opposite of the others: layers and tables go back to where they were."""
+    is_old = pl.int_range(pl.len()) < 3600
+    rows = LOG[:4000].with_columns(relevance=is_old.cast(pl.Int8))
+    models = []
+    for name in ("trained", "grown"):
+        (folder := tmp_path / name).mkdir()
+        models.append(started(folder, memory_gib=memory_gib))
+    models[0].learn(rows)
+    for name, key in models[1].keys.items():
+        models[1].tables[name].grow(rows[key])
+    for name in models[1].tables:
+        of = [one.tables[name].read(np.arange(len(one.tables[name]))) for one in models]
+        np.testing.assert_array_equal(*of)
+    known = PAIRS.filter(pl.col("item_id") < 9999)
+    assert values_of(models[0], known).equals(values_of(models[1], known))
+
+
 def test_states_threads_and_files_change_no_bit(model: Any, tmp_path: Path) -> None:
     """Saved and loaded after every chunk, a branch looked at and thrown away, two threads, rows in files."""
-    expected = values_of(model, PAIRS)
+    source = pl.when(pl.col("item_id") < 9999).then("source_id").otherwise(3).cast(pl.UInt32)
+    pairs = PAIRS.with_columns(source_id=source)  # an unseen item of a source with items
+    expected = values_of(model, pairs)
     cases: list[dict[str, Any]] = [{}, {"memory_gib": FEW_ROWS}]
     for number, options in enumerate(cases):
         (own := tmp_path / f"own {number}").mkdir()
@@ -89,7 +112,7 @@ def test_states_threads_and_files_change_no_bit(model: Any, tmp_path: Path) -> N
                 for one in (other, branch):
                     one.load(saved)
                 learned(branch, LOG, (0, 300))
-        assert values_of(other, PAIRS).equals(expected)
+        assert values_of(other, pairs).equals(expected)
 
 
 def test_what_ids_are_called_changes_nothing(model: Any, tmp_path: Path) -> None:
@@ -112,9 +135,13 @@ def test_an_unseen_item_is_the_mean_of_its_sources_items_and_so_it_begins(model:
     (other := started(own)).load(tmp_path)
     row = {"user_id": [1], "item_id": [5000], "source_id": [3], "relevance": [None]}
     other.learn(pl.DataFrame(row, schema_overrides={"relevance": pl.Int8}))
-    assert values_of(other, PAIRS).equals(values_of(model, PAIRS))  # a row without relevance is passed over
-    for at, begun in enumerate((model, other)):
-        assert len(begun.tables["item"]) == 40, at
+    assert len(other.tables["item"]) == 40  # a row without relevance is passed over
+    ten = {"user_id": [1] * 10, "item_id": [5000] * 10, "source_id": [3] * 10, "relevance": [1] * 9 + [-1]}
+    other.learn(pl.DataFrame(ten))  # of which no epoch helps the last row
+    assert len(other.tables["item"]) == 41
+    assert values_of(other, pairs.with_row_index("pair_id")).equals(
+        values_of(model, pairs.with_row_index("pair_id"))
+    )
 
 
 def test_bad_logs(tmp_path: Path) -> None:
