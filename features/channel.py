@@ -40,7 +40,7 @@ FORMAT = {"format": 1, "hidden": HIDDEN}
 _LAYERS = "layers.npz"
 _FEW = 2_048  # rows that are multiplied at a time
 
-_VECTOR = "Vector of the {} as it reaches the hidden layer; zero if unseen."
+_VECTOR = "Vector of the {} as it reaches the hidden layer; never null: zero if unseen."
 _COLUMNS = {
     "channel_score": Column(pl.Float32, "Log odds of a positive relevance by the channel net; never null."),
     **{
