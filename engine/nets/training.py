@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -34,8 +34,20 @@ class Rates:
     weight_decay: float
 
 
+class Trainable(Protocol):
+    """What a training changes, as a state to keep and to go back to: a module of torch, for example."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Give the state."""
+        ...
+
+    def load_state_dict(self, state: Mapping[str, Any], /) -> object:
+        """Go back to a state."""
+        ...
+
+
 def train_until(
-    net: nn.Module,
+    net: Trainable,
     epoch: Callable[[], float | None],
     holdout: Callable[[], float] | None,
     *,

@@ -50,6 +50,7 @@ _EVENTS = {
 }  # fmt: skip
 _SYSTEM = ("/proc", "/sys", "/dev/null", "/dev/urandom", "/dev/random")
 _ABOUT_THE_MACHINE = ("threadpoolctl", f"{os.sep}platform.py")
+_TRACEBACK = f"{os.sep}traceback.py"  # reads lines of the code that runs, as torch has it do
 _JOBLIB = f"{os.sep}joblib{os.sep}"  # asks about the machine, too, but opens files for whoever calls it
 _DIRECTLY = {
     "ctypes.dlopen": ("ctypes",),
@@ -241,6 +242,7 @@ def _caller(frame: FrameType | None, event: str, target: object) -> FrameType | 
             (event in _DIRECTLY and not any(name in file for name in _DIRECTLY[event]))
             or function == "_joinrealpath"
             or any(name in file for name in _ABOUT_THE_MACHINE)
+            or file.endswith(_TRACEBACK)
             or (event != "open" and _JOBLIB in file)
         ):
             return None

@@ -1,4 +1,4 @@
-"""What family files share: expressions, signals of a log, lists of users, vectors, ridge regressions, codes of keys."""
+"""What family files share: expressions, signals, lists of users, vectors, ridge regressions, codes of keys, search."""
 
 from features.toolkit.beliefs import FACTORS, Beliefs, found_items
 from features.toolkit.designs import Design, Regression
@@ -10,6 +10,7 @@ from features.toolkit.lists import Lists, Rows, entries, lists_of, rows_of, rows
 from features.toolkit.meetings import met_vectors
 from features.toolkit.positions import Codes, Positions, Sparse, Values, Vectors, chunks, codes
 from features.toolkit.regression import ridge
+from features.toolkit.search import hidden_scores, highest_scores
 from features.toolkit.signals import (
     certainty_weighted,
     preferences,
@@ -62,6 +63,8 @@ __all__ = [
     "embeddings",
     "entries",
     "found_items",
+    "hidden_scores",
+    "highest_scores",
     "inverse",
     "is_positive",
     "item_vectors",
