@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from engine import EmbeddingTable, load_tables, nets, save_tables, working_sets
+from engine import EmbeddingTable, load_tables, save_tables, working_sets
 from features import Column, FeatureError, LogColumns, StreamContext, streamed
 from features.toolkit import Floats, hidden_scores, highest_scores
 
@@ -201,6 +201,8 @@ class Channel:
             )
             for at, (name, dim) in enumerate(self.dims.items())
         }
+        from engine import nets
+
         with nets.reproducible(context.seed, 1):
             self.layers = Layers(sum(self.dims.values()))
         self.source_of = np.zeros(0, dtype=np.int32)  # row of each item's source; -1 for none
@@ -209,6 +211,8 @@ class Channel:
 
     def learn(self, rows: pl.DataFrame) -> None:
         """Grow by what is new, then train until the newest rows turn; these are learned from once after that."""
+        from engine import nets
+
         known = rows.filter(
             pl.col(name).is_not_null() for name in (self.keys["user"], self.keys["item"], "relevance")
         )
@@ -229,6 +233,8 @@ class Channel:
 
     def _train(self, chunk: Chunk) -> None:
         """Train until the newest rows turn, and go back to before that; too few rows are gone over once."""
+        from engine import nets
+
         n_rows = len(chunk.is_good)
         n_held = n_rows // self.held if self.held else 0
         last, numbers = n_rows - n_held, iter(range(EPOCHS))

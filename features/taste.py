@@ -3,7 +3,7 @@
 The model is that of ``features/toolkit/factorisation.py``; here are what it observes and what is said of a pair.
 ``y`` is the normal score of the dense outcome among rows of a like ``dense_per``, plus relevance and the other
 reactions, weighted as noisy views of the same appeal: ``alpha s2 / tau2``, of their slope and noise. Beside attributes
-and contents, who met an item tells what to expect of it (``toolkit/meetings.py``).
+and contents, who met an item tells what to expect of it (``features/toolkit/meetings.py``).
 """
 
 from __future__ import annotations
