@@ -281,8 +281,11 @@ class Taste:
             nothing = np.zeros((pairs.height, FACTORS), np.float32)
             return {name: nothing if name.endswith("vector") else nothing[:, 0] for name in _EXPECTED}
         k, (user, item) = FACTORS, self.positions(pairs)
-        users, (items, source) = self._users_of(model, pairs, user), self._items_of(model, pairs, item)
-        x, q = users.mean, items.mean
+        (users, of_user), (items, sources, of_item) = (
+            self._users_of(model, pairs, user),
+            self._items_of(model, pairs, item),
+        )
+        x, q, source = users.mean[of_user], items.mean[of_item], sources[of_item]
         first = np.append(model.first, model.n_rows)[item]
         age = model.of_age[bins_of(first, model.n_rows, model.unit)]
         product = (x[:, :k] * q[:, :k]).sum(axis=1)
@@ -294,38 +297,49 @@ class Taste:
             "user": x[:, k],
             "item": q[:, k] + age,
             "source": (x[:, :k] * source[:, :k]).sum(axis=1),
-            "sd": deviation(users, items),
+            "sd": deviation(users, of_user, items, of_item),
             "user_vector": x[:, :k],
             "item_vector": q[:, :k],
         }
 
     def _users_of(
         self, model: Factorisation | Filter, pairs: pl.DataFrame, user: npt.NDArray[np.intp]
-    ) -> Beliefs:
-        """Give beliefs about the pairs' users; an unseen one is what the attributes say."""
+    ) -> tuple[Beliefs, npt.NDArray[np.intp]]:
+        """Give beliefs about users, and which of them is each pair's; an unseen one is what the attributes say."""
         unseen = user == len(self.users)
-        found = model.users[np.where(unseen, 0, user)]
+        seen, at = _distinct(user, unseen)
         new = model.priors.unseen_users(self.user_design.of(pairs.filter(unseen)))
-        found.mean[unseen], found.covariance[unseen] = new.mean, new.covariance
-        return found
+        return model.users[seen].above(new), at
 
     def _items_of(
         self, model: Factorisation | Filter, pairs: pl.DataFrame, item: npt.NDArray[np.intp]
-    ) -> tuple[Beliefs, Floats]:
-        """Give beliefs about the pairs' items, and vectors of their sources; unseen items lean on what is known."""
+    ) -> tuple[Beliefs, Floats, npt.NDArray[np.intp]]:
+        """Give beliefs about items, vectors of their sources, and which of them is each pair's.
+
+        Unseen items lean on what is known of them.
+        """
         unseen = item == len(self.items)
-        seen = np.where(unseen, 0, item)
-        found, source = model.items[seen], model.sources.mean[self.source_of[seen]]
+        seen, at = _distinct(item, unseen)
         new = pairs.filter(unseen)
         whole = self.design_of_items(new)
-        at = self.sources_at(new)
+        source = self.sources_at(new)
         if self.log.source:
-            at = np.where(at == self.nobody, len(self.sources) + 1, at)
-        of_source = np.vstack([self.of_source, np.zeros((1, whole.shape[1]), np.float32)])[at]
+            source = np.where(source == self.nobody, len(self.sources) + 1, source)
+        of_source = np.vstack([self.of_source, np.zeros((1, whole.shape[1]), np.float32)])[source]
         own = model.priors.beside_source(whole, of_source)
-        beliefs, source[unseen] = model.priors.unseen_items(model.sources, at, own, whole)
-        found.mean[unseen], found.covariance[unseen] = beliefs.mean, beliefs.covariance
-        return found, source
+        beliefs, of_new = model.priors.unseen_items(model.sources, source, own, whole)
+        sources = np.vstack([model.sources.mean[self.source_of[seen]], of_new])
+        return model.items[seen].above(beliefs), sources, at
+
+
+def _distinct(
+    at: npt.NDArray[np.intp], unseen: npt.NDArray[np.bool_]
+) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Give the distinct ones that were seen, and the place of each among them; the unseen ones are behind them all."""
+    places = np.empty(len(at), np.intp)
+    seen, places[~unseen] = np.unique(at[~unseen], return_inverse=True)
+    places[unseen] = len(seen) + np.arange(unseen.sum())
+    return seen, places
 
 
 def by_chunks(
@@ -336,12 +350,14 @@ def by_chunks(
     return {f"{name}_{of}": np.concatenate([chunk[of] for chunk in found]) for of in found[0]}
 
 
-def deviation(users: Beliefs, items: Beliefs) -> Floats:
+def deviation(
+    users: Beliefs, user: npt.NDArray[np.intp], items: Beliefs, item: npt.NDArray[np.intp]
+) -> Floats:
     """Posterior standard deviation of each pair's appeal: of a sum of two offsets and a product of two Gaussians."""
-    k, found = FACTORS, np.empty(len(users.mean), np.float32)
+    k, found = FACTORS, np.empty(len(user), np.float32)
     for start in range(0, len(found), _FEW):
         rows = slice(start, start + _FEW)
-        x, q = users[rows], items[rows]
+        x, q = users[user[rows]], items[item[rows]]
         z, w = x.mean.copy(), q.mean.copy()
         z[:, k] = w[:, k] = 1.0
         variance = (x.covariance[:, :k, :k] * q.covariance[:, :k, :k]).sum(axis=(1, 2))

@@ -68,6 +68,11 @@ class Beliefs:
         """Express them in other coordinates."""
         return Beliefs(self.mean @ by.T, np.asarray(by @ self.covariance @ by.T, np.float32))
 
+    def above(self, others: Beliefs) -> Beliefs:
+        """Put beliefs about other entities below these."""
+        mean, covariance = np.vstack([self.mean, others.mean]), [self.covariance, others.covariance]
+        return Beliefs(mean, np.concatenate(covariance))
+
     def __getitem__(self, at: npt.NDArray[np.intp] | slice) -> Beliefs:
         return Beliefs(self.mean[at], self.covariance[at])
 

@@ -100,19 +100,19 @@ class Filter:
         """Make room for new users, items and sources: designs of those, and of all sources; ``source_of`` all items."""
         priors, n_items, n_sources = self.priors, len(self.first), len(self.priors.source)
         users = priors.unseen_users(design)
-        self.met, priors.user = _below(self.met, users), np.vstack([priors.user, users.mean])
+        self.met, priors.user = self.met.above(users), np.vstack([priors.user, users.mean])
         self.at = np.append(self.at, np.full(len(design), self.n_rows))
         mean = priors.of_source.of(of_source[n_sources:])
         variance = np.broadcast_to(np.diag(priors.source_variance), (len(mean), *2 * mean.shape[1:]))
         self.sources, priors.source = (
-            _below(self.sources, Beliefs(mean, variance)),
+            self.sources.above(Beliefs(mean, variance)),
             np.vstack([priors.source, mean]),
         )
         self.source_of = source_of
         own = priors.beside_source(whole, of_source[source_of[n_items:]])
         items, _ = priors.unseen_items(self.sources, source_of[n_items:], own, whole)
-        self.items, priors.item = _below(self.items, items), np.vstack([priors.item, priors.of_item.of(own)])
-        self.said = _below(self.said, Beliefs(0 * items.mean, 0 * items.covariance))
+        self.items, priors.item = self.items.above(items), np.vstack([priors.item, priors.of_item.of(own)])
+        self.said = self.said.above(Beliefs(0 * items.mean, 0 * items.covariance))
         self.first = np.append(self.first, np.full(len(whole), np.iinfo(np.int64).max))
 
     def follow(self, user: Places, item: Places, y: Floats) -> None:
@@ -158,10 +158,6 @@ def _numbered(keys: Places) -> tuple[Places, npt.NDArray[np.int32]]:
     """Give the keys there are, and the number among them of each."""
     found, number = np.unique(keys, return_inverse=True)
     return found, number.astype(np.int32)
-
-
-def _below(one: Beliefs, other: Beliefs) -> Beliefs:
-    return Beliefs(np.vstack([one.mean, other.mean]), np.concatenate([one.covariance, other.covariance]))
 
 
 def _updated(prior: Beliefs, precision: torch.Tensor, said: Beliefs) -> Beliefs:
