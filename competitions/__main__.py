@@ -20,7 +20,7 @@ from competitions._dataset import Dataset
 from competitions._dense import dense_outcome
 from competitions._discover import competitions, get_competition
 from competitions._intake import open_dataset, taken_notes
-from competitions.simulator import STATISTICIAN, Ceiling, Simulated, ceiling, origin_of, simulate
+from competitions.simulator import ORDER_BLIND, STATISTICIAN, Ceiling, Simulated, ceiling, origin_of, simulate
 from engine import ConfigError, as_typed, out, room_app, run_room, settings_of
 
 N_BARS = 20
@@ -71,9 +71,13 @@ def simulate_files(
     seed: Annotated[int, typer.Option(help="The same seed and rows give the same files.")] = 7,
     parts: Annotated[int, typer.Option(help="Files of the log, one after the other in time.")] = 1,
     world: Annotated[str, typer.Option(help="tastes, or topics: what makes the rows.")] = "tastes",
+    effects: Annotated[
+        str, typer.Option(help="Of order, in the world of tastes: boredom,mood,contagion,position or some.")
+    ] = "",
 ) -> None:
     """Write simulated files of a competition, with the true probabilities beside them."""
-    made = simulate(name, folder, n_rows=rows, seed=seed, n_parts=parts, world=world)
+    some = [effect.strip() for effect in effects.split(",") if effect.strip()]
+    made = simulate(name, folder, n_rows=rows, seed=seed, n_parts=parts, world=world, effects=some)
     for line in _words(made):
         out.print(line, soft_wrap=True)
 
@@ -95,10 +99,13 @@ def show_ceiling(
         if rows is not None:
             raise ConfigError("--rows is given beside --data.", expected="one of them")
         origin = origin_of(data, seed)
-        if origin.world != "tastes":
+        if origin.world != "tastes" or origin.effects:
+            what = (
+                f"has {', '.join(origin.effects)}" if origin.effects else f"is of the world of {origin.world}"
+            )
             raise ConfigError(
-                f"{data} is of the world of {origin.world}: nobody has worked out a statistician of it.",
-                expected="files that `simulate` made of the world of tastes",
+                f"{data} {what}: nobody has worked out a statistician of that.",
+                expected="files that `simulate` made of the world of tastes, without effects of order",
             )
         rows, seed = origin.rows, origin.seed
     elif rows is None or seed is None:
@@ -121,13 +128,14 @@ def _show_ceiling(found: Ceiling) -> None:
 
 def _words(made: Simulated) -> list[str]:
     n = made.sizes
+    competition = "vk2024_order" if ORDER_BLIND in made.files else "vk2024"
     return [
         f"{n.rows:,} rows of {n.users:,} users, {n.items:,} clips of {n.sources:,} sources",
         f"{made.n_pairs:,} test pairs",
         f"in {made.folder}: {', '.join(made.files)}",
         "Next: "
         + as_typed(
-            f"-m competitions check --set competition=vk2024 --set data={shlex.quote(str(made.folder))}"
+            f"-m competitions check --set competition={competition} --set data={shlex.quote(str(made.folder))}"
         ),
     ]
 

@@ -32,7 +32,8 @@ class Entry(BaseModel):
     ``value`` is the score (``public`` and ``private``: what the leaderboard said; ``local_score``: the metric on
     the solution that this machine has), ``by_name`` the local score of each single model and blend. Of simulated data,
     ``oracle`` is that of the true probabilities, ``statistician`` that of one who knows all but the users' tastes (if
-    ``python -m competitions ceiling`` was asked for it), and ``lead`` the blend's over the best single model.
+    ``python -m competitions ceiling`` was asked for it), ``order_blind`` that of the true probabilities without effects
+    of order (if there are any), and ``lead`` the blend's over the best single model.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -44,6 +45,7 @@ class Entry(BaseModel):
     by_name: dict[str, float] | None = None
     oracle: float | None = None
     statistician: float | None = None
+    order_blind: float | None = None
     lead: Lead | None = None
 
 

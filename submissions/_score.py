@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import polars as pl
 
-from competitions import Competition, open_dataset, oracle, solution, statistician
+from competitions import Competition, open_dataset, oracle, order_blind, solution, statistician
 from engine import Settings
 from submissions._errors import SubmissionError
 from submissions._gate import Gate, scored_pairs
@@ -18,7 +18,7 @@ from submissions._manifest import CvScore, Manifest
 from submissions._runs import Runs
 from validation import evaluate, paired_bootstrap
 
-ORACLE, STATISTICIAN = "__oracle", "__statistician"
+ORACLE, STATISTICIAN, ORDER_BLIND = "__oracle", "__statistician", "__order_blind"
 
 
 def score_run(settings: Settings, name: str) -> Entry:
@@ -30,7 +30,8 @@ def score_run(settings: Settings, name: str) -> Entry:
     that is ``(p_i - q_i) - (p_j - q_j) + (p_j q_i - p_i q_j)``. The last term is a product of a like's and a
     dislike's probability, a thousand times smaller than the others where dislikes are rare: it can only
     change the order of near ties, where little is gained or lost. So is the statistician, where ``python -m
-    competitions ceiling`` wrote its scores beside the data.
+    competitions ceiling`` wrote its scores beside the data, and the oracle that is blind to effects of order, where the
+    data have such effects.
 
     Returns the entry: ``value`` is the metric of what was submitted, ``by_name`` that of each model and blend.
 
@@ -46,7 +47,8 @@ def score_run(settings: Settings, name: str) -> Entry:
     manifest, dataset = runs.manifest(run), open_dataset(settings)
     c = dataset.competition
     manifest.require(c.name)
-    gate, marks = Gate.of(dataset), {ORACLE: oracle(settings), STATISTICIAN: statistician(settings)}
+    gate, known_by = Gate.of(dataset), {ORACLE: oracle, STATISTICIAN: statistician, ORDER_BLIND: order_blind}
+    marks = {name: scores_of(settings) for name, scores_of in known_by.items()}
     bounds = {name: scores for name, scores in marks.items() if scores is not None}
     scores = scored_pairs(gate, runs.scores(run), on=gate.pair_keys)
     table = _with_labels(scores, solution(settings), bounds)
@@ -67,6 +69,7 @@ def score_run(settings: Settings, name: str) -> Entry:
         by_name=known,
         oracle=bound.get(ORACLE),
         statistician=bound.get(STATISTICIAN),
+        order_blind=bound.get(ORDER_BLIND),
         lead=_lead(c, manifest, table, known, settings.seed) if ORACLE in bound else None,
     )
     runs.add(run, entry)

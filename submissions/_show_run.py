@@ -22,6 +22,11 @@ from submissions._manifest import CvScore, Manifest
 
 DASH = "–"
 BASELINE = "popularity"
+HEADINGS = {
+    "statistician": "to the statistician",
+    "order-blind": "to the order-blind",
+    "oracle": "share of the way",
+}  # of the shares of the way to each
 
 
 def last_lines(manifest: Manifest, folder: Path, same_as: str | None) -> Iterator[RenderableType]:
@@ -154,6 +159,8 @@ def _between_baseline_and_oracle(manifest: Manifest, entry: Entry) -> Iterator[R
     if entry.oracle is None:
         return
     known, bounds = entry.by_name or {}, {"oracle": entry.oracle}
+    if entry.order_blind is not None:
+        bounds = {"order-blind": entry.order_blind, **bounds}
     if entry.statistician is not None:
         bounds = {"statistician": entry.statistician, **bounds}
     base = known.get(BASELINE)
@@ -174,11 +181,11 @@ def _between_baseline_and_oracle(manifest: Manifest, entry: Entry) -> Iterator[R
         test = Text(number(value), style="green" if value is not None and value == best else "")
         return [mean_and_sd(cv), test, *shares(value)]
 
-    headings = ["share of the way", *["to the statistician"] * (len(bounds) - 1)][::-1]
+    headings = [HEADINGS[name] for name in bounds]
     table = _each_model_and_blend(manifest, ("CV", "test", *headings), values)
     table.add_section()
     for name, bound in bounds.items():
-        kind = Text("truth" if name == "oracle" else "inference", style="dim")
+        kind = Text("inference" if name == "statistician" else "truth", style="dim")
         table.add_row(f"  {name}", kind, DASH, number(bound), *shares(bound))
     yield Text.assemble(("Test pairs", "bold"), (f"  {manifest.metric.name}", "dim"))
     yield Padding(table, (0, 0, 1, 0))
@@ -194,12 +201,17 @@ def _way_in_words(base: float | None, bounds: Mapping[str, float], ways: Mapping
         f"Share of the way = (value - {base:.4f}) / ({bounds['oracle']:.4f} - {base:.4f}), "
         "from the popularity baseline to the oracle, the true probabilities."
     )
-    if "statistician" not in ways:
-        return way
-    return (
-        f"{way} That of the statistician ends at {bounds['statistician']:.4f}: they know every clip and how ready each "
-        "user is to react, and infer tastes only."
-    )
+    if "order-blind" in ways:
+        way += (
+            f" That of the order-blind oracle ends at {bounds['order-blind']:.4f}: the true probabilities, without "
+            "what users saw and did just before."
+        )
+    if "statistician" in ways:
+        way += (
+            f" That of the statistician ends at {bounds['statistician']:.4f}: they know every clip and how ready each "
+            "user is to react, and infer tastes only."
+        )
+    return way
 
 
 def _lead_line(lead: Lead, way: float | None, better: int) -> Text:

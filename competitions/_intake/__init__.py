@@ -1,6 +1,6 @@
 """Taking a competition's tables in: checked, clocked, cut into partitions, kept in the store, and opened again."""
 
-from competitions._intake.open import open_dataset, oracle, solution, statistician, taken_notes
+from competitions._intake.open import open_dataset, oracle, order_blind, solution, statistician, taken_notes
 from competitions._intake.rows import in_share, with_clock
 from competitions._intake.take_in import take_in
 
@@ -8,6 +8,7 @@ __all__ = [
     "in_share",
     "open_dataset",
     "oracle",
+    "order_blind",
     "solution",
     "statistician",
     "take_in",

@@ -18,7 +18,7 @@ from competitions._intake.fingerprints import file_digests
 from competitions._intake.partitions import Cut, RawLog, RowRange, Write, partitions_in
 from competitions._intake.take_in import dataset_in, notes_in, ranges_in, write_data
 from competitions._intake.test_window import keys_of
-from competitions.simulator import STATISTICIAN
+from competitions.simulator import ORDER_BLIND, STATISTICIAN
 from engine import (
     DataError,
     Json,
@@ -88,8 +88,22 @@ def statistician(settings: Settings) -> pl.DataFrame | None:
     ``python -m competitions ceiling`` writes it beside simulated files. It is no input: no fingerprint changes with it.
     Raises DataError if it is of other pairs.
     """
-    _refuse_features("the statistician's scores")
-    path = settings.data / STATISTICIAN
+    todo = f"make it anew: python -m competitions ceiling {settings.competition} --data {settings.data}"
+    return _beside(settings, STATISTICIAN, todo)
+
+
+def order_blind(settings: Settings) -> pl.DataFrame | None:
+    """Return the score of each test pair by an oracle that knows no effect of order, as ``oracle`` does its own.
+
+    None but for files that were simulated with such effects. It is no input. Raises DataError if it is of other pairs.
+    """
+    return _beside(settings, ORDER_BLIND, "simulate the files anew")
+
+
+def _beside(settings: Settings, name: str, todo: str) -> pl.DataFrame | None:
+    """Return scores that lie beside the data: ``pair_id``, ``score``; None if they do not."""
+    _refuse_features(f"the scores in {name}")
+    path = settings.data / name
     if not path.is_file():
         return None
     dataset = open_dataset(settings)
@@ -100,7 +114,7 @@ def statistician(settings: Settings) -> pl.DataFrame | None:
         raise DataError(
             f"{path} lacks test pairs of the data beside it.",
             expected="a score of every pair",
-            todo=f"make it anew: python -m competitions ceiling {settings.competition} --data {settings.data}",
+            todo=todo,
         )
     return scores.select("pair_id", "score")
 

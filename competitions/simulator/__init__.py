@@ -37,21 +37,28 @@ library versions give the same bytes: each chunk of users in a week has its own 
 alone says where chunks are cut.
 
 That is the world of *tastes*. The world of *topics* (``topics.py``; ``simulate --world topics``) writes the same files
-by another process: mixtures of topics, saturation, boredom, contagion, frequent likes.
+by another process: mixtures of topics, saturation, boredom, contagion, frequent likes. Effects of order (``order.py``;
+``simulate --effects boredom,mood,contagion,position``) are added to the world of tastes: there what users saw and did
+just before changes what they like, and rows have a session and a position in it.
 """
 
 from competitions.simulator.ceiling import STATISTICIAN, Ceiling, ceiling, origin_of, statistician_scores
 from competitions.simulator.feed import affinity
-from competitions.simulator.simulate import Simulated, World, log_frames, simulate
+from competitions.simulator.order import EFFECTS, OrderWorld
+from competitions.simulator.simulate import ORDER_BLIND, Simulated, log_frames, simulate
+from competitions.simulator.tastes import World
 from competitions.simulator.topics import TopicWorld
 from competitions.simulator.world import MAX_DENSITY, SOURCE_SHARE, Floats, draw_clips, sizes_of
 
 __all__ = [
+    "EFFECTS",
     "MAX_DENSITY",
+    "ORDER_BLIND",
     "SOURCE_SHARE",
     "STATISTICIAN",
     "Ceiling",
     "Floats",
+    "OrderWorld",
     "Simulated",
     "TopicWorld",
     "World",

@@ -56,7 +56,8 @@ from competitions.simulator.reactions import (
     TASTE,
     WATCH,
 )
-from competitions.simulator.simulate import ORIGIN, PAIRS, Origin, World, check_arguments, rows_of_test
+from competitions.simulator.simulate import ORIGIN, PAIRS, Origin, check_arguments, rows_of_test
+from competitions.simulator.tastes import World
 from competitions.simulator.world import (
     CORE_SHARE,
     DRIFT_MEMORY,

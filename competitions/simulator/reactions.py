@@ -27,9 +27,7 @@ def reactions(
         ``bookmarks`` Boolean, ``p_like``, ``p_dislike`` Float32; rows as in ``shown``.
     """
     user, item = shown.user, shown.item
-    p_like = _logistic(users.like[user] + np.float32(LIKE) * appeal)
-    odds = users.dislike[user] + np.float32(DISLIKE) * appeal + np.float32(POLARITY) * clips.polarity[item]
-    p_dislike = _logistic(odds)
+    p_like, p_dislike = probabilities(users, clips, appeal, shown)
     is_like, is_dislike = _happens(rng, p_like), _happens(rng, p_dislike)
     warmth = appeal + is_like
     return pl.DataFrame(
@@ -46,6 +44,14 @@ def reactions(
             "p_dislike": p_dislike,
         }
     )
+
+
+def probabilities(users: Users, clips: Clips, appeal: Floats, shown: Shown) -> tuple[Floats, Floats]:
+    """Return the probabilities of a like and of a dislike, ``(n_rows,)``, of rows with this appeal."""
+    user, item = shown.user, shown.item
+    like = _logistic(users.like[user] + np.float32(LIKE) * appeal)
+    odds = users.dislike[user] + np.float32(DISLIKE) * appeal + np.float32(POLARITY) * clips.polarity[item]
+    return like, _logistic(odds)
 
 
 def appeal_to_tastes(users: Users, clips: Clips, tastes: tuple[Floats, Floats], shown: Shown) -> Floats:

@@ -8,30 +8,19 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import polars as pl
 from polars.io.plugins import register_io_source
 
-from competitions.simulator.feed import CHUNK_ROWS, Chunk, Feed, affinity, plan_weeks
-from competitions.simulator.reactions import appeal_to_tastes, reactions
+from competitions.simulator.order import EFFECTS, OrderWorld
+from competitions.simulator.tastes import World
 from competitions.simulator.topics import TopicWorld
-from competitions.simulator.world import (
-    N_WEEKS,
-    Clips,
-    Floats,
-    Integers,
-    Sizes,
-    Users,
-    draw_clips,
-    draw_users,
-    rng_of,
-    sizes_of,
-    weekly_tastes,
-)
+from competitions.simulator.world import N_WEEKS, Clips, Sizes, Users, sizes_of
 from engine import ConfigError, DataError, did_you_mean, stage_progress
 
 MIN_ROWS = 10_000
-PAIRS, ORIGIN = "test_pairs.csv", "simulated.json"
+PAIRS, ORIGIN, ORDER_BLIND = "test_pairs.csv", "simulated.json", "order_blind.parquet"
 OTHER_FILES = ("users_meta.parquet", "items_meta.parquet", PAIRS, "solution.parquet", ORIGIN)
 UNFINISHED = ".simulation-"
 LOG_SCHEMA = {
@@ -52,6 +41,12 @@ class Origin:
     rows: int
     seed: int
     world: str = "tastes"
+    effects: Sequence[str] = ()
+
+    def write(self, file: Path) -> None:
+        """Write it as JSON, without effects if there are none."""
+        facts = {name: value for name, value in asdict(self).items() if value != ()}
+        file.write_text(json.dumps(facts) + "\n", encoding="utf-8")
 
 
 @dataclass(frozen=True)
@@ -64,46 +59,20 @@ class Simulated:
     n_pairs: int
 
 
-@dataclass(frozen=True)
-class World:
-    """Everything that a week's rows follow from. ``tastes[w]`` is ``(n_users, N_TASTES)``, at the start of week w."""
-
-    users: Users
-    clips: Clips
-    tastes: list[Floats]
-    chunks: list[Chunk]
-    seed: int
-
-    @classmethod
-    def of(cls, sizes: Sizes, seed: int, chunk_rows: int = CHUNK_ROWS) -> World:
-        """Draw a world, whose users go through a week in chunks of at most ``chunk_rows`` rows."""
-        users = draw_users(rng_of(seed, 0), sizes.users)
-        clips = draw_clips(rng_of(seed, 1), sizes.items, sizes.sources)
-        chunks = plan_weeks(rng_of(seed, 2), users, clips, sizes.rows, chunk_rows)
-        tastes = weekly_tastes(rng_of(seed, 3), users, N_WEEKS + 2)
-        return cls(users, clips, tastes, chunks, seed)
-
-    def week(self, week: int) -> Iterator[pl.DataFrame]:
-        """Yield the rows of a week, chunk of users by chunk of users, each sorted by ``moment``."""
-        ends, clips = (self.tastes[week], self.tastes[week + 1]), self.clips
-
-        def belief(user: Integers, item: Integers) -> Floats:
-            return affinity(ends[0][user], clips.vector[item])
-
-        key = int(rng_of(self.seed, 4).integers(0, 2**63))
-        feed = Feed.of(self.users, clips, belief, week, key)
-        for number, chunk in enumerate(chunk for chunk in self.chunks if chunk.week == week):
-            rng = rng_of(self.seed, 5, week, number)
-            shown = feed.show(rng, chunk)
-            appeal = appeal_to_tastes(self.users, clips, ends, shown)
-            yield reactions(rng, self.users, clips, appeal, shown)
-
+AnyWorld: TypeAlias = World | TopicWorld | OrderWorld
 
 WORLDS: Mapping[str, type[World] | type[TopicWorld]] = {"tastes": World, "topics": TopicWorld}
 
 
 def simulate(
-    competition: str, folder: Path, *, n_rows: int, seed: int, n_parts: int = 1, world: str = "tastes"
+    competition: str,
+    folder: Path,
+    *,
+    n_rows: int,
+    seed: int,
+    n_parts: int = 1,
+    world: str = "tastes",
+    effects: Sequence[str] = (),
 ) -> Simulated:
     """Write the files of a simulated competition into a folder; a file appears whole or not at all.
 
@@ -116,11 +85,15 @@ def simulate(
     n_parts
         Files of the log: contiguous parts in the order of time, of about equal size.
     world
-        ``tastes`` (``world.py``), or ``topics`` (``topics.py``): the process that makes the rows.
+        ``tastes`` (``tastes.py``), or ``topics`` (``topics.py``): the process that makes the rows.
+    effects
+        Effects of order that are added to the world of tastes (``order.py``). With any, log and pairs have
+        ``session`` and ``position``, and ``order_blind.parquet`` has the scores of an oracle that does not know the
+        effects.
 
     Raises ConfigError (the arguments) and DataError (the folder is not empty).
     """
-    check_arguments(competition, n_rows, seed, world)
+    check_arguments(competition, n_rows, seed, world, effects)
     if not 1 <= n_parts <= n_rows:
         raise ConfigError(f"The log cannot be cut into {n_parts:,} parts.", expected="--parts of at least 1")
     _check_folder(folder)
@@ -129,39 +102,50 @@ def simulate(
     work = folder / f"{UNFINISHED}{secrets.token_hex(4)}"
     work.mkdir(parents=True)
     try:
-        drawn = WORLDS[world].of(sizes, seed)
+        drawn = OrderWorld.of(sizes, seed, effects) if effects else WORLDS[world].of(sizes, seed)
         _write_attributes(drawn.users, drawn.clips, work)
         names = [f"week {c.week + 1}, users from {c.first:,}" for c in drawn.chunks]
         with stage_progress("Simulated chunks", names, n_found=0, n_workers=1) as stage:
             n_done = iter(range(len(names)))
             frames = log_frames(drawn, work, lambda: stage.advance(next(n_done)))
-            _write_log(frames, [work / name for name in logs], n_rows)
+            _write_log(frames, [work / name for name in logs], n_rows, log_schema(drawn))
             pairs = rows_of_test(drawn, sizes, lambda: stage.advance(next(n_done)))
-        pairs.select("user_id", "item_id").write_csv(work / PAIRS)
-        pairs.select(*LOG_SCHEMA, "p_like", "p_dislike").write_parquet(work / "solution.parquet")
-        (work / ORIGIN).write_text(json.dumps(asdict(Origin(n_rows, seed, world))) + "\n", encoding="utf-8")
-        for name in (*OTHER_FILES, *logs):  # the log last: without it there is no data set
+        pairs.select("user_id", "item_id", *drawn.observed).write_csv(work / PAIRS)
+        pairs.select(*log_schema(drawn), "p_like", "p_dislike").write_parquet(work / "solution.parquet")
+        Origin(n_rows, seed, world, tuple(effects)).write(work / ORIGIN)
+        others: tuple[str, ...] = OTHER_FILES
+        if effects:
+            blind = pl.col("p_like_blind").cast(pl.Float64) - pl.col("p_dislike_blind").cast(pl.Float64)
+            pairs.select("user_id", "item_id", score=blind).write_parquet(work / ORDER_BLIND)
+            others = (*OTHER_FILES, ORDER_BLIND)
+        for name in (*others, *logs):  # the log last: without it there is no data set
             (work / name).replace(folder / name)
     finally:
         shutil.rmtree(work)
-    return Simulated(folder, (*logs, *OTHER_FILES), sizes, pairs.height)
+    return Simulated(folder, (*logs, *others), sizes, pairs.height)
+
+
+def log_schema(world: AnyWorld) -> dict[str, pl.DataType]:
+    """Columns of the log of a world."""
+    return {**LOG_SCHEMA, **world.observed}
 
 
 def log_frames(
-    world: World | TopicWorld, work: Path, done: Callable[[], None], merged_rows: int = MERGED_ROWS
+    world: AnyWorld, work: Path, done: Callable[[], None], merged_rows: int = MERGED_ROWS
 ) -> Iterator[pl.DataFrame]:
     """Yield the log in the order of time, about ``merged_rows`` rows at once; call ``done`` after each chunk.
 
     A week waits on the disk, in the folder ``work``, until all its chunks are there.
     """
+    schema = log_schema(world)
     for week in range(N_WEEKS):
         files: list[Path] = []
         for rows in world.week(week):
             files.append(work / f"week-{week}-{len(files)}.arrow")
-            rows.select("moment", *LOG_SCHEMA).write_ipc(files[-1], compression="uncompressed")
+            rows.select("moment", *schema).write_ipc(files[-1], compression="uncompressed")
             done()
         for frame in _merged(files, week, merged_rows):
-            yield frame.select(*LOG_SCHEMA)
+            yield frame.select(*schema)
         for file in files:
             file.unlink()
 
@@ -178,9 +162,11 @@ def _merged(files: Sequence[Path], week: int, merged_rows: int) -> Iterator[pl.D
         yield pl.concat(rows).sort("moment", maintain_order=True).collect(engine="streaming")
 
 
-def _write_log(frames: Iterator[pl.DataFrame], paths: Sequence[Path], n_rows: int) -> None:
-    """Stream frames of ``LOG_SCHEMA`` into Parquet files of about equal numbers of rows, never all in memory."""
-    left = pl.DataFrame(schema=LOG_SCHEMA)
+def _write_log(
+    frames: Iterator[pl.DataFrame], paths: Sequence[Path], n_rows: int, schema: Mapping[str, pl.DataType]
+) -> None:
+    """Stream frames of this schema into Parquet files of about equal numbers of rows, never all in memory."""
+    left = pl.DataFrame(schema=schema)
     for number, path in enumerate(paths):
         n_of_file = n_rows * (number + 1) // len(paths) - n_rows * number // len(paths)
 
@@ -192,7 +178,7 @@ def _write_log(frames: Iterator[pl.DataFrame], paths: Sequence[Path], n_rows: in
                 left, n = frame.slice(here.height), n - here.height
                 yield here
 
-        register_io_source(source, schema=LOG_SCHEMA).sink_parquet(
+        register_io_source(source, schema=schema).sink_parquet(
             path, compression="zstd", compression_level=1, row_group_size=ROW_GROUP_ROWS, maintain_order=True
         )
 
@@ -215,7 +201,7 @@ def _write_attributes(users: Users, clips: Clips, folder: Path) -> None:
     ).write_parquet(folder / "items_meta.parquet")
 
 
-def rows_of_test(world: World | TopicWorld, sizes: Sizes, done: Callable[[], None]) -> pl.DataFrame:
+def rows_of_test(world: AnyWorld, sizes: Sizes, done: Callable[[], None]) -> pl.DataFrame:
     """Return the rows whose pairs are to be scored, in the order of time; call ``done`` after each chunk.
 
     They are the first rows of at most ``sizes.test_users`` users, drawn at random among those with enough rows and a
@@ -238,7 +224,9 @@ def _ends(n_parts: int) -> list[str]:
     return [""] if n_parts == 1 else [f"_{part:0{width}d}" for part in range(n_parts)]
 
 
-def check_arguments(competition: str, n_rows: int, seed: int, world: str = "tastes") -> None:
+def check_arguments(
+    competition: str, n_rows: int, seed: int, world: str = "tastes", effects: Sequence[str] = ()
+) -> None:
     """Raise ConfigError if there is no such simulation."""
     if competition != "vk2024":
         raise ConfigError(
@@ -256,6 +244,16 @@ def check_arguments(competition: str, n_rows: int, seed: int, world: str = "tast
         raise ConfigError(
             f"There is no world {world!r}.{did_you_mean(world, WORLDS)}",
             expected=f"one of {', '.join(WORLDS)}",
+        )
+    for effect in effects:
+        if effect not in EFFECTS:
+            raise ConfigError(
+                f"There is no effect {effect!r}.{did_you_mean(effect, EFFECTS)}",
+                expected=f"some of {', '.join(EFFECTS)}",
+            )
+    if effects and world != "tastes":
+        raise ConfigError(
+            f"Effects of order are asked for in the world of {world}.", expected="the world of tastes"
         )
 
 

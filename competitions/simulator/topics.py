@@ -26,15 +26,15 @@ A week of the service is in memory at once, because contagion goes from user to 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from typing import ClassVar
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
-from competitions.simulator.feed import CHUNK_ROWS, Chunk, Codes, Feed, Shown, plan_weeks
+from competitions.simulator.feed import CHUNK_ROWS, Chunk, Feed, Shown, plan_weeks
+from competitions.simulator.lately import HEAT_MEMORY, Memory, Seen, by_chunk, joined, steps_of, week_in_order
 from competitions.simulator.reactions import reactions
 from competitions.simulator.world import (
     CONTENT_NOISE,
@@ -58,64 +58,10 @@ BASE, OF_USER, OF_SOURCE, OF_CLIP = 1.5, 3.0, 0.1, 8.0  # parameters of the Diri
 CORE_SHARE, DRIFT_MEMORY = 0.6, 0.7
 ENOUGH = 0.2  # overlap at which liking has come most of its way
 LIKING, QUALITY, FRESHNESS, CENTRE = 3.5, 0.4, 0.5, -1.35  # of the appeal
-BORED_MEMORY = 0.3  # weeks
 # The most it costs, and how many rows lately are few.
 BORED_BY_SOURCE, BORED_BY_TOPIC = (2.0, 1.0), (2.0, 5.0)
-HEAT_MEMORY, CONTAGION = 0.25, 0.45  # weeks; of the appeal
-N_STEPS = 56  # of a week
-FORGOTTEN = 0.02  # rows lately that are no longer remembered after a week
+CONTAGION = 0.45  # of the appeal
 MEAN_LIKE = 0.15
-
-
-@dataclass(frozen=True)
-class Seen:
-    """What users saw lately, as of the start of a week: ``key`` (user and thing), sorted, and decayed ``count``."""
-
-    key: Codes
-    count: Doubles
-
-    @classmethod
-    def of(cls, parts: Sequence[Seen]) -> Seen:
-        """Join the memories of chunks of users, which come in order."""
-        return cls(
-            np.concatenate([part.key for part in parts]), np.concatenate([part.count for part in parts])
-        )
-
-    def lately(self, chunk: Chunk, shown: Shown, thing: npt.NDArray[np.uint32]) -> tuple[Floats, Seen]:
-        """Return how often each row's user saw its ``thing`` lately, ``(n_rows,)``, and the memory a week later.
-
-        A sum that decays by one rate is a running sum of ``exp(t / BORED_MEMORY)``, cut where user or thing change.
-        """
-        a, b = np.searchsorted(
-            self.key, np.array([chunk.first, chunk.until], dtype=np.uint64) << np.uint64(32)
-        )
-        passed = shown.moment - chunk.week
-        keys = np.concatenate([self.key[a:b], shown.user.astype(np.uint64) << np.uint64(32) | thing])
-        grown = np.concatenate([self.count[a:b], np.exp(passed / BORED_MEMORY)])
-        order = np.argsort(keys, kind="stable")  # what is remembered comes first, then rows by time
-        keys, grown = keys[order], grown[order]
-        total = np.cumsum(grown)
-        start = np.flatnonzero(np.append(True, keys[1:] != keys[:-1]))
-        n_each = np.diff(start, append=len(keys))
-        before = total - grown - np.repeat((total - grown)[start], n_each)
-        seen = np.empty(len(keys))
-        seen[order] = before
-        last = start + n_each - 1
-        later = (before + grown)[last] * np.exp(-1 / BORED_MEMORY)
-        stays = later > FORGOTTEN
-        lately = np.maximum(seen[b - a :], 0) * np.exp(-passed / BORED_MEMORY)
-        return lately.astype(np.float32), Seen(keys[last][stays], later[stays])
-
-
-@dataclass
-class Memory:
-    """What a week leaves to the next, ``week``; ``heat`` is ``(n_items,)``."""
-
-    week: int
-    by_source: Seen
-    by_topic: Seen
-    by_user: Seen
-    heat: Doubles
 
 
 @dataclass(frozen=True)
@@ -124,6 +70,8 @@ class TopicWorld:
 
     ``mixtures[w]`` is ``theta`` at the start of week w, ``(n_users, N_TOPICS)``; ``usual`` the usual heat of a clip.
     """
+
+    observed: ClassVar[Mapping[str, pl.DataType]] = {}
 
     users: Users
     clips: Clips
@@ -155,16 +103,8 @@ class TopicWorld:
 
         Weeks are played in their order: those before this one are played first, if they have not just been.
         """
-        memory = self.memory.pop() if self.memory else None
-        if memory is None or memory.week > week:
-            nothing = Seen(np.empty(0, dtype=np.uint64), np.empty(0))
-            memory = Memory(0, nothing, nothing, nothing, np.zeros(len(self.clips.born)))
-        while memory.week < week:
-            self._play(memory)
-        rows = self._play(memory)
-        self.memory[:] = [memory]
-        for chunk in self._chunks_of(week):
-            yield rows.filter(pl.col("user_id").is_between(chunk.first, chunk.until - 1))
+        rows = week_in_order(self.memory, week, lambda: Memory.nothing(3, len(self.clips.born)), self._play)
+        yield from by_chunk(rows, self._chunks_of(week))
 
     def _chunks_of(self, week: int) -> list[Chunk]:
         return [chunk for chunk in self.chunks if chunk.week == week]
@@ -172,17 +112,12 @@ class TopicWorld:
     def _play(self, memory: Memory) -> pl.DataFrame:
         """Return the rows of the memory's week by ``moment``, and take the memory to the next week."""
         shown, appeal = self._show(memory)
-        order = np.argsort(shown.moment, kind="stable")
-        ends = np.searchsorted(shown.moment[order], memory.week + np.arange(N_STEPS + 1) / N_STEPS)
         frames = []
-        for step, (a, b) in enumerate(pairwise(ends)):
-            at = order[a:b]
-            here = Shown(shown.user[at], shown.item[at], shown.moment[at], shown.age[at])
-            spread = CONTAGION * np.log1p(memory.heat[here.item] / self.usual)
+        for step, (at, here) in enumerate(steps_of(memory.week, shown)):
+            spread = (CONTAGION * memory.spread(here.item, self.usual)).astype(np.float32)
             rng = rng_of(self.seed, 8, memory.week, step)
-            rows = reactions(rng, self.users, self.clips, appeal[at] + spread.astype(np.float32), here)
-            memory.heat += np.bincount(here.item[rows["like"].to_numpy()], minlength=len(memory.heat))
-            memory.heat *= np.exp(-1 / N_STEPS / HEAT_MEMORY)
+            rows = reactions(rng, self.users, self.clips, appeal[at] + spread, here)
+            memory.step(here.item[rows["like"].to_numpy()])
             frames.append(rows)
         memory.week += 1
         return pl.concat(frames)
@@ -199,19 +134,16 @@ class TopicWorld:
             shown.append(rows)
             appeals.append(self._appeal(week, rows) - bored)
             later.append(seen)
-        memory.by_source, memory.by_topic, memory.by_user = (Seen.of(one) for one in zip(*later, strict=True))
-        columns = (
-            np.concatenate([getattr(rows, name) for rows in shown])
-            for name in ("user", "item", "moment", "age")
-        )
-        return Shown(*columns), np.concatenate(appeals)
+        memory.seen = tuple(Seen.of(one) for one in zip(*later, strict=True))
+        return joined(shown), np.concatenate(appeals)
 
     def _bored(self, memory: Memory, chunk: Chunk, shown: Shown) -> tuple[Floats, tuple[Seen, Seen, Seen]]:
         """Return how bored the users of a chunk are of what they are shown, and what they remember a week later."""
+        by_source, by_topic, by_user = memory.seen
         source, topic = self.clips.source[shown.item], self.clips.vector.argmax(axis=1)[shown.item]
-        of_source, sources = memory.by_source.lately(chunk, shown, source)
-        of_topic, topics = memory.by_topic.lately(chunk, shown, topic.astype(np.uint32))
-        of_all, users = memory.by_user.lately(chunk, shown, np.zeros_like(source))
+        of_source, sources = by_source.lately(chunk, shown, source)
+        of_topic, topics = by_topic.lately(chunk, shown, topic.astype(np.uint32))
+        of_all, users = by_user.lately(chunk, shown, np.zeros_like(source))
         (most, few), (most_topic, few_topic) = BORED_BY_SOURCE, BORED_BY_TOPIC
         bored = most * of_source / (of_source + few) + most_topic * of_topic / (of_all + few_topic)
         return np.asarray(bored, dtype=np.float32), (sources, topics, users)
