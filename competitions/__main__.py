@@ -58,8 +58,15 @@ def check(
     plan = import_module("stacking").make_plan
     if rehash:
         open_dataset(settings, rehash=True)
-    dataset = plan(settings, with_keys=False).dataset
-    for table in _holdings(dataset, taken_notes(settings)):
+    found = plan(settings, with_keys=False)
+    unread = [f"{n} ({dtype})" for n, dtype in found.catalogue.unread(found.all_columns).items()]
+    notes = taken_notes(settings)
+    if unread:
+        notes.append(
+            f"No feature that models are given reads {', '.join(unread)} of the pairs: write one "
+            "(`python -m features new NAME --kind per_pair`), or leave the columns out of the competition."
+        )
+    for table in _holdings(found.dataset, notes):
         out.print(table)
 
 

@@ -21,4 +21,5 @@ VK2024_ORDER = replace(
     name="vk2024_order",
     title="VK RecSys Challenge 2024, simulated with effects of order: clips in sessions",
     interactions=Interactions,
+    leave_out=[pattern for pattern in vk2024.VK2024.leave_out if pattern != "given*"],
 )

@@ -136,6 +136,8 @@ def _columns(declaration: Declaration) -> list[str]:
             over = [] if list(lookbacks) == ["all"] else [f"over {_codes(lookbacks)}"]
             return [f"by {_codes(dict.fromkeys(keys))}", *over]
         case "per_pair":
+            if callable(options["each"]):
+                return ["of each such column of the competition"]
             bound = [names[0] for names in options["each"]]
             return [f"of {_codes(bound)}"] if bound else [f"from {_codes(declaration.parameters)}"]
         case "table":
@@ -166,6 +168,8 @@ def _notes(declaration: Declaration, catalogues: Catalogues) -> list[str]:
 
 def _available(declaration: Declaration, catalogue: Catalogue) -> str:
     """How many of its columns a competition has, of how many, and what the others would need."""
+    if callable(declaration.options.get("each")):
+        return str(sum(column.declaration is declaration for column in catalogue.columns.values()))
     names, reasons = declaration.names, catalogue.unavailable
     needed = dict.fromkeys(root_reason(reasons[name]) for name in names if name in reasons)
     n_found = sum(name in catalogue.columns for name in names)

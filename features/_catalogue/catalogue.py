@@ -15,8 +15,9 @@ import polars as pl
 from competitions import Dataset
 from engine import ConfigError, FeatureSettings, did_you_mean, import_plain_files
 from features._catalogue.binding import bind_history_feature, bind_pair_feature, bound_names
-from features._catalogue.column import WINDOW_COLUMNS, FeatureColumn, check_fill
+from features._catalogue.column import WINDOW_COLUMNS, FeatureColumn, PairBody, check_fill
 from features._catalogue.fit import Flags
+from features._catalogue.log_columns import log_columns
 from features._declare import REGISTRY, Declaration, FeatureError, Key, MissingColumnError, Registry
 
 _RESERVED = {*WINDOW_COLUMNS, "row", "clock", "relevance", "pair_id", "window", "weight"}
@@ -74,6 +75,17 @@ class Catalogue:
                 waiting.extend(self.columns[name].reads)
         return tuple(n for n in self.columns if n in reached)
 
+    def unread(self, names: Iterable[str]) -> dict[str, pl.DataType]:
+        """Columns of the pairs, and their dtypes, that none of these columns reads, nor what they read."""
+        c = self.dataset.competition
+        read = {
+            "pair_id",
+            c.user,
+            c.item,
+            *(n for name in self.closure(names) for n in self.columns[name].columns),
+        }
+        return {name: dtype for name, dtype in self.dataset.pair_schema.items() if name not in read}
+
     def _missing(self, name: str) -> str:
         if name in self.unavailable:
             reason = self.unavailable[name].rstrip(".")
@@ -114,13 +126,29 @@ def bind_catalogue(dataset: Dataset, registry: Registry) -> Catalogue:
     for declaration in (d for d in declarations if d.kind != "per_pair"):
         found, lacking = bind_history_feature(declaration, dataset, flags)
         unavailable.update({**lacking, **_add(columns, found, dataset)})
-    for declaration, bound in _in_order([d for d in declarations if d.kind == "per_pair"]):
+    for declaration, bound in _in_order([d for d in declarations if d.kind == "per_pair"], dataset):
         try:
             column = bind_pair_feature(declaration, bound, dataset, columns, unavailable, flags)
+            _refuse_repetition(column, columns.values())
             unavailable.update(_add(columns, [column], dataset))
         except MissingColumnError as missing:
             unavailable[declaration.pair_name(bound)] = missing.found
     return Catalogue(dataset, columns, unavailable)
+
+
+def _refuse_repetition(column: FeatureColumn, known: Iterable[FeatureColumn]) -> None:
+    """Raise MissingColumnError if this feature, bound to each of some columns, says just what another one says."""
+    if callable(column.declaration.options["each"]) and isinstance(column.body, PairBody):
+        for other in known:
+            if (
+                isinstance(other.body, PairBody)
+                and other.columns == column.columns
+                and other.dtype == column.dtype
+                and other.body.expression.meta.eq(column.body.expression)
+            ):
+                raise MissingColumnError(
+                    f"needs a column that no other feature gives as it is: {other.name!r} does"
+                )
 
 
 def _add(
@@ -151,14 +179,14 @@ def _twice(name: str, first: Declaration, second: Declaration) -> FeatureError:
     )
 
 
-def _in_order(
-    declarations: Sequence[Declaration],
-) -> Iterable[tuple[Declaration, Key]]:
-    """Sort per-pair columns so that each comes after what it reads; ``each`` is spread out."""
+def _in_order(declarations: Sequence[Declaration], dataset: Dataset) -> Iterable[tuple[Declaration, Key]]:
+    """Sort per-pair columns so that each comes after what it reads; ``each`` is spread out, functions of it last."""
     nodes: dict[str, tuple[Declaration, Key]] = {}
     reads: dict[str, set[str]] = {}
-    for declaration in declarations:
-        for bound in declaration.options["each"] or ((),):
+    log = log_columns(dataset)
+    for declaration in sorted(declarations, key=lambda d: callable(d.options["each"])):
+        each = declaration.options["each"]
+        for bound in [(name,) for name in each(log)] if callable(each) else each or ((),):
             name = declaration.pair_name(bound)
             if name in nodes:
                 raise _twice(name, nodes[name][0], declaration)

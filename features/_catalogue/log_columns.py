@@ -30,6 +30,11 @@ class LogColumns:
         of; None where it declares none.
     of_user, of_item
         Attributes of users and of items, without key and source.
+    shown_numbers, shown_flags, shown_levels, shown_instants
+        What is known of a pair to score beside its keys, observed columns and attributes, by dtype: numbers but for
+        the clock's column, Booleans, Enums, instants.
+    of_pair
+        Those of them that may differ within a user's pairs: all but the user's attributes.
     """
 
     user: str
@@ -41,6 +46,15 @@ class LogColumns:
     dense_per: str | None
     of_user: tuple[str, ...]
     of_item: tuple[str, ...]
+    shown_numbers: tuple[str, ...] = ()
+    shown_flags: tuple[str, ...] = ()
+    shown_levels: tuple[str, ...] = ()
+    shown_instants: tuple[str, ...] = ()
+
+    @property
+    def of_pair(self) -> tuple[str, ...]:
+        """Numbers that may differ within the pairs of a user."""
+        return tuple(name for name in self.shown_numbers if name not in self.of_user)
 
     @property
     def all(self) -> tuple[str, ...]:
@@ -63,7 +77,16 @@ def log_columns(dataset: Dataset) -> LogColumns:
         tuple(n for n in entity.columns if n in schema and n not in (entity.key, competition.source))
         for entity in competition.entities
     )
+    known = {"pair_id", competition.user, competition.item, competition.source, competition.clock.column}
+    shown = {name: dtype for name, dtype in dataset.pair_schema.items() if name not in known}
+    kinds = {
+        "shown_numbers": [n for n, dtype in shown.items() if dtype.is_numeric()],
+        "shown_flags": [n for n, dtype in shown.items() if dtype == pl.Boolean],
+        "shown_levels": [n for n, dtype in shown.items() if isinstance(dtype, pl.Enum)],
+        "shown_instants": [n for n, of in dataset.pair_schema.items() if isinstance(of, pl.Datetime)],
+    }
     return LogColumns(
         competition.user, competition.item, source, dataset.numeric_outcomes, reactions,
         competition.dense, competition.dense_per, of_user, of_item,
+        **{kind: tuple(names) for kind, names in kinds.items()},
     )  # fmt: skip

@@ -172,7 +172,7 @@ def per_pair(body: Body) -> Feature[Body]: ...
 def per_pair(
     *,
     scope: Scope = "row",
-    each: Sequence[Bound] = (),
+    each: Sequence[Bound] | Callable[[Any], Sequence[str]] = (),
     fill: float | str | None = None,
     dtype: DType | None = None,
     model_input: bool = True,
@@ -185,7 +185,7 @@ def per_pair(
     body: Body | None = None,
     *,
     scope: Scope = "row",
-    each: Sequence[Bound] = (),
+    each: Sequence[Bound] | Callable[[Any], Sequence[str]] = (),
     fill: float | str | None = None,
     dtype: DType | None = None,
     model_input: bool = True,
@@ -203,10 +203,11 @@ def per_pair(
     ``scope``: ``"row"`` for elementwise ones; ``"user"`` if it looks at the user's other pairs in the window
     (``.over("user_id")``), ``"window"`` if at all of them: transductive, which some competitions forbid.
     ``each``: names bound to the first parameter one after another; columns are then named ``name__bound``. A tuple of
-    names is bound to the first parameters; its first name is in the column's. ``range``, ``uses_ids`` and
+    names is bound to the first parameters; its first name is in the column's. A function of the data set's
+    ``LogColumns`` gives the names that there are: ``each=lambda log: log.shown_numbers``. ``range``, ``uses_ids`` and
     ``uses_time``: as for ``aggregate``.
     """
-    bound = tuple(as_key(names) for names in _as_list(each, "each"))
+    bound = each if callable(each) else tuple(as_key(names) for names in _as_list(each, "each"))
     options = {"scope": scope, "each": bound, "fill": fill, "dtype": dtype, "model_input": model_input}
     decorate = _register("per_pair", registry, {**options, "range": range, **_uses(uses_ids, uses_time)})
     return decorate if body is None else decorate(body)

@@ -96,7 +96,10 @@ class Declaration:
             case "aggregate":
                 return tuple(self.grid_name(key, lookback) for key, lookback in options["grid"])
             case "per_pair":
-                return tuple(self.pair_name(bound) for bound in options["each"] or ((),))
+                each = options["each"]
+                return tuple(
+                    self.pair_name(bound) for bound in ((("*",),) if callable(each) else each or ((),))
+                )
             case _:
                 return tuple(
                     self.output_name(output, variant)

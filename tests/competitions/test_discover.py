@@ -69,7 +69,7 @@ def write(folder: Path, file: str, text: str) -> None:
 def test_a_new_file_is_a_new_competition(folder: Path) -> None:
     write(folder, "mine.py", MINE.format(name="my_films"))
     assert get_competition("my_films").clock.kind == "per_user"
-    assert list(competitions()) == ["movielens", "my_films", "vk2024"]
+    assert list(competitions()) == ["movielens", "my_films", "vk2024", "vk2024_order"]
 
 
 def test_a_file_that_is_read_while_importing_is_refused(folder: Path) -> None:

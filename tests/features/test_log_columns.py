@@ -16,7 +16,8 @@ from validation import window_pairs
 WINDOW = Window(cutoff=200, start=200, until=300)
 KNOWN = LogColumns(
     user="user_id", item="item_id", source="kind", outcomes=("stars", "value"), reactions=(), dense=None,
-    dense_per=None, of_user=("age",), of_item=("tags",),
+    dense_per=None, of_user=("age",), of_item=("tags",), shown_numbers=("age",),
+    shown_levels=("device",), shown_instants=("at",),
 )  # fmt: skip
 
 
@@ -55,7 +56,7 @@ def with_competition(dataset: Dataset, **changes: Any) -> Dataset:
     ("changes", "expected"),
     [
         ({}, {}),
-        ({"source": None}, {"source": None, "of_item": ("kind", "tags")}),
+        ({"source": None}, {"source": None, "of_item": ("kind", "tags"), "shown_levels": ("device", "kind")}),
         ({"dense": "value", "dense_per": "age"}, {"dense": "value", "dense_per": "age"}),
         ({"relevance": pl.col("stars").cast(pl.Int8)}, {"reactions": ("like",)}),
     ],
