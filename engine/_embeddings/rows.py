@@ -216,7 +216,7 @@ class FileRows:
 
     def _read(self, number: int, block: Records, runs: list[tuple[int, int]]) -> None:
         """Read runs of a block to where they lie in it."""
-        row, content = 4 * self.width, memoryview(block).cast("B")
+        row, content = 4 * self.width, block.data.cast("B")
         with self.files[number].open("rb", buffering=0) as file:
             descriptor = file.fileno()
             for first, last in runs:
@@ -234,7 +234,7 @@ class FileRows:
         """Write records to the runs of a block, one after the other; a shared file is copied first."""
         if self.is_shared[number]:
             self._place(number, self.files[number].read_bytes())
-        row, content = 4 * self.width, memoryview(np.ascontiguousarray(records)).cast("B")
+        row, content = 4 * self.width, np.ascontiguousarray(records).data.cast("B")
         with disk_full(self.folder), self.files[number].open("r+b", buffering=0) as file:
             descriptor = file.fileno()
             for first, last in runs:
