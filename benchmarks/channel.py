@@ -73,7 +73,7 @@ def searched(n_users: int, n_items: int, threads: int, n_compared: int) -> dict[
 
 
 def trained(n_users: int, n_items: int, folder: Path) -> dict[str, object]:
-    """Train on a row of every item, users in turns, and search for 1,000 users."""
+    """Train on a row of every item, users in turns, score the last chunk, and search for 1,000 users."""
     model: Any = Channel(COLUMNS)
     model.start(StreamContext(1, folder))
     began = time.perf_counter()
@@ -83,6 +83,7 @@ def trained(n_users: int, n_items: int, folder: Path) -> dict[str, object]:
         rows = {"user_id": item % n_users, "item_id": item, "source_id": item // PER_SOURCE}
         model.learn(pl.DataFrame(rows | {"relevance": rng.integers(0, 2, len(item))}))
     learning = time.perf_counter() - began
+    model.transform(pl.DataFrame(rows))
     found = model.best_fresh(pl.Series(np.arange(1000)))
     return {"users": n_users, "items": n_items, "rows a second": n_items / learning, "found": found.height,
             "peak GiB": peak_gib()}  # fmt: skip

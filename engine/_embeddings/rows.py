@@ -24,8 +24,9 @@ Records = npt.NDArray[np.float32]
 BLOCK_BYTES = 4 * 2**20
 _GAP = 64  # rows that are read with others rather than by a call of their own
 _RUNS = 256  # runs of rows in a block beyond which it is written as a whole
-# What is written by one call the system may keep as one folio, and a change of a row costs by the size of its folio.
-_AT_A_TIME = 2**14
+# Bytes of a file that are new by one call: the system may keep them as one folio, and a change of one row costs by the
+# size of its folio.
+_NEW = 2**14
 
 
 def block_rows_of(width: int) -> int:
@@ -133,7 +134,7 @@ class FileRows:
             if number == len(self.files):
                 self._place(number, b"")
             now, records = records[: self.block_rows - at], records[self.block_rows - at :]
-            self._write(number, now, [(at, at + len(now))])
+            self._write(number, now, [(at, at + len(now))], _NEW)
             self.n_rows += len(now)
 
     def at(self, rows: Rows | None) -> Records:
@@ -154,8 +155,9 @@ class FileRows:
                 block = self.block(number)
                 block[rows[some] - number * self.block_rows] = records[some]
                 if self.is_shared[number]:
-                    self._place(number, b"")
-                self._write(number, block, [(0, len(block))])
+                    self._place(number, block.data.cast("B"))
+                else:
+                    self._write(number, block, [(0, len(block))])
             else:
                 self._write(number, records[some], runs)
 
@@ -210,9 +212,12 @@ class FileRows:
         is_first = (np.diff(numbers, prepend=-1) > 0) | (np.diff(rows, prepend=0) > gap)
         first, last = np.flatnonzero(is_first), np.flatnonzero(np.append(is_first[1:], len(rows) > 0))
         above = numbers[first] * self.block_rows
-        runs = list(zip((rows[first] - above).tolist(), (rows[last] - above + 1).tolist(), strict=False))
-        for lo, hi in pairwise(np.flatnonzero(np.diff(numbers[first], prepend=-1, append=-1)).tolist()):
-            yield int(numbers[first[lo]]), slice(int(first[lo]), int(last[hi - 1]) + 1), runs[lo:hi]
+        runs = list(zip((rows[first] - above).tolist(), (rows[last] - above + 1).tolist(), strict=True))
+        edges = np.flatnonzero(np.diff(numbers[first], prepend=-1, append=-1))
+        places = np.append(first, len(rows))[edges].tolist()
+        of = numbers[places[:-1]].tolist()
+        for number, some, (lo, hi) in zip(of, pairwise(places), pairwise(edges.tolist()), strict=True):
+            yield number, slice(*some), runs[lo:hi]
 
     def _read(self, number: int, block: Records, runs: list[tuple[int, int]]) -> None:
         """Read runs of a block to where they lie in it."""
@@ -230,23 +235,24 @@ class FileRows:
                         todo="start again from the last state that was saved",
                     )
 
-    def _write(self, number: int, records: Records, runs: list[tuple[int, int]]) -> None:
+    def _write(
+        self, number: int, records: Records, runs: list[tuple[int, int]], at_a_time: int = BLOCK_BYTES
+    ) -> None:
         """Write records to the runs of a block, one after the other; a shared file is copied first."""
         if self.is_shared[number]:
             self._place(number, self.files[number].read_bytes())
         row, content = 4 * self.width, np.ascontiguousarray(records).data.cast("B")
-        with disk_full(self.folder), self.files[number].open("r+b", buffering=0) as file:
-            descriptor = file.fileno()
+        with disk_full(self.folder), _opened(self.files[number], os.O_WRONLY) as descriptor:
             for first, last in runs:
                 n_bytes = (last - first) * row
-                _write_all(descriptor, content[:n_bytes], first * row)
+                _write_all(descriptor, content[:n_bytes], first * row, at_a_time)
                 content = content[n_bytes:]
 
-    def _place(self, number: int, content: bytes) -> None:
+    def _place(self, number: int, content: bytes | memoryview) -> None:
         """Give a block a new file of its own with this content."""
         path = self._new_path(number)
-        with disk_full(self.folder), path.open("xb", buffering=0) as file:
-            _write_all(file.fileno(), memoryview(content), 0)
+        with disk_full(self.folder), _opened(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL) as descriptor:
+            _write_all(descriptor, memoryview(content), 0, _NEW)
         if number == len(self.files):
             self.files.append(path)
             self.is_shared.append(False)
@@ -259,10 +265,20 @@ class FileRows:
         return self.folder / f"{number:06}-{self.n_files}"
 
 
-def _write_all(descriptor: int, content: memoryview, at: int) -> None:
+@contextmanager
+def _opened(path: Path, flags: int) -> Iterator[int]:
+    """Open a file by a plain call, which costs a third of a file of Python."""
+    descriptor = os.open(path, flags)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _write_all(descriptor: int, content: memoryview, at: int, at_a_time: int) -> None:
     """Write to a place in a file: a disk that gets full takes a part of it before it says so."""
     while content:
-        written = os.pwrite(descriptor, content[:_AT_A_TIME], at)
+        written = os.pwrite(descriptor, content[:at_a_time], at)
         content, at = content[written:], at + written
 
 
