@@ -1,7 +1,8 @@
 """How many pairs a second does the channel net search? ``python -m benchmarks.channel`` (10,000 users, 50,000 items).
 
 The best 100 fresh items of each user, of all pairs, by ``features/toolkit/search.py``; of some users compared with
-brute force: all scores, sorted by score and then by the items' order. Wanted: 10 M pairs a second, and the same items.
+brute force: all scores, sorted by score and then by the items' order. Wanted: 10 M pairs a second of CPU time (what
+else the machine does is in wall time), and the same items.
 
 ``--tables USERS ITEMS`` also trains a net with so many users and items in chunks of the log, searches in it, and says
 what memory the process took at most. Wanted for 1 M users and 10 M items: 2 GiB.
@@ -27,7 +28,8 @@ from features import LogColumns, StreamContext
 from features.channel import BEST, FRESH, HIDDEN, Channel
 from features.toolkit import Floats, hidden_scores, highest_scores
 
-WANTED, PER_SOURCE, STEP = 10e6, 100, 100_000
+WANTED, MOST_GIB = 10e6, 2.0
+PER_SOURCE, STEP = 100, 100_000
 COLUMNS = LogColumns("user_id", "item_id", "source_id", (), (), None, None, (), ())
 
 
@@ -65,12 +67,13 @@ def searched(n_users: int, n_items: int, threads: int, n_compared: int) -> dict[
         "threads": threads,
         "seconds": seconds,
         "pairs a second": n_users * n_items / seconds,
+        "pairs a CPU second": n_users * n_items / used,
         "same": same,
     }
 
 
 def trained(n_users: int, n_items: int, folder: Path) -> dict[str, object]:
-    """Train on a row of every item, users in turns, and search for 1,000 users."""
+    """Train on a row of every item, users in turns, score the last chunk, and search for 1,000 users."""
     model: Any = Channel(COLUMNS)
     model.start(StreamContext(1, folder))
     began = time.perf_counter()
@@ -80,6 +83,7 @@ def trained(n_users: int, n_items: int, folder: Path) -> dict[str, object]:
         rows = {"user_id": item % n_users, "item_id": item, "source_id": item // PER_SOURCE}
         model.learn(pl.DataFrame(rows | {"relevance": rng.integers(0, 2, len(item))}))
     learning = time.perf_counter() - began
+    model.transform(pl.DataFrame(rows))
     found = model.best_fresh(pl.Series(np.arange(1000)))
     return {"users": n_users, "items": n_items, "rows a second": n_items / learning, "found": found.height,
             "peak GiB": peak_gib()}  # fmt: skip
@@ -98,16 +102,19 @@ def main() -> None:
     parser.add_argument("--scratch", type=Path, help="folder for tables that outgrow memory")
     asked = parser.parse_args()
     figures: dict[str, object] = {}
+    peak = 0.0
     if asked.tables:
         with tempfile.TemporaryDirectory(dir=asked.scratch) as folder:
             figures["tables"] = trained(asked.tables[0], asked.tables[1], Path(folder))
             out.print(figures["tables"])
+            peak = peak_gib()
     found = [searched(asked.users, asked.items, threads, asked.compared) for threads in asked.threads]
     for one in found:
         out.print(one)
     keep("channel", figures | {"search": found, "users": asked.users, "items": asked.items})
-    fast = max(float(str(one["pairs a second"])) for one in found) >= WANTED
-    raise SystemExit(0 if fast and all(one["same"] for one in found) else 1)
+    fast = all(float(str(one["pairs a CPU second"])) >= WANTED for one in found)
+    small = not asked.tables or peak <= MOST_GIB
+    raise SystemExit(0 if fast and small and all(one["same"] for one in found) else 1)
 
 
 if __name__ == "__main__":

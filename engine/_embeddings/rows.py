@@ -23,7 +23,10 @@ Records = npt.NDArray[np.float32]
 
 BLOCK_BYTES = 4 * 2**20
 _GAP = 64  # rows that are read with others rather than by a call of their own
-_RUNS = 64  # runs of rows in a block beyond which it is written as a whole
+_RUNS = 256  # runs of rows in a block beyond which it is written as a whole
+# Bytes of a file that are new by one call: the system may keep them as one folio, and a change of one row costs by the
+# size of its folio.
+_NEW = 2**14
 
 
 def block_rows_of(width: int) -> int:
@@ -131,7 +134,7 @@ class FileRows:
             if number == len(self.files):
                 self._place(number, b"")
             now, records = records[: self.block_rows - at], records[self.block_rows - at :]
-            self._write(number, [(at, now)])
+            self._write(number, now, [(at, at + len(now))], _NEW)
             self.n_rows += len(now)
 
     def at(self, rows: Rows | None) -> Records:
@@ -139,42 +142,32 @@ class FileRows:
         if rows is None:
             raise TypeError("rows in files are read by their numbers")
         taken = np.empty((len(rows), self.width), dtype=np.float32)
-        for number, lo, hi in self._blocks(rows):
-            at = rows[lo:hi] - number * self.block_rows
-            edges = [0, *(np.flatnonzero(np.diff(at) > _GAP) + 1).tolist(), len(at)]
-            with self.files[number].open("rb", buffering=0) as file:
-                for first, last in pairwise(edges):
-                    start, end = int(at[first]), int(at[last - 1]) + 1
-                    target = taken[lo + first : lo + last]
-                    if end - start == last - first:
-                        self._read(file.fileno(), number, start, target)
-                    else:
-                        span = np.empty((end - start, self.width), dtype=np.float32)
-                        self._read(file.fileno(), number, start, span)
-                        target[:] = span[at[first:last] - start]
+        block = np.empty((self.block_rows, self.width), dtype=np.float32)
+        for number, some, runs in self._runs(rows, _GAP):
+            self._read(number, block, runs)
+            block.take(rows[some] - number * self.block_rows, axis=0, out=taken[some], mode="clip")
         return taken
 
     def write(self, rows: Rows, records: Records) -> None:
         """Replace the records of rows; distinct and ascending."""
-        for number, lo, hi in self._blocks(rows):
-            at, now = rows[lo:hi] - number * self.block_rows, records[lo:hi]
-            edges = [0, *(np.flatnonzero(np.diff(at) != 1) + 1).tolist(), len(at)]
-            if len(edges) > _RUNS:
+        for number, some, runs in self._runs(rows, 1):
+            if len(runs) > _RUNS:
                 block = self.block(number)
-                block[at] = now
+                block[rows[some] - number * self.block_rows] = records[some]
                 if self.is_shared[number]:
-                    self._place(number, b"")
-                self._write(number, [(0, block)])
+                    self._place(number, block.data.cast("B"))
+                else:
+                    self._write(number, block, [(0, len(block))])
             else:
-                self._write(number, [(int(at[i]), now[i:j]) for i, j in pairwise(edges)])
+                self._write(number, records[some], runs)
 
     def block(self, number: int) -> Records:
         """All records of a block."""
-        with self.files[number].open("rb", buffering=0) as file:
-            n_rows = min(self.block_rows, self.n_rows - number * self.block_rows)
-            block = np.empty((n_rows, self.width), dtype=np.float32)
-            self._read(file.fileno(), number, 0, block)
-            return block
+        block = np.empty(
+            (min(self.block_rows, self.n_rows - number * self.block_rows), self.width), np.float32
+        )
+        self._read(number, block, [(0, len(block))])
+        return block
 
     def cut(self, n_rows: int) -> None:
         """Forget the rows from there on, and what was written of them."""
@@ -210,35 +203,56 @@ class FileRows:
             self.is_shared.append(True)
         self.n_rows += n_rows
 
-    def _blocks(self, rows: Rows) -> Iterator[tuple[int, int, int]]:
-        """Blocks that rows lie in, each with the first and last place (exclusive) of its rows."""
+    def _runs(self, rows: Rows, gap: int) -> Iterator[tuple[int, slice, list[tuple[int, int]]]]:
+        """Blocks that rows lie in: the number, the places of its rows, and where runs begin and end in the block.
+
+        Rows that are at most ``gap`` apart are in one run.
+        """
         numbers = rows // self.block_rows
-        edges = np.flatnonzero(np.diff(numbers, prepend=-1, append=-1)).tolist()
-        for lo, hi in pairwise(edges):
-            yield int(numbers[lo]), lo, hi
+        is_first = (np.diff(numbers, prepend=-1) > 0) | (np.diff(rows, prepend=0) > gap)
+        first, last = np.flatnonzero(is_first), np.flatnonzero(np.append(is_first[1:], len(rows) > 0))
+        above = numbers[first] * self.block_rows
+        runs = list(zip((rows[first] - above).tolist(), (rows[last] - above + 1).tolist(), strict=True))
+        edges = np.flatnonzero(np.diff(numbers[first], prepend=-1, append=-1))
+        places = np.append(first, len(rows))[edges].tolist()
+        of = numbers[places[:-1]].tolist()
+        for number, some, (lo, hi) in zip(of, pairwise(places), pairwise(edges.tolist()), strict=True):
+            yield number, slice(*some), runs[lo:hi]
 
-    def _read(self, descriptor: int, number: int, first: int, target: Records) -> None:
-        row = 4 * self.width
-        if os.preadv(descriptor, [target.data], row * first) != target.nbytes:
-            raise TableError(
-                f"The file {self.files[number]} of a table ends before row {first + len(target)} of its block.",
-                expected=f"rows of {row} bytes",
-                todo="start again from the last state that was saved",
-            )
+    def _read(self, number: int, block: Records, runs: list[tuple[int, int]]) -> None:
+        """Read runs of a block to where they lie in it."""
+        row, content = 4 * self.width, block.data.cast("B")
+        with self.files[number].open("rb", buffering=0) as file:
+            descriptor = file.fileno()
+            for first, last in runs:
+                if (
+                    os.preadv(descriptor, [content[first * row : last * row]], first * row)
+                    != (last - first) * row
+                ):
+                    raise TableError(
+                        f"The file {self.files[number]} of a table ends before row {last} of its block.",
+                        expected=f"rows of {row} bytes",
+                        todo="start again from the last state that was saved",
+                    )
 
-    def _write(self, number: int, runs: list[tuple[int, Records]]) -> None:
-        """Write runs of records, each to its place in a block; a shared file is copied first."""
+    def _write(
+        self, number: int, records: Records, runs: list[tuple[int, int]], at_a_time: int = BLOCK_BYTES
+    ) -> None:
+        """Write records to the runs of a block, one after the other; a shared file is copied first."""
         if self.is_shared[number]:
             self._place(number, self.files[number].read_bytes())
-        with disk_full(self.folder), self.files[number].open("r+b", buffering=0) as file:
-            for first, records in runs:
-                _write_all(file.fileno(), np.ascontiguousarray(records), 4 * self.width * first)
+        row, content = 4 * self.width, np.ascontiguousarray(records).data.cast("B")
+        with disk_full(self.folder), _opened(self.files[number], os.O_WRONLY) as descriptor:
+            for first, last in runs:
+                n_bytes = (last - first) * row
+                _write_all(descriptor, content[:n_bytes], first * row, at_a_time)
+                content = content[n_bytes:]
 
-    def _place(self, number: int, content: bytes) -> None:
+    def _place(self, number: int, content: bytes | memoryview) -> None:
         """Give a block a new file of its own with this content."""
         path = self._new_path(number)
-        with disk_full(self.folder):
-            path.write_bytes(content)
+        with disk_full(self.folder), _opened(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL) as descriptor:
+            _write_all(descriptor, memoryview(content), 0, _NEW)
         if number == len(self.files):
             self.files.append(path)
             self.is_shared.append(False)
@@ -251,12 +265,21 @@ class FileRows:
         return self.folder / f"{number:06}-{self.n_files}"
 
 
-def _write_all(descriptor: int, records: Records, at: int) -> None:
-    """Write records to a place in a file: a disk that gets full takes a part of them before it says so."""
-    written = os.pwrite(descriptor, records.data, at)
-    while written < records.nbytes:
-        rest = records.reshape(-1).view(np.uint8)[written:]
-        written += os.pwrite(descriptor, rest.data, at + written)
+@contextmanager
+def _opened(path: Path, flags: int) -> Iterator[int]:
+    """Open a file by a plain call, which costs a third of a file of Python."""
+    descriptor = os.open(path, flags)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _write_all(descriptor: int, content: memoryview, at: int, at_a_time: int) -> None:
+    """Write to a place in a file: a disk that gets full takes a part of it before it says so."""
+    while content:
+        written = os.pwrite(descriptor, content[:at_a_time], at)
+        content, at = content[written:], at + written
 
 
 @contextmanager

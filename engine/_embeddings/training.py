@@ -196,7 +196,7 @@ class Touched:
 
     def __init__(self, table: EmbeddingTable, gib: float) -> None:
         self.table, self.gib = table, gib
-        self.most = int(min(gib * GIB // (4 * table.records.width), MOST))
+        self.most = int(min(gib * GIB / (4 * table.records.width), MOST))
         self.clear()
 
     def clear(self) -> None:

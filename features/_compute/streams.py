@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import polars as pl
 
 from competitions import Dataset
-from engine import Recipe, SamewiseError, Store, capped_threads, digest_json
+from engine import Recipe, SamewiseError, Store, TableError, capped_threads, digest_json
 from features._aggregation import LIMITS, Limits, RowsByPosition, digest_of_tables
 from features._catalogue import Catalogue, FeatureColumn
 from features._compute.bodies import as_frame, checked, handed_to, python_body
@@ -142,6 +142,9 @@ class Stream:
         try:
             with self.column.declaration.announced():
                 yield
+        except TableError as error:  # it knows its table and what to do, but not whose table it is
+            found = f"{self.column.declaration} failed in {method} {where}: {error.found}"
+            raise TableError(found, expected=error.expected, todo=error.todo) from error
         except SamewiseError:
             raise
         except (Exception, SystemExit) as error:  # libraries with a command line end the process

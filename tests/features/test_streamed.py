@@ -14,7 +14,7 @@ import polars as pl
 import pytest
 
 from competitions import ClockKind, Dataset
-from engine import FoldSettings, Settings, Store, StoreError
+from engine import EmbeddingTable, FoldSettings, Settings, Store, StoreError, TableError, working_sets
 from features import (
     Catalogue,
     FeatureError,
@@ -340,6 +340,17 @@ def test_a_method_that_fails_is_named_with_how_far_it_was(
         compute_features(bind_catalogue(log(400), registry), WINDOWS[1:2], ["decayed"], store, settings)
     with pytest.raises(FeatureError, match=told):
         values_of(whole(ROWS), WINDOWS[1:2], registry)
+
+
+def test_a_loss_that_is_not_finite_is_told_by_feature_rows_table_and_id_with_what_to_do() -> None:
+    def diverge(_: object, rows: pl.DataFrame) -> None:
+        items = EmbeddingTable("items", 2, noise=1)
+        for (s,), (at,) in working_sets([items], [(items.grow(rows["item_id"]),)], rate=0.1):
+            s.learn(at, s.take(at) / 0)
+
+    told = r"(?s)'planted' .* failed in learn at rows 0 to 40: Table 'items'.*\(id .*finite loss.*To do: look for"
+    with pytest.raises(TableError, match=told):
+        values_of(whole(ROWS), WINDOWS[1:2], one_streamed(planted("learn", diverge)))
 
 
 def test_a_full_disk_is_said_as_elsewhere(
