@@ -35,7 +35,9 @@ from validation import Window, window_pairs
 
 N_ROWS = 1500
 SHIPPED = ("movielens", "vk2024")
-FOLDER = TemporaryDirectory(prefix="samewise_logs_")  # of the logs that tests are listed by; gone with the process
+FOLDER = TemporaryDirectory(
+    prefix="samewise_logs_"
+)  # of the logs that tests are listed by; gone with the process
 
 
 @cache

@@ -33,6 +33,7 @@ def check_refused(verdict: Verdict, rules: str, *words: str) -> None:
     assert ", ".join(finding.rule for finding in verdict.refusals) == rules
     for word in words:
         assert word in str(verdict.refusals[0])
+    assert all(re.search(r" To do: .+\.$", str(finding)) for finding in verdict.refusals)
 
 
 def predicting(gate: Gate, predict: pl.Expr | pl.Series) -> pl.DataFrame:
