@@ -55,6 +55,8 @@ class IdIndex:
                 expected="ids of one kind",
                 todo="cast them",
             )
+        if ids.dtype == pl.UInt64:  # the upper half as negative numbers: which id is which is all that counts
+            return ids.reinterpret(signed=True)
         plain = ids.cast(self.dtype if ids.dtype == pl.Null else dtype, strict=False)
         if plain.null_count() > ids.null_count():
             raise TableError(

@@ -36,7 +36,7 @@ from features._audit.alterations import (
 from features._audit.findings import Finding, found_in
 from features._audit.fresh import bound, concerned, fresh_modules, registered
 from features._audit.outside import Access, watched
-from features._audit.relabelled import SAME, new_ids, relabelled
+from features._audit.relabelled import SAME, Relabelled, new_ids, relabelled
 from features._audit.values import DTYPE, outside, range_of
 from features._catalogue import Catalogue, FeatureColumn
 from features._compute import compute_windows
@@ -118,14 +118,23 @@ def _job_here(worlds: Worlds, trial: Trial) -> Job:
 def _tried(ground: Ground, trial: Trial) -> Computed:
     """Lay the world of a trial, import the feature files within it, and compute the columns."""
     if trial.alter is not None or (len(trial.windows) == 1 and trial.labels == SAME):
-        (window,) = trial.windows
-        plain = World(ground.dataset, window, ground.pairs[window])
-        world = trial.alter(plain, ground.seed) if trial.alter else plain
+        world = _altered(ground, trial)
         return _within(ground, trial, world.dataset, {world.window: world.pairs})
-    pairs = {window: ground.pairs[window] for window in trial.windows}
-    there = relabelled(ground.dataset, pairs, trial.labels, ground.seed)
+    there = _relabelled(ground, trial)
     found = _within(ground, trial, there.dataset, there.pairs)
     return replace(found, frames=there.restored(found.frames))
+
+
+def _altered(ground: Ground, trial: Trial) -> World:
+    dataset, pairs = ground.unpacked()
+    (window,) = trial.windows
+    plain = World(dataset, window, pairs[window])
+    return trial.alter(plain, ground.seed) if trial.alter else plain
+
+
+def _relabelled(ground: Ground, trial: Trial) -> Relabelled:
+    dataset, pairs = ground.unpacked()
+    return relabelled(dataset, {window: pairs[window] for window in trial.windows}, trial.labels, ground.seed)
 
 
 def _within(ground: Ground, trial: Trial, dataset: Dataset, pairs: Mapping[Window, pl.DataFrame]) -> Computed:

@@ -473,6 +473,13 @@ def grows_while_trained() -> None:
 NAN, ONES = float("nan"), torch.ones(2, DIM)
 
 
+def test_ids_of_all_64_bits_have_rows() -> None:
+    table, ids = EmbeddingTable("things", 3), pl.Series([2**64 - 1, 0, 2**63, 7], dtype=pl.UInt64)
+    table.grow(ids)
+    assert table.rows(ids).tolist() == [0, 1, 2, 3]
+    assert table.rows(pl.Series([7, 1, 2**63 + 1], dtype=pl.UInt64)).tolist() == [3, -1, -1]
+
+
 @pytest.mark.parametrize(
     ("act", "message"),
     [
@@ -480,7 +487,7 @@ NAN, ONES = float("nan"), torch.ones(2, DIM)
         (lambda: EmbeddingTable("things", 3, noise=NAN), "noise = nan"),
         (lambda: grown().grow(pl.Series([1.5])), "ids are of dtype Float64"),
         (lambda: grown().grow(pl.Series(["a"])), "those it has are Int64"),
-        (lambda: grown().rows(pl.Series([2**63], dtype=pl.UInt64)), "beyond 64 bits"),
+        (lambda: grown().rows(pl.Series([2**63], dtype=pl.Int128)), "beyond 64 bits"),
         (lambda: grown().grow(pl.Series([7]), np.ones((1, 3), np.float32)), r"shape \(1, 3\) .* 1 ids"),
         (lambda: grown().grow(pl.Series([4, 8]), np.full((2, DIM), np.inf, np.float32)), "1 of 1 .* of id 8"),
         (lambda: grown().read(np.array([0, 3])), "has no row 3: it has 3"),
