@@ -49,7 +49,7 @@ def _type_problems(c: Competition) -> Iterable[str]:
     for name, hint in get_type_hints(Competition).items():
         yield from _misfits(name, getattr(c, name), hint)
     for table, schema in (("interactions", c.interactions), ("users", c.users), ("items", c.items)):
-        for name in dir(dy.Schema):
+        for name in dir(dy.Schema) if isinstance(schema, type) else ():
             if isinstance(getattr(schema, name, None), dy.Column):
                 yield (
                     f"the column {name!r} of {table} takes the place of the method that every schema has: write "
@@ -89,7 +89,7 @@ def _fits(value: Any, hint: Any) -> bool:
     if origin is not None and isinstance(value, Mapping) and issubclass(origin, Mapping):
         return all(_fits(k, args[0]) and _fits(v, args[1]) for k, v in value.items())
     if origin is not None and issubclass(origin, Collection):
-        is_one = isinstance(value, origin) and not isinstance(value, str | Mapping)
+        is_one = isinstance(value, origin) and not isinstance(value, str | bytes | Mapping)
         return is_one and all(_fits(one, args[0]) for one in value)
     kind = int | float if hint is float else hint
     return isinstance(value, kind) and not (isinstance(value, bool) and hint in (int, float))

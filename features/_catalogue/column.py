@@ -154,7 +154,7 @@ def check_fill(column: FeatureColumn) -> None:
         return
     try:
         cast = pl.select(pl.lit(fill, dtype=dtype)).item()
-    except (PolarsError, TypeError, OverflowError):
+    except (PolarsError, TypeError, ValueError, OverflowError):
         cast = None
     if (
         cast is None
