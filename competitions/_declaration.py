@@ -150,6 +150,8 @@ def _expression_problems(c: Competition) -> Iterable[str]:
         except PolarsError as error:
             yield f"{what} cannot be computed from these columns: {str(error).splitlines()[0]}"
             continue
+        if numbers_categories(expression, rows.schema):
+            yield f"{what} takes categories for {NUMBERS_OF_CATEGORIES}"
         dtype = found.schema[name]
         if what in derived:
             rows = found
@@ -372,6 +374,25 @@ def _is_number(c: Competition, name: str) -> bool:
 def runs_python(expression: pl.Expr) -> bool:
     """Tell whether a Python function hides in the expression (``map_batches``, ``map_elements``)."""
     return '{"AnonymousFunction":' in str(expression.meta.serialize(format="json"))
+
+
+NUMBERS_OF_CATEGORIES = (
+    "numbers, which depend on what the process has read before: cast to text, or declare an Enum"
+)
+
+
+def numbers_categories(expression: pl.Expr, schema: pl.Schema) -> bool:
+    """Tell whether the expression takes Categoricals for the numbers that they are stored as."""
+    inputs = expression.meta.pop()
+    node = str(expression.meta.serialize(format="json"))
+    if node.endswith(('"function":"ToPhysical"}}', '"function":{"Categorical":"Physical"}}}')):
+        try:
+            dtype = pl.LazyFrame(schema=schema).select(inputs[0]).collect_schema().dtypes()[0]
+        except PolarsError:  # within a list, of whatever
+            return True
+        if "Categorical" in str(dtype):
+            return True
+    return any(numbers_categories(one, schema) for one in inputs)
 
 
 def is_rowwise(expression: pl.Expr) -> bool:

@@ -311,7 +311,9 @@ def first_trials(worlds: Worlds) -> list[Trial]:
         *_with_other_labels(worlds),
         *(
             Trial(check, (w,), worlds.names, alter)
-            for w in reversed(worlds.windows)  # where state outlives a window, each process has the state of another
+            for w in reversed(
+                worlds.windows
+            )  # where state outlives a window, each process has the state of another
             for check, alter in TOGETHER.items()
         ),
     ]

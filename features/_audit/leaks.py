@@ -381,15 +381,18 @@ def _overflows(catalogue: Catalogue, window: Window, plain: Computed, there: Com
 
 
 def _is_wrapped(column: FeatureColumn, lowest: object, schema: pl.Schema) -> pl.Expr:
-    """Tell of a row whether its value has wrapped: below zero, out of its range, or grown by what ``N_BUSY`` leaves."""
+    """Tell of a row whether its value has wrapped: below zero, out of its range, or grown by what ``N_BUSY`` leaves.
+
+    What fell by so much a row is the sum of something below zero.
+    """
     value, dtype = pl.col("there"), column.dtype
     span = range_of(column, schema)
     is_wrong = pl.lit(False) if span is None else outside(value, dtype, span)
     if dtype.is_integer():
+        grown = value.cast(pl.Int64, strict=False) - pl.col("plain").cast(pl.Int64, strict=False).fill_null(0)
         if isinstance(lowest, int) and lowest >= 0:
-            is_wrong |= value < 0
+            is_wrong |= (value < 0) & (grown % N_BUSY != 0)
         bits = 8 if dtype in (pl.Int8, pl.UInt8) else 16 if dtype in (pl.Int16, pl.UInt16) else None
         if bits:
-            grown = value.cast(pl.Int64) - pl.col("plain").cast(pl.Int64)
             is_wrong |= (grown != 0) & ((grown - N_BUSY) % 2**bits == 0)
     return is_wrong

@@ -225,7 +225,9 @@ def _native() -> Iterator[tuple[Any, str, str]]:
     """Readers of other libraries, as far as these are imported: to the end, as torch looks at its own functions."""
     for name, readers in _NATIVE.items():
         module, root = sys.modules.get(name), sys.modules.get(name.partition(".")[0])
-        is_ready = not any(getattr(getattr(m, "__spec__", None), "_initializing", False) for m in (module, root))
+        is_ready = not any(
+            getattr(getattr(m, "__spec__", None), "_initializing", False) for m in (module, root)
+        )
         for inner, _, reader in (path.rpartition(".") for path in readers.split() if module and is_ready):
             owner = getattr(module, inner, None) if inner else module
             if owner is not None and reader in vars(owner):

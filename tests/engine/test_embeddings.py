@@ -8,6 +8,8 @@ import resource
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import date, time
+from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -473,6 +475,14 @@ def grows_while_trained() -> None:
 NAN, ONES = float("nan"), torch.ones(2, DIM)
 
 
+@pytest.mark.parametrize("values", [[0.5, -1e9], [True, False], [date(2024, 1, 1), date(1, 1, 1)], [time(1), time(2)],
+                                    [Decimal("0.5"), Decimal(3)]], ids=str)  # fmt: skip
+def test_single_values_of_other_dtypes_have_rows(values: list[object]) -> None:
+    table, ids = EmbeddingTable("things", 3), pl.Series([*values, None])
+    table.grow(ids)
+    assert table.rows(ids.reverse()).tolist() == [-1, 1, 0]
+
+
 def test_ids_of_all_64_bits_have_rows() -> None:
     table, ids = EmbeddingTable("things", 3), pl.Series([2**64 - 1, 0, 2**63, 7], dtype=pl.UInt64)
     table.grow(ids)
@@ -485,7 +495,7 @@ def test_ids_of_all_64_bits_have_rows() -> None:
     [
         (lambda: EmbeddingTable("things", 0), "dim = 0"),
         (lambda: EmbeddingTable("things", 3, noise=NAN), "noise = nan"),
-        (lambda: grown().grow(pl.Series([1.5])), "ids are of dtype Float64"),
+        (lambda: grown().grow(pl.Series([[1]])), "ids are of dtype List"),
         (lambda: grown().grow(pl.Series(["a"])), "those it has are Int64"),
         (lambda: grown().rows(pl.Series([2**63], dtype=pl.Int128)), "beyond 64 bits"),
         (lambda: grown().grow(pl.Series([7]), np.ones((1, 3), np.float32)), r"shape \(1, 3\) .* 1 ids"),

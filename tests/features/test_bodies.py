@@ -73,6 +73,23 @@ def test_a_body_that_returns_something_else_is_named(timed: Dataset, registry: R
 @pytest.mark.parametrize(
     "registry",
     [
+        one_aggregate(
+            lambda log: total(log.stars.cast(pl.String).cast(pl.Categorical).to_physical().cast(pl.Int64))
+        ),
+        one_pair_feature(lambda device: device.cast(pl.Categorical).cat.physical()),
+    ],
+    ids=["aggregate", "per_pair"],
+)
+def test_numbers_of_categories_are_refused(timed: Dataset, registry: Registry) -> None:
+    """They are others in each process; those of an Enum are its own."""
+    with pytest.raises(FeatureError, match=r"'planted'.* takes categories for numbers"):
+        bind_catalogue(timed, registry)
+    assert bind_catalogue(timed, one_pair_feature(lambda device: device.to_physical())).columns
+
+
+@pytest.mark.parametrize(
+    "registry",
+    [
         one_aggregate(lambda log: mean(pl.col("nowhere"))),
         one_aggregate(lambda log: log.stars),
         one_pair_feature(lambda age: age.filter(age > 3)),
