@@ -20,8 +20,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import typer
-
 import features
 from benchmarks._fuzz_world import draw
 from competitions import open_dataset
@@ -150,25 +148,21 @@ def attempted(room: str, arguments: list[str]) -> dict[str, Any]:
             contextlib.redirect_stderr(printed),
             fresh_files(),
         ):
-            app(args=arguments, standalone_mode=False)
+            code = app(args=arguments, standalone_mode=False)  # what `typer.Exit` says, which is not raised
             check_file(room, arguments)
         found = (
             {"outcome": "ok"}
             if printed.getvalue().strip()
             else {"outcome": "raw", "error": "it says nothing"}
         )
+        if code:
+            text = " ".join(printed.getvalue().split())[-6000:]
+            found = {"outcome": "failed" if code == 1 else "raw", "error": f"exit {code}", "where": text}
     except SamewiseError as error:
         notes = "\n".join(getattr(error, "__notes__", []))
         is_raw = RAW.search(str(error))
         found = {"outcome": "raw" if is_raw else "message", "error": f"{type(error).__name__}: {error}"}
         found |= {"where": notes or traceback.format_exc()} if is_raw else {}
-    except typer.Exit as end:
-        text = " ".join(printed.getvalue().split())[-1500:]
-        found = {
-            "outcome": "failed" if end.exit_code == 1 else "raw",
-            "error": f"exit {end.exit_code}",
-            "where": text,
-        }
     except (Exception, SystemExit) as error:
         found = {
             "outcome": "raw",

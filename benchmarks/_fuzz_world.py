@@ -66,6 +66,7 @@ class World:
 class _Drawn:
     """What was drawn so far: names and kinds of the columns by table, how ids are written, the frames."""
 
+    is_fitting: bool
     n_rows: int
     user: str
     item: str
@@ -78,8 +79,15 @@ class _Drawn:
         return {"users": [self.user], "items": [self.item]}.get(table, [self.user, self.item])
 
 
+FITTING = 0.85  # share of competitions whose declaration and folds are drawn to fit their log
+
+
 def draw(seed: int) -> World:
-    """Draw a competition: the same seed gives the same one."""
+    """Draw a competition: the same seed gives the same one.
+
+    Most of them (``FITTING``) are drawn such that all folds can have rows and both kinds of labels, though chance may
+    still leave one without. Of the others sizes, labels, ties, folds, source, metric and blender are drawn one by one.
+    """
     r = random.Random(seed)
     name = f"fuzz_{seed}"
     drawn = _sizes(r)
@@ -89,21 +97,22 @@ def draw(seed: int) -> World:
     drawn.kinds |= {"when": kind, "y": "small integer"}
     _frames(r, drawn, kind)
     text, folds = _declared(r, drawn, name, clock)
-    return World(name, text, drawn.frames, _config(r, name, *folds))
+    return World(name, text, drawn.frames, _config(r, name, *folds, is_fitting=drawn.is_fitting))
 
 
 def _sizes(r: random.Random) -> _Drawn:
     """Draw how many rows, users and items there are: mostly several of each, now and then one, or one row a user."""
-    n_rows = r.choice([3, 10, 40, 100, 200, 300, 300, 400, 600, 600])
+    is_fitting = r.random() < FITTING
+    n_rows = r.choice([*([] if is_fitting else [3, 10, 40]), 100, 200, 300, 300, 400, 600, 600])
     n_users, n_items = r.randint(2, max(3, n_rows // 25)), r.randint(2 + n_rows // 8, 2 + n_rows // 2)
-    shape = r.choice([*["usual"] * 12, "one user", "one item", "one row each"])
+    shape = r.choice([*["usual"] * 12, "one user", *([] if is_fitting else ["one item", "one row each"])])
     n_users = {"one user": 1, "one row each": n_rows}.get(shape, n_users)
     n_items = 1 if shape == "one item" else n_items
     user = r.choice(["user_id"] * 6 + ["uid", "user id", "user.id"])
     item = r.choice(["item_id"] * 6 + ["sku", "the item", "item__id"])
     sizes = min(n_users, MOST_IDS), min(n_items, MOST_IDS)
     ids = {key: (r.choice([*IDS]), n) for key, n in zip((user, item), sizes, strict=True)}
-    return _Drawn(n_rows, user, item, ids)
+    return _Drawn(is_fitting, n_rows, user, item, ids)
 
 
 def _columns(r: random.Random, drawn: _Drawn) -> None:
@@ -130,8 +139,9 @@ def _frames(r: random.Random, drawn: _Drawn, kind: str) -> None:
             drawn.frames[table] = drawn.frames[table].head(max(1, 7 * height // 10))
     log = drawn.frames["interactions"]
     chances = {"mixed": [0, 0, 1], "graded": [0, 1, 2], "signed": [-1, 0, 1], "all": [1], "none": [0]}
-    labels = chances[r.choice(["mixed"] * 5 + ["graded"] * 3 + ["signed", "signed", "all", "none"])]
-    tied = r.choice([1, 1, 1, 1, 5, 50, log.height])  # rows of one instant
+    other = [] if drawn.is_fitting else ["all", "none"]
+    labels = chances[r.choice(["mixed"] * 5 + ["graded"] * 3 + ["signed", "signed", *other])]
+    tied = r.choice([1, 1, 1, 1, 5, *([] if drawn.is_fitting else [50, log.height])])  # rows of one instant
     instants = sorted(an_instant(r) for _ in range(log.height))
     instants = [instants[i - i % tied] for i in range(log.height)]
     when = pl.Series("when", instants, dtype=pl.Datetime("us")).cast(KINDS[kind].dtype)
@@ -165,7 +175,7 @@ def _declared(r: random.Random, drawn: _Drawn, name: str, clock: str) -> tuple[s
     if r.random() < 0.1:
         _make_last_users_new(drawn)
     n_folds, n_train = r.choice([1, 2, 2, 3]), r.randint(1, 2)
-    horizon, gap, steps = _lengths(r, clock, drawn.frames["interactions"].height, n_folds + n_train + 1)
+    horizon, gap, steps = _lengths(r, drawn, clock, n_folds + n_train + 1)
     given = _given_tables(r, drawn, outcomes, clock, gap)
     declared = {t: [*drawn.key(t), *names] for t, names in drawn.tables.items()}
     declared["interactions"] += ["y", "when"]
@@ -173,10 +183,10 @@ def _declared(r: random.Random, drawn: _Drawn, name: str, clock: str) -> tuple[s
         "name": repr(name), "title": "'Drawn [/b]'", "licence": "'[red]none'",
         "read": "read", "interactions": "Interactions",
         **{t: t.capitalize() for t in ("users", "items") if t in drawn.frames},
-        "outcomes": repr(outcomes), "clock": _clock(r, clock, steps), "metric": _metric(r), "horizon": horizon,
+        "outcomes": repr(outcomes), "clock": _clock(r, clock, steps), "metric": _metric(r, drawn), "horizon": horizon,
         "gap": repr(gap), "n_train_windows": repr(n_train), "user": repr(drawn.user), "item": repr(drawn.item),
         "submission": _submission(r, drawn, is_ordered),
-        "source": repr(r.choice([None, *(n for n in ("source_id", "main_genre") if n in observed)])),
+        "source": repr(_source(r, drawn, observed)),
         "dense": repr(dense_one), "dense_per": repr(r.choice([None, *numbers]) if dense_one else None),
         **_labels(r),
     }  # fmt: skip
@@ -198,14 +208,24 @@ def _make_last_users_new(drawn: _Drawn) -> None:
     drawn.frames["interactions"] = log.unique([drawn.user, drawn.item], keep="first", maintain_order=True)
 
 
-def _lengths(r: random.Random, clock: str, n_rows: int, n_windows: int) -> tuple[str, int, int]:
-    """Draw horizon, gap and steps: mostly such that the windows fit into the log."""
-    n_windows += r.choice([-1, 0, 1, 1, 2, 2, 3, 3, 5, 5])
+def _source(r: random.Random, drawn: _Drawn, observed: Sequence[str]) -> str | None:
+    names = [n for n in ("source_id", "main_genre") if n in observed]
+    if drawn.is_fitting:
+        names = [n for n in names if not KINDS[drawn.kinds[n]].dtype.is_nested()]
+    return r.choice([None, *names])
+
+
+def _lengths(r: random.Random, drawn: _Drawn, clock: str, n_windows: int) -> tuple[str, int, int]:
+    """Draw horizon, gap and steps; windows that fit have two more horizons, and room for the gaps and given pairs."""
+    n_rows = drawn.frames["interactions"].height
+    n_windows += r.choice([2, 2, 3, 3, 5]) if drawn.is_fitting else r.choice([-1, 0, 1, 2])
     if clock == "per_user":
         return "1", r.choice([0, 0, 0, 1]), max(2, n_windows)
     unit = DAY if clock == "time" else 1
     span = 59 if clock == "time" else n_rows
+    span = 3 * span // 4 if drawn.is_fitting else span
     gap = r.choice([0, 0, 0, unit * max(1, span // 30)])
+    n_windows += 2 * (gap > 0)
     if r.random() < 0.3:
         return f"LogShare(1, of={max(2, n_windows)})", gap, 10
     return str(unit * max(1, span // max(2, n_windows))), gap, 10
@@ -264,10 +284,9 @@ def _clock(r: random.Random, clock: str, steps: int) -> str:
     return f"Clock({clock!r}, {column}, steps={steps})"
 
 
-def _metric(r: random.Random) -> str:
-    name = r.choice(
-        [*["roc_auc", "user_auc", "user_auc"] * 4, *RANKED, *RANKED, r.choice(["rmse", "log_loss"])]
-    )
+def _metric(r: random.Random, drawn: _Drawn) -> str:
+    by_value = [] if drawn.is_fitting else ["rmse", "log_loss"]  # no metrics of the scores' order
+    name = r.choice([*["roc_auc", "user_auc", "user_auc"] * 4, *RANKED, *RANKED, *by_value])
     policy: dict[str, object] = {}
     if name in RANKED:
         policy["k"] = r.choice([1, 3, 10, 1000])
@@ -334,7 +353,7 @@ def _file(name: str, declared: Mapping[str, Sequence[str]], drawn: _Drawn, given
     )
 
 
-def _config(r: random.Random, name: str, n_folds: int, n_train: int) -> str:
+def _config(r: random.Random, name: str, n_folds: int, n_train: int, *, is_fitting: bool) -> str:
     models = {
         "popularity": 'kind = "column"\ncolumn = "relevance_rate__item_id"',
         "taste": 'kind = "column"\ncolumn = "taste_score"',
@@ -347,7 +366,8 @@ def _config(r: random.Random, name: str, n_folds: int, n_train: int) -> str:
     lines = [f'competition = "{name}"', "seed = 1", "threads = 1", "memory_gib = 2.0", 'backend = "inline"',
              f"partition_rows = {r.choice([1_000, 5_000_000])}"]  # fmt: skip
     if r.random() < 0.2:
-        lines.append(f'blender = "{r.choice([chosen[0], "mean_rank", "weights", "level_two"])}"')
+        learned = ["weights", "level_two"] if n_folds > 2 or not is_fitting else []  # from three eval windows
+        lines.append(f'blender = "{r.choice([chosen[0], "mean_rank", *learned])}"')
     lines += ["[folds]", f"n_folds = {n_folds}"]
     if r.random() < 0.3:
         lines.append(f"n_train_windows = {n_train}")

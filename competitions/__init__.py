@@ -16,7 +16,13 @@ from competitions._competition import (
     every_file,
 )
 from competitions._dataset import Dataset, Partition, PartitionedLog, opened
-from competitions._declaration import is_rowwise, keeps_rows, runs_python
+from competitions._declaration import (
+    NUMBERS_OF_CATEGORIES,
+    is_rowwise,
+    keeps_rows,
+    numbers_categories,
+    runs_python,
+)
 from competitions._dense import DenseOutcome, dense_outcome
 from competitions._discover import competitions, get_competition
 from competitions._generate import random_tables
@@ -40,6 +46,7 @@ from competitions._sources import (
 from competitions.simulator import Ceiling, ceiling, simulate
 
 __all__ = [
+    "NUMBERS_OF_CATEGORIES",
     "Ceiling",
     "Clock",
     "ClockKind",
@@ -66,6 +73,7 @@ __all__ = [
     "is_rowwise",
     "keeps_rows",
     "layouts_in_words",
+    "numbers_categories",
     "open_dataset",
     "opened",
     "oracle",

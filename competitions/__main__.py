@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated
@@ -277,7 +276,7 @@ def _add_test_window(table: Table, dataset: Dataset) -> None:
 
 def _span_in_words(c: Competition, start: int, width: int) -> str:
     if c.clock.kind == "time":
-        return datetime.fromtimestamp(start / 1e6, tz=UTC).strftime("%Y-%m-%d %H:%M") + " on"
+        return c.clock.shown(start)[:16] + " on"
     return str(start) if width == 1 else f"[{start}, {start + width})"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -17,6 +18,7 @@ Role = Literal["key", "observed", "outcome"]
 ClockKind = Literal["time", "row", "per_user"]
 
 RESERVED = ("row", "clock", "relevance", "pair_id", "window", "score")
+_LAST_INSTANT = 60_000_000_000_000_000  # microseconds that datetime can hold on both sides of 1970
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,19 @@ class Clock:
     kind: ClockKind
     column: str | None = None
     steps: int = 10
+
+    def shown(self, value: int) -> str:
+        """A value of the clock as one reads it: an instant (UTC), or the number of a row or step."""
+        if self.kind == "time" and abs(value) < _LAST_INSTANT:
+            return (datetime(1970, 1, 1) + timedelta(microseconds=value)).isoformat(" ")
+        return str(value)
+
+    def length(self, span: int) -> str:
+        """A length of the clock as one reads it: days, hours and the like, or a number of rows or steps."""
+        if self.kind == "time" and abs(span) < _LAST_INSTANT:
+            return str(timedelta(microseconds=span)).removesuffix(", 0:00:00")
+        unit = {"time": "microseconds", "row": "rows", "per_user": "steps"}[self.kind]
+        return f"{span} {unit}"
 
 
 @dataclass(frozen=True)

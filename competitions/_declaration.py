@@ -49,7 +49,7 @@ def _type_problems(c: Competition) -> Iterable[str]:
     for name, hint in get_type_hints(Competition).items():
         yield from _misfits(name, getattr(c, name), hint)
     for table, schema in (("interactions", c.interactions), ("users", c.users), ("items", c.items)):
-        for name in dir(dy.Schema):
+        for name in dir(dy.Schema) if isinstance(schema, type) else ():
             if isinstance(getattr(schema, name, None), dy.Column):
                 yield (
                     f"the column {name!r} of {table} takes the place of the method that every schema has: write "
@@ -89,7 +89,7 @@ def _fits(value: Any, hint: Any) -> bool:
     if origin is not None and isinstance(value, Mapping) and issubclass(origin, Mapping):
         return all(_fits(k, args[0]) and _fits(v, args[1]) for k, v in value.items())
     if origin is not None and issubclass(origin, Collection):
-        is_one = isinstance(value, origin) and not isinstance(value, str | Mapping)
+        is_one = isinstance(value, origin) and not isinstance(value, str | bytes | Mapping)
         return is_one and all(_fits(one, args[0]) for one in value)
     kind = int | float if hint is float else hint
     return isinstance(value, kind) and not (isinstance(value, bool) and hint in (int, float))
@@ -150,6 +150,8 @@ def _expression_problems(c: Competition) -> Iterable[str]:
         except PolarsError as error:
             yield f"{what} cannot be computed from these columns: {str(error).splitlines()[0]}"
             continue
+        if numbers_categories(expression, rows.schema):
+            yield f"{what} takes categories for {NUMBERS_OF_CATEGORIES}"
         dtype = found.schema[name]
         if what in derived:
             rows = found
@@ -372,6 +374,25 @@ def _is_number(c: Competition, name: str) -> bool:
 def runs_python(expression: pl.Expr) -> bool:
     """Tell whether a Python function hides in the expression (``map_batches``, ``map_elements``)."""
     return '{"AnonymousFunction":' in str(expression.meta.serialize(format="json"))
+
+
+NUMBERS_OF_CATEGORIES = (
+    "numbers, which depend on what the process has read before: cast to text, or declare an Enum"
+)
+
+
+def numbers_categories(expression: pl.Expr, schema: pl.Schema) -> bool:
+    """Tell whether the expression takes Categoricals for the numbers that they are stored as."""
+    inputs = expression.meta.pop()
+    node = str(expression.meta.serialize(format="json"))
+    if node.endswith(('"function":"ToPhysical"}}', '"function":{"Categorical":"Physical"}}}')):
+        try:
+            dtype = pl.LazyFrame(schema=schema).select(inputs[0]).collect_schema().dtypes()[0]
+        except PolarsError:  # within a list, of whatever
+            return True
+        if "Categorical" in str(dtype):
+            return True
+    return any(numbers_categories(one, schema) for one in inputs)
 
 
 def is_rowwise(expression: pl.Expr) -> bool:

@@ -167,16 +167,20 @@ def _check_folds(dataset: Dataset, folds: Folds) -> None:
             expected="a label for every pair of a train or eval window",
             todo="check the competition's relevance and pair selection",
         )
+
+    def shown(w: Window) -> str:
+        return f"{c.clock.shown(w.start)} to {c.clock.shown(w.until)}"
+
     empty, unscored = [], []
     for fold in (*folds.folds, folds.final):
         if not any(labels[w].height for w in fold.train):
-            empty.append(f"the train windows of {fold.name} ({', '.join(w.name for w in fold.train)})")
+            empty.append(f"the train windows of {fold.name} ({', '.join(map(shown, fold.train))})")
         if fold.eval not in labels:
             continue
         if labels[fold.eval].is_empty():
-            empty.append(f"the eval window of {fold.name} ({fold.eval.name})")
+            empty.append(f"the eval window of {fold.name} ({shown(fold.eval)})")
         elif isnan(_value_of_equal_scores(dataset, fold.eval, labels[fold.eval])):
-            unscored.append(f"{fold.name} ({fold.eval.name}, {labels[fold.eval].height} pairs)")
+            unscored.append(f"{fold.name} ({shown(fold.eval)}, {labels[fold.eval].height} pairs)")
     if empty:
         raise DataError(
             f"There are no pairs in {'; '.join(empty)}.",

@@ -38,10 +38,10 @@ SECONDS = pl.col("seconds")
 RAW = ("polars", "Traceback", "unhashable", "not subscriptable", "has no attribute", "takes no arguments")
 
 NUMBERS: list[Any] = [-1, 0, 10**30, 0.5, NAN, INF, True]
-TEXTS: list[Any] = ["", LONG, "no_such", "a b\n", "score", "user_id", "at", b"x"]
+TEXTS: list[Any] = ["", LONG, "no_such", "a b\n", "score", "user_id", "at", b"x", b"", "\ud800"]
 LISTS: list[Any] = [[], {3}, [None], ["no_such"], ["user_id", "user_id"], [["user_id"] * 2]]
 TABLES: list[Any] = [{}, {1: 2}, {"": ""}, {"a": "user_id", "b": "score"}]
-OTHERS: list[Any] = [None, object(), dy.Schema, lambda *a: None, pl.Object]
+OTHERS: list[Any] = [None, object(), dy.Schema, lambda *a: None, pl.Object, pl.LazyFrame(), range(3)]
 EXPRESSIONS: list[Any] = [
     pl.col("no_such"),
     pl.lit(None),

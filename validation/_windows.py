@@ -87,9 +87,11 @@ def plan_folds(dataset: Dataset, settings: FoldSettings) -> Folds:
     earliest = test.start - (n_folds + n_train + 2 * n_skipped) * horizon
     first_clock = _first_clock(dataset)
     if first_clock is None or earliest - gap <= first_clock:
+        clock = dataset.competition.clock
+        starts = "is empty" if first_clock is None else f"starts at {clock.shown(first_clock)}"
         raise ConfigError(
-            f"{n_folds} folds with {n_train} train windows of {horizon} clock units and a gap of {gap} reach back "
-            f"to clock {earliest - gap}, but the log starts at {first_clock}.",
+            f"{n_folds} folds with {n_train} train windows of {clock.length(horizon)} and a gap of {clock.length(gap)} "
+            f"reach back to {clock.shown(earliest - gap)}, but the log {starts}.",
             expected="some history before the first train window",
             todo="lower folds.n_folds, folds.n_train_windows or folds.horizon in config.toml",
         )

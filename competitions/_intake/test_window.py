@@ -43,9 +43,10 @@ def cut_window(c: Competition, targets: pl.DataFrame, *, n_before: int, start: i
     """
     chosen = selected_pairs(c, targets)
     if not n_before or chosen.is_empty():
+        span = f"[{c.clock.shown(start)}, {c.clock.shown(until)})"
         raise DataError(
             f"The log of competition {c.name!r} has {n_before} rows before its test window "
-            f"[{start}, {until}) and {chosen.height} pairs to score in it ({targets.height} rows).",
+            f"{span} and {chosen.height} pairs to score in it ({targets.height} rows).",
             expected="rows on both sides" + _hint(c),
             todo="give more of the log, or change clock, horizon or select_pairs of the competition",
         )
@@ -112,8 +113,9 @@ def _check_span(c: Competition, pairs: pl.DataFrame, start: int, until: int) -> 
     if not outside.is_empty():
         raise DataError(
             f"{outside.height} of {pairs.height} given pairs of competition {c.name!r} lie outside of the test window, "
-            f"the first: row {outside['row'][0]} at clock {outside['clock'][0]}.",
-            expected=f"clocks from {start} (the log's end and the gap) to below {until} (the horizon)",
+            f"the first: row {outside['row'][0]} at {c.clock.shown(outside['clock'][0])}.",
+            expected=f"from {c.clock.shown(start)} (the log's end and the gap) to before {c.clock.shown(until)} "
+            "(the horizon)",
             todo="correct gap and horizon of the competition, or the pairs",
         )
 

@@ -41,12 +41,16 @@ class IdIndex:
     n_ids: int = 0
 
     def plain(self, ids: pl.Series, table: str) -> pl.Series:
-        """Ids as integers or texts, like those that are there. Raises TableError for others."""
+        """Ids as integers or texts, like those that are there. Raises TableError for lists and the like."""
+        if ids.dtype.is_temporal() or ids.dtype == pl.Boolean:
+            ids = ids.to_physical().cast(pl.Int64)
+        elif ids.dtype.is_float() or ids.dtype.is_decimal():
+            ids = ids.cast(pl.String)
         dtype = pl.Int64() if ids.dtype.is_integer() or ids.dtype == pl.Null else pl.String()
         if not (isinstance(ids.dtype, pl.Enum | pl.Categorical | pl.String) or dtype == pl.Int64()):
             raise TableError(
                 f"Table {table!r}: ids are of dtype {ids.dtype}.",
-                expected="integers or texts",
+                expected="single values",
                 todo="cast them",
             )
         if self.n_ids and dtype != self.dtype and ids.dtype != pl.Null:
@@ -55,6 +59,8 @@ class IdIndex:
                 expected="ids of one kind",
                 todo="cast them",
             )
+        if ids.dtype == pl.UInt64:  # the upper half as negative numbers: which id is which is all that counts
+            return ids.reinterpret(signed=True)
         plain = ids.cast(self.dtype if ids.dtype == pl.Null else dtype, strict=False)
         if plain.null_count() > ids.null_count():
             raise TableError(

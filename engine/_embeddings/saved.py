@@ -21,6 +21,7 @@ from engine._store import sync_folder, write_atomically
 FORMAT = 1
 IDS = 2**20  # of a file
 MANIFEST, BLOCKS = "tables.json", "blocks"
+_TODO = "remove the folder of the state and train again"
 
 
 def save_tables(
@@ -44,7 +45,7 @@ def save_tables(
         write_atomically(folder / MANIFEST, json.dumps(manifest), unfinished=folder / BLOCKS)
     needed = {name for table in saved.values() for name in (*table["records"], *table["ids"])}
     for file in (folder / BLOCKS).iterdir():
-        if file.name not in needed:
+        if file.name not in needed and not file.is_dir():
             file.unlink()
 
 
@@ -60,18 +61,21 @@ def load_tables(
     memory_gib
         Of each table.
 
-    Raises TableError for another format and for files that are missing or too short.
+    Raises TableError for another format and for files that are missing or not as they were written; of rows that stay
+    in files only the sizes are looked at.
     """
     try:
-        manifest = json.loads((folder / MANIFEST).read_bytes())
-    except (OSError, ValueError) as error:
+        manifest = json.loads(_content(folder / MANIFEST))
+        version = manifest["format"]
+    except (ValueError, RecursionError, KeyError, TypeError) as error:
         raise TableError(
-            f"{folder} holds no saved tables ({error}).",
+            f"{folder} holds no saved tables ({type(error).__name__}: {error}).",
             expected=f"a file {MANIFEST}, as `save_tables` writes it",
+            todo=_TODO,
         ) from error
-    if manifest.get("format") != FORMAT:
+    if version != FORMAT:
         raise TableError(
-            f"The tables in {folder} are another version's: format {manifest.get('format')}.",
+            f"The tables in {folder} are another version's: format {version}.",
             expected=f"format {FORMAT}",
             todo="remove the folder and train again, or use the version that wrote it",
         )
@@ -134,22 +138,46 @@ def _loaded(
     files = table.spill() if scratch is not None and is_large else None
     for number, block in enumerate(facts["records"]):
         size = min(step, n_rows - number * step)
-        _check_size(folder / block, 4 * table.records.width * size)
         if files is not None:
+            _check_size(folder / block, 4 * table.records.width * size)
             files.adopt(folder / block, size)
         else:
-            table.records.append(np.fromfile(folder / block, dtype=np.float32).reshape(size, -1))
+            content = np.frombuffer(_checked(folder / block), dtype=np.float32)
+            table.records.append(content.reshape(size, -1))
         table.digests[number] = block
     for file in facts["ids"]:
-        table.index.add(pl.read_ipc(io.BytesIO((folder / file).read_bytes()))["id"])
+        table.index.add(pl.read_ipc(io.BytesIO(_checked(folder / file)))["id"])
     return table
 
 
+def _content(file: Path) -> bytes:
+    try:
+        if file.is_file():  # and no pipe, which would be waited for
+            return file.read_bytes()
+        error: OSError | None = None
+    except OSError as failed:
+        error = failed
+    raise TableError(
+        f"There is no file {file} of a saved table{f' ({error})' if error else ''}.", todo=_TODO
+    ) from error
+
+
+def _checked(file: Path) -> bytes:
+    """Read a file that is named by what it holds."""
+    content = _content(file)
+    if _digest(content) != file.stem:
+        raise TableError(
+            f"The file {file} of a saved table, of {len(content):,} bytes, is not as it was written.",
+            todo=_TODO,
+        )
+    return content
+
+
 def _check_size(file: Path, n_bytes: int) -> None:
-    found = file.stat().st_size if file.exists() else 0
+    found = file.stat().st_size if file.is_file() else 0
     if found != n_bytes:
         raise TableError(
             f"The file {file} of a saved table has {found:,} bytes.",
             expected=f"{n_bytes:,}, as it was written",
-            todo="remove the folder of the state and train again",
+            todo=_TODO,
         )

@@ -14,7 +14,7 @@ import polars as pl
 
 from competitions import Dataset
 from engine import Settings, loaded_at
-from features._audit.fresh import Packed
+from features._audit.fresh import Packed, packed, unpacked
 from features._audit.relabelled import SAME, Labels
 from features._audit.values import range_of
 from features._catalogue import Catalogue
@@ -263,21 +263,27 @@ class Worlds:
         columns = (self.catalogue.columns[name] for name in self.catalogue.closure(self.names))
         declarations = {c.declaration.name: c.declaration for c in columns}
         features = tuple(Packed.of(declaration) for declaration in declarations.values())
-        return Ground(self.catalogue.dataset, self.pairs, features, self.settings.seed, loaded_at())
+        content = packed((self.catalogue.dataset, dict(self.pairs)))
+        return Ground(content, features, self.settings.seed, loaded_at())
 
 
 @dataclass(frozen=True)
 class Ground:
     """What worlds are laid on, by which no feature file is imported yet: ``features`` are packed.
 
-    ``loaded``: when the process that audits began to load its code.
+    ``content``: the data set and the pairs of windows as bytes, so that no frame of a process in which a feature is
+    computed holds what the world lacks. ``loaded``: when the process that audits began to load its code.
     """
 
-    dataset: Dataset
-    pairs: Mapping[Window, pl.DataFrame]
+    content: bytes
     features: tuple[Packed, ...]
     seed: int
     loaded: int
+
+    def unpacked(self) -> tuple[Dataset, dict[Window, pl.DataFrame]]:
+        """The data set as it is, and the pairs of windows."""
+        found: tuple[Dataset, dict[Window, pl.DataFrame]] = unpacked(self.content)
+        return found
 
 
 @dataclass(frozen=True)
@@ -305,7 +311,9 @@ def first_trials(worlds: Worlds) -> list[Trial]:
         *_with_other_labels(worlds),
         *(
             Trial(check, (w,), worlds.names, alter)
-            for w in worlds.windows
+            for w in reversed(
+                worlds.windows
+            )  # where state outlives a window, each process has the state of another
             for check, alter in TOGETHER.items()
         ),
     ]

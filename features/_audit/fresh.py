@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from competitions import Dataset
 from engine import SamewiseError, digested_elsewhere
@@ -19,6 +20,20 @@ from features._declare import REGISTRY, Declaration, Registry
 
 Names = dict[str, set[str]]
 """Names at the top of modules, by module."""
+
+
+def packed(what: object) -> bytes:
+    """Turn something into bytes, as jobs are handed over."""
+    from joblib.externals.loky.backend.reduction import dumps
+
+    return bytes(dumps(what))
+
+
+def unpacked(content: bytes) -> Any:
+    """Turn bytes into what it was."""
+    from joblib.externals.loky.backend.reduction import loads
+
+    return loads(content)
 
 
 @dataclass(frozen=True)
@@ -35,10 +50,8 @@ class Packed:
     @classmethod
     def of(cls, declaration: Declaration) -> Packed:
         """Pack a declaration."""
-        from joblib.externals.loky.backend.reduction import dumps  # what jobs are handed over with
-
         try:
-            return cls(declaration.names, bytes(dumps(declaration)))
+            return cls(declaration.names, packed(declaration))
         except Exception:  # whatever a closure holds: a lock, an open file
             return cls(declaration.names, declaration)
 
@@ -46,9 +59,7 @@ class Packed:
         """Import its file, unless that is done."""
         if isinstance(self.content, Declaration):
             return self.content
-        from joblib.externals.loky.backend.reduction import loads
-
-        found: Declaration = loads(self.content)
+        found: Declaration = unpacked(self.content)
         return found
 
 

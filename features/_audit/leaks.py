@@ -36,7 +36,7 @@ from features._audit.alterations import (
 from features._audit.findings import Finding, found_in
 from features._audit.fresh import bound, concerned, fresh_modules, registered
 from features._audit.outside import Access, watched
-from features._audit.relabelled import SAME, new_ids, relabelled
+from features._audit.relabelled import SAME, Relabelled, new_ids, relabelled
 from features._audit.values import DTYPE, outside, range_of
 from features._catalogue import Catalogue, FeatureColumn
 from features._compute import compute_windows
@@ -118,14 +118,23 @@ def _job_here(worlds: Worlds, trial: Trial) -> Job:
 def _tried(ground: Ground, trial: Trial) -> Computed:
     """Lay the world of a trial, import the feature files within it, and compute the columns."""
     if trial.alter is not None or (len(trial.windows) == 1 and trial.labels == SAME):
-        (window,) = trial.windows
-        plain = World(ground.dataset, window, ground.pairs[window])
-        world = trial.alter(plain, ground.seed) if trial.alter else plain
+        world = _altered(ground, trial)
         return _within(ground, trial, world.dataset, {world.window: world.pairs})
-    pairs = {window: ground.pairs[window] for window in trial.windows}
-    there = relabelled(ground.dataset, pairs, trial.labels, ground.seed)
+    there = _relabelled(ground, trial)
     found = _within(ground, trial, there.dataset, there.pairs)
     return replace(found, frames=there.restored(found.frames))
+
+
+def _altered(ground: Ground, trial: Trial) -> World:
+    dataset, pairs = ground.unpacked()
+    (window,) = trial.windows
+    plain = World(dataset, window, pairs[window])
+    return trial.alter(plain, ground.seed) if trial.alter else plain
+
+
+def _relabelled(ground: Ground, trial: Trial) -> Relabelled:
+    dataset, pairs = ground.unpacked()
+    return relabelled(dataset, {window: pairs[window] for window in trial.windows}, trial.labels, ground.seed)
 
 
 def _within(ground: Ground, trial: Trial, dataset: Dataset, pairs: Mapping[Window, pl.DataFrame]) -> Computed:
@@ -372,15 +381,18 @@ def _overflows(catalogue: Catalogue, window: Window, plain: Computed, there: Com
 
 
 def _is_wrapped(column: FeatureColumn, lowest: object, schema: pl.Schema) -> pl.Expr:
-    """Tell of a row whether its value has wrapped: below zero, out of its range, or grown by what ``N_BUSY`` leaves."""
+    """Tell of a row whether its value has wrapped: below zero, out of its range, or grown by what ``N_BUSY`` leaves.
+
+    What fell by so much a row is the sum of something below zero.
+    """
     value, dtype = pl.col("there"), column.dtype
     span = range_of(column, schema)
     is_wrong = pl.lit(False) if span is None else outside(value, dtype, span)
     if dtype.is_integer():
+        grown = value.cast(pl.Int64, strict=False) - pl.col("plain").cast(pl.Int64, strict=False).fill_null(0)
         if isinstance(lowest, int) and lowest >= 0:
-            is_wrong |= value < 0
+            is_wrong |= (value < 0) & (grown % N_BUSY != 0)
         bits = 8 if dtype in (pl.Int8, pl.UInt8) else 16 if dtype in (pl.Int16, pl.UInt16) else None
         if bits:
-            grown = value.cast(pl.Int64) - pl.col("plain").cast(pl.Int64)
             is_wrong |= (grown != 0) & ((grown - N_BUSY) % 2**bits == 0)
     return is_wrong

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import builtins
 import linecache
 import os
+import re
 import sys
 import sysconfig
 import tempfile
 import threading
 import zoneinfo
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache, wraps
@@ -24,11 +26,13 @@ from features._declare import FEATURE_EVENT
 
 _READ = "samewise.read"  # raised for readers that are native code, which open files where Python sees nothing of it
 _VARIABLE = "samewise.variable"  # for environment variables, of which Python raises nothing
+_QUERY = "samewise.query"  # for SQL of Polars, which may name files
 _FACT = "samewise.fact"  # for what the system says of files and of itself, neither
 _FILES = {"open", "os.listdir", "os.scandir", "sqlite3.connect", _READ, _FACT}
 _EVENTS = {
     "open": "opens",
     _READ: "reads",
+    _QUERY: "reads files by",
     _VARIABLE: "takes the environment variable",
     _FACT: "asks the system about",
     "os.listdir": "lists",
@@ -48,6 +52,7 @@ _EVENTS = {
     "socket.gethostname": "asks for the name of this machine",
     "ctypes.dlopen": "loads",
 }  # fmt: skip
+_TOLD = "samewise_told"
 _SYSTEM = ("/proc", "/sys", "/dev/null", "/dev/urandom", "/dev/random")
 _ABOUT_THE_MACHINE = ("threadpoolctl", f"{os.sep}platform.py")
 _TRACEBACK = f"{os.sep}traceback.py"  # reads lines of the code that runs, as torch has it do
@@ -65,6 +70,15 @@ _DIRECTLY = {
     _VARIABLE: ("<frozen os", "<frozen _coll", "os.py", "_collections_abc.py"),
 }
 """What libraries may do when they are called: by event, the libraries by which a user's code does it itself."""
+_NATIVE = {
+    "safetensors": "safe_open",
+    "safetensors.numpy": "safe_open",
+    "safetensors.torch": "safe_open",
+    "torch": "from_file",
+    "torch.jit": "load",
+    "catboost.core": "Pool._read _CatBoostBase._load_model",
+}
+"""Readers of other libraries that open files in native code, by module."""
 _ROOT = Path(__file__).resolve().parents[2]
 _AUDIT = str(Path(__file__).parent) + os.sep
 _ROOMS = ("engine", "competitions", "validation", "features", "models", "stacking", "submissions")
@@ -100,6 +114,8 @@ class Watch:
         target = args[0] if args else None
         caller = _caller(frame, event, target)
         if caller is None or (event in _FILES and self._is_harmless(target)):
+            return
+        if event == _QUERY and not re.search(r"\bread_\w+\s*\(", str(target)):
             return
         function = caller.f_code.co_qualname
         said = f" {os.fsdecode(target)!r}" if isinstance(target, str | bytes | os.PathLike) else ""
@@ -165,28 +181,57 @@ def watched() -> Iterator[Watch]:
 
 @contextmanager
 def _calls_told() -> Iterator[None]:
-    """Let functions that are native code raise an event when they are called."""
-    before = [(owner, name, vars(owner)[name], event) for owner, name, event in _silent()]
-    for owner, name, _, event in before:
-        telling = _telling(getattr(owner, name), event)
-        setattr(owner, name, staticmethod(telling) if isinstance(owner, type) else telling)
+    """Let native functions raise an event when they are called, also those of libraries yet to be imported."""
+    before: list[tuple[Any, str, Any]] = []
+
+    def tell(silent: Iterable[tuple[Any, str, str]]) -> None:
+        for owner, name, event in silent:
+            plain = vars(owner)[name]
+            if not hasattr(plain, _TOLD):
+                telling = _telling(getattr(owner, name), event)
+                before.append((owner, name, plain))
+                setattr(owner, name, staticmethod(telling) if isinstance(plain, classmethod) else telling)
+
+    def importing(name: str, *args: Any, **named: Any) -> Any:
+        module = plain_import(name, *args, **named)
+        if name.partition(".")[0] in {one.partition(".")[0] for one in _NATIVE}:
+            tell(_native())
+        return module
+
+    tell([*_silent(), *_native()])
+    plain_import, builtins.__import__ = builtins.__import__, importing
     try:
         yield
     finally:
-        for owner, name, plain, _ in before:
+        builtins.__import__ = plain_import
+        for owner, name, plain in before:
             setattr(owner, name, plain)
 
 
 def _silent() -> Iterator[tuple[Any, str, str]]:
-    """Readers of Polars wherever they can be taken from, what tells of files and of this machine, and ``spawn``."""
+    """Readers wherever they can be taken from, what tells of files and of this machine, and ``spawn``."""
     for module in [m for name, m in sys.modules.items() if name == "polars" or name.startswith("polars.io")]:
         for name, value in vars(module).items():
             if name.startswith(("read_", "scan_")) and callable(value):
                 yield module, name, _READ
     yield from ((owner, "deserialize", _READ) for owner in (pl.DataFrame, pl.LazyFrame))
+    yield pl.SQLContext, "execute", _QUERY
     yield from ((os, name, _FACT) for name in ("stat", "lstat", "access", "uname") if hasattr(os, name))
     if "_posixsubprocess" in sys.modules:
         yield sys.modules["_posixsubprocess"], "fork_exec", "subprocess.Popen"
+
+
+def _native() -> Iterator[tuple[Any, str, str]]:
+    """Readers of other libraries, as far as these are imported: to the end, as torch looks at its own functions."""
+    for name, readers in _NATIVE.items():
+        module, root = sys.modules.get(name), sys.modules.get(name.partition(".")[0])
+        is_ready = not any(
+            getattr(getattr(m, "__spec__", None), "_initializing", False) for m in (module, root)
+        )
+        for inner, _, reader in (path.rpartition(".") for path in readers.split() if module and is_ready):
+            owner = getattr(module, inner, None) if inner else module
+            if owner is not None and reader in vars(owner):
+                yield owner, reader, _READ
 
 
 class _Told(os._Environ[str]):
@@ -214,9 +259,12 @@ def _variables_told() -> Iterator[None]:
 def _telling(silent: Callable[..., Any], event: str) -> Callable[..., Any]:
     @wraps(silent)
     def telling(*args: Any, **named: Any) -> Any:
-        sys.audit(event, args[0] if args else next(iter(named.values()), None))
+        given = [*args, *named.values()]
+        said = (one for one in given if isinstance(one, str | bytes | os.PathLike))
+        sys.audit(event, next(said, given[0] if given else None))
         return silent(*args, **named)
 
+    setattr(telling, _TOLD, True)
     return telling
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 from polars.exceptions import PolarsError
 
-from competitions import runs_python
+from competitions import NUMBERS_OF_CATEGORIES, numbers_categories, runs_python
 from features._arithmetic import Handed, dtype_of, narrow_arithmetic
 from features._declare import (
     EVERYTHING,
@@ -154,7 +154,7 @@ def check_fill(column: FeatureColumn) -> None:
         return
     try:
         cast = pl.select(pl.lit(fill, dtype=dtype)).item()
-    except (PolarsError, TypeError, OverflowError):
+    except (PolarsError, TypeError, ValueError, OverflowError):
         cast = None
     if (
         cast is None
@@ -176,6 +176,8 @@ def check_expression(declaration: Declaration, expression: pl.Expr, schema: pl.S
             expected="Polars expressions only: they are stored by what they are made of",
             todo="write it with Polars functions, or as @table or @fitted",
         )
+    if numbers_categories(expression, schema):
+        raise FeatureError(f"{declaration} takes categories for {NUMBERS_OF_CATEGORIES}.")
     narrow = narrow_arithmetic(expression, schema)
     if narrow is not None:
         raise FeatureError(

@@ -172,10 +172,10 @@ def fitted(
     if isinstance(misfit, ColumnNotFoundError):
         raise FeatureError(f"{declaration} does not fit the columns here: {said}") from misfit
     fitting = _would_fit(sorted(names & {*schema}), schema, lambda other: read(other, {}, set()))
-    given = " and ".join(f"{name!r} as {_short(schema[name])}" for name in fitting)
+    given = " and ".join(f"{name!r} is {_short(schema[name])}" for name in fitting)
     fit = " or ".join(map(_short, next(iter(fitting.values())))) or "something else"
     raise MissingColumnError(
-        f"needs {' and '.join(map(repr, fitting))} as {fit}; here it has {given} ({said})"
+        f"needs {fit} in {' and '.join(map(repr, fitting))}; here {given} ({said})"
     ) from misfit
 
 

@@ -72,7 +72,8 @@ def log_columns(dataset: Dataset) -> LogColumns:
     outcomes = [name for name, role in competition.roles.items() if role == "outcome"]
     read = set(competition.relevance.meta.root_names())
     reactions = tuple(name for name in outcomes if schema[name] == pl.Boolean and name not in read)
-    source = competition.source if competition.source in dataset.pair_schema else None
+    dtype = dataset.pair_schema.get(competition.source or "", pl.Binary())
+    source = None if dtype.is_nested() or dtype == pl.Binary else competition.source
     of_user, of_item = (
         tuple(n for n in entity.columns if n in schema and n not in (entity.key, competition.source))
         for entity in competition.entities

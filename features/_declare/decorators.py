@@ -313,7 +313,14 @@ def _register(kind: Kind, registry: Registry, options: Mapping[str, Any]) -> Cal
             expected = _CLASSES.get(kind, "a function of its own")
             raise FeatureError(f"@{kind} is put on {body!r}.", expected=expected)
         lines = (inspect.getdoc(body) or "").strip().splitlines()
-        place = Place(Path(inspect.getsourcefile(body) or "?"), inspect.getsourcelines(body)[1])
+        try:
+            place = Place(Path(inspect.getsourcefile(body) or "?"), inspect.getsourcelines(body)[1])
+        except (OSError, TypeError) as error:  # made by type(), by exec, at a prompt
+            raise FeatureError(
+                f"@{kind} is put on {body!r}, whose code is in no file.",
+                expected="a function or class that is written out in a file: its code is part of what values are "
+                "stored by",
+            ) from error
         name = str(body.__name__)
         if not lines:
             raise FeatureError(

@@ -90,7 +90,8 @@ class Gate:
         keys = [
             pl.col(self.format.columns[name]).cast(self.key_dtype(name)).alias(name) for name in self.keys
         ]
-        return self.pairs.select(*keys, *(pl.col(c).alias(f"group:{c}") for c in self.group))
+        columns = [*keys, *(pl.col(c).alias(f"group:{c}") for c in self.group)]
+        return self.pairs.select(columns or ["pair_id"])  # no column would be no row
 
     def key_dtype(self, name: str) -> pl.DataType:
         """The dtype of a key of the file: that of the pairs if it is an integer, otherwise text."""

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import polars as pl
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from competitions import Clock, LogShare, with_clock
+from competitions._competition import ClockKind
 from tests.competitions.shop import collected
 
 rows = st.lists(st.tuples(st.integers(1, 4), st.integers(0, 5)), min_size=1, max_size=80)
@@ -83,3 +85,24 @@ def test_a_share_of_the_log_before_a_window_that_is_cut(span: int, parts: int, o
     before = span - horizon
     assert horizon >= 1
     assert abs(horizon - before * parts / of) <= 1 + parts / of or horizon == 1
+
+
+@given(st.integers(), st.sampled_from(["time", "row", "per_user"]))
+def test_a_value_of_a_clock_is_shown_as_one_reads_it(value: int, kind: ClockKind) -> None:
+    clock = Clock(kind, "at")
+    if kind == "time" and abs(value) < 6 * 10**16:
+        assert datetime.fromisoformat(clock.shown(value)) == datetime(1970, 1, 1) + timedelta(
+            microseconds=value
+        )
+    else:
+        assert clock.shown(value) == str(value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "span", "words"),
+    [("time", 7 * 86_400_000_000, "7 days"), ("time", 90_000_000, "0:01:30"),
+     ("time", 10**17, f"{10**17} microseconds"),
+     ("row", 36, "36 rows"), ("per_user", 2, "2 steps")],
+)  # fmt: skip
+def test_a_length_of_a_clock_has_a_unit(kind: ClockKind, span: int, words: str) -> None:
+    assert Clock(kind, "at").length(span) == words

@@ -61,6 +61,9 @@ class UsersByText(dy.Schema):
     user_id = dy.String(primary_key=True)
 
 
+CATEGORY = pl.col("seconds").cast(pl.String).cast(pl.Categorical)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -86,6 +89,15 @@ class UsersByText(dy.Schema):
             "'long' looks at other rows than its own",
         ),
         ({"relevance": pl.col("long").shift(1)}, "relevance looks at other rows than its own"),
+        ({"derived": {"long": CATEGORY.to_physical() > 1}}, "'long' takes categories for numbers"),
+        (
+            {
+                "remarks": {
+                    "are long": pl.concat_list(CATEGORY).list.eval(pl.element().cat.physical()).list.len() > 1
+                }
+            },
+            "'are long' takes categories for numbers",
+        ),
         ({"outcomes": ()}, "relevance reads 'long', which is not an outcome"),
         ({"derived": {"long": pl.col("secs") > 1}}, "'long' reads 'secs'"),
         ({"derived": {"long": pl.sum_horizontal(cs.numeric())}}, "'long' reads columns by a pattern"),

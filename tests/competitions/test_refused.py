@@ -126,7 +126,7 @@ def test_bad_attributes(taken: Take, table: str, edit: Edit, message: str) -> No
         ({"select_pairs": lambda rows: pl.concat([rows, rows])}, "gives 8 pairs of 4 rows"),
         ({"select_pairs": lambda rows: rows.filter(SECONDS > 600)}, "and 0 pairs to score in it (4 rows)"),
         ({"items": Fair}, "the rule 'acme_is_cheap' ... : 1 of 2 rows do not, first row 0: item_id=10"),
-        ({"horizon": 100 * HOUR}, "has 0 rows before its test window"),
+        ({"horizon": 100 * HOUR}, "has 0 rows before its test window [2023-12-28 "),
         ({**ROW, "horizon": 100}, "has 0 rows before its test window"),
         ({**ROW, "horizon": LogShare(0, of=6)}, "a share lies between 0 and 1"),
         ({**ROW, "horizon": LogShare(6, of=6)}, "a share lies between 0 and 1"),

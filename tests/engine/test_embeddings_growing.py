@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import date, time
+from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -109,3 +111,18 @@ def test_reduced_is_the_pca_with_a_sign_that_is_always_the_same(tmp_path: Path) 
     signs = np.sign(pca.components_[np.arange(4), largest])
     np.testing.assert_allclose(found[0], pca.transform(start) * signs, rtol=1e-3, atol=1e-3)
     assert np.array_equal(found[0], found[1])
+
+
+@pytest.mark.parametrize("values", [[0.5, -1e9], [True, False], [date(2024, 1, 1), date(1, 1, 1)], [time(1), time(2)],
+                                    [Decimal("0.5"), Decimal(3)]], ids=str)  # fmt: skip
+def test_single_values_of_other_dtypes_have_rows(values: list[object]) -> None:
+    table, ids = EmbeddingTable("things", 3), pl.Series([*values, None])
+    table.grow(ids)
+    assert table.rows(ids.reverse()).tolist() == [-1, 1, 0]
+
+
+def test_ids_of_all_64_bits_have_rows() -> None:
+    table, ids = EmbeddingTable("things", 3), pl.Series([2**64 - 1, 0, 2**63, 7], dtype=pl.UInt64)
+    table.grow(ids)
+    assert table.rows(ids).tolist() == [0, 1, 2, 3]
+    assert table.rows(pl.Series([7, 1, 2**63 + 1], dtype=pl.UInt64)).tolist() == [3, -1, -1]

@@ -42,9 +42,9 @@ NAN, ONES = float("nan"), torch.ones(2, DIM)
     [
         (lambda: EmbeddingTable("things", 0), "dim = 0"),
         (lambda: EmbeddingTable("things", 3, noise=NAN), "noise = nan"),
-        (lambda: grown().grow(pl.Series([1.5])), "ids are of dtype Float64"),
+        (lambda: grown().grow(pl.Series([[1]])), "ids are of dtype List"),
         (lambda: grown().grow(pl.Series(["a"])), "those it has are Int64"),
-        (lambda: grown().rows(pl.Series([2**63], dtype=pl.UInt64)), "beyond 64 bits"),
+        (lambda: grown().rows(pl.Series([2**63], dtype=pl.Int128)), "beyond 64 bits"),
         (lambda: grown().grow(pl.Series([7]), np.ones((1, 3), np.float32)), r"shape \(1, 3\) .* 1 ids"),
         (lambda: grown().grow(pl.Series([4, 8]), np.full((2, DIM), np.inf, np.float32)), "1 of 1 .* of id 8"),
         (lambda: grown().grow(pl.Series([8, 9]), np.array([[1] * DIM, [NAN] * DIM], np.float32)), "of id 9"),

@@ -158,24 +158,10 @@ def break_format(folder: Path) -> None:
     (folder / "tables.json").write_text(json.dumps(manifest | {"format": 0}))
 
 
-def cut_block(folder: Path) -> None:
-    block = next((folder / "blocks").glob("*.f32"))
-    block.write_bytes(block.read_bytes()[:-4])
-
-
-@pytest.mark.parametrize(
-    ("damage", "message"),
-    [
-        (lambda folder: (folder / "tables.json").unlink(), "holds no saved tables"),
-        (break_format, "another version's: format 0"),
-        (cut_block, "has 68 bytes"),
-        (lambda folder: next((folder / "blocks").glob("*.f32")).unlink(), "has 0 bytes"),
-    ],
-)
-def test_a_state_that_cannot_be_read_is_said_to_be(tmp_path: Path, damage: Any, message: str) -> None:
+def test_a_state_of_another_version_is_said_to_be(tmp_path: Path) -> None:
     save_tables(tmp_path, [grown()])
-    damage(tmp_path)
-    with pytest.raises(TableError, match=message):
+    break_format(tmp_path)
+    with pytest.raises(TableError, match="another version's: format 0"):
         load_tables(tmp_path)
 
 

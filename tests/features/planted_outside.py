@@ -84,6 +84,15 @@ AT_IMPORT: dict[str, tuple[str, str]] = {
     "in_plan": (READS, "SCORES = dict(pl.LazyFrame.deserialize(PLACE / 'plan').collect().rows())"),
     "by_joblib": (READS, "import joblib\nSCORES = {'1': float(joblib.load(PLACE / 'dumped'))}"),
     "in_settings": (READS, "from engine import load_settings\nSCORES = {'1': load_settings().seed * 1.0}"),
+    "in_tensors": (READS, "from safetensors.numpy import load_file\n"
+                   "SCORES = {'1': float(load_file(PLACE / 'tensors')['x'][0])}"),
+    "in_raw_tensor": (READS, "import torch\nSCORES = {'1': float(torch.from_file(str(PLACE / 'raw'), size=1)[0])}"),
+    "in_cat_pool": (READS, "import catboost\nSCORES = {'1': catboost.Pool(str(PLACE / 'pool')).num_row() * 1.0}"),
+    "by_query": (READS, "ROWS = pl.sql(f\"select * from read_parquet('{PLACE}/one.parquet')\").collect().rows()\n"
+                 "SCORES = dict(ROWS)"),
+    "by_own_query": (READS, "HERE = pl.SQLContext(frame=pl.LazyFrame({'item': [1], 'score': [0.5]}))\n"
+                     "SCORES = dict(HERE.execute(f\"select * from frame union all select * from read_parquet("
+                     "'{PLACE}/one.parquet')\").collect().rows())"),
     "opened_at_import": ("labels of the window flipped", "from competitions import open_dataset\n"
                          "LOG = open_dataset(None).log.group_by('item_id').agg(pl.col('relevance').mean()).collect()\n"
                          "SCORES = dict(LOG.rows())"),
@@ -121,7 +130,13 @@ def write_files(place: Path, items: list[int], cold: int) -> dict[str, str]:
         base.execute("create table t (item, score)")
         base.execute("insert into t values (?, 1.0)", (cold,))
     import joblib
+    import numpy as np
     import polars as pl
+    from safetensors.numpy import save_file
+
+    save_file({"x": np.ones(1, np.float32)}, place / "tensors")
+    np.ones(1, np.float32).tofile(place / "raw")
+    (place / "pool").write_text("1\t2\n0\t1\n")
 
     pl.DataFrame({"item": [cold], "score": [1.0]}).write_parquet(place / "one.parquet")
     joblib.dump(1.0, place / "dumped")

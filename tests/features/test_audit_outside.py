@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import gc
+import inspect
+import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from importlib import import_module, invalidate_caches
+from typing import Any
 
 import polars as pl
 import pytest
@@ -110,6 +114,49 @@ def test_what_means_to_show_ids_or_instants_says_so(generated: Dataset, movielen
         ("year", "another time"),
         ("rows__user_id", "other numbers of rows and pairs"),
     }
+
+
+def test_what_outlives_a_window_or_lies_in_a_frame_is_found(
+    generated: Dataset, movielens_settings: Settings
+) -> None:
+    """Rows of the first window that was computed, kept where no file of features is; labels of the whole log."""
+    registry = Registry()
+
+    def planted(name: str, value: Callable[[int], float]) -> None:
+        class Planted:
+            """Planted."""
+
+            def fit(self, history: pl.LazyFrame, window: Window) -> None:
+                self.value = value(history.select(pl.len()).collect(engine="in-memory").item())
+
+            def transform(self, pairs: pl.DataFrame) -> pl.DataFrame:
+                return pairs.select("pair_id", pl.lit(self.value, pl.Float64).alias(name))
+
+        Planted.__name__ = name
+        fitted(columns={name: pl.Float64}, registry=registry)(Planted)
+
+    def of_class(n: int) -> float:
+        pl.DataFrame.planted = getattr(pl.DataFrame, "planted", n)  # type: ignore[attr-defined]
+        return float(pl.DataFrame.planted)  # type: ignore[attr-defined]
+
+    def total(datasets: Iterable[Any]) -> float:
+        labels = [d.log.select(pl.col("relevance").cast(pl.Int64).abs().sum()) for d in datasets]
+        return float(max(one.collect(engine="in-memory").item() for one in labels))
+
+    def of_frames(n: int) -> float:
+        seen = [value for frame in inspect.stack() for value in frame.frame.f_locals.values()]
+        return total(d for d in (getattr(one, "dataset", one) for one in seen) if isinstance(d, Dataset))
+
+    planted("on_module", lambda n: pl.__dict__.setdefault("planted", n))
+    planted("on_class", of_class)
+    planted("on_logger", lambda n: logging.getLogger("planted").__dict__.setdefault("planted", n))
+    planted("in_frames", of_frames)
+    planted("in_garbage", lambda n: total(one for one in gc.get_objects() if isinstance(one, Dataset)))
+    planted("honest", float)
+    findings = audited(
+        generated, registry, movielens_settings.model_copy(update={"backend": "processes"}), n_windows=2
+    )
+    assert {f.column for f in findings if f.severity == "defect"} == set(registry.declarations) - {"honest"}
 
 
 def test_state_that_a_file_keeps_does_not_outlive_a_world(

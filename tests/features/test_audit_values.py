@@ -41,7 +41,7 @@ from features._audit import (
     value_findings,
 )
 from features._compute import Rows
-from tests.features.planting import one_aggregate, one_pair_feature, one_table, pair_features
+from tests.features.planting import audited, one_aggregate, one_pair_feature, one_table, pair_features
 from validation import Folds, window_pairs
 
 ROOT = Path(__file__).parents[2]
@@ -197,3 +197,11 @@ def test_the_small_log_has_the_pairs_of_the_real_one(timed: Dataset, folds: Fold
 
 def _first_of_each_user(targets: pl.LazyFrame) -> pl.LazyFrame:
     return targets.filter(pl.col("row") == pl.col("row").min().over("user_id"))
+
+
+def test_a_sum_that_falls_below_zero_by_so_much_a_row_is_no_overflow(
+    generated: Dataset, movielens_settings: Settings
+) -> None:
+    """The row that is repeated is a liked one, which counts against the others of a user."""
+    registry = one_aggregate(lambda log: total(pl.when(log.rating > 3).then(-1).otherwise(9)), dtype=pl.Int64)
+    assert audited(generated, registry, movielens_settings) == []

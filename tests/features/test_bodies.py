@@ -73,6 +73,23 @@ def test_a_body_that_returns_something_else_is_named(timed: Dataset, registry: R
 @pytest.mark.parametrize(
     "registry",
     [
+        one_aggregate(
+            lambda log: total(log.stars.cast(pl.String).cast(pl.Categorical).to_physical().cast(pl.Int64))
+        ),
+        one_pair_feature(lambda device: device.cast(pl.Categorical).cat.physical()),
+    ],
+    ids=["aggregate", "per_pair"],
+)
+def test_numbers_of_categories_are_refused(timed: Dataset, registry: Registry) -> None:
+    """They are others in each process; those of an Enum are its own."""
+    with pytest.raises(FeatureError, match=r"'planted'.* takes categories for numbers"):
+        bind_catalogue(timed, registry)
+    assert bind_catalogue(timed, one_pair_feature(lambda device: device.to_physical())).columns
+
+
+@pytest.mark.parametrize(
+    "registry",
+    [
         one_aggregate(lambda log: mean(pl.col("nowhere"))),
         one_aggregate(lambda log: log.stars),
         one_pair_feature(lambda age: age.filter(age > 3)),
@@ -90,13 +107,13 @@ def test_an_expression_that_does_not_fit_is_named(timed: Dataset, folds: Folds, 
 @pytest.mark.parametrize(
     ("registry", "would_fit"),
     [
-        (one_aggregate(lambda log: total(log.device.str.len_chars())), "'device' as String"),
-        (one_aggregate(lambda log: count(log.device)), "'device' as Boolean or Int64 or Float64"),
-        (one_aggregate(lambda log: last(log.stars.filter(log.stars))), "'stars' as Boolean"),
-        (one_pair_feature(lambda device: device.dt.hour()), "'device' as Datetime"),
+        (one_aggregate(lambda log: total(log.device.str.len_chars())), "String in 'device'"),
+        (one_aggregate(lambda log: count(log.device)), "Boolean or Int64 or Float64 in 'device'"),
+        (one_aggregate(lambda log: last(log.stars.filter(log.stars))), "Boolean in 'stars'"),
+        (one_pair_feature(lambda device: device.dt.hour()), "Datetime in 'device'"),
         (
             one_pair_feature(lambda device, age: device.dt.hour() + age.str.len_chars()),
-            "'age' and 'device' as something else",
+            "something else in 'age' and 'device'",
         ),
     ],
     ids=["total", "count", "filter", "per_pair", "two columns"],
@@ -108,7 +125,7 @@ def test_an_expression_that_fits_other_dtypes_is_not_available(
     assert not catalogue.columns
     (reason,) = catalogue.unavailable.values()
     assert reason.startswith(f"needs {would_fit}")
-    assert "; here it has '" in reason
+    assert "; here '" in reason
     assert "\n" not in reason
 
 

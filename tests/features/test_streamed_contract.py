@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory
 from typing import Any, cast
 
 import polars as pl
@@ -35,13 +35,16 @@ from validation import Window, window_pairs
 
 N_ROWS = 1500
 SHIPPED = ("movielens", "vk2024")
+FOLDER = TemporaryDirectory(
+    prefix="samewise_logs_"
+)  # of the logs that tests are listed by; gone with the process
 
 
 @cache
 def dataset_of(competition: str) -> Dataset:
     declared = get_competition(competition)
     tables = random_tables(declared, n_users=30, n_items=40, n_rows=N_ROWS, seed=2)
-    return take_in(declared, tables, Path(mkdtemp()), fingerprint=f"generated {competition}")
+    return take_in(declared, tables, Path(FOLDER.name) / competition, fingerprint=f"generated {competition}")
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,7 @@ def check_refused(verdict: Verdict, rules: str, *words: str) -> None:
     assert ", ".join(finding.rule for finding in verdict.refusals) == rules
     for word in words:
         assert word in str(verdict.refusals[0])
+    assert all(re.search(r" To do: .+\.$", str(finding)) for finding in verdict.refusals)
 
 
 def predicting(gate: Gate, predict: pl.Expr | pl.Series) -> pl.DataFrame:
@@ -167,12 +168,14 @@ def test_text_keys(check: Check) -> None:
     assert [f.example for f in verdict.refusals] == ["session=01, item=1", "line 4: session=1, item=1"]
 
 
-def test_a_format_without_keys_counts_rows(check: Check) -> None:
+@pytest.mark.parametrize("group", [("user",), ()])
+def test_a_format_without_keys_counts_rows(check: Check, group: tuple[str, ...]) -> None:
     pairs = pl.DataFrame({"pair_id": [0, 1, 2], "user": [1, 1, 2]})
-    gate = Gate(pairs, SubmissionFormat({"p": "score"}, ordered=True), group=("user",))
+    gate = Gate(pairs, SubmissionFormat({"p": "score"}, ordered=True), group=group)
     assert check("p\n0.5\n0.7\n0.1\n", gate).is_accepted
     check_refused(check("p\n0.5\n0.7\n", gate), "missing rows", "2 rows, 3 pairs")
     check_refused(check("p\n0.5\n0.7\n0.1\n0.2\n", gate), "extra rows", "4 rows, 3 pairs")
+    check_refused(check("p\n0.5\n0.5\n0.5\n", gate), "constant scores")
 
 
 def test_a_table_of_wrong_types_is_refused_before_it_is_written(gate: Gate, scores: pl.DataFrame) -> None:

@@ -81,7 +81,7 @@ def test_a_log_that_is_too_short_says_what_to_lower(dataset: Dataset) -> None:
     with pytest.raises(ConfigError, match=r"folds\.n_folds"):
         plan_folds(log_of(list(range(7)), dataset), FoldSettings(n_folds=3, n_train_windows=4))
     empty = replace(dataset, log=dataset.log.filter(pl.lit(value=False)))
-    with pytest.raises(ConfigError, match="starts at None"):
+    with pytest.raises(ConfigError, match="the log is empty"):
         plan_folds(empty, FoldSettings())
 
 
