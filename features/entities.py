@@ -12,10 +12,11 @@ Attributes are numbers, levels and vectors as ``features/toolkit/designs.py`` ma
 row for each of these numbers, learned as vectors are. For a row of the log with entities a and b, the loss of the pair
 of kinds (a, b) is
 
-    -w log( exp(a b) / sum_j exp(a b_j - log Q_j) )
+    -v w log( exp(a b) / sum_j exp(a b_j - log Q_j) )
 
-over the others of its kind in the batch, and for items over ``DRAWN`` more, drawn by their counts to the power
-``POWER``; Q_j is how often j is expected among them (logQ correction, Yi et al. 2019: see ``features/doc2vec.py``).
+with the pair's weight v (``PAIRS``), over the others of b's kind in the batch and for items over ``DRAWN`` more, drawn
+by their counts to the power ``POWER``; Q_j is how often j is expected among them (logQ correction, Yi et al. 2019: see
+``features/doc2vec.py``).
 The outcomes are tasks in one softmax: w is 1 for a positive relevance, ``REACTION`` for each other reaction whose rows
 are more relevant than others so far, and ``DENSE`` for a row in the upper third of its chunk by the dense outcome that
 the competition declares, among rows of a like ``dense_per``. A row with a negative relevance says nothing.
@@ -43,9 +44,9 @@ if TYPE_CHECKING:
 NOISE, RATE = 0.1, 0.1
 BATCH, DRAWN = 256, 64  # rows; items drawn beside theirs
 PASSES = 3  # over the rows of a chunk
-REACTION, DENSE, UPPER = 1.0, 0.3, 0.43  # weights; the normal score from which on it counts
+REACTION, DENSE, UPPER = 1.0, 1.0, 0.43  # weights; the normal score from which on it counts
 MOST_DESIGNED = 20_000  # entities of the first chunk that say which levels and scales attributes have
-PAIRS = (("user", "item"), ("user", "source"), ("item", "source"))
+PAIRS = (("user", "item", 1.0), ("user", "source", 0.3), ("item", "source", 0.01))  # of kinds, with weights
 FORMAT = {"format": 1, "dim": DIM}
 
 _VECTOR = "Vector of the {} in the space of entities; never null: what is known of it if unseen."
@@ -69,13 +70,13 @@ class Entities:
     Parameters
     ----------
     pairs
-        Pairs of kinds with a loss.
+        Pairs of kinds with a loss, and its weight.
     memory_gib
         What the vectors of each kind may take of memory; beyond that they lie in files.
     """
 
     log: LogColumns
-    pairs: Sequence[tuple[str, str]] = PAIRS
+    pairs: Sequence[tuple[str, str, float]] = PAIRS
     rate: float = RATE
     memory_gib: float = 1.0
 
@@ -305,7 +306,7 @@ class Chunk:
         ]  # fmt: skip
 
     def gradients(
-        self, vectors: Mapping[str, Tensor], at: Places, n: int, pairs: Sequence[tuple[str, str]]
+        self, vectors: Mapping[str, Tensor], at: Places, n: int, pairs: Sequence[tuple[str, str, float]]
     ) -> dict[str, Tensor]:
         """Gradients of the summed losses: one of each vector that the batch reads, by its table."""
         import torch
@@ -324,13 +325,13 @@ class Chunk:
             "source": source,
         }
         moved = {of: torch.zeros_like(of_x) for of, of_x in x.items()}
-        for a, b in pairs:
+        for a, b, of_pair in pairs:
             left = np.arange(n) if b == "item" else np.flatnonzero(has_source.numpy()[:n])
             right = np.arange(len(at)) if b == "item" else left
-            if len(left):
+            if len(right) > 1:  # with something to compare with
                 places = self.at[b][at[right]]
                 expected = self.sampling[b].log_expected(places, len(left), len(right) - len(left))
-                weight = torch.from_numpy(self.weight[at[left]])
+                weight = torch.from_numpy(np.float32(of_pair) * self.weight[at[left]])
                 to_a, to_b = gradients(x[a][left], x[b][right], places, expected, weight)
                 moved[a][left] += to_a
                 moved[b][right] += to_b
