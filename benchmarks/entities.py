@@ -51,7 +51,7 @@ Vectors = npt.NDArray[np.float32]
 def ways(log: LogColumns) -> dict[str, Callable[[], Any]]:
     """Learners by what they are called."""
     both = (PAIRS[0], PAIRS[-1]) if log.source else PAIRS[:1]
-    apart = {f"{a}-{b} only": partial(class_of(Entities), log, pairs=((a, b),)) for a, b in both}
+    apart = {f"{a}-{b} only": partial(class_of(Entities), log, pairs=((a, b, 1.0),)) for a, b, _ in both}
     return {TOGETHER: partial(class_of(Entities), log), **apart, "doc2vec": class_of(Doc2Vec)}
 
 
@@ -182,7 +182,7 @@ def as_array(column: pl.Series) -> Vectors:
 
 def judged(met: Met, users: Vectors, items: Vectors, **of: Any) -> pl.DataFrame:
     """What is found of the likes and of the sources, by user and by source: ``total`` of ``n``."""
-    unknown = np.isnan(items).any(axis=1)
+    unknown = ~np.isfinite(items.sum(axis=1))
     items = np.nan_to_num(items)
     parts = [pl.DataFrame({"measure": MEASURES[1], "unit": met.source, **nearest(met, items, unknown)})]
     if not np.isnan(users).all():
@@ -246,7 +246,7 @@ def compared(parts: pl.DataFrame) -> list[dict[str, Any]]:
         counts = [np.bincount(rng.integers(0, len(n), len(n)), minlength=len(n)) for _ in range(RESAMPLES)]
         low, high = np.quantile([(c @ lead) / (c @ n) for c in counts], [0.025, 0.975])
         facts = {
-            "mean": own["total"].sum() / own["n"].sum(),
+            "mean": float(own["total"].to_numpy().sum() / own["n"].to_numpy().sum()),
             "lead": lead.sum() / n.sum(),
             "low": low,
             "high": high,

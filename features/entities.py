@@ -36,7 +36,7 @@ from engine import EmbeddingTable, capped_threads, load_tables, save_tables, wor
 from features import Column, FeatureError, LogColumns, StreamContext, streamed
 from features.doc2vec import DIM, Places, Sampling, gradients
 from features.taste import normal_scores
-from features.toolkit import Design, Floats, multiplied
+from features.toolkit import Design, Floats, Values, multiplied
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -153,12 +153,8 @@ class Entities:
             if of * n_all > of_all * n:
                 weight[has] += np.float32(REACTION)
         if self.log.dense:
-            values, per = (
-                rows[n].cast(pl.Float64).fill_null(np.nan).to_numpy() if n else None
-                for n in (self.log.dense, self.log.dense_per)
-            )
-            scores = normal_scores(values, per) if values is not None else np.zeros(0)
-            weight[np.nan_to_num(scores, nan=-np.inf) > UPPER] += np.float32(DENSE)
+            per = numbers(rows[self.log.dense_per]) if self.log.dense_per else None
+            weight[normal_scores(numbers(rows[self.log.dense]), per) > UPPER] += np.float32(DENSE)
         weight[(relevance.fill_null(0) < 0).to_numpy()] = 0
         return weight
 
@@ -344,3 +340,9 @@ class Chunk:
         if "source" in vectors:
             found["source"] = (moved["source"] + moved["item"])[has_source]
         return found
+
+
+def numbers(column: pl.Series) -> Values:
+    """Give a column as Float64 (n,), NaN for null."""
+    found: Values = column.cast(pl.Float64).fill_null(np.nan).to_numpy()
+    return found
