@@ -252,7 +252,7 @@ def compared(parts: pl.DataFrame) -> list[dict[str, Any]]:
             "high": high,
         }
         found.append({"measure": measure, "way": way, "units": both.height, **facts})
-    return found
+    return sorted(found, key=lambda facts: (facts["measure"], -facts["mean"]))
 
 
 def show(log: str, figures: list[dict[str, Any]]) -> None:

@@ -117,25 +117,21 @@ class Entities:
         if good.height:
             if not self.designs:
                 self._make_designs(good)
-            chunk = Chunk.of(self, good)
-            batches = list(self._batches(chunk))
-            lent = working_sets(
-                list(self.tables.values()),
-                [chunk.rows(*batch) for batch in batches],
-                rate=self.rate,
-                place=place,
-            )
-            with capped_threads(
-                1
-            ):  # how products of matrices are rounded depends on the threads that share them
-                for (at, n), (sets, read) in zip(batches, lent, strict=True):
-                    vectors = dict(
-                        zip(self.tables, (s.take(r) for s, r in zip(sets, read, strict=True)), strict=True)
-                    )
-                    found = chunk.gradients(vectors, at, n, self.pairs)
-                    for name, s, r in zip(self.tables, sets, read, strict=True):
-                        s.learn(r, found[name])
+            self._train(Chunk.of(self, good), place)
         self.n_rows += rows.height
+
+    def _train(self, chunk: Chunk, place: str) -> None:
+        """Let the tables learn from the batches of a chunk."""
+        tables, batches = list(self.tables.values()), list(self._batches(chunk))
+        read = (chunk.rows(*batch) for batch in batches)
+        lent = working_sets(tables, read, rate=self.rate, place=place)
+        # How products of matrices are rounded depends on the threads that share them.
+        with capped_threads(1):
+            for (at, n), (sets, rows) in zip(batches, lent, strict=True):
+                vectors = [s.take(of) for s, of in zip(sets, rows, strict=True)]
+                found = chunk.gradients(dict(zip(self.tables, vectors, strict=True)), at, n, self.pairs)
+                for name, s, of in zip(self.tables, sets, rows, strict=True):
+                    s.learn(of, found[name])
 
     def _weights(self, rows: pl.DataFrame) -> Floats:
         """How much each row counts, by all outcomes: Float32 (n,), 0 for those that say nothing."""

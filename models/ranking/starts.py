@@ -48,14 +48,7 @@ def _earliest(rows: PairFrame, key: str, column: str) -> tuple[pl.Series, Vector
     first = rows.take(pl.col("window") == pl.col("window").min())
     table = pl.DataFrame({"id": first.column(key), "vector": first.column(column)}).drop_nulls()
     table = table.unique("id", keep="first", maintain_order=True)
-    vectors = (
-        table["vector"]
-        .arr.explode(empty_as_null=True)
-        .cast(pl.Float32)
-        .fill_null(np.nan)
-        .to_numpy()
-        .reshape(-1, width)
-    )
+    vectors = table["vector"].arr.explode(empty_as_null=True).cast(pl.Float32).to_numpy().reshape(-1, width)
     is_finite = np.isfinite(vectors).all(axis=1)
     return table["id"].filter(is_finite), vectors[is_finite]
 

@@ -75,7 +75,8 @@ def test_it_recovers_planted_tastes_and_scores_are_products(model: Any) -> None:
 def test_new_items_lean_on_source_and_content_and_new_users_on_attributes(model: Any) -> None:
     """An unseen item of a known source is liked by the source's camp, one of an unknown source by its content's."""
     unseen = described(PLANTED.pairs().with_columns(item_id=pl.col("item_id") + 5000))
-    of_source = recovers(values_of(model, unseen), "entities_score", PLANTED)
+    contentless = unseen.with_columns(content=pl.lit(None, LOG.schema["content"]))
+    of_source = recovers(values_of(model, contentless), "entities_score", PLANTED)
     of_content = unseen.with_columns(source_id=pl.col("source_id") + 1200)
     of_content = values_of(model, of_content)
     strangers = values_of(model, ALL_PAIRS.with_columns(user_id=pl.col("user_id") + 5000))
@@ -174,6 +175,7 @@ def test_states_threads_and_files_change_no_bit(
             branch.load(state)
             branch.learn(LOG[:777])
             other.load(state)
+    assert other.relevant == model.relevant
     assert values_of(other, ALL_PAIRS).equals(values_of(model, ALL_PAIRS))
 
 

@@ -69,9 +69,9 @@ def vectors(frame: PairFrame, rng: np.random.Generator) -> PairFrame:
     for of in drawn.values():
         of[:, 2] += 4 * (np.arange(60) % 2)
     # Those of later windows are others: they must not count.
-    later = (frame.table["window"].to_numpy() - frame.table["window"].min()) * 100.0
+    later = frame.table["window"].to_numpy() - frame.table["window"].min()
     columns = [
-        pl.Series(f"{n}_vector", drawn[n][frame.table[n]] + later[:, None], dtype=pl.Array(pl.Float32, 5))
+        pl.Series(f"{n}_vector", drawn[n][(frame.table[n] + 7 * later) % 60], dtype=pl.Array(pl.Float32, 5))
         for n in drawn
     ]
     table = frame.table.with_columns(columns).with_columns(
