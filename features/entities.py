@@ -71,6 +71,8 @@ class Entities:
     ----------
     pairs
         Pairs of kinds with a loss, and its weight.
+    rate
+        Step of row-wise Adagrad.
     memory_gib
         What the vectors of each kind may take of memory; beyond that they lie in files.
     """
@@ -90,9 +92,8 @@ class Entities:
             )
             for at, name in enumerate((*self.keys, *(f"attributes of {of}" for of in self.attributes)))
         }  # fmt: skip
-        self.relevant = {
-            name: [0.0, 0.0] for name in ("", *self.log.reactions)
-        }  # rows with it, their relevance
+        # Rows with each reaction, "" being all, and the sum of their relevance.
+        self.relevant = {name: [0.0, 0.0] for name in ("", *self.log.reactions)}
         self.designs = dict[str, Design]()
         self.designed = dict[str, pl.DataFrame]()
 
