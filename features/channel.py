@@ -21,7 +21,7 @@ import polars as pl
 
 from engine import EmbeddingTable, load_tables, save_tables, working_sets
 from features import Column, FeatureError, LogColumns, StreamContext, streamed
-from features.toolkit import Floats, hidden_scores, highest_scores
+from features.toolkit import Floats, hidden_scores, highest_scores, multiplied
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -371,16 +371,3 @@ class Channel:
             arrays = dict(saved)
         self.source_of, self.n_items, self.total = (arrays.pop(n) for n in ("source_of", "n_items", "total"))
         self.layers.restore(arrays)
-
-
-def multiplied(vectors: Floats, weights: Floats) -> Floats:
-    """Multiply vectors (n, dim) by weights (units, dim) in an order that is the same for one and for many.
-
-    A product of matrices rounds differently with the number of rows.
-    """
-    found = np.zeros((len(vectors), len(weights)), dtype=np.float32)
-    for first in range(0, len(vectors), _FEW):
-        some = slice(first, first + _FEW)
-        for one in range(vectors.shape[1]):
-            found[some] += vectors[some, one, None] * weights[:, one]
-    return found

@@ -202,12 +202,19 @@ def corrected(users: Tensor, items: Tensor, places: Places, log_expected: Floats
     return logits
 
 
-def gradients(users: Tensor, items: Tensor, places: Places, log_expected: Floats) -> tuple[Tensor, Tensor]:
-    """Gradients of the summed loss ``-log p(own item | user)``: as ``users`` and as ``items`` of ``corrected``."""
+def gradients(
+    users: Tensor, items: Tensor, places: Places, log_expected: Floats, weights: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Gradients of the summed loss ``-log p(own item | user)``: as ``users`` and as ``items`` of ``corrected``.
+
+    ``weights``: how much each user's counts, (n_likes,); None = 1.
+    """
     import torch
 
     rest = torch.softmax(corrected(users, items, places, log_expected), dim=1)
     rest.diagonal().sub_(1)
+    if weights is not None:
+        rest *= weights[:, None]
     return rest @ items, rest.T @ users
 
 

@@ -7,6 +7,7 @@ from models._ranker import (
     FitReport,
     FittedRanker,
     Ranker,
+    also_needed_columns,
     fitted_class,
     needed_columns,
     read_json,
@@ -14,7 +15,7 @@ from models._ranker import (
     write_json,
 )
 from models._registry import add_kind, build_models, check_name, model, model_kinds
-from models._start import Link, Start, fit_start, numbers_of, start_column
+from models._start import Link, Start, fit_start, numbers_of, start_column, vector_width
 from models._tables import Parameter, is_enabled, kind_of, parameters_of, with_parameters
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "Start",
     "StoredColumns",
     "add_kind",
+    "also_needed_columns",
     "build_models",
     "check_name",
     "fit_start",
@@ -45,6 +47,7 @@ __all__ = [
     "saved_as_json",
     "search_and_refit",
     "start_column",
+    "vector_width",
     "with_parameters",
     "write_json",
 ]

@@ -48,7 +48,8 @@ class PairFrame:
         Columns: ``pair_id`` UInt32, ``window`` Int64 (the cutoff), the key columns, ``relevance`` Int8 (larger is
         better; absent when the labels are unknown), ``weight`` Float32 (optional), and the features in memory.
     features
-        Columns that a model may read as inputs: numeric (Float32, integers, Boolean; null = unknown) or Enum.
+        Columns that a model may read as inputs: numeric (Float32, integers, Boolean; null = unknown) or Enum; and
+        vectors (Array) that it asked for by name.
     user, item, source
         Names of the key columns; ``source`` is None if the competition has none.
     stored
@@ -81,9 +82,10 @@ class PairFrame:
 
     @property
     def numeric(self) -> tuple[str, ...]:
-        """The other features."""
-        categorical = set(self.categorical)
-        return tuple(c for c in self.features if c not in categorical)
+        """The other features, but vectors."""
+        schema, others = self.schema, set(self.categorical)
+        others |= {c for c in self.features if c in schema and schema[c].is_nested()}
+        return tuple(c for c in self.features if c not in others)
 
     @property
     def relevance(self) -> Scores:

@@ -81,7 +81,8 @@ class Ranker(Protocol):
 
     A model file holds one class whose fields are its parameters and which says with ``@model("name")`` under what
     name ``config.toml`` knows it. It gets all features that the patterns select, unless it has ``needs``, the names of
-    the columns that it reads: then it gets those and no others.
+    the columns that it reads: then it gets those and no others. Vectors that it reads beside what the patterns select
+    it names in ``also_needs``.
     """
 
     def fit(self, train: PairFrame, context: FitContext) -> FittedRanker:
@@ -95,6 +96,11 @@ class Ranker(Protocol):
 def needed_columns(ranker: Ranker) -> tuple[str, ...]:
     """Feature columns that a model reads by name; empty: it gets all that the patterns select."""
     return tuple(getattr(ranker, "needs", ()))
+
+
+def also_needed_columns(ranker: Ranker) -> tuple[str, ...]:
+    """Columns of vectors that a model reads by name, beside those that the patterns select."""
+    return tuple(getattr(ranker, "also_needs", ()))
 
 
 class _Fits(Protocol[_T_co]):

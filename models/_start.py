@@ -104,6 +104,17 @@ def fit_start(
     return Start(column, mean, std, slope, level, abs(slope) * float(z.std()))
 
 
+def vector_width(column: str, dtype: pl.DataType) -> int:
+    """Width of the vectors of a column. Raises ConfigError for one that is no array of floats."""
+    if isinstance(dtype, pl.Array) and len(dtype.shape) == 1 and dtype.inner.is_float():
+        return dtype.size
+    raise ConfigError(
+        f"The table of a net cannot start at {column!r}: it is {dtype}.",
+        expected="a column of vectors, such as doc2vec_user_vector: arrays of floats, all of one width",
+        todo="correct user_start, source_start or item_start in the model's table of config.toml",
+    )
+
+
 def numbers_of(column: pl.Series) -> Scores:
     """Values as Float64 (n_pairs,), NaN = unknown."""
     return column.cast(pl.Float64).fill_null(np.nan).to_numpy()

@@ -53,6 +53,18 @@ class ChannelNet:
             '"auto" = the best one on the train rows by the metric, "" = none.'
         ),
     ] = "auto"
+    user_start: Annotated[
+        str,
+        Field(
+            description="A column of vectors, such as doc2vec_user_vector, that the users' embeddings start at: those "
+            'as of the earliest train window. "" = at random.'
+        ),
+    ] = ""
+    source_start: Annotated[str, Field(description="As user_start, for sources.")] = ""
+    item_start: Annotated[
+        str,
+        Field(description="As user_start, for items; one without a vector starts at the mean of its source."),
+    ] = ""
     opponents: Annotated[int, Field(ge=1, description="Pairs drawn for each row in the pairwise loss.")] = 8
     learning_rate: Annotated[float, Field(gt=0, description="Step of the layers (AdamW).")] = 0.001
     table_learning_rate: Annotated[
@@ -82,6 +94,12 @@ class ChannelNet:
         Field(description="After the hold-out told the epochs, train again on all rows: twice the time."),
     ] = False
     time_budget: Annotated[float | None, Field(gt=0, description="Seconds for a whole fit.")] = 120.0
+
+    @property
+    def also_needs(self) -> tuple[str, ...]:
+        """Columns of vectors that tables start at."""
+        names = (self.user_start, self.source_start, self.item_start)
+        return tuple(dict.fromkeys(name for name in names if name))
 
     def fit(self, train: PairFrame, context: FitContext) -> ranking.FittedNet:
         """Train as many epochs as the context says, or as an inner hold-out of users tells."""
@@ -136,10 +154,21 @@ class _Fit:
             start=encoder.numeric.index(self.start) if self.start else None,
         )
         net = nets.ConcatNet(shape, self.ranker.dropout, self.ranker.id_dropout)
+        tables = zip(encoder.channels.items(), net.tables.parameters(), strict=True)
+        for (channel, known), weight in tables:
+            column = self.starts(rows).get(channel, "")
+            if column in rows.schema:  # it is not there where a fit is asked for without it
+                ranking.start_table(weight, known, rows, channel, column)
         if self.start:
             begun = self.fit_start(rows)
             net.begin_at(begun.slope, begun.level)
         return net, encoder
+
+    def starts(self, rows: PairFrame) -> dict[str, str]:
+        """Column of vectors that each channel's table starts at; empty: at random."""
+        ranker = self.ranker
+        starts = {rows.user: ranker.user_start, rows.item: ranker.item_start}
+        return starts if rows.source is None else {**starts, rows.source: ranker.source_start}
 
     def fit_start(self, rows: PairFrame) -> Start:
         """Where the learned scale of the start begins: a linear function of the column that suits the loss."""

@@ -22,7 +22,14 @@ from engine import (
     library_versions,
 )
 from features import Catalogue, feature_keys, load_catalogue, load_registry
-from models import Ranker, build_models, fitted_class, needed_columns
+from models import (
+    Ranker,
+    also_needed_columns,
+    build_models,
+    fitted_class,
+    needed_columns,
+    vector_width,
+)
 from stacking._blender import BASELINE, MIN_EVAL_WINDOWS, Blender, ReadsFeatures, blenders, learns_labels
 from stacking._pairs import PairReader, TrainingSample
 from validation import (
@@ -208,7 +215,11 @@ def _value_of_equal_scores(dataset: Dataset, window: Window, labels: pl.DataFram
 def _model_columns(model: Ranker, catalogue: Catalogue, features: FeatureSettings) -> tuple[str, ...]:
     needs = needed_columns(model)
     by_name = features.model_copy(update={"include": (), "exclude": ()})
-    return catalogue.select(by_name if needs else features, needs=needs)
+    also = also_needed_columns(model)
+    columns = catalogue.select(by_name if needs else features, needs=(*needs, *also))
+    for name in also:
+        vector_width(name, catalogue.columns[name].dtype)
+    return columns
 
 
 def _blender_columns(blender: Blender, catalogue: Catalogue, features: FeatureSettings) -> tuple[str, ...]:

@@ -28,6 +28,7 @@ from features.toolkit.vectors import (
     embeddings,
     item_vectors,
     lengths,
+    multiplied,
     unit,
 )
 from features.toolkit.warmth import WARMTH_COLUMNS, WarmRows, warm_rows
@@ -72,6 +73,7 @@ __all__ = [
     "likelier_memory",
     "lists_of",
     "met_vectors",
+    "multiplied",
     "preferences",
     "rank_within",
     "residuals",

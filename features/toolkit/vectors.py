@@ -12,7 +12,10 @@ import numpy.typing as npt
 import polars as pl
 
 from features._declare import FeatureError
+from features.toolkit.gaussian import Floats
 from features.toolkit.positions import Values, Vectors, codes
+
+_FEW = 2_048  # rows that are multiplied at a time
 
 
 @dataclass(frozen=True)
@@ -108,3 +111,16 @@ def unit(vectors: Vectors) -> npt.NDArray[np.float32]:
     """Rows of length 1 as Float32; zeros stay zeros."""
     length = lengths(vectors)[:, None]
     return np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0).astype(np.float32)
+
+
+def multiplied(vectors: Floats, weights: Floats) -> Floats:
+    """Multiply vectors (n, dim) by weights (units, dim) in an order that is the same for one and for many.
+
+    A product of matrices rounds differently with the number of rows.
+    """
+    found = np.zeros((len(vectors), len(weights)), dtype=np.float32)
+    for first in range(0, len(vectors), _FEW):
+        some = slice(first, first + _FEW)
+        for one in range(vectors.shape[1]):
+            found[some] += vectors[some, one, None] * weights[:, one]
+    return found

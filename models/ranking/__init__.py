@@ -6,6 +6,7 @@ from engine import lazy_face
 
 if TYPE_CHECKING:
     from models.ranking.losses import Groups, NetLoss, loss_of
+    from models.ranking.starts import start_table
     from models.ranking.trained import FittedNet, TrainedNet
     from models.ranking.training import NetData, Training, train_net
 
@@ -17,6 +18,7 @@ __all__ = [
     "TrainedNet",
     "Training",
     "loss_of",
+    "start_table",
     "train_net",
 ]
 

@@ -10,6 +10,8 @@ import pytest
 
 from competitions import Dataset, Metric, opened
 from engine import ConfigError, DataError
+from features import compute_features
+from models import FitContext
 from stacking import make_plan, run_cv
 from tests.stacking.small_stack import POPULARITY, settings_in
 
@@ -71,6 +73,10 @@ def test_a_metric_over_all_rows_is_not_refused(dataset: Dataset, tmp_path: Path)
     assert {bundle.about["best"], *bundle.about["differences_to_best"]} == {*bundle.models, *bundle.blends}
 
 
+def net_from(column: str) -> dict[str, object]:
+    return {"net": {"kind": "channel_net", "user_start": column}}
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -78,6 +84,15 @@ def test_a_metric_over_all_rows_is_not_refused(dataset: Dataset, tmp_path: Path)
         ({"blender": "weights", "folds": {"n_folds": 2}}, "only 2 eval windows"),
         ({"models": {"weights": {"kind": "catboost"}}}, "'weights', which is the name of a blender"),
         ({"blenders": {"level_two": {"include": ["n_liks__*"]}}}, r"'n_liks__\*' matches no feature"),
+        (
+            {"models": net_from("doc2vec_user_vectr")},
+            "no feature 'doc2vec_user_vectr'.*Did you mean 'doc2vec_user_vector'",
+        ),
+        ({"models": net_from("doc2vec_score")}, "cannot start at 'doc2vec_score': it is Float32"),
+        (
+            {"models": net_from("last_items__user_id")},
+            r"cannot start at 'last_items__user_id': it is Array\(UInt32",
+        ),
     ],
 )
 def test_settings_of_no_stack_are_refused(
@@ -85,3 +100,22 @@ def test_settings_of_no_stack_are_refused(
 ) -> None:
     with opened(dataset), pytest.raises(ConfigError, match=words):
         make_plan(settings_in(tmp_path, **changes))
+
+
+def test_a_net_gets_the_vectors_that_it_starts_from_and_a_model_beside_it_does_not(
+    dataset: Dataset, tmp_path: Path
+) -> None:
+    net = {"kind": "channel_net", "epochs": 1, "start": ""}
+    models = {"net": net, "started": {**net, "item_start": "doc2vec_item_vector"}}
+    with opened(dataset):
+        plan = make_plan(settings_in(tmp_path, models=models), with_keys=False)
+        fold = plan.folds.folds[0]
+        compute_features(
+            plan.catalogue, [*fold.train, fold.eval], plan.all_columns, plan.store, plan.settings
+        )
+        scores = []
+        for name, model in plan.models.items():
+            fitted = model.fit(plan.reader.read(fold.train, plan.columns[name], labels=True), FitContext(1))
+            scores.append(fitted.predict(plan.reader.read([fold.eval], plan.columns[name], labels=False)))
+    assert set(plan.columns["started"]) - set(plan.columns["net"]) == {"doc2vec_item_vector"}
+    assert (scores[0] != scores[1]).any()

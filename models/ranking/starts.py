@@ -1,0 +1,69 @@
+"""Tables of ids that start at vectors that features learned."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import torch
+from torch import nn
+
+from engine import EmbeddingTable, nets
+from models._pair_frame import PairFrame
+from models._start import vector_width
+
+SPREAD = 0.1  # standard deviation of the numbers that rows start at
+
+Vectors = npt.NDArray[np.float32]
+
+
+def start_table(weight: nn.Parameter, known: nets.Vocabulary, rows: PairFrame, key: str, column: str) -> None:
+    """Let the rows of a channel's table start at its ids' vectors, as of the earliest window of ``rows``.
+
+    Later windows' vectors have seen its labels. Vectors are brought to their principal components, the largest first:
+    as many as the table is wide; what it is wider stays as it is. All of them are scaled alike, to ``SPREAD``. An item
+    without a vector starts at the mean of those of its source, another id, and row 0, at zero: the mean of all.
+
+    Raises ConfigError for a column that is no array of floats.
+    """
+    ids, vectors = _earliest(rows, key, column)
+    if ids.is_empty():
+        return
+    reduced = EmbeddingTable("starts", vectors.shape[1])
+    reduced.grow(ids, vectors)
+    reduced = reduced.reduced(min(vectors.shape[1], weight.shape[1]))
+    asked = reduced.rows(known.values)
+    found = np.zeros((len(known) + 1, reduced.dim), dtype=np.float32)
+    found[1:][asked >= 0] = reduced.read(asked[asked >= 0])
+    if key == rows.item and rows.source is not None:
+        _fill_by_source(found[1:], asked >= 0, known, rows)
+    spread = float(found[1:][asked >= 0].std()) if (asked >= 0).any() else 0.0
+    with torch.no_grad():
+        weight[:, : reduced.dim] = torch.from_numpy(found * np.float32(SPREAD / spread if spread else 0))
+
+
+def _earliest(rows: PairFrame, key: str, column: str) -> tuple[pl.Series, Vectors]:
+    """Distinct ids of the earliest window with a finite vector, and their vectors (n, width)."""
+    width = vector_width(column, rows.schema[column])
+    first = rows.take(pl.col("window") == pl.col("window").min())
+    table = pl.DataFrame({"id": first.column(key), "vector": first.column(column)}).drop_nulls()
+    table = table.unique("id", keep="first", maintain_order=True)
+    vectors = table["vector"].arr.explode(empty_as_null=True).cast(pl.Float32).to_numpy().reshape(-1, width)
+    is_finite = np.isfinite(vectors).all(axis=1)
+    return table["id"].filter(is_finite), vectors[is_finite]
+
+
+def _fill_by_source(
+    found: Vectors, is_known: npt.NDArray[np.bool_], known: nets.Vocabulary, rows: PairFrame
+) -> None:
+    """Put the mean of the vectors of a source in the place of those that its other items lack."""
+    pairs = pl.DataFrame(
+        {"item": known.rows(rows.column(rows.item)) - 1, "source": rows.column(rows.source or "")}
+    )
+    pairs = pairs.filter(pl.col("item") >= 0).drop_nulls().unique("item", keep="first", maintain_order=True)
+    item, source = pairs["item"].to_numpy(), pairs["source"].rank("dense").to_numpy().astype(np.int64) - 1
+    has = is_known[item]
+    total = np.zeros((int(source.max(initial=-1)) + 1, found.shape[1]), dtype=np.float64)
+    np.add.at(total, source[has], found[item[has]])
+    count = np.bincount(source[has], minlength=len(total))
+    found[item[~has]] = (total / np.maximum(count, 1)[:, None])[source[~has]]
