@@ -388,8 +388,8 @@ def numbers_categories(expression: pl.Expr, schema: pl.Schema) -> bool:
     if node.endswith(('"function":"ToPhysical"}}', '"function":{"Categorical":"Physical"}}}')):
         try:
             dtype = pl.LazyFrame(schema=schema).select(inputs[0]).collect_schema().dtypes()[0]
-        except PolarsError:  # within a list, of whatever
-            return True
+        except PolarsError:  # within a list of some column
+            return any("Categorical" in str(of) for of in schema.values())
         if "Categorical" in str(dtype):
             return True
     return any(numbers_categories(one, schema) for one in inputs)

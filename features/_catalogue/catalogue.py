@@ -17,7 +17,7 @@ from engine import ConfigError, FeatureSettings, did_you_mean, import_plain_file
 from features._catalogue.binding import bind_history_feature, bind_pair_feature, bound_names
 from features._catalogue.column import WINDOW_COLUMNS, FeatureColumn, PairBody, check_fill
 from features._catalogue.fit import Flags
-from features._catalogue.log_columns import log_columns
+from features._catalogue.log_columns import LogColumns, log_columns
 from features._declare import REGISTRY, Declaration, FeatureError, Key, MissingColumnError, Registry
 
 _RESERVED = {*WINDOW_COLUMNS, "row", "clock", "relevance", "pair_id", "window", "weight"}
@@ -186,7 +186,7 @@ def _in_order(declarations: Sequence[Declaration], dataset: Dataset) -> Iterable
     log = log_columns(dataset)
     for declaration in sorted(declarations, key=lambda d: callable(d.options["each"])):
         each = declaration.options["each"]
-        for bound in [(name,) for name in each(log)] if callable(each) else each or ((),):
+        for bound in _given_names(declaration, log) if callable(each) else each or ((),):
             name = declaration.pair_name(bound)
             if name in nodes:
                 raise _twice(name, nodes[name][0], declaration)
@@ -202,6 +202,20 @@ def _in_order(declarations: Sequence[Declaration], dataset: Dataset) -> Iterable
         raise FeatureError(
             f"Features read each other in a circle: {circle} ({places}).", todo="break it"
         ) from error
+
+
+def _given_names(declaration: Declaration, log: LogColumns) -> list[Key]:
+    """Ask the function behind ``each`` for the names that it is bound to."""
+    try:
+        names = list(declaration.options["each"](log))
+    except Exception as error:
+        raise FeatureError(f"The each= of {declaration} failed: {type(error).__name__}: {error}") from error
+    if not all(isinstance(name, str) for name in names):
+        raise FeatureError(
+            f"The each= of {declaration} gives {names!r}.",
+            expected="names of columns, such as lambda log: log.shown_numbers",
+        )
+    return [(name,) for name in names]
 
 
 def dtype_name(dtype: pl.DataType) -> str:

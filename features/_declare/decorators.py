@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, overload
+from typing import Any, Protocol, TypeVar, cast, overload
 
 import numpy.typing as npt
 import polars as pl
@@ -207,7 +207,8 @@ def per_pair(
     ``LogColumns`` gives the names that there are: ``each=lambda log: log.shown_numbers``. ``range``, ``uses_ids`` and
     ``uses_time``: as for ``aggregate``.
     """
-    bound = each if callable(each) else tuple(as_key(names) for names in _as_list(each, "each"))
+    is_function = inspect.isfunction(each)
+    bound = each if is_function else tuple(as_key(names) for names in _as_list(cast(Any, each), "each"))
     options = {"scope": scope, "each": bound, "fill": fill, "dtype": dtype, "model_input": model_input}
     decorate = _register("per_pair", registry, {**options, "range": range, **_uses(uses_ids, uses_time)})
     return decorate if body is None else decorate(body)

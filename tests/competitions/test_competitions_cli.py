@@ -17,7 +17,7 @@ from tests.processes import python
 
 
 def test_the_examples_in_docstrings_are_true() -> None:
-    names = {name: getattr(competitions, name) for name in competitions.__all__}
+    names = {name: getattr(competitions, name) for name in competitions.__all__ if not name.isupper()}
     n_attempted = 0
     for value in names.values():
         known = {**vars(sys.modules[value.__module__]), **names}

@@ -44,7 +44,9 @@ FOLDER = TemporaryDirectory(
 def dataset_of(competition: str) -> Dataset:
     declared = get_competition(competition)
     tables = random_tables(declared, n_users=30, n_items=40, n_rows=N_ROWS, seed=2)
-    return take_in(declared, tables, Path(FOLDER.name) / competition, fingerprint=f"generated {competition}")
+    folder = Path(FOLDER.name) / competition
+    folder.mkdir()
+    return take_in(declared, tables, folder, fingerprint=f"generated {competition}")
 
 
 @dataclass(frozen=True)
