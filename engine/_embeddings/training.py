@@ -22,6 +22,9 @@ AnyRows = npt.NDArray[np.int64] | npt.NDArray[np.int32]
 Batch = Sequence[Rows]  # rows of each table, in any order, as often as they come
 
 EPSILON = 1e-8  # as FBGEMM's
+_FEW = (
+    64  # of so many rows one: fewer are found by searching for them, others by an array as long as the table
+)
 
 
 class WorkingSet:
@@ -41,8 +44,10 @@ class WorkingSet:
         self.table, self.device, self.rows = table, device, None
         if touched is not None:
             self.rows = np.flatnonzero(touched.is_touched)
-            self.places = np.full(len(table), -1, dtype=np.int32)
-            self.places[self.rows] = np.arange(len(self.rows))
+            self.places = None
+            if _FEW * len(self.rows) > len(table):
+                self.places = np.full(len(table) + 1, -1, dtype=np.int32)  # the last one stands for no row
+                self.places[self.rows] = np.arange(len(self.rows))
         self.records = torch.from_numpy(table.records.at(self.rows)).to(device)
         self.waiting: list[tuple[Tensor, Tensor]] = []
 
@@ -96,13 +101,13 @@ class WorkingSet:
         """Write the rows to the table, and hold none of them any more: whoever has seen the set may still have it."""
         if self.rows is not None:
             self.table.records.write(self.rows, self.records.cpu().numpy())
-            self.rows, self.places = self.rows[:0].copy(), self.places[:0].copy()
+            self.rows, self.places = self.rows[:0].copy(), None
         self.records = self.records[:0].clone()
 
     def _at(self, rows: Rows) -> Tensor:
         import torch
 
-        at = np.array(rows if self.rows is None else self.places[rows], dtype=np.int64)
+        at = np.array(self._places(rows), dtype=np.int64)
         if self.rows is not None and at.min(initial=0) < 0:
             raise TableError(
                 f"Table {self.table.name!r}: row {int(rows[at.argmin()])} is in no batch of this group.",
@@ -110,6 +115,18 @@ class WorkingSet:
                 todo="let the batches name every row that they read",
             )
         return torch.from_numpy(at).to(self.device)
+
+    def _places(self, rows: Rows) -> AnyRows:
+        """Where rows lie in the set, -1 for those that do not."""
+        if self.rows is None:
+            return rows
+        if self.places is not None:
+            return self.places[rows]
+        at = np.searchsorted(self.rows, rows)
+        is_there = (
+            self.rows.take(at, mode="clip") == rows if len(self.rows) else np.zeros(len(rows), np.bool_)
+        )
+        return np.where(is_there, at, -1)
 
     def _refuse(self, at: Tensor, place: str) -> None:
         first = int(at[0]) if self.rows is None else int(self.rows[int(at[0])])

@@ -15,7 +15,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine import EmbeddingTable, bucket_order, load_tables, save_tables, working_sets
+from engine import EmbeddingTable, TableError, bucket_order, load_tables, save_tables, working_sets
 from tests.engine.tables import DIM, GIB, ROW, Program, gradient, programs, table_of, tree, vectors_of
 
 
@@ -69,6 +69,25 @@ def test_scattered_rows_are_read_and_written_as_those_of_an_array(n_rows: int, t
         expected.append(vectors_of(in_memory))
     for number, vectors in enumerate(expected):
         assert np.array_equal(vectors_of(load_tables(tmp_path / f"{number}")[0]["things"]), vectors)
+
+
+@pytest.mark.parametrize("batch", [3, 40])
+def test_few_rows_of_many_are_trained_as_all_of_them_are(batch: int, tmp_path: Path) -> None:
+    """Whether the rows of a working set are searched for or looked up: 5,000 rows, some 2 or 7 % of which are read."""
+    rng = np.random.default_rng(batch)
+    tables = [table_of(), table_of(folder=tmp_path)]
+    tables[1].spill()
+    batches = [(rng.integers(0, 5_000, batch),) for _ in range(9)]
+    for table in tables:
+        table.grow(pl.Series(range(5_000)))
+        for (s,), (at,) in working_sets([table], batches, rate=0.3):
+            s.learn(at, gradient(at, s.take(at)))
+            if table is tables[1]:
+                unread = np.setdiff1d(np.arange(5_000), np.concatenate([rows for (rows,) in batches]))
+                for row in (*unread[:3], unread[-1], -1, 5_000):
+                    with pytest.raises(TableError, match="is in no batch of this group"):
+                        s.take(np.array([at[0], row]))
+    np.testing.assert_array_equal(vectors_of(tables[0]), vectors_of(tables[1]))
 
 
 def test_threads_change_no_bit(tmp_path: Path) -> None:
