@@ -21,9 +21,9 @@ from engine._store import is_full
 
 Records = npt.NDArray[np.float32]
 
-BLOCK_BYTES = 4 * 2**20
+BLOCK_BYTES = 16 * 2**20
 _GAP = 64  # rows that are read with others rather than by a call of their own
-_RUNS = 256  # runs of rows in a block beyond which it is written as a whole
+_RUNS = 1024  # runs of rows in a block beyond which it is written as a whole
 # Bytes of a file that are new by one call: the system may keep them as one folio, and a change of one row costs by the
 # size of its folio.
 _NEW = 2**14
