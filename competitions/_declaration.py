@@ -381,18 +381,22 @@ NUMBERS_OF_CATEGORIES = (
 )
 
 
-def numbers_categories(expression: pl.Expr, schema: pl.Schema) -> bool:
-    """Tell whether the expression takes Categoricals for the numbers that they are stored as."""
+def numbers_categories(expression: pl.Expr, schema: pl.Schema, within: str = "") -> bool:
+    """Tell whether the expression takes Categoricals for the numbers that they are stored as.
+
+    ``within``: the expression that it is part of, serialized.
+    """
     inputs = expression.meta.pop()
     node = str(expression.meta.serialize(format="json"))
+    within = within or node
     if node.endswith(('"function":"ToPhysical"}}', '"function":{"Categorical":"Physical"}}}')):
         try:
             dtype = pl.LazyFrame(schema=schema).select(inputs[0]).collect_schema().dtypes()[0]
-        except PolarsError:  # within a list of some column
-            return any("Categorical" in str(of) for of in schema.values())
+        except PolarsError:  # within a list: of categories if there are any
+            return "Categorical" in within or any("Categorical" in str(of) for of in schema.values())
         if "Categorical" in str(dtype):
             return True
-    return any(numbers_categories(one, schema) for one in inputs)
+    return any(numbers_categories(one, schema, within) for one in inputs)
 
 
 def is_rowwise(expression: pl.Expr) -> bool:
