@@ -357,6 +357,8 @@ def _dense_problems(c: Competition) -> Iterable[str]:
         yield f"dense={c.dense!r} is no outcome"
     if c.dense_per is not None and c.roles.get(c.dense_per) == "outcome":
         yield f"dense_per={c.dense_per!r} is an outcome, which is unknown for the pairs to score"
+    if c.dense_per is not None and c.dense_per in (c.user, c.item, c.source):
+        yield f"dense_per={c.dense_per!r} is a key: its numbers are names, and no amount is a share of a name"
 
 
 def _is_number(c: Competition, name: str) -> bool:

@@ -160,6 +160,7 @@ CATEGORY = pl.col("seconds").cast(pl.String).cast(pl.Categorical)
         ({"dense": "long", "derived": {"long": pl.col("secs") > 1}}, "'long' reads 'secs'"),
         ({"dense": "seconds", "dense_per": "brand"}, "dense_per='brand' is no number"),
         ({"dense": "seconds", "dense_per": "seconds"}, "dense_per='seconds' is an outcome"),
+        ({"dense": "seconds", "dense_per": "price", "source": "price"}, "dense_per='price' is a key"),
         ({"dense_per": "price"}, "dense_per='price' says what dense is a share of, and there is no dense"),
         ({"dense": pl.col("seconds")}, "is no str or None"),
     ],
