@@ -25,7 +25,8 @@ def given_rank(value: pl.Expr, user_id: pl.Expr) -> pl.Expr:
 @per_pair(scope="user", each=lambda log: log.of_pair)
 def given_share(value: pl.Expr, user_id: pl.Expr) -> pl.Expr:
     """The column over the sum of its sizes within the user's pairs; null if unknown or if all are 0."""
-    total = value.abs().sum().over(user_id)
+    size = value.cast(pl.Float64).abs()  # a sum of integers would wrap around without a word
+    total = size.sum().over(user_id)
     return pl.when(total > 0).then(value / total)
 
 

@@ -78,12 +78,8 @@ class Catalogue:
     def unread(self, names: Iterable[str]) -> dict[str, pl.DataType]:
         """Columns of the pairs, and their dtypes, that none of these columns reads, nor what they read."""
         c = self.dataset.competition
-        read = {
-            "pair_id",
-            c.user,
-            c.item,
-            *(n for name in self.closure(names) for n in self.columns[name].columns),
-        }
+        read = {n for name in self.closure(names) for n in self.columns[name].columns}
+        read |= {"pair_id", c.user, c.item, c.clock.column or ""}
         return {name: dtype for name, dtype in self.dataset.pair_schema.items() if name not in read}
 
     def _missing(self, name: str) -> str:

@@ -8,7 +8,7 @@ import dataframely as dy
 import polars as pl
 import pytest
 
-from competitions import Dataset, Metric, RawTables, get_competition, take_in
+from competitions import Clock, Dataset, Metric, RawTables, get_competition, take_in
 from engine import FeatureSettings
 from features import Catalogue, Registry, Window, bind_catalogue, compute_window, load_registry, per_pair
 from features import given as shipped
@@ -93,6 +93,16 @@ def test_they_say_what_the_columns_say(catalogue: Catalogue, listed: Dataset) ->
         assert share == pytest.approx(price / sum(own))
 
 
+def test_shares_of_large_numbers_do_not_wrap_around(listed: Dataset) -> None:
+    large = 2**62
+    pairs = window_pairs(listed, WINDOW).with_columns(price=pl.lit(large, pl.Int64))
+    users = pairs["user_id"]
+    dataset = replace(listed, test_pairs=pairs.lazy())
+    found = bind_catalogue(dataset, Registry({"given_share": shipped.given_share.declaration}))
+    values = compute_window(found, WINDOW, ["given_share__price"], pairs)["given_share__price"]
+    assert values.to_list() == pytest.approx([1 / (users == user).sum() for user in users])
+
+
 def test_what_another_feature_gives_as_it_is_is_not_given_twice(listed: Dataset) -> None:
     registry = one_pair_feature(lambda price: price)
     for feature in (shipped.given, shipped.given_rank):
@@ -105,6 +115,9 @@ def test_what_another_feature_gives_as_it_is_is_not_given_twice(listed: Dataset)
 def test_what_no_feature_reads_is_named(catalogue: Catalogue) -> None:
     assert catalogue.unread(GIVEN) == {"words": pl.String()}
     assert set(catalogue.unread(["given__price"])) == {"device", "is_ad", "shown_at", "words"}
+    on_a_clock = replace(catalogue.dataset.competition, clock=Clock("time", "shown_at"))
+    timed = replace(catalogue, dataset=replace(catalogue.dataset, competition=on_a_clock))
+    assert set(timed.unread(GIVEN[:3])) == {"words"}
 
 
 def test_each_may_be_a_function_of_the_log(listed: Dataset) -> None:
