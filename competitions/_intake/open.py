@@ -109,14 +109,23 @@ def _beside(settings: Settings, name: str, todo: str) -> pl.DataFrame | None:
     dataset = open_dataset(settings)
     keys = [dataset.competition.user, dataset.competition.item]
     pairs = dataset.test_pairs.select("pair_id", *keys).collect()
-    scores = pairs.join(pl.read_parquet(path), on=keys, how="left", validate="m:1").sort("pair_id")
+    try:
+        scores = pairs.join(pl.read_parquet(path), on=keys, how="left", validate="m:1").sort("pair_id")
+        scores = scores.select("pair_id", pl.col("score").cast(pl.Float64))
+    except (pl.exceptions.PolarsError, OSError) as error:
+        said = str(error).split("\n")[0]
+        raise DataError(
+            f"{path} cannot be read: {said}",
+            expected=f"{', '.join(keys)} and score, once for each pair",
+            todo=todo,
+        ) from error
     if scores["score"].null_count():
         raise DataError(
             f"{path} lacks test pairs of the data beside it.",
             expected="a score of every pair",
             todo=todo,
         )
-    return scores.select("pair_id", "score")
+    return scores
 
 
 def _refuse_features(what: str) -> None:

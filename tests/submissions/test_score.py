@@ -95,6 +95,23 @@ def test_scores_of_other_pairs_are_no_statistician(
         score_run(played.settings, played.manifest.run)
 
 
+@pytest.mark.parametrize("damage", ["cut", "other columns", "twice"])
+def test_scores_beside_the_data_that_cannot_be_read_are_named(
+    damage: str, played: Played, request: pytest.FixtureRequest
+) -> None:
+    path = played.settings.data / "order_blind.parquet"
+    request.addfinalizer(path.unlink)
+    pairs = pl.read_csv(played.settings.data / "test_pairs.csv").cast(pl.UInt32).with_columns(score=0.5)
+    table = {"cut": pairs, "other columns": pairs.drop("score"), "twice": pl.concat([pairs, pairs])}[damage]
+    table.write_parquet(path)
+    if damage == "cut":
+        path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(
+        DataError, match=r"order_blind\.parquet cannot be read: .*\n.*user_id, item_id and score"
+    ):
+        score_run(played.settings, played.manifest.run)
+
+
 def test_the_blend_is_compared_with_the_best_single_model(played: Played, call: Call) -> None:
     lead, values = played.entry.lead, played.entry.by_name or {}
     assert lead is not None
