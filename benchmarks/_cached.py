@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import os
 import shutil
@@ -20,6 +21,14 @@ REQUIREMENTS = Path(__file__).parent
 def cache_folder() -> Path:
     """Folder of what is kept: below XDG_CACHE_HOME, or ~/.cache."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "samewise-benchmarks"
+
+
+def with_folders(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
+    """Add where a benchmark keeps its store, what it keeps between runs, and its figures."""
+    parser.add_argument("--scratch", type=Path, help="folder for the store; default: the system's")
+    parser.add_argument("--cache", type=Path, default=cache_folder(), help="what is kept between runs")
+    parser.add_argument("--out", type=Path, help="file of the figures")
+    return parser
 
 
 def package_folder(cache: Path, requirements: str = "requirements.txt") -> Path:

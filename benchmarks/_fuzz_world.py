@@ -179,6 +179,10 @@ def _declared(r: random.Random, drawn: _Drawn, name: str, clock: str) -> tuple[s
     given = _given_tables(r, drawn, outcomes, clock, gap)
     declared = {t: [*drawn.key(t), *names] for t, names in drawn.tables.items()}
     declared["interactions"] += ["y", "when"]
+
+    def amounts(source: str | None) -> list[str]:
+        return [n for n in numbers if n != source] if drawn.is_fitting else numbers
+
     arguments = {
         "name": repr(name), "title": "'Drawn [/b]'", "licence": "'[red]none'",
         "read": "read", "interactions": "Interactions",
@@ -186,8 +190,8 @@ def _declared(r: random.Random, drawn: _Drawn, name: str, clock: str) -> tuple[s
         "outcomes": repr(outcomes), "clock": _clock(r, clock, steps), "metric": _metric(r, drawn), "horizon": horizon,
         "gap": repr(gap), "n_train_windows": repr(n_train), "user": repr(drawn.user), "item": repr(drawn.item),
         "submission": _submission(r, drawn, is_ordered),
-        "source": repr(_source(r, drawn, observed)),
-        "dense": repr(dense_one), "dense_per": repr(r.choice([None, *numbers]) if dense_one else None),
+        "source": repr(source := _source(r, drawn, observed)),
+        "dense": repr(dense_one), "dense_per": repr(r.choice([None, *amounts(source)]) if dense_one else None),
         **_labels(r),
     }  # fmt: skip
     text = _file(name, declared, drawn, given)

@@ -30,7 +30,7 @@ import numpy.typing as npt
 import polars as pl
 from rich.table import Table
 
-from benchmarks._cached import LOG_HELP, Log, cache_folder
+from benchmarks._cached import LOG_HELP, Log, with_folders
 from benchmarks._figures import keep
 from competitions import Dataset, open_dataset
 from engine import capped_threads, out
@@ -273,10 +273,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--windows", type=int, default=3, help="so many before the test window")
     parser.add_argument("--seeds", type=int, default=2, help="of the learners")
     parser.add_argument("--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE")
-    parser.add_argument("--scratch", type=Path, help="folder for the store; default: the system's")
-    parser.add_argument("--cache", type=Path, default=cache_folder(), help="what is kept between runs")
-    parser.add_argument("--out", type=Path, help="file of the figures")
-    return parser.parse_args()
+    return with_folders(parser).parse_args()
 
 
 if __name__ == "__main__":

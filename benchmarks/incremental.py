@@ -22,7 +22,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks._cached import cache_folder, simulated
+from benchmarks._cached import simulated, with_folders
 from benchmarks._figures import keep
 from benchmarks._incremental_partition import one_more_partition
 from benchmarks._incremental_rounds import Rounds, Warm, one_edited, one_more, warmed
@@ -84,10 +84,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--without-partition", action="store_true", help="leave out the log that grows")
-    parser.add_argument("--scratch", type=Path, help="folder for the store; default: the system's")
-    parser.add_argument("--cache", type=Path, default=cache_folder(), help="what is kept between runs")
-    parser.add_argument("--out", type=Path, help="file of the figures")
-    return parser.parse_args()
+    return with_folders(parser).parse_args()
 
 
 if __name__ == "__main__":

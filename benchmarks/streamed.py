@@ -29,7 +29,7 @@ import numpy.typing as npt
 import polars as pl
 import torch
 
-from benchmarks._cached import cache_folder, simulated
+from benchmarks._cached import simulated, with_folders
 from benchmarks._figures import keep
 from competitions import Dataset, open_dataset
 from engine import Settings, Store, capped_threads, load_settings, out
@@ -250,10 +250,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rows", type=int, default=3_000_000, help="simulated rows, without --data")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--set", action="append", default=[], dest="overrides", metavar="KEY=VALUE")
-    parser.add_argument("--scratch", type=Path, help="folder for the store; default: the system's")
-    parser.add_argument("--cache", type=Path, default=cache_folder(), help="what is kept between runs")
-    parser.add_argument("--out", type=Path, help="file of the figures")
-    return parser.parse_args()
+    return with_folders(parser).parse_args()
 
 
 if __name__ == "__main__":

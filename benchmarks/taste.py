@@ -30,7 +30,7 @@ import torch
 from implicit.als import AlternatingLeastSquares
 from scipy.sparse import csr_matrix
 
-from benchmarks._cached import cache_folder, simulated
+from benchmarks._cached import simulated, with_folders
 from benchmarks._figures import keep
 from competitions import open_dataset
 from engine import capped_threads, load_settings, out
@@ -164,10 +164,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--prototype", nargs="+", metavar="FILE", help="a script, and its arguments after the folder"
     )
-    parser.add_argument("--scratch", type=Path, help="folder for the store; default: the system's")
-    parser.add_argument("--cache", type=Path, default=cache_folder(), help="what is kept between runs")
-    parser.add_argument("--out", type=Path, help="file of the figures")
-    return parser.parse_args()
+    return with_folders(parser).parse_args()
 
 
 if __name__ == "__main__":
