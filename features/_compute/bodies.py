@@ -86,8 +86,22 @@ def _run_fitted(
 ) -> pl.DataFrame:
     model = column.declaration.body(**(python_body(column).arguments or {}))
     model.fit(history, window)
-    ordered = pairs.sort("pair_id")
+    ordered = by_id(pairs)
     return as_frame(column, model.transform(ordered), ordered["pair_id"])
+
+
+def by_id(pairs: pl.DataFrame) -> pl.DataFrame:
+    """Sort pairs by their id, as bodies are given them."""
+    return pairs if pairs["pair_id"].is_sorted() else pairs.sort("pair_id")
+
+
+def in_order_of(pairs: pl.DataFrame, values: pl.DataFrame) -> pl.DataFrame:
+    """Give values (``pair_id``, each once) in the order of the pairs."""
+    if values["pair_id"].equals(pairs["pair_id"]):
+        return values
+    return pairs.select("pair_id").join(
+        values, on="pair_id", how="left", validate="1:1", maintain_order="left"
+    )
 
 
 def as_frame(column: FeatureColumn, values: object, pair_ids: pl.Series) -> pl.DataFrame:

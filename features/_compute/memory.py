@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import polars as pl
 
@@ -70,14 +70,24 @@ def tell_if_too_large(gib: float, settings: Settings) -> None:
 
 def rows_before(dataset: Dataset, cutoff: int) -> int:
     """Count the rows of the log before a clock; partitions tell theirs without being read."""
-    n_rows = 0
+    return rows_before_each(dataset, [cutoff])[cutoff]
+
+
+def rows_before_each(dataset: Dataset, cutoffs: Iterable[int]) -> dict[int, int]:
+    """Count the rows of the log before each of some clocks; a partition's clocks are read once for all of them."""
+    n_rows = dict.fromkeys(cutoffs, 0)
     for partition in dataset.partitions:
         n, first, last = partition.n_rows, partition.first_clock, partition.last_clock
-        if n is not None and last is not None and last < cutoff:
-            n_rows += n
-        elif first is None or first < cutoff:
-            before = partition.rows.filter(pl.col("clock") < cutoff)
-            n_rows += before.select(pl.len()).collect(engine="streaming").item()
+        within = [cutoff for cutoff in n_rows if first is None or first < cutoff]
+        if n is not None and last is not None:
+            for cutoff in within:
+                n_rows[cutoff] += n if last < cutoff else 0
+            within = [cutoff for cutoff in within if last >= cutoff]
+        if within:
+            before = [(pl.col("clock") < cutoff).sum().alias(str(cutoff)) for cutoff in within]
+            counted = partition.rows.select(before).collect(engine="streaming").row(0)
+            for cutoff, count in zip(within, counted, strict=True):
+                n_rows[cutoff] += count
     return n_rows
 
 

@@ -194,7 +194,7 @@ def compute_streamed(catalogue: Catalogue, names: Missing, root: Path, limits: L
     n_computed = 0
     with store.lock(learner_name(column)), store.scratch() as scratch:
         checkpoints = checkpoints_of(store, catalogue, column, scratch)
-        stream = Stream(dataset, column, checkpoints, scratch, limits)
+        stream = Stream(dataset, column, names, checkpoints, scratch, limits)
         for window, own in sorted(names.items()):
             recipes = column_recipes(catalogue, window, own)
             missing = [name for name in own if store.find(recipes[name]) is None]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -16,8 +16,8 @@ from competitions import Dataset
 from engine import Recipe, SamewiseError, Store, TableError, capped_threads, digest_json
 from features._aggregation import LIMITS, Limits, RowsByPosition, digest_of_tables
 from features._catalogue import Catalogue, FeatureColumn
-from features._compute.bodies import as_frame, checked, handed_to, python_body
-from features._compute.memory import rows_before
+from features._compute.bodies import as_frame, by_id, checked, handed_to, in_order_of, python_body
+from features._compute.memory import rows_before_each
 from features._declare import FeatureError, StreamContext
 from features._storage import SEED, checkpoint_recipe
 from validation import Window
@@ -54,6 +54,8 @@ class Stream:
     ----------
     column
         Any of the columns that the learner gives.
+    windows
+        Those that values will be asked for.
     scratch
         Folder for the instances' own folders.
     """
@@ -62,6 +64,7 @@ class Stream:
         self,
         dataset: Dataset,
         column: FeatureColumn,
+        windows: Iterable[Window],
         checkpoints: Checkpoints,
         scratch: Path,
         limits: Limits = LIMITS,
@@ -70,12 +73,13 @@ class Stream:
         self.scratch, self.limits = scratch, limits
         self.step: int = column.declaration.options["step"]
         self.rows = RowsByPosition(dataset, columns_read(dataset, column))
+        self.ends = rows_before_each(dataset, [window.cutoff for window in windows])
 
     def values(self, window: Window, columns: Sequence[FeatureColumn], pairs: pl.DataFrame) -> pl.DataFrame:
         """Give the columns of a window's pairs, in the order of the pairs: ``pair_id`` and their full names."""
-        end = rows_before(self.dataset, window.cutoff)
+        end = self.ends[window.cutoff]
         begin = end - end % self.step
-        ordered = pairs.sort("pair_id")
+        ordered = by_id(pairs)
         with capped_threads(1):
             self._reach(begin)
             with self._instance(begin) as learner:
@@ -87,9 +91,7 @@ class Stream:
                 with self._named("transform", f"in window {window.name}"):
                     given = as_frame(self.column, learner.transform(ordered), ordered["pair_id"])
                     values = checked(given, columns, ordered)
-        return pairs.select("pair_id").join(
-            values, on="pair_id", how="left", validate="1:1", maintain_order="left"
-        )
+        return in_order_of(pairs, values)
 
     def _reach(self, position: int) -> None:
         """Learn up to a position from the last checkpoint before it, and save there, unless that is done already."""
@@ -133,8 +135,8 @@ class Stream:
             yield self._read(begin, min(begin + self.step, end))
 
     def _read(self, begin: int, end: int) -> pl.DataFrame:
-        rows = self.rows.read(begin, end)
-        return rows.select(handed_to(python_body(self.column), name) for name in rows.columns)
+        rows, body = self.rows.read(begin, end), python_body(self.column)
+        return rows.with_columns(handed_to(body, name) for name in rows.columns if name in body.handed)
 
     @contextmanager
     def _named(self, method: str, where: str) -> Iterator[None]:
@@ -170,7 +172,7 @@ def streamed_values(
 ) -> Iterator[tuple[Window, pl.DataFrame]]:
     """Give the columns of one learner for the pairs of windows, in their order; nothing is stored."""
     with TemporaryDirectory() as states, TemporaryDirectory() as scratch:
-        stream = Stream(dataset, columns[0], CheckpointFolders(Path(states)), Path(scratch))
+        stream = Stream(dataset, columns[0], pairs, CheckpointFolders(Path(states)), Path(scratch))
         for window in sorted(pairs):
             yield window, stream.values(window, columns, pairs[window])
 

@@ -19,7 +19,7 @@ from features._aggregation import (
     window_columns,
 )
 from features._catalogue import Catalogue, FeatureColumn
-from features._compute.bodies import run_body
+from features._compute.bodies import in_order_of, run_body
 from features._compute.streams import streamed_values
 from validation import Window
 
@@ -100,10 +100,7 @@ def body_values(
 ) -> pl.DataFrame:
     """Run the Python body that the columns share; return them in the order of ``pairs``."""
     values = run_body(columns, history_of(dataset, window), window, pairs)
-    ordered = pairs.select("pair_id").join(
-        values, on="pair_id", how="left", validate="1:1", maintain_order="left"
-    )
-    return ordered.drop("pair_id")
+    return in_order_of(pairs, values).drop("pair_id")
 
 
 def history_of(dataset: Dataset, window: Window) -> pl.LazyFrame:
