@@ -16,10 +16,9 @@ from typing import Any, TypeVar
 from engine._code.source import (
     REPOSITORY,
     Chain,
-    annotated_names,
+    Part,
     bytecode,
     chains,
-    changes_while_running,
     files_imported,
     files_importing,
     files_in_room,
@@ -29,6 +28,7 @@ from engine._code.source import (
     is_inside,
     module_file,
     modules_named,
+    part_of,
     read_source,
     statements_about,
     tree_of,
@@ -183,15 +183,17 @@ class CodeGraph:
         label = self._start_node(function, f"{path.relative_to(self.root)}: {code.co_qualname}")
         tree = tree_of(code, read_source(path))  # None where it is not clear: then the compiled code counts
         # What a parameter is annotated with is what its methods are called on.
-        known = globals_read(code) | (annotated_names(tree) & function.__globals__.keys() if tree else set())
-        reads = {c for c in chains([tree]) if c[0] in known} if tree else {(name,) for name in known}
+        part, known = part_of(tree) if tree else None, globals_read(code)
+        if part:
+            known |= part.annotations & function.__globals__.keys()
+        reads = {c for c in part.chains if c[0] in known} if part else {(name,) for name in known}
         wrapped = getattr(function, "__wrapped__", None)
         self.nodes[label] = {
-            "code": ast.dump(tree) if tree else bytecode(code),
+            "code": part.dumped if part else bytecode(code),
             "defaults": self._describe_in([function.__defaults__, function.__kwdefaults__], path),
             "captured": self._captured(function, path),
             "reads": self._reads(reads, function.__globals__, path, module),
-            "imports": self._local_imports(tree, path),
+            "imports": self._local_imports(part, path),
             "wraps": self._describe_in(wrapped, path),
             **self._attributes(function, path),
         }
@@ -200,7 +202,7 @@ class CodeGraph:
     def _attributes(self, function: FunctionType, path: Path) -> dict[str, Json]:
         """What was put on the function, ``f.k = 3``; nothing mostly."""
         put = {name: value for name, value in vars(function).items() if not name.startswith("__")}
-        if put and changes_while_running(function.__name__, read_source(path)):
+        if put and function.__name__ in read_source(path).changed:
             return {"attributes": self._whole_file(path, f"puts attributes on {function.__name__}()")}
         return {"attributes": self._describe_in(put, path)} if put else {}
 
@@ -232,7 +234,7 @@ class CodeGraph:
         if len(found) == 1:
             body = [s for s in found[0].body if not isinstance(s, ast.FunctionDef | ast.ClassDef)]
             reads = [c for c in chains(body) if c[0] in vars(module) and c[0] not in vars(kind)]
-            facts["code"] = ast.dump(found[0])
+            facts["code"] = part_of(found[0]).dumped
             facts["reads"] = self._reads(reads, vars(module), path, module)
         else:
             facts["code"] = self._whole_file(
@@ -302,7 +304,7 @@ class CodeGraph:
         if path is None:
             return ["external", module.__name__, name]
         file = read_source(path)
-        if changes_while_running(name, file):
+        if name in file.changed:
             return self._filled(name, path, reader)
         with suppress(Opaque):  # its statements say more
             return self.describe(value)
@@ -317,9 +319,9 @@ class CodeGraph:
             self.nodes[label] = {"code": code, "reads": self._reads(reads, vars(module), path, module)}
         return ["node", label]
 
-    def _local_imports(self, tree: ast.AST | None, path: Path) -> Json:
+    def _local_imports(self, part: Part | None, path: Path) -> Json:
         """Files that a function imports in its body: what it takes from them is not resolved further."""
-        files = files_imported(tree, path, self.root) if tree else []
+        files = files_imported(part.imports, path, self.root) if part else []
         return self._whole_files(files, "imported within a function") if files else []
 
     def _whole_file(self, path: Path, why: str) -> Json:
@@ -334,7 +336,7 @@ class CodeGraph:
         label = f"files {', '.join(names)}"
         if label not in self.nodes:
             files = files_reached(names.values(), self.root)
-            self.nodes[label] = {str(f.relative_to(self.root)): ast.dump(read_source(f).tree) for f in files}
+            self.nodes[label] = {str(f.relative_to(self.root)): read_source(f).dumped for f in files}
         return ["node", label]
 
 

@@ -6,11 +6,12 @@ import ast
 import dis
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from types import CodeType, ModuleType
+from typing import NamedTuple
 
 from engine._store import Json
 
@@ -23,6 +24,15 @@ Place = tuple[str, int]  # qualified name and first line, decorators included
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
 _LIST_FILLERS = ("append", "clear", "extend", "insert", "pop", "remove", "reverse", "sort")
 _FILLERS = frozenset((*_LIST_FILLERS, "add", "discard", "popitem", "set", "setdefault", "update"))
+
+
+class Import(NamedTuple):
+    """An import: the name it is ``bound`` to, the module as written after ``level`` dots, the name in it or ""."""
+
+    bound: str
+    module: str
+    name: str
+    level: int
 
 
 @dataclass(frozen=True)
@@ -38,6 +48,50 @@ class SourceFile:
     functions: dict[Place, list[ast.AST]]
     classes: dict[str, list[ast.ClassDef]]
     codes: dict[Place, list[CodeType]]
+
+    # Digests ask for these of the same files thousands of times.
+
+    @cached_property
+    def dumped(self) -> str:
+        """The whole tree as text."""
+        return ast.dump(self.tree)
+
+    @cached_property
+    def imports(self) -> tuple[Import, ...]:
+        """Every import of the file."""
+        return tuple(imports_in(self.tree))
+
+    @cached_property
+    def changed(self) -> frozenset[str]:
+        """Global names that a function assigns or fills, or an attribute of which: a cache, a register."""
+        functions = [n for nodes in self.functions.values() for n in nodes]
+        return frozenset(
+            name for function in functions for node in ast.walk(function) for name in _changed(node)
+        )
+
+    @cached_property
+    def words(self) -> frozenset[str]:
+        """What may name a module in the texts of the file: ``"features.user"``."""
+        nodes = ast.walk(self.tree)
+        texts = {n.value for n in nodes if isinstance(n, ast.Constant) and isinstance(n.value, str)}
+        return frozenset(word for text in texts for word in re.findall(r"[A-Za-z_][\w.]*\w", text))
+
+
+@dataclass(frozen=True)
+class Part:
+    """What is in a function or a statement: its tree as text, names that it reads, and what it imports."""
+
+    dumped: str
+    chains: frozenset[Chain]
+    annotations: frozenset[str]
+    imports: tuple[Import, ...]
+
+
+@lru_cache(maxsize=100_000)
+def part_of(tree: ast.AST) -> Part:
+    """Read a part of a parsed file: once, since every digest that reaches it asks."""
+    names = frozenset(annotated_names(tree))
+    return Part(ast.dump(tree), frozenset(chains([tree])), names, tuple(imports_in(tree)))
 
 
 def read_source(path: Path) -> SourceFile:
@@ -157,18 +211,24 @@ def _resolved(file: str) -> Path:
     return Path(file).resolve()
 
 
-def imported_names(tree: ast.AST, module: str, is_package: bool) -> Iterator[tuple[str, str, str]]:
-    """Every import in a part of ``module`` as (name it is bound to, module, name in the module or empty)."""
+def imports_in(tree: ast.AST) -> Iterator[Import]:
+    """Every import in a part of a file, as it is written."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
-                yield alias.asname or alias.name.partition(".")[0], alias.name, ""
+                yield Import(alias.asname or alias.name.partition(".")[0], alias.name, "", 0)
         elif isinstance(node, ast.ImportFrom):
-            parents = module.split(".")
-            base = parents[: len(parents) - node.level + is_package] if node.level else []
-            source = ".".join([*base, *([node.module] if node.module else [])])
             for alias in node.names:
-                yield alias.asname or alias.name, source, alias.name
+                yield Import(alias.asname or alias.name, node.module or "", alias.name, node.level)
+
+
+def source_of(one: Import, module: str, is_package: bool) -> str:
+    """The module that an import within ``module`` takes from, dots in front of it followed."""
+    if not one.level:
+        return one.module
+    parents = module.split(".")
+    base = parents[: len(parents) - one.level + is_package]
+    return ".".join([*base, *([one.module] if one.module else [])])
 
 
 def module_name(path: Path, root: Path) -> tuple[str, bool]:
@@ -178,11 +238,12 @@ def module_name(path: Path, root: Path) -> tuple[str, bool]:
     return ".".join(steps[:-1] if is_package else steps), is_package
 
 
-def files_imported(tree: ast.AST, path: Path, root: Path) -> list[Path]:
-    """Repository files that the import statements in a part of the file ``path`` name, sorted."""
-    found: set[Path | None] = set()
-    for _, module, name in imported_names(tree, *module_name(path, root)):
-        found |= {module_file(module, root), module_file(f"{module}.{name}", root)}
+def files_imported(imports: Iterable[Import], path: Path, root: Path) -> list[Path]:
+    """Repository files that imports of the file ``path``, or of a part of it, name, sorted."""
+    within = module_name(path, root)
+    named = {(source_of(one, *within), one.name) for one in imports}
+    modules = {module for module, _ in named} | {f"{module}.{name}" for module, name in named}
+    found = {module_file(module, root) for module in modules}
     return sorted(file for file in found if file is not None)
 
 
@@ -194,7 +255,7 @@ def files_reached(paths: Iterable[Path], root: Path) -> list[Path]:
         current = waiting.pop()
         if current not in reached:
             reached.add(current)
-            waiting += files_imported(read_source(current).tree, current, root)
+            waiting += files_imported(read_source(current).imports, current, root)
     return sorted(reached)
 
 
@@ -209,15 +270,12 @@ def files_importing(path: Path, root: Path) -> list[Path]:
     """Files of the same room that import a file, sorted."""
     word = module_name(path, root)[0].rpartition(".")[2].encode()
     others = [file for file in files_in_room(path, root) if file != path and word in file.read_bytes()]
-    return [file for file in others if path in files_imported(read_source(file).tree, file, root)]
+    return [file for file in others if path in files_imported(read_source(file).imports, file, root)]
 
 
 def modules_named(path: Path, root: Path) -> list[Path]:
     """Repository files of the modules that texts in a file name, sorted: ``"features.user"``."""
-    nodes = ast.walk(read_source(path).tree)
-    texts = {n.value for n in nodes if isinstance(n, ast.Constant) and isinstance(n.value, str)}
-    words = {word for text in texts for word in re.findall(r"[A-Za-z_][\w.]*\w", text)}
-    return sorted({file for word in words if (file := module_file(word, root)) is not None})
+    return sorted({file for word in read_source(path).words if (file := module_file(word, root)) is not None})
 
 
 def tree_of(code: CodeType, file: SourceFile) -> ast.AST | None:
@@ -268,10 +326,10 @@ def home_of(name: str, module: ModuleType, root: Path) -> tuple[str, ModuleType]
         file = module_file(module, root)
         if file is None:
             break
-        imports = imported_names(read_source(file).tree, module.__name__, hasattr(module, "__path__"))
-        for bound, origin, original in imports:
-            if bound == name and original and origin in sys.modules and module_file(origin, root):
-                name, module = original, sys.modules[origin]
+        for one in read_source(file).imports:
+            origin = source_of(one, module.__name__, hasattr(module, "__path__"))
+            if one.bound == name and one.name and origin in sys.modules and module_file(origin, root):
+                name, module = one.name, sys.modules[origin]
                 break
     return name, module
 
@@ -282,20 +340,19 @@ def statements_about(name: str, file: SourceFile) -> list[ast.stmt]:
     return [s for s in statements if any(_is_name(node, name) for node in ast.walk(s))]
 
 
-def changes_while_running(name: str, file: SourceFile) -> bool:
-    """Whether a function of the module assigns or fills the global name, or an attribute of it: a cache, a register."""
-    functions = [n for nodes in file.functions.values() for n in nodes]
-    return any(_changes(node, name) for function in functions for node in ast.walk(function))
-
-
-def _changes(node: ast.AST, name: str) -> bool:
+def _changed(node: ast.AST) -> Sequence[str]:
+    """The names whose value, or what is in it, a node of a function may change."""
     if isinstance(node, ast.Global):
-        return name in node.names
+        return node.names
     if isinstance(node, ast.Subscript | ast.Attribute) and not isinstance(node.ctx, ast.Load):
-        return _is_name(node.value, name)
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-        return node.func.attr in _FILLERS and _is_name(node.func.value, name)
-    return False
+        return _named(node.value)
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in _FILLERS:
+        return _named(node.func.value)
+    return ()
+
+
+def _named(node: ast.AST) -> Sequence[str]:
+    return (node.id,) if isinstance(node, ast.Name) else ()
 
 
 def _is_name(node: ast.AST, name: str) -> bool:

@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from features.toolkit.positions import Values
+
 MOST_LEVELS, N_BINS = 64, 6
 MOST_CROSSES = 64
 _ROWS = 2_000  # that are predicted at a time
@@ -146,14 +148,13 @@ class Regression:
             return np.zeros_like(targets)
         wide = design.astype(np.float64)
         gram, moments = wide.T @ wide, wide.T @ targets.astype(np.float64)
-        block, width = np.repeat(np.arange(len(self.widths)), self.widths), np.maximum(self.widths, 1)
-        for target, pull in enumerate(self.pull.T):
-            covariance = np.linalg.inv(gram + np.diag(pull[block]))
-            found = covariance @ moments[:, target]
-            self.coefficients[:, target] = found
-            square = found**2 + noise[target] * covariance.diagonal()
-            spread = np.bincount(block, square, len(width)) / width
-            self.pull[:, target] = np.clip(noise[target] / np.maximum(spread, 1e-12), 1e-3, 1e9)
+        solved = _pulled_as_one if np.count_nonzero(self.widths) == 1 else _pulled_by_blocks
+        block = np.repeat(np.arange(len(self.widths)), self.widths)
+        self.coefficients, variance = solved(gram, moments, self.pull[block])
+        square = self.coefficients**2 + noise * variance
+        for number, width in enumerate(self.widths):
+            spread = square[block == number].sum(axis=0) / max(width, 1)
+            self.pull[number] = np.clip(noise / np.maximum(spread, 1e-12), 1e-3, 1e9)
         return (wide @ self.coefficients).astype(np.float32)
 
     def of(self, design: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -167,3 +168,20 @@ class Regression:
     def turn(self, matrix: npt.NDArray[np.float64]) -> None:
         """Express the targets in other coordinates: ``matrix`` times each vector of targets."""
         self.coefficients = self.coefficients @ matrix.T
+
+
+def _pulled_by_blocks(gram: Values, moments: Values, pull: Values) -> tuple[Values, Values]:
+    """Solve for coefficients, and their variances over the noise, with a pull for each: all (width, n_targets)."""
+    found = np.empty_like(moments), np.empty_like(moments)
+    for target in range(moments.shape[1]):
+        covariance = np.linalg.inv(gram + np.diag(pull[:, target]))
+        found[0][:, target] = covariance @ moments[:, target]
+        found[1][:, target] = covariance.diagonal()
+    return found
+
+
+def _pulled_as_one(gram: Values, moments: Values, pull: Values) -> tuple[Values, Values]:
+    """Do what ``_pulled_by_blocks`` does with one pull a target: one decomposition for all targets."""
+    values, axes = np.linalg.eigh(gram)
+    left = 1 / (np.maximum(values, 0)[:, None] + pull)
+    return axes @ (left * (axes.T @ moments)), axes**2 @ left

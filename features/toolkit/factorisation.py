@@ -45,6 +45,7 @@ SEED = 20_261_129
 AGES = (1 / 192, 1 / 96, 1 / 64, 1 / 48, 1 / 36, 1 / 24, 1 / 18, 1 / 12, 1 / 8, 1 / 6, 1 / 4, 1 / 3, 1 / 2)
 UNKNOWN = 1 / 96
 USERS_ASKED = 400  # whose rows the memory is learned from
+MOVES, BETWEEN = 6, 4  # of the memory that follow each other sweep by sweep, and sweeps from one to the next from then on
 _ROWS, _CHUNK = 500_000, 50_000  # of the log that are looked at one by one, and at a time
 
 
@@ -97,6 +98,7 @@ class Factorisation:
         self._by_item = Cells.of(item, self.n_items, self._state, n_states)
         self.priors, self.designs = Priors(designs, n_apart), designs
         self._reach, self._is_settled = 1.6, False  # of the search for the memory, in log odds
+        self._n_settled = 0  # sweeps that could learn it
         self.memory = np.where(np.arange(d) < FACTORS, 0.85, 0.97).astype(np.float32)
         self.noise = max(float(y.var()) * 0.6, 1e-3)
         self.first = np.full(self.n_items, len(y))
@@ -135,10 +137,16 @@ class Factorisation:
         precision = tensor(said.covariance).reshape(*shape, FACTORS + 1)
         information = tensor(said.mean).reshape(shape)
         information = information - product(precision, tensor(self.priors.user))
-        if self.n_steps > 1 and self._is_settled:
+        if self.n_steps > 1 and self._is_due():
             some = slice(None, None, max(self.n_users // USERS_ASKED, 1))
             self._learn_memory(precision[:, some], information[:, some])
         return smoothed_path(precision, information, tensor(self.memory), tensor(self.priors.user_variance))
+
+    def _is_due(self) -> bool:
+        """Tell whether this sweep learns the memory: half of a sweep's time in a small log, and soon found."""
+        self._n_settled += self._is_settled
+        after = self._n_settled - MOVES
+        return self._is_settled and (after <= 0 or after % BETWEEN == 0)
 
     def _learn_memory(self, precision: torch.Tensor, information: torch.Tensor) -> None:
         """Move the memory of tastes, and then that of offsets, to where what some users did is likelier."""

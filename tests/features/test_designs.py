@@ -193,3 +193,16 @@ def test_a_block_that_says_nothing_is_pulled_to_nothing() -> None:
             found.fit(np.hstack([x, noise]), y, np.full(2, 0.09, np.float32))
     np.testing.assert_allclose(both.coefficients[:4], alone.coefficients, atol=0.02)
     assert np.abs(both.coefficients[4:]).max() < np.abs(shared.coefficients[4:, 0]).max() / 4
+
+
+def test_one_block_is_solved_as_several_are() -> None:
+    """With one block there is one pull a target, and one decomposition serves them all: the same coefficients."""
+    _, x, y, _ = regressed(n_fits=1)
+    noise = np.full(2, 0.09, np.float32)
+    by_blocks = Regression([4, 1], 2)  # the second holds nothing, but is there
+    as_one = Regression([4], 2)
+    for _ in range(5):
+        as_one.fit(x, y, noise)
+        by_blocks.fit(np.hstack([x, np.zeros((len(x), 1), np.float32)]), y, noise)
+    np.testing.assert_allclose(as_one.coefficients, by_blocks.coefficients[:4], rtol=1e-9)
+    np.testing.assert_allclose(as_one.pull[0], by_blocks.pull[0], rtol=1e-9)
