@@ -25,6 +25,7 @@ from features import Catalogue, feature_keys, load_catalogue, load_registry
 from models import (
     Ranker,
     also_needed_columns,
+    also_read_columns,
     build_models,
     fitted_class,
     needed_columns,
@@ -216,7 +217,8 @@ def _model_columns(model: Ranker, catalogue: Catalogue, features: FeatureSetting
     needs = needed_columns(model)
     by_name = features.model_copy(update={"include": (), "exclude": ()})
     also = also_needed_columns(model)
-    columns = catalogue.select(by_name if needs else features, needs=(*needs, *also))
+    reads = [name for name in also_read_columns(model) if name in catalogue.columns]
+    columns = catalogue.select(by_name if needs else features, needs=(*needs, *also, *reads))
     for name in also:
         vector_width(name, catalogue.columns[name].dtype)
     return columns

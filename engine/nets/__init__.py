@@ -5,9 +5,11 @@ from typing import TYPE_CHECKING
 from engine._lazy import lazy_face
 
 if TYPE_CHECKING:
+    from engine.nets.histories import Histories, HistoryEncoder
     from engine.nets.inputs import Encoder, Frame, Scaler, Vocabulary
     from engine.nets.net import ConcatNet, NetShape, reproducible
     from engine.nets.rows import NumberRows, RowsInFile, gather_rows
+    from engine.nets.sequence import SequenceInputs, SequenceNet, SequenceShape
     from engine.nets.training import Course, Rates, stepper, train_until
 
 __all__ = [
@@ -15,11 +17,16 @@ __all__ = [
     "Course",
     "Encoder",
     "Frame",
+    "Histories",
+    "HistoryEncoder",
     "NetShape",
     "NumberRows",
     "Rates",
     "RowsInFile",
     "Scaler",
+    "SequenceInputs",
+    "SequenceNet",
+    "SequenceShape",
     "Vocabulary",
     "gather_rows",
     "reproducible",

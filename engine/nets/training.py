@@ -27,11 +27,15 @@ class Course:
 
 @dataclass(frozen=True)
 class Rates:
-    """Steps of the layers (AdamW, with its weight decay) and of the tables (Adam on the rows that were touched)."""
+    """Steps of the layers (AdamW, with its weight decay) and of the tables.
+
+    ``rule``: how the rows of tables that were touched move, by Adam or by ``RowAdagrad``.
+    """
 
     layers: float
     tables: float
     weight_decay: float
+    rule: Literal["adam", "row adagrad"] = "adam"
 
 
 class Trainable(Protocol):
@@ -95,6 +99,33 @@ def train_until(
     return Course(n_done, stopped_by, course[-1] if course else None, held_loss)
 
 
+class RowAdagrad(torch.optim.Optimizer):
+    """Adagrad with one number a row, for tables with sparse gradients: only rows that were touched cost and move.
+
+    ``a_i += mean(g_i^2)`` and ``x_i -= rate g_i / (sqrt(a_i) + 1e-10)`` for row i with gradient g_i: the diagonal of
+    Duchi et al. 2011, averaged over a row, as in FBGEMM's row-wise Adagrad (Mudigere et al. 2022, arXiv 2104.05158).
+    """
+
+    def __init__(self, tables: Sequence[nn.Parameter], rate: float) -> None:
+        super().__init__(tables, {"rate": rate})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        """Move the rows of every table that has a gradient."""
+        for group in self.param_groups:
+            for table in group["params"]:
+                if table.grad is None:
+                    continue
+                gradient = table.grad.coalesce()
+                rows, values = gradient.indices()[0], gradient.values()
+                state = self.state[table]
+                if not state:
+                    state["squares"] = torch.zeros(len(table))
+                squares = state["squares"][rows] + values.square().mean(dim=1)
+                state["squares"][rows] = squares
+                table.index_add_(0, rows, values * (-group["rate"] / (squares.sqrt() + 1e-10))[:, None])
+
+
 def stepper(
     tables: Sequence[nn.Parameter], layers: Sequence[nn.Parameter], rates: Rates
 ) -> Callable[[Tensor], None]:
@@ -103,7 +134,10 @@ def stepper(
         torch.optim.AdamW(layers, lr=rates.layers, weight_decay=rates.weight_decay)
     ]
     if tables:
-        optimizers.append(torch.optim.SparseAdam(tables, lr=rates.tables))
+        by_adam = rates.rule == "adam"
+        optimizers.append(
+            torch.optim.SparseAdam(tables, lr=rates.tables) if by_adam else RowAdagrad(tables, rates.tables)
+        )
 
     def step(loss: Tensor) -> None:
         for optimizer in optimizers:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol, Self
 
 import numpy as np
 import torch
@@ -32,6 +33,19 @@ class TrainedNet:
         """
         return np.concatenate([*map(self._scores, frame.chunks()), np.empty(0)])
 
+    def save(self, folder: Path) -> None:
+        """Write ``net.safetensors`` (Float32), ``shape.json`` and the encoder."""
+        write_json(folder / "shape.json", self.net.shape)
+        save_file({k: v.float() for k, v in self.net.state_dict().items()}, folder / "net.safetensors")
+        self.encoder.save(folder)
+
+    @classmethod
+    def load(cls, folder: Path) -> TrainedNet:
+        """Read what ``save`` wrote."""
+        shape = read_json(folder / "shape.json", nets.NetShape)
+        net = nets.ConcatNet.of(shape, load_file(folder / "net.safetensors"))
+        return cls(net.double().eval(), nets.Encoder.load(folder))
+
     def _scores(self, frame: PairFrame) -> Scores:
         rows = torch.from_numpy(self.encoder.rows(frame))
         numbers = self.encoder.numbers(frame)
@@ -43,11 +57,23 @@ class TrainedNet:
         return scores.astype(np.float64)
 
 
+class Trained(Protocol):
+    """A trained net and what turns frames into its inputs."""
+
+    def scores(self, frame: PairFrame) -> Scores:
+        """Score every pair, Float64 (n_pairs,)."""
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Write native files."""
+        ...
+
+
 @dataclass(frozen=True)
 class FittedNet:
     """A trained net, or the constant 0 if the train rows had one level of relevance (``trained`` is None)."""
 
-    trained: TrainedNet | None
+    trained: Trained | None
     report: FitReport
 
     def predict(self, frame: PairFrame) -> Scores:
@@ -55,20 +81,17 @@ class FittedNet:
         return np.zeros(frame.table.height) if self.trained is None else self.trained.scores(frame)
 
     def save(self, folder: Path) -> None:
-        """Write ``report.json`` and, unless constant, ``net.safetensors`` (Float32), ``shape.json`` and the encoder."""
+        """Write ``report.json`` and, unless constant, the trained net."""
         write_json(folder / "report.json", self.report)
         if self.trained is not None:
-            net = self.trained.net
-            write_json(folder / "shape.json", net.shape)
-            save_file({k: v.float() for k, v in net.state_dict().items()}, folder / "net.safetensors")
-            self.trained.encoder.save(folder)
+            self.trained.save(folder)
 
     @classmethod
-    def load(cls, folder: Path) -> FittedNet:
+    def load(cls, folder: Path) -> Self:
         """Read what ``save`` wrote."""
-        report = read_json(folder / "report.json", FitReport)
-        if not (folder / "net.safetensors").exists():
-            return cls(None, report)
-        shape = read_json(folder / "shape.json", nets.NetShape)
-        net = nets.ConcatNet.of(shape, load_file(folder / "net.safetensors"))
-        return cls(TrainedNet(net.double().eval(), nets.Encoder.load(folder)), report)
+        is_trained = (folder / "net.safetensors").exists()
+        return cls(cls._read(folder) if is_trained else None, read_json(folder / "report.json", FitReport))
+
+    @staticmethod
+    def _read(folder: Path) -> Trained:
+        return TrainedNet.load(folder)

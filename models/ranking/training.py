@@ -3,19 +3,44 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from engine import nets
 from models._pair_frame import PairFrame
 from models._ranker import FitContext, FitReport
-from models.ranking.losses import Batch, Groups, NetLoss, loss_of
+from models.ranking.losses import Batch, Groups, Index, NetLoss, loss_of
 
-_EVAL_ROWS = 65_536  # of a batch when no gradients are kept
+
+class RankingNet(Protocol):
+    """What a training asks of a net. ``start``: the number that it starts from, None = none."""
+
+    start: int | None
+
+    def embed(self, rows: Tensor) -> Tensor:
+        """Embeddings of the channels side by side: (n, n_channels) -> (n, sum of widths)."""
+        ...
+
+    def tables_and_layers(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+        """Parameters with sparse gradients, and the others."""
+        ...
+
+    def train(self, mode: bool = True) -> object:
+        """Switch dropout on, or off."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """Give the state."""
+        ...
+
+    def load_state_dict(self, state: Mapping[str, Any], /) -> object:
+        """Go back to a state."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -46,19 +71,31 @@ class NetData:
             Groups.of(frame.group_ids),
         )
 
-    def loss(self, net: nets.ConcatNet, batch: Batch, kind: NetLoss) -> tuple[Tensor, Tensor]:
-        """Loss of a batch, and what the net embedded its rows to."""
+    @property
+    def eval_rows(self) -> int:
+        """Rows of a batch when no gradients are kept."""
+        return 65_536
+
+    def loss(self, net: RankingNet, batch: Batch, training: Training) -> tuple[Tensor, Tensor, Tensor]:
+        """Loss of a batch, that of what the net is trained for beside it, and what it embedded the rows to."""
         rows = torch.from_numpy(batch.rows)
         embedded = net.embed(self.rows[rows])
-        scores = net(embedded, torch.from_numpy(self.numbers(batch.rows)))
+        scores, more = self.scored(net, embedded, batch.rows, training)
         weight = None if self.weight is None else self.weight[rows]
         opponents = torch.from_numpy(batch.opponents)
-        return loss_of(kind, scores, self.relevance[rows], opponents, weight), embedded
+        return loss_of(training.loss, scores, self.relevance[rows], opponents, weight), more, embedded
+
+    def scored(self, net: Any, embedded: Tensor, rows: Index, training: Training) -> tuple[Tensor, Tensor]:
+        """Scores of rows, and the loss of what else the net is trained for; ``training`` has its weight."""
+        return net(embedded, torch.from_numpy(self.numbers(rows))), torch.zeros(())
 
 
 @dataclass(frozen=True)
 class Training:
-    """How to train. ``until``: monotonic seconds at which it must end, None = no limit."""
+    """How to train. ``until``: monotonic seconds at which it must end, None = no limit.
+
+    ``more``: weights of what else the net is trained for, if it is.
+    """
 
     loss: NetLoss
     epochs: int
@@ -69,9 +106,10 @@ class Training:
     table_weight_decay: float
     seed: int
     until: float | None = None
+    more: tuple[float, ...] = ()
 
 
-def train_net(net: nets.ConcatNet, data: NetData, held: NetData | None, training: Training) -> FitReport:
+def train_net(net: RankingNet, data: NetData, held: NetData | None, training: Training) -> FitReport:
     """Train ``net`` in place; with a hold-out it ends as it was after its best epoch.
 
     Shuffling and opponents come from ``training.seed``, dropout from torch's generator, which the caller seeds. The
@@ -94,18 +132,18 @@ def train_net(net: nets.ConcatNet, data: NetData, held: NetData | None, training
 
 
 @torch.no_grad()
-def holdout_loss(net: nets.ConcatNet, held: NetData, training: Training) -> float:
+def holdout_loss(net: RankingNet, held: NetData, training: Training) -> float:
     """Loss on the hold-out, always over the same drawn pairs."""
-    net.eval()
+    net.train(False)
     rng, total, n = np.random.default_rng(training.seed), 0.0, 0
-    for batch in held.groups.batches(_EVAL_ROWS, 4 * training.n_opponents, rng):
-        loss, _ = held.loss(net, batch, training.loss)
+    for batch in held.groups.batches(held.eval_rows, 4 * training.n_opponents, rng):
+        loss, *_ = held.loss(net, batch, training)
         total, n = total + float(loss) * len(batch.rows), n + len(batch.rows)
     return total / max(n, 1)
 
 
 def _train_epoch(
-    net: nets.ConcatNet,
+    net: RankingNet,
     data: NetData,
     rng: np.random.Generator,
     step: Callable[[Tensor], None],
@@ -117,8 +155,8 @@ def _train_epoch(
     for batch in data.groups.batches(training.batch_rows, training.n_opponents, rng):
         if training.until is not None and time.monotonic() > training.until:
             return None
-        loss, embedded = data.loss(net, batch, training.loss)
+        loss, more, embedded = data.loss(net, batch, training)
         # The penalty reads the batch's rows only: decaying a whole table at each step would cost its size.
-        step(loss + training.table_weight_decay * embedded.square().sum(dim=1).mean())
+        step(loss + more + training.table_weight_decay * embedded.square().sum(dim=1).mean())
         total, n = total + float(loss.detach()) * len(batch.rows), n + len(batch.rows)
     return total / max(n, 1)

@@ -36,6 +36,7 @@ QUICK: Mapping[str, dict[str, Any]] = {
     "column": {"column": "relevance_rate__item_id"},
     "catboost": {"iterations": 60, "learning_rate": 0.2},
     "channel_net": {"epochs": 12, "batch_rows": 64, "learning_rate": 0.01, "user_dim": 16, "source_dim": 12},
+    "sequence_net": {"epochs": 12, "batch_rows": 64, "learning_rate": 0.01, "table_learning_rate": 0.05},
 }
 VARIANTS: Mapping[str, dict[str, Any]] = {
     "als": {"kind": "column", "column": "als_score__like"},
@@ -46,8 +47,10 @@ VARIANTS: Mapping[str, dict[str, Any]] = {
     "multiclass": {"kind": "catboost", "loss": "MultiClass"},
     "net_bce": {"kind": "channel_net", "loss": "bce", "refit": True},
     "net_mse": {"kind": "channel_net", "loss": "mse", "holdout": 0.0},
+    "hstu": {"kind": "sequence_net", "block": "hstu", "blocks": 2, "refit": True},
+    "by_adam": {"kind": "sequence_net", "table_rule": "adam", "start": "", "loss": "mse"},
 }
-LEARNERS = ["catboost", "channel_net", *[n for n in VARIANTS if n not in ("als", "several")]]
+LEARNERS = ["catboost", "channel_net", "sequence_net", *[n for n in VARIANTS if n not in ("als", "several")]]
 MODELS = {**{kind: {"kind": kind} for kind in model_kinds()}, **VARIANTS}
 
 

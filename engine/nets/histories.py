@@ -1,0 +1,134 @@
+"""What users did before, as rows of embedding tables and numbers: one history a group, the newest place last."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import torch
+from torch import Tensor
+
+from engine.nets.inputs import Scaler, Vocabulary
+from engine.nets.rows import Numbers
+
+
+@dataclass(frozen=True)
+class Histories:
+    """Histories of some groups, ``length`` places each.
+
+    ``rows``: Int64 (n, length, n_ids), rows of tables, 0 where nothing is known. ``numbers``: (n, length, n_numbers).
+    ``is_there``: Boolean (n, length), false before a user's first row.
+    """
+
+    rows: Tensor
+    numbers: Tensor
+    is_there: Tensor
+
+    def __getitem__(self, groups: Tensor) -> Histories:
+        return Histories(self.rows[groups], self.numbers[groups], self.is_there[groups])
+
+    def double(self) -> Histories:
+        """Numbers as Float64."""
+        return Histories(self.rows, self.numbers.double(), self.is_there)
+
+
+@dataclass(frozen=True)
+class HistoryEncoder:
+    """Turns columns of arrays into histories.
+
+    ``ids``: column -> vocabulary, in the order of the tables; ``numeric``: the columns that are numbers; of sizes that
+    span several powers of ten, such as gaps, the logarithm is taken.
+    """
+
+    ids: Mapping[str, Vocabulary]
+    numeric: tuple[str, ...]
+    scaler: Scaler
+    length: int
+
+    @classmethod
+    def of(
+        cls, arrays: Mapping[str, pl.Series], ids: Mapping[str, Vocabulary], numeric: Sequence[str]
+    ) -> HistoryEncoder:
+        """Learn the scales of the numbers from arrays (n,) of the train rows' groups."""
+        scaler = Scaler.of(_logarithm(_flat(arrays[name])[0].to_numpy()) for name in numeric)
+        names = [*ids, *numeric]
+        return cls(ids, tuple(numeric), scaler, _length(arrays[names[0]]) if names else 0)
+
+    @property
+    def n_numbers(self) -> int:
+        """Width of the numbers of a place."""
+        return self.scaler.n_outputs
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Columns that are read."""
+        return (*self.ids, *self.numeric)
+
+    def histories(self, arrays: Mapping[str, pl.Series], n: int) -> Histories:
+        """Encode arrays (n,), one a group; a null array is a user without rows."""
+        length = self.length
+        is_there = np.zeros((n, length), dtype=np.bool_)
+        rows = np.zeros((n, length, len(self.ids)), dtype=np.int64)
+        for i, (name, known) in enumerate(self.ids.items()):
+            values, has = _flat(arrays[name])
+            rows[has, :, i] = known.rows(values).reshape(-1, length)
+            is_there[has] |= values.is_not_null().to_numpy().reshape(-1, length)
+        columns = []
+        for name in self.numeric:
+            values, has = _flat(arrays[name])
+            column = np.full((n, length), np.nan, dtype=np.float32)
+            column[has] = _logarithm(values.to_numpy()).reshape(-1, length)
+            is_there |= ~np.isnan(column)
+            columns.append(column.ravel())
+        numbers = np.zeros((n * length, self.n_numbers), dtype=np.float32)
+        for i, scaled in enumerate(self.scaler.apply(columns)):
+            numbers[:, i] = scaled
+        return Histories(
+            torch.from_numpy(rows),
+            torch.from_numpy(numbers.reshape(n, length, self.n_numbers) * is_there[:, :, None]),
+            torch.from_numpy(is_there),
+        )
+
+    def save(self, folder: Path) -> None:
+        """Write ``histories.json``, ``history_scaler.npz`` and one Parquet file a vocabulary."""
+        facts = {"ids": list(self.ids), "numeric": self.numeric, "length": self.length}
+        (folder / "histories.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
+        scaler = self.scaler
+        np.savez(folder / "history_scaler.npz", mean=scaler.mean, std=scaler.std, has_nulls=scaler.has_nulls)
+        for i, known in enumerate(self.ids.values()):
+            known.values.to_frame().write_parquet(folder / f"history_vocabulary_{i}.parquet")
+
+    @classmethod
+    def load(cls, folder: Path) -> HistoryEncoder:
+        """Read what ``save`` wrote."""
+        facts = json.loads((folder / "histories.json").read_text(encoding="utf-8"))
+        with np.load(folder / "history_scaler.npz", allow_pickle=False) as saved:
+            scaler = Scaler(saved["mean"], saved["std"], saved["has_nulls"])
+        ids = {
+            name: Vocabulary(pl.read_parquet(folder / f"history_vocabulary_{i}.parquet")["value"])
+            for i, name in enumerate(facts["ids"])
+        }
+        return cls(ids, tuple(facts["numeric"]), scaler, facts["length"])
+
+
+def _length(arrays: pl.Series) -> int:
+    dtype = arrays.dtype
+    return dtype.size if isinstance(dtype, pl.Array) else 0
+
+
+def _flat(arrays: pl.Series) -> tuple[pl.Series, npt.NDArray[np.bool_]]:
+    """Values of the arrays that are not null one after the other, and which arrays these are."""
+    has = arrays.is_not_null()
+    return arrays.filter(has).arr.explode(empty_as_null=True), has.to_numpy()
+
+
+def _logarithm(values: npt.NDArray[np.generic]) -> Numbers:
+    """Bring sizes near each other: ``sign(x) log(1 + |x|)``, NaN = unknown."""
+    known = values.astype(np.float32)
+    taken: Numbers = np.sign(known) * np.log1p(np.abs(known))
+    return taken

@@ -1,0 +1,139 @@
+"""Pairs beside the histories of their groups: what a sequence net is trained on, and predicts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from engine import nets
+from models._pair_frame import PairFrame, Scores
+from models._ranker import FitContext, read_json, write_json
+from models.ranking.losses import Index
+from models.ranking.trained import FittedNet, Trained
+from models.ranking.training import NetData, Training
+
+_BATCH = 8_192  # rows that go through the net at a time, each with the tokens of its history
+
+
+@dataclass(frozen=True)
+class SequenceData(NetData):
+    """Encoded pairs and the histories of their groups. ``group``, ``level``: Int64 (n,), of each pair."""
+
+    histories: nets.Histories
+    group: Tensor
+    level: Tensor
+
+    @classmethod
+    def read(
+        cls,
+        frame: PairFrame,
+        encoder: nets.Encoder,
+        past: nets.HistoryEncoder,
+        levels: Scores,
+        context: FitContext,
+    ) -> SequenceData:
+        """Encode a sorted frame; ``levels``: the levels of relevance of the whole train frame, sorted."""
+        plain = NetData.of(frame, encoder, float(levels[0]), float(levels[-1]), context)
+        histories, group = histories_of(frame, past)
+        level = torch.from_numpy(np.searchsorted(levels, frame.relevance))
+        return cls(
+            plain.rows, plain.numbers, plain.relevance, plain.weight, plain.groups, histories, group, level
+        )
+
+    @property
+    def eval_rows(self) -> int:
+        """Rows of a batch when no gradients are kept."""
+        return _BATCH
+
+    def scored(self, net: Any, embedded: Tensor, rows: Index, training: Training) -> tuple[Tensor, Tensor]:
+        """Scores of rows, and the loss of what else the net is trained for."""
+        inputs = inputs_of(self.histories, self.group[rows], torch.from_numpy(self.numbers(rows)))
+        if not net.training:
+            return net(embedded, inputs), torch.zeros(())
+        weight = None if self.weight is None else self.weight[rows]
+        scores, more = net.scores_and_more(embedded, inputs, self.level[rows], weight, training.more)
+        return scores, more
+
+
+def histories_of(frame: PairFrame, past: nets.HistoryEncoder) -> tuple[nets.Histories, Tensor]:
+    """Histories of the frame's groups, in the order in which they come, and the group of each pair: Int64 (n,)."""
+    firsts, on = _firsts(frame), ["window", frame.user]
+    numbered = firsts.drop("at").with_row_index("group")
+    group = frame.table.select(on).join(numbered, on=on, how="left", nulls_equal=True, maintain_order="left")
+    arrays = {name: frame.column(name).gather(firsts["at"]) for name in past.names}
+    numbers = group["group"].cast(pl.Int64).to_numpy(writable=True)
+    return past.histories(arrays, firsts.height), torch.from_numpy(numbers)
+
+
+def arrays_of(frame: PairFrame, names: Sequence[str]) -> dict[str, pl.Series]:
+    """Columns of arrays that the pairs of a group share: one array a group, as ``histories_of`` reads them."""
+    at = _firsts(frame)["at"]
+    return {name: frame.column(name).gather(at) for name in names}
+
+
+def _firsts(frame: PairFrame) -> pl.DataFrame:
+    """The groups in the order in which they come, and the position ``at`` of the first pair of each."""
+    keys = frame.table.select("window", frame.user).with_row_index("at")
+    return keys.group_by("window", frame.user, maintain_order=True).agg(pl.col("at").first())
+
+
+def inputs_of(histories: nets.Histories, group: Tensor, numbers: Tensor) -> nets.SequenceInputs:
+    """Inputs of pairs with these groups: each of their histories once."""
+    groups, of = torch.unique(group, return_inverse=True)
+    return nets.SequenceInputs(numbers, histories[groups], of)
+
+
+@dataclass(frozen=True)
+class TrainedSequence:
+    """A sequence net in Float64, in evaluation mode, and what turns frames into its inputs."""
+
+    net: nets.SequenceNet
+    encoder: nets.Encoder
+    past: nets.HistoryEncoder
+
+    @torch.no_grad()
+    def scores(self, frame: PairFrame) -> Scores:
+        """Score every pair, Float64 (n_pairs,), the same alone as in bulk: see ``TrainedNet.scores``."""
+        return np.concatenate([*map(self._scores, frame.chunks()), np.empty(0)])
+
+    def _scores(self, frame: PairFrame) -> Scores:
+        rows, numbers = torch.from_numpy(self.encoder.rows(frame)), self.encoder.numbers(frame)
+        histories, group = histories_of(frame, self.past)
+        scores = np.empty(len(rows), dtype=np.float32)
+        for lo in range(0, len(rows), _BATCH):
+            taken = np.arange(lo, min(lo + _BATCH, len(rows)))
+            inputs = inputs_of(histories, group[taken], torch.from_numpy(numbers(taken))).double()
+            scores[taken] = self.net(self.net.embed(rows[taken]), inputs).float().numpy()
+        return scores.astype(np.float64)
+
+    def save(self, folder: Path) -> None:
+        """Write ``net.safetensors`` (Float32), ``shape.json`` and both encoders."""
+        write_json(folder / "shape.json", self.net.shape)
+        save_file({k: v.float() for k, v in self.net.state_dict().items()}, folder / "net.safetensors")
+        self.encoder.save(folder)
+        self.past.save(folder)
+
+    @classmethod
+    def load(cls, folder: Path) -> TrainedSequence:
+        """Read what ``save`` wrote."""
+        shape = read_json(folder / "shape.json", nets.SequenceShape)
+        net = nets.SequenceNet.of(shape, load_file(folder / "net.safetensors"))
+        past = nets.HistoryEncoder.load(folder)
+        return cls(net.double().eval(), nets.Encoder.load(folder), past)
+
+
+@dataclass(frozen=True)
+class FittedSequence(FittedNet):
+    """A trained sequence net, or the constant 0 if the train rows had one level of relevance."""
+
+    @staticmethod
+    def _read(folder: Path) -> Trained:
+        return TrainedSequence.load(folder)
