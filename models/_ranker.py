@@ -82,7 +82,8 @@ class Ranker(Protocol):
     A model file holds one class whose fields are its parameters and which says with ``@model("name")`` under what
     name ``config.toml`` knows it. It gets all features that the patterns select, unless it has ``needs``, the names of
     the columns that it reads: then it gets those and no others. Vectors that it reads beside what the patterns select
-    it names in ``also_needs``; columns of arrays that it reads where the competition has them, in ``also_reads``.
+    it names in ``also_needs``; columns of arrays that it reads where the competition has them, in
+    ``also_reads``, without the key that follows two underscores.
     """
 
     def fit(self, train: PairFrame, context: FitContext) -> FittedRanker:
@@ -104,7 +105,7 @@ def also_needed_columns(ranker: Ranker) -> tuple[str, ...]:
 
 
 def also_read_columns(ranker: Ranker) -> tuple[str, ...]:
-    """Columns of arrays that a model reads by name where they are there, beside those that the patterns select."""
+    """Columns that a model reads where they are there, beside those that the patterns select: without their key."""
     return tuple(getattr(ranker, "also_reads", ()))
 
 

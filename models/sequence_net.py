@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -26,8 +26,8 @@ from models import (
 )
 
 _Dim = Annotated[int, Field(ge=1, le=4096)]
-# Columns of arrays that histories are read from, if they are there (see features/sequences.py): ids of the channels,
-# levels that have tables of their own, and numbers.
+# Arrays that histories are read from, if they are there (see features/sequences.py), without the user's key that
+# follows: ids of the channels, levels that have tables of their own, and numbers.
 ITEMS, SOURCES = "last_items", "last_sources"
 LEVELS, NUMBERS = ("last_relevances", "last_actions"), ("last_gaps", "last_watch_shares")
 
@@ -175,18 +175,17 @@ class _Fit:
     def encoders(self, rows: PairFrame) -> tuple[nets.Encoder, nets.HistoryEncoder]:
         """What turns pairs and histories into inputs: items and sources of both have one vocabulary each."""
         encoder = nets.Encoder.of(rows, tuple(self.widths(rows)), rows.numeric)
-        arrays = ranking.arrays_of(rows, [name for name in self.ranker.also_reads if name in rows.schema])
+        there = [name for name in self.named(rows, self.ranker.also_reads) if name in rows.schema]
+        arrays = ranking.arrays_of(rows, there)
         channels, ids = dict(encoder.channels), {}
         for name, channel in self.shared(rows).items():
             if name in arrays:
                 met = arrays[name].arr.explode(empty_as_null=True).cast(channels[channel].values.dtype)
                 channels[channel] = ids[name] = nets.Vocabulary.of(pl.concat([channels[channel].values, met]))
-        ids |= {
-            name: nets.Vocabulary.of(arrays[name].arr.explode(empty_as_null=True))
-            for name in LEVELS
-            if name in arrays
-        }
-        numeric = [name for name in NUMBERS if name in arrays]
+        levels, numeric = (
+            [name for name in self.named(rows, names) if name in arrays] for names in (LEVELS, NUMBERS)
+        )
+        ids |= {name: nets.Vocabulary.of(arrays[name].arr.explode(empty_as_null=True)) for name in levels}
         encoder = nets.Encoder(channels, encoder.numeric, encoder.scaler)
         return encoder, nets.HistoryEncoder.of(arrays, ids, numeric)
 
@@ -224,10 +223,14 @@ class _Fit:
             net.begin_at(begun.slope, begun.level)
         return net
 
+    def named(self, rows: PairFrame, names: Sequence[str]) -> list[str]:
+        """Names of a user's columns."""
+        return [f"{name}__{rows.user}" for name in names]
+
     def shared(self, rows: PairFrame) -> dict[str, str]:
         """Channel whose table each column of ids reads."""
-        shared = {ITEMS: rows.item}
-        return shared if rows.source is None else {**shared, SOURCES: rows.source}
+        items, sources = self.named(rows, (ITEMS, SOURCES))
+        return {items: rows.item} if rows.source is None else {items: rows.item, sources: rows.source}
 
     def starts(self, rows: PairFrame) -> Mapping[str, str]:
         """Column of vectors that each channel's table starts at; empty: at random."""

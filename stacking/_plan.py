@@ -217,7 +217,7 @@ def _model_columns(model: Ranker, catalogue: Catalogue, features: FeatureSetting
     needs = needed_columns(model)
     by_name = features.model_copy(update={"include": (), "exclude": ()})
     also = also_needed_columns(model)
-    reads = [name for name in also_read_columns(model) if name in catalogue.columns]
+    reads = [name for name in catalogue.columns if name.partition("__")[0] in also_read_columns(model)]
     columns = catalogue.select(by_name if needs else features, needs=(*needs, *also, *reads))
     for name in also:
         vector_width(name, catalogue.columns[name].dtype)
