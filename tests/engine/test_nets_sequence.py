@@ -1,0 +1,170 @@
+"""Histories and the net that reads them: brute force, and what may not matter to a score."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.nets import (
+    Histories,
+    HistoryEncoder,
+    Rates,
+    SequenceInputs,
+    SequenceNet,
+    SequenceShape,
+    Vocabulary,
+    stepper,
+)
+
+LENGTH = 4
+PLACES = st.lists(st.one_of(st.none(), st.integers(0, 5)), min_size=LENGTH, max_size=LENGTH)
+
+
+def encoded(ids: list[Any], gaps: list[Any]) -> tuple[HistoryEncoder, Histories]:
+    arrays = {
+        "items": pl.Series(ids, dtype=pl.Array(pl.UInt32, LENGTH)),
+        "gaps": pl.Series(gaps, dtype=pl.Array(pl.Float32, LENGTH)),
+    }
+    known = Vocabulary(pl.Series("value", [0, 1, 2, 4], dtype=pl.UInt32))
+    encoder = HistoryEncoder.of(arrays, {"items": known}, ["gaps"])
+    return encoder, encoder.histories(arrays, len(ids))
+
+
+@given(st.lists(st.one_of(st.none(), PLACES), min_size=1, max_size=6))
+def test_histories_are_what_the_arrays_say(ids: list[Any]) -> None:
+    gaps = [None if one is None else [None if v is None else 10.0**v for v in one] for one in ids]
+    _, found = encoded(ids, gaps)
+    row_of = {0: 1, 1: 2, 2: 3, 4: 4}
+    values = [np.log1p(v) for one in gaps if one for v in one if v is not None]
+    for group, places in enumerate(ids):
+        for at, value in enumerate(places or [None] * LENGTH):
+            assert found.is_there[group, at] == (value is not None)
+            assert found.rows[group, at, 0] == (0 if value is None else row_of.get(value, 0))
+            if value is not None and np.std(values) > 1e-3:
+                scaled = (np.log1p(10.0**value) - np.mean(values)) / np.std(values)
+                assert float(found.numbers[group, at, 0]) == pytest.approx(scaled, abs=1e-4)
+            else:
+                assert not found.numbers[group, at].any()
+
+
+def test_an_encoder_of_histories_gives_the_same_after_it_was_saved(tmp_path: Path) -> None:
+    ids, gaps = [[None, 0, 2, 9], None], [[None, 1.0, 5.0, 100.0], None]
+    encoder, found = encoded(ids, gaps)
+    encoder.save(tmp_path)
+    arrays = {
+        "items": pl.Series(ids, dtype=pl.Array(pl.UInt32, LENGTH)),
+        "gaps": pl.Series(gaps, dtype=pl.Array(pl.Float32, LENGTH)),
+    }
+    again = HistoryEncoder.load(tmp_path).histories(arrays, 2)
+    for name in ("rows", "numbers", "is_there"):
+        assert torch.equal(getattr(again, name), getattr(found, name))
+
+
+def net_and_inputs(block: Any, n: int = 12, g: int = 5) -> tuple[SequenceNet, torch.Tensor, SequenceInputs]:
+    torch.manual_seed(1)
+    shape = SequenceShape(
+        n_rows=[4, 7, 5], n_dims=[3, 8, 6], n_numbers=2, length=LENGTH, shared=[1, -1], history_rows=[7, 3],
+        n_history_numbers=1, query=[1, 2], n_levels=3, width=8, n_blocks=2, block=block, rank=4, start=1,
+    )  # fmt: skip
+    net = SequenceNet(shape).double().eval()
+    for parameter in net.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)
+    rows = torch.stack([torch.randint(0, high, (n,)) for high in shape.n_rows], dim=1)
+    is_there = torch.arange(LENGTH)[None] >= torch.tensor([[0], [1], [2], [3], [4]])
+    of_places = torch.stack([torch.randint(0, high, (g, LENGTH)) for high in (7, 3)], dim=2)
+    past = Histories(of_places, torch.randn(g, LENGTH, 1).double(), is_there)
+    group = torch.arange(n) % g
+    return net, net.embed(rows), SequenceInputs(torch.randn(n, 2).double(), past, group)
+
+
+@pytest.mark.parametrize("block", ["softmax", "hstu"])
+def test_what_is_not_there_says_nothing(block: Any) -> None:
+    net, embedded, inputs = net_and_inputs(block)
+    before, past = net(embedded, inputs), inputs.histories
+    rows, numbers = past.rows.clone(), past.numbers.clone()
+    rows[~past.is_there], numbers[~past.is_there] = 2, 9.0
+    after = net(embedded, replace(inputs, histories=Histories(rows, numbers, past.is_there)))
+    torch.testing.assert_close(after, before)
+    rows[past.is_there] = 0  # but what is there does
+    changed = net(embedded, replace(inputs, histories=Histories(rows, numbers, past.is_there)))
+    has_history = past.is_there.any(dim=1)[inputs.group]
+    assert (changed != before)[has_history].all()
+    torch.testing.assert_close(changed[~has_history], before[~has_history])
+
+
+@pytest.mark.parametrize("block", ["softmax", "hstu"])
+def test_a_place_sees_none_after_it(block: Any) -> None:
+    net, _, inputs = net_and_inputs(block)
+    before, past = net.encode(inputs.histories), inputs.histories
+    rows = past.rows.clone()
+    rows[:, -1] = (rows[:, -1] + 1) % 3
+    after = net.encode(Histories(rows, past.numbers, past.is_there))
+    torch.testing.assert_close(after[:, :-1], before[:, :-1])
+    assert (after[:4, -1] != before[:4, -1]).any(dim=1).all()
+
+
+@pytest.mark.parametrize("block", ["softmax", "hstu"])
+def test_a_pair_alone_has_the_score_that_it_has_among_others(block: Any) -> None:
+    net, embedded, inputs = net_and_inputs(block)
+    together = net(embedded, inputs)
+    for at in range(len(embedded)):
+        past = inputs.histories[inputs.group[at : at + 1]]
+        alone = SequenceInputs(inputs.numbers[at : at + 1], past, torch.zeros(1, dtype=torch.int64))
+        torch.testing.assert_close(net(embedded[at : at + 1], alone)[0], together[at])
+
+
+def test_places_lie_in_an_order() -> None:
+    net, embedded, inputs = net_and_inputs("softmax")
+    past = inputs.histories
+    turned = Histories(past.rows.flip(1), past.numbers.flip(1), past.is_there.flip(1))
+    first = inputs.group == 0
+    assert (net(embedded, replace(inputs, histories=turned)) != net(embedded, inputs))[first].all()
+
+
+def test_the_next_item_is_predicted_from_what_is_before_it() -> None:
+    """Items that follow each other in a circle: after training nothing is left to wonder about."""
+    torch.manual_seed(3)
+    start = torch.randint(0, 6, (64,))
+    items = 1 + (start[:, None] + torch.arange(LENGTH)) % 6
+    past = Histories(items[:, :, None], torch.zeros(64, LENGTH, 0), torch.ones(64, LENGTH, dtype=torch.bool))
+    shape = SequenceShape(
+        n_rows=[7], n_dims=[8], n_numbers=0, length=LENGTH, shared=[0], history_rows=[7], n_history_numbers=0,
+        query=[0], n_levels=2, width=16,
+    )  # fmt: skip
+    net = SequenceNet(shape)
+    step = stepper(*net.tables_and_layers(), Rates(0.01, 0.3, 0.0, "row adagrad"))
+    inputs = SequenceInputs(torch.zeros(64, 0), past, torch.arange(64))
+    level = torch.zeros(64, dtype=torch.int64)
+    losses = []
+    for _ in range(150):
+        _, more = net.scores_and_more(net.embed(items[:, -1:]), inputs, level, None, (0.0, 1.0))
+        step(more)
+        losses.append(float(more.detach()))
+    # The first place has nothing before it but the start: a quarter of the places cost log 6 at best.
+    assert losses[0] > 1.6
+    assert losses[-1] == pytest.approx(np.log(6) / LENGTH, abs=0.12)
+
+
+def test_row_adagrad_is_its_formula() -> None:
+    rng = np.random.default_rng(2)
+    table = torch.nn.Embedding(5, 3, sparse=True)
+    expected, squares = table.weight.detach().double().numpy().copy(), np.zeros(5)
+    step = stepper([table.weight], [torch.nn.Parameter(torch.zeros(1))], Rates(0.1, 0.2, 0.0, "row adagrad"))
+    for _ in range(7):
+        rows, target = rng.integers(0, 4, 6), rng.normal(size=(6, 3))
+        gradient = np.zeros((5, 3))
+        np.add.at(gradient, rows, 2 * (expected[rows] - target))
+        step((table(torch.from_numpy(rows)) - torch.from_numpy(target)).square().sum())
+        for row in set(rows.tolist()):
+            squares[row] += (gradient[row] ** 2).mean()
+            expected[row] -= 0.2 * gradient[row] / (np.sqrt(squares[row]) + 1e-10)
+    np.testing.assert_allclose(table.weight.detach().numpy(), expected, rtol=1e-4, atol=1e-5)
+    assert squares[4] == 0

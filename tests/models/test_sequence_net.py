@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from models import FitContext, PairFrame, also_read_columns, model_kinds
+from tests.models.small_log import SmallLog, user_auc, with_columns
+
+CONTEXT = FitContext(seed=5)
+LENGTH = 5
+QUICK: dict[str, Any] = {"batch_rows": 128, "learning_rate": 0.003, "table_learning_rate": 0.05}
+FREE: dict[str, Any] = {**QUICK, "holdout": 0.0, "id_dropout": 0.0, "dropout": 0.0, "table_weight_decay": 0.0}
+SequenceNet: Any = model_kinds()["sequence_net"]
+
+
+def followers(n_users: int = 150, n_windows: int = 3, shuffled: bool = False) -> PairFrame:
+    """A pair is liked if its item is of the kind (mod 2) of the user's newest row; ids alone say nothing of that."""
+    rng = np.random.default_rng(11)
+    n_groups, n_items = n_users * n_windows, 20
+    past = rng.integers(0, n_items, (n_groups, LENGTH))
+    items = np.stack([rng.permutation(n_items)[:8] for _ in range(n_groups)])
+    relevance = np.where(items % 2 == past[:, -1:] % 2, 1, 0)
+    seen = rng.permuted(past, axis=1) if shuffled else past
+    lists = pl.Series("last_items__user_id", seen, dtype=pl.Array(pl.UInt32, LENGTH))
+    groups = pl.DataFrame(
+        {
+            "window": np.repeat(np.arange(n_windows), n_users),
+            "user_id": np.tile(np.arange(n_users), n_windows),
+            "item_id": pl.Series(items, dtype=pl.Array(pl.UInt32, 8)),
+            "relevance": pl.Series(relevance, dtype=pl.Array(pl.Int8, 8)),
+            "last_items__user_id": lists,
+        }
+    )
+    table = groups.explode("item_id", "relevance", empty_as_null=True, keep_nulls=True)
+    table = table.sort("window", "user_id", maintain_order=True).with_row_index("pair_id")
+    return PairFrame(table.cast({"window": pl.Int64}), ("last_items__user_id",), "user_id", "item_id")
+
+
+def split(frame: PairFrame) -> tuple[PairFrame, PairFrame]:
+    return frame.take(pl.col("window") < 2), frame.take(pl.col("window") == 2)
+
+
+@pytest.mark.parametrize("block", ["softmax", "hstu"])
+def test_what_was_done_last_tells_what_is_liked(block: str) -> None:
+    train, test = split(followers(400))
+    found = SequenceNet(**FREE, block=block, epochs=15).fit(train, CONTEXT)
+    assert user_auc(test, found.predict(test)) > 0.9
+
+
+def test_histories_in_another_order_tell_less() -> None:
+    train, test = split(followers(shuffled=True))
+    found = SequenceNet(**FREE, block="hstu", epochs=15).fit(train, CONTEXT)
+    assert user_auc(test, found.predict(test)) < 0.75
+
+
+def test_users_without_rows_and_unseen_items_get_scores() -> None:
+    train, test = split(followers())
+    fitted = SequenceNet(**QUICK, epochs=2).fit(train, CONTEXT)
+    nobody = pl.lit(None, dtype=pl.Array(pl.UInt32, LENGTH))
+    strange = pl.lit([900 + i for i in range(LENGTH)], dtype=pl.Array(pl.UInt32, LENGTH))
+    for past in (nobody, strange):
+        frame = replace(test, table=test.table.with_columns(last_items__user_id=past))
+        assert np.isfinite(fitted.predict(frame)).all()
+
+
+def test_it_reads_histories_only_where_they_are(small_log: SmallLog) -> None:
+    """Without them it is a net of embeddings and numbers in cross layers; with one that is null throughout, too."""
+    assert "last_items" in also_read_columns(SequenceNet())
+    without = SequenceNet(**QUICK).fit(small_log.train, CONTEXT)
+    assert without.trained.past.names == ()
+    column = {"last_items__user_id": pl.lit(None, dtype=pl.Array(pl.UInt32, LENGTH))}
+    features = (*small_log.train.features, "last_items__user_id")
+    train, test = (
+        replace(with_columns(frame, **column), features=features)
+        for frame in (small_log.train, small_log.eval)
+    )
+    found = SequenceNet(**QUICK, epochs=12).fit(train, CONTEXT)
+    assert user_auc(test, found.predict(test)) > 0.85
+
+
+def test_items_of_histories_share_the_candidates_table() -> None:
+    train, _ = split(followers())
+    fitted = SequenceNet(**QUICK, epochs=1).fit(train, CONTEXT)
+    assert fitted.trained.net.shape.shared == [1]
+    assert len(fitted.trained.encoder.channels["item_id"]) == 20
