@@ -54,7 +54,7 @@ class SequenceRanker:
     block: Annotated[
         Literal["softmax", "hstu"],
         Field(description="Attention by softmax, or pointwise by SiLU with a gate."),
-    ] = "softmax"
+    ] = "hstu"
     cross_rank: Annotated[int, Field(ge=1, description="Rank of the cross layers.")] = 32
     cross_layers: Annotated[int, Field(ge=0, description="Number of cross layers.")] = 2
     loss: Annotated[
@@ -88,7 +88,7 @@ class SequenceRanker:
     ] = ""
     opponents: Annotated[int, Field(ge=1, description="Pairs drawn for each row in the pairwise loss.")] = 8
     learning_rate: Annotated[float, Field(gt=0, description="Step of the layers (AdamW).")] = 0.001
-    table_learning_rate: Annotated[float, Field(gt=0, description="Step of the embedding tables.")] = 0.01
+    table_learning_rate: Annotated[float, Field(gt=0, description="Step of the embedding tables.")] = 0.001
     table_rule: Annotated[
         Literal["row adagrad", "adam"], Field(description="How touched rows of tables are moved.")
     ] = "row adagrad"

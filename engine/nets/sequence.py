@@ -13,6 +13,8 @@ from torch.nn import functional
 
 from engine.nets.histories import Histories
 
+_MOST_PADDING = 4  # rows of the largest group for each group, to the rows that there are
+
 BlockKind = Literal["softmax", "hstu"]
 
 
@@ -257,11 +259,28 @@ class SequenceNet(nn.Module):
 
 
 def attended(query: Tensor, tokens: Tensor, is_there: Tensor, group: Tensor) -> Tensor:
-    """What queries (n, width) find among the tokens (g, places, width) of their ``group`` (n,), by dot attention."""
-    of_query = tokens[group]
-    logits = (of_query @ query[:, :, None]).squeeze(2) / math.sqrt(query.shape[1])
-    weight = logits.masked_fill(~is_there[group], -math.inf).softmax(dim=1)
-    return (weight[:, None] @ of_query).squeeze(1)
+    """What queries (n, width) find among the tokens (g, places, width) of their ``group`` (n,), by dot attention.
+
+    Groups of about one size are laid side by side, so that one product a group serves all of its queries.
+    """
+    sizes = group.bincount(minlength=len(tokens))
+    most = int(sizes.max()) if len(group) else 0
+    if len(tokens) * most > _MOST_PADDING * len(group):
+        return _attended(query[:, None], tokens[group], is_there[group]).squeeze(1)
+    order = group.argsort(stable=True)
+    first = sizes.cumsum(0) - sizes
+    within = torch.empty_like(group)
+    within[order] = torch.arange(len(group)) - first[group[order]]
+    at = group * most + within
+    padded = query.new_zeros(len(tokens) * most, query.shape[1]).index_copy(0, at, query)
+    found = _attended(padded.reshape(len(tokens), most, -1), tokens, is_there)
+    return found.reshape(len(padded), -1)[at]
+
+
+def _attended(query: Tensor, tokens: Tensor, is_there: Tensor) -> Tensor:
+    """(g, n, width) queries among (g, places, width) tokens: (g, n, width)."""
+    logits = query @ tokens.mT / math.sqrt(query.shape[2])
+    return logits.masked_fill(~is_there[:, None], -math.inf).softmax(dim=2) @ tokens
 
 
 def _some(x: Tensor) -> Tensor:
