@@ -9,12 +9,13 @@ if TYPE_CHECKING:
     from engine.nets.inputs import Encoder, Frame, Scaler, Vocabulary
     from engine.nets.net import ConcatNet, NetShape, reproducible
     from engine.nets.rows import NumberRows, RowsInFile, gather_rows
-    from engine.nets.sequence import SequenceInputs, SequenceNet, SequenceShape
+    from engine.nets.sequence import CrossLayers, SequenceInputs, SequenceNet, SequenceShape
     from engine.nets.training import Course, Rates, stepper, train_until
 
 __all__ = [
     "ConcatNet",
     "Course",
+    "CrossLayers",
     "Encoder",
     "Frame",
     "Histories",
