@@ -67,9 +67,10 @@ class ChannelNet:
     ] = ""
     opponents: Annotated[int, Field(ge=1, description="Pairs drawn for each row in the pairwise loss.")] = 8
     learning_rate: Annotated[float, Field(gt=0, description="Step of the layers (AdamW).")] = 0.001
-    table_learning_rate: Annotated[
-        float, Field(gt=0, description="Step of the embedding tables (Adam on touched rows).")
-    ] = 0.0005
+    table_learning_rate: Annotated[float, Field(gt=0, description="Step of the embedding tables.")] = 0.0005
+    table_rule: Annotated[
+        Literal["adam", "row adagrad"], Field(description="How touched rows of tables are moved.")
+    ] = "adam"
     weight_decay: Annotated[float, Field(ge=0, description="Decay of the layers' weights.")] = 0.01
     table_weight_decay: Annotated[
         float, Field(ge=0, description="L2 penalty on the embeddings of each batch.")
@@ -201,7 +202,9 @@ class _Fit:
             patience=ranker.patience,
             batch_rows=ranker.batch_rows,
             n_opponents=ranker.opponents,
-            rates=nets.Rates(ranker.learning_rate, ranker.table_learning_rate, ranker.weight_decay),
+            rates=nets.Rates(
+                ranker.learning_rate, ranker.table_learning_rate, ranker.weight_decay, ranker.table_rule
+            ),
             table_weight_decay=ranker.table_weight_decay,
             seed=self.context.seed,
             until=None if ranker.time_budget is None else self.started + share * ranker.time_budget,

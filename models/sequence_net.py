@@ -56,7 +56,7 @@ class SequenceRanker:
         Field(description="Attention by softmax, or pointwise by SiLU with a gate."),
     ] = "hstu"
     cross_rank: Annotated[int, Field(ge=1, description="Rank of the cross layers.")] = 32
-    cross_layers: Annotated[int, Field(ge=0, description="Number of cross layers.")] = 2
+    cross_layers: Annotated[int, Field(ge=0, description="Number of cross layers.")] = 0
     loss: Annotated[
         Literal["pairwise", "mse", "bce"],
         Field(description="pairwise (logistic, within groups), mse or bce (on relevance scaled to 0..1)."),
