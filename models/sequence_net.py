@@ -1,4 +1,4 @@
-"""The sequence net: a user's newest rows encoded once, every candidate attends to them, cross layers beside."""
+"""The sequence net: a user's newest rows encoded once, and every candidate attends to them."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ LEVELS, NUMBERS = ("last_relevances", "last_actions"), ("last_gaps", "last_watch
 @model("sequence_net")
 @dataclass(frozen=True)
 class SequenceRanker:
-    """Histories read by attention, beside embeddings and features, in low-rank cross layers.
+    """Each candidate attends to the user's newest rows; embeddings and features beside that in hidden layers.
 
     A user's newest rows before the cutoff are encoded once a (window, user), by one causal block: of a transformer
     (SASRec, Kang & McAuley 2018) or of HSTU (Zhai et al. 2024, arXiv 2402.17152). Each candidate then attends to them
-    once; what it finds, its product with the candidate, ids and numbers go through cross layers (DCN-v2, Wang et al.
-    2021) and two hidden layers. Trained to rank what a user is shown, and beside that to tell levels of relevance and
+    once; what it finds, its product with the candidate, ids and numbers go through two hidden layers, after low-rank
+    cross layers (DCN-v2, Wang et al. 2021) if there are any. Trained to rank what a user is shown, and beside that to tell levels of relevance and
     the next item of each history.
     """
 
@@ -117,6 +117,11 @@ class SequenceRanker:
         Field(description="After the hold-out told the epochs, train again on all rows: twice the time."),
     ] = False
     time_budget: Annotated[float | None, Field(gt=0, description="Seconds for a whole fit.")] = 120.0
+
+    def __post_init__(self) -> None:
+        """Refuse a width that the heads cannot share."""
+        if self.width % self.heads:
+            raise ValueError(f"width = {self.width} is no multiple of heads = {self.heads}")
 
     @property
     def also_needs(self) -> tuple[str, ...]:
