@@ -40,8 +40,8 @@ class SequenceRanker:
     A user's newest rows before the cutoff are encoded once a (window, user), by one causal block: of a transformer
     (SASRec, Kang & McAuley 2018) or of HSTU (Zhai et al. 2024, arXiv 2402.17152). Each candidate then attends to them
     once; what it finds, its product with the candidate, ids and numbers go through two hidden layers, after low-rank
-    cross layers (DCN-v2, Wang et al. 2021) if there are any. Trained to rank what a user is shown, and beside that to tell levels of relevance and
-    the next item of each history.
+    cross layers (DCN-v2, Wang et al. 2021) if there are any. Trained to rank what a user is shown, and beside that to
+    tell levels of relevance and the next item of each history.
     """
 
     user_dim: Annotated[_Dim, Field(description="Width of the user's embedding.")] = 32

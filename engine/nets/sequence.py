@@ -24,7 +24,7 @@ class SequenceShape:
 
     ``n_rows``, ``n_dims``: rows and width of each channel's table; row 0 stands for everything unknown. ``shared``: of
     each id of a place the channel whose table it reads, or -1: it has its own, ``history_rows`` rows of
-    ``history_dim``. ``query``: channels of a candidate that ask the history. ``n_levels``: levels of relevance.
+    ``history_dim``. ``query``: channels of a candidate that ask the history. ``n_levels``: levels of what is learned.
     """
 
     n_rows: Sequence[int]
@@ -203,7 +203,7 @@ class SequenceNet(nn.Module):
         weight: Tensor | None,
         of: tuple[float, float],
     ) -> tuple[Tensor, Tensor]:
-        """Scores, and what else the net is trained for: levels of relevance, and the next item of histories.
+        """Scores, and what else the net is trained for: levels of what is learned, and the next id of histories.
 
         ``level``: Int64 (n,), each pair's level; ``weight``: (n,), how many pairs each one stands for, None = 1.
         ``of``: weights of the cross-entropies of both.

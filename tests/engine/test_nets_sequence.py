@@ -157,7 +157,9 @@ def test_row_adagrad_is_its_formula() -> None:
     rng = np.random.default_rng(2)
     table = torch.nn.Embedding(5, 3, sparse=True)
     expected, squares = table.weight.detach().double().numpy().copy(), np.zeros(5)
-    step = stepper([table.weight], [torch.nn.Parameter(torch.zeros(1))], Rates(0.1, 0.2, 0.0, "row adagrad"))
+    step = stepper(
+        [*table.parameters()], [torch.nn.Parameter(torch.zeros(1))], Rates(0.1, 0.2, 0.0, "row adagrad")
+    )
     for _ in range(7):
         rows, target = rng.integers(0, 4, 6), rng.normal(size=(6, 3))
         gradient = np.zeros((5, 3))
