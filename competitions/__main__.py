@@ -19,7 +19,16 @@ from competitions._dataset import Dataset
 from competitions._dense import dense_outcome
 from competitions._discover import competitions, get_competition
 from competitions._intake import open_dataset, taken_notes
-from competitions.simulator import ORDER_BLIND, STATISTICIAN, Ceiling, Simulated, ceiling, origin_of, simulate
+from competitions.simulator import (
+    LAYOUTS,
+    ORDER_BLIND,
+    STATISTICIAN,
+    Ceiling,
+    Simulated,
+    ceiling,
+    origin_of,
+    simulate,
+)
 from engine import ConfigError, as_typed, out, room_app, run_room, settings_of
 
 N_BARS = 20
@@ -71,7 +80,7 @@ def check(
 
 @app.command("simulate")
 def simulate_files(
-    name: Annotated[str, typer.Argument(help="vk2024: the only competition with a simulator.")],
+    name: Annotated[str, typer.Argument(help="vk2024, or a foreign layout: clicks, lists, ratings.")],
     folder: Annotated[Path, typer.Option("--out", help="Folder for the files: empty, or not there yet.")],
     rows: Annotated[int, typer.Option(help="Rows of the log, e.g. 10_000_000; exactly.")] = 1_000_000,
     seed: Annotated[int, typer.Option(help="The same seed and rows give the same files.")] = 7,
@@ -81,10 +90,10 @@ def simulate_files(
         str, typer.Option(help="Of order, in the world of tastes: boredom,mood,contagion,position or some.")
     ] = "",
 ) -> None:
-    """Write simulated files of a competition, with the true probabilities beside them."""
+    """Write simulated files of a competition, or of a foreign layout; with the true probabilities of given pairs."""
     some = [effect.strip() for effect in effects.split(",") if effect.strip()]
     made = simulate(name, folder, n_rows=rows, seed=seed, n_parts=parts, world=world, effects=some)
-    for line in _words(made):
+    for line in _words(name, made):
         out.print(line, soft_wrap=True)
 
 
@@ -132,17 +141,17 @@ def _show_ceiling(found: Ceiling) -> None:
     out.print(table)
 
 
-def _words(made: Simulated) -> list[str]:
-    n = made.sizes
+def _words(name: str, made: Simulated) -> list[str]:
+    n, folder = made.sizes, shlex.quote(str(made.folder))
     competition = "vk2024_order" if ORDER_BLIND in made.files else "vk2024"
+    items, step = ("items", f"new my_{name} --data {folder}")
+    if name not in LAYOUTS:
+        items, step = "clips", f"check --set competition={competition} --set data={folder}"
     return [
-        f"{n.rows:,} rows of {n.users:,} users, {n.items:,} clips of {n.sources:,} sources",
+        f"{n.rows:,} rows of {n.users:,} users, {n.items:,} {items} of {n.sources:,} sources",
         f"{made.n_pairs:,} test pairs",
         f"in {made.folder}: {', '.join(made.files)}",
-        "Next: "
-        + as_typed(
-            f"-m competitions check --set competition={competition} --set data={shlex.quote(str(made.folder))}"
-        ),
+        f"Next: {as_typed(f'-m competitions {step}')}",
     ]
 
 
