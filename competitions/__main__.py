@@ -14,6 +14,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from competitions._begin import begin_competition
 from competitions._competition import Competition, LogShare
 from competitions._dataset import Dataset
 from competitions._dense import dense_outcome
@@ -76,6 +77,23 @@ def check(
         )
     for table in _holdings(found.dataset, notes):
         out.print(table)
+
+
+@app.command("new")
+def new(
+    name: Annotated[str, typer.Argument(help="Of the competition and of its file: my_feed.")],
+    data: Annotated[
+        Path, typer.Option(help="Folder of its files: CSV, TSV, Parquet, JSON lines; .gz, .zst.")
+    ],
+    user: Annotated[str | None, typer.Option(help="The log's column of users, instead of a guess.")] = None,
+    item: Annotated[str | None, typer.Option(help="The log's column of items, instead of a guess.")] = None,
+) -> None:
+    """Look at the files of a competition and write its first adapter: a short file in which every guess says why."""
+    path = begin_competition(name, data, user=user, item=item)
+    out.print(path.read_text(encoding="utf-8"), markup=False, highlight=False, soft_wrap=True)
+    out.print(f"Written: competitions/{path.name}. Look at every guess in it; then:", markup=False)
+    settings = f"--set competition={name} --set data={shlex.quote(str(data))}"
+    out.print(as_typed(f"-m competitions check {settings}"), soft_wrap=True)
 
 
 @app.command("simulate")

@@ -195,6 +195,9 @@ class Competition:
     outcomes
         Columns that are known only afterwards (a like, a rating): they never reach a feature through the pairs.
         What is derived from an outcome is one, named here or not. All other columns can be seen: see ``roles``.
+    reactions
+        What features call an outcome -> its column here, where the names differ: ``{"like": "click", "dislike": "hate",
+        "rating": "stars", "timespent": "seconds"}``. The columns are outcomes; each gets a derived column of that name.
     derived
         Columns computed on intake from a row of the interactions (e.g. ``like = rating >= 4``).
     thresholds
@@ -231,12 +234,13 @@ class Competition:
     licence: str
     read: Callable[[Path], RawTables]
     interactions: type[dy.Schema]
-    outcomes: Collection[str]
     clock: Clock
     relevance: pl.Expr
     metric: Metric
     submission: SubmissionFormat
     horizon: int | LogShare
+    outcomes: Collection[str] = ()
+    reactions: Mapping[str, str] = field(default_factory=dict)
     users: type[dy.Schema] | None = None
     items: type[dy.Schema] | None = None
     gap: int = 0
@@ -254,10 +258,16 @@ class Competition:
     files: Callable[[Path], Sequence[Path]] = every_file
 
     def __post_init__(self) -> None:
-        """Take one name where names are wanted."""
+        """Take one name where names are wanted; make outcomes and derived columns of the reactions."""
         for name in ("outcomes", "leave_out"):
             if isinstance(getattr(self, name), str):
                 object.__setattr__(self, name, (getattr(self, name),))
+        columns = self.reactions.items() if isinstance(self.reactions, Mapping) else ()
+        named = {name: column for name, column in columns if isinstance(column, str) and name != column}
+        if named and isinstance(self.derived, Mapping) and isinstance(self.outcomes, Collection):
+            object.__setattr__(self, "outcomes", tuple(dict.fromkeys((*self.outcomes, *named.values()))))
+            of_reactions = {name: pl.col(column) for name, column in named.items()}
+            object.__setattr__(self, "derived", {**of_reactions, **self.derived})
 
     @cached_property
     def roles(self) -> Mapping[str, Role]:
