@@ -220,6 +220,7 @@ def _holdings(dataset: Dataset, notes: Sequence[str]) -> Iterator[RenderableType
 def _columns_table(c: Competition) -> Table:
     table = Table("table", "column", "dtype", "role", "meaning", title="columns")
     derived = {name: f"= {expression}" for name, expression in c.derived.items()}
+    derived |= {alias: f"= {own}, as features call it" for alias, own in c.aliases.items()}
     for name in c.log_columns:
         column = c.interactions.columns().get(name)
         dtype = "derived" if column is None else str(column.dtype)

@@ -18,6 +18,7 @@ Role = Literal["key", "observed", "outcome"]
 ClockKind = Literal["time", "row", "per_user"]
 
 RESERVED = ("row", "clock", "relevance", "pair_id", "window", "score")
+GENRE = "main_genre"
 _LAST_INSTANT = 60_000_000_000_000_000  # microseconds that datetime can hold on both sides of 1970
 
 
@@ -281,15 +282,42 @@ class Competition:
         read = {name: set(expression.meta.root_names()) for name, expression in self.derived.items()}
         hidden = {*self.outcomes, *self.thresholds}
         outcomes = {*self.outcomes, *(name for name in read if read[name] & hidden)} - keys
+        own = self.aliases
         return {
-            name: "key" if name in keys else "outcome" if name in outcomes else "observed"
+            name: "key"
+            if {name, own.get(name)} & keys
+            else "outcome"
+            if {name, own.get(name)} & outcomes
+            else "observed"
             for name in self.log_columns
         }
 
     @property
     def log_columns(self) -> tuple[str, ...]:
         """Columns of the interactions and the derived ones, in the order of the log."""
-        return (*self.interactions.columns(), *self.derived)
+        names = {*self.interactions.columns(), *self.derived}
+        return (
+            *self.interactions.columns(),
+            *self.derived,
+            *(alias for alias, own in self.aliases.items() if own in names),
+        )
+
+    @cached_property
+    def aliases(self) -> Mapping[str, str]:
+        """What features call the keys and the clock's instant -> their column, where it is called otherwise.
+
+        ``user_id``, ``item_id``, ``source_id`` and ``timestamp``, unless a column has that name already: each is a
+        copy of its column, made on intake, with its role.
+        """
+        tables = (self.interactions, self.users, self.items)
+        taken = {name for schema in tables if schema for name in schema.columns()} | {*self.derived}
+        named: dict[str, str | None] = {"user_id": self.user, "item_id": self.item}
+        if self.source != GENRE:  # features read it by this name already
+            named["source_id"] = self.source
+        column = self.clock.column
+        if column in self.interactions.columns() and self.interactions.columns()[column].dtype.is_temporal():
+            named["timestamp"] = column
+        return {alias: own for alias, own in named.items() if own and own in taken and alias not in taken}
 
     @property
     def observed_columns(self) -> tuple[str, ...]:
@@ -299,7 +327,7 @@ class Competition:
     @property
     def given_columns(self) -> tuple[str, ...]:
         """Columns that a table of given pairs brings: those that can be seen and are not derived."""
-        return tuple(name for name in self.observed_columns if name not in self.derived)
+        return tuple(name for name in self.observed_columns if name in self.interactions.columns())
 
     @property
     def entities(self) -> tuple[Entity, Entity]:

@@ -104,9 +104,11 @@ class Dataset:
 
     @property
     def numeric_outcomes(self) -> tuple[str, ...]:
-        """Outcomes that are numbers, ``relevance`` aside."""
-        roles, schema = self.competition.roles, self.history_schema
-        return tuple(n for n, role in roles.items() if role == "outcome" and schema[n].is_numeric())
+        """Outcomes that are numbers, ``relevance`` aside; each by its own name only."""
+        c, schema = self.competition, self.history_schema
+        again = {name for name, own in c.reactions.items() if name != own}
+        outcomes = [name for name, role in c.roles.items() if role == "outcome" and name not in again]
+        return tuple(name for name in outcomes if schema[name].is_numeric())
 
     def with_attributes(self, rows: pl.LazyFrame) -> pl.LazyFrame:
         """Join the attributes of users and items to rows that hold the keys; the order of the rows stays.

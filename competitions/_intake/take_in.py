@@ -237,7 +237,11 @@ def _attributes(c: Competition, entity: Entity, table: pl.LazyFrame | None) -> p
     """
     if entity.schema is not None and table is not None:
         rules = TableRules(entity.table, c.name, entity.schema, (entity.key,), is_unique=True)
-        return validated(table, rules).drop("row").sort(entity.key)
+        found = validated(table, rules).drop("row").sort(entity.key)
+        copies = {
+            alias: own for alias, own in c.aliases.items() if own in entity.columns and own != entity.key
+        }
+        return found.with_columns(pl.col(own).alias(alias) for alias, own in copies.items())
     if entity.schema is None and table is None:
         return None
     what = "gives no table" if table is None else "gives a table"
@@ -375,5 +379,5 @@ def _clock_notes(c: Competition, tables: RawTables) -> Iterator[str]:
     hidden = [name for name in c.interactions.columns() if name not in c.observed_columns]
     yield (
         f"Outcomes, never seen of a pair to score: {', '.join(hidden)} and what is derived from them. Seen of it: "
-        f"{', '.join(c.observed_columns)}."
+        f"{', '.join(name for name in c.observed_columns if name not in c.aliases)}."
     )

@@ -71,6 +71,7 @@ def log_columns(dataset: Dataset) -> LogColumns:
     schema = dataset.history_schema
     outcomes = [name for name, role in competition.roles.items() if role == "outcome"]
     read = set(competition.relevance.meta.root_names())
+    read |= {name for name, own in competition.reactions.items() if name != own}
     reactions = tuple(name for name in outcomes if schema[name] == pl.Boolean and name not in read)
     dtype = dataset.pair_schema.get(competition.source or "", pl.Binary())
     source = None if dtype.is_nested() or dtype == pl.Binary else competition.source
@@ -79,12 +80,20 @@ def log_columns(dataset: Dataset) -> LogColumns:
         for entity in competition.entities
     )
     known = {"pair_id", competition.user, competition.item, competition.source, competition.clock.column}
-    shown = {name: dtype for name, dtype in dataset.pair_schema.items() if name not in known}
+    entities = competition.entities
+    declared = {
+        *competition.interactions.columns(),
+        *competition.derived,
+        *entities[0].columns,
+        *entities[1].columns,
+    }
+    pairs = {name: dtype for name, dtype in dataset.pair_schema.items() if name in declared}
+    shown = {name: dtype for name, dtype in pairs.items() if name not in known}
     kinds = {
         "shown_numbers": [n for n, dtype in shown.items() if dtype.is_numeric()],
         "shown_flags": [n for n, dtype in shown.items() if dtype == pl.Boolean],
         "shown_levels": [n for n, dtype in shown.items() if isinstance(dtype, pl.Enum)],
-        "shown_instants": [n for n, of in dataset.pair_schema.items() if isinstance(of, pl.Datetime)],
+        "shown_instants": [n for n, dtype in pairs.items() if isinstance(dtype, pl.Datetime)],
     }
     return LogColumns(
         competition.user, competition.item, source, dataset.numeric_outcomes, reactions,

@@ -45,7 +45,10 @@ SEED = 20_261_129
 AGES = (1 / 192, 1 / 96, 1 / 64, 1 / 48, 1 / 36, 1 / 24, 1 / 18, 1 / 12, 1 / 8, 1 / 6, 1 / 4, 1 / 3, 1 / 2)
 UNKNOWN = 1 / 96
 USERS_ASKED = 400  # whose rows the memory is learned from
-MOVES, BETWEEN = 6, 4  # of the memory that follow each other sweep by sweep, and sweeps from one to the next from then on
+MOVES, BETWEEN = (
+    6,
+    4,
+)  # of the memory that follow each other sweep by sweep, and sweeps from one to the next from then on
 _ROWS, _CHUNK = 500_000, 50_000  # of the log that are looked at one by one, and at a time
 
 

@@ -30,7 +30,10 @@ def test_roles_of_the_competitions_here(name: str, keys: str, observed: str, out
 
 def test_roles_of_derived_columns_and_of_a_source() -> None:
     expected = "user_id key, item_id key, at observed, device observed, seconds outcome, is_evening observed"
-    assert ", ".join(" ".join(role) for role in SHOP.roles.items()) == f"{expected}, long outcome"
+    assert (
+        ", ".join(" ".join(role) for role in SHOP.roles.items())
+        == f"{expected}, long outcome, timestamp observed"
+    )
     assert replace(SHOP, outcomes="seconds").roles == SHOP.roles  # one name is a list of one
     assert replace(SHOP, outcomes=("seconds", "is_evening")).roles["is_evening"] == "outcome"
     # A source in the interactions is a key.
