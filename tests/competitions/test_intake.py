@@ -150,7 +150,12 @@ def test_what_is_left_out_and_what_can_be_seen_of_a_pair_is_noted(tmp_path: Path
     assert "Columns of items that the competition does not declare are left out: colour." in said
     assert "never seen of a pair to score: seconds and what is derived" in said
     assert "Seen of it: user_id, item_id, at, device, is_evening." in said
-    assert list(pl.read_parquet_schema(tmp_path / "items.parquet")) == ["item_id", "brand", "price", "source_id"]
+    assert list(pl.read_parquet_schema(tmp_path / "items.parquet")) == [
+        "item_id",
+        "brand",
+        "price",
+        "source_id",
+    ]
 
 
 @pytest.mark.parametrize("left_out", [("users",), ("items",), ("users", "items")], ids="+".join)
