@@ -33,6 +33,10 @@ class LogColumns:
     shown_numbers, shown_flags, shown_levels, shown_instants
         What is known of a pair to score beside its keys, observed columns and attributes, by dtype: numbers but for
         the clock's column, Booleans, Enums, instants.
+    shown_texts, shown_vectors
+        The same, by dtype: texts, and arrays of floats of one width.
+    shown_dates
+        Instants and dates that have an age on this clock: all but the clock's own, and none unless it is ``time``.
     of_pair
         Those of them that may differ within a user's pairs: all but the user's attributes.
     """
@@ -50,6 +54,9 @@ class LogColumns:
     shown_flags: tuple[str, ...] = ()
     shown_levels: tuple[str, ...] = ()
     shown_instants: tuple[str, ...] = ()
+    shown_texts: tuple[str, ...] = ()
+    shown_vectors: tuple[str, ...] = ()
+    shown_dates: tuple[str, ...] = ()
 
     @property
     def of_pair(self) -> tuple[str, ...]:
@@ -94,9 +101,20 @@ def log_columns(dataset: Dataset) -> LogColumns:
         "shown_flags": [n for n, dtype in shown.items() if dtype == pl.Boolean],
         "shown_levels": [n for n, dtype in shown.items() if isinstance(dtype, pl.Enum)],
         "shown_instants": [n for n, dtype in pairs.items() if isinstance(dtype, pl.Datetime)],
+        "shown_texts": [n for n, dtype in shown.items() if dtype == pl.String],
+        "shown_vectors": [n for n, dtype in shown.items() if _is_vector(dtype)],
+        "shown_dates": [
+            n
+            for n, dtype in shown.items()
+            if isinstance(dtype, pl.Datetime | pl.Date) and competition.clock.kind == "time"
+        ],
     }
     return LogColumns(
         competition.user, competition.item, source, dataset.numeric_outcomes, reactions,
         competition.dense, competition.dense_per, of_user, of_item,
         **{kind: tuple(names) for kind, names in kinds.items()},
     )  # fmt: skip
+
+
+def _is_vector(dtype: pl.DataType) -> bool:
+    return isinstance(dtype, pl.Array) and len(dtype.shape) == 1 and dtype.inner.is_float()
