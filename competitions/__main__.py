@@ -75,6 +75,12 @@ def check(
             f"No feature that models are given reads {', '.join(unread)} of the pairs: write one "
             "(`python -m features new NAME --kind per_pair`), or leave the columns out of the competition."
         )
+    if keys := found.dataset.all_new:
+        left_out = [n for n, why in found.catalogue.unavailable.items() if "with a past" in why]
+        notes.append(
+            f"No test pair has a {' or a '.join(map(repr, keys))} with a past: {len(left_out)} columns would be the "
+            "same for all of them and are not computed (`python -m features list` names them)."
+        )
     for table in _holdings(found.dataset, notes):
         out.print(table)
 

@@ -57,6 +57,8 @@ class Dataset:
         Hash of the input files' contents and of the code that reads them; of the share too, for a sample of the users.
     sample_pairs
         Share of the users of each window whose pairs are scored; 1 = all. The history is whole all the same.
+    all_new
+        Keys (of users, of items) of which no test pair has one with a row in the log.
     partitioned
         The partitions that ``log`` is the concatenation of, if it lies in partitions. What replaces ``log`` need not
         touch it: partitions of another log are not used.
@@ -71,6 +73,7 @@ class Dataset:
     test_until: int
     fingerprint: str
     sample_pairs: float = 1.0
+    all_new: tuple[str, ...] = ()
     partitioned: PartitionedLog | None = None
 
     @property

@@ -63,7 +63,7 @@ def test_columns_open_the_families_that_the_page_says(taken: dict[str, Dataset])
     assert len(columns) == 8
     known = {name: set(load_catalogue(dataset).columns) for name, dataset in taken.items()}
     assert [column for column in columns if not any(column in names for names in known.values())] == []
-    for column, name in (("like_rate__user_id", "lists"), ("dislike_rate__item_id", "clicks")):
+    for column, name in (("like_rate__item_id", "lists"), ("dislike_rate__item_id", "clicks")):
         assert column in known[name]
     assert "dislike_rate__item_id" not in known["lists"]
     assert "genre_taste" not in known["clicks"]
@@ -82,3 +82,18 @@ def test_what_the_page_says_of_columns(taken: dict[str, Dataset]) -> None:
 def test_every_metric_is_in_the_table() -> None:
     table = PAGE.split("| Metric | Policies |")[1].split("\n## ")[0]
     assert set(metrics()) == set(re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (.*?) \|", table, re.M))))
+
+
+def test_columns_that_are_the_same_for_every_test_pair_are_not_computed(taken: dict[str, Dataset]) -> None:
+    """Where all users of the test are new, what is counted by user is left out, and what reads that; items stay."""
+    new, known = (load_catalogue(taken[name]) for name in ("lists", "clicks"))
+    assert (taken["lists"].all_new, taken["clicks"].all_new) == (("session",), ())
+    by_user = [name for name, column in known.columns.items() if "user_id" in column.key]
+    assert {"n_exposures__user_id", "like_rate__user_id", "like_rate__user_id_x_source_id"} <= set(by_user)
+    assert not set(by_user) & set(new.columns)
+    reason = (
+        "needs a 'user_id' with a past, and no test pair has one: every value of the test would be the same"
+    )
+    assert new.unavailable["n_exposures__user_id"] == reason
+    assert "n_exposures__user_id" in new.unavailable["share_of_user__n_exposures__user_id_x_source_id"]
+    assert {"like_rate__item_id", "like_rate__source_id", "given_rank__price", "n_pairs"} <= set(new.columns)

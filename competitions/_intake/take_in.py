@@ -114,6 +114,7 @@ def write_data(
         "fingerprint": fingerprint,
         "test_start": window.start,
         "test_until": window.until,
+        "all_new": [one.entity.key for one in known if one.are_all_new],
         "notes": [
             *_threshold_notes(c, split),
             *_notes(c, tables, log, known, pairs.height, cut.sample_users),
@@ -135,6 +136,7 @@ def dataset_in(folder: Path, competition: Competition, partitions: Sequence[Path
         test_start=meta["test_start"],
         test_until=meta["test_until"],
         fingerprint=meta["fingerprint"],
+        all_new=tuple(meta.get("all_new", ())),
         partitioned=partitioned,
     )
 
@@ -228,6 +230,11 @@ class _Known:
     attributes: pl.DataFrame
     in_log: pl.DataFrame
     in_pairs: pl.DataFrame
+
+    @property
+    def are_all_new(self) -> bool:
+        """Whether none of those in the pairs has a row in the log."""
+        return self.in_pairs.join(self.in_log, on=self.entity.key, how="semi").is_empty()
 
 
 def _attributes(c: Competition, entity: Entity, table: pl.LazyFrame | None) -> pl.DataFrame | None:
