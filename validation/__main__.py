@@ -21,8 +21,10 @@ app = room_app("Windows, folds, metrics, and the report of the stored cross-vali
 def report(context: typer.Context) -> None:
     """Show the stored cross-validation here and write it to reports/cv.html. Runs no model."""
     settings = settings_of(context)
-    audit = read_audit_report(Store(settings.store).pointed("audit"))
-    found = build_report(_stored_bundle(settings), open_dataset(settings), audit=audit)
+    dataset = open_dataset(settings)
+    name = dataset.competition.name
+    audit = read_audit_report(Store(settings.store).pointed(f"audit_{name}"))
+    found = build_report(_stored_bundle(settings, name), dataset, audit=audit)
     show_report(found, out)
     path = settings.reports / "cv.html"
     write_atomically(path, report_html(found))  # so that an open page is never half a report
@@ -49,11 +51,11 @@ def list_metrics() -> None:
     out.print(table)
 
 
-def _stored_bundle(settings: Settings) -> CvBundle:
-    folder = Store(settings.store).pointed("cv")
+def _stored_bundle(settings: Settings, competition: str) -> CvBundle:
+    folder = Store(settings.store).pointed(f"cv_{competition}")
     if folder is None:
         raise StoreError(
-            f"There is no cross-validation in the store {settings.store}.",
+            f"There is no cross-validation of {competition} in the store {settings.store}.",
             expected="the results of a finished run",
             todo="run `make cv`, or `python -m stacking cv`",
         )

@@ -432,7 +432,7 @@ def test_report_reads_the_audit_that_the_store_points_to(
     store, recipe = Store(tmp_path / "store"), Recipe("audit", "cinema: audit", {})
     findings = (finding("n_likes", "future truncated"), finding("n_shares", "constant", "warning"))
     store.put(recipe, lambda folder: write_audit(folder, *findings))
-    store.point("audit", recipe)
+    store.point("audit_cinema", recipe)
     printed, path = run_report(bundle, tmp_path)
     assert "future truncated" in printed
     assert "1, such as n_shares" in printed

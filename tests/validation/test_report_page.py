@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from competitions import Dataset, opened
-from engine import StoreError
+from engine import Recipe, Store, StoreError
 from tests.validation.conftest import EVIL, RunReport, make_bundle
 from validation import CvBundle
 from validation.__main__ import app
@@ -111,7 +111,10 @@ def test_the_same_bundle_gives_the_same_page(run_report: RunReport, page: str, t
 
 def test_no_cross_validation_yet(cinema: Dataset, tmp_path: Path) -> None:
     folder = f"--set=store={str(tmp_path)!r}"
-    with opened(cinema), pytest.raises(StoreError, match="no cross-validation in the store") as caught:
+    with (
+        opened(cinema),
+        pytest.raises(StoreError, match="no cross-validation of cinema in the store") as caught,
+    ):
         CliRunner().invoke(app, [folder, "report"], catch_exceptions=False)
     assert "make cv" in caught.value.todo
 
@@ -129,3 +132,14 @@ def test_metrics_are_listed_with_their_policies() -> None:
     result = CliRunner().invoke(app, ["metrics"], catch_exceptions=False)
     assert "user_auc" in result.stdout
     assert "one_class = 'skip'" in result.stdout
+
+
+def test_the_report_of_another_competition_is_not_taken(
+    bundle: CvBundle, cinema: Dataset, tmp_path: Path
+) -> None:
+    """A store holds the runs of several competitions: each has its own last cross-validation."""
+    store, recipe = Store(tmp_path / "store"), Recipe("cv", "other: cross-validation", {})
+    store.put(recipe, bundle.write)
+    store.point("cv_other", recipe)
+    with opened(cinema), pytest.raises(StoreError, match="no cross-validation of cinema"):
+        CliRunner().invoke(app, [f"--set=store={str(store.root)!r}", "report"], catch_exceptions=False)
