@@ -18,7 +18,7 @@ from rich.tree import Tree
 
 from engine import as_typed
 from submissions._ledger import Entry, Lead, Ledger
-from submissions._manifest import CvScore, Manifest
+from submissions._manifest import ALARM, CvScore, Manifest
 
 DASH = "–"
 BASELINE = "popularity"
@@ -36,7 +36,8 @@ def last_lines(manifest: Manifest, folder: Path, same_as: str | None) -> Iterato
     """
     yield from _cv_lines(manifest)
     facts, file = _grid(), manifest.file
-    for i, remark in enumerate(manifest.remarks):
+    notes = [remark for remark in manifest.remarks if not remark.startswith(ALARM)]
+    for i, remark in enumerate(notes):
         facts.add_row("" if i else "Notes", Text(remark, style="dim"))
     if manifest.stages:
         facts.add_row("Time", _total_cost(manifest))
@@ -53,6 +54,9 @@ def last_lines(manifest: Manifest, folder: Path, same_as: str | None) -> Iterato
         "Then", Text(as_typed(f"-m submissions record {manifest.run} --public SCORE"), style="cyan")
     )
     facts.add_row("Why", Text("make cv", style="cyan"))
+    alarms = [remark.removeprefix(ALARM) for remark in manifest.remarks if remark.startswith(ALARM)]
+    for i, alarm in enumerate(alarms):
+        facts.add_row("" if i else "Alarm", Text(alarm, style="red"))
     yield facts
 
 
