@@ -68,18 +68,37 @@ def _plan_tables(dataset: Dataset, folds: Folds) -> tuple[Table, Table]:
         "fold", "train windows", "eval window", title="Folds", title_justify="left", header_style="dim"
     )
     for fold in (*folds.folds, folds.final):
-        by_fold.add_row(Text(fold.name), Text(", ".join(w.name for w in fold.train)), Text(fold.eval.name))
+        train = ", ".join(_called(dataset, window) for window in fold.train)
+        by_fold.add_row(Text(fold.name), Text(train), Text(_called(dataset, fold.eval)))
     columns = ("history rows", "pairs", "users", "items")
-    title = Text(f"Windows [cutoff-start-until], clock {dataset.competition.clock.kind}, half-open")
+    kind = dataset.competition.clock.kind
+    bounds = "start to until, UTC" if kind == "time" else "cutoff-start-until"
+    title = Text(f"Windows [{bounds}], clock {kind}, half-open")
     by_window = Table("window", "serves", title=title, title_justify="left", header_style="dim")
     for column in columns:
         by_window.add_column(column, justify="right")
     for window in folds.windows:
         sizes = _window_sizes(dataset, window)
         by_window.add_row(
-            Text(window.name), _serves(dataset, folds, window), *[f"{size:,}" for size in sizes]
+            Text(_called(dataset, window)), _serves(dataset, folds, window), *[f"{size:,}" for size in sizes]
         )
     return by_fold, by_window
+
+
+def _called(dataset: Dataset, window: Window) -> str:
+    """Name a window as one reads it: by its instants on a clock of time, to the second where it needs that."""
+    clock = dataset.competition.clock
+    if clock.kind != "time":
+        return window.name
+    start, until = (clock.shown(value) for value in (window.start, window.until))
+    n = (
+        10
+        if start[11:19] == until[11:19] == "00:00:00"
+        else 16
+        if start[17:19] == until[17:19] == "00"
+        else 19
+    )
+    return f"{start[:n]} to {until[:n]}"
 
 
 def _window_sizes(dataset: Dataset, window: Window) -> tuple[int, int, int, int]:

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from competitions import Dataset, opened
+from competitions import Dataset, opened, take_in
 from engine import Recipe, Store, StoreError
+from tests.competitions.shop import SHOP, shop_tables
 from tests.validation.conftest import EVIL, RunReport, make_bundle
 from validation import CvBundle
 from validation.__main__ import app
@@ -126,6 +127,17 @@ def test_folds_lists_windows_with_their_sizes(cinema: Dataset) -> None:
     assert "w8-8-9" in result.stdout
     n_rows = cinema.log.collect().filter(cinema.log.collect()["clock"] < 8).height
     assert f"{n_rows:,}" in result.stdout
+
+
+def test_windows_have_instants_for_names_on_a_clock_of_time(tmp_path: Path) -> None:
+    """The shop's log has a click an hour from 2024-01-01; its windows are of four hours, just after a click each."""
+    shop = take_in(SHOP, shop_tables(), tmp_path, fingerprint="shop")
+    with opened(shop):
+        options = ["--set=folds.n_folds=1", "--set=folds.n_train_windows=1", "folds"]
+        result = CliRunner(env={"COLUMNS": "160"}).invoke(app, options, catch_exceptions=False)
+    assert result.exit_code == 0
+    assert "2024-01-01 15:00 to 2024-01-01 19:00" in result.stdout
+    assert "start to until, UTC" in result.stdout
 
 
 def test_metrics_are_listed_with_their_policies() -> None:
