@@ -28,6 +28,7 @@ KEY_WORDS = {"id", "idx", "key", "code", "no", "number", "hash", "token", "index
 INSTANTS = {
     "time",
     "timestamp",
+    "clock",
     "ts",
     "date",
     "datetime",
@@ -102,7 +103,7 @@ class Guess:
     @property
     def clock_column(self) -> str | None:
         """The log's instant; the one with the most values, if there are several."""
-        own = [name for name in self.instants if name in self.log.columns]
+        own = [n for n in self.instants if n in self.log.columns and self.log.columns[n].n_unique > 1]
         return max(own, key=lambda name: self.log.columns[name].n_unique, default=None)
 
 

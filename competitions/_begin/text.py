@@ -9,7 +9,7 @@ from functools import partial
 
 import polars as pl
 
-from competitions._begin.guess import Guess
+from competitions._begin.guess import Guess, instant_of
 from competitions._begin.tables import MOST_LEVELS, Seen, Table
 from competitions._begin.task import Task
 
@@ -52,14 +52,9 @@ def adapter(name: str, found: Guess, task: Task) -> str:
 
 def _shorten(tables: dict[str, Written], found: Guess) -> bool:
     """Leave a list of words out; then make a text of the longest list of levels, or leave out what no guess names."""
-    joined = [
-        (kind, name)
-        for kind, of in tables.items()
-        for name in of.types
-        if _joined(_old(kind, name, found)) in of.casts
-    ]
+    joined = [(kind, name) for kind, of in tables.items() for name in of.types if _joined(name) in of.casts]
     if joined:
-        _leave_out(tables, *joined[-1], found)
+        _leave_out(tables, *joined[-1])
         return True
     listed = [
         (len(dtype), kind, n)
@@ -72,20 +67,20 @@ def _shorten(tables: dict[str, Written], found: Guess) -> bool:
         is_list = _seen(kind, name, found).dtype == pl.List(pl.String)
         nullable = ["nullable=True"] if "nullable=True" in tables[kind].types[name] else []
         casts = [cast for cast in tables[kind].casts if f"[{quoted(name)}]" not in cast]
-        tables[kind].casts = casts + ([_joined(_old(kind, name, found))] if is_list else [])
+        tables[kind].casts = casts + ([_joined(name)] if is_list else [])
         tables[kind].types[name] = _call("String", nullable)
         return True
     needed = {found.user, found.item, found.source, *found.outcomes, *found.instants, "genres", "main_genre"}
     plain = [(kind, name) for kind, of in tables.items() for name in of.types if name not in needed]
     if not plain:
         return False
-    _leave_out(tables, *plain[-1], found)
+    _leave_out(tables, *plain[-1])
     return True
 
 
-def _leave_out(tables: dict[str, Written], kind: str, name: str, found: Guess) -> None:
-    old = f"pl.col({quoted(_old(kind, name, found))})"
-    tables[kind].casts = [cast for cast in tables[kind].casts if not cast.startswith(old)]
+def _leave_out(tables: dict[str, Written], kind: str, name: str) -> None:
+    own = f"pl.col({quoted(name)})"
+    tables[kind].casts = [cast for cast in tables[kind].casts if own not in cast]
     del tables[kind].types[name]
     tables[kind].left_out.append(name)
 
@@ -154,20 +149,21 @@ def _written(kind: str, table: Table, found: Guess, genres: str | None) -> Writt
                 "genres": f"dy.List(dy.Enum(GENRES){null})",
                 "main_genre": f"dy.Enum(GENRES{null})",
             }
-            written.casts.insert(0, _genre_cast(name, seen))
+            written.casts.insert(0, _genre_cast(new, seen))
             continue
-        dtype = _type(name, new, table, found)
+        at = "" if new in (found.user, found.item) else instant_of(new, seen)
+        dtype = _type(name, new, table, found, is_instant=bool(at))
         if not dtype:
             written.left_out.append(name)
             continue
         written.types[new] = dtype
-        if name in found.instants:
-            written.casts.append(found.instants[name])
+        if at:
+            written.casts.append(at)
         elif dtype.startswith("dy.List(dy.Enum"):
             split = f'.str.split("{seen.separator}")' if seen.separator else ""
-            written.casts.append(f"pl.col({quoted(name)}){split}.cast({kind}.columns()[{quoted(new)}].dtype)")
+            written.casts.append(f"pl.col({quoted(new)}){split}.cast({kind}.columns()[{quoted(new)}].dtype)")
         elif seen.dtype == pl.List(pl.String):
-            written.casts.append(_joined(name))
+            written.casts.append(_joined(new))
     return written
 
 
@@ -181,14 +177,14 @@ def _genre_cast(name: str, seen: Seen) -> str:
     return f'pl.col({quoted(name)}){split}.cast(pl.List(pl.Enum(GENRES))).alias("genres")'
 
 
-def _type(name: str, new: str, table: Table, found: Guess) -> str:
+def _type(name: str, new: str, table: Table, found: Guess, *, is_instant: bool) -> str:
     """Write the dataframely type of a column; empty if a schema cannot have it, or nothing could read it."""
     log = found.log.columns
     seen = log[new] if new in (found.user, found.item) else table.columns[name]
     pairs = found.pairs.columns.get(name) if found.pairs and table is found.log else None
     is_nullable = bool(seen.n_null or (pairs and pairs.n_null)) and new not in (found.user, found.item)
     options = ["nullable=True"] if is_nullable else []
-    if name in found.instants:
+    if is_instant:
         return _call("Datetime", ['time_unit="us"', *options])
     if seen.is_flag:
         return _call("Bool", options)

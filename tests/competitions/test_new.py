@@ -178,6 +178,30 @@ def test_other_names_of_keys_and_columns_that_clash(tmp_path: Path) -> None:
     assert dataset.with_attributes(dataset.test_pairs).collect()["item_price"].to_list() == [1.5] * 30
 
 
+def test_instants_and_levels_of_columns_with_other_names(tmp_path: Path) -> None:
+    """``clock`` and ``time`` are taken names: of Samewise, and of the log. Texts that list levels are split."""
+    data = tmp_path / "files"
+    data.mkdir()
+    number = pl.int_range(600, eager=True)
+    log = pl.DataFrame(
+        {"user": number // 6, "item": number * 7 % 50, "clock": 1_700_000_000 + number, "time": ["2024-01-01"] * 600,
+         "click": number % 2}
+    )  # fmt: skip
+    log.write_csv(data / "log.csv")
+    items = pl.DataFrame(
+        {"item": range(50), "time": [f"2023-05-{1 + k % 9:02} 10:00:00" for k in range(50)],
+         "tags": ["a|b" if k % 2 else "b" for k in range(50)], "words": ["one"] * 50}
+    )  # fmt: skip
+    items.write_parquet(data / "items.parquet")
+    c, dataset = taken_in(begin_competition("mine", data, folder=tmp_path), data, tmp_path / "taken")
+    schema = dataset.history_schema
+    assert [schema[name] for name in ("time", "item_time")] == [pl.Datetime("us")] * 2
+    assert schema["genres"] == pl.List(pl.Enum(["a", "b"]))
+    first = dataset.items.collect().row(3, named=True)
+    assert (first["item_time"].day, first["genres"], first["main_genre"]) == (4, ["a", "b"], "a")
+    assert c.clock.column == "clock_"
+
+
 def write_table(folder: Path, **columns: list[object]) -> Path:
     folder.mkdir()
     pl.DataFrame(columns).write_csv(folder / "log.csv")
