@@ -43,7 +43,7 @@ def taken(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Dataset]:
 def test_an_example_is_short(name: str) -> None:
     lines = EXAMPLES[name].splitlines()
     assert len(lines) <= 40
-    assert max(map(len, lines)) <= 130
+    assert max(map(len, lines)) <= 110
 
 
 @pytest.mark.parametrize("name", EXAMPLES)

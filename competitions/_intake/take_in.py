@@ -47,6 +47,7 @@ from engine import DataError
 
 PARTITION_ROWS = 5_000_000
 N_SHOWN = 3
+FEWEST_NEW = 100  # users, or items, of the test pairs
 META, RANGES = "meta.json", "row_ranges.json"
 
 
@@ -233,8 +234,11 @@ class _Known:
 
     @property
     def are_all_new(self) -> bool:
-        """Whether none of those in the pairs has a row in the log."""
-        return self.in_pairs.join(self.in_log, on=self.entity.key, how="semi").is_empty()
+        """Whether none of those in the pairs has a row in the log; never told of so few that it may be chance."""
+        return (
+            self.in_pairs.height >= FEWEST_NEW
+            and self.in_pairs.join(self.in_log, on=self.entity.key, how="semi").is_empty()
+        )
 
 
 def _attributes(c: Competition, entity: Entity, table: pl.LazyFrame | None) -> pl.DataFrame | None:
