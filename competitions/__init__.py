@@ -31,6 +31,7 @@ from competitions._intake import (
     open_dataset,
     oracle,
     order_blind,
+    schema_of,
     solution,
     statistician,
     take_in,
@@ -41,6 +42,7 @@ from competitions._sources import (
     find_layout,
     in_groups,
     layouts_in_words,
+    scan_file,
     split_lines,
 )
 from competitions.simulator import Ceiling, ceiling, simulate
@@ -80,6 +82,8 @@ __all__ = [
     "order_blind",
     "random_tables",
     "runs_python",
+    "scan_file",
+    "schema_of",
     "simulate",
     "solution",
     "split_lines",

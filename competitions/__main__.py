@@ -14,12 +14,22 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from competitions._begin import begin_competition
 from competitions._competition import Competition, LogShare
 from competitions._dataset import Dataset
 from competitions._dense import dense_outcome
 from competitions._discover import competitions, get_competition
 from competitions._intake import open_dataset, taken_notes
-from competitions.simulator import ORDER_BLIND, STATISTICIAN, Ceiling, Simulated, ceiling, origin_of, simulate
+from competitions.simulator import (
+    LAYOUTS,
+    ORDER_BLIND,
+    STATISTICIAN,
+    Ceiling,
+    Simulated,
+    ceiling,
+    origin_of,
+    simulate,
+)
 from engine import ConfigError, as_typed, out, room_app, run_room, settings_of
 
 N_BARS = 20
@@ -65,13 +75,36 @@ def check(
             f"No feature that models are given reads {', '.join(unread)} of the pairs: write one "
             "(`python -m features new NAME --kind per_pair`), or leave the columns out of the competition."
         )
+    if keys := found.dataset.all_new:
+        left_out = [n for n, why in found.catalogue.unavailable.items() if "with a past" in why]
+        notes.append(
+            f"No test pair has a {' or a '.join(map(repr, keys))} with a past: {len(left_out)} columns would be the "
+            "same for all of them and are not computed (`python -m features list` names them)."
+        )
     for table in _holdings(found.dataset, notes):
         out.print(table)
 
 
+@app.command("new")
+def new(
+    name: Annotated[str, typer.Argument(help="Of the competition and of its file: my_feed.")],
+    data: Annotated[
+        Path, typer.Option(help="Folder of its files: CSV, TSV, Parquet, JSON lines; .gz, .zst.")
+    ],
+    user: Annotated[str | None, typer.Option(help="The log's column of users, instead of a guess.")] = None,
+    item: Annotated[str | None, typer.Option(help="The log's column of items, instead of a guess.")] = None,
+) -> None:
+    """Look at the files of a competition and write its first adapter: a short file in which every guess says why."""
+    path = begin_competition(name, data, user=user, item=item)
+    out.print(path.read_text(encoding="utf-8"), markup=False, highlight=False, soft_wrap=True)
+    out.print(f"Written: competitions/{path.name}. Look at every guess in it; then:", markup=False)
+    settings = f"--set competition={name} --set data={shlex.quote(str(data))}"
+    out.print(as_typed(f"-m competitions check {settings}"), soft_wrap=True)
+
+
 @app.command("simulate")
 def simulate_files(
-    name: Annotated[str, typer.Argument(help="vk2024: the only competition with a simulator.")],
+    name: Annotated[str, typer.Argument(help="vk2024, or a foreign layout: clicks, lists, ratings.")],
     folder: Annotated[Path, typer.Option("--out", help="Folder for the files: empty, or not there yet.")],
     rows: Annotated[int, typer.Option(help="Rows of the log, e.g. 10_000_000; exactly.")] = 1_000_000,
     seed: Annotated[int, typer.Option(help="The same seed and rows give the same files.")] = 7,
@@ -81,10 +114,10 @@ def simulate_files(
         str, typer.Option(help="Of order, in the world of tastes: boredom,mood,contagion,position or some.")
     ] = "",
 ) -> None:
-    """Write simulated files of a competition, with the true probabilities beside them."""
+    """Write simulated files of a competition, or of a foreign layout; with the true probabilities of given pairs."""
     some = [effect.strip() for effect in effects.split(",") if effect.strip()]
     made = simulate(name, folder, n_rows=rows, seed=seed, n_parts=parts, world=world, effects=some)
-    for line in _words(made):
+    for line in _words(name, made):
         out.print(line, soft_wrap=True)
 
 
@@ -132,17 +165,17 @@ def _show_ceiling(found: Ceiling) -> None:
     out.print(table)
 
 
-def _words(made: Simulated) -> list[str]:
-    n = made.sizes
+def _words(name: str, made: Simulated) -> list[str]:
+    n, folder = made.sizes, shlex.quote(str(made.folder))
     competition = "vk2024_order" if ORDER_BLIND in made.files else "vk2024"
+    items, step = ("items", f"new my_{name} --data {folder}")
+    if name not in LAYOUTS:
+        items, step = "clips", f"check --set competition={competition} --set data={folder}"
     return [
-        f"{n.rows:,} rows of {n.users:,} users, {n.items:,} clips of {n.sources:,} sources",
+        f"{n.rows:,} rows of {n.users:,} users, {n.items:,} {items} of {n.sources:,} sources",
         f"{made.n_pairs:,} test pairs",
         f"in {made.folder}: {', '.join(made.files)}",
-        "Next: "
-        + as_typed(
-            f"-m competitions check --set competition={competition} --set data={shlex.quote(str(made.folder))}"
-        ),
+        f"Next: {as_typed(f'-m competitions {step}')}",
     ]
 
 
@@ -193,6 +226,7 @@ def _holdings(dataset: Dataset, notes: Sequence[str]) -> Iterator[RenderableType
 def _columns_table(c: Competition) -> Table:
     table = Table("table", "column", "dtype", "role", "meaning", title="columns")
     derived = {name: f"= {expression}" for name, expression in c.derived.items()}
+    derived |= {alias: f"= {own}, as features call it" for alias, own in c.aliases.items()}
     for name in c.log_columns:
         column = c.interactions.columns().get(name)
         dtype = "derived" if column is None else str(column.dtype)

@@ -18,6 +18,7 @@ Role = Literal["key", "observed", "outcome"]
 ClockKind = Literal["time", "row", "per_user"]
 
 RESERVED = ("row", "clock", "relevance", "pair_id", "window", "score")
+GENRE = "main_genre"
 _LAST_INSTANT = 60_000_000_000_000_000  # microseconds that datetime can hold on both sides of 1970
 
 
@@ -195,6 +196,9 @@ class Competition:
     outcomes
         Columns that are known only afterwards (a like, a rating): they never reach a feature through the pairs.
         What is derived from an outcome is one, named here or not. All other columns can be seen: see ``roles``.
+    reactions
+        What features call an outcome -> its column here, where the names differ: ``{"like": "click", "dislike": "hate",
+        "rating": "stars", "timespent": "seconds"}``. The columns are outcomes; each gets a derived column of that name.
     derived
         Columns computed on intake from a row of the interactions (e.g. ``like = rating >= 4``).
     thresholds
@@ -231,12 +235,13 @@ class Competition:
     licence: str
     read: Callable[[Path], RawTables]
     interactions: type[dy.Schema]
-    outcomes: Collection[str]
     clock: Clock
     relevance: pl.Expr
     metric: Metric
     submission: SubmissionFormat
     horizon: int | LogShare
+    outcomes: Collection[str] = ()
+    reactions: Mapping[str, str] = field(default_factory=dict)
     users: type[dy.Schema] | None = None
     items: type[dy.Schema] | None = None
     gap: int = 0
@@ -254,10 +259,16 @@ class Competition:
     files: Callable[[Path], Sequence[Path]] = every_file
 
     def __post_init__(self) -> None:
-        """Take one name where names are wanted."""
+        """Take one name where names are wanted; make outcomes and derived columns of the reactions."""
         for name in ("outcomes", "leave_out"):
             if isinstance(getattr(self, name), str):
                 object.__setattr__(self, name, (getattr(self, name),))
+        columns = self.reactions.items() if isinstance(self.reactions, Mapping) else ()
+        named = {name: column for name, column in columns if isinstance(column, str) and name != column}
+        if named and isinstance(self.derived, Mapping) and isinstance(self.outcomes, Collection):
+            object.__setattr__(self, "outcomes", tuple(dict.fromkeys((*self.outcomes, *named.values()))))
+            of_reactions = {name: pl.col(column) for name, column in named.items()}
+            object.__setattr__(self, "derived", {**of_reactions, **self.derived})
 
     @cached_property
     def roles(self) -> Mapping[str, Role]:
@@ -271,15 +282,42 @@ class Competition:
         read = {name: set(expression.meta.root_names()) for name, expression in self.derived.items()}
         hidden = {*self.outcomes, *self.thresholds}
         outcomes = {*self.outcomes, *(name for name in read if read[name] & hidden)} - keys
+        own = self.aliases
         return {
-            name: "key" if name in keys else "outcome" if name in outcomes else "observed"
+            name: "key"
+            if {name, own.get(name)} & keys
+            else "outcome"
+            if {name, own.get(name)} & outcomes
+            else "observed"
             for name in self.log_columns
         }
 
     @property
     def log_columns(self) -> tuple[str, ...]:
         """Columns of the interactions and the derived ones, in the order of the log."""
-        return (*self.interactions.columns(), *self.derived)
+        names = {*self.interactions.columns(), *self.derived}
+        return (
+            *self.interactions.columns(),
+            *self.derived,
+            *(alias for alias, own in self.aliases.items() if own in names),
+        )
+
+    @cached_property
+    def aliases(self) -> Mapping[str, str]:
+        """What features call the keys and the clock's instant -> their column, where it is called otherwise.
+
+        ``user_id``, ``item_id``, ``source_id`` and ``timestamp``, unless a column has that name already: each is a
+        copy of its column, made on intake, with its role.
+        """
+        tables = (self.interactions, self.users, self.items)
+        taken = {name for schema in tables if schema for name in schema.columns()} | {*self.derived}
+        named: dict[str, str | None] = {"user_id": self.user, "item_id": self.item}
+        if self.source != GENRE:  # features read it by this name already
+            named["source_id"] = self.source
+        column = self.clock.column
+        if column in self.interactions.columns() and self.interactions.columns()[column].dtype.is_temporal():
+            named["timestamp"] = column
+        return {alias: own for alias, own in named.items() if own and own in taken and alias not in taken}
 
     @property
     def observed_columns(self) -> tuple[str, ...]:
@@ -289,7 +327,7 @@ class Competition:
     @property
     def given_columns(self) -> tuple[str, ...]:
         """Columns that a table of given pairs brings: those that can be seen and are not derived."""
-        return tuple(name for name in self.observed_columns if name not in self.derived)
+        return tuple(name for name in self.observed_columns if name in self.interactions.columns())
 
     @property
     def entities(self) -> tuple[Entity, Entity]:

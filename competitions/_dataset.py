@@ -57,6 +57,8 @@ class Dataset:
         Hash of the input files' contents and of the code that reads them; of the share too, for a sample of the users.
     sample_pairs
         Share of the users of each window whose pairs are scored; 1 = all. The history is whole all the same.
+    all_new
+        Keys (of users, of items) of which no test pair has one with a row in the log.
     partitioned
         The partitions that ``log`` is the concatenation of, if it lies in partitions. What replaces ``log`` need not
         touch it: partitions of another log are not used.
@@ -71,6 +73,7 @@ class Dataset:
     test_until: int
     fingerprint: str
     sample_pairs: float = 1.0
+    all_new: tuple[str, ...] = ()
     partitioned: PartitionedLog | None = None
 
     @property
@@ -104,9 +107,11 @@ class Dataset:
 
     @property
     def numeric_outcomes(self) -> tuple[str, ...]:
-        """Outcomes that are numbers, ``relevance`` aside."""
-        roles, schema = self.competition.roles, self.history_schema
-        return tuple(n for n, role in roles.items() if role == "outcome" and schema[n].is_numeric())
+        """Outcomes that are numbers, ``relevance`` aside; each by its own name only."""
+        c, schema = self.competition, self.history_schema
+        again = {name for name, own in c.reactions.items() if name != own}
+        outcomes = [name for name, role in c.roles.items() if role == "outcome" and name not in again]
+        return tuple(name for name in outcomes if schema[name].is_numeric())
 
     def with_attributes(self, rows: pl.LazyFrame) -> pl.LazyFrame:
         """Join the attributes of users and items to rows that hold the keys; the order of the rows stays.

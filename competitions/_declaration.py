@@ -125,13 +125,17 @@ def _expression_problems(c: Competition) -> Iterable[str]:
         if name in c.interactions.columns()
     )
     rows: pl.DataFrame = c.interactions.create_empty()
+    rows = rows.with_columns(
+        pl.col(own).alias(name) for name, own in c.aliases.items() if own in rows.columns
+    )
     for name, threshold in c.thresholds.items():
         yield from _threshold_problems(c, name, threshold, rows)
     rows = rows.with_columns(pl.lit(0, pl.Int64).alias(name) for name in c.thresholds)
     derived = {f"derived column {name!r}": (name, e) for name, e in c.derived.items()}
     remarks = {f"the remark {words!r}": (words, e) for words, e in c.remarks.items()}
     for what, (name, expression) in {**derived, "relevance": ("relevance", c.relevance), **remarks}.items():
-        known = [*(c.interactions.columns() if what in derived else c.log_columns)]
+        every = [name for name in c.log_columns if name in rows.columns or name in c.derived]
+        known = [*(c.interactions.columns() if what in derived else every)]
         known += [] if what in remarks else c.thresholds
         wrong = [*_reading_problems(expression, known), *_rowwise_problems(expression)]
         if what == "relevance":

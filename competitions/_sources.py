@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,9 @@ from engine import DataError
 Layouts = Mapping[str, Sequence[str]]
 DEFAULT_FOLDER = "data"
 N_SHOWN = 5
+COMPRESSED = (".gz", ".zst", ".zstd")
+SEPARATORS = ("\t", ",", ";", "|")
+TYPED = re.compile(r"(.+):(token|float)(_seq)?")  # a header of RecBole's atomic files: .inter, .user, .item
 
 
 def find_layout(folder: Path, layouts: Layouts) -> tuple[Path, ...]:
@@ -189,6 +193,52 @@ def split_lines(text: str, separator: str, columns: Sequence[str], *, where: str
         )
     table = fields.select(pl.col("line").list.get(i).alias(name) for i, name in enumerate(columns))
     return table.with_columns(pl.when(pl.col(c) != "").then(pl.col(c)).alias(c) for c in columns)
+
+
+def scan_file(path: Path) -> pl.LazyFrame:
+    """Scan a table: Parquet, JSON lines, or text with a header and one of these separators: tab, comma, semicolon, bar.
+
+    The end of the name says which; texts and JSON lines may be compressed (``.gz``, ``.zst``). The dtypes of texts are
+    those that all rows fit. RecBole's atomic files (a header such as ``user_id:token`` and ``genres:token_seq``)
+    lose their types in the names; what they call a ``_seq`` becomes a list.
+
+    Raises DataError, naming the file, if it cannot be read.
+    """
+    ends = [end.lower() for end in path.suffixes if end.lower() not in COMPRESSED]
+    kind = ends[-1] if ends else ""
+    try:
+        if kind in (".parquet", ".pq"):
+            table = pl.scan_parquet(path)
+        elif kind in (".jsonl", ".ndjson", ".json"):
+            table = pl.scan_ndjson(path, infer_schema_length=None)
+        else:
+            table = _scan_text(path)
+        names = table.collect_schema().names()
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise DataError(
+            f"{path} cannot be read: {str(error).splitlines()[0] if str(error) else type(error).__name__}",
+            expected="a whole file: Parquet, JSON lines, or text with a header and tabs, commas, semicolons or bars",
+            todo="look at the file; or read it by hand in read() of the competition",
+        ) from error
+    typed = {name: TYPED.fullmatch(name) for name in names}
+    if not names or not all(typed.values()):
+        return table
+    return table.select(
+        (pl.col(name).str.split(" ") if found[3] else pl.col(name)).alias(found[1])
+        for name, found in typed.items()
+        if found is not None
+    )
+
+
+def _scan_text(path: Path) -> pl.LazyFrame:
+    """Scan a text with a header, separated by whatever is in the header most often."""
+    line = {"separator": "\x01", "has_header": False, "infer_schema": False, "quote_char": None}
+    header = pl.scan_csv(path, n_rows=1, **line).collect(engine="in-memory")  # type: ignore[arg-type]
+    first = str(header.item(0, 0)) if header.height else ""
+    separator = max(SEPARATORS, key=first.count)
+    is_plain = all(TYPED.fullmatch(name) for name in first.split(separator))
+    quote = None if is_plain else '"'
+    return pl.scan_csv(path, separator=separator, infer_schema_length=None, quote_char=quote)
 
 
 def in_groups(column: str, groups: Mapping[str, int]) -> pl.Expr:

@@ -1,7 +1,7 @@
 """What the competition declares and no other feature reads: columns that are seen of a pair, as they are.
 
-Position in a list, price, device: whatever is declared and no outcome is a model input by itself. Texts, lists and
-vectors are not: write a feature that makes a number or an Enum of them.
+Position in a list, price, device: whatever is declared and no outcome is a model input by itself. Texts and vectors
+are reduced in ``given_content.py``. Lists are not read: write a feature that makes a number or an Enum of them.
 """
 
 import polars as pl
@@ -40,3 +40,9 @@ def given_hour(instant: pl.Expr) -> pl.Expr:
 def given_weekday(instant: pl.Expr) -> pl.Expr:
     """Day of the week of the instant, Monday 1 to Sunday 7; null if unknown."""
     return instant.dt.weekday()
+
+
+@per_pair(each=lambda log: log.shown_dates)
+def given_age(instant: pl.Expr, cutoff: pl.Expr) -> pl.Expr:
+    """Days from the instant to the end of the history; negative if it is later, null if unknown."""
+    return (cutoff - instant.dt.epoch("us")) / 86_400_000_000

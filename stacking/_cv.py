@@ -42,7 +42,7 @@ _CARDS = {
 
 
 def run_cv(plan: Plan) -> CvBundle:
-    """Cross-validate a stack; what is in the store is not computed again. The pointer ``cv`` names the result.
+    """Cross-validate a stack; what the store has is not computed again. The pointer ``cv_COMPETITION`` names it.
 
     The recipe is written from keys alone, so an unchanged stack is found without reading a frame.
     """
@@ -52,7 +52,7 @@ def run_cv(plan: Plan) -> CvBundle:
         began = perf_counter()
         bundle = _cross_validate(plan)
         folder = plan.store.put(recipe, bundle.write, seconds=perf_counter() - began)
-    plan.store.point(POINTER, recipe)
+    plan.store.point(f"{POINTER}_{plan.dataset.competition.name}", recipe)
     return CvBundle.read(folder)
 
 

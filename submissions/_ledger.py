@@ -26,6 +26,18 @@ class Lead(BaseModel):
     n_users: int
 
 
+class Interval(BaseModel):
+    """A value of a run, or a difference of two, with the ends of its 95 % interval over ``n_users`` resampled users."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    name: str
+    value: float
+    low: float
+    high: float
+    n_users: int
+
+
 class Entry(BaseModel):
     """One thing learned.
 
@@ -33,7 +45,8 @@ class Entry(BaseModel):
     the solution that this machine has), ``by_name`` the local score of each single model and blend. Of simulated data,
     ``oracle`` is that of the true probabilities, ``statistician`` that of one who knows all but the users' tastes (if
     ``python -m competitions ceiling`` was asked for it), ``order_blind`` that of the true probabilities without effects
-    of order (if there are any), and ``lead`` the blend's over the best single model.
+    of order (if there are any), and ``lead`` the blend's over the best single model. ``intervals``: how sure the local
+    score is, and what it is compared with.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -47,6 +60,7 @@ class Entry(BaseModel):
     statistician: float | None = None
     order_blind: float | None = None
     lead: Lead | None = None
+    intervals: tuple[Interval, ...] = ()
 
 
 class Ledger(BaseModel):

@@ -7,15 +7,16 @@ from contextlib import contextmanager
 
 from blake3 import blake3
 
-from engine import ConfigError, Settings, console, measure_stage
+from competitions import Competition
+from engine import ConfigError, Settings, Store, console, measure_stage
 from features import compute_features
 from stacking import final_scores, make_plan, read_final_weights, run_cv
 from submissions._compare import previous_best
 from submissions._cv import CvBasis, chosen_oof, cv_scores
 from submissions._gate import Gate, scored_pairs
-from submissions._manifest import Manifest, RunFacts, Stage
+from submissions._manifest import ALARM, Manifest, RunFacts, Stage
 from submissions._runs import Runs, about_run
-from validation import CvBundle, compared
+from validation import CvBundle, alarms_of, compared, read_audit_report
 
 
 def make_submission(settings: Settings) -> Manifest:
@@ -49,7 +50,12 @@ def make_submission(settings: Settings) -> Manifest:
         weights=weights.get(bundle.chosen, {}),
         features=fingerprints(plan.keys),
         stages=tuple(stages),
-        remarks=(*_why_chosen(bundle), *agreement.facts, *map(str, agreement.warnings)),
+        remarks=(
+            *_why_chosen(bundle),
+            *agreement.facts,
+            *map(str, agreement.warnings),
+            *_alarms(bundle, plan.store, c),
+        ),
     )
     return runs.publish(gate, table, chosen_oof(bundle, c.user, c.item), facts)
 
@@ -83,6 +89,13 @@ def _why_chosen(bundle: CvBundle) -> tuple[str, ...]:
     reason = bundle.about.get("chosen_because")
     why = (f"{bundle.chosen} was chosen: {reason}",) if isinstance(reason, str) else ()
     return (*why, *compared(bundle))
+
+
+def _alarms(bundle: CvBundle, store: Store, c: Competition) -> Iterator[str]:
+    """Say what looks like a leak, and what the last audit of these data found to tell test from train."""
+    audit = read_audit_report(store.pointed(f"audit_{c.name}"))
+    for alarms in alarms_of(bundle, audit):
+        yield from (f"{ALARM}{alarm}" for alarm in alarms)
 
 
 @contextmanager

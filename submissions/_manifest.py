@@ -22,6 +22,9 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 Number = Annotated[float, BeforeValidator(lambda value: math.nan if value is None else value)]
 
 
+ALARM = "Alarm: "  # how a remark begins that is one
+
+
 class _Frozen(BaseModel):
     """What all records share: they cannot be changed, and a file with unknown keys is refused."""
 

@@ -13,6 +13,7 @@ from competitions import Competition, open_dataset, oracle, order_blind, solutio
 from engine import Settings
 from submissions._errors import SubmissionError
 from submissions._gate import Gate, scored_pairs
+from submissions._intervals import intervals
 from submissions._ledger import Entry, Lead
 from submissions._manifest import CvScore, Manifest
 from submissions._runs import Runs
@@ -33,7 +34,8 @@ def score_run(settings: Settings, name: str) -> Entry:
     competitions ceiling`` wrote its scores beside the data, and the oracle that is blind to effects of order, where the
     data have such effects.
 
-    Returns the entry: ``value`` is the metric of what was submitted, ``by_name`` that of each model and blend.
+    Returns the entry: ``value`` is the metric of what was submitted, ``by_name`` that of each model and blend,
+    ``intervals`` say how sure that is.
 
     Raises
     ------
@@ -71,6 +73,7 @@ def score_run(settings: Settings, name: str) -> Entry:
         statistician=bound.get(STATISTICIAN),
         order_blind=bound.get(ORDER_BLIND),
         lead=_lead(c, manifest, table, known, settings.seed) if ORACLE in bound else None,
+        intervals=intervals(c, manifest, table, runs.oof(run), seed=settings.seed),
     )
     runs.add(run, entry)
     return entry

@@ -18,7 +18,7 @@ from rich.tree import Tree
 
 from engine import as_typed
 from submissions._ledger import Entry, Lead, Ledger
-from submissions._manifest import CvScore, Manifest
+from submissions._manifest import ALARM, CvScore, Manifest
 
 DASH = "–"
 BASELINE = "popularity"
@@ -36,7 +36,8 @@ def last_lines(manifest: Manifest, folder: Path, same_as: str | None) -> Iterato
     """
     yield from _cv_lines(manifest)
     facts, file = _grid(), manifest.file
-    for i, remark in enumerate(manifest.remarks):
+    notes = [remark for remark in manifest.remarks if not remark.startswith(ALARM)]
+    for i, remark in enumerate(notes):
         facts.add_row("" if i else "Notes", Text(remark, style="dim"))
     if manifest.stages:
         facts.add_row("Time", _total_cost(manifest))
@@ -53,6 +54,9 @@ def last_lines(manifest: Manifest, folder: Path, same_as: str | None) -> Iterato
         "Then", Text(as_typed(f"-m submissions record {manifest.run} --public SCORE"), style="cyan")
     )
     facts.add_row("Why", Text("make cv", style="cyan"))
+    alarms = [remark.removeprefix(ALARM) for remark in manifest.remarks if remark.startswith(ALARM)]
+    for i, alarm in enumerate(alarms):
+        facts.add_row("" if i else "Alarm", Text(alarm, style="red"))
     yield facts
 
 
@@ -64,6 +68,7 @@ def all_of(manifest: Manifest, ledger: Ledger, file_state: str) -> Iterator[Rend
     sections: dict[str, list[RenderableType]] = {
         "Cross-validation": list(_cv_lines(manifest)),
         "Test window": list(_between_baseline_and_oracle(manifest, scored)) if scored else [],
+        "How sure": list(_interval_lines(manifest, scored)) if scored else [],
         "Ledger": [_ledger(ledger)],
         "Stages": [_stages(manifest)] if manifest.stages else [],
         "Remarks": [Text(f"· {remark}") for remark in manifest.remarks],
@@ -81,6 +86,7 @@ def score_lines(manifest: Manifest, entry: Entry) -> Iterator[RenderableType]:
     """What ``score`` prints: a line for each model and blend; a table up to the oracle where there is one."""
     if entry.oracle is not None:
         yield from _between_baseline_and_oracle(manifest, entry)
+        yield from _interval_lines(manifest, entry)
         return
     singles = entry.by_name or {}
     width = max(map(len, [*singles, manifest.run, "cross-validation"]))
@@ -90,6 +96,23 @@ def score_lines(manifest: Manifest, entry: Entry) -> Iterator[RenderableType]:
     overall = (number(entry.value), "bold")
     yield Text.assemble(f"  {manifest.run:<{width}}  ", overall, f"  {manifest.metric.name}")
     yield Text(f"  {'cross-validation':<{width}}  {number(manifest.cv_mean)}", style="dim")
+    yield from _interval_lines(manifest, entry)
+
+
+def _interval_lines(manifest: Manifest, entry: Entry) -> Iterator[RenderableType]:
+    """Say how sure the score is; a difference is green where it is surely for what was submitted."""
+    width = max((len(one.name) for one in entry.intervals), default=0)
+    for one in entry.intervals:
+        is_difference = " - " in one.name
+        shown = "+.4f" if is_difference else ".4f"
+        ends = (one.low, one.high) if manifest.metric.greater_is_better else (-one.high, -one.low)
+        verdict = " surely better" if ends[0] > 0 else " surely worse" if ends[1] < 0 else " not clear"
+        yield Text.assemble(
+            f"  {one.name:<{width}}  ",
+            (format(one.value, shown), "bold"),
+            (f"  95 % from {one.low:{shown}} to {one.high:{shown}}, {one.n_users:,} users resampled", "dim"),
+            (verdict, "green" if ends[0] > 0 else "yellow") if one.name.startswith("chosen") else "",
+        )
 
 
 def number(value: float | None) -> str:

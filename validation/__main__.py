@@ -21,8 +21,10 @@ app = room_app("Windows, folds, metrics, and the report of the stored cross-vali
 def report(context: typer.Context) -> None:
     """Show the stored cross-validation here and write it to reports/cv.html. Runs no model."""
     settings = settings_of(context)
-    audit = read_audit_report(Store(settings.store).pointed("audit"))
-    found = build_report(_stored_bundle(settings), open_dataset(settings), audit=audit)
+    dataset = open_dataset(settings)
+    name = dataset.competition.name
+    audit = read_audit_report(Store(settings.store).pointed(f"audit_{name}"))
+    found = build_report(_stored_bundle(settings, name), dataset, audit=audit)
     show_report(found, out)
     path = settings.reports / "cv.html"
     write_atomically(path, report_html(found))  # so that an open page is never half a report
@@ -49,11 +51,11 @@ def list_metrics() -> None:
     out.print(table)
 
 
-def _stored_bundle(settings: Settings) -> CvBundle:
-    folder = Store(settings.store).pointed("cv")
+def _stored_bundle(settings: Settings, competition: str) -> CvBundle:
+    folder = Store(settings.store).pointed(f"cv_{competition}")
     if folder is None:
         raise StoreError(
-            f"There is no cross-validation in the store {settings.store}.",
+            f"There is no cross-validation of {competition} in the store {settings.store}.",
             expected="the results of a finished run",
             todo="run `make cv`, or `python -m stacking cv`",
         )
@@ -66,18 +68,37 @@ def _plan_tables(dataset: Dataset, folds: Folds) -> tuple[Table, Table]:
         "fold", "train windows", "eval window", title="Folds", title_justify="left", header_style="dim"
     )
     for fold in (*folds.folds, folds.final):
-        by_fold.add_row(Text(fold.name), Text(", ".join(w.name for w in fold.train)), Text(fold.eval.name))
+        train = ", ".join(_called(dataset, window) for window in fold.train)
+        by_fold.add_row(Text(fold.name), Text(train), Text(_called(dataset, fold.eval)))
     columns = ("history rows", "pairs", "users", "items")
-    title = Text(f"Windows [cutoff-start-until], clock {dataset.competition.clock.kind}, half-open")
+    kind = dataset.competition.clock.kind
+    bounds = "start to until, UTC" if kind == "time" else "cutoff-start-until"
+    title = Text(f"Windows [{bounds}], clock {kind}, half-open")
     by_window = Table("window", "serves", title=title, title_justify="left", header_style="dim")
     for column in columns:
         by_window.add_column(column, justify="right")
     for window in folds.windows:
         sizes = _window_sizes(dataset, window)
         by_window.add_row(
-            Text(window.name), _serves(dataset, folds, window), *[f"{size:,}" for size in sizes]
+            Text(_called(dataset, window)), _serves(dataset, folds, window), *[f"{size:,}" for size in sizes]
         )
     return by_fold, by_window
+
+
+def _called(dataset: Dataset, window: Window) -> str:
+    """Name a window as one reads it: by its instants on a clock of time, to the second where it needs that."""
+    clock = dataset.competition.clock
+    if clock.kind != "time":
+        return window.name
+    start, until = (clock.shown(value) for value in (window.start, window.until))
+    n = (
+        10
+        if start[11:19] == until[11:19] == "00:00:00"
+        else 16
+        if start[17:19] == until[17:19] == "00"
+        else 19
+    )
+    return f"{start[:n]} to {until[:n]}"
 
 
 def _window_sizes(dataset: Dataset, window: Window) -> tuple[int, int, int, int]:

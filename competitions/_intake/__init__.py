@@ -2,6 +2,7 @@
 
 from competitions._intake.open import open_dataset, oracle, order_blind, solution, statistician, taken_notes
 from competitions._intake.rows import in_share, with_clock
+from competitions._intake.tables import schema_of
 from competitions._intake.take_in import take_in
 
 __all__ = [
@@ -9,6 +10,7 @@ __all__ = [
     "open_dataset",
     "oracle",
     "order_blind",
+    "schema_of",
     "solution",
     "statistician",
     "take_in",

@@ -184,7 +184,11 @@ def with_derived(c: Competition, rows: pl.DataFrame, roles: tuple[Role, ...]) ->
         if c.roles[name] in roles:
             with blamed_on(c, f"the derived column {name!r}", "one value a row, from the columns of the log"):
                 rows = rows.with_columns(expression.alias(name))
-    return rows
+    return rows.with_columns(
+        pl.col(own).alias(alias)
+        for alias, own in c.aliases.items()
+        if own in c.log_columns and c.roles[own] in roles
+    )
 
 
 def with_relevance(c: Competition, rows: pl.DataFrame) -> pl.DataFrame:

@@ -47,6 +47,7 @@ from engine import DataError
 
 PARTITION_ROWS = 5_000_000
 N_SHOWN = 3
+FEWEST_NEW = 100  # users, or items, of the test pairs
 META, RANGES = "meta.json", "row_ranges.json"
 
 
@@ -114,6 +115,7 @@ def write_data(
         "fingerprint": fingerprint,
         "test_start": window.start,
         "test_until": window.until,
+        "all_new": [one.entity.key for one in known if one.are_all_new],
         "notes": [
             *_threshold_notes(c, split),
             *_notes(c, tables, log, known, pairs.height, cut.sample_users),
@@ -135,6 +137,7 @@ def dataset_in(folder: Path, competition: Competition, partitions: Sequence[Path
         test_start=meta["test_start"],
         test_until=meta["test_until"],
         fingerprint=meta["fingerprint"],
+        all_new=tuple(meta.get("all_new", ())),
         partitioned=partitioned,
     )
 
@@ -229,6 +232,14 @@ class _Known:
     in_log: pl.DataFrame
     in_pairs: pl.DataFrame
 
+    @property
+    def are_all_new(self) -> bool:
+        """Whether none of those in the pairs has a row in the log; never told of so few that it may be chance."""
+        return (
+            self.in_pairs.height >= FEWEST_NEW
+            and self.in_pairs.join(self.in_log, on=self.entity.key, how="semi").is_empty()
+        )
+
 
 def _attributes(c: Competition, entity: Entity, table: pl.LazyFrame | None) -> pl.DataFrame | None:
     """Return the checked attributes of the users or items, sorted by their key; None if the competition has none.
@@ -237,7 +248,11 @@ def _attributes(c: Competition, entity: Entity, table: pl.LazyFrame | None) -> p
     """
     if entity.schema is not None and table is not None:
         rules = TableRules(entity.table, c.name, entity.schema, (entity.key,), is_unique=True)
-        return validated(table, rules).drop("row").sort(entity.key)
+        found = validated(table, rules).drop("row").sort(entity.key)
+        copies = {
+            alias: own for alias, own in c.aliases.items() if own in entity.columns and own != entity.key
+        }
+        return found.with_columns(pl.col(own).alias(alias) for alias, own in copies.items())
     if entity.schema is None and table is None:
         return None
     what = "gives no table" if table is None else "gives a table"
@@ -375,5 +390,5 @@ def _clock_notes(c: Competition, tables: RawTables) -> Iterator[str]:
     hidden = [name for name in c.interactions.columns() if name not in c.observed_columns]
     yield (
         f"Outcomes, never seen of a pair to score: {', '.join(hidden)} and what is derived from them. Seen of it: "
-        f"{', '.join(c.observed_columns)}."
+        f"{', '.join(name for name in c.observed_columns if name not in c.aliases)}."
     )

@@ -40,18 +40,23 @@ That is the world of *tastes*. The world of *topics* (``topics.py``; ``simulate 
 by another process: mixtures of topics, saturation, boredom, contagion, frequent likes. Effects of order (``order.py``;
 ``simulate --effects boredom,mood,contagion,position``) are added to the world of tastes: there what users saw and did
 just before changes what they like, and rows have a session and a position in it.
+
+Three foreign layouts (``simulate lists | clicks | ratings``; files of these names) look like other competitions' data:
+impression lists by session, a feed with clicks and hates, ratings with texts. Nothing here reads them:
+``python -m competitions new`` writes what does.
 """
 
 from competitions.simulator.ceiling import STATISTICIAN, Ceiling, ceiling, origin_of, statistician_scores
 from competitions.simulator.feed import affinity
 from competitions.simulator.order import EFFECTS, OrderWorld
-from competitions.simulator.simulate import ORDER_BLIND, Simulated, log_frames, simulate
+from competitions.simulator.simulate import LAYOUTS, ORDER_BLIND, Simulated, log_frames, simulate
 from competitions.simulator.tastes import World
 from competitions.simulator.topics import TopicWorld
 from competitions.simulator.world import MAX_DENSITY, SOURCE_SHARE, Floats, draw_clips, sizes_of
 
 __all__ = [
     "EFFECTS",
+    "LAYOUTS",
     "MAX_DENSITY",
     "ORDER_BLIND",
     "SOURCE_SHARE",

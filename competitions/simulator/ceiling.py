@@ -105,6 +105,8 @@ def ceiling(competition: str, *, n_rows: int, seed: int, folder: Path | None = N
     Raises ConfigError (the arguments) and DataError (the folder's pairs are other ones).
     """
     check_arguments(competition, n_rows, seed)
+    if competition != "vk2024":
+        raise ConfigError(f"Nobody has worked out a ceiling of {competition}.", expected="vk2024")
     world, sizes = World.of(sizes_of(n_rows), seed), sizes_of(n_rows)
     names = [f"week {c.week + 1}, users from {c.first:,}" for c in world.chunks]
     with stage_progress("Simulated chunks", names, n_found=0, n_workers=1) as stage:

@@ -13,7 +13,10 @@ from typing import TypeAlias
 import polars as pl
 from polars.io.plugins import register_io_source
 
+from competitions.simulator.clicks import write_clicks
+from competitions.simulator.lists import write_lists
 from competitions.simulator.order import EFFECTS, OrderWorld
+from competitions.simulator.ratings import write_ratings
 from competitions.simulator.tastes import World
 from competitions.simulator.topics import TopicWorld
 from competitions.simulator.world import N_WEEKS, Clips, Sizes, Users, sizes_of
@@ -61,6 +64,10 @@ class Simulated:
 
 AnyWorld: TypeAlias = World | TopicWorld | OrderWorld
 
+Layout: TypeAlias = Callable[[Path, int, int], tuple[tuple[str, ...], Sizes, int]]
+
+# Files that look like those of other competitions; no competition of this checkout reads them.
+LAYOUTS: Mapping[str, Layout] = {"clicks": write_clicks, "lists": write_lists, "ratings": write_ratings}
 WORLDS: Mapping[str, type[World] | type[TopicWorld]] = {"tastes": World, "topics": TopicWorld}
 
 
@@ -79,7 +86,7 @@ def simulate(
     Parameters
     ----------
     competition
-        ``vk2024``, the only one there is.
+        ``vk2024``, or a foreign layout: ``clicks``, ``lists`` or ``ratings`` (see the files of these names).
     n_rows
         Rows of the log, exactly; at least ``MIN_ROWS``.
     n_parts
@@ -91,9 +98,15 @@ def simulate(
         ``session`` and ``position``, and ``order_blind.parquet`` has the scores of an oracle that does not know the
         effects.
 
+    Parts, worlds and effects are those of ``vk2024``.
+
     Raises ConfigError (the arguments) and DataError (the folder is not empty).
     """
     check_arguments(competition, n_rows, seed, world, effects)
+    if competition in LAYOUTS:
+        if n_parts != 1:
+            raise ConfigError(f"The files of {competition} have no parts.", expected="no --parts")
+        return _simulate_layout(competition, folder, n_rows, seed)
     if not 1 <= n_parts <= n_rows:
         raise ConfigError(f"The log cannot be cut into {n_parts:,} parts.", expected="--parts of at least 1")
     _check_folder(folder)
@@ -123,6 +136,20 @@ def simulate(
     finally:
         shutil.rmtree(work)
     return Simulated(folder, (*logs, *others), sizes, pairs.height)
+
+
+def _simulate_layout(name: str, folder: Path, n_rows: int, seed: int) -> Simulated:
+    """Write the files of a foreign layout, the log last."""
+    _check_folder(folder)
+    work = folder / f"{UNFINISHED}{secrets.token_hex(4)}"
+    work.mkdir(parents=True)
+    try:
+        files, sizes, n_pairs = LAYOUTS[name](work, n_rows, seed)
+        for file in reversed(files):
+            (work / file).replace(folder / file)
+    finally:
+        shutil.rmtree(work)
+    return Simulated(folder, files, sizes, n_pairs)
 
 
 def log_schema(world: AnyWorld) -> dict[str, pl.DataType]:
@@ -228,10 +255,16 @@ def check_arguments(
     competition: str, n_rows: int, seed: int, world: str = "tastes", effects: Sequence[str] = ()
 ) -> None:
     """Raise ConfigError if there is no such simulation."""
-    if competition != "vk2024":
+    known = ("vk2024", *LAYOUTS)
+    if competition not in known:
         raise ConfigError(
-            f"There is no simulator of {competition!r}.{did_you_mean(competition, ['vk2024'])}",
-            expected="vk2024",
+            f"There is no simulator of {competition!r}.{did_you_mean(competition, known)}",
+            expected=f"one of {', '.join(known)}",
+        )
+    if competition in LAYOUTS and (world != "tastes" or effects):
+        raise ConfigError(
+            f"The files of {competition} have one world, without effects.",
+            expected="no --world and no --effects",
         )
     if n_rows < MIN_ROWS:
         raise ConfigError(

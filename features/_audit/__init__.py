@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from features._audit.audit import audit_generated, audit_recipe, audit_window, run_audit, stored_audit
     from features._audit.drift import JointDrift, drift_findings, joint_findings
     from features._audit.findings import Audit, Finding, audit_tables, first_of_each
+    from features._audit.relabelled import Labels, relabelled
     from features._audit.small_log import sampled_pairs, small_dataset
     from features._audit.values import NOT_NEGATIVE, RATE, range_of, stored_names, value_findings
 
@@ -17,6 +18,7 @@ __all__ = [
     "Audit",
     "Finding",
     "JointDrift",
+    "Labels",
     "audit_generated",
     "audit_recipe",
     "audit_tables",
@@ -25,6 +27,7 @@ __all__ = [
     "first_of_each",
     "joint_findings",
     "range_of",
+    "relabelled",
     "run_audit",
     "sampled_pairs",
     "small_dataset",

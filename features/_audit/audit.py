@@ -193,7 +193,7 @@ def stored_audit(
 ) -> Audit:
     """Audit the columns, or read the audit that the store has of them; of two runs at once one audits.
 
-    The pointer ``audit`` names the last one.
+    The pointer ``audit_COMPETITION`` names the last one.
     """
     store, names = Store(settings.store), catalogue.closure(names)
     recipe = audit_recipe(catalogue, folds, names, settings, full=full)
@@ -204,7 +204,7 @@ def stored_audit(
         _write(Audit(found.findings, found.columns, {**found.about, **more}), folder)
 
     folder = store.make(recipe, build)
-    store.point(POINTER, recipe)
+    store.point(f"{POINTER}_{catalogue.dataset.competition.name}", recipe)
     return read_audit(folder)
 
 

@@ -119,7 +119,7 @@ def new_ids(dataset: Dataset, pairs: Pairs, seed: int) -> NewIds:
         if dtype.is_integer() or (dtype == pl.String and name in (c.user, c.item)):
             ids = pl.concat(known).drop_nulls().unique().sort()
             found[name] = (ids, _in_order(ids, seed))
-    return found
+    return found | {alias: found[own] for alias, own in c.aliases.items() if own in found}
 
 
 def _in_order(ids: pl.Series, seed: int) -> pl.Series:

@@ -126,6 +126,8 @@ def _check_expressions(
 
 def _lacks(key: Key, lookback: Lookback, dataset: Dataset) -> str:
     for name in key:
+        if reason := _without_history(name, dataset):
+            return reason
         if name not in dataset.pair_schema or name not in dataset.history_schema:
             role = dataset.competition.roles.get(name)
             known = (
@@ -141,6 +143,13 @@ def _lacks(key: Key, lookback: Lookback, dataset: Dataset) -> str:
             )
     if lookback.kind == "span" and dataset.competition.clock.kind != "time":
         return f"needs a time clock for the lookback {lookback.text!r}; here it is {dataset.competition.clock.kind!r}"
+    return ""
+
+
+def _without_history(name: str, dataset: Dataset) -> str:
+    """Say why a key has no history in the test: every value would be that of a key without rows."""
+    if dataset.competition.aliases.get(name, name) in dataset.all_new:
+        return f"needs a {name!r} with a past, and no test pair has one: every value of the test would be the same"
     return ""
 
 
@@ -176,6 +185,8 @@ def _bind_python(
         if name not in dataset.pair_schema:
             near = did_you_mean(name, dataset.pair_schema.names())
             raise MissingColumnError(f"needs the key column {name!r}, which the pairs lack.{near}")
+        if reason := _without_history(name, dataset):
+            raise MissingColumnError(reason)
     variants: Mapping[str, Any] = options.get("variants") or {"": None}
     columns, lacking = [], {}
     for variant, own in variants.items():

@@ -80,6 +80,7 @@ class Catalogue:
         c = self.dataset.competition
         read = {n for name in self.closure(names) for n in self.columns[name].columns}
         read |= {"pair_id", c.user, c.item, c.clock.column or ""}
+        read |= {*c.aliases, *(own for alias, own in c.aliases.items() if alias in read)}
         return {name: dtype for name, dtype in self.dataset.pair_schema.items() if name not in read}
 
     def _missing(self, name: str) -> str:

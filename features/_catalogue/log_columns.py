@@ -33,6 +33,10 @@ class LogColumns:
     shown_numbers, shown_flags, shown_levels, shown_instants
         What is known of a pair to score beside its keys, observed columns and attributes, by dtype: numbers but for
         the clock's column, Booleans, Enums, instants.
+    shown_texts, shown_vectors
+        The same, by dtype: texts, and arrays of floats of one width.
+    shown_dates
+        Instants and dates that have an age on this clock: all but the clock's own, and none unless it is ``time``.
     of_pair
         Those of them that may differ within a user's pairs: all but the user's attributes.
     """
@@ -50,6 +54,9 @@ class LogColumns:
     shown_flags: tuple[str, ...] = ()
     shown_levels: tuple[str, ...] = ()
     shown_instants: tuple[str, ...] = ()
+    shown_texts: tuple[str, ...] = ()
+    shown_vectors: tuple[str, ...] = ()
+    shown_dates: tuple[str, ...] = ()
 
     @property
     def of_pair(self) -> tuple[str, ...]:
@@ -71,6 +78,7 @@ def log_columns(dataset: Dataset) -> LogColumns:
     schema = dataset.history_schema
     outcomes = [name for name, role in competition.roles.items() if role == "outcome"]
     read = set(competition.relevance.meta.root_names())
+    read |= {name for name, own in competition.reactions.items() if name != own}
     reactions = tuple(name for name in outcomes if schema[name] == pl.Boolean and name not in read)
     dtype = dataset.pair_schema.get(competition.source or "", pl.Binary())
     source = None if dtype.is_nested() or dtype == pl.Binary else competition.source
@@ -79,15 +87,34 @@ def log_columns(dataset: Dataset) -> LogColumns:
         for entity in competition.entities
     )
     known = {"pair_id", competition.user, competition.item, competition.source, competition.clock.column}
-    shown = {name: dtype for name, dtype in dataset.pair_schema.items() if name not in known}
+    entities = competition.entities
+    declared = {
+        *competition.interactions.columns(),
+        *competition.derived,
+        *entities[0].columns,
+        *entities[1].columns,
+    }
+    pairs = {name: dtype for name, dtype in dataset.pair_schema.items() if name in declared}
+    shown = {name: dtype for name, dtype in pairs.items() if name not in known}
     kinds = {
         "shown_numbers": [n for n, dtype in shown.items() if dtype.is_numeric()],
         "shown_flags": [n for n, dtype in shown.items() if dtype == pl.Boolean],
         "shown_levels": [n for n, dtype in shown.items() if isinstance(dtype, pl.Enum)],
-        "shown_instants": [n for n, of in dataset.pair_schema.items() if isinstance(of, pl.Datetime)],
+        "shown_instants": [n for n, dtype in pairs.items() if isinstance(dtype, pl.Datetime)],
+        "shown_texts": [n for n, dtype in shown.items() if dtype == pl.String],
+        "shown_vectors": [n for n, dtype in shown.items() if _is_vector(dtype)],
+        "shown_dates": [
+            n
+            for n, dtype in shown.items()
+            if isinstance(dtype, pl.Datetime | pl.Date) and competition.clock.kind == "time"
+        ],
     }
     return LogColumns(
         competition.user, competition.item, source, dataset.numeric_outcomes, reactions,
         competition.dense, competition.dense_per, of_user, of_item,
         **{kind: tuple(names) for kind, names in kinds.items()},
     )  # fmt: skip
+
+
+def _is_vector(dtype: pl.DataType) -> bool:
+    return isinstance(dtype, pl.Array) and len(dtype.shape) == 1 and dtype.inner.is_float()

@@ -30,7 +30,10 @@ def test_roles_of_the_competitions_here(name: str, keys: str, observed: str, out
 
 def test_roles_of_derived_columns_and_of_a_source() -> None:
     expected = "user_id key, item_id key, at observed, device observed, seconds outcome, is_evening observed"
-    assert ", ".join(" ".join(role) for role in SHOP.roles.items()) == f"{expected}, long outcome"
+    assert (
+        ", ".join(" ".join(role) for role in SHOP.roles.items())
+        == f"{expected}, long outcome, timestamp observed"
+    )
     assert replace(SHOP, outcomes="seconds").roles == SHOP.roles  # one name is a list of one
     assert replace(SHOP, outcomes=("seconds", "is_evening")).roles["is_evening"] == "outcome"
     # A source in the interactions is a key.
@@ -184,3 +187,31 @@ def test_a_source_of_the_log_may_be_null_where_its_schema_says_so(
     dataset = taken(source="device", **clock)
     assert "device" not in dataset.never_null
     assert collected(dataset.log)["device"].null_count() > 0
+
+
+def test_reactions_are_outcomes_under_the_names_that_features_have_for_them(taken: Take) -> None:
+    dataset = taken(reactions={"timespent": "seconds"}, outcomes=())
+    roles = dataset.competition.roles
+    assert [roles[name] for name in ("seconds", "timespent", "long", "is_evening")] == ["outcome"] * 3 + [
+        "observed"
+    ]
+    log = collected(dataset.log)
+    assert log["timespent"].equals(log["seconds"])
+    assert "timespent" not in dataset.pair_schema
+    again = replace(dataset.competition, title="once more")
+    assert (again.outcomes, list(again.derived)) == (("seconds",), ["timespent", "is_evening", "long"])
+
+
+@pytest.mark.parametrize(
+    ("reactions", "message"),
+    [
+        ({"like": "second"}, "no column 'second', which is named as an outcome. Did you mean 'seconds'?"),
+        ({"device": "seconds"}, "derived column 'device' has the name of a column of the interactions"),
+        ({"like": "user_id"}, "'user_id' is a key"),
+        ({"like": 3}, "reactions={'like': 3} is no Mapping of str to str"),
+        ([("like", "seconds")], "is no Mapping of str to str"),
+    ],
+)
+def test_reactions_that_cannot_be(taken: Take, reactions: object, message: str) -> None:
+    with raises_with(f"contradicts itself ... {message}"):
+        taken(reactions=reactions)

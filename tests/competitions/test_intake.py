@@ -70,11 +70,16 @@ def test_columns_of_the_log_and_of_pairs_which_have_no_outcomes(taken: Take) -> 
         "at": pl.Datetime("us"),
         "device": pl.Enum(("phone", "desk")),
     }
-    outcomes = {"long": pl.Boolean, "relevance": pl.Int8}
-    assert dataset.test_pairs.collect_schema() == {"pair_id": pl.UInt32, **seen, "is_evening": pl.Boolean}
+    assert dataset.test_pairs.collect_schema() == {
+        "pair_id": pl.UInt32,
+        **seen,
+        "is_evening": pl.Boolean,
+        "timestamp": pl.Datetime("us"),  # what features call the clock's instant
+    }
     clock = {"row": pl.UInt32, "clock": pl.Int64}
-    derived = {"seconds": pl.UInt16, "is_evening": pl.Boolean, **outcomes}
-    assert dataset.log.collect_schema() == {**clock, **seen, **derived}
+    derived = {"seconds": pl.UInt16, "is_evening": pl.Boolean, "long": pl.Boolean}
+    copied = {"timestamp": pl.Datetime("us"), "relevance": pl.Int8}
+    assert dataset.log.collect_schema() == {**clock, **seen, **derived, **copied}
 
 
 @pytest.mark.parametrize(
@@ -145,7 +150,12 @@ def test_what_is_left_out_and_what_can_be_seen_of_a_pair_is_noted(tmp_path: Path
     assert "Columns of items that the competition does not declare are left out: colour." in said
     assert "never seen of a pair to score: seconds and what is derived" in said
     assert "Seen of it: user_id, item_id, at, device, is_evening." in said
-    assert list(pl.read_parquet_schema(tmp_path / "items.parquet")) == ["item_id", "brand", "price"]
+    assert list(pl.read_parquet_schema(tmp_path / "items.parquet")) == [
+        "item_id",
+        "brand",
+        "price",
+        "source_id",
+    ]
 
 
 @pytest.mark.parametrize("left_out", [("users",), ("items",), ("users", "items")], ids="+".join)

@@ -160,7 +160,7 @@ def test_audit_is_stored_and_judges_stored_values(timed: Dataset, folds: Folds, 
     again = stored_audit(catalogue, folds, catalogue.columns, settings)
     assert again.about["created"] == second.about["created"]
     assert again.findings == second.findings
-    assert store.pointed("audit") is not None
+    assert store.pointed(f"audit_{catalogue.dataset.competition.name}") is not None
 
 
 def test_another_process_finds_the_stored_audit() -> None:

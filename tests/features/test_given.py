@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
 
 import dataframely as dy
 import polars as pl
 import pytest
 
-from competitions import Clock, Dataset, Metric, RawTables, get_competition, take_in
+from competitions import Clock, Dataset, Metric, RawTables, get_competition, schema_of, take_in
 from engine import FeatureSettings
 from features import Catalogue, Registry, Window, bind_catalogue, compute_window, load_registry, per_pair
 from features import given as shipped
@@ -91,6 +93,40 @@ def test_they_say_what_the_columns_say(catalogue: Catalogue, listed: Dataset) ->
         below, equal = sum(p < price for p in own), own.count(price)
         assert rank == pytest.approx((below + (equal + 1) / 2) / len(own))
         assert share == pytest.approx(price / sum(own))
+
+
+def test_an_instant_has_an_age_on_a_clock_of_time(listed: Dataset, tmp_path: Path) -> None:
+    """In days before the end of the history; the clock's own instant has none, nor has any on another clock."""
+    assert "given_age__shown_at" not in bind_catalogue(listed, load_registry()).columns
+    items = schema_of({"item_id": dy.UInt32(), "born": dy.Datetime(nullable=True), "day": dy.Date()})
+    competition = replace(
+        listed.competition, clock=Clock("time", "shown_at"), horizon=20 * 3_600_000_000, items=items
+    )
+    start = datetime(2024, 5, 1, 12)
+    number = range(N_ROWS)
+    known = pl.LazyFrame(
+        {
+            "item_id": number,
+            "born": [start + timedelta(days=n) if n else None for n in number],
+            "day": [start.date()] * N_ROWS,
+        }
+    )
+    rows = listed.log.select(*listed.competition.interactions.columns())
+    dataset = take_in(competition, RawTables(rows, items=known), tmp_path, fingerprint="aged")
+    found = bind_catalogue(dataset, Registry({"given_age": shipped.given_age.declaration}))
+    assert sorted(found.columns) == ["given_age__born", "given_age__day"]
+    window = Window(
+        dataset.test_start - dataset.horizon, dataset.test_start - dataset.horizon, dataset.test_start
+    )
+    pairs = window_pairs(dataset, window)
+    values = compute_window(found, window, list(found.columns), pairs).sort("pair_id")
+    end = datetime(1970, 1, 1) + timedelta(microseconds=window.cutoff)
+    for item, born, day in zip(
+        pairs.sort("pair_id")["item_id"], values["given_age__born"], values["given_age__day"], strict=True
+    ):
+        expected = (end - start - timedelta(days=item)) / timedelta(days=1)
+        assert born == pytest.approx(expected, rel=1e-6) if item else born is None
+        assert day == pytest.approx((end - datetime(2024, 5, 1)) / timedelta(days=1), rel=1e-6)
 
 
 def test_shares_of_large_numbers_do_not_wrap_around(listed: Dataset) -> None:

@@ -133,7 +133,7 @@ def test_a_second_run_makes_nothing_and_gives_the_same(first: First, changes: di
     assert made(settings) == before
     assert again.oof.equals(bundle.oof)
     assert again.about == bundle.about
-    assert Store(settings.store).pointed("cv") is not None
+    assert Store(settings.store).pointed(f"cv_{settings.competition}") is not None
 
 
 def test_a_changed_parameter_refits_that_model_only(first: First) -> None:

@@ -13,6 +13,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from io import StringIO
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -21,9 +22,11 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
 from submissions import Entry, GateError, Runs, SubmissionError, git_facts, is_run_id, new_run_id, resolve_run
 from submissions._gate import Gate
+from submissions._show_run import last_lines
 from tests.submissions.conftest import Publish, make_facts
 
 SPAWN = multiprocessing.get_context("spawn")
@@ -65,6 +68,15 @@ def test_what_the_gate_refuses_leaves_nothing(
         publish(scores.with_columns(score=pl.lit(score, pl.Float64)))
     assert runs.ids() == ()
     assert not runs.out.exists() or not list(runs.out.iterdir())
+
+
+def test_alarms_are_the_last_lines_of_a_run(publish: Publish) -> None:
+    manifest = publish(remarks=("mine", "Alarm: price by itself is too good"))
+    console = Console(width=100, file=StringIO())
+    for line in last_lines(manifest, Path("out"), None):
+        console.print(line)
+    (*_, last) = console.file.getvalue().strip().splitlines()  # type: ignore[attr-defined]
+    assert last.split(maxsplit=1) == ["Alarm", "price by itself is too good"]
 
 
 def test_warnings_of_the_gate_are_remarks(scores: pl.DataFrame, publish: Publish) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -13,7 +14,7 @@ from competitions import Metric, ceiling, open_dataset, simulate
 from engine import DataError, Settings
 from submissions import Entry, Manifest, Runs, make_submission, score_run
 from tests.submissions.conftest import Call, Publish, options
-from validation import evaluate
+from validation import evaluate, evaluate_by_group
 
 
 @dataclass(frozen=True)
@@ -122,6 +123,49 @@ def test_the_blend_is_compared_with_the_best_single_model(played: Played, call: 
     assert f"mean_rank against {lead.model}" in call(*options(played.settings), "score", "latest")
 
 
+def test_intervals_say_how_sure_the_score_is(played: Played, call: Call) -> None:
+    """Each holds its value; that of the test is the score, and the differences are those of the values."""
+    entry, manifest = played.entry, played.manifest
+    found = {one.name: one for one in entry.intervals}
+    values = entry.by_name or {}
+    best = max(
+        (cv for cv in manifest.cv if cv.kind == "model" and cv.name != "popularity"),
+        key=lambda cv: cv.mean or 0,
+    ).name
+    assert entry.value is not None
+    assert manifest.cv_mean is not None
+    expected = {
+        "test": entry.value,
+        "test - CV": entry.value - manifest.cv_mean,
+        "chosen - popularity": entry.value - values["popularity"],
+        f"chosen - {best}": entry.value - values[best],
+    }
+    assert {name: one.value for name, one in found.items()} == pytest.approx(
+        {name: value for name, value in expected.items() if name != f"chosen - {manifest.chosen}"}
+    )
+    for one in entry.intervals:
+        assert one.low < one.value < one.high
+    # As wide as the spread of users' AUC says: a standard error of it on either side, twice.
+    test = found["test"]
+    pairs = played.settings.data / "solution.parquet"
+    assert 0.5 < (test.high - test.low) / (2 * 1.96 * _standard_error(pairs)) < 2
+    text = call(*options(played.settings), "score", "latest")
+    assert f"95 % from {test.low:.4f} to {test.high:.4f}" in " ".join(text.split())
+    again = score_run(played.settings, manifest.run)
+    assert again.intervals == entry.intervals
+
+
+def _standard_error(solution: Path) -> float:
+    """Of the mean of users' AUC of the oracle, which is about as spread as that of a model."""
+    truth = pl.read_parquet(solution).select(
+        "user_id",
+        score=pl.col("p_like") - pl.col("p_dislike"),
+        relevance=pl.col("like").cast(pl.Int8) - pl.col("dislike").cast(pl.Int8),
+    )
+    values = evaluate_by_group(Metric("user_auc"), truth, group=["user_id"])["value"].drop_nulls().to_numpy()
+    return float(values.std() / len(values) ** 0.5)
+
+
 def test_without_an_oracle_nothing_is_said_of_it(
     movielens_settings: Settings, runs: Runs, call: Call
 ) -> None:
@@ -135,6 +179,10 @@ def test_without_an_oracle_nothing_is_said_of_it(
         *([name, f"{value:.4f}"] for name, value in (entry.by_name or {}).items()),
         [manifest.run, f"{entry.value:.4f}"],
         ["cross-validation", f"{manifest.cv_mean:.4f}"],
+        *(
+            one.name.split()[:2] if " " in one.name else [one.name, f"{one.value:.4f}"]
+            for one in entry.intervals
+        ),
     ]
     assert "Test window" not in call(*options(settings), "show", "latest")
 

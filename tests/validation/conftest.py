@@ -186,7 +186,7 @@ def run_report(cinema: Dataset) -> RunReport:
         store = Store(folder / "store")
         recipe = Recipe("cv", "cinema", {})
         store.put(recipe, bundle.write)
-        store.point("cv", recipe)
+        store.point("cv_cinema", recipe)
         folders = [f"--set={name}={str(folder / name)!r}" for name in ("store", "reports")]
         with opened(cinema):
             result = CliRunner().invoke(app, [*folders, "report"], catch_exceptions=False)

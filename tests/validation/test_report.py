@@ -21,7 +21,7 @@ import pytest
 from competitions import Dataset, Metric
 from engine import ConfigError, DataError, Recipe, Store
 from tests.validation.conftest import CUTOFFS, EVIL, Rebuilt, RunReport, make_bundle
-from validation import CvBundle, Report, build_report, column_alarms, evaluate, training_alarms
+from validation import CvBundle, Report, alarms_of, build_report, column_alarms, evaluate, training_alarms
 from validation._report import AuditReport, read_audit_report, report_html
 
 
@@ -432,11 +432,33 @@ def test_report_reads_the_audit_that_the_store_points_to(
     store, recipe = Store(tmp_path / "store"), Recipe("audit", "cinema: audit", {})
     findings = (finding("n_likes", "future truncated"), finding("n_shares", "constant", "warning"))
     store.put(recipe, lambda folder: write_audit(folder, *findings))
-    store.point("audit", recipe)
+    store.point("audit_cinema", recipe)
     printed, path = run_report(bundle, tmp_path)
     assert "future truncated" in printed
     assert "1, such as n_shares" in printed
     assert "rates.py:7" in path.read_text(encoding="utf-8")
+
+
+def test_a_column_that_scores_too_good_is_an_alarm(bundle: CvBundle) -> None:
+    """From 75 % of the way from chance (an AUC of a half) to the labels on; not for what is merely good."""
+    scored = bundle.features.with_columns(
+        score=pl.when(pl.col("feature") == bundle.features["feature"][3]).then(0.93).otherwise(0.8)
+    )
+    leaking = replace(bundle, features=scored, about={**bundle.about, "user": "user_id"})
+    alarms, _ = alarms_of(leaking, None)
+    (alarm,) = (text for text in alarms if "too good" in text)
+    assert alarm.startswith(f"{scored['feature'][3]} by itself scores 0.9300, 8")
+    assert alarms_of(replace(leaking, features=bundle.features), None) == ((), ())
+
+
+def test_what_tells_test_from_train_is_said_of_these_data_only(bundle: CvBundle, tmp_path: Path) -> None:
+    write_audit(tmp_path, finding("(all together)", "all features tell train from test", "warning"))
+    audit = read_audit_report(tmp_path)
+    assert audit is not None
+    _, found = alarms_of(bundle, audit)
+    assert [text.startswith("Audit, all features tell train from test: ") for text in found] == [True]
+    other = replace(audit, facts={**audit.facts, "fingerprint": "0" * 32})
+    assert alarms_of(bundle, other) == ((), ())
 
 
 def test_without_an_audit_the_page_says_so(rebuilt: Rebuilt) -> None:

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from competitions import Dataset, opened
-from engine import StoreError
+from competitions import Dataset, opened, take_in
+from engine import Recipe, Store, StoreError
+from tests.competitions.shop import SHOP, shop_tables
 from tests.validation.conftest import EVIL, RunReport, make_bundle
 from validation import CvBundle
 from validation.__main__ import app
@@ -111,7 +112,10 @@ def test_the_same_bundle_gives_the_same_page(run_report: RunReport, page: str, t
 
 def test_no_cross_validation_yet(cinema: Dataset, tmp_path: Path) -> None:
     folder = f"--set=store={str(tmp_path)!r}"
-    with opened(cinema), pytest.raises(StoreError, match="no cross-validation in the store") as caught:
+    with (
+        opened(cinema),
+        pytest.raises(StoreError, match="no cross-validation of cinema in the store") as caught,
+    ):
         CliRunner().invoke(app, [folder, "report"], catch_exceptions=False)
     assert "make cv" in caught.value.todo
 
@@ -125,7 +129,29 @@ def test_folds_lists_windows_with_their_sizes(cinema: Dataset) -> None:
     assert f"{n_rows:,}" in result.stdout
 
 
+def test_windows_have_instants_for_names_on_a_clock_of_time(tmp_path: Path) -> None:
+    """The shop's log has a click an hour from 2024-01-01; its windows are of four hours, just after a click each."""
+    shop = take_in(SHOP, shop_tables(), tmp_path, fingerprint="shop")
+    with opened(shop):
+        options = ["--set=folds.n_folds=1", "--set=folds.n_train_windows=1", "folds"]
+        result = CliRunner(env={"COLUMNS": "160"}).invoke(app, options, catch_exceptions=False)
+    assert result.exit_code == 0
+    assert "2024-01-01 15:00 to 2024-01-01 19:00" in result.stdout
+    assert "start to until, UTC" in result.stdout
+
+
 def test_metrics_are_listed_with_their_policies() -> None:
     result = CliRunner().invoke(app, ["metrics"], catch_exceptions=False)
     assert "user_auc" in result.stdout
     assert "one_class = 'skip'" in result.stdout
+
+
+def test_the_report_of_another_competition_is_not_taken(
+    bundle: CvBundle, cinema: Dataset, tmp_path: Path
+) -> None:
+    """A store holds the runs of several competitions: each has its own last cross-validation."""
+    store, recipe = Store(tmp_path / "store"), Recipe("cv", "other: cross-validation", {})
+    store.put(recipe, bundle.write)
+    store.point("cv_other", recipe)
+    with opened(cinema), pytest.raises(StoreError, match="no cross-validation of cinema"):
+        CliRunner().invoke(app, [f"--set=store={str(store.root)!r}", "report"], catch_exceptions=False)

@@ -13,7 +13,7 @@ from validation._report.page import (
     number_text,
     render_page,
 )
-from validation._report.report import Report, build_report
+from validation._report.report import Report, alarms_of, build_report
 from validation._report.terminal import show_report
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "Chart",
     "CvBundle",
     "Report",
+    "alarms_of",
     "build_report",
     "color_of",
     "colors_of",

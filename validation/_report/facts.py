@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from competitions import Dataset, Metric
 from validation._bootstrap import Difference
+from validation._evaluate import evaluate
 from validation._report.bundle import CvBundle
 from validation._report.page import number_text
 
@@ -27,6 +29,7 @@ _ELSEWHERE = (
     "not_scored",
     "best_column",
 )
+_TOO_GOOD = 0.75  # of the way from chance to the labels
 _FAR_BELOW = 0.5  # of the median of the siblings
 _MIN_FITS = 3  # that are compared, the fit itself among them: of two, no one can tell which is odd
 
@@ -191,6 +194,33 @@ def column_alarms(bundle: CvBundle) -> tuple[str, ...]:
                 "more rows (folds.n_train_windows) or fewer features, or leave it out."
             )
     return tuple(found)
+
+
+def score_alarms(bundle: CvBundle) -> tuple[str, ...]:
+    """Sentences about columns that by themselves cover ``_TOO_GOOD`` of the way from chance to the labels.
+
+    Chance is the metric of random scores of the out-of-fold pairs, with a fixed seed. An audit asks the same of values.
+    """
+    stored, user = bundle.about.get("metric"), bundle.about.get("user")
+    if not stored or user not in bundle.oof.columns or "score" not in bundle.features.columns:
+        return ()
+    metric = Metric(stored["name"], stored.get("policy", {}), stored.get("greater_is_better", True))
+    noise = pl.Series(np.random.default_rng(0).random(bundle.oof.height))
+    rows = bundle.oof.select(
+        "window", user, "relevance", chance=noise, labels=pl.col("relevance").cast(pl.Float64)
+    )
+    chance, labels = (evaluate(metric, rows, group=["window", user], score=n) for n in ("chance", "labels"))
+    if not math.isfinite(chance + labels) or chance == labels:
+        return ()
+    scored = bundle.features.filter(pl.col("score").is_not_null()).with_columns(
+        way=(pl.col("score") - chance) / (labels - chance)
+    )
+    found = scored.filter(pl.col("way") > _TOO_GOOD).sort("way", descending=True)
+    return tuple(
+        f"{name} by itself scores {score:.4f}, {way:.0%} of the way from chance to the labels: too good to be true. "
+        f"Is it known when a pair is scored? python -m features audit '{name}'"
+        for name, score, way in found.select("feature", "score", "way").iter_rows()
+    )
 
 
 def caveats(bundle: CvBundle, dataset: Dataset) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from engine import ConfigError, DataError
 from validation._bootstrap import Difference, paired_bootstrap
 from validation._evaluate import evaluate
 from validation._metric import get_metric
-from validation._report.audit import AuditReport, audit_alarms, audit_caveats
+from validation._report.audit import AuditReport, audit_alarms, audit_caveats, joint_warnings
 from validation._report.bundle import CvBundle
 from validation._report.facts import (
     Fact,
@@ -24,6 +24,7 @@ from validation._report.facts import (
     facts,
     metric_of,
     metric_text,
+    score_alarms,
     training_alarms,
 )
 from validation._report.features import feature_table, mean_importance
@@ -123,6 +124,17 @@ class Report:
         return values
 
 
+def alarms_of(bundle: CvBundle, audit: AuditReport | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Give what looks like a leak or makes a good column worse, and what tells test windows from train windows."""
+    alarms = (
+        *training_alarms(bundle),
+        *score_alarms(bundle),
+        *column_alarms(bundle),
+        *audit_alarms(audit, bundle),
+    )
+    return alarms, tuple(joint_warnings(audit, bundle))
+
+
 def build_report(
     bundle: CvBundle, dataset: Dataset, *, audit: AuditReport | None = None, n_resamples: int = 1000
 ) -> Report:
@@ -156,7 +168,7 @@ def build_report(
         reason=choice_reason(bundle),
         column=column_sentence(bundle, best, scores.filter(name=best)["mean"][0]),
         facts=facts(bundle, metric),
-        alarms=(*training_alarms(bundle), *column_alarms(bundle), *audit_alarms(audit, bundle)),
+        alarms=alarms_of(bundle, audit)[0],
         caveats=(*caveats(bundle, dataset), *audit_caveats(audit, bundle)),
         settings=bundle.about.get("settings", {}),
         audit=audit,

@@ -1,0 +1,207 @@
+"""What lies in a folder: its tables, and what of their columns can be seen from outside."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from competitions._competition import RESERVED
+from competitions._sources import scan_file
+from engine import DataError
+
+READABLE = re.compile(
+    r"\.(csv|tsv|txt|dat|parquet|pq|jsonl|ndjson|inter|user|item)(\.gz|\.zst|\.zstd)?$", re.IGNORECASE
+)
+MOST_LEVELS = 64  # different texts that make a column one of levels
+N_SAMPLE = 200
+ASKED = ("null", "unique", "low", "high", "nan", "width", "least")
+LISTED_SEPARATORS = ("|", ",", ";")  # of several levels in one text
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a column looks like.
+
+    Attributes
+    ----------
+    dtype
+        As the file has it.
+    n_null, n_unique
+        Of its values; ``n_unique`` is 0 for lists and vectors, which are not counted.
+    low, high
+        The smallest and largest number or instant; None if there is none, or for other dtypes.
+    levels
+        The different texts, sorted, of a column of texts or of lists of them, if there are at most ``MOST_LEVELS``.
+    separator
+        What parts several levels in one text (``Action|Comedy``); empty if the text is one level.
+    width
+        Elements of every list of numbers, if all are of one length.
+    has_nan
+        Whether numbers are NaN or infinite, which a schema refuses.
+    sample
+        The first values that are not null.
+    """
+
+    dtype: pl.DataType
+    n_null: int
+    n_unique: int
+    low: object = None
+    high: object = None
+    levels: tuple[str, ...] = ()
+    separator: str = ""
+    width: int = 0
+    has_nan: bool = False
+    sample: tuple[object, ...] = ()
+
+    @property
+    def is_flag(self) -> bool:
+        """Whether it is true or false: a Boolean, or whole numbers 0 and 1."""
+        return self.dtype == pl.Boolean or (
+            self.dtype.is_integer() and (self.low, self.high) == (0, 1) and self.n_null == 0
+        )
+
+    @property
+    def is_id(self) -> bool:
+        """Whether its values can be ids: whole numbers or texts."""
+        return (self.dtype.is_integer() and not self.is_flag) or self.dtype == pl.String
+
+
+@dataclass(frozen=True)
+class Table:
+    """A file, or several of one form whose names differ in a number: their rows one after the other.
+
+    ``renamed``: what Samewise needs as a name of its own -> what the column is called instead.
+    """
+
+    files: tuple[Path, ...]
+    n_rows: int
+    columns: dict[str, Seen]
+    renamed: dict[str, str]
+
+    @property
+    def name(self) -> str:
+        """How messages call it."""
+        return self.files[0].name + (f" and {len(self.files) - 1} more" if len(self.files) > 1 else "")
+
+    def scan(self) -> pl.LazyFrame:
+        """Scan its rows."""
+        return pl.concat([scan_file(file) for file in self.files]).rename(self.renamed)
+
+    def words(self) -> set[str]:
+        """Words in the name of its file."""
+        return words_of(self.files[0].name.split(".")[0])
+
+    def is_unique(self, name: str) -> bool:
+        """Whether no value of a column repeats or is null."""
+        return self.columns[name].n_unique == self.n_rows and not self.columns[name].n_null
+
+
+def words_of(name: str) -> set[str]:
+    """Words of a name: ``userId``, ``user_id`` and ``userid`` are all "user" and "id".
+
+    >>> sorted(words_of("ItemID")), sorted(words_of("shown_at"))
+    (['id', 'item'], ['at', 'shown'])
+    """
+    spaced = (
+        re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|[^A-Za-z0-9]+", " ", name).lower().split()
+    )
+    found: set[str] = set()
+    for word in spaced:
+        stem = word.removesuffix("id")
+        found |= {stem, "id"} if stem != word and len(stem) > 2 else {word}
+    return found
+
+
+def tables_in(folder: Path) -> list[Table]:
+    """Look at every table of a folder, by name.
+
+    Raises DataError if there is none, or if one cannot be read.
+    """
+    if not folder.is_dir():
+        raise DataError(f"There is no folder {folder}.", expected="the folder of the competition's files")
+    files = [path for path in sorted(folder.iterdir()) if path.is_file() and not path.name.startswith(".")]
+    groups: dict[tuple[str, ...], list[Path]] = {}
+    for path in files:
+        if READABLE.search(path.name):
+            columns = scan_file(path).collect_schema().names()
+            if not any(re.search(r"[A-Za-z]", name) for name in columns):
+                raise DataError(
+                    f"The first line of {path} has no names of columns: {', '.join(columns[:5])}.",
+                    expected="a header",
+                    todo="add a line with the names of the columns",
+                )
+            groups.setdefault((re.sub(r"\d+", "", path.name), *columns), []).append(path)
+    if not groups:
+        raise DataError(
+            f"The folder {folder} holds no table: {', '.join(path.name for path in files[:5]) or 'nothing'}.",
+            expected="CSV, TSV, Parquet or JSON lines, as they are or with .gz or .zst at the end",
+        )
+    return [_table(sorted(paths, key=_in_order)) for paths in groups.values()]
+
+
+def _in_order(path: Path) -> list[str | int]:
+    return [int(run) if run.isdigit() else run for run in re.split(r"(\d+)", path.name)]
+
+
+def _table(files: list[Path]) -> Table:
+    renamed = {n: f"{n}_" for n in scan_file(files[0]).collect_schema() if n in RESERVED}
+    table = Table(tuple(files), 0, {}, renamed)
+    rows, schema = table.scan(), table.scan().collect_schema()
+    wanted = [expression for name, dtype in schema.items() for expression in _asked(name, dtype)]
+    facts = rows.select(pl.len().alias("n_rows"), *wanted).collect(engine="streaming").row(0, named=True)
+    first = rows.head(N_SAMPLE).collect(engine="streaming")
+    seen = {}
+    for name, dtype in schema.items():
+        own = {what: facts.get(f"{name}\x1f{what}") for what in ASKED}
+        sample = tuple(first[name].drop_nulls())
+        separator = _separator(sample) if dtype == pl.String else ""
+        seen[name] = Seen(
+            dtype, int(own["null"] or 0), own["unique"] or 0, own["low"], own["high"],
+            _levels(rows, name, dtype, own["unique"] or 0, separator), separator,
+            own["width"] or 0 if own["width"] == own["least"] else 0, bool(own["nan"]), sample,
+        )  # fmt: skip
+    return Table(tuple(files), facts["n_rows"], seen, renamed)
+
+
+def _asked(name: str, dtype: pl.DataType) -> Iterator[pl.Expr]:
+    """Ask what is asked of a column of this dtype in one pass over the rows."""
+    column = pl.col(name)
+    yield column.null_count().alias(f"{name}\x1fnull")
+    if not dtype.is_nested() and dtype != pl.Binary:
+        yield column.drop_nulls().n_unique().alias(f"{name}\x1funique")
+    if dtype.is_numeric() or dtype.is_temporal():
+        yield column.min().alias(f"{name}\x1flow")
+        yield column.max().alias(f"{name}\x1fhigh")
+    if dtype.is_float():
+        yield (~column.is_finite()).any().alias(f"{name}\x1fnan")
+    if isinstance(dtype, pl.List):
+        yield column.list.len().max().alias(f"{name}\x1fwidth")
+        yield column.list.len().min().alias(f"{name}\x1fleast")
+
+
+def _separator(sample: tuple[object, ...]) -> str:
+    """What parts several levels in a text: the separator that a third of the first texts have, without spaces."""
+    texts = [str(text) for text in sample]
+    for separator in LISTED_SEPARATORS:
+        listed = [text for text in texts if separator in text and f"{separator} " not in text]
+        if texts and 3 * len(listed) >= len(texts):
+            return separator
+    return ""
+
+
+def _levels(
+    rows: pl.LazyFrame, name: str, dtype: pl.DataType, n_unique: int, separator: str
+) -> tuple[str, ...]:
+    column = pl.col(name)
+    if dtype == pl.String and separator:
+        column = column.str.split(separator).explode(empty_as_null=True)
+    elif dtype == pl.List(pl.String):
+        column = column.explode(empty_as_null=True)
+    elif dtype != pl.String or n_unique > MOST_LEVELS:
+        return ()
+    found = rows.select(column.drop_nulls().unique().sort().alias("level")).collect(engine="streaming")
+    return tuple(found["level"]) if 0 < found.height <= MOST_LEVELS else ()
