@@ -134,9 +134,10 @@ def test_windows_have_instants_for_names_on_a_clock_of_time(tmp_path: Path) -> N
     shop = take_in(SHOP, shop_tables(), tmp_path, fingerprint="shop")
     with opened(shop):
         options = ["--set=folds.n_folds=1", "--set=folds.n_train_windows=1", "folds"]
-        result = CliRunner(env={"COLUMNS": "160"}).invoke(app, options, catch_exceptions=False)
+        result = CliRunner().invoke(app, options, catch_exceptions=False)
     assert result.exit_code == 0
-    assert "2024-01-01 15:00 to 2024-01-01 19:00" in result.stdout
+    assert "2024-01-01 15:00 to" in result.stdout  # a narrow table has the end on a line of its own
+    assert "2024-01-01 19:00" in result.stdout
     assert "start to until, UTC" in result.stdout
 
 
