@@ -85,7 +85,9 @@ class Ours:
             width=WIDTH, heads=HEADS, block=block,
         )  # fmt: skip
         self.net = SequenceNet(shape)
-        self.step = stepper(*self.net.tables_and_layers(), Rates(0.001, 0.2, 0.0, "row adagrad"))
+        self.step = stepper(
+            *self.net.tables_and_layers(), Rates(0.001, 0.2, 0.0, "row adagrad", is_fused=True)
+        )
 
     def __call__(self, batch: Planted) -> Tensor:
         n_groups, n_pairs, _ = batch.rows.shape

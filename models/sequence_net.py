@@ -258,7 +258,11 @@ class _Fit:
             batch_rows=ranker.batch_rows,
             n_opponents=ranker.opponents,
             rates=nets.Rates(
-                ranker.learning_rate, ranker.table_learning_rate, ranker.weight_decay, ranker.table_rule
+                ranker.learning_rate,
+                ranker.table_learning_rate,
+                ranker.weight_decay,
+                ranker.table_rule,
+                is_fused=True,
             ),
             table_weight_decay=ranker.table_weight_decay,
             seed=self.context.seed,

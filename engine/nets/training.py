@@ -29,13 +29,15 @@ class Course:
 class Rates:
     """Steps of the layers (AdamW, with its weight decay) and of the tables.
 
-    ``rule``: how the rows of tables that were touched move, by Adam or by ``RowAdagrad``.
+    ``rule``: how the rows of tables that were touched move, by Adam or by ``RowAdagrad``. ``is_fused``: whether layers
+    move in one pass over their numbers, which is faster and rounds otherwise.
     """
 
     layers: float
     tables: float
     weight_decay: float
     rule: Literal["adam", "row adagrad"] = "adam"
+    is_fused: bool = False
 
 
 class Trainable(Protocol):
@@ -131,7 +133,9 @@ def stepper(
 ) -> Callable[[Tensor], None]:
     """Make the function that takes a loss and moves the parameters: the tables by touched rows only."""
     optimizers: list[torch.optim.Optimizer] = [
-        torch.optim.AdamW(layers, lr=rates.layers, weight_decay=rates.weight_decay)
+        torch.optim.AdamW(
+            layers, lr=rates.layers, weight_decay=rates.weight_decay, fused=rates.is_fused or None
+        )
     ]
     if tables:
         by_adam = rates.rule == "adam"
