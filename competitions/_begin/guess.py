@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from competitions._begin.tables import Seen, Table, words_of
+from competitions._begin.tables import Seen, Table, column_of, words_of
 from engine import DataError
 
 # Names that columns have in such files, the surest first.
@@ -110,9 +110,11 @@ class Guess:
 def guess(tables: Sequence[Table], user: str | None = None, item: str | None = None) -> Guess:
     """Tell tables apart, then columns.
 
-    ``user``, ``item``: the keys where they are known. Raises DataError if there is no log, or if it has no keys.
+    ``user``, ``item``: the keys where they are known. Raises DataError if the log has no rows, or no keys.
     """
     log = _log_of(tables)
+    if not log.n_rows:
+        raise DataError(f"{log.name}, taken for the log, has no rows.", expected="what users did, a row each")
     instants = dict(_instants(log))
     keys = _keys(log, tables, instants, user, item)
     found = Guess(log, *keys, instants=instants)
@@ -254,7 +256,7 @@ def _instants(table: Table) -> Iterable[tuple[str, str]]:
 
 def instant_of(name: str, seen: Seen) -> str:
     """Write the expression that makes an instant in microseconds of a column; empty if it is none."""
-    column, dtype = f'pl.col("{name}")', seen.dtype
+    column, dtype = column_of(name), seen.dtype
     if isinstance(dtype, pl.Datetime):
         naive = (
             column

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -100,6 +101,16 @@ class Table:
         return self.columns[name].n_unique == self.n_rows and not self.columns[name].n_null
 
 
+def quoted(text: str) -> str:
+    """Write a text of the files as a literal of Python: whatever it holds, it stays one."""
+    return json.dumps(text, ensure_ascii=False)
+
+
+def column_of(name: str) -> str:
+    """Write the expression that a column of this name is."""
+    return f"pl.col({quoted(name)})"
+
+
 def words_of(name: str) -> set[str]:
     """Words of a name: ``userId``, ``user_id`` and ``userid`` are all "user" and "id".
 
@@ -148,6 +159,19 @@ def _in_order(path: Path) -> list[str | int]:
 
 
 def _table(files: list[Path]) -> Table:
+    """Look at files of one form, all rows of them. Raises DataError for rows that do not fit the first ones."""
+    try:
+        return _looked_at(files)
+    except pl.exceptions.PolarsError as error:
+        names = ", ".join(str(file) for file in files[:3])
+        raise DataError(
+            f"{names} cannot be read to the end: {str(error).splitlines()[0]}",
+            expected="rows with as many values as there are columns, of one dtype a column",
+            todo="mend the file; or read it by hand in read() of the competition",
+        ) from error
+
+
+def _looked_at(files: list[Path]) -> Table:
     renamed = {n: f"{n}_" for n in scan_file(files[0]).collect_schema() if n in RESERVED}
     table = Table(tuple(files), 0, {}, renamed)
     rows, schema = table.scan(), table.scan().collect_schema()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from competitions._begin.guess import POSITIVES, Guess, reaction_of
-from competitions._begin.tables import Seen, Table, words_of
+from competitions._begin.tables import Seen, Table, column_of, quoted, words_of
 
 HOUR, DAY = 3_600_000_000, 86_400_000_000  # microseconds
 N_STEPS = 10
@@ -78,9 +78,9 @@ def _target(found: Guess, task: Task) -> None:
         by_standard["like"] = positives[0]
     task.reactions = {s: n for s, n in by_standard.items() if s != n}
     if "like" in by_standard:
-        liked = f'pl.col("{by_standard["like"]}").cast(pl.Int8)'
+        liked = f"{column_of(by_standard['like'])}.cast(pl.Int8)"
         disliked = by_standard.get("dislike")
-        task.relevance = liked + (f' - pl.col("{disliked}").cast(pl.Int8)' if disliked else "")
+        task.relevance = liked + (f" - {column_of(disliked)}.cast(pl.Int8)" if disliked else "")
         others = [n for n in flags if n not in by_standard.values()]
         task.relevance_why = "a guess" + (f", without {', '.join(others)}" if others else "")
         return
@@ -91,7 +91,7 @@ def _target(found: Guess, task: Task) -> None:
         if numbers
         else None
     )
-    task.relevance = f'pl.col("{number}") > {middle!r}' if numbers else f'pl.col("{number}").is_not_null()'
+    task.relevance = f"{column_of(number)} > {middle!r}" if numbers else f"{column_of(number)}.is_not_null()"
     task.relevance_why = "a guess: above the median" if numbers else "a guess"
 
 
@@ -105,11 +105,11 @@ def _thresholds(found: Guess, task: Task, rating: str) -> None:
     known = values.unique().sort()
     top = next((v for v in known if (values >= v).mean() <= MOST_LIKED), known[-1])
     low = [v for v in known if v < top and (values <= v).mean() <= MOST_DISLIKED]
-    task.derived = {"like": f'pl.col("{rating}") >= {top:g}'}
+    task.derived = {"like": f"{column_of(rating)} >= {top:g}"}
     task.derived_why = f"a threshold: {(values >= top).mean():.0%} of all"
     task.relevance = 'pl.col("like").cast(pl.Int8)'
     if low:
-        task.derived["dislike"] = f'pl.col("{rating}") <= {low[-1]:g}'
+        task.derived["dislike"] = f"{column_of(rating)} <= {low[-1]:g}"
         task.derived_why = (
             f"thresholds: {(values >= top).mean():.0%}, {(values <= low[-1]).mean():.0%} of all"
         )
@@ -126,9 +126,14 @@ def _clock(found: Guess, task: Task) -> None:
     at = pl.col("at")
     log = _at(found, column, found.log)
     low, high = log.select(at.min(), at.max().alias("high")).collect(engine="streaming").row(0)
+    if low is None:
+        return
     if found.pairs is not None and column in found.pairs.columns:
         pairs = _at(found, column, found.pairs)
         first, last = pairs.select(at.min(), at.max().alias("high")).collect(engine="streaming").row(0)
+        if first is None:
+            task.clock_why = f"{found.pairs.name} has no {column}: the order of the rows"
+            return
         if first > high:
             horizon = last - high + 1
             task.clock_why = "the test pairs come after the log"
@@ -144,7 +149,7 @@ def _clock(found: Guess, task: Task) -> None:
     ).select(pl.col("stay").median(), pl.len().alias("n"))
     stay, n = stays.collect(engine="streaming").row(0)
     if n and 0 < stay < SHORT_STAY * (high - low):
-        task.clock = f'Clock("per_user", column="{column}", steps={N_STEPS})'
+        task.clock = f'Clock("per_user", column={quoted(column)}, steps={N_STEPS})'
         task.clock_why = f"users stay for {stay / (high - low):.1%} of the log"
         task.horizon, task.horizon_why = "1", f"of the {N_STEPS} steps: the last tenth of each user's rows"
         return
@@ -160,7 +165,7 @@ def _at(found: Guess, column: str, table: Table) -> pl.LazyFrame:
 
 def _time(task: Task, column: str, low: int, high: int, horizon: int, why: str) -> None:
     """Set a clock by time, with as many train windows as leave some history before all folds."""
-    task.clock = f'Clock("time", column="{column}")'
+    task.clock = f'Clock("time", column={quoted(column)})'
     n = max(1, (high - low) // horizon)
     task.horizon = f"{horizon // DAY} * 86_400_000_000" if horizon % DAY == 0 else f"{horizon:_}"
     n_days = f"{horizon / DAY:.3g} day{'s' * (horizon != DAY)}"

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 
 import polars as pl
 
 from competitions._begin.guess import Guess, instant_of
-from competitions._begin.tables import MOST_LEVELS, Seen, Table
+from competitions._begin.tables import MOST_LEVELS, Seen, Table, column_of, quoted
 from competitions._begin.task import Task
 
 WIDTH, MOST_LINES = 110, 40
@@ -20,7 +18,6 @@ IMPORTS = (
     "from competitions import Clock, Competition, Metric, RawTables, SubmissionFormat, scan_file, schema_of"
 )
 BREAK = "\x1f"  # where a line may be broken, a space otherwise
-quoted = partial(json.dumps, ensure_ascii=False)
 
 
 @dataclass
@@ -79,7 +76,7 @@ def _shorten(tables: dict[str, Written], found: Guess) -> bool:
 
 
 def _leave_out(tables: dict[str, Written], kind: str, name: str) -> None:
-    own = f"pl.col({quoted(name)})"
+    own = column_of(name)
     tables[kind].casts = [cast for cast in tables[kind].casts if own not in cast]
     del tables[kind].types[name]
     tables[kind].left_out.append(name)
@@ -111,7 +108,8 @@ def _lines(
         yield from _wrapped("GENRES = ", [_list(found.items.columns[genres].levels)], "  # fmt: skip")
     for kind, written in tables.items():
         types = [f"{quoted(column)}: {dtype}" for column, dtype in written.types.items()]
-        note = f"  # left out: {', '.join(written.left_out)}" if written.left_out else ""
+        left_out = _on_a_line(", ".join(written.left_out))
+        note = f"  # left out: {left_out}" if left_out else ""
         end = "})  # fmt: skip" + (
             note if len(note) < 80 else f"  # {len(written.left_out)} columns left out"
         )
@@ -161,7 +159,7 @@ def _written(kind: str, table: Table, found: Guess, genres: str | None) -> Writt
             written.casts.append(at)
         elif dtype.startswith("dy.List(dy.Enum"):
             split = f'.str.split("{seen.separator}")' if seen.separator else ""
-            written.casts.append(f"pl.col({quoted(new)}){split}.cast({kind}.columns()[{quoted(new)}].dtype)")
+            written.casts.append(f"{column_of(new)}{split}.cast({kind}.columns()[{quoted(new)}].dtype)")
         elif seen.dtype == pl.List(pl.String):
             written.casts.append(_joined(new))
     return written
@@ -169,12 +167,12 @@ def _written(kind: str, table: Table, found: Guess, genres: str | None) -> Writt
 
 def _joined(name: str) -> str:
     """Write what makes a text of a list of words."""
-    return f'pl.col({quoted(name)}).list.join(" ")'
+    return f'{column_of(name)}.list.join(" ")'
 
 
 def _genre_cast(name: str, seen: Seen) -> str:
     split = f'.str.split("{seen.separator}")' if seen.separator else ""
-    return f'pl.col({quoted(name)}){split}.cast(pl.List(pl.Enum(GENRES))).alias("genres")'
+    return f'{column_of(name)}{split}.cast(pl.List(pl.Enum(GENRES))).alias("genres")'
 
 
 def _type(name: str, new: str, table: Table, found: Guess, *, is_instant: bool) -> str:
@@ -243,7 +241,7 @@ def _read(found: Guess, tables: dict[str, Written], genres: str | None) -> Itera
                 arguments.append(f"{kind}={_file(table)}")
     if found.pairs:
         of_pairs = [at for n, at in casts.items() if n in found.pairs.columns]
-        shared = [e for e in others if any(f"pl.col({quoted(n)})" in e for n in found.pairs.columns)]
+        shared = [e for e in others if any(column_of(n) in e for n in found.pairs.columns)]
         yield from _scanned("pairs", found.pairs, {}, [*of_pairs, *shared])
         arguments.append("pairs=pairs")
     if found.solution and "score" in found.solution.renamed:
@@ -335,7 +333,13 @@ def _dict(values: dict[str, str]) -> str:
 def _remarked(line: str, *whys: str) -> str:
     """Put the first reason that there is room for behind a line."""
     room = WIDTH - len(line) - 4
-    return next((f"{line}  # {why}" for why in whys if why and len(why) <= room), line)
+    lines = [_on_a_line(why) for why in whys]
+    return next((f"{line}  # {why}" for why in lines if why and len(why) <= room), line)
+
+
+def _on_a_line(text: str) -> str:
+    """Keep what can be printed, on one line: names of files and columns may hold anything, and lines end comments."""
+    return " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
 
 
 def _wrapped(start: str, items: Sequence[str], end: str, indent: int = 4) -> Iterator[str]:

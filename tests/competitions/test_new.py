@@ -6,6 +6,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import polars as pl
@@ -264,3 +265,54 @@ def test_a_folder_without_tables(files: dict[str, str], message: str, tmp_path: 
 def test_the_command_refuses_before_it_writes(tmp_path: Path, movielens_settings: Settings) -> None:
     result = CliRunner().invoke(app, ["new", "movielens", "--data", str(tmp_path)])
     assert "already" in str(result.exception)
+
+
+SAYS = "import pathlib; pathlib.Path('said').touch()"
+HOSTILE = {
+    "an instant": f'"a""); {SAYS}; (""",2024-01-01 00:00:00',
+    "a rating": f'"rating ""); {SAYS}; (""",3',
+    "a line of its own": f'"x\n{SAYS}\n#",text',
+}
+
+
+@pytest.mark.parametrize("column", HOSTILE.values(), ids=HOSTILE)
+def test_names_of_columns_are_never_run(column: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name, value = column.rsplit(",", 1)
+    rows = "".join(f"{i % 7},{i % 11},{value},{i % 2}\n" for i in range(40))
+    (tmp_path / "log.csv").write_text(f"user_id,item_id,{name},like\n{rows}", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    with suppress(DataError):  # a declaration may refuse the name
+        begin_competition("hostile", tmp_path, folder=tmp_path)
+    assert (tmp_path / "hostile.py").exists()
+    assert not (tmp_path / "said").exists()
+
+
+def test_names_of_files_are_never_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = "".join(f"{i % 7},{i % 11},{i % 2}\n" for i in range(40))
+    (tmp_path / "log.csv").write_text(f"user_id,item_id,like\n{rows}", encoding="utf-8")
+    (tmp_path / f"test\n{SAYS}\n#.csv").write_text("user_id,item_id\n1,2\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    assert "solution" not in begin_competition("hostile", tmp_path, folder=tmp_path).read_text("utf-8")
+    assert not (tmp_path / "said").exists()
+
+
+def test_a_test_table_without_rows_and_instants_without_values(tmp_path: Path) -> None:
+    rows = "".join(f"{i % 7},{i % 11},2024-01-0{1 + i % 9} 00:00:00,{i % 2}\n" for i in range(40))
+    (tmp_path / "log.csv").write_text(f"user_id,item_id,timestamp,like\n{rows}", encoding="utf-8")
+    (tmp_path / "test.csv").write_text("user_id,item_id,timestamp\n", encoding="utf-8")
+    text = begin_competition("mine", tmp_path, folder=tmp_path).read_text(encoding="utf-8")
+    assert 'clock=Clock("row"),  # test.csv has no timestamp: the order of the rows' in text
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("user_id,item_id,like\n", "has no rows"),
+        ("user_id,item_id,like\n1,2\n3,4,1,5\n", "cannot be read to the end"),
+    ],
+)
+def test_a_log_without_rows_or_with_longer_ones(text: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "log.csv").write_text(text, encoding="utf-8")
+    with pytest.raises(DataError, match=message):
+        begin_competition("mine", tmp_path, folder=tmp_path)
+    assert not (tmp_path / "mine.py").exists()
