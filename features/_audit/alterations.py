@@ -17,7 +17,7 @@ from engine import Settings, loaded_at
 from features._audit.fresh import Packed, packed, unpacked
 from features._audit.relabelled import SAME, Labels
 from features._audit.values import range_of
-from features._catalogue import Catalogue
+from features._catalogue import Catalogue, FeatureColumn
 from validation import Window, window_pairs
 
 N_USERS = 10  # of a sample of pairs, about
@@ -128,10 +128,10 @@ TOGETHER: Mapping[str, Alteration] = {
 
 
 def of_sample(world: World, seed: int) -> World:
-    """Keep the pairs of a few users, as ``--sample-pairs`` does: the data set tells of no others."""
+    """Keep the pairs of a few users, of half at most, as ``--sample-pairs`` does: the data set tells of no others."""
     c = world.dataset.competition
     users = world.pairs[c.user].n_unique()
-    share = min(1.0, N_USERS / max(users, 1))
+    share = min(0.5, N_USERS / max(users, 1))
     while True:
         dataset = replace(world.dataset, sample_pairs=share)
         shown = window_pairs(dataset, world.window).select("pair_id")
@@ -151,13 +151,6 @@ def one_pair(world: World, seed: int) -> World:
     user = world.dataset.competition.user
     several = world.pairs.filter(pl.len().over(user) > 1)
     return replace(world, pairs=(several if several.height else world.pairs).sample(n=1, seed=seed))
-
-
-def one_user(world: World, seed: int) -> World:
-    """Keep the pairs of the user whose one pair ``one_pair`` keeps."""
-    user = world.dataset.competition.user
-    chosen = one_pair(world, seed).pairs[user][0]
-    return replace(world, pairs=world.pairs.filter(pl.col(user).eq_missing(chosen)))
 
 
 def others_gone(world: World, seed: int) -> World:
@@ -306,26 +299,32 @@ class Trial:
 
 
 def first_trials(worlds: Worlds) -> list[Trial]:
-    """The worlds that every column is computed in; more only for what differs in one of them."""
-    trials = [
-        *_with_other_labels(worlds),
-        *(
-            Trial(check, (w,), worlds.names, alter)
-            for w in reversed(
-                worlds.windows
-            )  # where state outlives a window, each process has the state of another
-            for check, alter in TOGETHER.items()
-        ),
+    """The worlds that every column is computed in; more only for what differs in one of them.
+
+    No window's future may be known, so it is gone for each; it is another one for the last, which stands for all.
+    Later windows come first, so that a process in which state outlives a window has that of another one.
+    """
+    last = worlds.windows[-1]
+    futures = [
+        Trial(check, (window,), worlds.names, alter)
+        for window in reversed(worlds.windows)
+        for check, alter in TOGETHER.items()
+        if alter is without_future or window == last
     ]
+    trials = [*_with_other_labels(worlds), *futures]
     return trials if worlds.is_brief else [*trials, *_of_few_pairs(worlds)]
 
 
 def _with_other_labels(worlds: Worlds) -> list[Trial]:
-    """One world with all labels others at once; columns that show ids or instants are in one without these."""
+    """One world with all labels others at once; columns that show ids or instants are in one without these.
+
+    In the first window and in the last, which is the test's where its pairs are there.
+    """
     by_use: dict[tuple[str, ...], list[str]] = {(): []}
     for name in worlds.names:
         by_use.setdefault(worlds.catalogue.columns[name].uses, []).append(name)
-    windows = tuple(worlds.pairs)
+    every = tuple(worlds.pairs)
+    windows = tuple(dict.fromkeys((every[0], every[-1])))
     return [
         Trial(
             RELABELLED,
@@ -341,20 +340,30 @@ def _with_other_labels(worlds: Worlds) -> list[Trial]:
 def _of_few_pairs(worlds: Worlds) -> list[Trial]:
     """Worlds of the last window alone; that without other users only where users have been left out already.
 
-    Overflow is looked for in whole numbers, and in what has a range to leave.
+    One pair alone is for what needs no others; what needs its user's shows it in the sample. Overflow is looked for
+    in whole numbers, and in what has a range to leave and does not read fractions alone.
     """
     last, schema = worlds.windows[-1:], worlds.catalogue.dataset.history_schema
     columns = [worlds.catalogue.columns[n] for n in worlds.names]
-    wide = tuple(c.name for c in columns if c.dtype.is_integer() or range_of(c, schema) is not None)
+    wide = tuple(
+        c.name
+        for c in columns
+        if c.dtype.is_integer() or (range_of(c, schema) is not None and not _of_fractions(worlds, c))
+    )
     trials = [
         Trial(SAMPLE, last, worlds.of_scope("row", "user"), of_sample),
         Trial(OVERFLOW, last, wide, busy),
         Trial(ALONE, last, worlds.of_scope("row"), one_pair),
-        Trial(ALONE, last, worlds.of_scope("user"), one_user),
     ]
     if worlds.settings.sample.users < 1:
         trials.append(Trial(OTHERS_GONE, last, worlds.names, others_gone))
     return [trial for trial in trials if trial.names]
+
+
+def _of_fractions(worlds: Worlds, column: FeatureColumn) -> bool:
+    """Tell whether a column is worked out of other columns, all of which are fractions: no row can overflow it."""
+    read = [worlds.catalogue.columns[name].dtype for name in column.reads]
+    return bool(read) and all(dtype.is_float() for dtype in read)
 
 
 def single_trials(trial: Trial, names: tuple[str, ...]) -> list[Trial]:
