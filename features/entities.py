@@ -3,13 +3,14 @@
 After OmniSearchSage (Agarwal et al. 2024, arXiv 2404.16260): one encoder a kind of entity, one loss a pair of kinds,
 all of them trained at once. An entity is the sum of what is known of it:
 
-    user   = its own vector + A (attributes, 1)
+    user   = its own vector + A (attributes, 1) + the mean of the vectors of its words
     source = its own vector
-    item   = its own vector + the vector of its source + B (attributes, contents, 1)
+    item   = its own vector + the vector of its source + B (attributes, contents, 1) + the mean of its words'
 
 so that a new item starts where its source and its content say, and a new user at the mean of those of their kind.
 Attributes are numbers, levels and vectors as ``features/toolkit/designs.py`` makes them; A and B are tables with a
-row for each of these numbers, learned as vectors are. For a row of the log with entities a and b, the loss of the pair
+row for each of these numbers, learned as vectors are. The words of texts are hashed to one of ``WORDS`` vectors, those
+of users and of items apart. For a row of the log with entities a and b, the loss of the pair
 of kinds (a, b) is
 
     -v w log( exp(a b) / sum_j exp(a b_j - log Q_j) )
@@ -17,7 +18,8 @@ of kinds (a, b) is
 with the pair's weight v (``PAIRS``), over the others of b's kind in the batch and for items over ``DRAWN`` more, drawn
 by their counts to the power ``POWER``; Q_j is how often j is expected among them (logQ correction, Yi et al. 2019: see
 ``features/doc2vec.py``).
-The outcomes are tasks in one softmax: w is 1 for a positive relevance, ``REACTION`` for each other reaction whose rows
+The outcomes are tasks that share what a row is compared with, so that the sum of their losses is one loss, where w
+sums what each outcome weighs: it is 1 for a positive relevance, ``REACTION`` for each other reaction whose rows
 are more relevant than others so far, and ``DENSE`` for a row in the upper third of its chunk by the dense outcome that
 the competition declares, among rows of a like ``dense_per``. A row with a negative relevance says nothing.
 """
@@ -36,7 +38,7 @@ from engine import EmbeddingTable, capped_threads, load_tables, save_tables, wor
 from features import Column, FeatureError, LogColumns, StreamContext, streamed
 from features.doc2vec import DIM, Places, Sampling, gradients
 from features.taste import normal_scores
-from features.toolkit import Design, Floats, Values, multiplied
+from features.toolkit import Design, Floats, Sparse, Values, hashed_words, multiplied
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -45,6 +47,7 @@ NOISE, RATE = 0.1, 0.1
 BATCH, DRAWN = 256, 64  # rows; items drawn beside theirs
 PASSES = 3  # over the rows of a chunk
 REACTION, DENSE, UPPER = 1.0, 1.0, 0.43  # weights; the normal score from which on it counts
+WORDS = 2**15  # vectors of words, of users and of items each
 MOST_DESIGNED = 20_000  # entities of the first chunk that say which levels and scales attributes have
 PAIRS = (("user", "item", 1.0), ("user", "source", 0.3), ("item", "source", 0.01))  # of kinds, with weights
 FORMAT = {"format": 1, "dim": DIM}
@@ -90,7 +93,13 @@ class Entities:
                 name, DIM, seed=self.seed + at, noise=NOISE if name in self.keys else 0.0,
                 folder=self.folder, memory_gib=self.memory_gib,
             )
-            for at, name in enumerate((*self.keys, *(f"attributes of {of}" for of in self.attributes)))
+            for at, name in enumerate(
+                (
+                    *self.keys,
+                    *(f"attributes of {of}" for of in self.attributes),
+                    *(f"words of {of}" for of in self.texts),
+                )
+            )
         }  # fmt: skip
         # Rows with each reaction, "" being all, and the sum of their relevance.
         self.relevant = {name: [0.0, 0.0] for name in ("", *self.log.reactions)}
@@ -105,7 +114,19 @@ class Entities:
 
     @property
     def attributes(self) -> dict[str, tuple[str, ...]]:
-        """Columns that describe an entity of each kind."""
+        """Columns that describe an entity of each kind, beside its texts."""
+        return {
+            of: tuple(n for n in names if n not in self.log.shown_texts) for of, names in self._told.items()
+        }
+
+    @property
+    def texts(self) -> dict[str, tuple[str, ...]]:
+        """Texts that describe an entity of each kind that has any."""
+        texts = {of: tuple(n for n in names if n in self.log.shown_texts) for of, names in self._told.items()}
+        return {of: names for of, names in texts.items() if names}
+
+    @property
+    def _told(self) -> dict[str, tuple[str, ...]]:
         return {"user": self.log.of_user, "item": self.log.of_item}
 
     def learn(self, rows: pl.DataFrame) -> None:
@@ -210,7 +231,25 @@ class Entities:
             for first in range(0, pairs.height, MOST_DESIGNED):
                 some = slice(first, first + MOST_DESIGNED)
                 found[some] += multiplied(self.described(of, pairs[some]), weights)
+        for first in range(0, pairs.height if of in self.texts else 0, MOST_DESIGNED):
+            some = slice(first, first + MOST_DESIGNED)
+            found[some] += self._of_words(of, pairs[some])
         return found
+
+    def _of_words(self, of: str, pairs: pl.DataFrame) -> Floats:
+        """Means of the vectors of each row's words, those of unseen ones being zeros: Float32 (n, DIM)."""
+        words, table = self.words(of, pairs), self.tables[f"words of {of}"]
+        used, words.indices = np.unique(words.indices, return_inverse=True)
+        words.resize(pairs.height, len(used))
+        rows = table.rows(pl.Series(used, dtype=pl.Int64))
+        vectors = np.zeros((len(used), DIM), dtype=np.float32)
+        vectors[rows >= 0] = table.read(rows[rows >= 0])
+        means: Floats = words @ vectors
+        return means
+
+    def words(self, of: str, table: pl.DataFrame) -> Sparse:
+        """Share of each word in the texts of the entities of a table: Float32 (n, WORDS)."""
+        return hashed_words(table.select(self.texts[of]), WORDS, as_mean=True).astype(np.float32)
 
     def save(self, folder: Path) -> None:
         """Write the tables, how far it is, what reactions tell, and the entities that attributes were read of."""
@@ -249,6 +288,8 @@ class Chunk:
         Rows of the tables of entities, Int64 (n,) each; -1 for no source.
     has_source
         Whether there is a table of sources.
+    words
+        Share of each word in the texts of the distinct users and items that have any: (n_distinct, rows of the table).
     described, entity
         Numbers that describe the distinct users and items, (n_distinct, width + 1); which of them each row has, (n,).
     weight
@@ -261,6 +302,7 @@ class Chunk:
 
     at: Mapping[str, Places]
     has_source: bool
+    words: Mapping[str, Sparse]
     described: Mapping[str, Tensor]
     entity: Mapping[str, Places]
     weight: Floats
@@ -276,26 +318,35 @@ class Chunk:
         at.setdefault("source", np.full(rows.height, -1))
         described: dict[str, Tensor] = {}
         entity: dict[str, Places] = {}
+        words: dict[str, Sparse] = {}
         for of in model.attributes:
             _, first, entity[of] = np.unique(at[of], return_index=True, return_inverse=True)
             described[of] = torch.from_numpy(model.described(of, rows[first]))
+            if of in model.texts:
+                words[of] = own = model.words(of, rows[first])
+                own.indices = model.tables[f"words of {of}"].grow(pl.Series(own.indices, dtype=pl.Int64))
+                own.resize(len(first), WORDS)
         sampling = {}
         for of in ("item", "source"):
             counts = np.bincount(at[of][at[of] >= 0], minlength=1)
             sampling[of] = Sampling.of(counts, np.maximum(counts, int(not counts.any())))
         first_of_item = np.zeros(int(at["item"].max()) + 1, dtype=np.int64)
         first_of_item[at["item"][::-1]] = np.arange(rows.height)[::-1]
-        return cls(
-            at, "source" in model.keys, described, entity, rows["weight"].to_numpy(), sampling, first_of_item
-        )
+        weight = rows["weight"].to_numpy()
+        return cls(at, "source" in model.keys, words, described, entity, weight, sampling, first_of_item)
+
+    def words_at(self, of: str, at: Places, n: int) -> Sparse:
+        """Words of the entities of a batch: of its ``n`` users, or of all items in it."""
+        return self.words[of][self.entity[of][at[:n] if of == "user" else at]]
 
     def rows(self, at: Places, n: int) -> list[Places]:
-        """Rows that a batch reads, in the order of the tables: entities, then all attributes."""
+        """Rows that a batch reads, in the order of the tables: entities, then all attributes, then words."""
         source = self.at["source"][at]
         sources = [source[source >= 0]] if self.has_source else []
         return [
             self.at["user"][at[:n]], self.at["item"][at], *sources,
             *(np.arange(table.shape[1]) for table in self.described.values()),
+            *(self.words_at(of, at, n).indices.astype(np.int64) for of in self.words),
         ]  # fmt: skip
 
     def gradients(
@@ -317,6 +368,12 @@ class Chunk:
             "item": vectors["item"] + source + of_item @ vectors["attributes of item"],
             "source": source,
         }
+        owners = {}
+        for of in self.words:
+            words = self.words_at(of, at, n)
+            owner = torch.from_numpy(np.repeat(np.arange(words.shape[0]), np.diff(words.indptr)))
+            owners[of] = owner, torch.from_numpy(words.data)[:, None]
+            x[of].index_add_(0, owner, vectors[f"words of {of}"] * owners[of][1])
         moved = {of: torch.zeros_like(of_x) for of, of_x in x.items()}
         for a, b, of_pair in pairs:
             left = np.arange(n) if b == "item" else np.flatnonzero(has_source.numpy()[:n])
@@ -336,6 +393,8 @@ class Chunk:
         }
         if "source" in vectors:
             found["source"] = (moved["source"] + moved["item"])[has_source]
+        for of, (owner, share) in owners.items():
+            found[f"words of {of}"] = moved[of][owner] * share
         return found
 
 

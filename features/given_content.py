@@ -18,7 +18,7 @@ import polars as pl
 
 from engine import capped_threads
 from features import Column, LogColumns, Window, fitted
-from features.toolkit import Sparse, Values, Vectors, as_vectors, codes, cosines
+from features.toolkit import Sparse, Values, Vectors, as_vectors, codes, cosines, hashed_words
 
 N_DIMENSIONS, N_HASHES = 16, 2**14
 SEED = 20_261_129
@@ -105,15 +105,11 @@ class GivenContent:
 
     def _table(self, content: pl.DataFrame) -> Sparse:
         """Give what is reduced, a row each: hashed words, or vectors. A row of zeros is unknown."""
+        if self.kind == "text":
+            return hashed_words(content, N_HASHES, longest=2)
         import scipy.sparse
 
-        if self.kind == "vector":
-            return scipy.sparse.csr_matrix(_side_by_side(content) / self.spread)
-        from sklearn.feature_extraction.text import HashingVectorizer
-
-        texts = content.select(pl.concat_str(pl.all(), separator=" ", ignore_nulls=True)).to_series()
-        hashed = HashingVectorizer(n_features=N_HASHES, ngram_range=(1, 2), token_pattern=r"(?u)\b\w+\b")
-        return scipy.sparse.csr_matrix(hashed.transform(texts.fill_null("").to_list()))
+        return scipy.sparse.csr_matrix(_side_by_side(content) / self.spread)
 
     def _reduced(self, table: Sparse) -> Vectors:
         """Give the few numbers of each row, less their mean (n, n_dimensions); NaN where nothing is known."""

@@ -1,4 +1,4 @@
-"""What family files share: expressions, signals, lists of users, vectors, ridge regressions, codes of keys, search."""
+"""What family files share: expressions, signals, lists of users, vectors, regressions, codes of keys, words, search."""
 
 from features.toolkit.beliefs import FACTORS, Beliefs, found_items
 from features.toolkit.designs import Design, Regression
@@ -18,6 +18,7 @@ from features.toolkit.signals import (
     signal_columns,
     signal_matrix,
 )
+from features.toolkit.texts import hashed_words
 from features.toolkit.usual import usual
 from features.toolkit.vectors import (
     Embeddings,
@@ -64,6 +65,7 @@ __all__ = [
     "embeddings",
     "entries",
     "found_items",
+    "hashed_words",
     "hidden_scores",
     "highest_scores",
     "inverse",

@@ -17,7 +17,8 @@ import torch
 from engine import TableError, capped_threads
 from features import FeatureError, LogColumns, StreamContext
 from features.doc2vec import DIM
-from features.entities import BATCH, DENSE, DRAWN, PAIRS, REACTION, Chunk, Entities
+from features.entities import BATCH, DENSE, DRAWN, PAIRS, REACTION, WORDS, Chunk, Entities
+from features.toolkit import hashed_words
 from tests.features.fitting import assert_alone_as_in_bulk, values_of
 from tests.features.planted_tastes import feed, recovers
 
@@ -25,6 +26,7 @@ KEYS = ("user_id", "item_id", "source_id")
 LOG_COLUMNS = LogColumns(
     *KEYS, ("timespent",), ("share", "bookmarks"), "timespent", "duration", ("camp",), ("content",)
 )
+WITH_TEXTS = replace(LOG_COLUMNS, of_item=("title",), shown_texts=("title",))
 PLANTED = feed(8000)
 CONTENT = np.random.default_rng(4).normal(size=(12, 3)).astype(np.float32)  # of each source, and of its camp
 CONTENT[:, 0] += np.where(np.arange(12) % 2 == 0, 2, -2)
@@ -33,10 +35,13 @@ GIB_OF_FILES = 3 * (BATCH + DRAWN) * 4 * (DIM + 1) / 2**30
 
 
 def described(rows: pl.DataFrame) -> pl.DataFrame:
-    """Rows with an attribute of users and content vectors of items: those of their source."""
+    """Rows with an attribute of users, and with content vectors and titles of items: those of their source."""
     content = CONTENT[rows["source_id"].to_numpy() % 12]
     return rows.with_columns(
         pl.Series("content", content, dtype=pl.Array(pl.Float32, 3)),
+        title=pl.when(pl.col("source_id") % 2 == 0)
+        .then(pl.format("Calm {} of lakes, lakes", "item_id"))
+        .otherwise(pl.format("A loud {}", "source_id")),
         camp=pl.when(pl.col("user_id") % 2 == 0).then(pl.lit("even")).otherwise(pl.lit("odd")),
     )
 
@@ -86,6 +91,21 @@ def test_new_items_lean_on_source_and_content_and_new_users_on_attributes(model:
     assert recovers(strangers, "entities_score", PLANTED) > 0.9
 
 
+def test_a_new_item_of_a_new_source_is_liked_by_those_who_like_its_words(tmp_path: Path) -> None:
+    one = learned(started(tmp_path, WITH_TEXTS))
+    unseen = ALL_PAIRS.with_columns(item_id=pl.col("item_id") + 5000, source_id=pl.col("source_id") + 1200)
+    assert recovers(values_of(one, unseen), "entities_score", PLANTED) > 0.9
+    assert_alone_as_in_bulk(one, unseen, 311)
+    others = unseen.with_columns(title=pl.lit("Никогда не встречалось"))
+    without = unseen.with_columns(title=pl.lit(None, pl.String))
+    assert values_of(one, others).equals(values_of(one, without))  # words that were never met say nothing
+    (state := tmp_path / "state").mkdir()
+    one.save(state)
+    again = started(tmp_path / "again", WITH_TEXTS)
+    again.load(state)
+    assert values_of(again, unseen).equals(values_of(one, unseen))
+
+
 def test_items_of_a_source_are_near_only_if_that_pair_is_learned(tmp_path: Path) -> None:
     """Without sources in the encoder's content, what a pair of kinds adds shows."""
     plain = replace(LOG_COLUMNS, of_user=(), of_item=())
@@ -100,13 +120,14 @@ def test_items_of_a_source_are_near_only_if_that_pair_is_learned(tmp_path: Path)
     assert shares[0] > shares[1] + 0.1
 
 
-def test_gradients_are_those_of_the_losses(tmp_path: Path) -> None:
+@pytest.mark.parametrize("log", [LOG_COLUMNS, WITH_TEXTS])
+def test_gradients_are_those_of_the_losses(log: LogColumns, tmp_path: Path) -> None:
     """Of losses that are written out, over encoders that are written out, some rows without a source."""
     rows = LOG[:40].with_columns(
         source_id=pl.when(pl.col("row") % 5 > 0).then("source_id"),
         weight=pl.Series(np.linspace(0.3, 2, 40, dtype=np.float32)),
     )
-    one = started(tmp_path)
+    one = started(tmp_path, log)
     one._make_designs(rows)
     chunk = Chunk.of(one, rows)
     at, n = np.array([*range(12), 30, 31, 3]), 12
@@ -124,6 +145,11 @@ def test_gradients_are_those_of_the_losses(tmp_path: Path) -> None:
         "item": vectors["item"] + source + wide["item"] @ vectors["attributes of item"],
         "source": source,
     }
+    if log is WITH_TEXTS:
+        titles, met = hashed_words(rows[at].select("title"), WORDS, as_mean=True), 0
+        for k, title in enumerate(titles):
+            of_words = vectors["words of item"][met : (met := met + title.nnz)]
+            x["item"][k] += torch.from_numpy(title.data.astype(np.float32)) @ of_words
     loss = torch.zeros(())
     for a, b, weight in PAIRS:
         left = [k for k in range(n) if b == "item" or k in has]
@@ -205,6 +231,7 @@ def bad_logs() -> dict[str, pl.DataFrame]:
         "null attributes": LOG.with_columns(
             camp=pl.lit(None, pl.String), content=pl.lit(None, LOG.schema["content"])
         ),
+        "wordless": LOG.with_columns(title=pl.when(some > 2).then(pl.lit(" - "))),
         "nulls": LOG.with_columns(
             pl.when(some != k).then(n).alias(n)
             for k, n in enumerate([*KEYS, "relevance", "share", "timespent", "duration"])
@@ -214,7 +241,8 @@ def bad_logs() -> dict[str, pl.DataFrame]:
 
 @pytest.mark.parametrize("name", bad_logs())
 def test_bad_logs_give_finite_values(name: str, tmp_path: Path) -> None:
-    one = learned(started(tmp_path), bad_logs()[name], (0, 0, *EDGES[1:]))
+    described_by_all = replace(WITH_TEXTS, of_item=("content", "title"))
+    one = learned(started(tmp_path, described_by_all), bad_logs()[name], (0, 0, *EDGES[1:]))
     for column, values in one.transform(ALL_PAIRS).items():
         assert np.isfinite(values).all(), column
 
