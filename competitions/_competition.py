@@ -195,7 +195,8 @@ class Competition:
         left out where there are no attributes.
     outcomes
         Columns that are known only afterwards (a like, a rating): they never reach a feature through the pairs.
-        What is derived from an outcome is one, named here or not. All other columns can be seen: see ``roles``.
+        What is derived from an outcome is one, named here or not. All other columns can be seen: see ``roles``. If none
+        is named, those that relevance reads and what is dense are taken for them, and intake says so.
     reactions
         What features call an outcome -> its column here, where the names differ: ``{"like": "click", "dislike": "hate",
         "rating": "stars", "timespent": "seconds"}``. The columns are outcomes; each gets a derived column of that name.
@@ -280,8 +281,8 @@ class Competition:
         """
         keys = {self.user, self.item, self.source} & set(self.interactions.columns())
         read = {name: set(expression.meta.root_names()) for name, expression in self.derived.items()}
-        hidden = {*self.outcomes, *self.thresholds}
-        outcomes = {*self.outcomes, *(name for name in read if read[name] & hidden)} - keys
+        hidden = {*(self.outcomes or self.guessed_outcomes), *self.thresholds}
+        outcomes = (hidden | {name for name in read if read[name] & hidden}) - keys
         own = self.aliases
         return {
             name: "key"
@@ -291,6 +292,20 @@ class Competition:
             else "observed"
             for name in self.log_columns
         }
+
+    @property
+    def guessed_outcomes(self) -> tuple[str, ...]:
+        """Outcomes where none is named: what is dense, and what relevance reads, by itself or derived."""
+        if self.outcomes:
+            return ()
+        read, known = [*self.relevance.meta.root_names(), *([self.dense] if self.dense else [])], set[str]()
+        while read:
+            name = read.pop()
+            known.add(name)
+            own = self.derived.get(name)
+            read += [] if own is None else [n for n in own.meta.root_names() if n not in known]
+        seen = {self.user, self.item, self.source, self.dense_per, self.clock.column}
+        return tuple(name for name in self.interactions.columns() if name in known - seen)
 
     @property
     def log_columns(self) -> tuple[str, ...]:

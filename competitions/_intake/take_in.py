@@ -387,6 +387,11 @@ def _clock_notes(c: Competition, tables: RawTables) -> Iterator[str]:
         )
     if c.gap and tables.pairs is None:
         yield f"The last {c.gap} clock units before the test window are a gap: no history reaches into it."
+    if c.guessed_outcomes:
+        yield (
+            f"The competition names no outcomes. Taken for them, since relevance reads them or they are dense: "
+            f"{', '.join(c.guessed_outcomes)}. If that is wrong: outcomes=(...) in its file."
+        )
     hidden = [name for name in c.interactions.columns() if name not in c.observed_columns]
     yield (
         f"Outcomes, never seen of a pair to score: {', '.join(hidden)} and what is derived from them. Seen of it: "

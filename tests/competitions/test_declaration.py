@@ -101,7 +101,7 @@ CATEGORY = pl.col("seconds").cast(pl.String).cast(pl.Categorical)
             },
             "'are long' takes categories for numbers",
         ),
-        ({"outcomes": ()}, "relevance reads 'long', which is not an outcome"),
+        ({"outcomes": (), "relevance": pl.col("is_evening")}, "reads 'is_evening', which is not an outcome"),
         ({"derived": {"long": pl.col("secs") > 1}}, "'long' reads 'secs'"),
         ({"derived": {"long": pl.sum_horizontal(cs.numeric())}}, "'long' reads columns by a pattern"),
         ({"relevance": pl.col("device")}, "relevance reads 'device', which is not an outcome"),

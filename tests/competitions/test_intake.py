@@ -158,6 +158,22 @@ def test_what_is_left_out_and_what_can_be_seen_of_a_pair_is_noted(tmp_path: Path
     ]
 
 
+def test_outcomes_that_are_not_named_are_those_which_relevance_reads_and_what_is_dense(
+    tmp_path: Path,
+) -> None:
+    """Through derived columns; what the dense outcome is a share of is known of a pair, and so is the rest."""
+    guessed = replace(SHOP, outcomes=())
+    take_in(guessed, shop_tables(), tmp_path, fingerprint="f")
+    assert dict(guessed.roles) == dict(SHOP.roles)
+    said = (tmp_path / "meta.json").read_text()
+    assert "names no outcomes. Taken for them, since relevance reads them or they are dense: seconds." in said
+    both = replace(SHOP, outcomes=(), dense="seconds", relevance=pl.col("device") == "desk")
+    assert both.guessed_outcomes == ("device", "seconds")
+    watched = replace(both, derived={"long": pl.col("seconds") > pl.col("device")}, dense_per="device")
+    assert replace(watched, relevance=pl.col("long")).guessed_outcomes == ("seconds",)
+    assert replace(both, outcomes="device").guessed_outcomes == ()
+
+
 @pytest.mark.parametrize("left_out", [("users",), ("items",), ("users", "items")], ids="+".join)
 @pytest.mark.parametrize("tables", [shop_tables(), given_pairs()], ids=["cut", "given"])
 def test_without_attributes_the_tables_are_the_keys_of_log_and_pairs(
