@@ -147,7 +147,7 @@ def select_features(
     """Propose a subset of the features, chosen on train windows only, and write it as a config file of its own."""
     plan = make_plan(settings_of(ctx))
     selection = plan_selection(plan, model=model, budget=budget, say=lambda text: console.print(text))
-    console.print(f"Chosen on {words_of(selection.folds)}; no eval window is looked at.")
+    console.print(f"Chosen on {words_of(selection)}; no eval window is looked at.")
     first, most = selection_cost(selection)
     _say([first])
     console.print(

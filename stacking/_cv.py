@@ -23,7 +23,7 @@ from stacking._fits import make_oof, oof_recipe, plan_cv_fits
 from stacking._pairs import PairReader
 from stacking._plan import FORMAT, Plan, metric_parts
 from stacking._worth import units_of
-from validation import CvBundle, Folds, evaluate, paired_bootstrap
+from validation import CvBundle, Folds, evaluate, paired_bootstrap, window_title
 
 POINTER = "cv"
 _CARDS = {
@@ -151,7 +151,7 @@ def _about(plan: Plan, oof: pl.DataFrame, choice: Choice, blends: Sequence[str])
         "user": c.user,
         "item": c.item,
         "folds": {
-            f.name: f"{' '.join(w.name for w in f.train)} -> {f.eval.name}"
+            f.name: f"{', '.join(window_title(c.clock, w) for w in f.train)} -> {window_title(c.clock, f.eval)}"
             for f in (*plan.folds.folds, plan.folds.final)
         },
         "seed": plan.settings.seed,

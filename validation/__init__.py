@@ -31,7 +31,16 @@ from validation._report import (
     render_page,
     training_alarms,
 )
-from validation._windows import Fold, Folds, Window, is_test, plan_folds, window_pairs, window_relevance
+from validation._windows import (
+    Fold,
+    Folds,
+    Window,
+    is_test,
+    plan_folds,
+    window_pairs,
+    window_relevance,
+    window_title,
+)
 from validation.log_loss import log_loss
 from validation.ranking import hit_rate_at_k, map_at_k, mrr_at_k, ndcg_at_k, precision_at_k, recall_at_k
 from validation.rmse import rmse
@@ -95,4 +104,5 @@ __all__ = [
     "user_auc",
     "window_pairs",
     "window_relevance",
+    "window_title",
 ]

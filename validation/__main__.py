@@ -11,7 +11,17 @@ from rich.text import Text
 
 from competitions import Dataset, open_dataset
 from engine import Settings, Store, StoreError, out, room_app, run_room, settings_of, write_atomically
-from validation import CvBundle, Folds, Window, build_report, is_test, metrics, plan_folds, window_pairs
+from validation import (
+    CvBundle,
+    Folds,
+    Window,
+    build_report,
+    is_test,
+    metrics,
+    plan_folds,
+    window_pairs,
+    window_title,
+)
 from validation._report import read_audit_report, report_html, show_report
 
 app = room_app("Windows, folds, metrics, and the report of the stored cross-validation.")
@@ -68,8 +78,10 @@ def _plan_tables(dataset: Dataset, folds: Folds) -> tuple[Table, Table]:
         "fold", "train windows", "eval window", title="Folds", title_justify="left", header_style="dim"
     )
     for fold in (*folds.folds, folds.final):
-        train = ", ".join(_called(dataset, window) for window in fold.train)
-        by_fold.add_row(Text(fold.name), Text(train), Text(_called(dataset, fold.eval)))
+        train = ", ".join(window_title(dataset.competition.clock, window) for window in fold.train)
+        by_fold.add_row(
+            Text(fold.name), Text(train), Text(window_title(dataset.competition.clock, fold.eval))
+        )
     columns = ("history rows", "pairs", "users", "items")
     kind = dataset.competition.clock.kind
     bounds = "start to until, UTC" if kind == "time" else "cutoff-start-until"
@@ -80,25 +92,11 @@ def _plan_tables(dataset: Dataset, folds: Folds) -> tuple[Table, Table]:
     for window in folds.windows:
         sizes = _window_sizes(dataset, window)
         by_window.add_row(
-            Text(_called(dataset, window)), _serves(dataset, folds, window), *[f"{size:,}" for size in sizes]
+            Text(window_title(dataset.competition.clock, window)),
+            _serves(dataset, folds, window),
+            *[f"{size:,}" for size in sizes],
         )
     return by_fold, by_window
-
-
-def _called(dataset: Dataset, window: Window) -> str:
-    """Name a window as one reads it: by its instants on a clock of time, to the second where it needs that."""
-    clock = dataset.competition.clock
-    if clock.kind != "time":
-        return window.name
-    start, until = (clock.shown(value) for value in (window.start, window.until))
-    n = (
-        10
-        if start[11:19] == until[11:19] == "00:00:00"
-        else 16
-        if start[17:19] == until[17:19] == "00"
-        else 19
-    )
-    return f"{start[:n]} to {until[:n]}"
 
 
 def _window_sizes(dataset: Dataset, window: Window) -> tuple[int, int, int, int]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from competitions import Dataset, in_share
+from competitions import Clock, Dataset, in_share
 from engine import ConfigError, FoldSettings
 
 PAIRS = 1  # the salt of a sample of pairs: other users than a sample of the users of the same share
@@ -44,6 +44,28 @@ class Window:
     def targets(self, log: pl.LazyFrame) -> pl.LazyFrame:
         """Rows of the targets' span. Their order stays."""
         return log.filter((pl.col("clock") >= self.start) & (pl.col("clock") < self.until))
+
+
+def window_title(clock: Clock, window: Window) -> str:
+    """Name a window as one reads it: by its instants (UTC) on a clock of time, to the second where it needs that.
+
+    >>> day = 86_400_000_000
+    >>> window_title(Clock("time", column="at"), Window(0, 0, 7 * day))
+    '1970-01-01 to 1970-01-08'
+    >>> window_title(Clock("row"), Window(0, 0, 7))
+    'w0-0-7'
+    """
+    if clock.kind != "time":
+        return window.name
+    start, until = (clock.shown(value) for value in (window.start, window.until))
+    n = (
+        10
+        if start[11:19] == until[11:19] == "00:00:00"
+        else 16
+        if start[17:19] == until[17:19] == "00"
+        else 19
+    )
+    return f"{start[:n]} to {until[:n]}"
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ from features._compute import (
 )
 from features._declare import FeatureError
 from features._storage import column_recipes, open_features, read_column, read_pairs
-from validation import Folds, SingleFeatureScore, Window
+from validation import Folds, SingleFeatureScore, Window, window_title
 
 Array: TypeAlias = npt.NDArray[np.float64]
 
@@ -259,7 +259,7 @@ def make_cards(
                 column=catalogue.columns[name],
                 read_by=tuple(c.name for c in catalogue.columns.values() if name in c.reads),
                 windows=tuple(
-                    _profile(by_window[w.cutoff]["value"], w.name, title)
+                    _profile(by_window[w.cutoff]["value"], window_title(competition.clock, w), title)
                     for w, title in zip(folds.windows, window_titles(folds).values(), strict=True)
                 ),
                 distribution=distribution(rows, window_titles(folds)),

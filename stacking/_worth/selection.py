@@ -23,7 +23,7 @@ from stacking._plan import FORMAT, Plan
 from stacking._worth.differences import Comparison, Measured, Scored, measure, score_sets
 from stacking._worth.gain import Cost, cost_of
 from stacking._worth.units import Units, main_model, units_of
-from validation import Window
+from validation import Window, window_title
 
 N_INNER = 2  # eval windows of the inner folds, if there are train windows for them
 ENTER = 0.95  # level of the interval by which a family comes in: surely, since the best of many is looked at
@@ -59,11 +59,14 @@ def inner_folds(plan: Plan) -> tuple[InnerFold, ...]:
     return tuple(InnerFold(tuple(known[e][-n_train:]), e, by_users=False) for e in evals)
 
 
-def words_of(folds: Sequence[InnerFold]) -> str:
+def words_of(selection: Selection) -> str:
     """Say on what the choice is made."""
+    clock, folds = selection.plan.dataset.competition.clock, selection.folds
+    titles = [window_title(clock, fold.eval) for fold in folds]
     if folds[0].by_users:
-        return f"halves of the users of the train window {folds[0].eval.name}, each predicted by the other"
-    return "; ".join(f"{' '.join(w.name for w in f.train)} -> {f.eval.name}" for f in folds)
+        return f"halves of the users of the train window {titles[0]}, each predicted by the other"
+    trained = (", ".join(window_title(clock, w) for w in fold.train) for fold in folds)
+    return "; ".join(f"{train} -> {title}" for train, title in zip(trained, titles, strict=True))
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from stacking._worth.ablate import Ablation, Left
 from stacking._worth.differences import Measured
 from stacking._worth.gain import GainPlan
 from stacking._worth.selection import ENTER, LEAVE, Selected, Selection, words_of
+from validation import window_title
 
 
 def gain_words(gain: GainPlan, measured: Measured) -> str:
@@ -46,7 +47,8 @@ def folds_table(gain: GainPlan, measured: Measured) -> Table:
     """Change in each fold."""
     table = Table("fold", "eval window", "change", title=Text(f"What {gain.name} adds to {gain.model}"))
     for fold in gain.plan.folds.folds:
-        table.add_row(fold.name, fold.eval.name, f"{measured.by_window[str(fold.eval.cutoff)]:+.4f}")
+        title = window_title(gain.plan.dataset.competition.clock, fold.eval)
+        table.add_row(fold.name, title, f"{measured.by_window[str(fold.eval.cutoff)]:+.4f}")
     return table
 
 
@@ -172,7 +174,7 @@ def selection_remarks(selection: Selection, found: Selected) -> list[str]:
     d = found.against_all.change
     remarks = [
         f"{len(found.columns)} of {len(selection.columns)} columns of {selection.model}, chosen on "
-        f"{words_of(selection.folds)}.",
+        f"{words_of(selection)}.",
         f"There they score {found.against_all.second:.4f}, all columns {found.against_all.first:.4f}: {d.mean:+.4f} "
         f"[{d.low:+.4f}, {d.high:+.4f}], flattered by the choice. The cross-validation tells what they are worth.",
     ]
@@ -185,7 +187,7 @@ def selection_facts(selection: Selection, found: Selected) -> dict[str, Any]:
     """Everything that is known of a choice, for JSON."""
     return {
         "model": selection.model,
-        "chosen_on": words_of(selection.folds),
+        "chosen_on": words_of(selection),
         "columns": list(found.columns),
         "n_all": len(selection.columns),
         "against_all": asdict(found.against_all),
