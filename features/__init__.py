@@ -3,6 +3,7 @@
 A feature is a function of the history before a cutoff and of what can be seen of the pairs to score.
 """
 
+from features._audit import joint_warnings
 from features._catalogue import (
     Catalogue,
     LogColumns,
@@ -79,6 +80,7 @@ __all__ = [
     "first",
     "fitted",
     "horizon",
+    "joint_warnings",
     "largest",
     "last",
     "last_n",

@@ -9,7 +9,7 @@ from blake3 import blake3
 
 from competitions import Competition
 from engine import ConfigError, Settings, Store, console, measure_stage
-from features import compute_features
+from features import compute_features, joint_warnings
 from stacking import final_scores, make_plan, read_final_weights, run_cv
 from submissions._compare import previous_best
 from submissions._cv import CvBasis, chosen_oof, cv_scores
@@ -39,6 +39,9 @@ def make_submission(settings: Settings) -> Manifest:
         scores = final_scores(plan, bundle)
         weights = read_final_weights(plan, bundle)
     runs, c = Runs.of(settings), dataset.competition
+    with _stage("what tells test from train", stages):
+        names = [n for n in plan.all_columns if plan.catalogue.columns[n].is_model_input]
+        told = joint_warnings(plan.catalogue, plan.folds, names, plan.store)
     with _stage("comparison with the best run", stages):
         gate = Gate.of(dataset)
         table = scored_pairs(gate, scores)
@@ -54,7 +57,7 @@ def make_submission(settings: Settings) -> Manifest:
             *_why_chosen(bundle),
             *agreement.facts,
             *map(str, agreement.warnings),
-            *_alarms(bundle, plan.store, c),
+            *(f"{ALARM}{alarm}" for alarm in (*_alarms(bundle, plan.store, c), *told)),
         ),
     )
     return runs.publish(gate, table, chosen_oof(bundle, c.user, c.item), facts)
@@ -91,11 +94,9 @@ def _why_chosen(bundle: CvBundle) -> tuple[str, ...]:
     return (*why, *compared(bundle))
 
 
-def _alarms(bundle: CvBundle, store: Store, c: Competition) -> Iterator[str]:
-    """Say what looks like a leak, and what the last audit of these data found to tell test from train."""
-    audit = read_audit_report(store.pointed(f"audit_{c.name}"))
-    for alarms in alarms_of(bundle, audit):
-        yield from (f"{ALARM}{alarm}" for alarm in alarms)
+def _alarms(bundle: CvBundle, store: Store, c: Competition) -> tuple[str, ...]:
+    """Say what looks like a leak, and which features the last audit of these data found at fault."""
+    return alarms_of(bundle, read_audit_report(store.pointed(f"audit_{c.name}")))
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from engine import lazy_face
 
 if TYPE_CHECKING:
     from features._audit.audit import audit_generated, audit_recipe, audit_window, run_audit, stored_audit
-    from features._audit.drift import JointDrift, drift_findings, joint_findings
+    from features._audit.drift import JointDrift, drift_findings, joint_findings, joint_warnings
     from features._audit.findings import Audit, Finding, audit_tables, first_of_each
     from features._audit.relabelled import Labels, relabelled
     from features._audit.small_log import sampled_pairs, small_dataset
@@ -26,6 +26,7 @@ __all__ = [
     "drift_findings",
     "first_of_each",
     "joint_findings",
+    "joint_warnings",
     "range_of",
     "relabelled",
     "run_audit",

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from engine import Recipe, Store, cached_digest, library_versions
 from features._audit.findings import Finding, found_in
 from features._catalogue import Catalogue
-from features._compute import Drift, Rows, ranked
-from validation import roc_auc
+from features._compute import Drift, Rows, ranked, stored_rows
+from features._storage import feature_keys
+from validation import Folds, roc_auc
 
 DRIFT, NULLS, JOINT = "drifts from train to test", "null rate changes", "all features tell train from test"
 JOINT_LIMIT, JOINT_MARGIN = 0.8, 0.05  # and by how much more than train windows are told apart
 MOST_ROWS = 3_000  # of train and of test, for the joint classifier
 N_FOLDS = 3
+_TOLD = "told_apart.json"
 SEED = 20_240_611
 
 
@@ -93,6 +98,27 @@ def _some(frame: pl.DataFrame, user: str) -> pl.DataFrame:
 
 def _auc(is_other: npt.NDArray[np.int64], score: npt.NDArray[Any]) -> float:
     return float(roc_auc(np.zeros(len(score), dtype=np.int64), is_other, score).value.item())
+
+
+def joint_warnings(catalogue: Catalogue, folds: Folds, names: Iterable[str], store: Store) -> list[str]:
+    """Warn as an audit does of what all columns tell together, by their values in the store; measured once."""
+    windows, names = (*folds.final.train, folds.final.eval), tuple(names)
+    parts: dict[str, Any] = {
+        "features": feature_keys(catalogue, windows, names),
+        "code": cached_digest(joint_drift),
+        "versions": library_versions(),
+    }
+    dataset = catalogue.dataset
+    recipe = Recipe("drift", f"{dataset.competition.name}: all features together", parts)
+
+    def build(folder: Path) -> None:
+        told = joint_drift(stored_rows(catalogue, windows, names, store), dataset.competition.user)
+        facts = None if told is None else asdict(told)
+        (folder / _TOLD).write_text(json.dumps(facts), encoding="utf-8")
+
+    facts = json.loads((store.make(recipe, build) / _TOLD).read_text(encoding="utf-8"))
+    told = facts and JointDrift(facts["test"], facts["train"], tuple(facts["names"]))
+    return [f"{found.check}: {found.evidence}" for found in joint_findings(catalogue, told)]
 
 
 def joint_findings(catalogue: Catalogue, told: JointDrift | None) -> list[Finding]:

@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from competitions import Dataset
-from features import bind_catalogue, drift_of
+from engine import Settings, Store
+from features import Registry, bind_catalogue, compute_features, drift_of, joint_warnings, per_pair
 from features._audit import JointDrift, drift_findings, joint_findings
 from features._compute import Drift, Rows, adversarial_auc
 from tests.features.planting import pair_features
-from validation import psi
+from validation import Folds, psi
 
 NUMBERS = st.lists(st.sampled_from([None, 0.0, 1.0, 1.5, 7.0]), min_size=1, max_size=12)
 
@@ -74,3 +75,30 @@ def test_all_together_are_warned_of_unless_train_windows_are_told_apart_as_well(
     catalogue = bind_catalogue(timed, pair_features(planted={}))
     found = joint_findings(catalogue, JointDrift(0.95, train, ("planted",)))
     assert [f.severity for f in found] == ["warning"] * n_warnings
+
+
+def test_stored_columns_that_tell_the_test_window_are_warned_of_without_an_audit(
+    timed: Dataset, folds: Folds, settings: Settings, store: Store
+) -> None:
+    """A column that jumps at the test is told, one that does not is not, and both are measured once."""
+    registry, at = Registry(), timed.test_start
+
+    @per_pair(registry=registry)
+    def jumps(timestamp: pl.Expr) -> pl.Expr:
+        """Planted: later than the log."""
+        return (timestamp.cast(pl.Int64) >= at).cast(pl.Float32)
+
+    @per_pair(registry=registry)
+    def stays(item_id: pl.Expr) -> pl.Expr:
+        """Planted: the same in all windows."""
+        return item_id * 2
+
+    catalogue = bind_catalogue(timed, registry)
+    compute_features(catalogue, folds.windows, catalogue.columns, store, settings)
+    (found,) = joint_warnings(catalogue, folds, catalogue.columns, store)
+    assert found.startswith("all features tell train from test: AUC 1.000 for pairs of users held out")
+    assert "most by jumps (" in found
+    assert joint_warnings(catalogue, folds, ["stays"], store) == []
+    n_kept = len(list(store.root.rglob("told_apart.json")))
+    assert joint_warnings(catalogue, folds, catalogue.columns, store) == [found]
+    assert len(list(store.root.rglob("told_apart.json"))) == n_kept == 2

@@ -71,14 +71,6 @@ def audit_alarms(audit: AuditReport | None, bundle: CvBundle) -> list[str]:
     ]
 
 
-def joint_warnings(audit: AuditReport | None, bundle: CvBundle) -> list[str]:
-    """Say that all features together tell the test from the train windows, if the audit of these data found that."""
-    if audit is None or _is_of_other_data(audit, bundle):
-        return []
-    rows = (row for of in audit.warnings.values() for row in of if row.feature == "(all together)")
-    return [f"Audit, {row.check}: {row.evidence}" for row in rows]
-
-
 def audit_caveats(audit: AuditReport | None, bundle: CvBundle) -> list[str]:
     """Sentences on the audit that a reader of the scores must know."""
     if audit is None:

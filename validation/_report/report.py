@@ -13,7 +13,7 @@ from engine import ConfigError, DataError
 from validation._bootstrap import Difference, paired_bootstrap
 from validation._evaluate import evaluate
 from validation._metric import get_metric
-from validation._report.audit import AuditReport, audit_alarms, audit_caveats, joint_warnings
+from validation._report.audit import AuditReport, audit_alarms, audit_caveats
 from validation._report.bundle import CvBundle
 from validation._report.facts import (
     Fact,
@@ -124,15 +124,14 @@ class Report:
         return values
 
 
-def alarms_of(bundle: CvBundle, audit: AuditReport | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Give what looks like a leak or makes a good column worse, and what tells test windows from train windows."""
-    alarms = (
+def alarms_of(bundle: CvBundle, audit: AuditReport | None) -> tuple[str, ...]:
+    """Give what looks like a leak or makes a good column worse."""
+    return (
         *training_alarms(bundle),
         *score_alarms(bundle),
         *column_alarms(bundle),
         *audit_alarms(audit, bundle),
     )
-    return alarms, tuple(joint_warnings(audit, bundle))
 
 
 def build_report(
@@ -168,7 +167,7 @@ def build_report(
         reason=choice_reason(bundle),
         column=column_sentence(bundle, best, scores.filter(name=best)["mean"][0]),
         facts=facts(bundle, metric),
-        alarms=alarms_of(bundle, audit)[0],
+        alarms=alarms_of(bundle, audit),
         caveats=(*caveats(bundle, dataset), *audit_caveats(audit, bundle)),
         settings=bundle.about.get("settings", {}),
         audit=audit,
