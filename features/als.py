@@ -93,6 +93,7 @@ class Als:
             range=(-1, 1),
         ),
     },
+    null_without="user_id",
     needs=lambda signal: usual("user_id", "item_id", "source_id", *signal_columns(signal)),
     variants={name: {"signal": name} for name in ("like", "watch")},
 )

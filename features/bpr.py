@@ -28,6 +28,7 @@ WORK, MOST_STEPS, FEWEST_STEPS = 6_000_000, 40, 2  # drawn pairs; rounds over th
             range=(-1, 1),
         ),
     },
+    null_without="user_id",
     needs=lambda entity, signal: usual("user_id", "item_id", entity, *signal_columns(signal)),
     variants={
         "item_like": {"entity": "item_id", "signal": "like"},

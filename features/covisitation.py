@@ -77,6 +77,7 @@ BOUNDS = Bounds()
 
 @fitted(
     columns=_COLUMNS,
+    null_without="user_id",
     needs=lambda entity, signal: usual("user_id", entity, signal),
     variants={
         f"{of}_{signal}": {"entity": f"{of}_id", "signal": signal}
@@ -111,6 +112,7 @@ class Covisits:
             "dislikes); null for a user without rows and for an entity that goes with none.",
         ),
     },
+    null_without="user_id",
     needs=lambda entity: usual(*WARMTH_COLUMNS, entity),
     variants={f"{of}_watch": {"entity": f"{of}_id"} for of in ("item", "source")},
 )

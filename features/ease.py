@@ -37,6 +37,7 @@ CHUNK_CELLS = 4_000_000  # of the rows of users that a chunk of pairs reads: 100
             range=(-1, 1),
         ),
     },
+    null_without="user_id",
     needs=lambda entity, signal: usual("user_id", "item_id", entity, *signal_columns(signal)),
     variants={
         "source_watch": {"entity": "source_id", "signal": "watch"},

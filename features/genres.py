@@ -24,6 +24,7 @@ from features.toolkit import Embeddings, Values, Vectors, codes, cosines, usual
             "Cosine with the liked genres minus cosine with the disliked ones; null if any is unknown.",
         ),
     },
+    null_without="user_id",
     needs=usual("user_id", "genres", "like", "dislike"),
 )
 class GenreTaste:

@@ -49,6 +49,7 @@ N_MEAN, N_NEAREST = 50, 10  # newest tokens of a user that entities are compared
             range=(-1, 1),
         ),
     },
+    null_without="user_id",
     needs=lambda entity, signal: usual("user_id", "item_id", entity, *signal_columns(signal)),
     variants={
         "item_like": {"entity": "item_id", "signal": "like"},

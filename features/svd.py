@@ -108,6 +108,7 @@ class SourceSvd:
             pl.Float32, "Cosine of the SVD vectors of user and item; null if either is unseen.", range=(-1, 1)
         ),
     },
+    null_without="user_id",
     needs=lambda signal: usual("user_id", "item_id", *signal_columns(signal)),
     variants={"rating": {"signal": "rating"}},
 )

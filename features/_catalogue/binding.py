@@ -185,6 +185,7 @@ def _bind_python(
         if name not in dataset.pair_schema:
             near = did_you_mean(name, dataset.pair_schema.names())
             raise MissingColumnError(f"needs the key column {name!r}, which the pairs lack.{near}")
+    for name in (*key, *options.get("null_without", ())):
         if reason := _without_history(name, dataset):
             raise MissingColumnError(reason)
     variants: Mapping[str, Any] = options.get("variants") or {"": None}

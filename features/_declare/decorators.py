@@ -246,6 +246,7 @@ def fitted(
     needs: Needs | Callable[..., Needs] = (),
     variants: Mapping[str, Mapping[str, Any]] | None = None,
     scope: Scope = "row",
+    null_without: str | Sequence[str] = (),
     fill: float | str | None = None,
     model_input: bool = True,
     uses_ids: bool = False,
@@ -256,13 +257,15 @@ def fitted(
 
     ``variants`` maps a name to the arguments of the class: each variant is fitted by itself and its columns are named
     ``column__variant``. ``columns``, ``needs``, ``uses_ids`` and ``uses_time``: as for ``table``; ``needs`` may be a
-    function of the variant's arguments.
+    function of the variant's arguments. ``null_without``: keys, such as ``"user_id"``, without a row of which in the
+    history all columns of a pair are null; where no test pair has any, nothing is fitted.
     """
     options = {
         "columns": _as_columns(columns),
         "needs": needs if callable(needs) else _as_needs(needs),
         "variants": _as_mapping({} if variants is None else variants, "variants", "{'short': {'length': 5}}"),
         "scope": scope,
+        "null_without": as_key(null_without),
         **_uses(uses_ids, uses_time),
     }
     return _register("fitted", registry, {**options, "fill": fill, "model_input": model_input})
@@ -276,6 +279,7 @@ def streamed(
     refine: int = 0,
     variants: Mapping[str, Mapping[str, Any]] | None = None,
     scope: Scope = "row",
+    null_without: str | Sequence[str] = (),
     fill: float | str | None = None,
     model_input: bool = True,
     uses_ids: bool = False,
@@ -290,13 +294,14 @@ def streamed(
     ``transform(pairs)`` and is thrown away. So a value is the same whatever else is computed. ``refine``: so many times
     that instance's ``sweep(chunks)`` goes over the window's history again before it is looked at.
 
-    ``columns``, ``needs``, ``variants``, ``scope``, ``uses_ids`` and ``uses_time``: as for ``fitted``.
+    ``columns``, ``needs``, ``variants``, ``scope``, ``null_without``, ``uses_ids``, ``uses_time``: as for ``fitted``.
     """
     options = {
         "columns": _as_columns(columns),
         "needs": needs if callable(needs) else _as_needs(needs),
         "variants": _as_mapping({} if variants is None else variants, "variants", "{'short': {'length': 5}}"),
         "scope": scope,
+        "null_without": as_key(null_without),
         "step": step,
         "refine": refine,
         **_uses(uses_ids, uses_time),

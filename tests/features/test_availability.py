@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 
-from competitions import Dataset
+from competitions import Dataset, get_competition, random_tables, take_in
+from engine import FoldSettings
 from features import (
     FeatureError,
     Registry,
     bind_catalogue,
+    compute_window,
     count,
+    load_catalogue,
     mean,
     per_pair,
     total,
@@ -25,7 +29,7 @@ from tests.features.planting import (
     one_pair_feature,
     one_table,
 )
-from validation import Folds
+from validation import Folds, plan_folds, window_pairs
 
 HERE = Path(__file__).name
 
@@ -216,3 +220,22 @@ def test_a_python_function_in_an_expression_is_refused(timed: Dataset) -> None:
         bind_catalogue(
             timed, one_aggregate(lambda log: total(log.age.map_batches(lambda s: s, return_dtype=pl.Int64)))
         )
+
+
+@pytest.mark.parametrize("layout", ["movielens", "vk2024"])
+def test_what_is_said_to_be_null_without_a_key_is_and_is_not_fitted_where_all_are_new(
+    layout: str, tmp_path: Path
+) -> None:
+    competition = get_competition(layout)
+    tables = random_tables(competition, n_users=40, n_items=50, n_rows=1500, seed=5)
+    dataset = take_in(competition, tables, tmp_path, fingerprint="generated")
+    catalogue = load_catalogue(dataset)
+    declared = [c for c in catalogue.columns.values() if c.declaration.options.get("null_without")]
+    assert len({c.declaration.name for c in declared}) >= 4
+    window = plan_folds(dataset, FoldSettings(n_folds=1, n_train_windows=1)).final.eval
+    pairs = window_pairs(dataset, window)
+    strangers = pairs.with_columns((pl.col("user_id") + 10_000).alias("user_id"))
+    values = compute_window(catalogue, window, [c.name for c in declared], strangers)
+    assert {n for n in values.columns if values[n].null_count() < values.height} == {"pair_id"}
+    all_new = load_catalogue(replace(dataset, all_new=(competition.user,)))
+    assert {c.name for c in declared} <= all_new.unavailable.keys()
