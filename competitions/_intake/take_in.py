@@ -47,6 +47,7 @@ from engine import DataError
 
 PARTITION_ROWS = 5_000_000
 N_SHOWN = 3
+MOST_LEVELS = 20  # of a text that would better be an Enum
 FEWEST_NEW = 100  # users, or items, of the test pairs
 META, RANGES = "meta.json", "row_ranges.json"
 
@@ -309,6 +310,7 @@ def _notes(
     return [
         *_sample_note(known[0].in_log.height, sample_users),
         *_left_out(c, tables),
+        *_short_texts(c, log, known),
         *_remarks(c, log),
         *(note for one in known for note in _without_attributes(one)),
         *(note for one in known for note in _without_history(one, n_pairs)),
@@ -349,6 +351,30 @@ def _unnamed(tables: Sequence[pl.LazyFrame], named: Collection[str]) -> list[str
     """Name the columns of any of the files, whose dtypes may differ where each of them can be read as declared."""
     found = dict.fromkeys(name for table in tables for name in table.collect_schema().names())
     return [name for name in found if name != "row" and name not in named]
+
+
+def _short_texts(c: Competition, log: pl.LazyFrame, known: Sequence[_Known]) -> Iterator[str]:
+    """Name texts of few values: as an Enum models read them as they are, and not by their words."""
+    told = {
+        "interactions": (log, c.observed_columns),
+        **{one.entity.table: (one.attributes.lazy(), one.entity.columns) for one in known},
+    }
+    keys = {c.user, c.item, c.source, *c.aliases}
+    for table, (rows, names) in told.items():
+        schema = rows.collect_schema()
+        texts = [n for n in names if n not in keys and schema.get(n) == pl.String]
+        if not texts:
+            continue
+        values = rows.select(pl.col(texts).unique().head(MOST_LEVELS + 1).sort().implode()).collect(
+            engine="streaming"
+        )
+        for name in texts:
+            found = values[name].item().drop_nulls().to_list()
+            if 0 < len(found) <= MOST_LEVELS:
+                yield (
+                    f"The text {name!r} of {table} has {len(found)} different values and is read by its words. To have "
+                    f"models read the values: {name} = dy.Enum({found!r}), with more if the test has others."
+                )
 
 
 def _remarks(c: Competition, log: pl.LazyFrame) -> Iterator[str]:

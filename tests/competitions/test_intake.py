@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -23,6 +24,7 @@ from tests.competitions.shop import (
     Clicks,
     Edit,
     Take,
+    Users,
     collected,
     edited,
     given_pairs,
@@ -172,6 +174,27 @@ def test_outcomes_that_are_not_named_are_those_which_relevance_reads_and_what_is
     watched = replace(both, derived={"long": pl.col("seconds") > pl.col("device")}, dense_per="device")
     assert replace(watched, relevance=pl.col("long")).guessed_outcomes == ("seconds",)
     assert replace(both, outcomes="device").guessed_outcomes == ()
+
+
+def test_texts_of_few_values_are_named_with_what_to_write(tmp_path: Path) -> None:
+    """An attribute and a column of the log; not what has many values, is a key or holds nothing."""
+    clicks = type("Told", (Clicks,), {"page": dy.String(nullable=True), "query": dy.String()})
+    users = type("Known", (Users,), {"town": dy.String(nullable=True), "nothing": dy.String(nullable=True)})
+    tables = edited(
+        shop_tables(40),
+        interactions=lambda t: t.with_columns(
+            page=pl.when(pl.col("seconds") > 30).then(pl.lit("home")),
+            query=pl.format("q {}", pl.int_range(pl.len())),
+        ),
+        users=lambda t: t.with_columns(town=pl.lit("Rome"), nothing=pl.lit(None, pl.String)),
+    )
+    take_in(replace(SHOP, interactions=clicks, users=users), tables, tmp_path, fingerprint="f")
+    notes = [n for n in json.loads((tmp_path / "meta.json").read_text())["notes"] if n.startswith("The text")]
+    assert [n.split(" has ")[0] for n in notes] == [
+        "The text 'page' of interactions",
+        "The text 'town' of users",
+    ]
+    assert "page = dy.Enum(['home'])" in notes[0]
 
 
 @pytest.mark.parametrize("left_out", [("users",), ("items",), ("users", "items")], ids="+".join)
