@@ -101,7 +101,7 @@ def main() -> None:
     for (outcome, text), n in seen.most_common(40):
         print(f"{n:5}  {outcome:8} {text}")
     print(f"{len(seeds)} competitions: " + ", ".join(f"{n} {outcome}" for outcome, n in counts.most_common()))
-    sys.exit(1 if counts["raw"] else 0)
+    sys.exit(1 if counts["raw"] or counts["failed"] else 0)
 
 
 if __name__ == "__main__":

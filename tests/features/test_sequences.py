@@ -22,12 +22,13 @@ from features import (
     open_features,
     table,
 )
-from features.sequences import LENGTH
+from features.sequences import LENGTHS, suffix_of
 from models import PairFrame, StoredColumns
 from validation import window_pairs
 
 NAMES = ["last_items", "last_relevances", "last_gaps", "last_sources", "last_actions", "last_watch_shares"]
 COLUMNS = [f"{name}__user_id" for name in NAMES]
+LENGTH = LENGTHS[0]
 WINDOW = Window(cutoff=300, start=300, until=400)
 
 
@@ -52,20 +53,24 @@ def every_user(clips: Dataset) -> pl.DataFrame:
     return pairs.with_row_index("pair_id")
 
 
-def test_arrays_are_the_newest_rows_of_a_plain_loop(catalogue: Catalogue, clips: Dataset) -> None:
+@pytest.mark.parametrize("length", LENGTHS)
+def test_arrays_are_the_newest_rows_of_a_plain_loop(
+    catalogue: Catalogue, clips: Dataset, length: int
+) -> None:
     pairs = every_user(clips)
-    values = compute_window(catalogue, WINDOW, COLUMNS, pairs)
+    columns = [f"{name}{suffix_of(length)}__user_id" for name in NAMES]
+    values = compute_window(catalogue, WINDOW, columns, pairs)
     log = clips.with_attributes(clips.log).filter(pl.col("clock") < 300).sort("clock", "row")
     rows: dict[int, list[dict[str, object]]] = {}
     for row in log.collect(engine="in-memory").iter_rows(named=True):
         rows.setdefault(row["user_id"], []).append(row)
     by_user = dict(zip(pairs["user_id"].to_list(), values.iter_rows(named=True), strict=True))
-    assert any(len(r) > LENGTH for r in rows.values())
-    assert any(len(r) < LENGTH for r in rows.values())
+    sizes = {len(own) for own in rows.values()}
+    assert min(sizes) < LENGTH < max(sizes)
     for user, found in by_user.items():
         own = rows.get(user, [])
         if not own:
-            assert [found[name] for name in COLUMNS] == [None] * len(COLUMNS)
+            assert [found[name] for name in columns] == [None] * len(columns)
             continue
         clocks = [*(int(str(row["clock"])) for row in own), 300]
         expected: dict[str, list[object]] = {
@@ -77,8 +82,8 @@ def test_arrays_are_the_newest_rows_of_a_plain_loop(catalogue: Catalogue, clips:
             "last_watch_shares": [_share(row) for row in own],
         }
         for name, of_all in expected.items():
-            padding: list[object] = [None] * (LENGTH - len(of_all))
-            assert list(found[f"{name}__user_id"]) == padding + of_all[-LENGTH:], name
+            padding: list[object] = [None] * (length - len(of_all))
+            assert list(found[f"{name}{suffix_of(length)}__user_id"]) == padding + of_all[-length:], name
 
 
 def _action(row: dict[str, object]) -> int:
