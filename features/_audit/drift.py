@@ -53,18 +53,18 @@ def drift_findings(catalogue: Catalogue, drifts: Mapping[str, Drift]) -> list[Fi
     ]
 
 
-def joint_drift(rows: Rows, user: str) -> JointDrift | None:
+def joint_drift(rows: Rows, user: str, *, limit: float = 0.0) -> JointDrift | None:
     """Let extremely randomised trees tell test from train pairs by all columns, and the train windows apart.
 
-    Users are held out whole, in three folds, so that knowing a user again does not help. None where either side has
-    fewer than three users.
+    Users are held out whole, in three folds, so that knowing a user again does not help. ``limit``: AUC of the test up
+    to which train windows are left alone. None where either side has fewer than three users.
     """
     if not rows.names or any(frame[user].n_unique() < N_FOLDS for frame in (rows.train, rows.test)):
         return None
     test, names = _told_apart(rows.train, rows.test, rows.names, user)
     windows = rows.train.partition_by("window", maintain_order=True)
     train = None
-    if len(windows) > 1 and min(frame[user].n_unique() for frame in windows) >= N_FOLDS:
+    if test > limit and len(windows) > 1 and min(frame[user].n_unique() for frame in windows) >= N_FOLDS:
         train, _ = _told_apart(windows[0], windows[-1], rows.names, user)
     return JointDrift(test, train, names)
 
@@ -112,7 +112,8 @@ def joint_warnings(catalogue: Catalogue, folds: Folds, names: Iterable[str], sto
     recipe = Recipe("drift", f"{dataset.competition.name}: all features together", parts)
 
     def build(folder: Path) -> None:
-        told = joint_drift(stored_rows(catalogue, windows, names, store), dataset.competition.user)
+        rows = stored_rows(catalogue, windows, names, store)
+        told = joint_drift(rows, dataset.competition.user, limit=JOINT_LIMIT)
         facts = None if told is None else asdict(told)
         (folder / _TOLD).write_text(json.dumps(facts), encoding="utf-8")
 
