@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 import polars as pl
@@ -9,12 +12,51 @@ import torch
 from torch import nn
 
 from engine import EmbeddingTable, nets
-from models._pair_frame import PairFrame
-from models._start import vector_width
+from models._pair_frame import PairFrame, Scores
+from models._start import Link, Start, fit_start, numbers_of, vector_width
+from models.ranking.losses import NetLoss
 
 SPREAD = 0.1  # standard deviation of the numbers that rows start at
 
 Vectors = npt.NDArray[np.float32]
+
+
+def start_scores(
+    rows: PairFrame, column: str, loss: NetLoss, lowest: float, highest: float, seed: int
+) -> Start:
+    """Where the learned scale of a start begins: a linear function of the column that suits the loss.
+
+    ``lowest``, ``highest``: levels of relevance that become 0 and 1.
+    """
+    values = numbers_of(rows.column(column).cast(pl.Float32))
+    return fit_scores(rows, values, loss, (rows.relevance - lowest) / (highest - lowest), seed, column)
+
+
+def fit_scores(
+    rows: PairFrame, values: Scores, loss: NetLoss, labels: Scores, seed: int, column: str = ""
+) -> Start:
+    """Fit a linear function of values (n_pairs,) to labels in [0, 1] as the loss takes them."""
+    link: Link = "pairwise" if loss == "pairwise" else "all rows"
+    found = fit_start(column, values, labels, rows, link, seed)
+    if loss != "bce":
+        return found
+    # What a line through labels of 0 and 1 is on the scale of log odds.
+    share = min(max(float(np.average(labels, weights=rows.weight)), 0.01), 0.99)
+    spread = share * (1 - share)
+    return replace(found, slope=found.slope / spread, level=float(np.log(share / (1 - share))))
+
+
+def start_tables(
+    tables: Iterable[nn.Parameter], encoder: nets.Encoder, rows: PairFrame, starts: Mapping[str, str]
+) -> None:
+    """Let each channel's table start at the vectors of its column, if it has one and the frame has that.
+
+    It is not there where a fit is asked for without it.
+    """
+    for (channel, known), weight in zip(encoder.channels.items(), tables, strict=True):
+        column = starts.get(channel, "")
+        if column in rows.schema:
+            start_table(weight, known, rows, channel, column)
 
 
 def start_table(weight: nn.Parameter, known: nets.Vocabulary, rows: PairFrame, key: str, column: str) -> None:
