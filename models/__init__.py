@@ -13,6 +13,7 @@ from models._ranker import (
     needed_columns,
     read_json,
     saved_as_json,
+    selected_columns,
     write_json,
 )
 from models._registry import add_kind, build_models, check_name, model, model_kinds
@@ -48,6 +49,7 @@ __all__ = [
     "read_json",
     "saved_as_json",
     "search_and_refit",
+    "selected_columns",
     "start_column",
     "vector_width",
     "with_parameters",

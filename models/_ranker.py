@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Protocol, Self, TypeVar, cast, get_type_hints
@@ -83,7 +83,8 @@ class Ranker(Protocol):
     name ``config.toml`` knows it. It gets all features that the patterns select, unless it has ``needs``, the names of
     the columns that it reads: then it gets those and no others. Vectors that it reads beside what the patterns select
     it names in ``also_needs``; columns of arrays that it reads where the competition has them, in
-    ``also_reads``, without the key that follows two underscores.
+    ``also_reads``, without the key that follows two underscores. One that reads only some of what the patterns select
+    has ``selected(names, keys)``, which gives those of the names; ``keys`` are the names of user, item and source.
     """
 
     def fit(self, train: PairFrame, context: FitContext) -> FittedRanker:
@@ -107,6 +108,12 @@ def also_needed_columns(ranker: Ranker) -> tuple[str, ...]:
 def also_read_columns(ranker: Ranker) -> tuple[str, ...]:
     """Columns that a model reads where they are there, beside those that the patterns select: without their key."""
     return tuple(getattr(ranker, "also_reads", ()))
+
+
+def selected_columns(ranker: Ranker, names: Sequence[str], keys: Sequence[str]) -> tuple[str, ...]:
+    """Of the feature columns that the patterns select those that a model reads: all, unless it says which."""
+    select = getattr(ranker, "selected", None)
+    return tuple(names) if select is None else tuple(select(names, keys))
 
 
 class _Fits(Protocol[_T_co]):

@@ -29,6 +29,7 @@ from models import (
     build_models,
     fitted_class,
     needed_columns,
+    selected_columns,
     vector_width,
 )
 from stacking._blender import BASELINE, MIN_EVAL_WINDOWS, Blender, ReadsFeatures, blenders, learns_labels
@@ -218,7 +219,13 @@ def _model_columns(model: Ranker, catalogue: Catalogue, features: FeatureSetting
     by_name = features.model_copy(update={"include": (), "exclude": ()})
     also = also_needed_columns(model)
     reads = [name for name in catalogue.columns if name.partition("__")[0] in also_read_columns(model)]
-    columns = catalogue.select(by_name if needs else features, needs=(*needs, *also, *reads))
+    named = {*needs, *also, *reads}
+    columns = catalogue.select(by_name if needs else features, needs=named)
+    if not needs:
+        c = catalogue.dataset.competition
+        keys = [key for key in (c.user, c.item, c.source) if key]
+        own = {*selected_columns(model, [n for n in columns if n not in named], keys), *named}
+        columns = tuple(n for n in columns if n in own)
     for name in also:
         vector_width(name, catalogue.columns[name].dtype)
     return columns

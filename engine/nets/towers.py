@@ -240,7 +240,9 @@ class TowersNet(nn.Module):
         others = liked[group]
         others[torch.arange(len(at)), own] = False
         losses = functional.cross_entropy(logits.masked_fill(others, -torch.inf), own, reduction="none")
-        return losses.mean() if weight is None else (losses * weight[at]).sum() / weight[at].sum()
+        # With ones in the place of no weights, so that weights of one round the same.
+        times = torch.ones_like(losses) if weight is None else weight[at]
+        return (losses * times).sum() / times.sum()
 
     def tables_and_layers(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
         """Parameters with sparse gradients, and the others."""

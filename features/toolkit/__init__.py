@@ -30,6 +30,7 @@ from features.toolkit.vectors import (
     lengths,
     multiplied,
     unit,
+    vector_column,
 )
 from features.toolkit.warmth import WARMTH_COLUMNS, WarmRows, warm_rows
 
@@ -87,6 +88,7 @@ __all__ = [
     "smoothed_path",
     "unit",
     "usual",
+    "vector_column",
     "warm_rows",
     "zscore_within",
 ]

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         StartColumn,
         TableRate,
         TableRule,
+        TowersParameters,
         Width,
         training_of,
         widths_of,
@@ -28,14 +29,17 @@ if TYPE_CHECKING:
         with_histories,
     )
     from models.ranking.starts import start_scores, start_tables
+    from models.ranking.towers import Blocks, FittedTowers, TowersLoss, TrainedTowers, fit_towers
     from models.ranking.trained import FittedNet, TrainedNet
     from models.ranking.training import NetData, Training, train_net
 
 __all__ = [
     "HISTORIES",
+    "Blocks",
     "Epochs",
     "FittedNet",
     "FittedSequence",
+    "FittedTowers",
     "Groups",
     "Loss",
     "NetData",
@@ -47,10 +51,14 @@ __all__ = [
     "StartColumn",
     "TableRate",
     "TableRule",
+    "TowersLoss",
+    "TowersParameters",
     "TrainedNet",
     "TrainedSequence",
+    "TrainedTowers",
     "Training",
     "Width",
+    "fit_towers",
     "loss_of",
     "shared_channels",
     "start_scores",

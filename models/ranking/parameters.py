@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
@@ -102,6 +103,54 @@ class NetParameters:
         return nets.Rates(
             self.learning_rate, self.table_learning_rate, self.weight_decay, self.table_rule, is_fused
         )
+
+
+POWERS = (2.0, 0.5)  # of numbers that towers read, beside the numbers
+
+
+@dataclass(frozen=True)
+class TowersParameters(NetParameters):
+    """What nets of two towers have beside that."""
+
+    width: Annotated[int, Field(ge=1, le=4096, description="Width of what the towers say, and of ids.")] = 32
+    source_dim: Annotated[Width, Field(description="Width of the source's embedding; 0 leaves it out.")] = 16
+    category_dim: Annotated[
+        Width, Field(description="Width of each Enum feature's embedding; 0 leaves it out.")
+    ] = 4
+    hidden: Annotated[int, Field(ge=1, description="Units of the hidden layer of each tower.")] = 64
+    user_features: Annotated[
+        tuple[str, ...], Field(description="Patterns over features of users alone, that their tower reads.")
+    ] = ("user_age", "user_gender", "user_occupation")
+    item_features: Annotated[
+        tuple[str, ...], Field(description="The same of items.")
+    ] = ("item_duration", "item_genre", "item_n_genres", "item_year")  # fmt: skip
+    item_vectors: Annotated[
+        tuple[str, ...], Field(description="Columns of vectors that the items' tower reads, where they are there.")
+    ] = ("item_content",)
+    start: StartColumn = ""
+
+    @property
+    def also_reads(self) -> tuple[str, ...]:
+        """Columns of vectors, of those that the competition has."""
+        return self.item_vectors
+
+    def beside(self, names: Sequence[str], keys: Sequence[str]) -> list[str]:
+        """Of these features those that count beside the product: the one that the net starts from."""
+        return [name for name in names if self.start and self.start in (name, "auto")]
+
+    def sides(self, names: Sequence[str], keys: Sequence[str]) -> tuple[list[str], list[str]]:
+        """Of these features those of the users' tower, and those of the items'. ``keys``: of user, item and source."""
+        left, right = (
+            [n for n in names if any(fnmatchcase(n, p) for p in of)]
+            for of in (self.user_features, self.item_features)
+        )
+        return left, [n for n in right if n not in left]
+
+    def selected(self, names: Sequence[str], keys: Sequence[str]) -> Sequence[str]:
+        """Of the features that the patterns of the settings select those that the net reads."""
+        left, right = self.sides(names, keys)
+        read = {*left, *right, *self.beside(names, keys)}
+        return [name for name in names if name in read]
 
 
 def training_of(

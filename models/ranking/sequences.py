@@ -91,7 +91,7 @@ def with_histories(encoder: nets.Encoder, rows: PairFrame) -> tuple[nets.Encoder
     arrays = arrays_of(rows, history_columns(rows))
     channels, ids = dict(encoder.channels), {}
     for name, channel in shared_channels(rows).items():
-        if name in arrays:
+        if name in arrays and channel in channels:
             met = arrays[name].arr.explode(empty_as_null=True).cast(channels[channel].values.dtype)
             channels[channel] = ids[name] = nets.Vocabulary.of(pl.concat([channels[channel].values, met]))
     levels, numeric = (history_columns(rows, names) for names in (LEVELS, NUMBERS))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -84,6 +84,50 @@ def start_table(weight: nn.Parameter, known: nets.Vocabulary, rows: PairFrame, k
         weight[:, : reduced.dim] = torch.from_numpy(found * np.float32(SPREAD / spread if spread else 0))
 
 
+def start_pair(
+    weights: tuple[nn.Parameter, nn.Parameter],
+    known: tuple[nets.Vocabulary, nets.Vocabulary],
+    rows: PairFrame,
+    columns: tuple[str, str],
+) -> None:
+    """Let the tables of users and of items start at vectors whose products tell something: both in one space.
+
+    As ``start_table``, but where both are of one width they are brought to the same components, those of the largest
+    mean squares of both, and not to a mean of zero: products stay what they are, up to a factor. Ids without a vector,
+    and row 0, start at the mean: of those of the same source if they are items, else of all.
+    """
+    keys = rows.user, rows.item
+    found = [_earliest(rows, key, column) for key, column in zip(keys, columns, strict=True)]
+    if any(ids.is_empty() for ids, _ in found):
+        return
+    axes = _joint_axes([vectors for _, vectors in found], weights[0].shape[1])
+    for key, (ids, vectors), weight, of, axis in zip(keys, found, weights, known, axes, strict=True):
+        projected = vectors.astype(np.float64) @ axis
+        own = pl.DataFrame({"id": ids, "at": np.arange(len(ids))})
+        asked = of.values.cast(ids.dtype, strict=False).alias("id").to_frame()
+        at = asked.join(own, on="id", how="left", maintain_order="left")["at"].fill_null(-1).to_numpy()
+        table = np.tile(projected.mean(axis=0, keepdims=True), (len(of) + 1, 1)).astype(np.float32)
+        table[1:][at >= 0] = projected[at[at >= 0]]
+        if key == rows.item and rows.source is not None:
+            _fill_by_source(table[1:], at >= 0, of, rows)
+        spread = float(table[1:].std())
+        with torch.no_grad():
+            weight[:, : table.shape[1]] = torch.from_numpy(table * np.float32(SPREAD / spread if spread else 0))
+
+
+def _joint_axes(vectors: Sequence[Vectors], width: int) -> list[npt.NDArray[np.float64]]:
+    """Directions that vectors of both sides are read along, (their width, at most ``width``), one matrix a side.
+
+    Both sides count the same, whatever their number and their length. Of different widths there is no common space.
+    """
+    n = [x.shape[1] for x in vectors]
+    if n[0] == n[1] <= width:
+        return [np.eye(n[0])] * 2
+    squares = [x.T.astype(np.float64) @ x / max(float(np.square(x, dtype=np.float64).sum()), 1e-30) for x in vectors]
+    joint = [squares[0] + squares[1]] * 2 if n[0] == n[1] else squares
+    return [np.linalg.eigh(of)[1][:, ::-1][:, :width] for of in joint]
+
+
 def _earliest(rows: PairFrame, key: str, column: str) -> tuple[pl.Series, Vectors]:
     """Distinct ids of the earliest window with a finite vector, and their vectors (n, width)."""
     width = vector_width(column, rows.schema[column])
@@ -108,4 +152,5 @@ def _fill_by_source(
     total = np.zeros((int(source.max(initial=-1)) + 1, found.shape[1]), dtype=np.float64)
     np.add.at(total, source[has], found[item[has]])
     count = np.bincount(source[has], minlength=len(total))
-    found[item[~has]] = (total / np.maximum(count, 1)[:, None])[source[~has]]
+    fills = ~has & (count[source] > 0)
+    found[item[fills]] = (total / np.maximum(count, 1)[:, None])[source[fills]]
