@@ -1,7 +1,7 @@
 """Scores of implicit ALS (Hu, Koren, Volinsky 2008) on several signals, and the norms of its vectors.
 
-Vectors of different windows live in different spaces, so trees are given dot products and norms, never vectors; those of
-one window are what a net may start at (``als_user_vector``, ``als_item_vector``).
+Vectors of different windows live in different spaces, so trees are given dot products and norms, never vectors; those
+of one window are what a net may start at (``als_user_vector``, ``als_item_vector``).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Truncated SVD of what users make of sources (or items) beyond what everybody does, and items drawn to their source.
 
 "PureSVD" of Cremonesi, Koren and Turrin 2010, on residuals instead of ratings. Vectors of different windows live in
-different spaces, so trees are given dot products, cosines and lengths; vectors of one window are what a net may start at.
+different spaces, so trees are given dot products, cosines and lengths; those of one window are what a net may start at.
 """
 
 from __future__ import annotations

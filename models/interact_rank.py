@@ -1,8 +1,9 @@
 """InteractRank: two towers with feature crossing, and cross counters beside their product.
 
 Khandagale et al. 2025, "InteractRank: Personalized Web-Scale Search Pre-Ranking with Cross Interaction Features",
-arXiv 2504.06609: the towers can be kept for every user and item, and what they cannot say of a pair is in a few counters of
-the history: how often such users reacted to such items, by how often these were shown (``features/cross_counters.py``).
+arXiv 2504.06609: the towers can be kept for every user and item, and what they cannot say of a pair is in a few
+counters of the history: how often such users reacted to such items, by how often these were shown
+(``features/cross_counters.py``).
 """
 
 from __future__ import annotations
@@ -34,6 +35,9 @@ class InteractRank(ranking.TowersParameters):
             "scaled to 0..1."
         ),
     ] = "any positive"
+    start: ranking.StartColumn = "auto"
+    table_learning_rate: ranking.TableRate = 0.003
+    patience: ranking.Patience = 3
     softmax_weight: Annotated[
         float, Field(ge=0, description="Weight of the in-batch sampled softmax; 0 leaves it out.")
     ] = 0.1

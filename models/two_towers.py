@@ -1,13 +1,16 @@
 """Two towers: the product of what one net says of the user and another of the item, whose tables start at vectors.
 
-As a team used them for the fifth place of the VK RecSys Challenge 2024: fully connected towers, of the user by id, gender,
-age, its square and its root, of the item by id, source, duration with its powers, and content; layers orthogonal at
-the start (Saxe et al. 2014), tables from ALS. Two towers: Huang et al. 2013 (DSSM), Yi et al. 2019.
+As a team used them for the fifth place of the VK RecSys Challenge 2024: fully connected towers, of the user by id,
+gender, age, its square and its root, of the item by id, source, duration with its powers, and content; layers
+orthogonal at the start (Saxe et al. 2014), tables from ALS. Two towers: Huang et al. 2013 (DSSM), Yi et al. 2019.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import Field
 
 from models import FitContext, PairFrame, model, ranking
 
@@ -22,6 +25,11 @@ class TwoTowers(ranking.TowersParameters):
     """
 
     loss: ranking.Loss = "pairwise"
+    table_learning_rate: ranking.TableRate = 0.01
+    id_dropout: Annotated[ranking.Share, Field(description="Share of ids shown as unknown in training.")] = (
+        0.1
+    )
+    patience: ranking.Patience = 2
 
     def fit(self, train: PairFrame, context: FitContext) -> ranking.FittedTowers:
         """Train as many epochs as the context says, or as an inner hold-out of users tells."""

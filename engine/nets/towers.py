@@ -12,7 +12,7 @@ from torch.nn import functional
 from engine.nets.histories import Histories
 from engine.nets.sequence import CrossLayers
 
-SPREAD = 0.1  # standard deviation of the numbers of tables at the start
+SPREAD = 0.1  # root mean square of the numbers of tables at the start
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class TowerShape:
     """What a tower reads.
 
     ``n_rows``, ``n_dims``: rows and width of each channel's table; row 0 stands for everything unknown. The first
-    channel is added to what the tower says, and is as wide as that.
+    channel is added to what the tower says: as wide as the vector, and one number for the offset, which starts at zero.
     """
 
     n_rows: Sequence[int]
@@ -116,10 +116,10 @@ class Tower(nn.Module):
                 nn.init.zeros_(parameter)
 
     def forward(self, x: Tensor, dropout: float) -> tuple[Tensor, Tensor]:
-        """(n, n_inputs) -> (n, width), of which the first ``width`` inputs are a part, and (n,)."""
+        """(n, n_inputs) -> (n, width) and (n,), of which the first inputs are a part."""
         hidden = functional.dropout(torch.relu(self.hidden(self.cross(x))), dropout, training=self.training)
-        found = self.output(hidden)
-        return x[:, : self.width] + found[:, :-1], found[:, -1]
+        found = x[:, : self.width + 1] + self.output(hidden)
+        return found[:, :-1], found[:, -1]
 
 
 class Pooling(nn.Module):
@@ -157,6 +157,10 @@ class TowersNet(nn.Module):
         super().__init__()
         self.shape, self.dropout, self.id_dropout, self.start = shape, dropout, id_dropout, shape.start
         self.left_tables, self.right_tables = (_tables(t.n_rows, t.n_dims) for t in (shape.left, shape.right))
+        for tables in (self.left_tables, self.right_tables):
+            table = next(tables.parameters())
+            if not table.is_meta:
+                table.data[:, -1] = 0
         context, width = shape.context, shape.width
         own = [] if context is None else [
             n for n, at in zip(context.n_rows, context.shared, strict=True) if at < 0
@@ -171,7 +175,9 @@ class TowersNet(nn.Module):
         self.scale, self.level = nn.Parameter(torch.ones(1)), nn.Parameter(torch.zeros(1))
         if shape.n_beside:
             self.beside = nn.Sequential(
-                nn.Linear(shape.n_beside, shape.n_hidden_beside), nn.ReLU(), nn.Linear(shape.n_hidden_beside, 1)
+                nn.Linear(shape.n_beside, shape.n_hidden_beside),
+                nn.ReLU(),
+                nn.Linear(shape.n_hidden_beside, 1),
             )
         if shape.start is not None:
             self.skip = nn.Parameter(torch.zeros(1))
@@ -193,9 +199,9 @@ class TowersNet(nn.Module):
         parts = [left, inputs.left_numbers]
         if self.shape.context is not None and inputs.histories is not None:
             parts.append(self._context(self.shape.context, inputs.histories))
-        said_left = self.left(torch.cat(parts, dim=1), self.dropout)
-        said_right = self.right(torch.cat([right, inputs.right_numbers], dim=1), self.dropout)
-        return Said(*said_left, *said_right, (left, right))
+        of_left, left_offset = self.left(torch.cat(parts, dim=1), self.dropout)
+        of_right, right_offset = self.right(torch.cat([right, inputs.right_numbers], dim=1), self.dropout)
+        return Said(of_left, left_offset, of_right, right_offset, (left, right))
 
     def forward(self, inputs: TowersInputs) -> Tensor:
         """Scores (n,)."""
@@ -212,7 +218,7 @@ class TowersNet(nn.Module):
     def softmax_loss(
         self, said: Said, inputs: TowersInputs, is_good: Tensor, frequency: Tensor, weight: Tensor | None
     ) -> Tensor:
-        """Sampled softmax: which right side, of those of all good pairs of the batch, belongs to a good pair?
+        """Sampled softmax over the right sides of all good pairs of the batch, of which one is a good pair's own.
 
         Corrected by how likely each is among them (logQ, Yi et al. 2019); other good ones of the pair's own group are
         left out. Numbers beside the product are not there for pairs that nobody saw, so they take no part.
@@ -284,9 +290,8 @@ def _tables(n_rows: Sequence[int], n_dims: Sequence[int]) -> nn.ModuleList:
 
 @torch.no_grad()
 def begin_orthogonal(table: nn.Parameter, spread: float = SPREAD) -> None:
-    """Make the columns of a table orthogonal, its numbers of this standard deviation, and row 0 zero."""
-    nn.init.orthogonal_(table)
+    """Make the columns of a table orthogonal, its numbers of this root mean square, and row 0 zero."""
     table[0] = 0
-    std = float(table[1:].std()) if table[1:].numel() > 1 else 0.0
-    if std > 0:
-        table *= spread / std
+    if table[1:].numel():
+        nn.init.orthogonal_(table[1:])
+        table[1:] *= spread / table[1:].square().mean().sqrt()

@@ -125,7 +125,8 @@ class TowersParameters(NetParameters):
         tuple[str, ...], Field(description="The same of items.")
     ] = ("item_duration", "item_genre", "item_n_genres", "item_year")  # fmt: skip
     item_vectors: Annotated[
-        tuple[str, ...], Field(description="Columns of vectors that the items' tower reads, where they are there.")
+        tuple[str, ...],
+        Field(description="Columns of vectors that the items' tower reads, where they are there."),
     ] = ("item_content",)
     start: StartColumn = ""
 
@@ -190,5 +191,3 @@ def widths_of(rows: PairFrame, *, user: int, item: int, source: int, category: i
 def history_columns(rows: PairFrame, names: Sequence[str] = HISTORIES) -> list[str]:
     """Names of columns of histories that the frame has."""
     return [name for name in (f"{of}__{rows.user}" for of in names) if name in rows.schema]
-
-

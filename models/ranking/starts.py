@@ -17,6 +17,7 @@ from models._start import Link, Start, fit_start, numbers_of, vector_width
 from models.ranking.losses import NetLoss
 
 SPREAD = 0.1  # standard deviation of the numbers that rows start at
+REST = 0.1  # of what it would be without vectors, where a table of towers is wider than these
 
 Vectors = npt.NDArray[np.float32]
 
@@ -92,15 +93,17 @@ def start_pair(
 ) -> None:
     """Let the tables of users and of items start at vectors whose products tell something: both in one space.
 
-    As ``start_table``, but where both are of one width they are brought to the same components, those of the largest
-    mean squares of both, and not to a mean of zero: products stay what they are, up to a factor. Ids without a vector,
-    and row 0, start at the mean: of those of the same source if they are items, else of all.
+    The last number of each row is left alone: it is no part of the product.
+    Else as ``start_table``, but where both are of one width they are brought to the same components, those of the
+    largest mean squares of both, and not to a mean of zero: products stay what they are, up to a factor. Ids without a
+    vector, and row 0, start at the mean: of those of the same source if they are items, else of all. What tables are
+    wider is made small: it would be noise in the products.
     """
     keys = rows.user, rows.item
     found = [_earliest(rows, key, column) for key, column in zip(keys, columns, strict=True)]
     if any(ids.is_empty() for ids, _ in found):
         return
-    axes = _joint_axes([vectors for _, vectors in found], weights[0].shape[1])
+    axes = _joint_axes([vectors for _, vectors in found], weights[0].shape[1] - 1)
     for key, (ids, vectors), weight, of, axis in zip(keys, found, weights, known, axes, strict=True):
         projected = vectors.astype(np.float64) @ axis
         own = pl.DataFrame({"id": ids, "at": np.arange(len(ids))})
@@ -112,7 +115,10 @@ def start_pair(
             _fill_by_source(table[1:], at >= 0, of, rows)
         spread = float(table[1:].std())
         with torch.no_grad():
-            weight[:, : table.shape[1]] = torch.from_numpy(table * np.float32(SPREAD / spread if spread else 0))
+            weight.mul_(REST)
+            weight[:, : table.shape[1]] = torch.from_numpy(
+                table * np.float32(SPREAD / spread if spread else 0)
+            )
 
 
 def _joint_axes(vectors: Sequence[Vectors], width: int) -> list[npt.NDArray[np.float64]]:
@@ -123,7 +129,9 @@ def _joint_axes(vectors: Sequence[Vectors], width: int) -> list[npt.NDArray[np.f
     n = [x.shape[1] for x in vectors]
     if n[0] == n[1] <= width:
         return [np.eye(n[0])] * 2
-    squares = [x.T.astype(np.float64) @ x / max(float(np.square(x, dtype=np.float64).sum()), 1e-30) for x in vectors]
+    squares = [
+        x.T.astype(np.float64) @ x / max(float(np.square(x, dtype=np.float64).sum()), 1e-30) for x in vectors
+    ]
     joint = [squares[0] + squares[1]] * 2 if n[0] == n[1] else squares
     return [np.linalg.eigh(of)[1][:, ::-1][:, :width] for of in joint]
 

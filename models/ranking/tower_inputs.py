@@ -125,7 +125,9 @@ class TowersEncoder:
         if self.past is None:
             return None
         channels = list(self.right.channels.values())
-        shared = [next((i for i, of in enumerate(channels) if of is known), -1) for known in self.past.ids.values()]
+        shared = [
+            next((i for i, of in enumerate(channels) if of is known), -1) for known in self.past.ids.values()
+        ]
         n_rows = [len(known) + 1 for known in self.past.ids.values()]
         return nets.ContextShape(self.past.length, shared, n_rows, self.past.n_numbers, dim)
 
@@ -135,7 +137,9 @@ class TowersEncoder:
         firsts, pairs = Derived(group_firsts(frame)), Derived(frame)
         on = ["window", frame.user]
         numbered = firsts.frame.table.select(on).with_row_index("group")
-        group = frame.table.select(on).join(numbered, on=on, how="left", nulls_equal=True, maintain_order="left")
+        group = frame.table.select(on).join(
+            numbered, on=on, how="left", nulls_equal=True, maintain_order="left"
+        )
         return TowersRows(
             torch.from_numpy(self.left.rows(firsts)),
             torch.from_numpy(self.left.numbers(firsts)(np.arange(firsts.height))),
@@ -160,8 +164,9 @@ class TowersEncoder:
     def load(cls, folder: Path) -> TowersEncoder:
         """Read what ``save`` wrote."""
         facts = json.loads((folder / "towers.json").read_text(encoding="utf-8"))
-        encoders = (nets.Encoder.load(folder / name) for name in ("left", "right", "beside"))
-        return cls(*encoders, nets.HistoryEncoder.load(folder / "past") if facts["has_past"] else None)
+        left, right, beside = (nets.Encoder.load(folder / name) for name in ("left", "right", "beside"))
+        past = nets.HistoryEncoder.load(folder / "past") if facts["has_past"] else None
+        return cls(left, right, beside, past)
 
 
 @dataclass(frozen=True)

@@ -173,17 +173,18 @@ class _Fit:
         """Make a net for what the encoder gives."""
         ranker, left, right = self.ranker, encoder.left, encoder.right
         n_sources = int(len(right.channels) > 1 and ranker.source_dim > 0)
-        dims = [ranker.width, *[ranker.source_dim] * n_sources]
-        shapes = [
+        dims = [ranker.width + 1, *[ranker.source_dim] * n_sources]
+        of_left, of_right = (
             nets.TowerShape(
                 [len(known) + 1 for known in of.channels.values()],
                 (first + [ranker.category_dim] * len(of.channels))[: len(of.channels)],
                 of.scaler.n_outputs,
             )
             for of, first in ((left, dims[:1]), (right, dims))
-        ]
+        )
         shape = nets.TowersShape(
-            *shapes,
+            of_left,
+            of_right,
             width=ranker.width,
             n_hidden=ranker.hidden,
             n_crosses=self.blocks.cross_layers,
@@ -200,7 +201,7 @@ class _Fit:
         of_left, of_right = (list(t.parameters()) for t in (net.left_tables, net.right_tables))
         both = starts[rows.user], starts[rows.item]
         if all(column in rows.schema for column in both):
-            known = list(encoder.left.channels.values())[0], list(encoder.right.channels.values())[0]
+            known = next(iter(encoder.left.channels.values())), next(iter(encoder.right.channels.values()))
             start_pair((of_left[0], of_right[0]), known, rows, both)
             starts[rows.user] = starts[rows.item] = ""
             self.scale(net, rows, data)
