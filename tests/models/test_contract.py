@@ -38,10 +38,11 @@ QUICK: Mapping[str, dict[str, Any]] = {
     "catboost": {"iterations": 60, "learning_rate": 0.2},
     "channel_net": {"epochs": 12, "batch_rows": 64, "learning_rate": 0.01, "user_dim": 16, "source_dim": 12},
     "sequence_net": {"epochs": 12, "batch_rows": 64, "learning_rate": 0.01, "table_learning_rate": 0.05},
-    "two_towers": {"epochs": 12, "batch_rows": 64, "learning_rate": 0.01, "table_learning_rate": 0.05,
+    "two_towers": {"epochs": 6, "batch_rows": 64, "learning_rate": 0.01, "table_learning_rate": 0.05,
                    "user_features": ["user_kind"], "item_features": ["item_kind", "is_new"]},
-    "interact_rank": {"epochs": 12, "batch_rows": 64, "learning_rate": 0.01, "table_learning_rate": 0.05,
-                      "user_features": ["user_kind"], "item_features": ["item_kind"], "counters": ["als*"]},
+    "interact_rank": {"epochs": 6, "batch_rows": 64, "learning_rate": 0.01, "table_learning_rate": 0.05,
+                      "user_features": ["user_kind"], "item_features": ["item_kind"], "counters": ["als*"],
+                      "start": ""},
 }  # fmt: skip
 VARIANTS: Mapping[str, dict[str, Any]] = {
     "als": {"kind": "column", "column": "als_score__like"},
@@ -53,9 +54,8 @@ VARIANTS: Mapping[str, dict[str, Any]] = {
     "net_bce": {"kind": "channel_net", "loss": "bce", "refit": True},
     "net_mse": {"kind": "channel_net", "loss": "mse", "holdout": 0.0},
     "hstu": {"kind": "sequence_net", "block": "hstu", "blocks": 2, "refit": True},
-    "towers_by_mse": {"kind": "two_towers", "loss": "mse", "refit": True},
     "bare_interact_rank": {"kind": "interact_rank", "keyed": False, "counters": [], "context": False,
-                           "cross_layers": 0, "softmax_weight": 0.0, "loss": "pairwise"},
+                           "cross_layers": 0, "softmax_weight": 0.0, "loss": "pairwise", "start": ""},
     "by_adam": {"kind": "sequence_net", "table_rule": "adam", "start": "", "loss": "mse"},
 }  # fmt: skip
 NETS = ("channel_net", "sequence_net", "two_towers", "interact_rank")
@@ -249,7 +249,8 @@ def test_reports_in_the_common_words(fitted: FittedRanker, small_log: SmallLog) 
 def test_pairs_weigh_what_their_weights_say(name: str, fitted: FittedRanker, small_log: SmallLog) -> None:
     """Ones change nothing; twenty times as many neutral pairs, which come at random, draw the scores together.
 
-    Not where labels are brought to one standard deviation in each group: they draw the neutral pairs to the middle.
+    Not where labels are brought to one standard deviation in each group: they draw the neutral pairs to the middle. Nor
+    where neutral pairs are negative ones.
     """
     is_neutral = pl.col("relevance") == 0
     ones, heavy = (
@@ -260,4 +261,4 @@ def test_pairs_weigh_what_their_weights_say(name: str, fitted: FittedRanker, sma
     np.testing.assert_array_equal(ones.predict(small_log.eval), plain)
     weighty = heavy.predict(small_log.eval)
     assert not np.array_equal(weighty, plain)
-    assert name == "catboost" or weighty.std() < plain.std()
+    assert name in ("catboost", "interact_rank") or weighty.std() < plain.std()

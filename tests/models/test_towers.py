@@ -121,11 +121,11 @@ def test_two_towers_read_attributes_only() -> None:
     keys = ["user_id", "item_id", "source_id"]
     assert selected_columns(TwoTowers(), names, keys) == ("item_year", "user_age")
     assert selected_columns(TwoTowers(start="taste_score"), names, keys)[1:] == ("taste_score", "user_age")
-    assert "user_rank__like_rate__item_id" not in selected_columns(InteractRank(), names, keys)
-    assert "like_rate__item_id" in selected_columns(InteractRank(), names, keys)
+    assert "user_rank__like_rate__item_id" not in selected_columns(InteractRank(start=""), names, keys)
+    assert "like_rate__item_id" in selected_columns(InteractRank(start=""), names, keys)
     cross = [*names, "cross_rate__segment_likes__gender_x_item_id"]
-    assert cross[-1] in selected_columns(InteractRank(), cross, keys)
-    assert cross[-1] not in selected_columns(InteractRank(counters=()), cross, keys)
+    assert cross[-1] in selected_columns(InteractRank(start=""), cross, keys)
+    assert cross[-1] not in selected_columns(InteractRank(start="", counters=()), cross, keys)
 
 
 def test_powers_and_vectors_are_numbers_of_a_tower(small_log: SmallLog) -> None:
@@ -164,6 +164,7 @@ def test_context_tells_what_is_liked_now() -> None:
         "id_dropout": 0.0,
         "dropout": 0.0,
         "softmax_weight": 0.0,
+        "start": "",
     }
     within, without = (
         InteractRank(**options, context=context).fit(train, FitContext(seed=5, iterations=12)).predict(test)
@@ -180,7 +181,7 @@ def test_counters_count_beside_the_product(small_log: SmallLog) -> None:
         replace(with_columns(f, cross_rate__likes=liked), features=("cross_rate__likes",))
         for f in (small_log.train, small_log.eval)
     )
-    options: dict[str, Any] = {**QUICK, "id_dropout": 0.99, "table_learning_rate": 1e-9, "holdout": 0.0}
+    options: dict[str, Any] = {**QUICK, "id_dropout": 0.99, "table_learning_rate": 1e-9, "start": ""}
     found, without = (
         InteractRank(**options, counters=counters).fit(train, FitContext(seed=5, iterations=6)).predict(test)
         for counters in (("cross_rate__*",), ())
