@@ -1,4 +1,4 @@
-"""How fast do two towers learn? ``python -m benchmarks.towers`` (20,000 groups of 20 pairs, 20,000 users, 5,000 items).
+"""How fast do two towers learn? ``python -m benchmarks.towers`` (20,000 groups of 20 pairs, 5,000 users and items).
 
 A planted log: users and items have hidden vectors, and what is liked follows their product; numbers of both say
 a little.
@@ -220,7 +220,7 @@ def arguments() -> argparse.Namespace:
     sizes = {
         "groups": 20_000,
         "pairs": 20,
-        "users": 20_000,
+        "users": 5_000,
         "items": 5_000,
         "batch-groups": 25,
         "epochs": 4,
