@@ -63,8 +63,11 @@ def compare_starts(
     ] = "two_towers",
     starts: Annotated[
         str,
-        typer.Option(help="Families of vectors, by commas; orthogonal = none. The first is compared with."),
-    ] = "orthogonal,als,svd,taste,entities",
+        typer.Option(
+            help="Families of vectors, by commas; orthogonal (in other nets than two towers: random) = none. Others "
+            "are compared with the first. Without it: that one, als, svd, taste, entities."
+        ),
+    ] = "",
     seeds: Annotated[int, typer.Option(min=1, help="Seeds of each, from the config's on.")] = 5,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:

@@ -24,14 +24,14 @@ from engine import (
     run_tasks,
 )
 from features import Catalogue, compute_features, feature_keys, load_catalogue, open_features
+from models import ranking
 from models._pair_frame import PairFrame, StoredColumns
 from models._ranker import FitContext, Ranker, columns_of, fitted_class
 from models._registry import build_models, model_kinds
 from models._tables import kind_of, parameters_of
 from validation import Fold, Folds, Window, plan_folds
 
-OWN = "orthogonal"  # no vectors: how the net's own tables start
-DEFAULTS = (OWN, "als", "svd", "taste", "entities")
+DEFAULTS = ("als", "svd", "taste", "entities")  # beside how the net's tables start without vectors
 KINDS = ("user", "item", "source")
 _SUFFIX = "_user_vector"
 FORMAT = 1
@@ -58,22 +58,28 @@ class StartTrial:
 def plan_trial(settings: Settings, name: str, starts: Sequence[str], n_seeds: int) -> StartTrial:
     """Check what is asked for; computes nothing.
 
-    ``name``: a model of the settings, on or off, or a kind. ``starts``: ``orthogonal``, or families of vectors, such
-    as ``als``: columns ``als_user_vector``, ``als_item_vector``, ``als_source_vector``, of which any may be lacking.
+    ``name``: a model of the settings, on or off, or a kind. ``starts``: families of vectors, such as ``als``: columns
+    ``als_user_vector``, ``als_item_vector``, ``als_source_vector``, of which any may be lacking; or ``orthogonal``, in
+    other nets than two towers ``random``: without vectors. None given: that one, and those of ``DEFAULTS`` that there
+    are.
 
     Raises ConfigError for a model whose tables start at no vectors, and for starts that are not there.
     """
     ranker = _ranker(settings, name)
     dataset = open_dataset(settings)
     catalogue = load_catalogue(dataset)
-    vectors = {start: _vectors(catalogue, start) for start in dict.fromkeys(starts)}
+    own = "orthogonal" if isinstance(ranker, ranking.TowersParameters) else "random"
+    asked = starts or [own, *(of for of in DEFAULTS if _named(catalogue, of))]
+    vectors = {
+        start: {} if start == own else _vectors(catalogue, start, own) for start in dict.fromkeys(asked)
+    }
     rankers = {
         start: replace(cast(Any, ranker), **{f"{of}_start": found.get(of, "") for of in KINDS})
         for start, found in vectors.items()
     }
     return StartTrial(
         name, dataset, catalogue, plan_folds(dataset, settings.folds), settings, rankers,
-        {start: columns_of(own, catalogue, settings.features) for start, own in rankers.items()},
+        {start: columns_of(of, catalogue, settings.features) for start, of in rankers.items()},
         {start: tuple(found.values()) for start, found in vectors.items()},
         tuple((settings.seed + number) % 2**32 for number in range(n_seeds)),
     )  # fmt: skip
@@ -93,13 +99,17 @@ def _ranker(settings: Settings, name: str) -> Ranker:
     return build_models({name: {**table, "enabled": True}})[name]
 
 
-def _vectors(catalogue: Catalogue, start: str) -> dict[str, str]:
-    """Columns of vectors of each kind of entity."""
-    if start == OWN:
-        return {}
-    found = {of: f"{start}_{of}_vector" for of in KINDS if f"{start}_{of}_vector" in catalogue.columns}
+def _named(catalogue: Catalogue, start: str) -> dict[str, str]:
+    """Columns of vectors of each kind of entity that there are."""
+    names = {of: f"{start}_{of}_vector" for of in KINDS}
+    return {of: name for of, name in names.items() if name in catalogue.columns}
+
+
+def _vectors(catalogue: Catalogue, start: str, own: str) -> dict[str, str]:
+    """Columns of vectors of each kind of entity; ConfigError if there are none."""
+    found = _named(catalogue, start)
     if not found:
-        known = [OWN, *(name.removesuffix(_SUFFIX) for name in catalogue.columns if name.endswith(_SUFFIX))]
+        known = [own, *(name.removesuffix(_SUFFIX) for name in catalogue.columns if name.endswith(_SUFFIX))]
         raise ConfigError(
             f"There are no vectors {start!r} here." + did_you_mean(start, known),
             expected="starts among " + ", ".join(known),

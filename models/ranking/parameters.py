@@ -53,7 +53,7 @@ class NetParameters:
         str,
         Field(
             description="A column of vectors, such as doc2vec_user_vector, that the users' embeddings start at: those "
-            'as of the earliest train window. "" = at random.'
+            'as of the earliest train window. "" = at random; in two towers orthogonal.'
         ),
     ] = ""
     source_start: Annotated[str, Field(description="As user_start, for sources.")] = ""
