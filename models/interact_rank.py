@@ -3,7 +3,7 @@
 Khandagale et al. 2025, "InteractRank: Personalized Web-Scale Search Pre-Ranking with Cross Interaction Features",
 arXiv 2504.06609: the towers can be kept for every user and item, and what they cannot say of a pair is in a few
 counters of the history: how often such users reacted to such items, by how often these were shown
-(``features/cross_counters.py``).
+(``features/cross_counters.py``), and the user to such sources (``features/affinity.py``).
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class InteractRank(ranking.TowersParameters):
     counters: Annotated[
         tuple[str, ...],
         Field(description="Patterns over features of the pair that count beside the product; [] = none."),
-    ] = ("cross_rate__*", "cross_counter__*")
+    ] = ("cross_rate__*", "cross_counter__*", "share_of_user__*", "lift_over_crowd__*", "above_own__*")
     context: Annotated[bool, Field(description="The user's tower reads their newest rows.")] = True
     cross_layers: Annotated[int, Field(ge=0, le=8, description="Cross layers of each tower.")] = 1
     cross_rank: Annotated[int, Field(ge=1, description="Rank of the cross layers.")] = 16

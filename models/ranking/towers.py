@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import polars as pl
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -16,10 +17,10 @@ from engine import nets
 from models._holdout import search_and_refit
 from models._pair_frame import PairFrame, Scores
 from models._ranker import FitContext, FitReport, read_json, write_json
-from models._start import start_column
+from models._start import numbers_of, start_column
 from models.ranking.losses import Batch, Groups, Index, NetLoss, loss_of
 from models.ranking.parameters import TowersParameters, training_of
-from models.ranking.starts import fit_scores, start_pair, start_scores, start_tables
+from models.ranking.starts import fit_scores, start_pair, start_tables
 from models.ranking.tower_inputs import TowersEncoder, TowersRows
 from models.ranking.trained import FittedNet, Trained
 from models.ranking.training import Training, train_net
@@ -137,7 +138,7 @@ class _Fit:
         """Train up to ``n_epochs`` on ``rows``, stopped by ``held`` and by this share of the time budget."""
         with nets.reproducible(self.context.seed, self.context.threads):
             encoder = TowersEncoder.of(rows, self.ranker, has_context=self.blocks.has_context)
-            net = self.begin(encoder)
+            net = self.begin(rows, encoder)
             n_items = net.shape.right.n_rows[0]
             data, held_data = (
                 None
@@ -169,18 +170,17 @@ class _Fit:
         scaled: Scores = (rows.relevance - self.levels[0]) / (self.levels[-1] - self.levels[0])
         return scaled
 
-    def begin(self, encoder: TowersEncoder) -> nets.TowersNet:
+    def begin(self, rows: PairFrame, encoder: TowersEncoder) -> nets.TowersNet:
         """Make a net for what the encoder gives."""
-        ranker, left, right = self.ranker, encoder.left, encoder.right
-        n_sources = int(len(right.channels) > 1 and ranker.source_dim > 0)
-        dims = [ranker.width + 1, *[ranker.source_dim] * n_sources]
+        ranker = self.ranker
+        widths = {rows.user: ranker.width + 1, rows.item: ranker.width + 1, rows.source: ranker.source_dim}
         of_left, of_right = (
             nets.TowerShape(
                 [len(known) + 1 for known in of.channels.values()],
-                (first + [ranker.category_dim] * len(of.channels))[: len(of.channels)],
+                [widths.get(name, ranker.category_dim) for name in of.channels],
                 of.scaler.n_outputs,
             )
-            for of, first in ((left, dims[:1]), (right, dims))
+            for of in (encoder.left, encoder.right)
         )
         shape = nets.TowersShape(
             of_left,
@@ -204,12 +204,15 @@ class _Fit:
             known = next(iter(encoder.left.channels.values())), next(iter(encoder.right.channels.values()))
             start_pair((of_left[0], of_right[0]), known, rows, both)
             starts[rows.user] = starts[rows.item] = ""
-            self.scale(net, rows, data)
+            if not self.ranker.start:
+                self.scale(net, rows, data)
         start_tables(of_left, encoder.left, rows, starts)
         start_tables(of_right, encoder.right, rows, starts)
+        for table in (of_left[0], of_right[0]):
+            table.data[:, -1] = 0  # offsets
         if self.ranker.start:
-            levels = float(self.levels[0]), float(self.levels[-1])
-            begun = start_scores(rows, self.ranker.start, self.loss, *levels, self.context.seed)
+            values = numbers_of(rows.column(self.ranker.start).cast(pl.Float32))
+            begun = fit_scores(rows, values, self.loss, self.labels(rows), self.context.seed)
             net.begin_at(begun.slope, begun.level)
 
     @torch.no_grad()
