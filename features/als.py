@@ -1,6 +1,7 @@
 """Scores of implicit ALS (Hu, Koren, Volinsky 2008) on several signals, and the norms of its vectors.
 
-Vectors of different windows live in different spaces, so trees are given dot products and norms, never vectors.
+Vectors of different windows live in different spaces, so trees are given dot products and norms, never vectors; those
+of one window are what a net may start at (``als_user_vector``, ``als_item_vector``).
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from features.toolkit import (
     signal_columns,
     signal_matrix,
     usual,
+    vector_column,
 )
 
 FACTORS, FACTORS_OF_SOURCE, ALPHA = 24, 12, 5.0
@@ -114,6 +116,36 @@ class SourceAls:
         """Score each pair by itself."""
         user, source = self.users[pairs["user_id"]], self.sources[pairs["source_id"]]
         return {"als_source_score": dots(user, source), "als_source_cosine": cosines(user, source)}
+
+
+@fitted(
+    columns={
+        f"als_{of}_vector": Column(
+            pl.Array(pl.Float32, FACTORS), f"ALS vector of the {of} by likes; null without one."
+        )
+        for of in ("user", "item")
+    },
+    needs=usual("user_id", "item_id", "relevance"),
+)
+@dataclass
+class AlsVectors:
+    """The vectors behind ``als_score__like``, for nets to start at."""
+
+    def fit(self, history: pl.LazyFrame, window: Window) -> None:
+        """Factorise as ``Als`` does."""
+        seen = signal_matrix(history, _SIGNALS["like"])
+        users, items = factorised(seen.cells, FACTORS)
+        self.users, self.items = (
+            embeddings(seen.users, users, FACTORS),
+            embeddings(seen.entities, items, FACTORS),
+        )
+
+    def transform(self, pairs: pl.DataFrame) -> Mapping[str, pl.Series]:
+        """Look up both of each pair."""
+        return {
+            "als_user_vector": vector_column(self.users[pairs["user_id"]]),
+            "als_item_vector": vector_column(self.items[pairs["item_id"]]),
+        }
 
 
 def factorised(cells: Sparse, n_factors: int) -> tuple[Vectors | None, Vectors | None]:

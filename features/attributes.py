@@ -45,3 +45,9 @@ def item_n_genres(genres: pl.Expr) -> pl.Expr:
 def item_duration(duration: pl.Expr) -> pl.Expr:
     """Duration of the item in seconds; null if unknown."""
     return duration
+
+
+@per_pair(model_input=False)
+def item_content(content: pl.Expr) -> pl.Expr:
+    """Vector of the item's content, as the competition has it; null if unknown."""
+    return content

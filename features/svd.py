@@ -1,7 +1,7 @@
 """Truncated SVD of what users make of sources (or items) beyond what everybody does, and items drawn to their source.
 
 "PureSVD" of Cremonesi, Koren and Turrin 2010, on residuals instead of ratings. Vectors of different windows live in
-different spaces, so only dot products, cosines and lengths leave this file.
+different spaces, so trees are given dot products, cosines and lengths; those of one window are what a net may start at.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from features.toolkit import (
     ridge,
     signal_columns,
     usual,
+    vector_column,
 )
 
 FACTORS = 12
@@ -130,6 +131,35 @@ class ItemSvd:
         """Score each pair by itself."""
         user, item = self.users[pairs["user_id"]], self.items[pairs["item_id"]]
         return {"svd_score": dots(user, item), "svd_cosine": cosines(user, item)}
+
+
+@fitted(
+    columns={
+        f"svd_{of}_vector": Column(
+            pl.Array(pl.Float32, FACTORS), f"SVD vector of the {of} by relevance; null if unseen."
+        )
+        for of in ("user", "item")
+    },
+    needs=usual("user_id", "item_id", "relevance"),
+)
+@dataclass
+class SvdVectors:
+    """Vectors of the relevance over users x items, for nets to start at."""
+
+    def fit(self, history: pl.LazyFrame, window: Window) -> None:
+        """Factorise as ``ItemSvd`` does."""
+        seen = residuals(history, "relevance")
+        total, count = seen.by_entity()
+        user = user_vectors(total, count)
+        item = ridge(total.T.tocsr(), count.T.tocsr(), user, PULL / 10)
+        self.users, self.items = embeddings(seen.users, user, FACTORS), embeddings(seen.items, item, FACTORS)
+
+    def transform(self, pairs: pl.DataFrame) -> Mapping[str, pl.Series]:
+        """Look up both of each pair."""
+        return {
+            "svd_user_vector": vector_column(self.users[pairs["user_id"]]),
+            "svd_item_vector": vector_column(self.items[pairs["item_id"]]),
+        }
 
 
 def user_vectors(total: Sparse, count: Sparse) -> Vectors:

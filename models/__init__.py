@@ -9,10 +9,12 @@ from models._ranker import (
     Ranker,
     also_needed_columns,
     also_read_columns,
+    columns_of,
     fitted_class,
     needed_columns,
     read_json,
     saved_as_json,
+    selected_columns,
     write_json,
 )
 from models._registry import add_kind, build_models, check_name, model, model_kinds
@@ -35,6 +37,7 @@ __all__ = [
     "also_read_columns",
     "build_models",
     "check_name",
+    "columns_of",
     "fit_start",
     "fitted_class",
     "inner_holdout",
@@ -48,6 +51,7 @@ __all__ = [
     "read_json",
     "saved_as_json",
     "search_and_refit",
+    "selected_columns",
     "start_column",
     "vector_width",
     "with_parameters",

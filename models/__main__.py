@@ -1,16 +1,17 @@
-"""``python -m models list | show NAME``: the models of config.toml, and what can be set of each kind."""
+"""``python -m models list | show | compare-starts``: the models of config.toml, what can be set, starts of nets."""
 
 from __future__ import annotations
 
 import inspect
 import json
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 from rich.text import Text
 
-from engine import ConfigError, Settings, did_you_mean, out, room_app, run_room, settings_of
+from engine import ConfigError, Settings, did_you_mean, out, room_app, run_room, settings_of, write_atomically
 from models import Parameter, Ranker, build_models, model_kinds, parameters_of
 
 app = room_app("Rankers: one file a kind, one [models.NAME] table in config.toml a model.")
@@ -52,6 +53,41 @@ def show(
     for parameter in parameters_of(kind):
         table.add_row(*_cells(parameter, values))
     out.print(table)
+
+
+@app.command("compare-starts")
+def compare_starts(
+    context: typer.Context,
+    model: Annotated[
+        str, typer.Option(help="A net of config.toml, on or off, or a kind of net.")
+    ] = "two_towers",
+    starts: Annotated[
+        str,
+        typer.Option(
+            help="Families of vectors, by commas; orthogonal (in other nets than two towers: random) = none. Others "
+            "are compared with the first. Without it: that one, als, svd, taste, entities."
+        ),
+    ] = "",
+    seeds: Annotated[int, typer.Option(min=1, help="Seeds of each, from the config's on.")] = 5,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """Compare what the tables of a net start at: mean and spread over seeds, on reports/starts.html. Fits many nets."""
+    from models import _starting
+
+    settings = settings_of(context)
+    names = [name.strip() for name in starts.split(",") if name.strip()]
+    trial = _starting.plan_trial(settings, model, names, seeds)
+    competition = trial.dataset.competition
+    found = _starting.compare(
+        _starting.run_trial(trial), competition.metric, model=model, title=competition.title
+    )
+    if as_json:
+        out.print_json(json.dumps(asdict(found), default=str))
+    else:
+        out.print(_starting.comparison_table(found))
+    path = settings.reports / "starts.html"
+    write_atomically(path, _starting.comparison_html(found))
+    out.print(Text(f"Page: {path}"))
 
 
 def _row(name: str, settings: Settings) -> dict[str, Any]:

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Protocol, Self, TypeVar, cast, get_type_hints
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar, cast, get_type_hints
 
 from pydantic import PydanticUserError, TypeAdapter
 
 from competitions import Metric
-from engine import ConfigError
+from engine import ConfigError, FeatureSettings
 from models._pair_frame import PairFrame, Scores
+from models._start import vector_width
+
+if TYPE_CHECKING:  # models are listed without it
+    from features import Catalogue
 
 _T = TypeVar("_T")
 _T_co = TypeVar("_T_co", covariant=True)
@@ -83,7 +87,8 @@ class Ranker(Protocol):
     name ``config.toml`` knows it. It gets all features that the patterns select, unless it has ``needs``, the names of
     the columns that it reads: then it gets those and no others. Vectors that it reads beside what the patterns select
     it names in ``also_needs``; columns of arrays that it reads where the competition has them, in
-    ``also_reads``, without the key that follows two underscores.
+    ``also_reads``, without the key that follows two underscores. One that reads only some of what the patterns select
+    has ``selected(names, keys)``, which gives those of the names; ``keys`` are the names of user, item and source.
     """
 
     def fit(self, train: PairFrame, context: FitContext) -> FittedRanker:
@@ -107,6 +112,32 @@ def also_needed_columns(ranker: Ranker) -> tuple[str, ...]:
 def also_read_columns(ranker: Ranker) -> tuple[str, ...]:
     """Columns that a model reads where they are there, beside those that the patterns select: without their key."""
     return tuple(getattr(ranker, "also_reads", ()))
+
+
+def selected_columns(ranker: Ranker, names: Sequence[str], keys: Sequence[str]) -> tuple[str, ...]:
+    """Of the feature columns that the patterns select those that a model reads: all, unless it says which."""
+    select = getattr(ranker, "selected", None)
+    return tuple(names) if select is None else tuple(select(names, keys))
+
+
+def columns_of(ranker: Ranker, catalogue: Catalogue, features: FeatureSettings) -> tuple[str, ...]:
+    """Feature columns that a model gets: those that it needs by name, or else of those that the patterns select.
+
+    Raises ConfigError for columns that are not there, and for one that should be vectors and is none.
+    """
+    needs, also = needed_columns(ranker), also_needed_columns(ranker)
+    by_name = features.model_copy(update={"include": (), "exclude": ()})
+    reads = [name for name in catalogue.columns if name.partition("__")[0] in also_read_columns(ranker)]
+    named = {*needs, *also, *reads}
+    columns = catalogue.select(by_name if needs else features, needs=named)
+    if not needs:
+        c = catalogue.dataset.competition
+        keys = [key for key in (c.user, c.item, c.source) if key]
+        own = {*selected_columns(ranker, [n for n in columns if n not in named], keys), *named}
+        columns = tuple(name for name in columns if name in own)
+    for name in also:
+        vector_width(name, catalogue.columns[name].dtype)
+    return columns
 
 
 class _Fits(Protocol[_T_co]):

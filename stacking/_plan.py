@@ -22,15 +22,7 @@ from engine import (
     library_versions,
 )
 from features import Catalogue, feature_keys, load_catalogue, load_registry
-from models import (
-    Ranker,
-    also_needed_columns,
-    also_read_columns,
-    build_models,
-    fitted_class,
-    needed_columns,
-    vector_width,
-)
+from models import Ranker, build_models, columns_of, fitted_class
 from stacking._blender import BASELINE, MIN_EVAL_WINDOWS, Blender, ReadsFeatures, blenders, learns_labels
 from stacking._pairs import PairReader, TrainingSample
 from validation import (
@@ -146,7 +138,7 @@ def make_plan(settings: Settings, *, with_keys: bool = True) -> Plan:
     folds = plan_folds(dataset, settings.folds)
     _check_folds(dataset, folds)
     makers: dict[str, Ranker | Blender] = {**models, **known}
-    columns = {name: _model_columns(m, catalogue, settings.features) for name, m in models.items()}
+    columns = {name: columns_of(m, catalogue, settings.features) for name, m in models.items()}
     columns |= {name: _blender_columns(b, catalogue, settings.features) for name, b in known.items()}
     return Plan(
         settings=settings,
@@ -211,17 +203,6 @@ def _value_of_equal_scores(dataset: Dataset, window: Window, labels: pl.DataFram
     rows = pairs.join(labels, on="pair_id", how="left", validate="1:1")
     rows = rows.with_columns(window=pl.lit(window.cutoff, pl.Int64), score=pl.lit(0.5))
     return evaluate(c.metric, rows, group=["window", c.user])
-
-
-def _model_columns(model: Ranker, catalogue: Catalogue, features: FeatureSettings) -> tuple[str, ...]:
-    needs = needed_columns(model)
-    by_name = features.model_copy(update={"include": (), "exclude": ()})
-    also = also_needed_columns(model)
-    reads = [name for name in catalogue.columns if name.partition("__")[0] in also_read_columns(model)]
-    columns = catalogue.select(by_name if needs else features, needs=(*needs, *also, *reads))
-    for name in also:
-        vector_width(name, catalogue.columns[name].dtype)
-    return columns
 
 
 def _blender_columns(blender: Blender, catalogue: Catalogue, features: FeatureSettings) -> tuple[str, ...]:

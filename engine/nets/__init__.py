@@ -10,10 +10,12 @@ if TYPE_CHECKING:
     from engine.nets.net import ConcatNet, NetShape, reproducible
     from engine.nets.rows import NumberRows, RowsInFile, gather_rows
     from engine.nets.sequence import CrossLayers, SequenceInputs, SequenceNet, SequenceShape
+    from engine.nets.towers import ContextShape, Said, TowerShape, TowersInputs, TowersNet, TowersShape
     from engine.nets.training import Course, Rates, stepper, train_until
 
 __all__ = [
     "ConcatNet",
+    "ContextShape",
     "Course",
     "CrossLayers",
     "Encoder",
@@ -24,10 +26,15 @@ __all__ = [
     "NumberRows",
     "Rates",
     "RowsInFile",
+    "Said",
     "Scaler",
     "SequenceInputs",
     "SequenceNet",
     "SequenceShape",
+    "TowerShape",
+    "TowersInputs",
+    "TowersNet",
+    "TowersShape",
     "Vocabulary",
     "gather_rows",
     "reproducible",

@@ -31,6 +31,7 @@ from features.toolkit.vectors import (
     lengths,
     multiplied,
     unit,
+    vector_column,
 )
 from features.toolkit.warmth import WARMTH_COLUMNS, WarmRows, warm_rows
 
@@ -89,6 +90,7 @@ __all__ = [
     "smoothed_path",
     "unit",
     "usual",
+    "vector_column",
     "warm_rows",
     "zscore_within",
 ]

@@ -113,6 +113,17 @@ def unit(vectors: Vectors) -> npt.NDArray[np.float32]:
     return np.divide(vectors, length, out=np.zeros_like(vectors), where=length > 0).astype(np.float32)
 
 
+def vector_column(vectors: Vectors) -> pl.Series:
+    """Vectors (n, dim) as a column of arrays, Float32; null where one is not finite.
+
+    >>> vector_column(np.array([[1.0, 2.0], [np.nan, np.nan]])).to_list()
+    [[1.0, 2.0], None]
+    """
+    column = pl.Series("vector", vectors.astype(np.float32), dtype=pl.Array(pl.Float32, vectors.shape[1]))
+    is_known = pl.Series(np.isfinite(vectors).all(axis=1))
+    return column.to_frame().select(pl.when(is_known).then("vector"))["vector"]
+
+
 def multiplied(vectors: Floats, weights: Floats) -> Floats:
     """Multiply vectors (n, dim) by weights (units, dim) in an order that is the same for one and for many.
 

@@ -6,25 +6,67 @@ from engine import lazy_face
 
 if TYPE_CHECKING:
     from models.ranking.losses import Groups, NetLoss, loss_of
-    from models.ranking.sequences import FittedSequence, SequenceData, TrainedSequence, arrays_of
-    from models.ranking.starts import start_table
+    from models.ranking.parameters import (
+        HISTORIES,
+        Epochs,
+        Loss,
+        NetParameters,
+        Patience,
+        Share,
+        StartColumn,
+        TableRate,
+        TableRule,
+        TowersParameters,
+        Width,
+        training_of,
+        widths_of,
+    )
+    from models.ranking.sequences import (
+        FittedSequence,
+        SequenceData,
+        TrainedSequence,
+        shared_channels,
+        with_histories,
+    )
+    from models.ranking.starts import start_scores, start_tables
+    from models.ranking.towers import Blocks, FittedTowers, TowersLoss, TrainedTowers, fit_towers
     from models.ranking.trained import FittedNet, TrainedNet
     from models.ranking.training import NetData, Training, train_net
 
 __all__ = [
+    "HISTORIES",
+    "Blocks",
+    "Epochs",
     "FittedNet",
     "FittedSequence",
+    "FittedTowers",
     "Groups",
+    "Loss",
     "NetData",
     "NetLoss",
+    "NetParameters",
+    "Patience",
     "SequenceData",
+    "Share",
+    "StartColumn",
+    "TableRate",
+    "TableRule",
+    "TowersLoss",
+    "TowersParameters",
     "TrainedNet",
     "TrainedSequence",
+    "TrainedTowers",
     "Training",
-    "arrays_of",
+    "Width",
+    "fit_towers",
     "loss_of",
-    "start_table",
+    "shared_channels",
+    "start_scores",
+    "start_tables",
     "train_net",
+    "training_of",
+    "widths_of",
+    "with_histories",
 ]
 
 lazy_face(__name__)

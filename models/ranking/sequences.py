@@ -17,6 +17,7 @@ from engine import nets
 from models._pair_frame import PairFrame, Scores
 from models._ranker import FitContext, read_json, write_json
 from models.ranking.losses import Index
+from models.ranking.parameters import ITEMS, LEVELS, NUMBERS, SOURCES, history_columns
 from models.ranking.trained import FittedNet, Trained
 from models.ranking.training import NetData, Training
 
@@ -77,6 +78,26 @@ def arrays_of(frame: PairFrame, names: Sequence[str]) -> dict[str, pl.Series]:
     """Columns of arrays that the pairs of a group share: one array a group, as ``histories_of`` reads them."""
     at = _firsts(frame)["at"]
     return {name: frame.column(name).gather(at) for name in names}
+
+
+def shared_channels(frame: PairFrame) -> dict[str, str]:
+    """Channel whose table each column of ids of a history reads."""
+    items, sources = f"{ITEMS}__{frame.user}", f"{SOURCES}__{frame.user}"
+    return {items: frame.item} if frame.source is None else {items: frame.item, sources: frame.source}
+
+
+def with_histories(encoder: nets.Encoder, rows: PairFrame) -> tuple[nets.Encoder, nets.HistoryEncoder]:
+    """What turns histories into inputs: their items and sources and those of the pairs have one vocabulary each."""
+    arrays = arrays_of(rows, history_columns(rows))
+    channels, ids = dict(encoder.channels), {}
+    for name, channel in shared_channels(rows).items():
+        if name in arrays and channel in channels:
+            met = arrays[name].arr.explode(empty_as_null=True).cast(channels[channel].values.dtype)
+            channels[channel] = ids[name] = nets.Vocabulary.of(pl.concat([channels[channel].values, met]))
+    levels, numeric = (history_columns(rows, names) for names in (LEVELS, NUMBERS))
+    ids |= {name: nets.Vocabulary.of(arrays[name].arr.explode(empty_as_null=True)) for name in levels}
+    encoder = nets.Encoder(channels, encoder.numeric, encoder.scaler)
+    return encoder, nets.HistoryEncoder.of(arrays, ids, numeric)
 
 
 def _firsts(frame: PairFrame) -> pl.DataFrame:

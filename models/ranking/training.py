@@ -22,10 +22,6 @@ class RankingNet(Protocol):
 
     start: int | None
 
-    def embed(self, rows: Tensor) -> Tensor:
-        """Embeddings of the channels side by side: (n, n_channels) -> (n, sum of widths)."""
-        ...
-
     def tables_and_layers(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
         """Parameters with sparse gradients, and the others."""
         ...
@@ -40,6 +36,29 @@ class RankingNet(Protocol):
 
     def load_state_dict(self, state: Mapping[str, Any], /) -> object:
         """Go back to a state."""
+        ...
+
+
+class RankingData(Protocol):
+    """What a training asks of its data: pairs sorted by group."""
+
+    @property
+    def groups(self) -> Groups:
+        """The groups of the pairs."""
+        ...
+
+    @property
+    def n_rows(self) -> int:
+        """Number of pairs."""
+        ...
+
+    @property
+    def eval_rows(self) -> int:
+        """Rows of a batch when no gradients are kept."""
+        ...
+
+    def loss(self, net: Any, batch: Batch, training: Training) -> tuple[Tensor, Tensor, Tensor]:
+        """Loss of a batch, that of what the net is trained for beside it, and the mean square of embeddings."""
         ...
 
 
@@ -72,18 +91,24 @@ class NetData:
         )
 
     @property
+    def n_rows(self) -> int:
+        """Number of pairs."""
+        return len(self.rows)
+
+    @property
     def eval_rows(self) -> int:
         """Rows of a batch when no gradients are kept."""
         return 65_536
 
-    def loss(self, net: RankingNet, batch: Batch, training: Training) -> tuple[Tensor, Tensor, Tensor]:
-        """Loss of a batch, that of what the net is trained for beside it, and what it embedded the rows to."""
+    def loss(self, net: Any, batch: Batch, training: Training) -> tuple[Tensor, Tensor, Tensor]:
+        """Loss of a batch, that of what the net is trained for beside it, and the mean square of embeddings."""
         rows = torch.from_numpy(batch.rows)
         embedded = net.embed(self.rows[rows])
         scores, more = self.scored(net, embedded, batch.rows, training)
         weight = None if self.weight is None else self.weight[rows]
         opponents = torch.from_numpy(batch.opponents)
-        return loss_of(training.loss, scores, self.relevance[rows], opponents, weight), more, embedded
+        loss = loss_of(training.loss, scores, self.relevance[rows], opponents, weight)
+        return loss, more, embedded.square().sum(dim=1).mean()
 
     def scored(self, net: Any, embedded: Tensor, rows: Index, training: Training) -> tuple[Tensor, Tensor]:
         """Scores of rows, and the loss of what else the net is trained for; ``training`` has its weight."""
@@ -109,7 +134,7 @@ class Training:
     more: tuple[float, ...] = ()
 
 
-def train_net(net: RankingNet, data: NetData, held: NetData | None, training: Training) -> FitReport:
+def train_net(net: RankingNet, data: RankingData, held: RankingData | None, training: Training) -> FitReport:
     """Train ``net`` in place; with a hold-out it ends as it was after its best epoch.
 
     Shuffling and opponents come from ``training.seed``, dropout from torch's generator, which the caller seeds. The
@@ -126,13 +151,13 @@ def train_net(net: RankingNet, data: NetData, held: NetData | None, training: Tr
         patience=training.patience,
         may_be_best=net.start is not None,
     )
-    notes = {"holdout_loss": course.holdout_loss, "n_holdout_rows": float(len(held.rows))} if held else {}
+    notes = {"holdout_loss": course.holdout_loss, "n_holdout_rows": float(held.n_rows)} if held else {}
     n_done, last = max(course.n_epochs, 1), course.training_loss
     return FitReport(n_done, course.stopped_by, notes=notes, training_loss=last, loss=training.loss)
 
 
 @torch.no_grad()
-def holdout_loss(net: RankingNet, held: NetData, training: Training) -> float:
+def holdout_loss(net: RankingNet, held: RankingData, training: Training) -> float:
     """Loss on the hold-out, always over the same drawn pairs."""
     net.train(False)
     rng, total, n = np.random.default_rng(training.seed), 0.0, 0
@@ -144,7 +169,7 @@ def holdout_loss(net: RankingNet, held: NetData, training: Training) -> float:
 
 def _train_epoch(
     net: RankingNet,
-    data: NetData,
+    data: RankingData,
     rng: np.random.Generator,
     step: Callable[[Tensor], None],
     training: Training,
@@ -155,8 +180,8 @@ def _train_epoch(
     for batch in data.groups.batches(training.batch_rows, training.n_opponents, rng):
         if training.until is not None and time.monotonic() > training.until:
             return None
-        loss, more, embedded = data.loss(net, batch, training)
+        loss, more, squares = data.loss(net, batch, training)
         # The penalty reads the batch's rows only: decaying a whole table at each step would cost its size.
-        step(loss + more + training.table_weight_decay * embedded.square().sum(dim=1).mean())
+        step(loss + more + training.table_weight_decay * squares)
         total, n = total + float(loss.detach()) * len(batch.rows), n + len(batch.rows)
     return total / max(n, 1)
