@@ -31,7 +31,7 @@ from torch.nn import functional
 
 from benchmarks._figures import keep
 from engine import out
-from engine.nets import CrossLayers, Histories, Rates, SequenceInputs, SequenceNet, SequenceShape, stepper
+from engine.nets import CrossLayers, Histories, Rates, SequenceInputs, SequenceNet, SequenceShape, Stepper
 
 N_ITEMS, N_SOURCES, N_NUMBERS = 1_000, 40, 64
 WIDTH, DIM, HEADS = 64, 32, 2
@@ -85,7 +85,7 @@ class Ours:
             width=WIDTH, heads=HEADS, block=block,
         )  # fmt: skip
         self.net = SequenceNet(shape)
-        self.step = stepper(
+        self.step = Stepper(
             *self.net.tables_and_layers(), Rates(0.001, 0.2, 0.0, "row adagrad", is_fused=True)
         )
 
@@ -121,7 +121,7 @@ class Plain(nn.Module):
         self.output = nn.Linear(64, 1)
         tables = [p for table in (self.items, self.sources, self.done) for p in table.parameters()]
         layers = [p for p in self.parameters() if all(p is not table for table in tables)]
-        self.step = stepper(tables, layers, Rates(0.001, 0.03, 0.0))
+        self.step = Stepper(tables, layers, Rates(0.001, 0.03, 0.0))
 
     def embed(self, rows: Tensor) -> Tensor:
         """Items and sources side by side."""

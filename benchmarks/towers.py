@@ -29,7 +29,7 @@ from torch.nn import functional
 
 from benchmarks._figures import keep
 from engine import out
-from engine.nets import Rates, TowerShape, TowersInputs, TowersNet, TowersShape, stepper
+from engine.nets import Rates, Stepper, TowerShape, TowersInputs, TowersNet, TowersShape
 
 N_SOURCES, N_LEFT, N_RIGHT = 100, 12, 24
 WIDTH, SOURCE_DIM, HIDDEN, HIDDEN_DIMS = 32, 16, 64, 8
@@ -82,7 +82,7 @@ class Ours:
 
     def __init__(self, shape: TowersShape, rate: float) -> None:
         self.net = TowersNet(shape)
-        self.step = stepper(
+        self.step = Stepper(
             *self.net.tables_and_layers(), Rates(0.001, rate, 0.0, "row adagrad", is_fused=True)
         )
 

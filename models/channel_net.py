@@ -41,8 +41,12 @@ class ChannelNet(ranking.NetParameters):
     patience: ranking.Patience = 3
 
     def fit(self, train: PairFrame, context: FitContext) -> ranking.FittedNet:
-        """Train as many epochs as the context says, or as an inner hold-out of users tells."""
-        train = train.in_order()
+        """Train as many epochs as the context says, or as an inner hold-out of users tells; once a seed."""
+        rows = train.in_order()
+        return ranking.averaged(self, context, lambda one, seeded: one.fit_once(rows, seeded))
+
+    def fit_once(self, train: PairFrame, context: FitContext) -> ranking.FittedNet:
+        """Fit under one seed, on sorted rows."""
         levels = np.unique(train.relevance)
         if len(levels) < 2:
             return ranking.FittedNet(None, FitReport(0))

@@ -32,6 +32,9 @@ class SequenceRanker(ranking.NetParameters):
     item_dim: Annotated[_Dim, Field(description="Width of the item's embedding.")] = 32
     category_dim: Annotated[_Dim, Field(description="Width of each Enum feature's embedding.")] = 4
     width: Annotated[int, Field(ge=2, description="Width of a place of a history; a multiple of heads.")] = 64
+    length: Annotated[
+        Literal[20, 50, 200], Field(description="Newest rows of a user that their history has.")
+    ] = 20
     heads: Annotated[int, Field(ge=1, description="Heads of the attention within histories.")] = 2
     blocks: Annotated[int, Field(ge=1, description="Blocks one after the other.")] = 1
     block: Annotated[
@@ -63,11 +66,15 @@ class SequenceRanker(ranking.NetParameters):
     @property
     def also_reads(self) -> tuple[str, ...]:
         """Columns of histories, of those that the competition has."""
-        return ranking.HISTORIES
+        return tuple(ranking.named(of, self.length) for of in ranking.HISTORIES)
 
     def fit(self, train: PairFrame, context: FitContext) -> ranking.FittedSequence:
-        """Train as many epochs as the context says, or as an inner hold-out of users tells."""
-        train = train.in_order()
+        """Train as many epochs as the context says, or as an inner hold-out of users tells; once a seed."""
+        rows = train.in_order()
+        return ranking.averaged(self, context, lambda one, seeded: one.fit_once(rows, seeded))
+
+    def fit_once(self, train: PairFrame, context: FitContext) -> ranking.FittedSequence:
+        """Fit under one seed, on sorted rows."""
         levels = np.unique(train.relevance)
         if len(levels) < 2:
             return ranking.FittedSequence(None, FitReport(0))
@@ -98,7 +105,7 @@ class _Fit:
         with nets.reproducible(self.context.seed, self.context.threads):
             widths = self.widths(rows)
             encoder = nets.Encoder.of(rows, tuple(widths), rows.numeric)
-            encoder, past = ranking.with_histories(encoder, rows)
+            encoder, past = ranking.with_histories(encoder, rows, self.ranker.length)
             net = self.begin(rows, widths, encoder, past)
             data, held_data = (
                 None
@@ -123,7 +130,8 @@ class _Fit:
         self, rows: PairFrame, widths: dict[str, int], encoder: nets.Encoder, past: nets.HistoryEncoder
     ) -> nets.SequenceNet:
         """Make a net for these rows."""
-        ranker, channels, shared = self.ranker, list(encoder.channels), ranking.shared_channels(rows)
+        ranker, channels = self.ranker, list(encoder.channels)
+        shared = ranking.shared_channels(rows, ranker.length)
         shape = nets.SequenceShape(
             n_rows=[len(known) + 1 for known in encoder.channels.values()],
             n_dims=[widths[name] for name in channels],

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from engine.nets.rows import NumberRows, RowsInFile, gather_rows
     from engine.nets.sequence import CrossLayers, SequenceInputs, SequenceNet, SequenceShape
     from engine.nets.towers import ContextShape, Said, TowerShape, TowersInputs, TowersNet, TowersShape
-    from engine.nets.training import Course, Rates, stepper, train_until
+    from engine.nets.training import Course, Rates, Stepper, train_until
 
 __all__ = [
     "ConcatNet",
@@ -31,6 +31,7 @@ __all__ = [
     "SequenceInputs",
     "SequenceNet",
     "SequenceShape",
+    "Stepper",
     "TowerShape",
     "TowersInputs",
     "TowersNet",
@@ -38,7 +39,6 @@ __all__ = [
     "Vocabulary",
     "gather_rows",
     "reproducible",
-    "stepper",
     "train_until",
 ]
 

@@ -128,26 +128,59 @@ class RowAdagrad(torch.optim.Optimizer):
                 table.index_add_(0, rows, values * (-group["rate"] / (squares.sqrt() + 1e-10))[:, None])
 
 
-def stepper(
-    tables: Sequence[nn.Parameter], layers: Sequence[nn.Parameter], rates: Rates
-) -> Callable[[Tensor], None]:
-    """Make the function that takes a loss and moves the parameters: the tables by touched rows only."""
-    optimizers: list[torch.optim.Optimizer] = [
-        torch.optim.AdamW(
-            layers, lr=rates.layers, weight_decay=rates.weight_decay, fused=rates.is_fused or None
-        )
-    ]
-    if tables:
-        by_adam = rates.rule == "adam"
-        optimizers.append(
-            torch.optim.SparseAdam(tables, lr=rates.tables) if by_adam else RowAdagrad(tables, rates.tables)
-        )
+class Stepper:
+    """Takes losses and moves parameters: the layers, and of the tables the rows that were touched.
 
-    def step(loss: Tensor) -> None:
-        for optimizer in optimizers:
+    ``later_tables``: what tables do from the second epoch on: learn, start anew each epoch from where they began, with
+    fresh states of their optimiser, or stay as they are.
+    """
+
+    def __init__(
+        self,
+        tables: Sequence[nn.Parameter],
+        layers: Sequence[nn.Parameter],
+        rates: Rates,
+        later_tables: Literal["learn", "start anew", "stay"] = "learn",
+    ) -> None:
+        self._tables, self._later, self._n_epochs = list(tables), later_tables, 0
+        self._optimizers: list[torch.optim.Optimizer] = [
+            torch.optim.AdamW(
+                layers, lr=rates.layers, weight_decay=rates.weight_decay, fused=rates.is_fused or None
+            )
+        ]
+        if self._tables:
+            by_adam = rates.rule == "adam"
+            self._optimizers.append(
+                torch.optim.SparseAdam(self._tables, lr=rates.tables)
+                if by_adam
+                else RowAdagrad(self._tables, rates.tables)
+            )
+        starts_anew = later_tables == "start anew"
+        self._begun = [table.detach().clone() for table in self._tables] if starts_anew else []
+
+    def __call__(self, loss: Tensor) -> None:
+        """Move the parameters by the gradients of a loss."""
+        for optimizer in self._optimizers:
             optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        for optimizer in optimizers:
+        for optimizer in self._optimizers:
             optimizer.step()
 
-    return step
+    @torch.no_grad()
+    def begin_epoch(self) -> None:
+        """Do with the tables what is done from the second epoch on."""
+        self._n_epochs += 1
+        if self._n_epochs == 1 or not self._tables:
+            return
+        for table, begun in zip(self._tables, self._begun, strict=False):
+            table.copy_(begun)
+        if self._begun:
+            self._optimizers[1].state.clear()
+        if self._later == "stay":
+            for table in self._tables:
+                table.requires_grad_(False)
+
+    def release(self) -> None:
+        """Let tables that stayed be learned again."""
+        for table in self._tables:
+            table.requires_grad_(True)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         TableRule,
         TowersParameters,
         Width,
+        named,
         training_of,
         widths_of,
     )
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     )
     from models.ranking.starts import start_scores, start_tables
     from models.ranking.towers import Blocks, FittedTowers, TowersLoss, TrainedTowers, fit_towers
-    from models.ranking.trained import FittedNet, TrainedNet
+    from models.ranking.trained import FittedNet, TrainedNet, averaged
     from models.ranking.training import NetData, Training, train_net
 
 __all__ = [
@@ -58,8 +59,10 @@ __all__ = [
     "TrainedTowers",
     "Training",
     "Width",
+    "averaged",
     "fit_towers",
     "loss_of",
+    "named",
     "shared_channels",
     "start_scores",
     "start_tables",

@@ -16,8 +16,8 @@ from models._ranker import FitContext
 if TYPE_CHECKING:
     from models.ranking.training import Training
 
-# Arrays that histories are read from, if they are there (see features/sequences.py), without the user's key that
-# follows: ids of the channels, levels that have tables of their own, and numbers.
+# Arrays that histories are read from, if they are there (see features/sequences.py), without length and the user's key,
+# which follow: ids of the channels, levels that have tables of their own, and numbers.
 ITEMS, SOURCES = "last_items", "last_sources"
 LEVELS, NUMBERS = ("last_relevances", "last_actions"), ("last_gaps", "last_watch_shares")
 HISTORIES = (ITEMS, SOURCES, *LEVELS, *NUMBERS)
@@ -32,6 +32,10 @@ Loss = Annotated[
 TableRate = Annotated[float, Field(gt=0, description="Step of the embedding tables.")]
 TableRule = Annotated[
     Literal["adam", "row adagrad"], Field(description="How touched rows of tables are moved.")
+]
+LaterTables = Annotated[
+    Literal["learn", "start anew", "stay"],
+    Field(description="What embedding tables do in every epoch after the first, in which ids overfit."),
 ]
 Epochs = Annotated[Count, Field(description="Most epochs a fit may have.")]
 Patience = Annotated[Count, Field(description="Epochs without gain on the hold-out before it stops.")]
@@ -82,6 +86,13 @@ class NetParameters:
         Field(description="After the hold-out told the epochs, train again on all rows: twice the time."),
     ] = False
     time_budget: Annotated[float | None, Field(gt=0, description="Seconds for a whole fit.")] = 120.0
+    later_tables: LaterTables = "learn"
+    seeds: Annotated[
+        int,
+        Field(
+            ge=1, le=100, description="Nets, each of a seed and a share of the time, whose mean score counts."
+        ),
+    ] = 1
 
     @property
     def also_needs(self) -> tuple[str, ...]:
@@ -178,6 +189,7 @@ def training_of(
         seed=context.seed,
         until=until,
         more=more,
+        later_tables=ranker.later_tables,
     )
 
 
@@ -188,6 +200,11 @@ def widths_of(rows: PairFrame, *, user: int, item: int, source: int, category: i
     return {name: width for name, width in widths.items() if width > 0}
 
 
-def history_columns(rows: PairFrame, names: Sequence[str] = HISTORIES) -> list[str]:
-    """Names of columns of histories that the frame has."""
-    return [name for name in (f"{of}__{rows.user}" for of in names) if name in rows.schema]
+def named(name: str, length: int) -> str:
+    """Name an array of histories of so many places, without the user's key: ``last_items``, ``last_items_50``."""
+    return name if length == 20 else f"{name}_{length}"
+
+
+def history_columns(rows: PairFrame, names: Sequence[str] = HISTORIES, length: int = 20) -> list[str]:
+    """Names of columns of histories of so many places that the frame has."""
+    return [name for name in (f"{named(of, length)}__{rows.user}" for of in names) if name in rows.schema]

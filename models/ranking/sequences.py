@@ -17,7 +17,7 @@ from engine import nets
 from models._pair_frame import PairFrame, Scores
 from models._ranker import FitContext, read_json, write_json
 from models.ranking.losses import Index
-from models.ranking.parameters import ITEMS, LEVELS, NUMBERS, SOURCES, history_columns
+from models.ranking.parameters import ITEMS, LEVELS, NUMBERS, SOURCES, history_columns, named
 from models.ranking.trained import FittedNet, Trained
 from models.ranking.training import NetData, Training
 
@@ -80,21 +80,23 @@ def arrays_of(frame: PairFrame, names: Sequence[str]) -> dict[str, pl.Series]:
     return {name: frame.column(name).gather(at) for name in names}
 
 
-def shared_channels(frame: PairFrame) -> dict[str, str]:
-    """Channel whose table each column of ids of a history reads."""
-    items, sources = f"{ITEMS}__{frame.user}", f"{SOURCES}__{frame.user}"
+def shared_channels(frame: PairFrame, length: int = 20) -> dict[str, str]:
+    """Channel whose table each column of ids of a history of so many places reads."""
+    items, sources = (f"{named(of, length)}__{frame.user}" for of in (ITEMS, SOURCES))
     return {items: frame.item} if frame.source is None else {items: frame.item, sources: frame.source}
 
 
-def with_histories(encoder: nets.Encoder, rows: PairFrame) -> tuple[nets.Encoder, nets.HistoryEncoder]:
+def with_histories(
+    encoder: nets.Encoder, rows: PairFrame, length: int = 20
+) -> tuple[nets.Encoder, nets.HistoryEncoder]:
     """What turns histories into inputs: their items and sources and those of the pairs have one vocabulary each."""
-    arrays = arrays_of(rows, history_columns(rows))
+    arrays = arrays_of(rows, history_columns(rows, length=length))
     channels, ids = dict(encoder.channels), {}
-    for name, channel in shared_channels(rows).items():
+    for name, channel in shared_channels(rows, length).items():
         if name in arrays and channel in channels:
             met = arrays[name].arr.explode(empty_as_null=True).cast(channels[channel].values.dtype)
             channels[channel] = ids[name] = nets.Vocabulary.of(pl.concat([channels[channel].values, met]))
-    levels, numeric = (history_columns(rows, names) for names in (LEVELS, NUMBERS))
+    levels, numeric = (history_columns(rows, names, length) for names in (LEVELS, NUMBERS))
     ids |= {name: nets.Vocabulary.of(arrays[name].arr.explode(empty_as_null=True)) for name in levels}
     encoder = nets.Encoder(channels, encoder.numeric, encoder.scaler)
     return encoder, nets.HistoryEncoder.of(arrays, ids, numeric)

@@ -22,7 +22,7 @@ from models.ranking.losses import Batch, Groups, Index, NetLoss, loss_of
 from models.ranking.parameters import TowersParameters, training_of
 from models.ranking.starts import fit_scores, start_pair, start_tables
 from models.ranking.tower_inputs import TowersEncoder, TowersRows
-from models.ranking.trained import FittedNet, Trained
+from models.ranking.trained import FittedNet, Trained, averaged
 from models.ranking.training import Training, train_net
 from validation import hit_rate_at_k
 
@@ -109,8 +109,14 @@ class TowersData:
 def fit_towers(
     ranker: TowersParameters, train: PairFrame, context: FitContext, blocks: Blocks
 ) -> FittedTowers:
-    """Train as many epochs as the context says, or as an inner hold-out of users tells."""
-    train = train.in_order()
+    """Train as many epochs as the context says, or as an inner hold-out of users tells; once a seed."""
+    rows = train.in_order()
+    return averaged(ranker, context, lambda one, seeded: _fit_once(one, rows, seeded, blocks))
+
+
+def _fit_once(
+    ranker: TowersParameters, train: PairFrame, context: FitContext, blocks: Blocks
+) -> FittedTowers:
     levels = np.unique(train.relevance)
     if len(levels) < 2:
         return FittedTowers(None, FitReport(0))

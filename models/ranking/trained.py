@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Protocol, Self, TypeVar
 
 import numpy as np
 import torch
@@ -12,9 +13,11 @@ from safetensors.torch import load_file, save_file
 
 from engine import nets
 from models._pair_frame import PairFrame, Scores
-from models._ranker import FitReport, read_json, write_json
+from models._ranker import FitContext, FitReport, read_json, write_json
+from models.ranking.parameters import NetParameters
 
 _BATCH = 65_536  # rows that go through the net at a time
+_BETWEEN = 7_919  # seeds of the nets of one average, so that they are not those of a repeat
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,25 @@ class Trained(Protocol):
 
 
 @dataclass(frozen=True)
+class Average:
+    """Nets of several seeds."""
+
+    nets: tuple[Trained, ...]
+
+    def scores(self, frame: PairFrame) -> Scores:
+        """Take the mean of their scores, Float64 (n_pairs,)."""
+        total = sum((net.scores(frame) for net in self.nets), np.zeros(frame.table.height))
+        mean: Scores = total / len(self.nets)
+        return mean
+
+    def save(self, folder: Path) -> None:
+        """Write each into a folder of its own."""
+        for number, net in enumerate(self.nets):
+            (own := folder / f"net_{number:03}").mkdir()
+            net.save(own)
+
+
+@dataclass(frozen=True)
 class FittedNet:
     """A trained net, or the constant 0 if the train rows had one level of relevance (``trained`` is None)."""
 
@@ -89,9 +111,44 @@ class FittedNet:
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Read what ``save`` wrote."""
+        report = read_json(folder / "report.json", FitReport)
+        if several := sorted(folder.glob("net_*")):
+            return cls(Average(tuple(map(cls._read, several))), report)
         is_trained = (folder / "net.safetensors").exists()
-        return cls(cls._read(folder) if is_trained else None, read_json(folder / "report.json", FitReport))
+        return cls(cls._read(folder) if is_trained else None, report)
 
     @staticmethod
     def _read(folder: Path) -> Trained:
         return TrainedNet.load(folder)
+
+
+Net = TypeVar("Net", bound=NetParameters)
+Fitted = TypeVar("Fitted", bound=FittedNet)
+
+
+def averaged(ranker: Net, context: FitContext, fit: Callable[[Net, FitContext], Fitted]) -> Fitted:
+    """Fit under as many seeds as the ranker says, each in its share of the time budget; scores are their mean.
+
+    The report has the mean of the iterations and of the training losses; the rest is the first one's, but for a time
+    budget that ended any of them.
+    """
+    n = ranker.seeds
+    if n == 1:
+        return fit(ranker, context)
+    budget = None if ranker.time_budget is None else ranker.time_budget / n
+    one = replace(ranker, seeds=1, time_budget=budget)
+    every = [fit(one, replace(context, seed=context.seed + k * _BETWEEN)) for k in range(n)]
+    trained = [of.trained for of in every if of.trained is not None]
+    if len(trained) < n:  # one level of relevance: no seed has anything to learn
+        return every[0]
+    reports = [of.report for of in every]
+    losses = [r.training_loss for r in reports if r.training_loss is not None]
+    report = replace(
+        reports[0],
+        iterations=round(sum(r.iterations or 0 for r in reports) / n),
+        stopped_by="time budget"
+        if "time budget" in [r.stopped_by for r in reports]
+        else reports[0].stopped_by,
+        training_loss=sum(losses) / n if len(losses) == n else None,
+    )
+    return replace(every[0], trained=Average(tuple(trained)), report=report)

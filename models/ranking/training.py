@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
@@ -119,7 +119,9 @@ class NetData:
 class Training:
     """How to train. ``until``: monotonic seconds at which it must end, None = no limit.
 
-    ``more``: weights of what else the net is trained for, if it is.
+    ``more``: weights of what else the net is trained for, if it is. ``later_tables``: what tables do after the first
+    epoch, in which ids overfit: learn on, begin each epoch where they began (Liu et al. 2023, arXiv 2305.19531), or
+    stay as they are.
     """
 
     loss: NetLoss
@@ -132,6 +134,7 @@ class Training:
     seed: int
     until: float | None = None
     more: tuple[float, ...] = ()
+    later_tables: Literal["learn", "start anew", "stay"] = "learn"
 
 
 def train_net(net: RankingNet, data: RankingData, held: RankingData | None, training: Training) -> FitReport:
@@ -142,15 +145,21 @@ def train_net(net: RankingNet, data: RankingData, held: RankingData | None, trai
     so with dropout; None if no epoch was finished.
     """
     rng = np.random.default_rng(training.seed)
-    step = nets.stepper(*net.tables_and_layers(), training.rates)
+    step = nets.Stepper(*net.tables_and_layers(), training.rates, training.later_tables)
+
+    def epoch() -> float | None:
+        step.begin_epoch()
+        return _train_epoch(net, data, rng, step, training)
+
     course = nets.train_until(
         net,
-        lambda: _train_epoch(net, data, rng, step, training),
+        epoch,
         None if held is None else lambda: holdout_loss(net, held, training),
         epochs=training.epochs,
         patience=training.patience,
         may_be_best=net.start is not None,
     )
+    step.release()
     notes = {"holdout_loss": course.holdout_loss, "n_holdout_rows": float(held.n_rows)} if held else {}
     n_done, last = max(course.n_epochs, 1), course.training_loss
     return FitReport(n_done, course.stopped_by, notes=notes, training_loss=last, loss=training.loss)

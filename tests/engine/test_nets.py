@@ -13,7 +13,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.nets import Course, Encoder, Rates, RowsInFile, gather_rows, stepper, train_until
+from engine.nets import Course, Encoder, Rates, RowsInFile, Stepper, gather_rows, train_until
 
 
 @given(st.lists(st.integers(0, 59), max_size=40), st.integers(1, 9), st.integers(1, 4))
@@ -94,7 +94,33 @@ def test_a_net_is_left_as_after_its_best_epoch(
 def test_a_step_moves_the_rows_of_a_table_that_were_touched() -> None:
     table = torch.nn.Embedding(5, 2, sparse=True)
     before = table.weight.detach().clone()
-    step = stepper([*table.parameters()], [torch.nn.Parameter(torch.zeros(1))], Rates(0.1, 0.1, 0.0))
+    step = Stepper([*table.parameters()], [torch.nn.Parameter(torch.zeros(1))], Rates(0.1, 0.1, 0.0))
     step(table(torch.tensor([1, 3])).sum())
     moved = (table.weight != before).any(dim=1).tolist()
     assert moved == [False, True, False, True, False]
+
+
+@pytest.mark.parametrize("rule", ["adam", "row adagrad"])
+def test_tables_may_start_anew_each_epoch_or_stay_after_the_first(rule: Any) -> None:
+    """The same steps from the same start, or none; layers learn on, and tables can be learned again in the end."""
+
+    def course(later: Any) -> list[tuple[float, float]]:
+        torch.manual_seed(3)
+        table, layer = torch.nn.Embedding(2, 1, sparse=True), torch.nn.Parameter(torch.ones(1))
+        weights = list(table.parameters())
+        step, seen = Stepper(weights, [layer], Rates(0.1, 0.1, 0.0, rule), later), []
+        for _ in range(3):
+            step.begin_epoch()
+            for _ in range(2):
+                step((table(torch.tensor([1])) * 2 + layer * 3).sum())
+            seen.append((float(table.weight[1].detach()), float(layer.detach())))
+        step.release()
+        assert table.weight.requires_grad
+        return seen
+
+    learning, anew, staying = (course(later) for later in ("learn", "start anew", "stay"))
+    assert len({table for table, _ in learning}) == 3
+    assert len({table for table, _ in anew}) == 1
+    assert len({table for table, _ in staying}) == 1
+    assert anew[0] == staying[0] == learning[0]
+    assert [layer for _, layer in anew] == [layer for _, layer in staying] == [layer for _, layer in learning]

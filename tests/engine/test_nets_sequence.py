@@ -20,8 +20,8 @@ from engine.nets import (
     SequenceInputs,
     SequenceNet,
     SequenceShape,
+    Stepper,
     Vocabulary,
-    stepper,
 )
 
 LENGTH = 4
@@ -140,7 +140,7 @@ def test_the_next_item_is_predicted_from_what_is_before_it() -> None:
         query=[0], n_levels=2, width=16,
     )  # fmt: skip
     net = SequenceNet(shape)
-    step = stepper(*net.tables_and_layers(), Rates(0.01, 0.3, 0.0, "row adagrad"))
+    step = Stepper(*net.tables_and_layers(), Rates(0.01, 0.3, 0.0, "row adagrad"))
     inputs = SequenceInputs(torch.zeros(64, 0), past, torch.arange(64))
     level = torch.zeros(64, dtype=torch.int64)
     losses = []
@@ -157,7 +157,7 @@ def test_row_adagrad_is_its_formula() -> None:
     rng = np.random.default_rng(2)
     table = torch.nn.Embedding(5, 3, sparse=True)
     expected, squares = table.weight.detach().double().numpy().copy(), np.zeros(5)
-    step = stepper(
+    step = Stepper(
         [*table.parameters()], [torch.nn.Parameter(torch.zeros(1))], Rates(0.1, 0.2, 0.0, "row adagrad")
     )
     for _ in range(7):
