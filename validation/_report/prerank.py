@@ -93,11 +93,8 @@ def _with_error(difference: Mapping[str, float | None]) -> str:
 
 def _takes(facts: Mapping[str, Any]) -> str:
     seconds = facts["seconds"]
-    own = f"its own fits and scores beside those of the folds took {number_text(seconds['prerank'], '.1f')} s"
-    after = f"the fits of the other models {number_text(seconds['others'], '.1f')} s"
+    own = f"It takes {number_text(seconds['prerank'], '.1f')} s for fits and scores beside those of the folds"
+    others = f"the fits of the other models take {number_text(seconds['others'], '.1f')} s"
     if seconds["others_without"] is None:
-        return (
-            f"It saves: {own}, {after}; to know what these were without it, cross-validate once with "
-            "--set prerank=none."
-        )
-    return f"It saves: {own}, {after} instead of {number_text(seconds['others_without'], '.1f')} s."
+        return f"{own}; {others}. To know what it saves, cross-validate once with --set prerank=none."
+    return f"{own}; {others} instead of {number_text(seconds['others_without'], '.1f')} s."
