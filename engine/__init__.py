@@ -28,7 +28,14 @@ if TYPE_CHECKING:
     from engine._lazy import loaded_at
     from engine._measure import StageCost, measure_stage
     from engine._plain_files import import_plain_files
-    from engine._settings import FeatureSettings, FoldSettings, SampleSettings, Settings, load_settings
+    from engine._settings import (
+        FeatureSettings,
+        FoldSettings,
+        PrerankSettings,
+        SampleSettings,
+        Settings,
+        load_settings,
+    )
     from engine._store import (
         Json,
         Recipe,
@@ -49,6 +56,7 @@ __all__ = [
     "FoldSettings",
     "Job",
     "Json",
+    "PrerankSettings",
     "Recipe",
     "SamewiseError",
     "SampleSettings",

@@ -8,7 +8,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictInt, ValidationError
 from pydantic_core import PydanticCustomError
@@ -101,6 +101,13 @@ class TrainingSettings(_Group):
     ignored: Share = 1.0
 
 
+class PrerankSettings(_Group):
+    """The model that cuts what the others see: each group's best ``keep`` share by its scores."""
+
+    model: str
+    keep: Share
+
+
 class Settings(_Group):
     """Everything a user sets.
 
@@ -125,6 +132,8 @@ class Settings(_Group):
         ``[blenders.NAME]`` tables, likewise. Every kind is used with its defaults unless a table says otherwise.
     blender
         ``auto``, or the name of a blend or model to force.
+    prerank
+        The model that is fitted first, and the share that it leaves to the others; None = they see all.
     """
 
     competition: str = "movielens"
@@ -145,6 +154,7 @@ class Settings(_Group):
     models: dict[str, dict[str, Any]] = Field(default_factory=dict)
     blenders: dict[str, dict[str, Any]] = Field(default_factory=dict)
     blender: str = "auto"
+    prerank: PrerankSettings | None = None
 
 
 def load_settings(path: Path | None = None, overrides: Sequence[str] = ()) -> Settings:
@@ -266,6 +276,9 @@ def _explained(error: ValidationError, places: Sequence[Place]) -> ConfigError:
             known = _known(path[:-1])
             lines.append(f"Unknown setting {key!r} in {place}.{did_you_mean(path[-1], known)}")
             wanted = "one of " + ", ".join(known)
+        elif detail["type"] == "missing":
+            lines.append(f"Setting {key!r} is not set in {place}.")
+            wanted = f"a value for {key}"
         else:
             lines.append(f"Setting {key!r} in {place} is {detail['input']!r}.")
             wanted = _EXPECTED.get(detail["type"], detail["msg"].removeprefix("Input should be "))
@@ -293,4 +306,5 @@ def _known(path: Sequence[str]) -> list[str]:
     kind: Any = Settings
     for step in path:
         kind = kind.model_fields[step].annotation
+        kind = next((k for k in get_args(kind) if k is not type(None)), kind)  # a table or none
     return list(kind.model_fields)

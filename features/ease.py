@@ -9,19 +9,21 @@ import numpy as np
 import polars as pl
 import scipy
 
-from features import Column, Window, fitted
+from engine import capped_threads
+from features import Column, FeatureError, Window, fitted
 from features.toolkit import (
     Sparse,
     Values,
-    certainty_weighted,
     chunks,
     codes,
-    residuals,
+    opinions,
     signal_columns,
     usual,
 )
 
 RIDGE = 20.0  # times the mean of the diagonal
+# Entities that are solved for: their cube in time; in memory up to 48 bytes a square, 28 if they are more than FEW.
+FEW, WIDE = 4_000, 12_000
 CHUNK_CELLS = 4_000_000  # of the rows of users that a chunk of pairs reads: 100 MB
 
 
@@ -38,30 +40,39 @@ CHUNK_CELLS = 4_000_000  # of the rows of users that a chunk of pairs reads: 100
         ),
     },
     null_without="user_id",
-    needs=lambda entity, signal: usual("user_id", "item_id", entity, *signal_columns(signal)),
+    needs=lambda entity, signal, max_entities=FEW: usual(
+        "user_id", "item_id", entity, *signal_columns(signal)
+    ),
     variants={
         "source_watch": {"entity": "source_id", "signal": "watch"},
         "item_rating": {"entity": "item_id", "signal": "rating"},
+        "wide_item_like": {"entity": "item_id", "signal": "like", "max_entities": WIDE},
+        "wide_item_rating": {"entity": "item_id", "signal": "rating", "max_entities": WIDE},
+        "wide_item_watch": {"entity": "item_id", "signal": "watch", "max_entities": WIDE},
     },
 )
 @dataclass
 class Ease:
-    """EASE on certainty-weighted residuals of one signal."""
+    """EASE on certainty-weighted residuals of one signal, or on what users like.
+
+    ``max_entities``: of more, those with most users are taken, and the others count as unseen.
+    """
 
     entity: str
     signal: str
-    max_entities: int = 4_000  # with most users: it takes their cube in time, 48 bytes a square in memory
+    max_entities: int = FEW
 
     def fit(self, history: pl.LazyFrame, window: Window) -> None:
         """Solve for the weights between entities; of the log, the newest rows with the signal count."""
-        seen = residuals(history, self.signal, self.entity)
-        cells = certainty_weighted(*seen.by_entity())
+        seen = opinions(history, self.signal, self.entity)
+        cells = seen.cells
         n_users = np.bincount(cells.indices, minlength=cells.shape[1])
         kept = np.sort(np.argsort(-n_users, kind="stable")[: self.max_entities])
         self.users, self.entities = seen.users, seen.entities.gather(kept)
         cells = scipy.sparse.csr_matrix(cells[:, kept])
         cells.sort_indices()
-        self.weights = ease_weights(cells)
+        with capped_threads(1):  # how a product of blocks is rounded depends on the threads that share it
+            self.weights = ease_weights(cells)
         cells.resize(cells.shape[0] + 1, cells.shape[1])  # an empty row for unseen users
         self.cells = cells
 
@@ -98,11 +109,37 @@ def ease_weights(cells: Sparse) -> Values:
     if mean <= 0:
         return np.zeros_like(weights)
     weights[diagonal] += RIDGE * mean
-    factor = scipy.linalg.cho_factor(weights, lower=True, overwrite_a=True)
-    inverse: Values = scipy.linalg.cho_solve(factor, np.eye(len(weights)))
-    weights = inverse / -inverse[diagonal][:, None]  # symmetric: its columns are its rows
+    weights = inverted(weights)
+    weights /= -weights[diagonal][:, None]  # the inverse is symmetric: its columns are its rows
     weights[diagonal] = 0.0
     return weights
+
+
+def inverted(matrix: Values, few: int = FEW) -> Values:
+    """Invert a symmetric, positive definite matrix, which is overwritten.
+
+    One of more than ``few`` rows in place: half the operations and a sixth of the memory.
+    """
+    if len(matrix) <= few:
+        factor = scipy.linalg.cho_factor(matrix, lower=True, overwrite_a=True)
+        solved: Values = scipy.linalg.cho_solve(factor, np.eye(len(matrix)))
+        return solved
+    in_columns = matrix.T  # the same matrix, as LAPACK lays it out
+    factor, failed = scipy.linalg.lapack.dpotrf(in_columns, lower=1, clean=0, overwrite_a=1)
+    inverse: Values
+    inverse, failed_too = scipy.linalg.lapack.dpotri(factor, lower=1, overwrite_c=1)
+    if failed or failed_too:
+        raise FeatureError(
+            "The matrix of EASE cannot be inverted.",
+            expected="finite signals, which with a ridge on the diagonal give a positive definite matrix",
+            todo="look at the column of the signal in the log",
+        )
+    for start in range(0, len(matrix), few):
+        rows = slice(start, start + few)
+        block = np.tril(inverse[rows, rows])
+        inverse[rows, rows] = block + np.tril(block, -1).T
+        inverse[rows, start + few :] = inverse[start + few :, rows].T
+    return inverse
 
 
 def gram(cells: Sparse, *, dense_is_faster: float = 30, chunk_cells: int = CHUNK_CELLS) -> Values:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from stacking._choice import Choice, choose, first_within, mean_over_folds
     from stacking._cv import run_cv
     from stacking._final import final_scores, read_final_weights
-    from stacking._fits import make_oof
+    from stacking._oof import make_oof
     from stacking._pairs import TrainingSample
     from stacking._plan import Plan, make_plan
     from stacking._ranks import distance_of, level_two_columns, rank_of, rank_shares, share_of

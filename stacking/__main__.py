@@ -37,7 +37,7 @@ from stacking._worth import (
     words_of,
     write_config,
 )
-from validation import CvBundle, column_alarms, compared, number_text, training_alarms
+from validation import CvBundle, column_alarms, compared, number_text, prerank_sentences, training_alarms
 
 app = room_app("Out-of-fold predictions of every model, and their blends.")
 
@@ -47,6 +47,8 @@ def cv(ctx: typer.Context) -> None:
     """Cross-validate every model and blend; only what is not in the store is computed."""
     bundle = run_cv(make_plan(settings_of(ctx)))
     out.print(_cv_table(bundle))
+    for text in prerank_sentences(bundle):
+        out.print(Text(text))
     for alarm in (*training_alarms(bundle), *column_alarms(bundle)):
         out.print(Text(f"Alarm: {alarm}", style="red"))
     out.print(_chosen(bundle))

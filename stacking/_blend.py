@@ -20,9 +20,11 @@ from stacking._blender import (
     ScoreFrame,
     learns_labels,
 )
-from stacking._fits import check_scores, oof_recipe, plan_cv_fits
+from stacking._fits import check_scores, make_shortlist, plan_cv_fits, shortlist_parts
+from stacking._oof import oof_recipe
 from stacking._pairs import PairReader
 from stacking._plan import FORMAT, Plan, metric_parts
+from stacking._shortlist import Shortlist
 from validation import Window
 
 
@@ -31,7 +33,8 @@ class BlendRows:
     """What a worker needs to put together the rows that blenders see.
 
     ``columns``: the features that the blender reads, of the pairs of ``windows``; none for most blenders. ``most``: how
-    many of them at most; those that weigh most in the fits of ``first_fold`` are taken.
+    many of them at most; those that weigh most in the fits of ``first_fold`` are taken. With a ``shortlist`` only what
+    the pre-ranker keeps is seen, and ``all_pairs`` puts the rest behind it.
     """
 
     models: tuple[str, ...]
@@ -41,6 +44,7 @@ class BlendRows:
     columns: tuple[str, ...]
     most: int | None
     first_fold: str
+    shortlist: Shortlist | None = None
 
     @classmethod
     def of(cls, plan: Plan, name: str, windows: Sequence[Window]) -> BlendRows:
@@ -48,7 +52,10 @@ class BlendRows:
         user, columns = plan.dataset.competition.user, plan.columns[name]
         most: int | None = getattr(plan.blenders[name], "most_features", None)
         first_fold = plan.folds.folds[0].name
-        return cls(tuple(plan.models), user, plan.reader, tuple(windows), columns, most, first_fold)
+        shortlist = None if plan.prerank is None else make_shortlist(plan, windows)
+        return cls(
+            tuple(plan.models), user, plan.reader, tuple(windows), columns, most, first_fold, shortlist
+        )
 
     def read(self, oof_file: Path) -> ScoreFrame:
         """Read what a blender is fitted on: out-of-fold scores of the windows, and the features it may read."""
@@ -71,8 +78,13 @@ class BlendRows:
     def frame(self, scores: pl.DataFrame) -> ScoreFrame:
         """Cut what blenders may see out of a table of scores: no fold names, no item keys."""
         labels = ["relevance"] if "relevance" in scores.columns else []
+        scores = scores if self.shortlist is None else self.shortlist.keep(scores)
         table = scores.select("pair_id", "window", self.user, *labels, *self.models)
         return ScoreFrame(table, self.models, self.user, self._stored(table) if self.columns else None)
+
+    def all_pairs(self, scores: pl.DataFrame) -> pl.DataFrame:
+        """Rows of all pairs with ``window``, ``pair_id`` and ``score``, from those that were seen and scored."""
+        return scores if self.shortlist is None else self.shortlist.completed(scores, ["score"])
 
     def _stored(self, table: pl.DataFrame) -> StoredColumns:
         """Find the features of the table's pairs, joined on window and pair, never by position."""
@@ -115,6 +127,7 @@ def blend_recipe(plan: Plan, name: str, oof: Recipe, left_out: str | None = None
         "left out": left_out,
         "seed": plan.settings.seed,
         **feature_parts(plan, name, plan.eval_windows),
+        **shortlist_parts(plan, "", plan.eval_windows),
     }
     return Recipe("blend", plan.name(f"{name} without {left_out}" if left_out else name), parts)
 
@@ -166,7 +179,8 @@ def write_left_out(
     pairs = oof.table.filter(pl.col("window") == window).select("window", "pair_id")
     found = leave_one_fold_out(blender, oof, window, context)
     scores = check_scores(found, pairs.height, f"The blender {name!r}")
-    pairs.with_columns(score=pl.Series(scores)).write_parquet(folder / "scores.parquet")
+    table = rows.all_pairs(pairs.with_columns(score=pl.Series(scores)))
+    table.select("window", "pair_id", "score").write_parquet(folder / "scores.parquet")
 
 
 def fit_on_all(

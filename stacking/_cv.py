@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
@@ -19,9 +19,11 @@ from stacking._best_column import best_column
 from stacking._blend import blend_oof, blend_recipe, scored_blenders
 from stacking._blender import MIN_EVAL_WINDOWS, precedence_of
 from stacking._choice import N_ERRORS, N_RESAMPLES, Choice, choose
-from stacking._fits import make_oof, oof_recipe, plan_cv_fits
+from stacking._fits import plan_cv_fits, shortlist_recipe
+from stacking._oof import make_oof, oof_recipe
 from stacking._pairs import PairReader
 from stacking._plan import FORMAT, Plan, metric_parts
+from stacking._shortlist_facts import fold_windows, shortlist_facts
 from stacking._worth import units_of
 from validation import CvBundle, Folds, evaluate, paired_bootstrap, window_title
 
@@ -77,8 +79,26 @@ def cv_recipe(plan: Plan) -> Recipe:
         "n_resamples": N_RESAMPLES,
         "n_errors": N_ERRORS,
         "precedence": candidates(plan),
+        **_prerank_parts(plan),
     }
     return Recipe("cv", plan.name("cross-validation"), parts)
+
+
+def _prerank_parts(plan: Plan) -> dict[str, Any]:
+    """What the bundle of a stack with a pre-ranker is made of besides; nothing without one.
+
+    It compares with the stack without it once that is known: this is another bundle than before.
+    """
+    if plan.prerank is None:
+        return {}
+    without = _recipe_without(plan)
+    lists = {w.name: shortlist_recipe(plan, w).key for w in fold_windows(plan)}
+    return {"shortlists": lists, "without": without.key if plan.store.find(without) else None}
+
+
+def _recipe_without(plan: Plan) -> Recipe:
+    """Recipe of the cross-validation of the same stack without a pre-ranker."""
+    return cv_recipe(replace(plan, settings=plan.settings.model_copy(update={"prerank": None})))
 
 
 def _cross_validate(plan: Plan) -> CvBundle:
@@ -95,20 +115,29 @@ def _cross_validate(plan: Plan) -> CvBundle:
         seed=plan.settings.seed,
         forced=plan.settings.blender,
     )
-    cards = _make_cards(plan)
+    cards, fits = _make_cards(plan), pl.read_parquet(made / "fits.parquet")
     return CvBundle(
         oof=oof,
         importance=pl.read_parquet(made / "importance.parquet"),
         features=cards,
-        fits=pl.read_parquet(made / "fits.parquet"),
+        fits=fits,
         models=tuple(plan.models),
         blends=blends,
         chosen=choice.chosen,
         about={
             **_about(plan, oof, choice, blends),
             "best_column": best_column(plan, oof, cards, N_RESAMPLES),
+            **_prerank_facts(plan, oof, fits),
         },
     )
+
+
+def _prerank_facts(plan: Plan, oof: pl.DataFrame, fits: pl.DataFrame) -> dict[str, Any]:
+    if plan.prerank is None:
+        return {}
+    folder = plan.store.find(_recipe_without(plan))
+    without = None if folder is None else CvBundle.read(folder)
+    return {"prerank": shortlist_facts(plan, oof, fits, without)}
 
 
 def candidates(plan: Plan) -> dict[str, int]:
@@ -136,6 +165,8 @@ def _settings(plan: Plan) -> dict[str, Any]:
         names.add("blenders")
     if not plan.sample.is_whole:
         names.add("training")
+    if plan.prerank is not None:
+        names.add("prerank")
     found: dict[str, Any] = plan.settings.model_dump(mode="json", include=names)
     return found
 

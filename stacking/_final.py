@@ -16,13 +16,11 @@ from stacking._blend import BlendRows, blend_recipe, feature_parts, fit_blends
 from stacking._fits import (
     Fit,
     check_scores,
-    join_scores,
-    make_oof,
-    oof_recipe,
     plan_cv_fits,
     plan_fit,
     run_fits,
 )
+from stacking._oof import join_scores, make_oof, oof_recipe
 from stacking._plan import FORMAT, Plan
 from validation import CvBundle
 
@@ -97,9 +95,16 @@ def _score_test_pairs(
     table = join_scores(plan, plan.folds.final.eval, where)
     blends = fit_blends(plan, make_oof(plan) / "oof.parquet", bundle.blends)
     for name, blend in blends.items():
-        found = blend.predict(BlendRows.of(plan, name, [plan.folds.final.eval]).frame(table))
-        table = table.with_columns(
-            pl.Series(name, check_scores(found, table.height, f"The blender {name!r}"))
+        rows = BlendRows.of(plan, name, [plan.folds.final.eval])
+        seen = rows.frame(table)
+        scores = check_scores(blend.predict(seen), seen.table.height, f"The blender {name!r}")
+        scored = rows.all_pairs(seen.table.select("window", "pair_id", score=pl.Series(scores)))
+        table = table.join(
+            scored.select("pair_id", pl.col("score").alias(name)),
+            on="pair_id",
+            how="left",
+            validate="1:1",
+            maintain_order="left",
         )
     table = table.drop("window").with_columns(score=pl.col(bundle.chosen)).sort("pair_id")
     return table, {name: dict(blend.weights) for name, blend in blends.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,21 +13,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from engine import Recipe, Task, TaskError, digest_json, run_tasks
+from engine import Recipe, Task, TaskError, cached_digest, digest_json, run_tasks
+from features import compute_features
 from models import FitContext, Ranker, Scores, fitted_class
-from stacking._pairs import PairReader, TrainingSample
+from stacking._pairs import PairReader, TrainingSample, hashes_of
 from stacking._plan import FORMAT, Plan
-from validation import Fold, Window, is_test, window_pairs, window_relevance
-
-_TEXTS = {"model": pl.String, "fold": pl.String}
-_OF_FEATURES = {"feature": pl.String, "importance": pl.Float64}
-_OF_FITS = {
-    "seconds": pl.Float64,
-    "iterations": pl.Int64,
-    "stopped_by": pl.String,
-    "training_loss": pl.Float64,
-    "loss": pl.String,
-}
+from stacking._shortlist import N_PARTS, Shortlist, windows_before, with_places
+from validation import Fold, Window
 
 
 @dataclass(frozen=True)
@@ -72,9 +64,11 @@ def plan_fit(
             "iterations": iterations,
             "format": FORMAT,
             **plan.sample.parts,
+            **shortlist_parts(plan, model, fold.train),
         },
     )
-    scores = Recipe("scores", name, {"fit": fit.key, "features": plan.frame_keys([fold.eval], columns)})
+    of_scores: dict[str, Any] = {"fit": fit.key, "features": plan.frame_keys([fold.eval], columns)}
+    scores = Recipe("scores", name, {**of_scores, **shortlist_parts(plan, model, [fold.eval])})
     return Fit(model, fold, columns, iterations, fit, scores, plan.n_seed)
 
 
@@ -82,6 +76,157 @@ def _variant(plan: Plan, model: str, columns: tuple[str, ...]) -> str:
     """Words for what differs from the model of the config; none if nothing does."""
     of_columns = "" if columns == plan.columns[model] else f" on columns {digest_json(list(columns))[:8]}"
     return of_columns + (f" under seed {plan.settings.seed}" if plan.n_seed else "")
+
+
+def shortlist_parts(plan: Plan, model: str, windows: Iterable[Window]) -> dict[str, Any]:
+    """What the pairs that a model sees of windows are made of beside their features; nothing if it sees all."""
+    if plan.prerank is None or model == plan.prerank.model:
+        return {}
+    return {"shortlist": {w.name: shortlist_recipe(plan, w).key for w in windows}}
+
+
+def shortlist_recipe(plan: Plan, window: Window) -> Recipe:
+    """Recipe of what the pre-ranker leaves of a window.
+
+    Its scores are of a fit on the windows before it, as those of an eval window or the test window: so a window has one
+    list, whatever it serves, and no label of a pair that is cut, or of its window, has had a say. A window before which
+    no labels are known is cut by users, and each part is scored by a fit on the others. The list is the same for all
+    seeds of a repeat.
+    """
+    if plan.prerank is None:
+        raise TaskError("There is no pre-ranker in the plan.", expected="`prerank` in the settings")
+    base = replace(plan.reseeded(-plan.n_seed), n_seed=0)
+    parts: dict[str, Any] = {
+        "code": cached_digest(with_places),
+        "keep": plan.prerank.keep,
+        "scores": [recipe.key for recipe in prerank_scores(base, window)],
+        "format": FORMAT,
+    }
+    return Recipe("shortlist", plan.name(f"pairs of {window.name}"), parts)
+
+
+def prerank_scores(plan: Plan, window: Window) -> list[Recipe]:
+    """Recipes of the pre-ranker's scores of a window: one of all its pairs, or one of each part of its users."""
+    fit = prerank_fit(plan, window)
+    return [_part_recipe(plan, window, part) for part in range(N_PARTS)] if fit is None else [fit.scores]
+
+
+def prerank_fit(plan: Plan, window: Window) -> Fit | None:
+    """Plan the pre-ranker's fit on the windows before this one; None if no labels are known there."""
+    before = windows_before(plan.folds, window, plan.n_pairs)
+    fold = Fold(f"before {window.name}", before, window)
+    return plan_fit(plan, _preranker(plan), fold) if before else None
+
+
+def _preranker(plan: Plan) -> str:
+    return "" if plan.prerank is None else plan.prerank.model
+
+
+def _part_recipe(plan: Plan, window: Window, part: int) -> Recipe:
+    model = _preranker(plan)
+    parts: dict[str, Any] = {
+        **plan.parts[model],
+        "code of parts": cached_digest(_part_of),
+        "columns": list(plan.columns[model]),
+        "features": plan.frame_keys([window], plan.columns[model]),
+        "part": [part, N_PARTS],
+        "seed": plan.settings.seed,
+        "threads": plan.threads_per_fit,
+        "format": FORMAT,
+        **plan.sample.parts,
+    }
+    return Recipe("scores", plan.name(f"{model} @ {window.name}, part {part} of its users"), parts)
+
+
+def reader_for(plan: Plan, model: str, windows: Iterable[Window]) -> PairReader:
+    """Read what a model sees of windows: all pairs, or those on the shortlist, which is made if need be."""
+    if plan.prerank is None or model == plan.prerank.model:
+        return plan.reader
+    return replace(plan.reader, shortlist=make_shortlist(plan, windows))
+
+
+def make_shortlist(plan: Plan, windows: Iterable[Window]) -> Shortlist:
+    """Make the shortlist of windows, or find it: the pre-ranker is fitted and scores them."""
+    windows, user = sorted(set(windows)), plan.dataset.competition.user
+    recipes = {w: shortlist_recipe(plan, w) for w in windows}
+    found = {w.cutoff: plan.store.find(recipes[w]) for w in windows}
+    missing = [w for w in windows if found[w.cutoff] is None]
+    if missing and plan.prerank is not None:
+        base = replace(plan.reseeded(-plan.n_seed), n_seed=0)
+        for w, scores in _prerank(base, missing).items():
+            build = partial(write_shortlist, base.reader, w, scores, plan.prerank.keep)
+            found[w.cutoff] = plan.store.make(recipes[w], build)
+    return Shortlist(user, {cutoff: folder for cutoff, folder in found.items() if folder is not None})
+
+
+def _prerank(plan: Plan, windows: Sequence[Window]) -> dict[Window, list[Path]]:
+    """Score windows by the pre-ranker: of each the folders with ``scores.parquet``."""
+    model, threads = _preranker(plan), plan.threads_per_fit
+    columns, fits = plan.columns[model], {w: prerank_fit(plan, w) for w in windows}
+    read = {x for w, fit in fits.items() for x in (w, *(() if fit is None else fit.fold.train))}
+    compute_features(plan.catalogue, sorted(read), columns, plan.store, plan.settings)
+    done = run_fits(plan, [fit for fit in fits.values() if fit is not None], "Pre-ranker")
+    found = {d.fit.fold.eval: [d.scores] for d in done}
+    alone = [w for w, fit in fits.items() if fit is None]
+    context = FitContext(plan.settings.seed, threads, metric=plan.dataset.competition.metric)
+    shared = (plan.reader, plan.models[model], columns)
+    tasks = [
+        Task(_part_recipe(plan, w, part), score_part, (*shared, w, part, context, plan.sample))
+        for w in alone
+        for part in range(N_PARTS)
+    ]
+    folders = []
+    if tasks:
+        folders = run_tasks("Pre-ranker: by users", tasks, plan.store, plan.settings, threads_per_job=threads)
+    return found | {w: folders[n * N_PARTS : (n + 1) * N_PARTS] for n, w in enumerate(alone)}
+
+
+def score_part(
+    folder: Path,
+    reader: PairReader,
+    model: Ranker,
+    columns: Sequence[str],
+    window: Window,
+    part: int,
+    context: FitContext,
+    sample: TrainingSample,
+) -> None:
+    """Score the pairs of a part of the users by a model fitted on those of the others; write ``scores.parquet``.
+
+    Where there are no others every score is 0: nothing is told apart, and so nothing is cut.
+    """
+    frame = reader.read([window], columns, labels=False)
+    users = frame.table[frame.user].unique().sort()
+    own = pl.col(frame.user).is_in(users.filter(_part_of(users, context.seed) == part).implode())
+    pairs = frame.take(own)
+    train = reader.read([window], columns, labels=True, sample=sample).take(~own)
+    scores = np.zeros(pairs.height)
+    if train.height and pairs.height:
+        found = model.fit(train, replace(context, scratch=folder)).predict(pairs)
+        scores = check_scores(found, pairs.height, f"The pre-ranker ({window.name}, part {part})")
+    pairs.table.select("pair_id", score=pl.Series(scores)).write_parquet(folder / "scores.parquet")
+
+
+def _part_of(users: pl.Series, seed: int) -> pl.Series:
+    """Part of each user, 0 to N_PARTS - 1, by a hash of the id: the same whatever other users there are."""
+    return pl.Series(hashes_of(users, seed) % N_PARTS)
+
+
+def write_shortlist(
+    reader: PairReader, window: Window, scores: Sequence[Path], keep: float, folder: Path
+) -> None:
+    """Write ``shortlist.parquet``: see ``Shortlist``."""
+    pairs = reader.read([window], (), labels=False)
+    found = pl.concat([pl.read_parquet(where / "scores.parquet") for where in scores])
+    table = pairs.table.select("window", "pair_id", pairs.user)
+    scored = table.join(found, on="pair_id", how="left", validate="1:1", maintain_order="left")
+    if scored["score"].null_count() or found.height != scored.height:
+        raise TaskError(
+            f"The pre-ranker's scores in {window.name} are for other pairs than the window's.",
+            expected=f"one score for each of its {scored.height} pairs",
+            todo="remove the artifacts with `python -m engine store prune` and run again",
+        )
+    with_places(scored, pairs.user, keep).write_parquet(folder / "shortlist.parquet")
 
 
 def plan_cv_fits(plan: Plan) -> list[Fit]:
@@ -104,7 +249,9 @@ def run_fits(plan: Plan, fits: Sequence[Fit], title: str) -> list[Done]:
     Scores that are there need no fit, but every fit is asked for all the same: its report is part of the result.
     """
     store, settings, threads = plan.store, plan.settings, plan.threads_per_fit
-    shared = [(plan.reader, plan.models[f.model], f.columns) for f in fits]
+    windows = {f.model: {w for g in fits for w in (*g.fold.train, g.fold.eval)} for f in fits}
+    readers = {model: reader_for(plan, model, seen) for model, seen in windows.items()}
+    shared = [(readers[f.model], plan.models[f.model], f.columns) for f in fits]
     metric = plan.dataset.competition.metric
     contexts = [FitContext(settings.seed, threads, f.iterations, metric=metric) for f in fits]
     fit_tasks = [
@@ -161,11 +308,20 @@ def score_pairs(
     where: Path,
     name: str,
 ) -> None:
-    """Score the pairs of a fold's eval window; write ``scores.parquet`` (``pair_id``, ``score`` Float64)."""
+    """Score the pairs of a fold's eval window; write ``scores.parquet`` (``pair_id``, ``score`` Float64).
+
+    With a shortlist the pairs that are not on it are not seen by the model, and get a score behind those that are.
+    """
     frame = reader.read([fold.eval], columns, labels=False)
     found = fitted_class(model).load(where / "model").predict(frame)
     scores = check_scores(found, frame.table.height, f"The model {name!r} ({fold.name})")
-    frame.table.select("pair_id", score=pl.Series(scores)).write_parquet(folder / "scores.parquet")
+    table = all_pairs(reader, frame.table.select("window", "pair_id", score=pl.Series(scores)), ["score"])
+    table.select("pair_id", "score").write_parquet(folder / "scores.parquet")
+
+
+def all_pairs(reader: PairReader, scores: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
+    """Scores of all pairs of a window, of those that the reader reads: see ``Shortlist.completed``."""
+    return scores if reader.shortlist is None else reader.shortlist.completed(scores, names)
 
 
 def check_scores(given: object, n_pairs: int, who: str) -> Scores:
@@ -183,67 +339,3 @@ def check_scores(given: object, n_pairs: int, who: str) -> Scores:
             todo="look at its `predict`: nulls in the features must not become nulls in the score",
         )
     return scores
-
-
-def join_scores(plan: Plan, window: Window, scores: Mapping[str, Path]) -> pl.DataFrame:
-    """Put the models' scores of a window side by side: keys, ``relevance`` if there are labels, a column a model.
-
-    Joined on ``pair_id``, never by position; sorted by (window, user, pair_id). Raises TaskError when a pair has
-    no score.
-    """
-    c = plan.dataset.competition
-    pairs = window_pairs(plan.dataset, window).select(
-        pl.lit(window.cutoff, dtype=pl.Int64).alias("window"), "pair_id", c.user, c.item
-    )
-    if not is_test(plan.dataset, window):
-        pairs = pairs.join(window_relevance(plan.dataset, window), on="pair_id", how="left", validate="1:1")
-    for model, folder in scores.items():
-        table = pl.read_parquet(folder / "scores.parquet").rename({"score": model})
-        pairs = pairs.join(table, on="pair_id", how="left", validate="1:1")
-        if pairs[model].null_count() or table.height != pairs.height:
-            raise TaskError(
-                f"The scores of {model!r} in {window.name} are for other pairs than the window's.",
-                expected=f"one score for each of its {pairs.height} pairs",
-                todo="remove the artifact with `python -m engine store prune` and run again",
-            )
-    return pairs.sort("window", c.user, "pair_id")
-
-
-def oof_recipe(plan: Plan, fits: Sequence[Fit]) -> Recipe:
-    """Recipe of the table of out-of-fold scores of every model."""
-    upstream = {f"{f.model} @ {f.fold.name}": f.scores.key for f in fits}
-    models = list(plan.models)
-    return Recipe(
-        "oof",
-        plan.name("models"),
-        {"models": models, "scores": upstream, "data": plan.dataset.fingerprint, "format": FORMAT},
-    )
-
-
-def make_oof(plan: Plan) -> Path:
-    """Make the out-of-fold scores of every model; returns the folder with ``oof.parquet``.
-
-    Models that predict a fold's eval window have seen earlier windows only. Beside the scores lie the facts of the
-    fits, ``importance.parquet`` and ``fits.parquet``: with this artifact in the store the fits may be pruned.
-    """
-    fits = plan_cv_fits(plan)
-    recipe = oof_recipe(plan, fits)
-    return plan.store.find(recipe) or plan.store.put(recipe, partial(_write_oof, plan, fits))
-
-
-def _write_oof(plan: Plan, fits: Sequence[Fit], folder: Path) -> None:
-    """Write ``oof.parquet``: ``fold``, ``window``, ``pair_id``, user, item, ``relevance``, a column a model."""
-    done = run_fits(plan, fits, "Models")
-    tables = [
-        join_scores(plan, fold.eval, {d.fit.model: d.scores for d in done if d.fit.fold == fold}).select(
-            pl.lit(fold.name).alias("fold"), pl.all()
-        )
-        for fold in plan.folds.folds
-    ]
-    pl.concat(tables).write_parquet(folder / "oof.parquet")
-    reports = [((d.fit.model, d.fit.fold.name), read_report(d.folder)) for d in done]
-    shares = [(*who, *share) for who, report in reports for share in report["importance"].items()]
-    facts = [(*who, *(report[name] for name in _OF_FITS)) for who, report in reports]
-    for name, rows, schema in (("importance", shares, _OF_FEATURES), ("fits", facts, _OF_FITS)):
-        table = pl.DataFrame(rows, schema={**_TEXTS, **schema}, orient="row")
-        table.write_parquet(folder / f"{name}.parquet")

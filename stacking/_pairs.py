@@ -14,6 +14,7 @@ import polars as pl
 from engine import ConfigError, DataError, Json, Settings, Store
 from features import Catalogue, open_features
 from models import PairFrame, StoredColumns
+from stacking._shortlist import Shortlist
 from validation import Window
 
 
@@ -112,11 +113,13 @@ def _uniform(numbers: npt.NDArray[np.uint64], seed: int) -> npt.NDArray[np.float
 class PairReader:
     """Reads pairs of windows as frames. It travels to the workers that fit, since it is smaller than a frame.
 
-    ``root``: folder of the store, which holds the features of the catalogue.
+    ``root``: folder of the store, which holds the features of the catalogue. ``shortlist``: which pairs there are for
+    a model that comes after a pre-ranker; None = all of them.
     """
 
     catalogue: Catalogue
     root: Path
+    shortlist: Shortlist | None = None
 
     def read(
         self,
@@ -129,10 +132,12 @@ class PairReader:
         """Read the pairs of windows; their features stay in the store until a model asks for one.
 
         Without ``labels`` the relevance is not in the frame, so that no model can read it when it predicts. A
-        ``sample`` is drawn before any feature is read.
+        ``sample`` is drawn before any feature is read, of what is on the ``shortlist``.
         """
         found = open_features(self.catalogue, windows, columns, Store(self.root))
         pairs, c = found.pairs.with_row_index("position"), self.catalogue.dataset.competition
+        if self.shortlist is not None:
+            pairs = self.shortlist.keep(pairs)
         if sample is not None and not sample.is_whole:
             _check_no_weight(columns)
             pairs = sample.draw(pairs, c.user)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from math import isnan
 from typing import Any, cast
 
@@ -15,6 +15,7 @@ from engine import (
     ConfigError,
     DataError,
     FeatureSettings,
+    PrerankSettings,
     Settings,
     Store,
     cached_digest,
@@ -25,6 +26,7 @@ from features import Catalogue, feature_keys, load_catalogue, load_registry
 from models import Ranker, build_models, columns_of, fitted_class
 from stacking._blender import BASELINE, MIN_EVAL_WINDOWS, Blender, ReadsFeatures, blenders, learns_labels
 from stacking._pairs import PairReader, TrainingSample
+from stacking._shortlist import check_order_counts, check_prerank
 from validation import (
     Folds,
     Window,
@@ -54,6 +56,8 @@ class Plan:
         Key in the store of every column of every window, and of the windows' pairs, by ``NAME @ WINDOW``.
     n_seed
         How far the seed is from the config's: 0, unless the plan is a repeat under another seed.
+    n_pairs
+        Number of labelled pairs of each train and eval window, by its name.
     """
 
     settings: Settings
@@ -67,6 +71,12 @@ class Plan:
     keys: Mapping[str, str]
     store: Store
     n_seed: int = 0
+    n_pairs: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def prerank(self) -> PrerankSettings | None:
+        """The model that is fitted first and cuts what the others see; None = they see all pairs."""
+        return self.settings.prerank
 
     @property
     def all_columns(self) -> tuple[str, ...]:
@@ -131,12 +141,14 @@ def make_plan(settings: Settings, *, with_keys: bool = True) -> Plan:
     """
     models, known = build_models(settings), blenders(settings.blenders)
     _check_choice(settings, models, known)
+    check_prerank(settings.prerank, models, settings.models)
     load_registry()
     dataset = open_dataset(settings)
     catalogue = load_catalogue(dataset)
     _check_names(models, known, dataset)
+    check_order_counts(settings.prerank, dataset.competition)
     folds = plan_folds(dataset, settings.folds)
-    _check_folds(dataset, folds)
+    n_pairs = _check_folds(dataset, folds)
     makers: dict[str, Ranker | Blender] = {**models, **known}
     columns = {name: columns_of(m, catalogue, settings.features) for name, m in models.items()}
     columns |= {name: _blender_columns(b, catalogue, settings.features) for name, b in known.items()}
@@ -151,13 +163,15 @@ def make_plan(settings: Settings, *, with_keys: bool = True) -> Plan:
         parts={name: made_of(maker) for name, maker in makers.items()} if with_keys else {},
         keys=feature_keys(catalogue, folds.windows, _union(columns)) if with_keys else {},
         store=Store(settings.store),
+        n_pairs=n_pairs,
     )
 
 
-def _check_folds(dataset: Dataset, folds: Folds) -> None:
+def _check_folds(dataset: Dataset, folds: Folds) -> dict[str, int]:
     """Refuse folds that nothing could be learned from, or that the metric could not value whatever the scores were.
 
-    Reads labels and no feature. Raises DataError naming the folds.
+    Reads labels and no feature. Returns the number of pairs of each window that has labels. Raises DataError naming
+    the folds.
     """
     c = dataset.competition
     labels = {w: window_relevance(dataset, w) for w in folds.windows if not is_test(dataset, w)}
@@ -195,6 +209,7 @@ def _check_folds(dataset: Dataset, folds: Folds) -> None:
             todo="check the competition's relevance, pair selection and metric policy, or set folds.horizon or "
             "folds.n_folds in config.toml so that eval windows have more pairs",
         )
+    return {w.name: rows.height for w, rows in labels.items()}
 
 
 def _value_of_equal_scores(dataset: Dataset, window: Window, labels: pl.DataFrame) -> float:

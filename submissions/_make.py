@@ -16,7 +16,7 @@ from submissions._cv import CvBasis, chosen_oof, cv_scores
 from submissions._gate import Gate, scored_pairs
 from submissions._manifest import ALARM, Manifest, RunFacts, Stage
 from submissions._runs import Runs, about_run
-from validation import CvBundle, alarms_of, compared, read_audit_report
+from validation import CvBundle, alarms_of, compared, prerank_sentences, read_audit_report
 
 
 def make_submission(settings: Settings) -> Manifest:
@@ -55,6 +55,7 @@ def make_submission(settings: Settings) -> Manifest:
         stages=tuple(stages),
         remarks=(
             *_why_chosen(bundle),
+            *prerank_sentences(bundle),
             *agreement.facts,
             *map(str, agreement.warnings),
             *(f"{ALARM}{alarm}" for alarm in (*_alarms(bundle, plan.store, c), *told)),

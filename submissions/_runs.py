@@ -195,6 +195,7 @@ class Runs:
 def about_run(settings: Settings, dataset: Dataset, gate: Gate) -> dict[str, Any]:
     """Facts that every kind of run states: competition, metric, code, config, seeds, data, versions, machine."""
     c = dataset.competition
+    not_set = {"prerank"} if settings.prerank is None else None
     return {
         "competition": c.name,
         "metric": c.metric,
@@ -202,7 +203,7 @@ def about_run(settings: Settings, dataset: Dataset, gate: Gate) -> dict[str, Any
         "group": gate.group,
         "user": c.user,
         "git": git_facts(),
-        "config": settings.model_dump(mode="json"),
+        "config": settings.model_dump(mode="json", exclude=not_set),
         "seeds": {"seed": settings.seed},
         "data_fingerprint": dataset.fingerprint,
         "python": sys.version.split()[0],

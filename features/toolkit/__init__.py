@@ -13,6 +13,7 @@ from features.toolkit.regression import ridge
 from features.toolkit.search import hidden_scores, highest_scores
 from features.toolkit.signals import (
     certainty_weighted,
+    opinions,
     preferences,
     residuals,
     signal_columns,
@@ -77,6 +78,7 @@ __all__ = [
     "lists_of",
     "met_vectors",
     "multiplied",
+    "opinions",
     "preferences",
     "rank_within",
     "residuals",

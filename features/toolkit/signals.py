@@ -167,7 +167,7 @@ def certainty_weighted(total: Sparse, count: Sparse) -> Sparse:
 
 @dataclass(frozen=True)
 class SignalMatrix:
-    """Summed signal as users x entities, Float32; users and entities (sorted) are those with a cell that is not 0."""
+    """Summed signal as users x entities; users and entities (sorted) are those with a cell that is not 0."""
 
     users: pl.Series
     entities: pl.Series
@@ -189,6 +189,21 @@ def preferences(history: pl.LazyFrame, signal: str, entity: str) -> SignalMatrix
     if cells.nnz:
         cells.data /= cells.data.mean()
     return _narrowed(seen.users, seen.entities, cells.astype(np.float32))
+
+
+def opinions(history: pl.LazyFrame, signal: str, entity: str) -> SignalMatrix:
+    """Give what users think of entities, as rows of users that an autoencoder learns to predict from each other.
+
+    ``like``: 1 where the user has liked the entity, of users and entities with a like. Other signals (``SIGNALS``):
+    certainty-weighted residuals of either sign, of all users and entities.
+    """
+    if signal == "like":
+        seen = signal_matrix(history, (pl.col("relevance") > 0).cast(pl.Float32), entity)
+        cells = seen.cells.astype(np.float64)
+        cells.data[:] = 1.0
+        return SignalMatrix(seen.users, seen.entities, cells)
+    rest = residuals(history, signal, entity)
+    return SignalMatrix(rest.users, rest.entities, certainty_weighted(*rest.by_entity()))
 
 
 def signal_matrix(

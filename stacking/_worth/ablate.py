@@ -12,8 +12,8 @@ import numpy as np
 import polars as pl
 
 from engine import ConfigError, Recipe, Task
-from models import PairFrame, Ranker, fitted_class
-from stacking._fits import Done, Fit, check_scores
+from models import PairFrame, Ranker, StoredColumns, fitted_class
+from stacking._fits import Done, Fit, all_pairs, check_scores, reader_for
 from stacking._pairs import PairReader
 from stacking._plan import FORMAT, Plan
 from stacking._worth.differences import Comparison, Measured, Scored, measure, score_sets
@@ -192,8 +192,10 @@ def _permuted_scores(
     """Score every eval window with each set of columns shuffled; of each set the artifacts by window."""
     held = plan.settings.memory_gib * _HELD * 2**30 / max(1, plan.settings.threads)
 
+    readers = {d.fit.model: reader_for(plan, d.fit.model, [b.fit.fold.eval for b in base]) for d in base}
+
     def task(done: Done, columns: tuple[str, ...]) -> Task:
-        args = (plan.reader, plan.models[done.fit.model], done, columns, shuffling, held)
+        args = (readers[done.fit.model], plan.models[done.fit.model], done, columns, shuffling, held)
         return Task(_permuted_recipe(plan, done.fit, columns, shuffling), write_permuted, args)
 
     asked = [(n, done.fit.fold.eval, task(done, tuple(c))) for n, c in enumerate(sets) for done in base]
@@ -229,13 +231,16 @@ def write_permuted(
     """Write ``scores.parquet``: ``pair_id`` and ``score0``, ``score1``... Float64, one a repeat. Runs in a worker."""
     window = base.fit.fold.eval
     frame = _held(reader.read([window], base.fit.columns, labels=False), most_bytes)
-    fitted, table = fitted_class(model).load(base.folder / "model"), frame.table.select("pair_id")
+    if reader.shortlist is not None:
+        frame = _by_itself(frame)
+    fitted, table = fitted_class(model).load(base.folder / "model"), frame.table.select("window", "pair_id")
     for repeat in range(shuffling.n_repeats):
         order = shuffling.order(window, repeat, frame.table.height)
         found = fitted.predict(shuffled_frame(frame, shuffled, order))
         scores = check_scores(found, frame.table.height, f"The model on shuffled columns ({window.name})")
         table = table.with_columns(pl.Series(f"score{repeat}", scores))
-    table.write_parquet(folder / "scores.parquet")
+    names = table.columns[2:]
+    all_pairs(reader, table, names).select("pair_id", *names).write_parquet(folder / "scores.parquet")
 
 
 def shuffled_frame(frame: PairFrame, columns: Sequence[str], order: pl.Series) -> PairFrame:
@@ -253,6 +258,15 @@ def shuffled_frame(frame: PairFrame, columns: Sequence[str], order: pl.Series) -
         return values.gather(order) if name in chosen else values
 
     return replace(frame, stored=replace(stored, read=shuffled))
+
+
+def _by_itself(frame: PairFrame) -> PairFrame:
+    """The same pairs as if no others were stored: a permutation is one of these pairs."""
+    stored = frame.stored
+    if stored is None:
+        return frame
+    rows = pl.Series(np.arange(frame.table.height, dtype=np.uint32))
+    return replace(frame, stored=StoredColumns(stored.schema, stored.column, rows))
 
 
 def _held(frame: PairFrame, most_bytes: float) -> PairFrame:

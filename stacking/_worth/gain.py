@@ -9,7 +9,7 @@ from pathlib import Path
 
 from engine import ConfigError, Recipe
 from features import compute_features, missing_columns
-from stacking._fits import Done, Fit, plan_fit, read_report, run_fits
+from stacking._fits import Done, Fit, plan_fit, read_report, run_fits, shortlist_recipe
 from stacking._plan import Plan
 from stacking._worth.differences import Comparison, Measured, Scored, measure
 from stacking._worth.units import main_model, named_columns
@@ -41,7 +41,8 @@ class GainPlan:
     def costs(self) -> list[Cost]:
         """What is to be made, from the times of the model's own fits if they were ever made."""
         refits = refit_cost(self.plan, [*self.without, *self.with_it], self.model)
-        return [*column_costs(self.plan, self.with_it[0].columns), refits]
+        lists = shortlist_costs(self.plan, self.model)
+        return [*column_costs(self.plan, self.with_it[0].columns), *lists, refits]
 
     def run(self) -> Measured:
         """Compute and fit what is missing, and measure the difference: with it minus without it."""
@@ -165,6 +166,14 @@ def column_costs(plan: Plan, columns: Sequence[str]) -> list[Cost]:
     return [Cost("feature columns of windows", every, every - n_missing, None)] if n_missing else []
 
 
+def shortlist_costs(plan: Plan, model: str) -> list[Cost]:
+    """Shortlists of the folds' windows that the pre-ranker has to make first; nothing if all are in the store."""
+    if plan.prerank is None or model == plan.prerank.model:
+        return []
+    lists = cost_of(plan, "shortlists", [(shortlist_recipe(plan, w), None) for w in _fold_windows(plan)])
+    return [lists] if lists.n_made < lists.n_all else []
+
+
 def cost_of(plan: Plan, what: str, steps: Sequence[tuple[Recipe, float | None]]) -> Cost:
     """Cost of steps, each with the seconds that it takes (None = not known), as many at a time as fits run."""
     left = [seconds for recipe, seconds in steps if plan.store.find(recipe) is None]
@@ -177,7 +186,8 @@ def cost_of(plan: Plan, what: str, steps: Sequence[tuple[Recipe, float | None]])
 def base_costs(plan: Plan, model: str) -> list[Cost]:
     """What ``run_base`` has to make; nothing if all is in the store."""
     fits = refit_cost(plan, base_fits(plan, model), model)
-    return [*column_costs(plan, plan.columns[model]), *([fits] if fits.n_made < fits.n_all else [])]
+    columns, lists = column_costs(plan, plan.columns[model]), shortlist_costs(plan, model)
+    return [*columns, *lists, *([fits] if fits.n_made < fits.n_all else [])]
 
 
 def refit_cost(plan: Plan, fits: Sequence[Fit], model: str) -> Cost:

@@ -17,7 +17,7 @@ import polars as pl
 from engine import DataError, Recipe, Task
 from features import compute_features
 from models import FitContext, PairFrame, Ranker
-from stacking._fits import check_scores, plan_fit
+from stacking._fits import all_pairs, check_scores, plan_fit, reader_for, shortlist_parts
 from stacking._pairs import PairReader, TrainingSample, hashes_of
 from stacking._plan import FORMAT, Plan
 from stacking._worth.differences import Comparison, Measured, Scored, measure, score_sets
@@ -283,6 +283,7 @@ def _inner_recipe(plan: Plan, model: str, fold: InnerFold, columns: Sequence[str
         "data": plan.dataset.fingerprint,
         "format": FORMAT,
         **plan.sample.parts,
+        **shortlist_parts(plan, model, windows),
     }
     words = (
         f"{model} within {fold.eval.name} on {len(columns)} columns, {', '.join(columns[:1]) or 'none'} first"
@@ -297,8 +298,10 @@ def _inner_scores(
     metric = plan.dataset.competition.metric
     context = FitContext(plan.settings.seed, plan.threads_per_fit, metric=metric)
 
+    reader = reader_for(plan, model, {w for f in folds for w in (*f.train, f.eval)})
+
     def task(fold: InnerFold, columns: tuple[str, ...]) -> Task:
-        args = (plan.reader, plan.models[model], columns, fold, context, plan.sample)
+        args = (reader, plan.models[model], columns, fold, context, plan.sample)
         return Task(_inner_recipe(plan, model, fold, columns), write_inner, args)
 
     asked = [(n, fold.eval, task(fold, tuple(columns))) for n, columns in enumerate(sets) for fold in folds]
@@ -317,7 +320,8 @@ def write_inner(
     """Write ``scores.parquet`` of the fold's eval window, and ``importance.json``. Runs in a worker."""
     frame = reader.read([fold.eval], columns, labels=False)
     if not columns:
-        frame.table.select("pair_id", score=pl.lit(0.0)).write_parquet(folder / "scores.parquet")
+        equal = all_pairs(reader, frame.table.select("window", "pair_id", score=pl.lit(0.0)), ["score"])
+        equal.select("pair_id", "score").write_parquet(folder / "scores.parquet")
         (folder / "importance.json").write_text("{}", encoding="utf-8")
         return
     train = reader.read(fold.train, columns, labels=True, sample=sample)
@@ -329,10 +333,11 @@ def write_inner(
         fitted = model.fit(rows, replace(context, scratch=folder))
         who = f"The model on {len(columns)} columns ({fold.eval.name})"
         scores = check_scores(fitted.predict(pairs), pairs.table.height, who)
-        tables.append(pairs.table.select("pair_id", score=pl.Series(scores)))
+        tables.append(pairs.table.select("window", "pair_id", score=pl.Series(scores)))
         for name, share in fitted.report.importance.items():
             shares[name] += share / len(splits)
-    pl.concat(tables).write_parquet(folder / "scores.parquet")
+    scored = all_pairs(reader, pl.concat(tables), ["score"])
+    scored.select("pair_id", "score").write_parquet(folder / "scores.parquet")
     (folder / "importance.json").write_text(json.dumps(shares), encoding="utf-8")
 
 

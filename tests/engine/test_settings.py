@@ -167,3 +167,19 @@ def test_a_loop_of_links_is_no_folder(tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to("loop")
     with pytest.raises(ConfigError, match="Setting 'store'"):
         load_settings(None, [f'store="{tmp_path / "loop"}"'])
+
+
+def test_a_table_that_may_be_missing_is_read_from_all_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    write('prerank = { model = "a", keep = 0.3 }\n')
+    monkeypatch.setenv("SAMEWISE_PRERANK__KEEP", "0.5")
+    found = load_settings(None, ["prerank.model=b"]).prerank
+    assert found is not None
+    assert (found.model, found.keep) == ("b", 0.5)
+    assert load_settings(None, ["prerank=none"]).prerank is None
+    assert "Did you mean 'keep'" in str(error_of("prerank.kep=1"))
+
+
+def test_a_value_that_must_be_set_is_named() -> None:
+    text = str(error_of('prerank={model="a"}'))
+    assert "Setting 'prerank.keep' is not set in --set prerank." in text
+    assert "a value for prerank.keep" in text

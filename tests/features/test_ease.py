@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import polars as pl
 import pytest
 from scipy.sparse import csr_matrix
 
-from features.ease import RIDGE, Ease, ease_weights, gram
+from engine import capped_threads
+from features import load_registry
+from features.ease import FEW, RIDGE, WIDE, Ease, ease_weights, gram, inverted
 from features.toolkit import certainty_weighted, residuals
 from tests.features.planted_tastes import assert_alone_and_unseen, feed, recovers, transformed
 
@@ -69,3 +72,35 @@ def test_entities_beyond_the_bound_are_unseen() -> None:
     assert len(model.entities) == 5
     unseen = ~pairs["source_id"].is_in(model.entities.implode()) | (pairs["user_id"] == 999)
     assert values["ease_score"].is_null().equals(unseen, check_names=False)
+
+
+@pytest.mark.parametrize(("n", "few"), [(2, 1), (37, 10), (40, 10), (37, 37), (300, 128)])
+def test_a_wide_matrix_is_inverted_in_place_as_a_small_one_is(n: int, few: int) -> None:
+    x = np.random.default_rng(n).normal(size=(2 * n, n))
+    matrix = x.T @ x + np.eye(n)
+    found = inverted(matrix.copy(), few)
+    np.testing.assert_allclose(found, np.linalg.inv(matrix), atol=1e-12)
+    assert len(matrix) <= few or np.array_equal(found, found.T)
+
+
+def test_wide_variants_declare_their_limit() -> None:
+    variants = load_registry().declarations["ease"].options["variants"]
+    limits = {name: variant.get("max_entities", FEW) for name, variant in variants.items()}
+    assert {name for name, limit in limits.items() if limit == WIDE} == {
+        n for n in limits if n.startswith("wide_")
+    }
+    assert {limits["source_watch"], limits["item_rating"]} == {FEW}
+
+
+@pytest.mark.parametrize("signal", ["like", "rating"])
+def test_neither_threads_nor_ids_change_a_bit(signal: str) -> None:
+    planted, found = feed(), []
+    for threads in (1, 2):
+        with capped_threads(threads):
+            found.append(transformed(Ease("item_id", signal, WIDE), planted.log, planted.pairs()))
+    assert found[0].equals(found[1])
+    other = (pl.col("user_id") * 3 + 7, pl.col("item_id") * 2 + 1)
+    renamed = transformed(
+        Ease("item_id", signal, WIDE), planted.log.with_columns(*other), planted.pairs().with_columns(*other)
+    )
+    assert renamed.equals(found[0])

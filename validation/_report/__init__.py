@@ -13,6 +13,7 @@ from validation._report.page import (
     number_text,
     render_page,
 )
+from validation._report.prerank import prerank_sentences
 from validation._report.report import Report, alarms_of, build_report
 from validation._report.terminal import show_report
 
@@ -30,6 +31,7 @@ __all__ = [
     "finish_chart",
     "number_of",
     "number_text",
+    "prerank_sentences",
     "read_audit_report",
     "render_page",
     "report_html",

@@ -39,7 +39,7 @@ class CvBundle:
         The name among ``models`` and ``blends`` that the submission uses.
     about
         JSON-able facts: competition, metric (name, policy), user, item, folds, seed, settings, fingerprints, clock
-        kind, created.
+        kind, created; ``prerank`` if a model cuts what the others see.
     """
 
     oof: pl.DataFrame

@@ -28,6 +28,7 @@ _ELSEWHERE = (
     "differences_to_best",
     "not_scored",
     "best_column",
+    "prerank",
 )
 _TOO_GOOD = 0.75  # of the way from chance to the labels
 _FAR_BELOW = 0.5  # of the median of the siblings

@@ -28,6 +28,7 @@ from validation._report.facts import (
     training_alarms,
 )
 from validation._report.features import feature_table, mean_importance
+from validation._report.prerank import WindowRow, prerank_rows, prerank_sentences
 from validation._report.segments import segment_scores
 
 _SCORES = {
@@ -87,6 +88,8 @@ class Report:
         The settings of the run, as stored.
     audit
         What the stored audit of the features found; None if there is none.
+    prerank, shortlists
+        What a pre-ranker loses and saves, in sentences, and by window; empty without one.
     """
 
     name: str
@@ -108,6 +111,8 @@ class Report:
     caveats: tuple[str, ...]
     settings: object
     audit: AuditReport | None = None
+    prerank: tuple[str, ...] = ()
+    shortlists: tuple[WindowRow, ...] = ()
 
     @property
     def folds(self) -> list[str]:
@@ -171,6 +176,8 @@ def build_report(
         caveats=(*caveats(bundle, dataset), *audit_caveats(audit, bundle)),
         settings=bundle.about.get("settings", {}),
         audit=audit,
+        prerank=prerank_sentences(bundle),
+        shortlists=prerank_rows(bundle),
     )
 
 

@@ -25,6 +25,8 @@ def show_report(report: Report, console: Console, *, n_features: int = 15) -> No
     console.print(Text.assemble(("Chosen: ", "bold"), report.reason))
     if report.column:
         console.print(Text(report.column))
+    for text in report.prerank:
+        console.print(Text(text))
     for text in report.alarms:
         console.print(Text.assemble(("Alarm: ", "bold"), text, style="red"))
     for text in report.caveats:
@@ -42,6 +44,8 @@ def _tables(report: Report, n_features: int) -> Iterator[Table]:
     if report.audit is not None and (report.audit.defects or report.audit.warnings):
         yield _audit(report.audit)
     yield _segments(report)
+    if report.shortlists:
+        yield _shortlists(report)
     yield _scores(report)
     if report.scores["difference"].is_not_null().any():
         yield _differences(report)
@@ -122,6 +126,19 @@ def _audit(audit: AuditReport) -> Table:
         table.add_row(Text(row.check, style="red"), Text(row.feature), Text(row.place))
     for check, rows in audit.warnings.items():
         table.add_row(Text(check), Text(f"{len(rows)}, such as {rows[0].feature}"), Text(rows[0].place))
+    return table
+
+
+def _shortlists(report: Report) -> Table:
+    left = ("pre-ranker fitted on",)
+    table = _table(
+        "Pre-ranking", "", "pairs", "kept", "positives", "cut", "share", "pre-ranker fitted on", left=left
+    )
+    for row in report.shortlists:
+        counts = (f"{n:,}" for n in (row.pairs, row.kept, row.positives, row.positives_cut))
+        table.add_row(
+            Text(row.window), *counts, number_text(row.share_cut, ".1%"), Text(row.fitted_on, overflow="fold")
+        )
     return table
 
 
