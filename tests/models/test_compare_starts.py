@@ -71,6 +71,7 @@ def test_starts_are_compared_over_seeds_on_one_page(log: Path) -> None:
     ("words", "said"),
     [
         (("--starts", "orthogonal,asl"), "no vectors 'asl'.*Did you mean 'als'"),
+        (("--model", "channel_net", "--starts", "orthogonal"), "no vectors 'orthogonal'.*among random, als"),
         (("--model", "catboost"), "no net 'catboost'.*one of channel_net"),
         (("--model", "nobody"), "no kind of model 'nobody'|no net 'nobody'"),
     ],
