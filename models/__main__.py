@@ -1,9 +1,11 @@
-"""``python -m models list | show NAME``: the models of config.toml, and what can be set of each kind."""
+"""``python -m models``: the models of config.toml, what can be set of each kind, and a run as ONNX graphs."""
 
 from __future__ import annotations
 
 import inspect
 import json
+from importlib import import_module
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -52,6 +54,30 @@ def show(
     for parameter in parameters_of(kind):
         table.add_row(*_cells(parameter, values))
     out.print(table)
+
+
+@app.command()
+def export(
+    context: typer.Context,
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run, the start of its name, or 'latest'.")],
+    folder: Annotated[Path, typer.Option("--out", metavar="DIR", help="A new folder, or an empty one.")],
+    without: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Leave a model or blend out; may be repeated.")
+    ] = None,
+) -> None:
+    """Write a run as one bundle of ONNX graphs, which a server without Python reads, and check its scores."""
+    # The run is a thing of the rooms above, which this command is one line of.
+    bundle = import_module("submissions").export_run(settings_of(context), run, folder, without=without or [])
+    out.print(Text(bundle.words))
+    out.print(f"Next: make serve BUNDLE={folder}")
+
+
+@app.command("check")
+def check_exported(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A bundle that `export` wrote.")],
+) -> None:
+    """Let a bundle answer its golden cases with onnxruntime. Exit code 1 if it is damaged or gives other scores."""
+    out.print(Text(import_module("stacking").check_bundle(folder).words))
 
 
 def _row(name: str, settings: Settings) -> dict[str, Any]:

@@ -9,7 +9,14 @@ if TYPE_CHECKING:
     from engine.nets.inputs import Encoder, Frame, Scaler, Vocabulary
     from engine.nets.net import ConcatNet, NetShape, reproducible
     from engine.nets.rows import NumberRows, RowsInFile, gather_rows
-    from engine.nets.sequence import CrossLayers, SequenceInputs, SequenceNet, SequenceShape
+    from engine.nets.sequence import (
+        CrossLayers,
+        HstuBlock,
+        SequenceInputs,
+        SequenceNet,
+        SequenceShape,
+        SoftmaxBlock,
+    )
     from engine.nets.training import Course, Rates, stepper, train_until
 
 __all__ = [
@@ -20,6 +27,7 @@ __all__ = [
     "Frame",
     "Histories",
     "HistoryEncoder",
+    "HstuBlock",
     "NetShape",
     "NumberRows",
     "Rates",
@@ -28,6 +36,7 @@ __all__ = [
     "SequenceInputs",
     "SequenceNet",
     "SequenceShape",
+    "SoftmaxBlock",
     "Vocabulary",
     "gather_rows",
     "reproducible",

@@ -1,0 +1,61 @@
+"""Which function writes the graph of which fitted model or blend."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module, util
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from engine import SamewiseError
+
+if TYPE_CHECKING:
+    from models.graphs.graph import Graph, Tensor
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+GraphWriter = Callable[[Any, "Graph"], "Tensor"]
+_SHIPPED = ("trees", "columns", "concat", "sequences")
+_writers: dict[type, GraphWriter] = {}
+
+
+class ExportError(SamewiseError):
+    """A run, or a model of it, cannot be exported; or a bundle is not what was exported."""
+
+
+def graph_of(kind: type) -> Callable[[_F], _F]:
+    """Register the function that writes the graph of a fitted class: ``write(fitted, graph) -> scores``.
+
+    The function stands beside the class, in the model's or blender's own file, and gives the name of a Float64 tensor
+    (n_pairs,): for each pair what ``predict`` gives. It is in no key of the store, so that a change of it fits nothing
+    anew.
+    """
+
+    def register(write: _F) -> _F:
+        _writers[kind] = write
+        return write
+
+    return register
+
+
+def add_graph(fitted: object, graph: Graph, who: str) -> Tensor:
+    """Write the graph of what was fitted. ``who``: it in words. Raises ExportError if no function can."""
+    for name in _SHIPPED:
+        import_module(f"models.graphs.{name}")
+    for kind in type(fitted).__mro__:
+        if kind in _writers:
+            return _writers[kind](fitted, graph)
+    raise ExportError(
+        f"{who} cannot be exported: nothing writes the graph of a {type(fitted).__name__}.",
+        expected="a function with @graph_of of its class (models/graphs/)",
+        todo="write one, or leave it out with --without NAME where what is chosen does not read it",
+    )
+
+
+def require(*libraries: str) -> None:
+    """Raise ExportError unless these libraries are installed."""
+    missing = [name for name in libraries if util.find_spec(name) is None]
+    if missing:
+        raise ExportError(
+            f"An export needs {' and '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed.",
+            expected="onnx and onnxruntime: the extra `export` of pyproject.toml",
+            todo=".venv/bin/pip install onnx onnxruntime",
+        )
