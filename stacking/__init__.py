@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     )
     from stacking._choice import Choice, choose, first_within, mean_over_folds
     from stacking._cv import run_cv
-    from stacking._export import Bundle, check_bundle, export_bundle, read_bundle
+    from stacking._export import Bundle, check_bundle, export_bundle, read_bundle, score_graph
     from stacking._final import final_scores, read_final_weights
     from stacking._fits import make_oof
     from stacking._pairs import TrainingSample
@@ -55,6 +55,7 @@ __all__ = [
     "read_bundle",
     "read_final_weights",
     "run_cv",
+    "score_graph",
     "share_of",
 ]
 

@@ -17,7 +17,15 @@ from submissions._runs import Runs
 _PLACES = ("data", "store", "reports", "runs", "out", "memory_gib", "backend")  # of now, not of the run
 
 
-def export_run(settings: Settings, name: str, folder: Path, *, without: Collection[str] = ()) -> Bundle:
+def export_run(
+    settings: Settings,
+    name: str,
+    folder: Path,
+    *,
+    without: Collection[str] = (),
+    features: Path | None = None,
+    replace: bool = False,
+) -> Bundle:
     """Write the bundle of a run: every model and blend of it as ONNX graphs, checked against its scores.
 
     What is no longer in the store is made again, and must give the scores that the run has.
@@ -37,7 +45,7 @@ def export_run(settings: Settings, name: str, folder: Path, *, without: Collecti
     scores = final_scores(plan, cv)
     _require_same_scores(run, runs.scores(run), scores)
     about = {"run": run, "competition": manifest.competition, "created": manifest.created.isoformat()}
-    return export_bundle(plan, cv, scores, folder, about=about, without=without)
+    return export_bundle(plan, cv, scores, folder, about=about, without=without, replaces=replace)
 
 
 def _plan_of(settings: Settings, manifest: Manifest) -> Plan:

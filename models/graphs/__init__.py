@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING
 from engine import lazy_face
 
 if TYPE_CHECKING:
+    from models.graphs.errors import ExportError, require, runtime_library
     from models.graphs.graph import Graph, Tensor
     from models.graphs.inputs import NO_TEXT, NO_WHOLE_NUMBER, Input, Inputs, Kind, kind_of_dtype
-    from models.graphs.registry import ExportError, GraphWriter, add_graph, graph_of, require
+    from models.graphs.registry import GraphWriter, add_graph, graph_of
 
 __all__ = [
     "NO_TEXT",
@@ -23,6 +24,7 @@ __all__ = [
     "graph_of",
     "kind_of_dtype",
     "require",
+    "runtime_library",
 ]
 
 lazy_face(__name__)

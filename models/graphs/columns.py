@@ -38,6 +38,8 @@ def start_graph(start: Start, g: Graph) -> Tensor:
     return g.add("Add", g.f64(start.level), g.add("Mul", g.f64(start.slope), scaled))
 
 
-def clipped(g: Graph, x: Tensor, limit: float, dtype: type[np.float32] | type[np.float64] = np.float64) -> Tensor:
+def clipped(
+    g: Graph, x: Tensor, limit: float, dtype: type[np.float32] | type[np.float64] = np.float64
+) -> Tensor:
     """Cut values, none of which is NaN, at ``-limit`` and ``limit``."""
     return g.add("Clip", x, g.constant(-limit, dtype), g.constant(limit, dtype))

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
 
 from engine import nets
 from models.graphs.columns import clipped
+from models.graphs.errors import ExportError
 from models.graphs.graph import Graph, Tensor
-from models.graphs.registry import ExportError, graph_of
+from models.graphs.registry import graph_of
 from models.ranking import FittedNet, TrainedNet
 
 LIMIT = 4.0  # standard deviations, as in nets.Scaler
@@ -22,7 +28,8 @@ def net_graph(fitted: FittedNet, g: Graph) -> Tensor:
     if type(trained) is not TrainedNet or type(trained.net) is not nets.ConcatNet:
         raise ExportError(f"Nothing writes the graph of a {type(trained).__name__}.")
     numbers = encoded_numbers(trained.encoder, g)
-    embedded = embedded_channels(trained.encoder, table_values(trained.net), g)
+    tables = [table_of(weight, g) for weight in trained.net.tables.parameters()]
+    embedded = embedded_channels(trained.encoder, tables, g)
     return rounded(g, _forward(trained.net, embedded, numbers, g))
 
 
@@ -58,30 +65,31 @@ def encoded_numbers(encoder: nets.Encoder, g: Graph) -> Tensor | None:
     return g.cast(scaled, np.float64)
 
 
-def embedded_channels(encoder: nets.Encoder, tables: list[Tensor | np.ndarray], g: Graph) -> list[Tensor]:
-    """Write ``Encoder.rows`` and the look-ups: Float64 (n_pairs, width) a channel."""
-    found = []
-    for (name, known), table in zip(encoder.channels.items(), tables, strict=True):
-        values = table if isinstance(table, str) else g.constant(table, np.float32)
-        found.append(g.cast(g.add("Gather", values, g.coded(name, known.values)), np.float64))
-    return found
+def embedded_channels(encoder: nets.Encoder, tables: Sequence[Tensor], g: Graph) -> list[Tensor]:
+    """Write ``Encoder.rows`` and the look-ups in Float32 tables: Float64 (n_pairs, width) a channel."""
+    return [
+        g.cast(g.add("Gather", table, g.coded(name, known.values)), np.float64)
+        for (name, known), table in zip(encoder.channels.items(), tables, strict=True)
+    ]
 
 
-def table_values(net: nets.ConcatNet) -> list[np.ndarray]:
-    """Embeddings of the channels, Float32: they were rounded to that when they were saved."""
-    return [table.weight.detach().float().numpy() for table in net.tables]
+def table_of(weight: torch.Tensor, g: Graph) -> Tensor:
+    """Embeddings as a constant, Float32: they were rounded to that when they were saved."""
+    return g.constant(weights(weight), np.float32)
 
 
-def linear(g: Graph, x: Tensor, layer: object) -> Tensor:
+def linear(g: Graph, x: Tensor, layer: nn.Linear) -> Tensor:
     """Write a linear layer in Float64: (..., n_in) -> (..., n_out)."""
     product = g.add("MatMul", x, g.constant(weights(layer.weight).T, np.float64))
-    bias = layer.bias
-    return product if bias is None else g.add("Add", product, g.constant(weights(bias), np.float64))
+    return (
+        product if layer.bias is None else g.add("Add", product, g.constant(weights(layer.bias), np.float64))
+    )
 
 
-def weights(parameter: object) -> np.ndarray:
+def weights(parameter: torch.Tensor) -> npt.NDArray[np.float64]:
     """Values of a parameter."""
-    return parameter.detach().double().numpy()
+    values: npt.NDArray[np.float64] = parameter.detach().double().numpy()
+    return values
 
 
 def rounded(g: Graph, scores: Tensor) -> Tensor:

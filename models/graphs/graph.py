@@ -58,7 +58,9 @@ class Graph:
         """Models whose scores are read."""
         return tuple(self._scores)
 
-    def add(self, op: str, *inputs: Tensor, n_outputs: int = 1, domain: str = "", **attributes: Any) -> Tensor:
+    def add(
+        self, op: str, *inputs: Tensor, n_outputs: int = 1, domain: str = "", **attributes: Any
+    ) -> Tensor:
         """Add a node; the name of its first output, the others have ``_1``, ``_2`` ... behind it."""
         from onnx import helper
 
@@ -118,7 +120,9 @@ class Graph:
         is_text = kind == "text"
         known = values.cast(pl.String if is_text else pl.Int64)
         codes = np.arange(1, len(known) + 1, dtype=np.int64)
-        keys = np.array([*known, NO_TEXT if is_text else NO_WHOLE_NUMBER], dtype=object if is_text else np.int64)
+        keys = np.array(
+            [*known, NO_TEXT if is_text else NO_WHOLE_NUMBER], dtype=object if is_text else np.int64
+        )
         return self.add(
             "LabelEncoder",
             asked if kind in ("text", "int64") else self.cast(asked, np.int64),
@@ -131,7 +135,9 @@ class Graph:
     def array(self, name: str) -> tuple[Tensor, Kind]:
         """Values of a request's array, (length,), and their kind: numbers as they are."""
         kind = self._kind(name)
-        first = self.add("Slice", self._taken(kind, [name]), *(self.constant([i], np.int64) for i in (0, 1, 0)))
+        first = self.add(
+            "Slice", self._taken(kind, [name]), *(self.constant([i], np.int64) for i in (0, 1, 0))
+        )
         return self.add("Squeeze", first, self.constant([0], np.int64)), kind
 
     def is_null(self, x: Tensor, kind: Kind) -> Tensor:

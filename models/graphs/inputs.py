@@ -8,7 +8,7 @@ from typing import Literal, cast, get_args
 
 import polars as pl
 
-from models.graphs.registry import ExportError
+from models.graphs.errors import ExportError
 
 Kind = Literal["float32", "float64", "int64", "text"]
 KINDS: tuple[Kind, ...] = get_args(Kind)

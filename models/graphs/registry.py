@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib import import_module, util
-from typing import TYPE_CHECKING, Any, TypeVar
+from importlib import import_module
+from typing import Any, TypeVar
 
-from engine import SamewiseError
-
-if TYPE_CHECKING:
-    from models.graphs.graph import Graph, Tensor
+from models.graphs.errors import ExportError
+from models.graphs.graph import Graph, Tensor
 
 _F = TypeVar("_F", bound=Callable[..., Any])
-GraphWriter = Callable[[Any, "Graph"], "Tensor"]
+GraphWriter = Callable[[Any, Graph], Tensor]
 _SHIPPED = ("trees", "columns", "concat", "sequences")
 _writers: dict[type, GraphWriter] = {}
-
-
-class ExportError(SamewiseError):
-    """A run, or a model of it, cannot be exported; or a bundle is not what was exported."""
 
 
 def graph_of(kind: type) -> Callable[[_F], _F]:
@@ -48,14 +42,3 @@ def add_graph(fitted: object, graph: Graph, who: str) -> Tensor:
         expected="a function with @graph_of of its class (models/graphs/)",
         todo="write one, or leave it out with --without NAME where what is chosen does not read it",
     )
-
-
-def require(*libraries: str) -> None:
-    """Raise ExportError unless these libraries are installed."""
-    missing = [name for name in libraries if util.find_spec(name) is None]
-    if missing:
-        raise ExportError(
-            f"An export needs {' and '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed.",
-            expected="onnx and onnxruntime: the extra `export` of pyproject.toml",
-            todo=".venv/bin/pip install onnx onnxruntime",
-        )

@@ -9,7 +9,7 @@ from torch import nn
 
 from engine import nets
 from models.graphs.columns import clipped
-from models.graphs.concat import LIMIT, embedded_channels, encoded_numbers, linear, rounded, weights
+from models.graphs.concat import LIMIT, embedded_channels, encoded_numbers, linear, rounded, table_of, weights
 from models.graphs.graph import Graph, Tensor
 from models.graphs.registry import graph_of
 from models.ranking import FittedSequence, TrainedSequence
@@ -25,7 +25,7 @@ def sequence_graph(fitted: FittedSequence, g: Graph) -> Tensor:
         return g.filled(0.0)
     assert isinstance(trained, TrainedSequence)
     net, shape = trained.net, trained.net.shape
-    tables = [g.constant(weights(t.weight), np.float32) for t in net.tables]
+    tables = [table_of(weight, g) for weight in net.tables.parameters()]
     embedded = embedded_channels(trained.encoder, tables, g)
     numbers = encoded_numbers(trained.encoder, g)
     tokens, is_there = _tokens(trained, tables, g)
@@ -66,12 +66,12 @@ def _tokens(trained: TrainedSequence, tables: list[Tensor], g: Graph) -> tuple[T
 def _places(trained: TrainedSequence, tables: list[Tensor], g: Graph) -> tuple[list[Tensor], Tensor]:
     """What is known of each place: Float64 (length, ...) a part, and whether anything is."""
     net, past = trained.net, trained.past
-    own = iter(net.own)
+    own = iter(net.own.parameters())
     parts, known = [], []
     for (name, vocabulary), at in zip(past.ids.items(), net.shape.shared, strict=True):
         values, kind = g.array(name)
         known.append(g.add("Not", g.is_null(values, kind)))
-        table = tables[at] if at >= 0 else g.constant(weights(next(own).weight), np.float32)
+        table = tables[at] if at >= 0 else table_of(next(own), g)
         rows = g.codes_of(values, kind, vocabulary.values)
         parts.append(g.cast(g.add("Gather", table, rows), np.float64))
     scaled, unknown = [], []
@@ -142,9 +142,7 @@ def _logits(g: Graph, query: Tensor, key: Tensor, block: nets.SoftmaxBlock | net
     return g.add("Div", product, g.f64(math.sqrt(block.joined.in_features / block.heads)))
 
 
-def _by_head(
-    g: Graph, x: Tensor, n_parts: int, block: nets.SoftmaxBlock | nets.HstuBlock
-) -> list[Tensor]:
+def _by_head(g: Graph, x: Tensor, n_parts: int, block: nets.SoftmaxBlock | nets.HstuBlock) -> list[Tensor]:
     """(places, n_parts * width) -> ``n_parts`` tensors (heads, places, width / heads)."""
     width = block.joined.in_features // block.heads
     shape = g.constant([-1, n_parts, block.heads, width], np.int64)
@@ -169,6 +167,8 @@ def _attended(g: Graph, query: Tensor, tokens: Tensor, is_there: Tensor, width: 
 def _crossed(g: Graph, x: Tensor, layers: nets.CrossLayers) -> Tensor:
     crossed = x
     for down, up in zip(layers.down, layers.up, strict=True):
+        assert isinstance(down, nn.Linear)
+        assert isinstance(up, nn.Linear)
         crossed = g.add("Add", g.add("Mul", x, linear(g, linear(g, crossed, down), up)), crossed)
     return crossed
 

@@ -13,8 +13,9 @@ import polars as pl
 
 from models.catboost import FittedCatBoost
 from models.graphs.columns import start_graph
+from models.graphs.errors import ExportError
 from models.graphs.graph import Graph, Tensor
-from models.graphs.registry import ExportError, graph_of
+from models.graphs.registry import graph_of
 
 _NO_CATEGORY = "(null)"  # category that null is given
 _LEAF, _INNER = 1, 0
@@ -188,14 +189,20 @@ class _SplitColumns:
             order += [(name, value) for value in hashes]
         matrix = parts[0] if len(parts) == 1 else g.add("Concat", *parts, axis=1)
         where = [order.index(key) for key in self.found]
-        return matrix if where == sorted(where) else g.add("Gather", matrix, g.constant(where, np.int64), axis=1)
+        return (
+            matrix if where == sorted(where) else g.add("Gather", matrix, g.constant(where, np.int64), axis=1)
+        )
 
     def _is_category(self, g: Graph, name: str, hashes: list[int]) -> Tensor:
         """Float64 (n_pairs, n_hashes): 1 where the category of a pair has the hash."""
-        of_text = {h["value"]: int(h["hash"]) % 2**32 for h in self.saved["features_info"]["cat_features_hash"]}
+        of_text = {
+            h["value"]: int(h["hash"]) % 2**32 for h in self.saved["features_info"]["cat_features_hash"]
+        }
         known = [text for text in _categories(g, name) if text in of_text]
         table = np.zeros((len(known) + 2, len(hashes)))  # row 0: unseen; the last one: null
         for row, text in enumerate(known, start=1):
             table[row] = [of_text[text] == value for value in hashes]
         table[-1] = [of_text.get(_NO_CATEGORY) == value for value in hashes]
-        return g.add("Gather", g.constant(table, np.float64), g.coded(name, pl.Series(known), null=len(known) + 1))
+        return g.add(
+            "Gather", g.constant(table, np.float64), g.coded(name, pl.Series(known), null=len(known) + 1)
+        )

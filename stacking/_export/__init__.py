@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING
 from engine import lazy_face
 
 if TYPE_CHECKING:
-    from stacking._export.bundle import Bundle, export_bundle
-    from stacking._export.check import check_bundle, read_bundle
+    from stacking._export.blends import score_graph
+    from stacking._export.bundle import export_bundle
+    from stacking._export.check import Bundle, check_bundle, read_bundle
 
-__all__ = ["Bundle", "check_bundle", "export_bundle", "read_bundle"]
+__all__ = ["Bundle", "check_bundle", "export_bundle", "read_bundle", "score_graph"]
 
 lazy_face(__name__)

@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from engine import sync_folder
-from models import PairFrame, fitted_class, graphs
-from stacking._blend import BlendRows, fit_blends
+from models import FittedRanker, PairFrame, fitted_class, graphs
+from stacking._blend import fit_blends
+from stacking._blender import FittedBlend
 from stacking._export.blends import score_graph
 from stacking._export.cases import Scorer, golden_pairs
 from stacking._export.check import (
@@ -66,6 +66,7 @@ def export_bundle(
     *,
     about: Mapping[str, Any],
     without: Collection[str] = (),
+    replaces: bool = False,
 ) -> Bundle:
     """Write a bundle and check it; the folder appears whole or not at all.
 
@@ -74,7 +75,7 @@ def export_bundle(
     cv, scores
         What ``run_cv`` and ``final_scores`` gave for the plan.
     folder
-        Where it is written: a folder that is not there yet, or is empty.
+        Where it is written: one that is not there yet, or is empty; with ``replaces`` it may be an older bundle.
     about
         Facts for the manifest.
     without
@@ -83,10 +84,7 @@ def export_bundle(
     Raises ExportError for a folder that is in use, for what has no graph, and for graphs that give other scores.
     """
     graphs.require("onnx", "onnxruntime")
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise graphs.ExportError(
-            f"{folder} is there already, and not empty.", expected="a new folder, or an empty one, after --out"
-        )
+    _check_free(folder, replaces=replaces)
     scorer = _scorer(plan, cv)
     frame = plan.reader.read([plan.folds.final.eval], plan.all_columns, labels=False)
     stack = _Stack(scorer, _graphs(scorer, frame, without, cv.chosen))
@@ -99,12 +97,32 @@ def export_bundle(
         _check_users(bundle, pairs, scores, scorer.user)
         new.chmod(0o755)
         sync_folder(new)
-        if folder.exists():
-            folder.rmdir()
-        new.rename(folder)
+        _put(new, folder)
     finally:
         shutil.rmtree(new, ignore_errors=True)
     return replace(bundle, folder=folder)
+
+
+def _check_free(folder: Path, *, replaces: bool) -> None:
+    """Refuse a folder that holds something, unless it is a bundle that may be replaced."""
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
+        return
+    is_bundle = all((folder / name).is_file() for name in (MANIFEST, CASES, SUMS))
+    if not is_bundle or not replaces:
+        raise graphs.ExportError(
+            f"{folder} is there already, and not empty.",
+            expected="a new folder, or an empty one, after --out",
+            todo="add --replace to put the new bundle in the place of that one" if is_bundle else "",
+        )
+
+
+def _put(new: Path, folder: Path) -> None:
+    """Give a bundle its name; one that has it already is moved away first, and then removed."""
+    old = new.with_name(f"{new.name}.old")
+    if folder.exists():
+        folder.rename(old)
+    new.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _scorer(plan: Plan, cv: CvBundle) -> Scorer:
@@ -127,7 +145,8 @@ def _graphs(
             expected="after --without one of " + ", ".join(scorer.names),
         )
     made: dict[str, tuple[graphs.Graph, graphs.Tensor]] = {}
-    for name, fitted in {**scorer.models, **scorer.blends}.items():
+    every: dict[str, FittedRanker | FittedBlend] = {**scorer.models, **scorer.blends}
+    for name, fitted in every.items():
         if name in without:
             continue
         graph = graphs.Graph(frame.schema, frame.item)
@@ -165,9 +184,7 @@ def _with_history(plan: Plan) -> pl.DataFrame:
     return plan.dataset.log.select(user).unique().collect(engine="streaming")
 
 
-def _write(
-    folder: Path, stack: _Stack, pairs: pl.DataFrame, plan: Plan, about: Mapping[str, Any]
-) -> None:
+def _write(folder: Path, stack: _Stack, pairs: pl.DataFrame, plan: Plan, about: Mapping[str, Any]) -> None:
     """Write graphs, manifest, cases and digests into an empty folder."""
     read = {name for graph, _ in stack.made.values() for name in graph.columns}
     inputs = graphs.Inputs.of(read, pairs.schema)
@@ -216,9 +233,7 @@ def _write_graph(folder: Path, name: str, stack: _Stack, inputs: graphs.Inputs) 
     )
 
 
-def _cases(
-    plan: Plan, stack: _Stack, pairs: pl.DataFrame, inputs: graphs.Inputs
-) -> Iterator[dict[str, Any]]:
+def _cases(plan: Plan, stack: _Stack, pairs: pl.DataFrame, inputs: graphs.Inputs) -> Iterator[dict[str, Any]]:
     """Golden cases: the request, and Python's scores of it."""
     scorer = stack.scorer
     ids = [name for name in (scorer.user, scorer.item, scorer.source) if name]
@@ -236,7 +251,9 @@ def _cases(
 def _check_users(bundle: Bundle, pairs: pl.DataFrame, scores: pl.DataFrame, user: str) -> None:
     """Compare the scores of test pairs with those of the run itself."""
     names = list(bundle.steps)
-    table = pairs.join(scores.select("pair_id", *names), on="pair_id", how="left", validate="1:1", maintain_order="left")
+    table = pairs.join(
+        scores.select("pair_id", *names), on="pair_id", how="left", validate="1:1", maintain_order="left"
+    )
     for (who,), group in table.group_by(user, maintain_order=True):
         expected = {name: group[name].to_numpy() for name in names}
         check_case(bundle, f"{user} {who}", columns_of(group, bundle.inputs, compact=True), expected)

@@ -95,7 +95,7 @@ def read_bundle(folder: Path, threads: int = 1) -> Bundle:
             expected=f"format {FORMAT}",
             todo="export the run again",
         )
-    steps = {s["name"]: Step(**{k: tuple(v) if isinstance(v, list) else v for k, v in s.items()}) for s in about["steps"]}
+    steps = {s["name"]: _step(s) for s in about["steps"]}
     inputs = graphs.Inputs(tuple(graphs.Input(**i) for i in about["inputs"]))
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = threads
@@ -109,6 +109,11 @@ def read_bundle(folder: Path, threads: int = 1) -> Bundle:
         except Exception as error:  # onnxruntime has no common class of its errors
             raise graphs.ExportError(f"The graph of {name!r} cannot be loaded: {error}") from error
     return Bundle(folder, about, inputs, steps, sessions)
+
+
+def _step(facts: Mapping[str, Any]) -> Step:
+    lists = {name: tuple(facts[name]) for name in ("matrices", "reads", "columns")}
+    return Step(name=facts["name"], kind=facts["kind"], file=facts["file"], **lists)
 
 
 def check_bundle(folder: Path) -> Bundle:
@@ -187,7 +192,9 @@ def _digests(folder: Path) -> Iterator[tuple[str, str]]:
     for line in (folder / SUMS).read_text(encoding="utf-8").splitlines():
         digest, _, name = line.partition("  ")
         if not name or "/" in name or name in (".", ".."):
-            raise graphs.ExportError(f"{folder / SUMS} has a line that is none: {line!r}.", todo="export the run again")
+            raise graphs.ExportError(
+                f"{folder / SUMS} has a line that is none: {line!r}.", todo="export the run again"
+            )
         yield name, digest
 
 

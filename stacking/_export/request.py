@@ -82,6 +82,8 @@ def matrices_of(columns: Columns, inputs: graphs.Inputs) -> Matrices:
 
 
 def _known(values: Any, null: Any) -> Any:
-    return [null if v is None else v for v in values] if isinstance(values, Sequence) and not isinstance(
-        values, str
-    ) else values
+    return (
+        [null if v is None else v for v in values]
+        if isinstance(values, Sequence) and not isinstance(values, str)
+        else values
+    )
