@@ -173,7 +173,7 @@ func (p *parser) array(c *input) error {
 	p.space()
 	for ; p.peek() != ']'; n++ {
 		if n > 0 {
-			if err := p.expect(',', "a comma or the end of the array of "+quoted(c.Name)); err != nil {
+			if err := p.expect(',', "a comma or the end of the array"); err != nil {
 				return err
 			}
 			p.space()
@@ -338,9 +338,15 @@ func (p *parser) whole(c *input) (int64, bool) {
 
 // number reads a finite number that the column's dtype can hold.
 func (p *parser) number(c *input) (float64, bool) {
-	token, _ := p.token()
+	var d decimal
+	token, _ := p.scan(&d)
 	if token == "" {
 		return 0, false
+	}
+	if c.kind == kindFloat32 {
+		if v, isSure := d.float32(); isSure {
+			return v, true
+		}
 	}
 	v, err := strconv.ParseFloat(token, 64)
 	return v, err == nil && (c.kind == kindFloat64 || math.Abs(v) <= math.MaxFloat32)
@@ -348,34 +354,95 @@ func (p *parser) number(c *input) (float64, bool) {
 
 // token reads what JSON takes for a number; empty if there is none. isWhole: without fraction and exponent.
 func (p *parser) token() (token string, isWhole bool) {
-	i, b := p.at, p.body
-	digits := func() bool {
-		start := i
-		for i < len(b) && b[i] >= '0' && b[i] <= '9' {
-			i++
-		}
-		return i > start
+	var d decimal
+	return p.scan(&d)
+}
+
+// decimal is a number as it is written: (-1)^isNegative * digits * 10^exponent. isLong: there are more digits.
+type decimal struct {
+	digits             uint64
+	n, exponent        int
+	isNegative, isLong bool
+}
+
+func (d *decimal) add(c byte) {
+	if d.n == 19 {
+		d.isLong = true
+		return
 	}
+	d.digits = d.digits*10 + uint64(c-'0')
+	if d.digits > 0 {
+		d.n++
+	}
+}
+
+var powers = [...]float64{1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17,
+	1e18, 1e19, 1e20, 1e21, 1e22}
+
+// float32 gives the Float32 that the nearest Float64 is rounded to, unless that is unsure: two roundings are at most some
+// units of Float64 off, which matters only where a number lies that near the middle of two of Float32.
+func (d *decimal) float32() (float64, bool) {
+	if d.isLong || d.exponent < -22 || d.exponent > 15 {
+		return 0, false
+	}
+	v := float64(d.digits)
+	if d.exponent < 0 {
+		v /= powers[-d.exponent]
+	} else {
+		v *= powers[d.exponent]
+	}
+	const middle, some = 1 << 28, 8
+	if low := math.Float64bits(v) & (1<<29 - 1); low >= middle-some && low <= middle+some {
+		return 0, false
+	}
+	if d.isNegative {
+		v = -v
+	}
+	return float64(float32(v)), true
+}
+
+// scan reads a number into d, too.
+func (p *parser) scan(d *decimal) (token string, isWhole bool) {
+	i, b := p.at, p.body
 	if i < len(b) && b[i] == '-' {
+		d.isNegative = true
 		i++
 	}
 	first := i
-	if !digits() || (b[first] == '0' && i > first+1) {
+	for ; i < len(b) && b[i] >= '0' && b[i] <= '9'; i++ {
+		d.add(b[i])
+	}
+	if i == first || (b[first] == '0' && i > first+1) {
 		return "", false
 	}
 	isWhole = true
 	if i < len(b) && b[i] == '.' {
 		i++
-		if isWhole = false; !digits() {
+		isWhole, first = false, i
+		for ; i < len(b) && b[i] >= '0' && b[i] <= '9'; i++ {
+			d.add(b[i])
+		}
+		if d.exponent = first - i; i == first {
 			return "", false
 		}
 	}
 	if i < len(b) && (b[i] == 'e' || b[i] == 'E') {
 		i++
-		if i < len(b) && (b[i] == '+' || b[i] == '-') {
+		isMinus := i < len(b) && b[i] == '-'
+		if isMinus || (i < len(b) && b[i] == '+') {
 			i++
 		}
-		if isWhole = false; !digits() {
+		isWhole, first = false, i
+		exponent := 0
+		for ; i < len(b) && b[i] >= '0' && b[i] <= '9'; i++ {
+			if exponent < 10000 {
+				exponent = exponent*10 + int(b[i]-'0')
+			}
+		}
+		if isMinus {
+			exponent = -exponent
+		}
+		if d.exponent += exponent; i == first {
 			return "", false
 		}
 	}

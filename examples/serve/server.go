@@ -96,6 +96,7 @@ func (s *server) score(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, http.StatusRequestEntityTooLarge, err.Error(), began)
 		return
 	}
+	read := time.Since(began)
 	b := s.hold()
 	defer b.users.Done()
 	name := strings.TrimPrefix(strings.TrimPrefix(r.URL.Path, "/score"), "/")
@@ -121,7 +122,7 @@ func (s *server) score(w http.ResponseWriter, r *http.Request) {
 	}
 	total := time.Since(began)
 	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Server-Timing", fmt.Sprintf("onnxruntime;dur=%.3f, total;dur=%.3f", millis(inside), millis(total)))
+	w.Header().Set("Server-Timing", fmt.Sprintf("read;dur=%.3f, onnxruntime;dur=%.3f, total;dur=%.3f", millis(read), millis(inside), millis(total)))
 	s.counts.answered(http.StatusOK, n, total, inside)
 	w.Write(answer)
 }
