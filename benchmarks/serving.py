@@ -2,11 +2,12 @@
 
 The server of examples/serve beside a small Python server with the same graphs and the same onnxruntime: a thousand
 requests at once, and one after the other. Rounds of both take turns. Wanted: no request lost, a 99th percentile of a
-thousand at once that is at most Python's, and time outside onnxruntime, one after the other, of at most 0.3 of Python's.
+thousand at once that is at most Python's, and time outside onnxruntime, one after the other, of at most 0.3 of
+Python's.
 
 A request at once waits for those before it: these times are about those that all of them take together. Time outside
-is from the last byte of a request to its answer, as both say it in ``Server-Timing``, and CPU time is of the whole process,
-what the system does for it included.
+is from the last byte of a request to its answer, as both say it in ``Server-Timing``; CPU time is of the whole
+process, what the system does for it included.
 """
 
 from __future__ import annotations
@@ -57,8 +58,8 @@ class Answer:
 async def ask(port: int, body: bytes, begin: asyncio.Event | None) -> Answer:
     """Connect, send a request and read its answer; no scores if it was lost.
 
-    With a beginning that others wait for, too, all but the last byte is sent before it: what it costs to send a thousand
-    requests is then none of the server's time.
+    With a beginning that others wait for, too, all but the last byte is sent before it: what it costs to send a
+    thousand requests is then none of the server's time.
     """
     try:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -83,11 +84,11 @@ async def ask(port: int, body: bytes, begin: asyncio.Event | None) -> Answer:
         return Answer(float("nan"), 0, 0, None)
 
 
-async def at_once(port: int, body: bytes, n: int) -> list[Answer]:
-    """Send ``n`` requests at the same time, over as many connections."""
+async def at_once(port: int, body: bytes, n: int, settle: float = 2.0) -> list[Answer]:
+    """Send ``n`` requests at the same time, over as many connections, ``settle`` seconds after they were opened."""
     begin = asyncio.Event()
     asked = [asyncio.create_task(ask(port, body, begin)) for _ in range(n)]
-    await asyncio.sleep(2.0 + n * len(body) / 100e6)  # all is sent by then but the last bytes
+    await asyncio.sleep(settle + n * len(body) / 100e6)  # all is sent by then but the last bytes
     begin.set()
     return list(await asyncio.gather(*asked))
 

@@ -10,6 +10,7 @@ import polars as pl
 from engine import Settings
 from stacking import Bundle, Plan, export_bundle, final_scores, make_plan, run_cv
 from submissions._errors import SubmissionError
+from submissions._feature_files import write_features
 from submissions._make import fingerprints
 from submissions._manifest import Manifest
 from submissions._runs import Runs
@@ -28,6 +29,9 @@ def export_run(
 ) -> Bundle:
     """Write the bundle of a run: every model and blend of it as ONNX graphs, checked against its scores.
 
+    ``without``: models and blends that are left out. ``features``: a new folder for the columns that the bundle reads,
+    by their keys (``write_features``). ``replace``: whether an older bundle may lie there.
+
     What is no longer in the store is made again, and must give the scores that the run has.
 
     Raises
@@ -37,6 +41,8 @@ def export_run(
     ExportError
         A model has no graph, or its graph gives other scores.
     """
+    if features is not None and features.exists():
+        raise SubmissionError(f"{features} is there already.", expected="a new folder after --features")
     runs = Runs.of(settings)
     run = runs.resolve(name)
     manifest = runs.manifest(run)
@@ -45,7 +51,10 @@ def export_run(
     scores = final_scores(plan, cv)
     _require_same_scores(run, runs.scores(run), scores)
     about = {"run": run, "competition": manifest.competition, "created": manifest.created.isoformat()}
-    return export_bundle(plan, cv, scores, folder, about=about, without=without, replaces=replace)
+    bundle = export_bundle(plan, cv, scores, folder, about=about, without=without, replaces=replace)
+    if features is not None:
+        write_features(plan, (column.name for column in bundle.inputs.columns), features)
+    return bundle
 
 
 def _plan_of(settings: Settings, manifest: Manifest) -> Plan:

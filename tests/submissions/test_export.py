@@ -121,6 +121,54 @@ def test_a_model_is_left_out_with_the_blends_that_read_it(movielens_bundle: Expo
     assert {*fewer.steps} == {*SCORES} - {"mean_rank", "weights"}
 
 
+@pytest.fixture(scope="module", params=BOTH)
+def stored(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Exported, Path]:
+    """An exported run, and its features by key."""
+    exported: Exported = request.getfixturevalue(request.param)
+    folder = tmp_path_factory.mktemp("features")
+    export_run(exported.settings, exported.manifest.run, folder / "bundle", features=folder / "columns")
+    return exported, folder / "columns"
+
+
+def test_features_by_key_make_the_requests_of_the_submission(stored: tuple[Exported, Path]) -> None:
+    """What a store looks up by the ids of a request's pairs gives the scores that were submitted."""
+    exported, folder = stored
+    user, item = exported.bundle.about["user"], exported.bundle.about["item"]
+    files = json.loads((folder / "index.json").read_text())["files"]
+    tables = {name: pl.read_parquet(folder / name) for name in files}
+    scores = exported.runs.scores(exported.manifest.run)
+    pairs = scores.select("pair_id", user, item, "score")
+    ids = ([user], [item])
+    for name, facts in sorted(files.items(), key=lambda f: f[1]["keys"] not in ids):  # attributes first
+        assert tables[name].select(facts["keys"]).is_duplicated().sum() == 0
+        pairs = pairs.join(tables[name], on=facts["keys"], how="left", validate="m:1", maintain_order="left")
+    assert {c.name for c in exported.bundle.inputs.columns} <= set(pairs.columns)
+    users = pairs[user].unique(maintain_order=True)[::5]
+    for who in users:
+        group = pairs.filter(pl.col(user) == who).sort("pair_id")
+        request = {
+            c.name: group[c.name].to_list() if c.length is None else group[c.name].to_list()[0]
+            for c in exported.bundle.inputs.columns
+        }
+        found = exported.bundle.scores(request, [exported.bundle.chosen])[exported.bundle.chosen]
+        np.testing.assert_allclose(found, group["score"].to_numpy(), rtol=0, atol=1e-9)
+
+
+def test_columns_lie_in_the_file_of_their_key(stored: tuple[Exported, Path]) -> None:
+    exported, folder = stored
+    index = json.loads((folder / "index.json").read_text())
+    of = {column: facts["keys"] for facts in index["files"].values() for column in facts["columns"]}
+    assert of["relevance_rate__item_id"] == ["item_id"]
+    if exported.settings.competition == "vk2024":
+        assert of["last_items__user_id"] == ["user_id"]
+        assert of["source_id"] == ["item_id"]
+        assert [name for name in of if name.startswith("shown_rank")] == index["shown"]
+        assert {tuple(of[name]) for name in index["shown"]} == {("user_id", "item_id")}
+    else:
+        assert of["like_rate__user_id"] == ["user_id"]
+        assert index["shown"] == []
+
+
 def test_what_is_there_is_not_written_over(movielens_bundle: Exported) -> None:
     with pytest.raises(ExportError, match="is there already"):
         export_run(movielens_bundle.settings, "latest", movielens_bundle.folder)

@@ -57,7 +57,9 @@ def test_what_was_chosen_is_what_is_asked_for_without_a_name(server: Server, vk_
     answer = server.ask("/score", {"columns": case["columns"]})
     assert answer.json["score"] == vk_bundle.manifest.chosen
     np.testing.assert_allclose(answer.json["scores"], case["scores"][vk_bundle.manifest.chosen], atol=1e-5)
-    assert re.match(r"read;dur=[\d.]+, onnxruntime;dur=[\d.]+, total;dur=[\d.]+$", answer.headers["Server-Timing"])
+    assert re.match(
+        r"read;dur=[\d.]+, onnxruntime;dur=[\d.]+, total;dur=[\d.]+$", answer.headers["Server-Timing"]
+    )
 
 
 def test_golden_cases_of_ratings_pass_without_a_thing_of_python(
