@@ -73,7 +73,8 @@ def export(
     ] = False,
 ) -> None:
     """Write a run as one bundle of ONNX graphs, which a server without Python reads, and check its scores."""
-    # The run is a thing of the rooms above, which this command is one line of.
+    graphs.require("onnx", "onnxruntime")
+    # Runs are a thing of the rooms above, which are asked for by name.
     exported = import_module("submissions").export_run(
         settings_of(context), run, folder, without=without or [], features=features, replace=replace
     )

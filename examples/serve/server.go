@@ -1,10 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log"
 	"math"
 	"net/http"
@@ -171,18 +171,21 @@ func readBody(w http.ResponseWriter, r *http.Request, most int64) ([]byte, error
 		return nil, fmt.Errorf("The request has %d bytes.\nExpected: %d at most", r.ContentLength, most)
 	}
 	reader := http.MaxBytesReader(w, r.Body, most)
-	if r.ContentLength < 0 {
-		body, err := io.ReadAll(reader)
-		if err != nil {
-			return nil, fmt.Errorf("The request is longer than %d bytes, or broke off.", most)
-		}
-		return body, nil
+	var body bytes.Buffer
+	if r.ContentLength > 0 { // but no memory for what may never come
+		body.Grow(int(min(r.ContentLength+bytes.MinRead, 1<<20)))
 	}
-	body := make([]byte, r.ContentLength)
-	if _, err := io.ReadFull(reader, body); err != nil {
-		return nil, errors.New("The request broke off.")
+	if _, err := body.ReadFrom(reader); err != nil {
+		return nil, fmt.Errorf("The request is longer than %d bytes, or broke off.", most)
 	}
-	return body, nil
+	return body.Bytes(), nil
+}
+
+func min(a, b int64) int64 {
+	if a < b {
+		return a
+	}
+	return b
 }
 
 func (s *server) inputs(w http.ResponseWriter, r *http.Request) {

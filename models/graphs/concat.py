@@ -26,7 +26,7 @@ def net_graph(fitted: FittedNet, g: Graph) -> Tensor:
     if trained is None:
         return g.filled(0.0)
     if type(trained) is not TrainedNet or type(trained.net) is not nets.ConcatNet:
-        raise ExportError(f"Nothing writes the graph of a {type(trained).__name__}.")
+        raise ExportError(f"nothing writes the graph of a {type(trained).__name__}")
     numbers = encoded_numbers(trained.encoder, g)
     tables = [table_of(weight, g) for weight in trained.net.tables.parameters()]
     embedded = embedded_channels(trained.encoder, tables, g)

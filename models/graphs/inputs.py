@@ -76,9 +76,8 @@ def kind_of_dtype(name: str, dtype: pl.DataType) -> Kind:
     if isinstance(inner, pl.Enum | pl.Categorical) or inner == pl.String:
         return "text"
     raise ExportError(
-        f"The column {name!r} is {dtype}, which a request cannot carry.",
+        f"the column {name!r} is {dtype}, which a request cannot carry",
         expected="numbers, Boolean, texts or an Enum, or an array of one of these",
-        todo="leave out the model that reads it, with --without NAME",
     )
 
 

@@ -34,11 +34,19 @@ def add_graph(fitted: object, graph: Graph, who: str) -> Tensor:
     """Write the graph of what was fitted. ``who``: it in words. Raises ExportError if no function can."""
     for name in _SHIPPED:
         import_module(f"models.graphs.{name}")
-    for kind in type(fitted).__mro__:
-        if kind in _writers:
-            return _writers[kind](fitted, graph)
-    raise ExportError(
-        f"{who} cannot be exported: nothing writes the graph of a {type(fitted).__name__}.",
-        expected="a function with @graph_of of its class (models/graphs/)",
-        todo="write one, or leave it out with --without NAME where what is chosen does not read it",
-    )
+    write = next((_writers[kind] for kind in type(fitted).__mro__ if kind in _writers), None)
+    try:
+        if write is not None:
+            return write(fitted, graph)
+        raise ExportError(
+            f"nothing writes the graph of a {type(fitted).__name__}",
+            expected="a function with @graph_of of its class (models/graphs/)",
+        )
+    except ExportError as error:
+        raise ExportError(
+            f"{who} cannot be exported: {error.found.rstrip('.')}.",
+            expected=error.expected,
+            todo=error.todo
+            or "leave it out with --without NAME where what was chosen does not read it, or with enabled = false in "
+            "config.toml and a new run",
+        ) from error

@@ -61,7 +61,7 @@ def _as_json(fitted: FittedCatBoost, g: Graph) -> dict[str, Any]:
         saved: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     if "oblivious_trees" not in saved:
         raise ExportError(
-            "These trees are not oblivious: their splits differ within a level.",
+            "its trees are not oblivious: their splits differ within a level",
             expected='grow_policy = "SymmetricTree", as every fit here has',
         )
     return saved
@@ -172,7 +172,7 @@ class _SplitColumns:
             key = (facts.categorical[split["cat_feature_index"]], int(split["value"]) % 2**32)
             return self.found.setdefault(key, len(self.found)), 0.5
         raise ExportError(
-            f"Trees split on statistics of a category ({split['split_type']}), which no graph computes here.",
+            f"its trees split on statistics of a category ({split['split_type']}), which no graph computes here.",
             expected="categorical features of no more categories than one_hot_max_size",
             todo="raise one_hot_max_size in the model's table of config.toml, or leave the feature out by "
             "features.exclude, and make the run again",

@@ -36,7 +36,7 @@ from stacking._fits import make_oof, run_fits
 from stacking._plan import Plan
 from validation import CvBundle
 
-_IN_THE_GRAPH = 2**20  # bytes of a constant up to which it lies in the graph's own file
+_IN_THE_GRAPH = 2**12  # bytes of a constant up to which it lies in the graph's own file
 _N_USERS = 40  # whose test pairs are compared, beside the golden cases
 
 
@@ -83,7 +83,6 @@ def export_bundle(
 
     Raises ExportError for a folder that is in use, for what has no graph, and for graphs that give other scores.
     """
-    graphs.require("onnx", "onnxruntime")
     _check_free(folder, replaces=replaces)
     scorer = _scorer(plan, cv)
     frame = plan.reader.read([plan.folds.final.eval], plan.all_columns, labels=False)
@@ -207,7 +206,7 @@ def _write(folder: Path, stack: _Stack, pairs: pl.DataFrame, plan: Plan, about: 
 
 
 def _write_graph(folder: Path, name: str, stack: _Stack, inputs: graphs.Inputs) -> Step:
-    """Write one graph; constants of a mebibyte and more lie in a file beside it."""
+    """Write one graph; its large constants lie in a file beside it, since a graph holds 2 GiB at most."""
     import onnx
 
     graph, result = stack.made[name]

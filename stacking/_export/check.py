@@ -111,6 +111,10 @@ def read_bundle(folder: Path, threads: int = 1) -> Bundle:
     options.log_severity_level = 3
     sessions = {}
     for name, step in steps.items():
+        if not (folder / step.file).is_file() or Path(step.file).name != step.file:
+            raise graphs.ExportError(
+                f"The graph of {name!r} is not in the bundle.", todo="export the run again"
+            )
         try:
             sessions[name] = onnxruntime.InferenceSession(
                 str(folder / step.file), options, providers=["CPUExecutionProvider"]
@@ -182,7 +186,7 @@ def _check_files(folder: Path) -> None:
     digests = dict(_digests(folder))
     for name, digest in digests.items():
         file = folder / name
-        if not file.is_file():
+        if not file.is_file() or file.is_symlink():
             raise graphs.ExportError(f"The bundle {folder} lacks {name}.", todo="export the run again")
         if file_digest(file) != digest:
             raise graphs.ExportError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -155,6 +156,14 @@ def test_a_model_without_a_graph_is_refused_by_name(small_log: SmallLog) -> None
     with pytest.raises(graphs.ExportError, match=r"The model 'mine' cannot be exported.*Unknown") as told:
         graphs.add_graph(Unknown(), graph, "The model 'mine'")
     assert "--without" in told.value.todo
+
+
+def test_what_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    graphs.require("onnxruntime")
+    with pytest.raises(graphs.ExportError, match="needs onnx, which is not installed") as told:
+        graphs.require("onnx", "onnxruntime")
+    assert "pip install onnx onnxruntime" in told.value.todo
 
 
 def test_a_user_s_own_model_brings_its_graph(small_log: SmallLog) -> None:

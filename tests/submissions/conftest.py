@@ -226,10 +226,12 @@ def movielens_bundle(bundles: Path) -> Exported:
 @pytest.fixture(scope="session")
 def vk_bundle(bundles: Path) -> Exported:
     """A run on simulated clips, with a net that reads what users did last, and its bundle."""
-    features = FeatureSettings(include=(*FEATURES, "user_gender", "user_age", "shown_rank__*"))
+    features = FeatureSettings(
+        include=(*FEATURES, "user_gender", "user_age", "shown_rank__approval_rate__item_id")
+    )
     past = {"kind": "sequence_net", "epochs": 1, "width": 4, "user_dim": 2, "item_dim": 2, "source_dim": 2}
 
     def write(folder: Path) -> None:
-        simulate("vk2024", n_rows=20_000, seed=3, folder=folder)
+        simulate("vk2024", n_rows=12_000, seed=3, folder=folder)
 
     return exported_once(bundles, "vk2024", write, features, past=past)
