@@ -82,6 +82,14 @@ def export(
     out.print(Text(f"Next: make serve BUNDLE={folder}"))
 
 
+@app.command("check")
+def check_exported(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A bundle that `export` wrote.")],
+) -> None:
+    """Let a bundle answer its golden cases with onnxruntime. Exit code 1 if it is damaged or gives other scores."""
+    out.print(Text(import_module("stacking").check_bundle(folder).words))
+
+
 @app.command()
 def library() -> None:
     """Print where onnxruntime's C library lies, which a server without Python opens."""

@@ -223,7 +223,7 @@ func (b *bundle) names() string {
 
 func shortened(names []string) string {
 	if len(names) > 5 {
-		return strings.Join(names[:5], ", ") + ", ..."
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:5], ", "), len(names)-5)
 	}
 	return strings.Join(names, ", ")
 }

@@ -8,10 +8,13 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from typer.testing import CliRunner
 
+from models.__main__ import app
 from models.graphs import ExportError
 from stacking import check_bundle, read_bundle
 from submissions import SubmissionError, export_run
+from tests.submissions.conftest import options
 from tests.submissions.exported import DAMAGES, SCORES, Exported, damaged
 
 BOTH = ("movielens_bundle", "vk_bundle")
@@ -167,6 +170,38 @@ def test_columns_lie_in_the_file_of_their_key(stored: tuple[Exported, Path]) -> 
     else:
         assert of["like_rate__user_id"] == ["user_id"]
         assert index["shown"] == []
+
+
+def test_commands_export_and_check(movielens_bundle: Exported, tmp_path: Path) -> None:
+    where = options(movielens_bundle.settings)
+    runner = CliRunner()
+    checked = runner.invoke(app, ["check", str(movielens_bundle.folder)])
+    assert checked.exit_code == 0
+    assert f"{len(movielens_bundle.cases)} golden cases" in " ".join(checked.output.split())
+    library = Path(runner.invoke(app, ["library"]).output.strip())
+    assert library.is_file()
+    assert "onnxruntime" in library.name
+    for asked, told in {
+        "export latest --out BUNDLE": "is there already",
+        "export nothing --out NEW": "There is no run 'nothing'",
+        "check NEW": "is no bundle",
+    }.items():
+        names = {"BUNDLE": str(movielens_bundle.folder), "NEW": str(tmp_path / "new")}
+        command = [names.get(word, word) for word in asked.split()]
+        assert told in str(runner.invoke(app, [*where, *command]).exception)
+
+
+def test_a_bundle_is_replaced_if_that_is_asked_for(movielens_bundle: Exported, tmp_path: Path) -> None:
+    settings, run = movielens_bundle.settings, movielens_bundle.manifest.run
+    old = damaged(movielens_bundle.folder, tmp_path / "bundle", DAMAGES["a cut file"])
+    assert check_bundle(export_run(settings, run, old, replace=True).folder).n_cases
+    assert [entry.name for entry in tmp_path.iterdir()] == ["bundle"]
+    other = tmp_path / "mine"
+    other.mkdir()
+    (other / "notes.txt").touch()
+    with pytest.raises(ExportError, match="is there already"):
+        export_run(settings, run, other, replace=True)
+    assert (other / "notes.txt").is_file()
 
 
 def test_what_is_there_is_not_written_over(movielens_bundle: Exported) -> None:
