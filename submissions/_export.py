@@ -6,6 +6,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 import polars as pl
+from pydantic import ValidationError
 
 from engine import Settings
 from stacking import Bundle, Plan, export_bundle, final_scores, make_plan, run_cv
@@ -47,7 +48,7 @@ def export_run(
     run = runs.resolve(name)
     manifest = runs.manifest(run)
     plan = _plan_of(settings, manifest)
-    cv = run_cv(plan)
+    cv = run_cv(plan, is_shown=False)
     scores = final_scores(plan, cv)
     _require_same_scores(run, runs.scores(run), scores)
     about = {"run": run, "competition": manifest.competition, "created": manifest.created.isoformat()}
@@ -66,8 +67,7 @@ def _plan_of(settings: Settings, manifest: Manifest) -> Plan:
             todo="export one of these, or let models and blenders of one config.toml make the blend",
         )
     manifest.require(settings.competition)
-    here = {place: getattr(settings, place) for place in _PLACES}
-    plan = make_plan(Settings.model_validate({**manifest.config, **here}))
+    plan = make_plan(_settings_of(manifest, settings))
     now = fingerprints(plan.keys)
     other = sorted(n for n in {*now, *manifest.features} if now.get(n) != manifest.features.get(n))
     if plan.dataset.fingerprint != manifest.data_fingerprint:
@@ -81,6 +81,18 @@ def _plan_of(settings: Settings, manifest: Manifest) -> Plan:
             todo="make a new run with `make submit` and export that one, or go back to the commit of this one",
         )
     return plan
+
+
+def _settings_of(manifest: Manifest, settings: Settings) -> Settings:
+    """Read the settings of the run, with the folders of now."""
+    here = {place: getattr(settings, place) for place in _PLACES}
+    try:
+        return Settings.model_validate({**manifest.config, **here})
+    except ValidationError as error:
+        raise SubmissionError(
+            f"The settings of run {manifest.run} are no longer valid: {error.errors()[0]['msg']}.",
+            todo="make a new run with `make submit` and export that one, or go back to the commit of this one",
+        ) from error
 
 
 def _require_same_scores(run: str, old: pl.DataFrame, new: pl.DataFrame) -> None:

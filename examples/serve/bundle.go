@@ -74,6 +74,10 @@ type bundle struct {
 
 // loadBundle reads a bundle, checks the digests of its files and lets it answer its golden cases.
 func loadBundle(folder string) (*bundle, error) {
+	folder, err := filepath.EvalSymlinks(folder) // so that a link that is put elsewhere meanwhile mixes no two bundles
+	if err != nil {
+		return nil, err
+	}
 	files, err := checkedFiles(folder)
 	if err != nil {
 		return nil, err

@@ -1,6 +1,6 @@
 package main
 
-// #cgo CFLAGS: -O2 -Wall
+// #cgo CFLAGS: -std=gnu11 -O2 -Wall
 // #cgo LDFLAGS: -ldl
 // #include <stdlib.h>
 // #include "ort.h"

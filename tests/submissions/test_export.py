@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -32,6 +33,14 @@ def test_a_bundle_holds_every_model_and_blend(exported: Exported) -> None:
     assert exported.bundle.chosen == "level_two"
     assert exported.bundle.n_cases == len(exported.cases)
     assert exported.bundle.apart < 1e-5
+    files = {file.name for file in exported.folder.iterdir()}
+    assert {Path(name).suffix for name in files} == {
+        "",
+        ".onnx",
+        ".bin",
+        ".json",
+    }  # nothing of Python's, and no pickle
+    assert "net.bin" in files
 
 
 def test_scores_are_those_of_the_submission(exported: Exported) -> None:
@@ -221,6 +230,15 @@ def test_a_run_of_other_things_than_there_are_now_is_refused(
     (folder / "manifest.json").write_text(json.dumps(facts))
     with pytest.raises(SubmissionError, match="other things than there are now: like_rate__user_id"):
         export_run(other, folder.name, tmp_path / "bundle")
+    changes: list[tuple[dict[str, Any], str]] = [
+        ({"parents": [{"run": "a", "weight": 1.0}]}, "is a blend of runs: a"),
+        ({"config": {**facts["config"], "warp": 9}}, "settings of run .* are no longer valid"),
+        ({"data_fingerprint": "0"}, "other things than there are now: the data differ"),
+    ]
+    for change, told in changes:
+        (folder / "manifest.json").write_text(json.dumps({**facts, **change}))
+        with pytest.raises(SubmissionError, match=told):
+            export_run(other, folder.name, tmp_path / "bundle")
     with pytest.raises(SubmissionError, match="is of the competition 'movielens'"):
         export_run(other.model_copy(update={"competition": "vk2024"}), folder.name, tmp_path / "bundle")
 
