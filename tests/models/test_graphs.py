@@ -23,7 +23,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "trees from nothing": {"kind": "catboost", "iterations": 25, "start": "", "holdout": 0.0},
     "pairwise trees": {"kind": "catboost", "loss": "YetiRank", "iterations": 10},
     "classes": {"kind": "catboost", "loss": "MultiClass", "iterations": 10},
-    "net": {"kind": "channel_net", "epochs": 2},
+    "net": {"kind": "channel_net", "epochs": 1},
     "net without ids": {
         "kind": "channel_net",
         "epochs": 1,

@@ -60,7 +60,7 @@ def test_a_blend_of_one_group_is_what_python_gives(name: str, fitted: dict[str, 
         -10, 10
     )
 
-    @settings(max_examples=60, deadline=None, database=None, derandomize=True)
+    @settings(max_examples=30, deadline=None, database=None, derandomize=True)
     @given(st.lists(st.tuples(number, number, number), min_size=1, max_size=12))
     def holds(rows: list[tuple[float, float, float]]) -> None:
         table = pl.DataFrame(rows, schema=dict.fromkeys(MODELS, pl.Float64), orient="row")

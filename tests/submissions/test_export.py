@@ -130,8 +130,10 @@ def test_a_model_is_left_out_with_the_blends_that_read_it(movielens_bundle: Expo
     with pytest.raises(ExportError, match="There is no model and no blend 'nett'"):
         export_run(settings, run, tmp_path / "bundle", without=["nett"])
     assert list(tmp_path.iterdir()) == []
-    fewer = export_run(settings, run, tmp_path / "bundle", without=["mean_rank", "weights"])
-    assert {*fewer.steps} == {*SCORES} - {"mean_rank", "weights"}
+    old = damaged(movielens_bundle.folder, tmp_path / "bundle", DAMAGES["a cut file"])
+    fewer = export_run(settings, run, old, without=["mean_rank", "weights"], replace=True)
+    assert {*check_bundle(old).steps} == {*fewer.steps} == {*SCORES} - {"mean_rank", "weights"}
+    assert [entry.name for entry in tmp_path.iterdir()] == ["bundle"]
 
 
 @pytest.fixture(scope="module", params=BOTH)
@@ -207,22 +209,13 @@ def test_commands_export_and_check(movielens_bundle: Exported, tmp_path: Path) -
         assert told in str(runner.invoke(app, [*where, *command]).exception)
 
 
-def test_a_bundle_is_replaced_if_that_is_asked_for(movielens_bundle: Exported, tmp_path: Path) -> None:
-    settings, run = movielens_bundle.settings, movielens_bundle.manifest.run
-    old = damaged(movielens_bundle.folder, tmp_path / "bundle", DAMAGES["a cut file"])
-    assert check_bundle(export_run(settings, run, old, replace=True).folder).n_cases
-    assert [entry.name for entry in tmp_path.iterdir()] == ["bundle"]
-    other = tmp_path / "mine"
-    other.mkdir()
-    (other / "notes.txt").touch()
-    with pytest.raises(ExportError, match="is there already"):
-        export_run(settings, run, other, replace=True)
-    assert (other / "notes.txt").is_file()
-
-
-def test_what_is_there_is_not_written_over(movielens_bundle: Exported) -> None:
+def test_what_is_there_is_not_written_over(movielens_bundle: Exported, tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="is there already"):
         export_run(movielens_bundle.settings, "latest", movielens_bundle.folder)
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(ExportError, match="is there already"):
+        export_run(movielens_bundle.settings, "latest", tmp_path, replace=True)
+    assert (tmp_path / "notes.txt").is_file()
 
 
 def test_a_run_of_other_things_than_there_are_now_is_refused(
