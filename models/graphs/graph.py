@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from models.graphs.errors import ExportError
 from models.graphs.inputs import KINDS, NO_TEXT, NO_WHOLE_NUMBER, Inputs, Kind, kind_of_dtype
 
 if TYPE_CHECKING:
@@ -118,7 +119,12 @@ class Graph:
         from onnx import numpy_helper
 
         is_text = kind == "text"
-        known = values.cast(pl.String if is_text else pl.Int64)
+        known = values.cast(pl.String if is_text else pl.Int64, strict=False)
+        if known.null_count() or (known == (NO_TEXT if is_text else NO_WHOLE_NUMBER)).any():
+            raise ExportError(
+                f"it knows a value that a request cannot carry: beyond 64 bits with a sign, or {NO_TEXT!r}",
+                expected=f"whole numbers above {NO_WHOLE_NUMBER} and below {2**63}, or other texts",
+            )
         codes = np.arange(1, len(known) + 1, dtype=np.int64)
         keys = np.array(
             [*known, NO_TEXT if is_text else NO_WHOLE_NUMBER], dtype=object if is_text else np.int64

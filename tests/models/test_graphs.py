@@ -180,6 +180,14 @@ def test_a_user_s_own_model_brings_its_graph(small_log: SmallLog) -> None:
     assert_same(Twice(), with_nulls(small_log.eval))
 
 
+def test_values_that_no_request_carries_are_refused() -> None:
+    graph = graphs.Graph({"id": pl.UInt64(), "text": pl.String()}, "id")
+    graph.coded("id", pl.Series([1, 2**63 - 1], dtype=pl.UInt64))
+    for name, values in (("id", pl.Series([2**63], dtype=pl.UInt64)), ("text", pl.Series([graphs.NO_TEXT]))):
+        with pytest.raises(graphs.ExportError, match="a value that a request cannot carry"):
+            graph.coded(name, values)
+
+
 def test_dtypes_that_no_request_carries_are_refused() -> None:
     assert graphs.kind_of_dtype("x", pl.Boolean()) == "int64"
     assert graphs.kind_of_dtype("x", KINDS) == "text"
