@@ -4,17 +4,20 @@ TORCH_INDEX ?=
 COMPETITION ?=
 DATA ?=
 ARGS ?=
+RUN ?= latest
+BUNDLE ?=
+ADDR ?= 127.0.0.1:8000
 PY := .venv/bin/python
 SET := $(if $(COMPETITION),--set 'competition="$(COMPETITION)"') $(if $(DATA),--set 'data="$(DATA)"')
 export PYTHONDONTWRITEBYTECODE ?=
 MAKEFLAGS += --no-print-directory
 
 .DEFAULT_GOAL := help
-.PHONY: help setup submit test cv features page audit check bench
+.PHONY: help setup submit test cv features page audit check bench server serve
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
-	@echo "  Options: COMPETITION=name DATA=folder ARGS='...' TORCH_INDEX=url (setup)"
+	@echo "  Options: COMPETITION=name DATA=folder ARGS='...' TORCH_INDEX=url (setup) RUN=run BUNDLE=folder ADDR=host:port (serve)"
 
 setup: ## install the locked dependencies into .venv (skipped when the lock file has not changed)
 	@$(PYTHON) engine/_venv.py $(if $(TORCH_INDEX),--torch-index '$(TORCH_INDEX)')
@@ -47,3 +50,12 @@ check: setup ## lint, formatting, types, docs/features.md
 
 bench: setup ## run the benchmarks, side by side with what one would use instead
 	@for file in benchmarks/[a-z]*.py; do $(PY) -m benchmarks.$$(basename $$file .py) || exit 1; done
+
+server: ## build examples/serve/serve, which answers requests without Python (needs Go and a C compiler)
+	@command -v go >/dev/null && command -v cc >/dev/null || { echo "The server is built with Go and a C compiler. To do: apt-get install golang gcc" >&2; exit 1; }
+	@cd examples/serve && CGO_ENABLED=1 go build -buildvcs=false -o serve .
+
+serve: setup server ## answer requests for scores: exports RUN (default: latest) first, or takes BUNDLE as it is
+	@$(if $(BUNDLE),,$(PY) -m models $(SET) export '$(RUN)' --out bundles/served --replace)
+	@exec examples/serve/serve -bundle '$(or $(BUNDLE),bundles/served)' -addr '$(ADDR)' $(ARGS) \
+	  -lib "$$($(PY) -m models library)"

@@ -1,10 +1,12 @@
-"""``python -m models list | show | compare-starts``: the models of config.toml, what can be set, starts of nets."""
+"""``python -m models``: the models of config.toml, what can be set, starts of nets, and a run as ONNX graphs."""
 
 from __future__ import annotations
 
 import inspect
 import json
 from dataclasses import asdict
+from importlib import import_module
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -12,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from engine import ConfigError, Settings, did_you_mean, out, room_app, run_room, settings_of, write_atomically
-from models import Parameter, Ranker, build_models, model_kinds, parameters_of
+from models import Parameter, Ranker, build_models, graphs, model_kinds, parameters_of
 
 app = room_app("Rankers: one file a kind, one [models.NAME] table in config.toml a model.")
 
@@ -88,6 +90,46 @@ def compare_starts(
     path = settings.reports / "starts.html"
     write_atomically(path, _starting.comparison_html(found))
     out.print(Text(f"Page: {path}"))
+
+
+@app.command()
+def export(
+    context: typer.Context,
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run, the start of its name, or 'latest'.")],
+    folder: Annotated[Path, typer.Option("--out", metavar="DIR", help="A new folder, or an empty one.")],
+    without: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Leave a model or blend out; may be repeated.")
+    ] = None,
+    features: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Also write the last window's columns by key, as Parquet files."),
+    ] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Put it in the place of an older bundle.")
+    ] = False,
+) -> None:
+    """Write a run as one bundle of ONNX graphs, which a server without Python reads, and check its scores."""
+    graphs.require("onnx", "onnxruntime")
+    # Runs are a thing of the rooms above, which are asked for by name.
+    exported = import_module("submissions").export_run(
+        settings_of(context), run, folder, without=without or [], features=features, replace=replace
+    )
+    out.print(Text(exported.words))
+    out.print(Text(f"Next: make serve BUNDLE={folder}"))
+
+
+@app.command("check")
+def check_exported(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A bundle that `export` wrote.")],
+) -> None:
+    """Let a bundle answer its golden cases with onnxruntime. Exit code 1 if it is damaged or gives other scores."""
+    out.print(Text(import_module("stacking").check_bundle(folder).words))
+
+
+@app.command()
+def library() -> None:
+    """Print where onnxruntime's C library lies, which a server without Python opens."""
+    typer.echo(graphs.runtime_library())
 
 
 def _row(name: str, settings: Settings) -> dict[str, Any]:

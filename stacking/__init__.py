@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     )
     from stacking._choice import Choice, choose, first_within, mean_over_folds
     from stacking._cv import run_cv
+    from stacking._export import Bundle, check_bundle, export_bundle, read_bundle, score_graph
     from stacking._final import final_scores, read_final_weights
     from stacking._oof import make_oof
     from stacking._pairs import TrainingSample
@@ -28,6 +29,7 @@ __all__ = [
     "BlendContext",
     "BlendRows",
     "Blender",
+    "Bundle",
     "Choice",
     "FittedBlend",
     "Plan",
@@ -36,8 +38,10 @@ __all__ = [
     "TrainingSample",
     "blender",
     "blenders",
+    "check_bundle",
     "choose",
     "distance_of",
+    "export_bundle",
     "final_scores",
     "first_within",
     "leave_one_fold_out",
@@ -48,8 +52,10 @@ __all__ = [
     "precedence_of",
     "rank_of",
     "rank_shares",
+    "read_bundle",
     "read_final_weights",
     "run_cv",
+    "score_graph",
     "share_of",
 ]
 

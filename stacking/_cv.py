@@ -43,8 +43,10 @@ _CARDS = {
 }
 
 
-def run_cv(plan: Plan) -> CvBundle:
-    """Cross-validate a stack; what the store has is not computed again. The pointer ``cv_COMPETITION`` names it.
+def run_cv(plan: Plan, *, is_shown: bool = True) -> CvBundle:
+    """Cross-validate a stack; what the store has is not computed again.
+
+    ``is_shown``: whether the pointer ``cv_COMPETITION`` names it, by which the report finds the last one.
 
     The recipe is written from keys alone, so an unchanged stack is found without reading a frame.
     """
@@ -54,7 +56,8 @@ def run_cv(plan: Plan) -> CvBundle:
         began = perf_counter()
         bundle = _cross_validate(plan)
         folder = plan.store.put(recipe, bundle.write, seconds=perf_counter() - began)
-    plan.store.point(f"{POINTER}_{plan.dataset.competition.name}", recipe)
+    if is_shown:
+        plan.store.point(f"{POINTER}_{plan.dataset.competition.name}", recipe)
     return CvBundle.read(folder)
 
 

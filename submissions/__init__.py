@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from submissions._compare import Change, check_against_runs, compare_runs, rank_agreement
     from submissions._cv import CvBasis
     from submissions._errors import GateError, SubmissionError
+    from submissions._export import export_run
     from submissions._ledger import Entry
     from submissions._make import make_submission
     from submissions._manifest import Manifest, Parent, RunFacts, git_facts
@@ -28,6 +29,7 @@ __all__ = [
     "blend_runs",
     "check_against_runs",
     "compare_runs",
+    "export_run",
     "git_facts",
     "is_run_id",
     "make_submission",

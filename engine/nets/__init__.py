@@ -9,7 +9,14 @@ if TYPE_CHECKING:
     from engine.nets.inputs import Encoder, Frame, Scaler, Vocabulary
     from engine.nets.net import ConcatNet, NetShape, reproducible
     from engine.nets.rows import NumberRows, RowsInFile, gather_rows
-    from engine.nets.sequence import CrossLayers, SequenceInputs, SequenceNet, SequenceShape
+    from engine.nets.sequence import (
+        CrossLayers,
+        HstuBlock,
+        SequenceInputs,
+        SequenceNet,
+        SequenceShape,
+        SoftmaxBlock,
+    )
     from engine.nets.towers import ContextShape, Said, TowerShape, TowersInputs, TowersNet, TowersShape
     from engine.nets.training import Course, Rates, Stepper, train_until
 
@@ -22,6 +29,7 @@ __all__ = [
     "Frame",
     "Histories",
     "HistoryEncoder",
+    "HstuBlock",
     "NetShape",
     "NumberRows",
     "Rates",
@@ -31,6 +39,7 @@ __all__ = [
     "SequenceInputs",
     "SequenceNet",
     "SequenceShape",
+    "SoftmaxBlock",
     "Stepper",
     "TowerShape",
     "TowersInputs",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,11 +11,12 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
-from competitions import SubmissionFormat
-from engine import Settings, out
+from competitions import SubmissionFormat, simulate
+from engine import FeatureSettings, Settings, out
 from submissions import Manifest, RunFacts, Runs
 from submissions.__main__ import app
 from submissions._gate import Gate, Verdict, check_file, scored_pairs, submission_bytes
+from tests.submissions.exported import Exported, exported_once
 
 Publish = Callable[..., Manifest]
 Call = Callable[..., str]
@@ -203,3 +205,33 @@ def movielens_settings(settings_of: Callable[[str], Settings]) -> Settings:
     settings = settings_of("movielens")
     write_movielens(settings.data)
     return settings
+
+
+@pytest.fixture(scope="session")
+def bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of runs and bundles; workers that test side by side share it."""
+    own = tmp_path_factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "bundles"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def movielens_bundle(bundles: Path) -> Exported:
+    """A run on generated ratings, and its bundle."""
+    features = FeatureSettings(include=(*FEATURES, "user_gender", "like_rate__user_id", "item_year"))
+    return exported_once(bundles, "movielens", write_movielens, features)
+
+
+@pytest.fixture(scope="session")
+def vk_bundle(bundles: Path) -> Exported:
+    """A run on simulated clips, with a net that reads what users did last, and its bundle."""
+    features = FeatureSettings(
+        include=(*FEATURES, "user_gender", "user_age", "shown_rank__approval_rate__item_id")
+    )
+    past = {"kind": "sequence_net", "epochs": 1, "width": 4, "user_dim": 2, "item_dim": 2, "source_dim": 2}
+
+    def write(folder: Path) -> None:
+        simulate("vk2024", n_rows=12_000, seed=3, folder=folder)
+
+    return exported_once(bundles, "vk2024", write, features, past=past)

@@ -1,0 +1,202 @@
+"""Graphs give what Python's predict gives, of every kind of model and of every awkward value."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from models import FitContext, FitReport, PairFrame, Scores, build_models, graphs, model_kinds
+from tests.models.graph_runs import run_graph
+from tests.models.small_log import KINDS, SmallLog, with_columns
+from tests.models.test_sequence_net import followers
+
+CONTEXT = FitContext(seed=5)
+QUICK: dict[str, dict[str, Any]] = {
+    "column": {"kind": "column", "column": "relevance_rate__item_id"},
+    "columns": {"kind": "column", "column": ["relevance_rate__item_id", "n_exposures__item_id"]},
+    "trees": {"kind": "catboost", "iterations": 25},
+    "trees from nothing": {"kind": "catboost", "iterations": 25, "start": "", "holdout": 0.0},
+    "pairwise trees": {"kind": "catboost", "loss": "YetiRank", "iterations": 10},
+    "classes": {"kind": "catboost", "loss": "MultiClass", "iterations": 10},
+    "net": {"kind": "channel_net", "epochs": 1},
+    "net without ids": {
+        "kind": "channel_net",
+        "epochs": 1,
+        "user_dim": 0,
+        "item_dim": 0,
+        "source_dim": 0,
+        "category_dim": 0,
+    },
+    "net from nothing": {"kind": "channel_net", "epochs": 1, "start": "", "loss": "mse"},
+}
+
+
+def fitted(table: dict[str, Any], train: PairFrame) -> Any:
+    return build_models({"model": table})["model"].fit(train, CONTEXT)
+
+
+def assert_same(model: Any, frame: PairFrame) -> None:
+    found = run_graph(model, frame)
+    assert found.dtype == np.float64
+    np.testing.assert_allclose(found, model.predict(frame), rtol=0, atol=1e-12)
+
+
+def with_nulls(frame: PairFrame) -> PairFrame:
+    """Leave a third of every column's values unknown, each in other rows."""
+    rng = np.random.default_rng(2)
+    return with_columns(
+        frame,
+        **{
+            name: pl.when(pl.Series(rng.random(frame.height) < 0.3))
+            .then(None)
+            .otherwise(pl.col(name))
+            .alias(name)
+            for name in (*frame.features, "source", "item_id")
+        },
+    )
+
+
+@pytest.fixture(scope="module")
+def models(small_log: SmallLog) -> dict[str, Any]:
+    """Each model, fitted on a log some of whose values are unknown."""
+    train = with_nulls(small_log.train)
+    return {name: fitted(table, train) for name, table in QUICK.items()}
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_a_graph_gives_what_predict_gives(name: str, models: dict[str, Any], small_log: SmallLog) -> None:
+    assert_same(models[name], small_log.eval)
+    assert_same(models[name], with_nulls(small_log.eval))
+    assert_same(models[name], small_log.eval.take(pl.col("pair_id") == small_log.eval.table["pair_id"][3]))
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_a_graph_knows_what_the_train_rows_did_not(
+    name: str, models: dict[str, Any], small_log: SmallLog
+) -> None:
+    strange = with_columns(
+        small_log.eval,
+        user_id=pl.lit(2**32 - 1, dtype=pl.UInt32),
+        item_id=pl.col("item_id") + 5000,
+        source=pl.lit(7, dtype=pl.UInt16),
+        relevance_rate__item_id=pl.lit(-3e38, dtype=pl.Float32),
+        n_exposures__item_id=pl.lit(2**32 - 1, dtype=pl.UInt32),
+    )
+    assert_same(models[name], strange)
+    nothing = {
+        c: pl.lit(None, dtype=small_log.eval.schema[c])
+        for c in (*small_log.eval.features, "user_id", "item_id", "source")
+    }
+    assert_same(models[name], with_columns(small_log.eval, **nothing))
+
+
+def test_constants_have_graphs(small_log: SmallLog) -> None:
+    flat = with_columns(small_log.train, relevance=pl.lit(1))
+    for name in ("trees", "net", "classes"):
+        assert_same(fitted(QUICK[name], flat), small_log.eval)
+
+
+def test_categories_split_one_against_the_others(small_log: SmallLog) -> None:
+    """Trees that split on a category, on null as one of its own, and on texts that are none."""
+    plain = replace(small_log.train, features=("user_kind", "item_kind"))
+    train = with_columns(plain, user_kind=pl.when(pl.col("item_id") < 8).then(None).otherwise("user_kind"))
+    model = fitted({"kind": "catboost", "iterations": 20, "start": "", "depth": 3}, train)
+    assert len(np.unique(model.predict(with_nulls(small_log.eval)))) > 4
+    assert_same(model, with_nulls(small_log.eval))
+
+
+def test_statistics_of_categories_are_refused_by_name(small_log: SmallLog) -> None:
+    many = pl.Enum([f"c{i}" for i in range(40)])
+    category = ("c" + (pl.col("item_id") % 40).cast(pl.String)).cast(many)
+    table = small_log.train.table.with_columns(kind=category)
+    train = replace(small_log.train, table=table, features=("kind", "relevance_rate__item_id"))
+    model = fitted({"kind": "catboost", "iterations": 5, "one_hot_max_size": 2}, train)
+    with pytest.raises(graphs.ExportError, match="statistics of a category") as told:
+        run_graph(model, train)
+    assert "one_hot_max_size" in told.value.todo
+
+
+@pytest.mark.parametrize("block", ["hstu", "softmax"])
+def test_a_sequence_net_reads_the_history_of_the_request(block: str) -> None:
+    frame = followers(n_users=60)
+    rng = np.random.default_rng(0)
+    gaps = pl.Series(rng.exponential(1000, (frame.height, 5)), dtype=pl.Array(pl.Float32, 5))
+    table = frame.table.with_columns(last_gaps__user_id=gaps)
+    table = table.with_columns(pl.col("last_gaps__user_id").first().over("window", "user_id"))
+    frame = replace(frame, table=table, features=(*frame.features, "last_gaps__user_id"))
+    parameters = {"epochs": 1, "block": block, "cross_layers": 1, "width": 8, "batch_rows": 128}
+    model = model_kinds()["sequence_net"](**parameters).fit(frame, CONTEXT)
+    one = frame.take((pl.col("window") == 2) & (pl.col("user_id") == 7))
+    tolerance = {"hstu": 1e-6, "softmax": 1e-5}[block]
+    nobody = {name: pl.lit(None, dtype=one.schema[name]) for name in one.features}
+    some = pl.Series([[None, None, None, 3, 900]] * one.height, dtype=pl.Array(pl.UInt32, 5))
+    for pairs in (one, with_columns(one, **nobody), with_columns(one, last_items__user_id=pl.lit(some))):
+        np.testing.assert_allclose(run_graph(model, pairs), model.predict(pairs), rtol=0, atol=tolerance)
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """A fitted model that nobody wrote a graph for."""
+
+    @property
+    def report(self) -> FitReport:
+        return FitReport()
+
+    def predict(self, frame: PairFrame) -> Scores:
+        return np.zeros(frame.height)
+
+
+def test_a_model_without_a_graph_is_refused_by_name(small_log: SmallLog) -> None:
+    graph = graphs.Graph(small_log.eval.schema, "item_id")
+    with pytest.raises(graphs.ExportError, match=r"The model 'mine' cannot be exported.*Unknown") as told:
+        graphs.add_graph(Unknown(), graph, "The model 'mine'")
+    assert "--without" in told.value.todo
+
+
+def test_what_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    graphs.require("onnxruntime")
+    with pytest.raises(graphs.ExportError, match="needs onnx, which is not installed") as told:
+        graphs.require("onnx", "onnxruntime")
+    assert "pip install onnx onnxruntime" in told.value.todo
+
+
+def test_a_user_s_own_model_brings_its_graph(small_log: SmallLog) -> None:
+    @dataclass(frozen=True)
+    class Twice(Unknown):
+        def predict(self, frame: PairFrame) -> Scores:
+            return 2 * frame.column("n_exposures__item_id").cast(pl.Float64).fill_null(0).to_numpy()
+
+    @graphs.graph_of(Twice)
+    def twice(fitted: Twice, g: graphs.Graph) -> graphs.Tensor:
+        x = g.number("n_exposures__item_id", np.float64)
+        return g.add("Mul", g.f64(2.0), g.add("Where", g.add("IsNaN", x), g.f64(0.0), x))
+
+    assert_same(Twice(), with_nulls(small_log.eval))
+
+
+def test_values_that_no_request_carries_are_refused() -> None:
+    graph = graphs.Graph({"id": pl.UInt64(), "text": pl.String()}, "id")
+    graph.coded("id", pl.Series([1, 2**63 - 1], dtype=pl.UInt64))
+    for name, values in (("id", pl.Series([2**63], dtype=pl.UInt64)), ("text", pl.Series([graphs.NO_TEXT]))):
+        with pytest.raises(graphs.ExportError, match="a value that a request cannot carry"):
+            graph.coded(name, values)
+
+
+def test_dtypes_that_no_request_carries_are_refused() -> None:
+    assert graphs.kind_of_dtype("x", pl.Boolean()) == "int64"
+    assert graphs.kind_of_dtype("x", KINDS) == "text"
+    with pytest.raises(graphs.ExportError, match="'when' is Date"):
+        graphs.kind_of_dtype("when", pl.Date())
+
+
+def test_arrays_take_as_many_columns_as_they_have_values() -> None:
+    schema = {"a": pl.Array(pl.UInt32, 3), "b": pl.UInt8(), "c": pl.Float32()}
+    inputs = graphs.Inputs.of(["c", "b", "a"], schema)
+    assert inputs.width("int64") == 4
+    assert inputs.positions(["b", "a"]) == [3, 0, 1, 2]
