@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,8 +16,9 @@ from models.graphs.columns import clipped
 from models.graphs.errors import ExportError
 from models.graphs.graph import Graph, Tensor
 from models.graphs.registry import graph_of
-from models.ranking import FittedNet, TrainedNet
+from models.ranking import Average, FittedNet, TrainedNet
 
+Fitted = TypeVar("Fitted", bound=FittedNet)
 LIMIT = 4.0  # standard deviations, as in nets.Scaler
 
 
@@ -23,6 +26,8 @@ LIMIT = 4.0  # standard deviations, as in nets.Scaler
 def net_graph(fitted: FittedNet, g: Graph) -> Tensor:
     """Write ``FittedNet.predict`` of a net whose inputs lie side by side."""
     trained = fitted.trained
+    if isinstance(trained, Average):
+        return mean_graph(fitted, g, net_graph)
     if trained is None:
         return g.filled(0.0)
     if type(trained) is not TrainedNet or type(trained.net) is not nets.ConcatNet:
@@ -31,6 +36,16 @@ def net_graph(fitted: FittedNet, g: Graph) -> Tensor:
     tables = [table_of(weight, g) for weight in trained.net.tables.parameters()]
     embedded = embedded_channels(trained.encoder, tables, g)
     return rounded(g, _forward(trained.net, embedded, numbers, g))
+
+
+def mean_graph(fitted: Fitted, g: Graph, write: Callable[[Fitted, Graph], Tensor]) -> Tensor:
+    """Write ``Average.scores``: the mean of the nets' scores, each by its own graph."""
+    assert isinstance(fitted.trained, Average)
+    members = fitted.trained.nets
+    total, *others = (write(replace(fitted, trained=member), g) for member in members)
+    for other in others:
+        total = g.add("Add", total, other)
+    return g.add("Div", total, g.f64(float(len(members))))
 
 
 def _forward(net: nets.ConcatNet, embedded: list[Tensor], numbers: Tensor | None, g: Graph) -> Tensor:

@@ -9,10 +9,19 @@ from torch import nn
 
 from engine import nets
 from models.graphs.columns import clipped
-from models.graphs.concat import LIMIT, embedded_channels, encoded_numbers, linear, rounded, table_of, weights
+from models.graphs.concat import (
+    LIMIT,
+    embedded_channels,
+    encoded_numbers,
+    linear,
+    mean_graph,
+    rounded,
+    table_of,
+    weights,
+)
 from models.graphs.graph import Graph, Tensor
 from models.graphs.registry import graph_of
-from models.ranking import FittedSequence, TrainedSequence
+from models.ranking import Average, FittedSequence, TrainedSequence
 
 _EPSILON = 1e-5  # of nn.LayerNorm
 
@@ -21,6 +30,8 @@ _EPSILON = 1e-5  # of nn.LayerNorm
 def sequence_graph(fitted: FittedSequence, g: Graph) -> Tensor:
     """Write ``FittedSequence.predict``."""
     trained = fitted.trained
+    if isinstance(trained, Average):
+        return mean_graph(fitted, g, sequence_graph)
     if trained is None:
         return g.filled(0.0)
     assert isinstance(trained, TrainedSequence)

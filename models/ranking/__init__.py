@@ -31,11 +31,12 @@ if TYPE_CHECKING:
     )
     from models.ranking.starts import start_scores, start_tables
     from models.ranking.towers import Blocks, FittedTowers, TowersLoss, TrainedTowers, fit_towers
-    from models.ranking.trained import FittedNet, TrainedNet, averaged
+    from models.ranking.trained import Average, FittedNet, TrainedNet, averaged
     from models.ranking.training import NetData, Training, train_net
 
 __all__ = [
     "HISTORIES",
+    "Average",
     "Blocks",
     "Epochs",
     "FittedNet",

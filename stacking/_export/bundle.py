@@ -32,7 +32,8 @@ from stacking._export.check import (
 )
 from stacking._export.request import columns_of
 from stacking._final import plan_final_fits
-from stacking._fits import make_oof, run_fits
+from stacking._fits import run_fits
+from stacking._oof import make_oof
 from stacking._plan import Plan
 from validation import CvBundle
 
@@ -81,8 +82,10 @@ def export_bundle(
     without
         Models and blends that are left out. Blends that read such a model are left out with it.
 
-    Raises ExportError for a folder that is in use, for what has no graph, and for graphs that give other scores.
+    Raises ExportError for a run with a pre-ranker, for a folder that is in use,
+    for what has no graph, and for graphs that give other scores.
     """
+    _check_no_prerank(plan)
     _check_free(folder, replaces=replaces)
     scorer = _scorer(plan, cv)
     frame = plan.reader.read([plan.folds.final.eval], plan.all_columns, labels=False)
@@ -100,6 +103,16 @@ def export_bundle(
     finally:
         shutil.rmtree(new, ignore_errors=True)
     return replace(bundle, folder=folder)
+
+
+def _check_no_prerank(plan: Plan) -> None:
+    """Refuse a run in which a model cuts what the others see: their graphs would see all."""
+    if plan.prerank is not None:
+        raise graphs.ExportError(
+            f"The run has prerank = {plan.prerank.model!r}, and no graph cuts the pairs of a request.",
+            expected="a run whose models see every pair",
+            todo="take `prerank` out of config.toml, make a new run and export that one",
+        )
 
 
 def _check_free(folder: Path, *, replaces: bool) -> None:

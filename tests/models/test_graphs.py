@@ -33,6 +33,7 @@ QUICK: dict[str, dict[str, Any]] = {
         "category_dim": 0,
     },
     "net from nothing": {"kind": "channel_net", "epochs": 1, "start": "", "loss": "mse"},
+    "net of seeds": {"kind": "channel_net", "epochs": 1, "seeds": 2},
 }
 
 

@@ -18,8 +18,8 @@ from pydantic import ValidationError
 
 from competitions import Dataset, Metric, opened
 from engine import ConfigError, Settings
-from models import FitContext
-from stacking import Plan, final_scores, make_plan, run_cv
+from models import FitContext, graphs
+from stacking import Plan, export_bundle, final_scores, make_plan, run_cv
 from stacking._fits import make_shortlist
 from stacking._shortlist import Shortlist, windows_before, with_places
 from stacking._worth import plan_ablation, plan_gain, plan_selection, run_base
@@ -332,3 +332,12 @@ def test_a_metric_of_values_is_refused(dataset: Dataset, tmp_path: Path) -> None
 def test_a_share_beyond_nothing_and_all_is_refused(keep: object) -> None:
     with pytest.raises(ValidationError, match=r"prerank\.keep"):
         Settings.model_validate({"prerank": {"model": "trees", "keep": keep}})
+
+
+def test_a_run_with_a_pre_ranker_is_not_exported(store: Path, tmp_path: Path) -> None:
+    """Its models saw what was kept; their graphs would see all that is asked for."""
+    plan = plan_in(store, "popularity")
+    bundle = run_cv(plan)
+    with pytest.raises(graphs.ExportError, match="prerank = 'popularity', and no graph cuts"):
+        export_bundle(plan, bundle, bundle.oof, tmp_path / "bundle", about={})
+    assert not (tmp_path / "bundle").exists()
