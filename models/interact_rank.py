@@ -40,7 +40,7 @@ class InteractRank(ranking.TowersParameters):
     patience: ranking.Patience = 3
     softmax_weight: Annotated[
         float, Field(ge=0, description="Weight of the in-batch sampled softmax; 0 leaves it out.")
-    ] = 0.1
+    ] = 0.01
     keyed: Annotated[
         bool, Field(description="Towers read features by key of the user, the item or the source, too.")
     ] = True
