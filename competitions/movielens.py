@@ -217,6 +217,7 @@ MOVIELENS = Competition(
         "elsa_*",
         "entities_*",
         "given*",
+        "multvae_*",
         "streamed_taste_*",
     ),
 )

@@ -23,7 +23,7 @@ def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Catalogue:
 @pytest.mark.parametrize(
     ("families", "n_columns"),
     [
-        ({"als", "bpr", "ease", "elsa", "item2vec", "sequences", "svd"}, 38),
+        ({"als", "bpr", "ease", "elsa", "item2vec", "multvae", "sequences", "svd"}, 39),
         ({"taste"}, 14),
         ({"within_user"}, 5),
         ({"clusters", "content", "covisitation"}, 55),
