@@ -28,7 +28,7 @@ def write_features(plan: Plan, names: Iterable[str], folder: Path) -> Path:
     ``KEY.parquet`` holds the key's columns, in whose order its rows are sorted, and one row for each key that the test
     pairs have: no others are computed. Attributes that are keys lie in the file of their user or item, too.
     ``index.json`` says of each file its keys and columns, which columns depend on the other pairs that are shown
-    (``shown``), and as of which cutoff all is.
+    (``shown``) or on what is observed of the pair beside its ids (``observed``), and as of which cutoff all is.
     """
     frame = plan.reader.read([plan.folds.final.eval], plan.all_columns, labels=False)
     features = sorted(set(names) & set(plan.catalogue.columns))
@@ -93,7 +93,8 @@ class _Files:
         known = self.catalogue.columns
         every = [column.name for some in self.columns.values() for column in some]
         shown = [name for name in every if name in known and known[name].scope != "row"]
-        return {"files": files, "shown": sorted(shown)}
+        observed = [name for name in every if name in known and self._is_observed(name)]
+        return {"files": files, "shown": sorted(shown), "observed": sorted(observed)}
 
     def _add_attributes(self) -> None:
         """Put attributes that are keys, and the source, to their user or item: so that the keys can be looked up."""
@@ -116,7 +117,7 @@ class _Files:
             return ()
         declared = self._declared(name)
         if declared is not None:
-            return (_least(declared, self.catalogue.dataset),)
+            return () if self._is_observed(name) else (_least(declared, self.catalogue.dataset),)
         ids = [(c.user,), (c.item,), *([(c.source,), (c.user, c.source)] if c.source else [])]
         return [key for key in ids if self._has_evidence(key)]
 
@@ -132,6 +133,11 @@ class _Files:
                 return None
             parts |= below
         return frozenset(parts)
+
+    def _is_observed(self, name: str) -> bool:
+        """Tell whether a column depends on what is observed of the pair itself, such as the instant."""
+        of_users, of_items = _attributes(self.catalogue.dataset)
+        return bool((self._declared(name) or frozenset()) - of_users - of_items)
 
     def _has_evidence(self, key: Key) -> bool:
         sizes = self.pairs.group_by(key).len()["len"]
@@ -153,9 +159,14 @@ def _attributes(dataset: Dataset) -> tuple[set[str], set[str]]:
 
 
 def _least(parts: frozenset[str], dataset: Dataset) -> Key:
-    """Leave out attributes of a user or an item that is among the parts; the user comes first, then the item."""
-    c = dataset.competition
+    """Leave out attributes of a user or an item that is among the parts; the user comes first, then the item.
+
+    In place of an attribute that is a list or an array, the user or item is a part.
+    """
+    c, schema = dataset.competition, dataset.pair_schema
     of_users, of_items = _attributes(dataset)
+    nested = {part for part in parts if part in schema and schema[part].is_nested()}
+    parts = parts - nested | {c.user if part in of_users else c.item for part in nested}
     implied = (of_users if c.user in parts else set()) | (of_items if c.item in parts else set())
     left = parts - (implied - {c.user, c.item})
     order: Mapping[str, int] = {c.user: 0, c.item: 1}

@@ -219,7 +219,8 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def movielens_bundle(bundles: Path) -> Exported:
     """A run on generated ratings, and its bundle."""
-    features = FeatureSettings(include=(*FEATURES, "user_gender", "like_rate__user_id", "item_year"))
+    more = ("user_gender", "like_rate__user_id", "item_year", "item_n_genres", "hour_of_day")
+    features = FeatureSettings(include=(*FEATURES, *more))
     return exported_once(bundles, "movielens", write_movielens, features)
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from filelock import FileLock
 
 from engine import FeatureSettings, Settings
@@ -116,15 +117,15 @@ def damaged(bundle: Path, to: Path, change: Callable[[Path], object], *, is_rese
 
 
 def change_weight(folder: Path) -> None:
-    """Add a half to one weight of the net's hidden layer."""
+    """Change one weight of the net's output layer."""
     import onnx
     from onnx import numpy_helper
 
     model = onnx.load(str(folder / "net.onnx"))
-    layers = [t for t in model.graph.initializer if len(t.dims) == 2 and t.dims[1] == 4]
-    values = numpy_helper.to_array(layers[0]).copy()
-    values[0, 0] += 0.5
-    layers[0].CopyFrom(numpy_helper.from_array(values, layers[0].name))
+    (layer,) = (t for t in model.graph.initializer if tuple(t.dims) == (4, 1))
+    values = numpy_helper.to_array(layer).copy()
+    values[np.abs(values).argmax()] += 10
+    layer.CopyFrom(numpy_helper.from_array(values, layer.name))
     onnx.save(model, str(folder / "net.onnx"))
 
 

@@ -187,7 +187,9 @@ def test_columns_lie_in_the_file_of_their_key(stored: tuple[Exported, Path]) -> 
         assert {tuple(of[name]) for name in index["shown"]} == {("user_id", "item_id")}
     else:
         assert of["like_rate__user_id"] == ["user_id"]
-        assert index["shown"] == []
+        assert of["item_n_genres"] == ["item_id"]  # of the list of genres, which is no key
+        assert of["hour_of_day"] == ["user_id", "item_id"]
+        assert (index["shown"], index["observed"]) == ([], ["hour_of_day"])
 
 
 def test_commands_export_and_check(movielens_bundle: Exported, tmp_path: Path) -> None:
