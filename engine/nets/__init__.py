@@ -17,7 +17,7 @@ if TYPE_CHECKING:
         SequenceShape,
         SoftmaxBlock,
     )
-    from engine.nets.towers import ContextShape, Said, TowerShape, TowersInputs, TowersNet, TowersShape
+    from engine.nets.towers import ContextShape, Said, Tower, TowerShape, TowersInputs, TowersNet, TowersShape
     from engine.nets.training import Course, Rates, Stepper, train_until
 
 __all__ = [
@@ -41,6 +41,7 @@ __all__ = [
     "SequenceShape",
     "SoftmaxBlock",
     "Stepper",
+    "Tower",
     "TowerShape",
     "TowersInputs",
     "TowersNet",

@@ -11,7 +11,7 @@ from models.graphs.graph import Graph, Tensor
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 GraphWriter = Callable[[Any, Graph], Tensor]
-_SHIPPED = ("trees", "columns", "concat", "sequences")
+_SHIPPED = ("trees", "columns", "concat", "sequences", "towers")
 _writers: dict[type, GraphWriter] = {}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from torch import nn
@@ -40,11 +41,11 @@ def sequence_graph(fitted: FittedSequence, g: Graph) -> Tensor:
     embedded = embedded_channels(trained.encoder, tables, g)
     numbers = encoded_numbers(trained.encoder, g)
     tokens, is_there = _tokens(trained, tables, g)
-    query = linear(g, _joined(g, [embedded[at] for at in shape.query]), net.query)
+    query = linear(g, joined(g, [embedded[at] for at in shape.query]), net.query)
     found = _attended(g, query, tokens, is_there, shape.width)
     given = numbers or _zeros(g, embedded[0])
     read = g.add("Relu", linear(g, given, net.numbers))
-    x = _crossed(g, _joined(g, [read, *embedded, found, g.add("Mul", found, query)]), net.cross)
+    x = crossed(g, joined(g, [read, *embedded, found, g.add("Mul", found, query)]), net.cross)
     for layer in net.deep:
         x = linear(g, x, layer) if isinstance(layer, nn.Linear) else g.add("Relu", x)
     scores = linear(g, x, net.output)
@@ -63,8 +64,9 @@ def _tokens(trained: TrainedSequence, tables: list[Tensor], g: Graph) -> tuple[T
     place = weights(net.place)
     x, is_there = g.constant(place[:1], np.float64), g.constant([True], np.bool_)
     if past.length:
-        parts, is_known = _places(trained, tables, g)
-        token = g.add("Add", linear(g, _joined(g, parts), net.token), g.constant(place[1:], np.float64))
+        own = [table_of(weight, g) for weight in net.own.parameters()]
+        parts, is_known = places(past, net.shape.shared, tables, own, g)
+        token = g.add("Add", linear(g, joined(g, parts), net.token), g.constant(place[1:], np.float64))
         x = g.add("Concat", x, token, axis=0)
         is_there = g.add("Concat", is_there, is_known, axis=0)
     causal = g.constant(np.tril(np.ones((past.length + 1, past.length + 1))).astype(np.bool_), np.bool_)
@@ -74,15 +76,19 @@ def _tokens(trained: TrainedSequence, tables: list[Tensor], g: Graph) -> tuple[T
     return _normed(g, x, net.norm), is_there
 
 
-def _places(trained: TrainedSequence, tables: list[Tensor], g: Graph) -> tuple[list[Tensor], Tensor]:
-    """What is known of each place: Float64 (length, ...) a part, and whether anything is."""
-    net, past = trained.net, trained.past
-    own = iter(net.own.parameters())
+def places(
+    past: nets.HistoryEncoder, shared: Sequence[int], tables: list[Tensor], own: list[Tensor], g: Graph
+) -> tuple[list[Tensor], Tensor]:
+    """What is known of each place: Float64 (length, ...) a part, and whether anything is.
+
+    ``shared``: of each column of ids, which of the ``tables`` it reads; -1 = the next one of its ``own``.
+    """
+    rest = iter(own)
     parts, known = [], []
-    for (name, vocabulary), at in zip(past.ids.items(), net.shape.shared, strict=True):
+    for (name, vocabulary), at in zip(past.ids.items(), shared, strict=True):
         values, kind = g.array(name)
         known.append(g.add("Not", g.is_null(values, kind)))
-        table = tables[at] if at >= 0 else table_of(next(own), g)
+        table = tables[at] if at >= 0 else next(rest)
         rows = g.codes_of(values, kind, vocabulary.values)
         parts.append(g.cast(g.add("Gather", table, rows), np.float64))
     scaled, unknown = [], []
@@ -100,7 +106,7 @@ def _places(trained: TrainedSequence, tables: list[Tensor], g: Graph) -> tuple[l
     columns = [g.add("Unsqueeze", x, g.constant([1], np.int64)) for x in (*scaled, *unknown)]
     if columns:
         there = g.add("Unsqueeze", g.cast(is_there, np.float64), g.constant([1], np.int64))
-        parts.append(g.add("Mul", g.cast(_joined(g, columns), np.float64), there))
+        parts.append(g.add("Mul", g.cast(joined(g, columns), np.float64), there))
     return parts, is_there
 
 
@@ -175,7 +181,7 @@ def _attended(g: Graph, query: Tensor, tokens: Tensor, is_there: Tensor, width: 
     return g.add("MatMul", g.add("Softmax", g.add("Where", seen, logits, g.f64(-np.inf)), axis=1), tokens)
 
 
-def _crossed(g: Graph, x: Tensor, layers: nets.CrossLayers) -> Tensor:
+def crossed(g: Graph, x: Tensor, layers: nets.CrossLayers) -> Tensor:
     crossed = x
     for down, up in zip(layers.down, layers.up, strict=True):
         assert isinstance(down, nn.Linear)
@@ -203,7 +209,7 @@ def _gelu(g: Graph, x: Tensor) -> Tensor:
     return g.add("Mul", g.add("Mul", g.f64(0.5), x), g.add("Add", g.f64(1.0), error))
 
 
-def _joined(g: Graph, parts: list[Tensor]) -> Tensor:
+def joined(g: Graph, parts: list[Tensor]) -> Tensor:
     return parts[0] if len(parts) == 1 else g.add("Concat", *parts, axis=1)
 
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         with_histories,
     )
     from models.ranking.starts import start_scores, start_tables
+    from models.ranking.tower_inputs import derived_parts
     from models.ranking.towers import Blocks, FittedTowers, TowersLoss, TrainedTowers, fit_towers
     from models.ranking.trained import Average, FittedNet, TrainedNet, averaged
     from models.ranking.training import NetData, Training, train_net
@@ -61,6 +62,7 @@ __all__ = [
     "Training",
     "Width",
     "averaged",
+    "derived_parts",
     "fit_towers",
     "loss_of",
     "named",

@@ -23,6 +23,14 @@ from models.ranking.sequences import histories_of, with_histories
 _DERIVED = re.compile(r"(.+)(?:\^([\d.]+)|\[(\d+)\])")
 
 
+def derived_parts(name: str) -> tuple[str, float | None, int | None]:
+    """Take the name of a derived number apart: the column, and the power or the place in a vector, if there is one."""
+    made = _DERIVED.fullmatch(name)
+    if made is None:
+        return name, None, None
+    return made[1], float(made[2]) if made[2] else None, int(made[3]) if made[3] else None
+
+
 @dataclass
 class Derived:
     """A frame with powers of its numbers, ``age^2``, and the numbers of its vectors, ``content[7]``.
@@ -40,16 +48,15 @@ class Derived:
 
     def column(self, name: str) -> pl.Series:
         """One column, (height,)."""
-        made = _DERIVED.fullmatch(name)
-        base = made[1] if made else name
+        base, power, place = derived_parts(name)
         if self.last[0] != base:
             self.last = base, self.frame.column(base)
         column = self.last[1]
-        if made and made[3]:
-            return column.arr.get(int(made[3]), null_on_oob=True)
-        if made:
+        if place is not None:
+            return column.arr.get(place, null_on_oob=True)
+        if power is not None:
             known = column.cast(pl.Float64)
-            return (known.sign() * known.abs().pow(float(made[2]))).cast(pl.Float32)
+            return (known.sign() * known.abs().pow(power)).cast(pl.Float32)
         return column
 
 

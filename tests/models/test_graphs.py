@@ -140,6 +140,41 @@ def test_a_sequence_net_reads_the_history_of_the_request(block: str) -> None:
         np.testing.assert_allclose(run_graph(model, pairs), model.predict(pairs), rtol=0, atol=tolerance)
 
 
+TOWERS: dict[str, dict[str, Any]] = {
+    "two_towers": {"user_features": ("user_kind",), "item_features": ("item_kind", "is_new")},
+    "interact_rank": {
+        "user_features": ("user_kind",),
+        "item_features": ("n_exposures__item_id",),
+        "counters": ("als*", "relevance*"),
+        "start": "relevance_rate__item_id",
+    },
+}
+
+
+def test_towers_with_histories_give_what_they_give_in_python() -> None:
+    """Of one user's pairs, unseen ids, and a user without a row."""
+    train = followers()
+    bare = {"user_features": (), "item_features": (), "start": "", "epochs": 1, "batch_rows": 128}
+    model = fitted({"kind": "interact_rank", **bare}, train)
+    one = train.take((pl.col("window") == 2) & (pl.col("user_id") == 7))
+    nobody = {n: pl.lit(None, dtype=one.schema[n]) for n in one.features}
+    strange = {"item_id": pl.col("item_id") + 5000, "user_id": pl.lit(2**31, dtype=one.schema["user_id"])}
+    for pairs in (one, with_columns(one, **nobody), with_columns(one, **strange)):
+        np.testing.assert_allclose(run_graph(model, pairs), model.predict(pairs), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["two_towers", "interact_rank"])
+def test_towers_over_columns_of_all_kinds(name: str, small_log: SmallLog) -> None:
+    """Categories, flags, counters and a start column, without histories."""
+    options = {"epochs": 1, "batch_rows": 128, "seeds": 2}
+    model = fitted({"kind": name, **TOWERS[name], **options}, small_log.train)
+    for user in small_log.eval.table["user_id"].unique().sort()[:3]:
+        one = with_nulls(small_log.eval).take(pl.col("user_id") == user)
+        one = one.take(pl.col("window") == one.table["window"][0])
+        same = with_columns(one, user_kind=pl.col("user_kind").first())
+        np.testing.assert_allclose(run_graph(model, same), model.predict(same), rtol=0, atol=1e-6)
+
+
 @dataclass(frozen=True)
 class Unknown:
     """A fitted model that nobody wrote a graph for."""
