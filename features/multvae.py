@@ -36,6 +36,7 @@ SEED = 20_180_215
             "nobody likes the item.",
         )
     },
+    null_without="user_id",
     needs=usual("user_id", "item_id", "relevance"),
 )
 @dataclass
@@ -48,9 +49,8 @@ class MultVae:
         width = HIDDEN + 2
         self.users, self.items = Embeddings(seen.users[:0], _NONE), Embeddings(seen.entities[:0], _NONE)
         if seen.cells.nnz:
-            with capped_threads(
-                1
-            ):  # how a product of matrices is rounded depends on the threads that share it
+            # How a product of matrices is rounded depends on the threads that share it.
+            with capped_threads(1):
                 users, items = vectors_of(seen.cells.astype(np.float32))
             self.users = embeddings(seen.users, users, width)
             self.items = embeddings(seen.entities, items, width)
