@@ -36,7 +36,7 @@ def page_text(registry: Registry) -> str:
         catalogues = {name: _shipped_catalogue(name, registry, Path(folder) / name) for name in SHIPPED}
     families: dict[Path, list[Declaration]] = {}
     for declaration in sorted(
-        registry.declarations.values(), key=lambda d: (d.place.file.stem, d.place.line)
+        registry.declarations.values(), key=lambda d: (d.place.file.stem, d.place.line, d.name)
     ):
         families.setdefault(declaration.place.file, []).append(declaration)
     sections = [line for file, own in families.items() for line in _section(file, own, catalogues)]

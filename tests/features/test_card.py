@@ -15,7 +15,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from competitions import Dataset, opened
+from competitions import Clock, Dataset, opened
 from engine import FoldSettings, Settings, Store
 from features import (
     Aggregate,
@@ -46,7 +46,7 @@ from features._cards import (
 )
 from features._compute import rank_correlation
 from tests.features.carded import EVIL, NAMES, registry
-from validation import Folds, evaluate, plan_folds
+from validation import Folds, evaluate, plan_folds, window_title
 
 
 @pytest.fixture(scope="module")
@@ -78,11 +78,12 @@ def test_windows_are_those_of_the_folds_and_values_those_of_numpy(
     cards: dict[str, Card], values: pl.DataFrame, folds: Folds
 ) -> None:
     assert [w.title for w in cards["gap"].windows][-3:] == ["fold1", "fold2", "test"]
+    clock = Clock("time", column="at")
     for name in ("gap", "tenth", "rate__item_id"):
         for found, window in zip(cards[name].windows, folds.windows, strict=True):
             column = values.filter(pl.col("window") == window.cutoff)[name]
             known = column.drop_nulls().cast(pl.Float64).to_numpy()
-            assert (found.name, found.n_pairs) == (window.name, len(column))
+            assert (found.name, found.n_pairs) == (window_title(clock, window), len(column))
             assert found.null_share == pytest.approx(column.null_count() / len(column))
             assert found.n_distinct == len(set(known))
             assert found.mean == pytest.approx(np.mean(known))
