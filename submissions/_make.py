@@ -41,7 +41,7 @@ def make_submission(settings: Settings) -> Manifest:
     runs, c = Runs.of(settings), dataset.competition
     with _stage("what tells test from train", stages):
         names = [n for n in plan.all_columns if plan.catalogue.columns[n].is_model_input]
-        told = joint_warnings(plan.catalogue, plan.folds, names, plan.store)
+        told = joint_warnings(plan.catalogue, plan.folds, names, plan.store, plan.keys)
     with _stage("comparison with the best run", stages):
         gate = Gate.of(dataset)
         table = scored_pairs(gate, scores)

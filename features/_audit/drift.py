@@ -16,12 +16,12 @@ from engine import Recipe, Store, cached_digest, library_versions
 from features._audit.findings import Finding, found_in
 from features._catalogue import Catalogue
 from features._compute import Drift, Rows, ranked, stored_rows
-from features._storage import feature_keys
 from validation import Folds, roc_auc
 
 DRIFT, NULLS, JOINT = "drifts from train to test", "null rate changes", "all features tell train from test"
 JOINT_LIMIT, JOINT_MARGIN = 0.8, 0.05  # and by how much more than train windows are told apart
 MOST_ROWS = 3_000  # of train and of test, for the joint classifier
+QUICK_ROWS = 1_500  # the same, at the end of a run
 N_FOLDS = 3
 _TOLD = "told_apart.json"
 SEED = 20_240_611
@@ -53,30 +53,30 @@ def drift_findings(catalogue: Catalogue, drifts: Mapping[str, Drift]) -> list[Fi
     ]
 
 
-def joint_drift(rows: Rows, user: str, *, limit: float = 0.0) -> JointDrift | None:
+def joint_drift(rows: Rows, user: str, *, limit: float = 0.0, most: int = MOST_ROWS) -> JointDrift | None:
     """Let extremely randomised trees tell test from train pairs by all columns, and the train windows apart.
 
     Users are held out whole, in three folds, so that knowing a user again does not help. ``limit``: AUC of the test up
-    to which train windows are left alone. None where either side has fewer than three users.
+    to which train windows are left alone. ``most``: rows of a side. None where either side has fewer than three users.
     """
     if not rows.names or any(frame[user].n_unique() < N_FOLDS for frame in (rows.train, rows.test)):
         return None
-    test, names = _told_apart(rows.train, rows.test, rows.names, user)
+    test, names = _told_apart(rows.train, rows.test, rows.names, user, most)
     windows = rows.train.partition_by("window", maintain_order=True)
     train = None
     if test > limit and len(windows) > 1 and min(frame[user].n_unique() for frame in windows) >= N_FOLDS:
-        train, _ = _told_apart(windows[0], windows[-1], rows.names, user)
+        train, _ = _told_apart(windows[0], windows[-1], rows.names, user, most)
     return JointDrift(test, train, names)
 
 
 def _told_apart(
-    one: pl.DataFrame, other: pl.DataFrame, names: Sequence[str], user: str
+    one: pl.DataFrame, other: pl.DataFrame, names: Sequence[str], user: str, most: int
 ) -> tuple[float, tuple[str, ...]]:
     """AUC of telling the rows of one from those of the other, and the five columns that help most."""
     from sklearn.ensemble import ExtraTreesClassifier
     from sklearn.model_selection import GroupKFold, cross_val_predict
 
-    samples = [_some(frame, user) for frame in (one, other)]
+    samples = [_some(frame, user, most) for frame in (one, other)]
     both = pl.concat(samples)
     table = both.select(ranked(pl.col(n)) for n in names).to_numpy().astype(np.float32)
     is_other = np.repeat([0, 1], [sample.height for sample in samples])
@@ -91,8 +91,8 @@ def _told_apart(
     return _auc(is_other, told), tuple(names[i] for i in order)
 
 
-def _some(frame: pl.DataFrame, user: str) -> pl.DataFrame:
-    step = -(-frame.height // MOST_ROWS)
+def _some(frame: pl.DataFrame, user: str, most: int) -> pl.DataFrame:
+    step = -(-frame.height // most)
     return frame.sort("window", user, "pair_id").gather_every(max(step, 1))
 
 
@@ -100,11 +100,16 @@ def _auc(is_other: npt.NDArray[np.int64], score: npt.NDArray[Any]) -> float:
     return float(roc_auc(np.zeros(len(score), dtype=np.int64), is_other, score).value.item())
 
 
-def joint_warnings(catalogue: Catalogue, folds: Folds, names: Iterable[str], store: Store) -> list[str]:
-    """Warn as an audit does of what all columns tell together, by their values in the store; measured once."""
+def joint_warnings(
+    catalogue: Catalogue, folds: Folds, names: Iterable[str], store: Store, keys: Mapping[str, str]
+) -> list[str]:
+    """Warn as an audit does of what all columns tell together, by their values in the store; measured once.
+
+    ``keys``: in the store, of these columns in the windows at least (``feature_keys``).
+    """
     windows, names = (*folds.final.train, folds.final.eval), tuple(names)
     parts: dict[str, Any] = {
-        "features": feature_keys(catalogue, windows, names),
+        "features": {name: keys[name] for of in names for name in (f"{of} @ {w.name}" for w in windows)},
         "code": cached_digest(joint_drift),
         "versions": library_versions(),
     }
@@ -113,7 +118,7 @@ def joint_warnings(catalogue: Catalogue, folds: Folds, names: Iterable[str], sto
 
     def build(folder: Path) -> None:
         rows = stored_rows(catalogue, windows, names, store)
-        told = joint_drift(rows, dataset.competition.user, limit=JOINT_LIMIT)
+        told = joint_drift(rows, dataset.competition.user, limit=JOINT_LIMIT, most=QUICK_ROWS)
         facts = None if told is None else asdict(told)
         (folder / _TOLD).write_text(json.dumps(facts), encoding="utf-8")
 

@@ -12,7 +12,15 @@ from sklearn.metrics import roc_auc_score
 
 from competitions import Dataset
 from engine import Settings, Store
-from features import Registry, bind_catalogue, compute_features, drift_of, joint_warnings, per_pair
+from features import (
+    Registry,
+    bind_catalogue,
+    compute_features,
+    drift_of,
+    feature_keys,
+    joint_warnings,
+    per_pair,
+)
 from features._audit import JointDrift, drift_findings, joint_findings
 from features._compute import Drift, Rows, adversarial_auc
 from tests.features.planting import pair_features
@@ -95,10 +103,11 @@ def test_stored_columns_that_tell_the_test_window_are_warned_of_without_an_audit
 
     catalogue = bind_catalogue(timed, registry)
     compute_features(catalogue, folds.windows, catalogue.columns, store, settings)
-    (found,) = joint_warnings(catalogue, folds, catalogue.columns, store)
+    keys = feature_keys(catalogue, folds.windows, catalogue.columns)
+    (found,) = joint_warnings(catalogue, folds, catalogue.columns, store, keys)
     assert found.startswith("all features tell train from test: AUC 1.000 for pairs of users held out")
     assert "most by jumps (" in found
-    assert joint_warnings(catalogue, folds, ["stays"], store) == []
+    assert joint_warnings(catalogue, folds, ["stays"], store, keys) == []
     n_kept = len(list(store.root.rglob("told_apart.json")))
-    assert joint_warnings(catalogue, folds, catalogue.columns, store) == [found]
+    assert joint_warnings(catalogue, folds, catalogue.columns, store, keys) == [found]
     assert len(list(store.root.rglob("told_apart.json"))) == n_kept == 2
