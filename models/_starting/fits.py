@@ -109,7 +109,8 @@ def _vectors(catalogue: Catalogue, start: str, own: str) -> dict[str, str]:
     """Columns of vectors of each kind of entity; ConfigError if there are none."""
     found = _named(catalogue, start)
     if not found:
-        known = [own, *(name.removesuffix(_SUFFIX) for name in catalogue.columns if name.endswith(_SUFFIX))]
+        families = [n.removesuffix(_SUFFIX) for n in catalogue.columns if n.endswith(_SUFFIX)]
+        known = [own, *sorted(families)]
         raise ConfigError(
             f"There are no vectors {start!r} here." + did_you_mean(start, known),
             expected="starts among " + ", ".join(known),
