@@ -44,6 +44,7 @@ from features._declare import FeatureError
 from validation import Window
 
 FAILS, READS = "fails when computed", "reads files by itself"
+INEXACT = "it would not be exact"  # in the message of a sum that is refused for its size
 _TODO = {
     IDS: "use ids only to look up and to group; if they are meant to show, or are read from elsewhere: uses_ids=True",
     ROWS: "use row and pair_id for their order only",

@@ -38,6 +38,7 @@ from features import (
     horizon,
     load_catalogue,
     per_pair,
+    std,
 )
 from features._audit import Audit, audit_generated, run_audit
 from tests.features.planted_defects import DEFECTS, WARNINGS, plant
@@ -171,13 +172,14 @@ def test_logs_of_other_kinds_are_generated_and_audited(
 ) -> None:
     """Narrow and wide ids, texts, gaps, horizons that are shares: decayed sums among what must not differ."""
     columns = {"user_id": ids(), "item_id": ids(), "at": dy.Datetime(time_unit="us"), "like": dy.Bool()}
+    columns |= {"seconds": dy.UInt32()}
     competition = Competition(
         name="other",
         title="Another log",
         licence="none",
         read=lambda folder: RawTables(pl.LazyFrame()),
         interactions=type("Rows", (dy.Schema,), columns),
-        outcomes=("like",),
+        outcomes=("like", "seconds"),
         relevance=pl.col("like"),
         metric=Metric("user_auc"),
         submission=SubmissionFormat({"id": "pair_id", "score": "score"}),
@@ -186,7 +188,9 @@ def test_logs_of_other_kinds_are_generated_and_audited(
     n = 400
     log = pl.LazyFrame({"user_id": [i % 7 for i in range(n)], "item_id": [i * 3 % 11 for i in range(n)]})
     log = log.cast({"user_id": ids().dtype, "item_id": ids().dtype}).with_columns(
-        like=pl.int_range(n) % 3 == 0, at=datetime(2024, 1, 1) + pl.duration(days=pl.int_range(n))
+        like=pl.int_range(n) % 3 == 0,
+        seconds=pl.lit(7, pl.UInt32),
+        at=datetime(2024, 1, 1) + pl.duration(days=pl.int_range(n)),
     )
     dataset = take_in(replace(competition, gap=0), RawTables(log), tmp_path, fingerprint="other")
     registry = Registry()
@@ -195,6 +199,11 @@ def test_logs_of_other_kinds_are_generated_and_audited(
     def faded(log: Log) -> object:
         """Rows of late."""
         return decayed(log.like, half_life=horizon(1))
+
+    @aggregate(keys=["user_id"], registry=registry)
+    def spread(log: Log) -> object:
+        """Spread of numbers that are drawn from all that 32 bits hold: too large for exact sums of squares."""
+        return std(log.seconds)
 
     catalogue = bind_catalogue(replace(dataset, competition=competition), registry)
     assert audit_generated(catalogue, catalogue.columns, movielens_settings) == []
