@@ -322,7 +322,7 @@ def _with_other_labels(worlds: Worlds) -> list[Trial]:
     """
     by_use: dict[tuple[str, ...], list[str]] = {(): []}
     for name in worlds.names:
-        by_use.setdefault(worlds.catalogue.columns[name].uses, []).append(name)
+        by_use.setdefault(_shown(worlds.catalogue.columns[name]), []).append(name)
     every = tuple(worlds.pairs)
     windows = tuple(dict.fromkeys((every[0], every[-1])))
     return [
@@ -335,6 +335,12 @@ def _with_other_labels(worlds: Worlds) -> list[Trial]:
         for uses, names in by_use.items()
         if names
     ]
+
+
+def _shown(column: FeatureColumn) -> tuple[str, ...]:
+    """What a column shows on purpose: what it says so of, and instants if it is of instants, which no model reads."""
+    is_instant = isinstance(column.dtype, pl.Datetime | pl.Date) and "time" not in column.uses
+    return (*column.uses, "time") if is_instant else column.uses
 
 
 def _of_few_pairs(worlds: Worlds) -> list[Trial]:

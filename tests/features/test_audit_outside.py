@@ -84,6 +84,11 @@ def test_what_means_to_show_ids_or_instants_says_so(generated: Dataset, movielen
         return last(log.timestamp)
 
     @per_pair(registry=registry)
+    def now(timestamp: pl.Expr) -> pl.Expr:
+        """The instant as an instant, which no model reads."""
+        return timestamp
+
+    @per_pair(registry=registry)
     def since(seen__user_id: pl.Expr, timestamp: pl.Expr) -> pl.Expr:
         """Seconds since then."""
         return (timestamp - seen__user_id).dt.total_seconds()
