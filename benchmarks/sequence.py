@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,11 +24,10 @@ from statistics import median
 from typing import Any
 
 import torch
-from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
-from torch.nn import functional
 
 from benchmarks._figures import keep
+from benchmarks._net_rounds import epoch, quality
 from engine import out
 from engine.nets import CrossLayers, Histories, Rates, SequenceInputs, SequenceNet, SequenceShape, Stepper
 
@@ -172,24 +170,6 @@ class Within(Plain):
         return self.scored(batch, embedded, self.encode(tokens)[:, -1], query).reshape(n_groups, n_pairs)
 
 
-def epoch(model: Any, batches: Iterator[Planted]) -> float:
-    """Train once through the batches; rows a second."""
-    n_rows, began = 0, time.perf_counter()
-    for batch in batches:
-        model.step(functional.binary_cross_entropy_with_logits(model(batch), batch.labels))
-        n_rows += batch.labels.numel()
-    return n_rows / (time.perf_counter() - began)
-
-
-@torch.no_grad()
-def quality(model: Any, held: Planted) -> tuple[float, float]:
-    """Log loss and AUC on groups that were held out."""
-    scores = torch.cat([model(batch) for batch in held.batches(64, 0)])
-    labels = torch.cat([batch.labels for batch in held.batches(64, 0)])
-    loss = float(functional.binary_cross_entropy_with_logits(scores, labels))
-    return loss, float(roc_auc_score(labels.flatten().numpy(), scores.flatten().numpy()))
-
-
 def main() -> int:
     """Measure, print, keep the figures."""
     asked = arguments()
@@ -212,7 +192,7 @@ def main() -> int:
         for name, model in models.items():
             speeds[name].append(epoch(model, train.batches(25, number)))
     figures = {
-        name: (median(speeds[name][1:] or speeds[name]), *quality(model, held))
+        name: (median(speeds[name][1:] or speeds[name]), *quality(model, held.batches(64, 0)))
         for name, model in models.items()
     }
     for name, (speed, loss, auc) in figures.items():

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,11 +22,10 @@ from statistics import median
 from typing import Any
 
 import torch
-from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
-from torch.nn import functional
 
 from benchmarks._figures import keep
+from benchmarks._net_rounds import epoch, quality
 from engine import out
 from engine.nets import Rates, Stepper, TowerShape, TowersInputs, TowersNet, TowersShape
 
@@ -159,24 +157,6 @@ class Plain(nn.Module):
         return scores.reshape(batch.items.shape)
 
 
-def epoch(model: Any, batches: Iterator[Planted]) -> float:
-    """Train once through the batches; rows a second."""
-    n_rows, began = 0, time.perf_counter()
-    for batch in batches:
-        model.step(functional.binary_cross_entropy_with_logits(model(batch), batch.labels))
-        n_rows += batch.labels.numel()
-    return n_rows / (time.perf_counter() - began)
-
-
-@torch.no_grad()
-def quality(model: Any, held: Planted) -> tuple[float, float]:
-    """Log loss and AUC on groups that were held out."""
-    scores = torch.cat([model(batch) for batch in held.batches(256, 0)])
-    labels = torch.cat([batch.labels for batch in held.batches(256, 0)])
-    loss = float(functional.binary_cross_entropy_with_logits(scores, labels))
-    return loss, float(roc_auc_score(labels.flatten().numpy(), scores.flatten().numpy()))
-
-
 def main() -> int:
     """Measure, print, keep the figures."""
     asked = arguments()
@@ -197,7 +177,7 @@ def main() -> int:
     for number in range(asked.epochs):
         for name, model in models.items():
             speeds[name].append(epoch(model, train.batches(asked.batch_groups, number)))
-            found[name].append(quality(model, held))
+            found[name].append(quality(model, held.batches(256, 0)))
     figures = {name: (median(speeds[name][1:] or speeds[name]), *min(found[name])) for name in models}
     for name, (speed, loss, auc) in figures.items():
         course = ", ".join(f"{one:.4f}" for one, _ in found[name])

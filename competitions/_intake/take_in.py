@@ -47,7 +47,7 @@ from engine import DataError
 
 PARTITION_ROWS = 5_000_000
 N_SHOWN = 3
-MOST_LEVELS = 20  # of a text that would better be an Enum
+MOST_LEVELS, FIRST_ROWS = 20, 100_000  # of a text that would better be an Enum; that are looked at first
 FEWEST_NEW = 100  # users, or items, of the test pairs
 META, RANGES = "meta.json", "row_ranges.json"
 
@@ -363,18 +363,18 @@ def _short_texts(c: Competition, log: pl.LazyFrame, known: Sequence[_Known]) -> 
     for table, (rows, names) in told.items():
         schema = rows.collect_schema()
         texts = [n for n in names if n not in keys and schema.get(n) == pl.String]
-        if not texts:
-            continue
-        values = rows.select(pl.col(texts).unique().head(MOST_LEVELS + 1).sort().implode()).collect(
-            engine="streaming"
-        )
+        # Of all rows only where the first ones do not have too many already.
+        for some in (rows.head(FIRST_ROWS), rows):
+            different = [pl.col(texts).unique().head(MOST_LEVELS + 2).sort().implode()] if texts else []
+            values = some.select(different).collect(engine="streaming")
+            texts = [n for n in texts if len(values[n].item().drop_nulls()) <= MOST_LEVELS]
         for name in texts:
-            found = values[name].item().drop_nulls().to_list()
-            if 0 < len(found) <= MOST_LEVELS:
-                yield (
-                    f"The text {name!r} of {table} has {len(found)} different values and is read by its words. To have "
-                    f"models read the values: {name} = dy.Enum({found!r}), with more if the test has others."
-                )
+            if not (found := values[name].item().drop_nulls().to_list()):
+                continue
+            yield (
+                f"The text {name!r} of {table} has {len(found)} different values and is read by its words. To have "
+                f"models read the values: {name} = dy.Enum({found!r}), with more if the test has others."
+            )
 
 
 def _remarks(c: Competition, log: pl.LazyFrame) -> Iterator[str]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -18,34 +17,43 @@ from models.graphs.graph import Graph, Tensor
 from models.graphs.registry import graph_of
 from models.ranking import Average, FittedNet, TrainedNet
 
-Fitted = TypeVar("Fitted", bound=FittedNet)
+Writer = TypeVar("Writer", bound=Callable[[Any, Graph], Tensor])
 LIMIT = 4.0  # standard deviations, as in nets.Scaler
 
 
-@graph_of(FittedNet)
-def net_graph(fitted: FittedNet, g: Graph) -> Tensor:
-    """Write ``FittedNet.predict`` of a net whose inputs lie side by side."""
-    trained = fitted.trained
-    if isinstance(trained, Average):
-        return mean_graph(fitted, g, net_graph)
-    if trained is None:
-        return g.filled(0.0)
+def graph_of_net(kind: type[FittedNet]) -> Callable[[Writer], Writer]:
+    """Register the function that writes the graph of one trained net: ``write(trained, graph) -> scores``.
+
+    A fit that had nothing to learn from gives 0, and nets of several seeds the mean of their graphs (``Average``).
+    """
+
+    def register(write: Writer) -> Writer:
+        @graph_of(kind)
+        def whole(fitted: FittedNet, g: Graph) -> Tensor:
+            trained = fitted.trained
+            if trained is None:
+                return g.filled(0.0)
+            if not isinstance(trained, Average):
+                return write(trained, g)
+            total, *others = (write(net, g) for net in trained.nets)
+            for other in others:
+                total = g.add("Add", total, other)
+            return g.add("Div", total, g.f64(float(len(trained.nets))))
+
+        return write
+
+    return register
+
+
+@graph_of_net(FittedNet)
+def net_graph(trained: object, g: Graph) -> Tensor:
+    """Write ``TrainedNet.scores`` of a net whose inputs lie side by side."""
     if type(trained) is not TrainedNet or type(trained.net) is not nets.ConcatNet:
         raise ExportError(f"nothing writes the graph of a {type(trained).__name__}")
     numbers = encoded_numbers(trained.encoder, g)
     tables = [table_of(weight, g) for weight in trained.net.tables.parameters()]
     embedded = embedded_channels(trained.encoder, tables, g)
     return rounded(g, _forward(trained.net, embedded, numbers, g))
-
-
-def mean_graph(fitted: Fitted, g: Graph, write: Callable[[Fitted, Graph], Tensor]) -> Tensor:
-    """Write ``Average.scores``: the mean of the nets' scores, each by its own graph."""
-    assert isinstance(fitted.trained, Average)
-    members = fitted.trained.nets
-    total, *others = (write(replace(fitted, trained=member), g) for member in members)
-    for other in others:
-        total = g.add("Add", total, other)
-    return g.add("Div", total, g.f64(float(len(members))))
 
 
 def _forward(net: nets.ConcatNet, embedded: list[Tensor], numbers: Tensor | None, g: Graph) -> Tensor:

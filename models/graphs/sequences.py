@@ -14,28 +14,21 @@ from models.graphs.concat import (
     LIMIT,
     embedded_channels,
     encoded_numbers,
+    graph_of_net,
     linear,
-    mean_graph,
     rounded,
     table_of,
     weights,
 )
 from models.graphs.graph import Graph, Tensor
-from models.graphs.registry import graph_of
-from models.ranking import Average, FittedSequence, TrainedSequence
+from models.ranking import FittedSequence, TrainedSequence
 
 _EPSILON = 1e-5  # of nn.LayerNorm
 
 
-@graph_of(FittedSequence)
-def sequence_graph(fitted: FittedSequence, g: Graph) -> Tensor:
-    """Write ``FittedSequence.predict``."""
-    trained = fitted.trained
-    if isinstance(trained, Average):
-        return mean_graph(fitted, g, sequence_graph)
-    if trained is None:
-        return g.filled(0.0)
-    assert isinstance(trained, TrainedSequence)
+@graph_of_net(FittedSequence)
+def sequence_graph(trained: TrainedSequence, g: Graph) -> Tensor:
+    """Write ``TrainedSequence.scores``."""
     net, shape = trained.net, trained.net.shape
     tables = [table_of(weight, g) for weight in net.tables.parameters()]
     embedded = embedded_channels(trained.encoder, tables, g)

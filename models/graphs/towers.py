@@ -9,28 +9,21 @@ from engine import nets
 from models.graphs.concat import (
     embedded_channels,
     encoded_numbers,
+    graph_of_net,
     linear,
-    mean_graph,
     rounded,
     table_of,
     weights,
 )
 from models.graphs.errors import ExportError
 from models.graphs.graph import Graph, Tensor
-from models.graphs.registry import graph_of
 from models.graphs.sequences import crossed, joined, places
-from models.ranking import Average, FittedTowers, TrainedTowers, derived_parts
+from models.ranking import FittedTowers, TrainedTowers, derived_parts
 
 
-@graph_of(FittedTowers)
-def towers_graph(fitted: FittedTowers, g: Graph) -> Tensor:
-    """Write ``FittedTowers.predict``."""
-    trained = fitted.trained
-    if isinstance(trained, Average):
-        return mean_graph(fitted, g, towers_graph)
-    if trained is None:
-        return g.filled(0.0)
-    assert isinstance(trained, TrainedTowers)
+@graph_of_net(FittedTowers)
+def towers_graph(trained: TrainedTowers, g: Graph) -> Tensor:
+    """Write ``TrainedTowers.scores``."""
     net, encoder = trained.net, trained.encoder
     right_tables = [table_of(weight, g) for weight in net.right_tables.parameters()]
     left = _read(encoder.left, [table_of(weight, g) for weight in net.left_tables.parameters()], g)
