@@ -133,7 +133,14 @@ def _put(new: Path, folder: Path) -> None:
     old = new.with_name(f"{new.name}.old")
     if folder.exists():
         folder.rename(old)
-    new.rename(folder)
+    try:
+        new.rename(folder)
+    except OSError as error:
+        raise graphs.ExportError(
+            f"Something else was put at {folder} while the bundle was written: {error.strerror}.",
+            expected="one export at a time into a folder",
+            todo="run it again",
+        ) from error
     shutil.rmtree(old, ignore_errors=True)
 
 

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
 
+from competitions import get_competition, random_tables, take_in
+from features import load_catalogue
 from models import FitContext, PairFrame, also_read_columns, model_kinds
 from tests.models.small_log import SmallLog, user_auc, with_columns
 
@@ -87,3 +90,31 @@ def test_items_of_histories_share_the_candidates_table() -> None:
     fitted = SequenceNet(**QUICK, epochs=1).fit(train, CONTEXT)
     assert fitted.trained.net.shape.shared == [1]
     assert len(fitted.trained.encoder.channels["item_id"]) == 20
+
+
+@pytest.mark.parametrize("length", [20, 50, 200])
+def test_it_reads_histories_of_the_length_that_is_asked_for(length: int, tmp_path: Path) -> None:
+    """Of that length there are arrays in the catalogue; those of another one beside them change nothing."""
+    tables = random_tables(get_competition("vk2024"), n_users=25, n_items=40, n_rows=1000, seed=8)
+    dataset = take_in(get_competition("vk2024"), tables, tmp_path, fingerprint="lengths")
+    net = SequenceNet(**QUICK, epochs=1, length=length)
+    columns = load_catalogue(dataset).columns
+    dtypes = [columns[f"{name}__user_id"].dtype for name in also_read_columns(net)]
+    assert [dtype.size for dtype in dtypes if isinstance(dtype, pl.Array)] == [length] * 6
+    train, test = split(followers())
+    own = f"{also_read_columns(net)[0]}__user_id"
+    plain, beside = (
+        [frame_with(frame, own, other) for frame in (train, test)]
+        for other in (None, "last_items_7__user_id")
+    )
+    scores = [net.fit(fitted_on, CONTEXT).predict(asked) for fitted_on, asked in (plain, beside)]
+    np.testing.assert_array_equal(*scores)
+    assert net.fit(plain[0], CONTEXT).trained.past.names == (own,)
+
+
+def frame_with(frame: PairFrame, own: str, other: str | None) -> PairFrame:
+    """The same histories by another name, and if wanted others beside them."""
+    table = frame.table.rename({"last_items__user_id": own})
+    more = [] if other is None else [pl.col(own).arr.reverse().alias(other)]
+    features = (own, *([other] if other else []))
+    return PairFrame(table.with_columns(more), features, frame.user, frame.item)
