@@ -12,7 +12,7 @@ from stacking._choice import N_RESAMPLES, N_RESAMPLES_WHOLE
 from stacking._fits import Fit, make_shortlist, prerank_fit, prerank_scores, shortlist_recipe
 from stacking._plan import Plan
 from stacking._shortlist import Shortlist
-from validation import CvBundle, Window, evaluate, get_metric, paired_bootstrap
+from validation import CvBundle, Window, evaluate, get_metric, paired_bootstrap, window_title
 
 _COUNTS = ("pairs", "kept", "positives", "positives_kept")
 
@@ -99,10 +99,10 @@ def _levels(rows: pl.DataFrame) -> dict[str, list[int]]:
 
 
 def _of_window(plan: Plan, window: Window, labelled: pl.DataFrame) -> dict[str, Any]:
-    fit = prerank_fit(plan, window)
-    before = None if fit is None else [w.name for w in fit.fold.train]
+    fit, clock = prerank_fit(plan, window), plan.dataset.competition.clock
+    before = None if fit is None else [window_title(clock, w) for w in fit.fold.train]
     return {
-        "window": window.name,
+        "window": window_title(clock, window),
         "fitted_on": before,  # null: the other users of the same window
         "is_eval": window in plan.eval_windows,
         **_counts(labelled.filter(pl.col("window") == window.cutoff)),

@@ -53,7 +53,7 @@ def prerank_rows(bundle: CvBundle) -> tuple[WindowRow, ...]:
 
 
 def _fitted_on(windows: list[str] | None) -> str:
-    return "the other users of the window" if windows is None else " ".join(windows)
+    return "the other users of the window" if windows is None else ", ".join(windows)
 
 
 def _keeps(facts: Mapping[str, Any]) -> str:
