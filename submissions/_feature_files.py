@@ -14,6 +14,7 @@ import polars as pl
 from competitions import Dataset
 from engine import sync_folder
 from features import Catalogue
+from models import ranking
 from stacking import Plan
 
 Key = tuple[str, ...]
@@ -31,7 +32,7 @@ def write_features(plan: Plan, names: Iterable[str], folder: Path) -> Path:
     (``shown``) or on what is observed of the pair beside its ids (``observed``), and as of which cutoff all is.
     """
     frame = plan.reader.read([plan.folds.final.eval], plan.all_columns, labels=False)
-    features = sorted(set(names) & set(plan.catalogue.columns))
+    features = sorted({ranking.derived_parts(name)[0] for name in names} & set(plan.catalogue.columns))
     table = _keys(plan.dataset, frame.table.select("pair_id", *_ids(plan.dataset)))
     folder.parent.mkdir(parents=True, exist_ok=True)
     new = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))

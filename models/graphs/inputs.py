@@ -9,6 +9,7 @@ from typing import Literal, cast, get_args
 import polars as pl
 
 from models.graphs.errors import ExportError
+from models.ranking import derived_parts
 
 Kind = Literal["float32", "float64", "int64", "text"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -62,6 +63,24 @@ class Inputs:
         """Places of columns in the matrices of their kinds; of an array those of all its values."""
         where = {i.name: range(i.position, i.position + i.width) for i in self.columns}
         return [place for name in names for place in where[name]]
+
+
+def with_places(schema: Mapping[str, pl.DataType]) -> dict[str, pl.DataType]:
+    """Dtypes of columns, and of each number of a vector: a vector that differs from pair to pair is read as these."""
+    found = dict(schema)
+    for name, dtype in schema.items():
+        inner, length = of_one_value(dtype)
+        if length is not None and inner.is_float():
+            found |= {f"{name}[{i}]": inner for i in range(length)}
+    return found
+
+
+def values_of(pairs: pl.DataFrame, name: str) -> pl.Series:
+    """Give a column of pairs, or a number of each pair's vector: ``content[7]``."""
+    base, _, place = derived_parts(name)
+    if name in pairs.columns or place is None:
+        return pairs[name]
+    return pairs[base].arr.get(place, null_on_oob=True).alias(name)
 
 
 def kind_of_dtype(name: str, dtype: pl.DataType) -> Kind:

@@ -15,7 +15,6 @@ from models.graphs.concat import (
     table_of,
     weights,
 )
-from models.graphs.errors import ExportError
 from models.graphs.graph import Graph, Tensor
 from models.graphs.sequences import crossed, joined, places
 from models.ranking import FittedTowers, TrainedTowers, derived_parts
@@ -45,9 +44,7 @@ def towers_graph(trained: TrainedTowers, g: Graph) -> Tensor:
 def _read(encoder: nets.Encoder, tables: list[Tensor], g: Graph) -> list[Tensor]:
     """Embeddings and numbers of all pairs, Float64 (n_pairs, width) each."""
     for name in encoder.numeric:
-        base, power, place = derived_parts(name)
-        if place is not None:
-            raise ExportError(f"it reads {base!r}, a vector that differs from pair to pair")
+        base, power, _ = derived_parts(name)
         if power is not None and name not in g.made:
             x = g.number(base, np.float64)
             raised = g.add("Mul", g.add("Sign", x), g.add("Pow", g.add("Abs", x), g.f64(power)))

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         TableRule,
         TowersParameters,
         Width,
+        derived_parts,
         named,
         training_of,
         widths_of,
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
         with_histories,
     )
     from models.ranking.starts import start_scores, start_tables
-    from models.ranking.tower_inputs import derived_parts
     from models.ranking.towers import Blocks, FittedTowers, TowersLoss, TrainedTowers, fit_towers
     from models.ranking.trained import Average, FittedNet, TrainedNet, averaged
     from models.ranking.training import NetData, Training, train_net

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -117,6 +118,15 @@ class NetParameters:
 
 
 POWERS = (2.0, 0.5)  # of numbers that towers read, beside the numbers
+_DERIVED = re.compile(r"(.+)(?:\^([\d.]+)|\[(\d+)\])")
+
+
+def derived_parts(name: str) -> tuple[str, float | None, int | None]:
+    """Take the name of a derived number apart: the column, and the power or the place in a vector, if there is one."""
+    made = _DERIVED.fullmatch(name)
+    if made is None:
+        return name, None, None
+    return made[1], float(made[2]) if made[2] else None, int(made[3]) if made[3] else None
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,18 +16,8 @@ from engine import ConfigError, nets
 from models._pair_frame import PairFrame
 from models._ranker import FitContext
 from models.ranking.losses import Index
-from models.ranking.parameters import POWERS, TowersParameters
+from models.ranking.parameters import POWERS, TowersParameters, derived_parts
 from models.ranking.sequences import histories_of, with_histories
-
-_DERIVED = re.compile(r"(.+)(?:\^([\d.]+)|\[(\d+)\])")
-
-
-def derived_parts(name: str) -> tuple[str, float | None, int | None]:
-    """Take the name of a derived number apart: the column, and the power or the place in a vector, if there is one."""
-    made = _DERIVED.fullmatch(name)
-    if made is None:
-        return name, None, None
-    return made[1], float(made[2]) if made[2] else None, int(made[3]) if made[3] else None
 
 
 @dataclass

@@ -168,7 +168,7 @@ def _graphs(
     for name, fitted in every.items():
         if name in without:
             continue
-        graph = graphs.Graph(frame.schema, frame.item)
+        graph = graphs.Graph(graphs.with_places(frame.schema), frame.item)
         result = score_graph(fitted, graph, f"The {_kind(scorer, name)} {name!r}")
         if all(model in made for model in graph.scores):
             made[name] = graph, result
@@ -206,7 +206,7 @@ def _with_history(plan: Plan) -> pl.DataFrame:
 def _write(folder: Path, stack: _Stack, pairs: pl.DataFrame, plan: Plan, about: Mapping[str, Any]) -> None:
     """Write graphs, manifest, cases and digests into an empty folder."""
     read = {name for graph, _ in stack.made.values() for name in graph.columns}
-    inputs = graphs.Inputs.of(read, pairs.schema)
+    inputs = graphs.Inputs.of(read, graphs.with_places(pairs.schema))
     steps = [_write_graph(folder, name, stack, inputs) for name in stack.names]
     facts = {
         "format": FORMAT,

@@ -35,7 +35,7 @@ def columns_of(pairs: pl.DataFrame, inputs: graphs.Inputs, *, compact: bool) -> 
     columns: dict[str, Any] = {}
     long = next((c.name for c in inputs.columns if c.length is None), "")
     for column in inputs.columns:
-        values = pairs[column.name]
+        values = graphs.values_of(pairs, column.name)
         if values.dtype.is_float():
             values = values.fill_nan(None)
         if column.length is not None:

@@ -14,9 +14,10 @@ from models import FittedRanker, PairFrame, Scores, graphs
 
 def run_graph(fitted: FittedRanker, frame: PairFrame) -> Scores:
     """Scores of a frame, all of whose pairs are of one group, by the graph of what was fitted."""
-    graph = graphs.Graph(frame.schema, frame.item)
+    schema = graphs.with_places(frame.schema)
+    graph = graphs.Graph(schema, frame.item)
     result = graphs.add_graph(fitted, graph, "The model")
-    inputs = graphs.Inputs.of(graph.columns, frame.schema)
+    inputs = graphs.Inputs.of(graph.columns, schema)
     proto = graph.proto("model", inputs, result)
     onnx.checker.check_model(proto)
     session = onnxruntime.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
@@ -33,7 +34,7 @@ def feeds(frame: PairFrame, inputs: graphs.Inputs, kinds: list[str]) -> dict[str
         width = sum(c.width for c in columns)
         matrix = np.full((frame.height, width), None, dtype=object)
         for column in columns:
-            values = frame.column(column.name)
+            values = graphs.values_of(frame.table, column.name)
             if isinstance(values.dtype, pl.Enum):
                 values = values.cast(pl.String)
             for row, value in enumerate(values.to_list()):

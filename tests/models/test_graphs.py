@@ -163,13 +163,23 @@ def test_towers_with_histories_give_what_they_give_in_python() -> None:
         np.testing.assert_allclose(run_graph(model, pairs), model.predict(pairs), rtol=0, atol=1e-6)
 
 
+def with_content(frame: PairFrame) -> PairFrame:
+    """The frame with a vector of each item, which some lack."""
+    numbers = [(pl.col("item_id") * 7 % k).cast(pl.Float32) for k in (5, 3)]
+    vector = pl.concat_list(numbers).list.to_array(2)
+    table = frame.table.with_columns(item_content=pl.when(pl.col("item_id") % 4 > 0).then(vector))
+    return replace(frame, table=table, features=(*frame.features, "item_content"))
+
+
 @pytest.mark.parametrize("name", ["two_towers", "interact_rank"])
 def test_towers_over_columns_of_all_kinds(name: str, small_log: SmallLog) -> None:
-    """Categories, flags, counters and a start column, without histories."""
+    """Categories, flags, counters, vectors of items, some null, and a start column, without histories."""
     options = {"epochs": 1, "batch_rows": 128, "seeds": 2}
-    model = fitted({"kind": name, **TOWERS[name], **options}, small_log.train)
-    for user in small_log.eval.table["user_id"].unique().sort()[:3]:
-        one = with_nulls(small_log.eval).take(pl.col("user_id") == user)
+    train, asked = (with_content(frame) for frame in (small_log.train, with_nulls(small_log.eval)))
+    model = fitted({"kind": name, **TOWERS[name], **options}, train)
+    assert any("item_content[1]" in net.encoder.right.numeric for net in model.trained.nets)
+    for user in asked.table["user_id"].unique().sort()[:3]:
+        one = asked.take(pl.col("user_id") == user)
         one = one.take(pl.col("window") == one.table["window"][0])
         same = with_columns(one, user_kind=pl.col("user_kind").first())
         np.testing.assert_allclose(run_graph(model, same), model.predict(same), rtol=0, atol=1e-6)
