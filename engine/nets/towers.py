@@ -85,18 +85,18 @@ class TowersInputs:
 
 @dataclass(frozen=True)
 class Said:
-    """What the towers say: vectors (g, width) and (n, width), offsets (g,) and (n,), and what they embedded."""
+    """What the towers say: vectors (g, width) and (n, width), offsets (g,) and (n,), and the embeddings."""
 
     left: Tensor
     left_offset: Tensor
     right: Tensor
     right_offset: Tensor
-    embedded: tuple[Tensor, Tensor]
+    embedded: tuple[Tensor, ...]
 
     @property
     def squares(self) -> Tensor:
         """Mean square length of what was embedded, of both sides together."""
-        return sum((x.square().sum(dim=1).mean() for x in self.embedded), start=self.left.new_zeros(()))
+        return sum((x.square().sum() / len(x) for x in self.embedded), start=self.left.new_zeros(()))
 
 
 class Tower(nn.Module):
@@ -115,11 +115,13 @@ class Tower(nn.Module):
             for parameter in (self.hidden.bias, *self.output.parameters()):
                 nn.init.zeros_(parameter)
 
-    def forward(self, x: Tensor, dropout: float) -> tuple[Tensor, Tensor]:
-        """(n, n_inputs) -> (n, width) and (n,), of which the first inputs are a part."""
-        hidden = functional.dropout(torch.relu(self.hidden(self.cross(x))), dropout, training=self.training)
-        found = x[:, : self.width + 1] + self.output(hidden)
-        return found[:, :-1], found[:, -1]
+    def forward(self, inputs: list[Tensor], dropout: float) -> tuple[Tensor, Tensor]:
+        """Inputs (n, ...), side by side (n, n_inputs), -> (n, width) and (n,); the first input is added to both."""
+        hidden = torch.relu(self.hidden(self.cross(torch.cat(inputs, dim=1))))
+        hidden = functional.dropout(hidden, dropout, training=self.training)
+        # Parts of a split have one gradient together; slices would each have one of all columns.
+        vectors, offsets = (inputs[0] + self.output(hidden)).split([self.width, 1], dim=1)
+        return vectors, offsets.squeeze(1)
 
 
 class Pooling(nn.Module):
@@ -196,12 +198,12 @@ class TowersNet(nn.Module):
             self._embed(tables, rows)
             for tables, rows in ((self.left_tables, inputs.left), (self.right_tables, inputs.right))
         )
-        parts = [left, inputs.left_numbers]
+        more = []
         if self.shape.context is not None and inputs.histories is not None:
-            parts.append(self._context(self.shape.context, inputs.histories))
-        of_left, left_offset = self.left(torch.cat(parts, dim=1), self.dropout)
-        of_right, right_offset = self.right(torch.cat([right, inputs.right_numbers], dim=1), self.dropout)
-        return Said(of_left, left_offset, of_right, right_offset, (left, right))
+            more.append(self._context(self.shape.context, inputs.histories))
+        of_left, left_offset = self.left([*left, inputs.left_numbers, *more], self.dropout)
+        of_right, right_offset = self.right([*right, inputs.right_numbers], self.dropout)
+        return Said(of_left, left_offset, of_right, right_offset, (*left, *right))
 
     def forward(self, inputs: TowersInputs) -> Tensor:
         """Scores (n,)."""
@@ -209,7 +211,7 @@ class TowersNet(nn.Module):
 
     def scores(self, said: Said, inputs: TowersInputs) -> Tensor:
         """Scores (n,) of what both said."""
-        left, offset = said.left.index_select(0, inputs.group), said.left_offset[inputs.group]
+        left, offset = (of.index_select(0, inputs.group) for of in (said.left, said.left_offset))
         scores = self.scale * (left * said.right).sum(dim=1) + offset + said.right_offset + self.level
         if self.shape.n_beside:
             scores = scores + self.beside(inputs.beside).squeeze(1)
@@ -265,10 +267,10 @@ class TowersNet(nn.Module):
             for parameter in self.beside[2].parameters():
                 nn.init.zeros_(parameter)
 
-    def _embed(self, tables: nn.ModuleList, rows: Tensor) -> Tensor:
+    def _embed(self, tables: nn.ModuleList, rows: Tensor) -> list[Tensor]:
         if self.training and self.id_dropout > 0:
             rows = rows.masked_fill(torch.rand(rows.shape) < self.id_dropout, 0)
-        return torch.cat([table(rows[:, i]) for i, table in enumerate(tables)], dim=1)
+        return [table(of) for table, of in zip(tables, rows.unbind(1), strict=True)]
 
     def _context(self, shape: ContextShape, histories: Histories) -> Tensor:
         own = iter(self.own)

@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.optim.adamw import adamw
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,34 @@ def train_until(
     return Course(n_done, stopped_by, course[-1] if course else None, held_loss)
 
 
-class RowAdagrad(torch.optim.Optimizer):
+class FusedAdamW:
+    """AdamW of layers in one pass over their numbers, by torch's function.
+
+    What ``torch.optim.AdamW`` does around it at each step costs more than the pass does where layers are small.
+    """
+
+    def __init__(self, layers: Sequence[nn.Parameter], rates: Rates) -> None:
+        self._rates = rates
+        # Beside each layer the means of its gradients and of their squares, and how often it has moved.
+        self._layers = [(x, torch.zeros_like(x), torch.zeros_like(x), torch.zeros(())) for x in layers]
+
+    def zero_grad(self) -> None:
+        """Forget the gradients."""
+        for layer, *_ in self._layers:
+            layer.grad = None
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """Move every layer that has a gradient."""
+        moved = [(x, x.grad, *state) for x, *state in self._layers if x.grad is not None]
+        layers, gradients, means, squares, n_steps = ([one[i] for one in moved] for i in range(5))
+        adamw(
+            layers, gradients, means, squares, [], n_steps, fused=True, amsgrad=False, maximize=False,
+            beta1=0.9, beta2=0.999, lr=self._rates.layers, weight_decay=self._rates.weight_decay, eps=1e-8,
+        )  # fmt: skip
+
+
+class RowAdagrad:
     """Adagrad with one number a row, for tables with sparse gradients: only rows that were touched cost and move.
 
     ``a_i += mean(g_i^2)`` and ``x_i -= rate g_i / (sqrt(a_i) + 1e-10)`` for row i with gradient g_i: the diagonal of
@@ -109,23 +137,27 @@ class RowAdagrad(torch.optim.Optimizer):
     """
 
     def __init__(self, tables: Sequence[nn.Parameter], rate: float) -> None:
-        super().__init__(tables, {"rate": rate})
+        self._tables, self._rate = list(tables), rate
+        self.state: dict[nn.Parameter, Tensor] = {}
+
+    def zero_grad(self) -> None:
+        """Forget the gradients."""
+        for table in self._tables:
+            table.grad = None
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+    def step(self) -> None:
         """Move the rows of every table that has a gradient."""
-        for group in self.param_groups:
-            for table in group["params"]:
-                if table.grad is None:
-                    continue
-                gradient = table.grad.coalesce()
-                rows, values = gradient.indices()[0], gradient.values()
-                state = self.state[table]
-                if not state:
-                    state["squares"] = torch.zeros(len(table))
-                squares = state["squares"][rows] + values.square().mean(dim=1)
-                state["squares"][rows] = squares
-                table.index_add_(0, rows, values * (-group["rate"] / (squares.sqrt() + 1e-10))[:, None])
+        for table in self._tables:
+            if table.grad is None:
+                continue
+            if table not in self.state:
+                self.state[table] = table.new_zeros(len(table))
+            squares, gradient = self.state[table], table.grad.coalesce()
+            rows, values = gradient.indices()[0], gradient.values()
+            squares.index_add_(0, rows, torch.linalg.vecdot(values, values), alpha=1 / values.shape[1])
+            factors = squares.index_select(0, rows).sqrt_().add_(1e-10).reciprocal_().mul_(-self._rate)
+            table.index_add_(0, rows, values * factors[:, None])
 
 
 class Stepper:
@@ -143,39 +175,35 @@ class Stepper:
         later_tables: Literal["learn", "start anew", "stay"] = "learn",
     ) -> None:
         self._tables, self._later, self._n_epochs = list(tables), later_tables, 0
-        self._optimizers: list[torch.optim.Optimizer] = [
-            torch.optim.AdamW(
-                layers, lr=rates.layers, weight_decay=rates.weight_decay, fused=rates.is_fused or None
-            )
-        ]
-        if self._tables:
-            by_adam = rates.rule == "adam"
-            self._optimizers.append(
-                torch.optim.SparseAdam(self._tables, lr=rates.tables)
-                if by_adam
-                else RowAdagrad(self._tables, rates.tables)
-            )
+        self._of_layers = (
+            FusedAdamW(layers, rates)
+            if rates.is_fused
+            else torch.optim.AdamW(layers, lr=rates.layers, weight_decay=rates.weight_decay)
+        )
+        of_tables = torch.optim.SparseAdam if rates.rule == "adam" else RowAdagrad
+        self._of_tables = of_tables(self._tables, rates.tables) if self._tables else None
         starts_anew = later_tables == "start anew"
         self._begun = [table.detach().clone() for table in self._tables] if starts_anew else []
 
     def __call__(self, loss: Tensor) -> None:
         """Move the parameters by the gradients of a loss."""
-        for optimizer in self._optimizers:
+        optimizers = (self._of_layers, self._of_tables) if self._of_tables else (self._of_layers,)
+        for optimizer in optimizers:
             optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        for optimizer in self._optimizers:
+        for optimizer in optimizers:
             optimizer.step()
 
     @torch.no_grad()
     def begin_epoch(self) -> None:
         """Do with the tables what is done from the second epoch on."""
         self._n_epochs += 1
-        if self._n_epochs == 1 or not self._tables:
+        if self._n_epochs == 1 or self._of_tables is None:
             return
         for table, begun in zip(self._tables, self._begun, strict=False):
             table.copy_(begun)
         if self._begun:
-            self._optimizers[1].state.clear()
+            self._of_tables.state.clear()
         if self._later == "stay":
             for table in self._tables:
                 table.requires_grad_(False)

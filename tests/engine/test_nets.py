@@ -124,3 +124,51 @@ def test_tables_may_start_anew_each_epoch_or_stay_after_the_first(rule: Any) -> 
     assert len({table for table, _ in staying}) == 1
     assert anew[0] == staying[0] == learning[0]
     assert [layer for _, layer in anew] == [layer for _, layer in staying] == [layer for _, layer in learning]
+
+
+@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
+def test_fused_layers_move_as_by_the_optimizer_of_torch(weight_decay: float) -> None:
+    """The same numbers, bit for bit; a layer that a loss does not read stays, and so does its state."""
+    torch.manual_seed(5)
+    start = [torch.randn(4, 3), torch.randn(3), torch.randn(1)]
+    ours, theirs = ([torch.nn.Parameter(x.clone()) for x in start] for _ in range(2))
+    step = Stepper([], ours, Rates(0.05, 0.1, weight_decay, is_fused=True))
+    optimizer = torch.optim.AdamW(theirs, lr=0.05, weight_decay=weight_decay, fused=True)
+
+    def loss_of(layers: list[torch.nn.Parameter], x: torch.Tensor, is_last_read: bool) -> torch.Tensor:
+        loss = (x @ layers[0] + layers[1]).square().mean()
+        return loss + layers[2].sum() if is_last_read else loss
+
+    for number in range(6):
+        x, is_last_read = torch.randn(5, 4), number % 3 != 1
+        step(loss_of(ours, x, is_last_read))
+        optimizer.zero_grad()
+        loss_of(theirs, x, is_last_read).backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        for own, other in zip(ours, theirs, strict=True):
+            assert torch.equal(own, other)
+    assert all((own != x).all() for own, x in zip(ours, start, strict=True))
+
+
+def test_a_step_whose_loss_reads_no_layer_moves_the_tables_alone() -> None:
+    table, layer = torch.nn.Embedding(2, 1, sparse=True), torch.nn.Parameter(torch.ones(1))
+    before = table.weight.detach().clone()
+    Stepper([*table.parameters()], [layer], Rates(0.1, 0.1, 0.0, "row adagrad", is_fused=True))(
+        table(torch.tensor([1])).sum()
+    )
+    assert layer == 1
+    assert (table.weight != before).flatten().tolist() == [False, True]
+
+
+def test_tables_that_are_added_up_move_alike_by_a_step_of_one_row() -> None:
+    """Their gradients are one tensor then, which no step may change for the next one."""
+    tables = [torch.nn.Embedding(3, 2, sparse=True) for _ in range(2)]
+    weights = [w for table in tables for w in table.parameters()]
+    before = [w.detach().clone() for w in weights]
+    step = Stepper(
+        weights, [torch.nn.Parameter(torch.zeros(1))], Rates(0.1, 0.1, 0.0, "row adagrad", is_fused=True)
+    )
+    step(sum(table(torch.tensor([1])) for table in tables).sum())
+    for weight, start in zip(weights, before, strict=True):
+        expected = torch.tensor([[0.0, 0.0], [-0.1, -0.1], [0.0, 0.0]])  # rate / root of the mean square, 1
+        torch.testing.assert_close(weight - start, expected)

@@ -50,6 +50,17 @@ def test_a_score_is_product_offsets_and_what_is_beside() -> None:
         torch.testing.assert_close(scores[at : at + 1], expected)
 
 
+@pytest.mark.parametrize("context", [False, True])
+def test_the_mean_square_length_is_of_all_rows_of_tables_that_were_read(context: bool) -> None:
+    """Those of both sides, with row 0; those of histories are not among them."""
+    net, inputs = net_and_inputs(context=context)
+    expected = 0.0
+    for tables, rows in ((net.left_tables, inputs.left), (net.right_tables, inputs.right)):
+        for at, table in enumerate(tables.parameters()):
+            expected += table.detach().double()[rows[:, at]].square().sum().item() / len(rows)
+    assert float(net.say(inputs).squares.detach()) == pytest.approx(expected, rel=1e-5)
+
+
 def test_a_history_counts_only_where_something_is_there() -> None:
     net, inputs = net_and_inputs(context=True)
     assert inputs.histories is not None
