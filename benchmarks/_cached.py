@@ -61,13 +61,18 @@ def environment_python(cache: Path, requirements: str) -> Path:
     return python
 
 
-def simulated(root: Path, rows: int, seed: int = 7, parts: int = 1, world: str = "") -> Path:
+def simulated(
+    root: Path, rows: int, seed: int = 7, parts: int = 1, world: str = "", effects: str = ""
+) -> Path:
     """Folder with a simulated vk2024 data set of so many rows, made when it is first asked for.
 
-    ``parts``: files of the log. ``world``: of the simulator; empty = its default.
+    ``parts``: files of the log. ``world``: of the simulator; empty = its default. ``effects``: of order; empty = none.
     """
     folder = root / (
-        f"vk2024-{rows}-{seed}" + (f"-in-{parts}" if parts > 1 else "") + (f"-{world}" if world else "")
+        f"vk2024-{rows}-{seed}"
+        + (f"-in-{parts}" if parts > 1 else "")
+        + (f"-{world}" if world else "")
+        + (f"-{effects.replace(',', '-')}" if effects else "")
     )
     if not folder.exists():
         root.mkdir(parents=True, exist_ok=True)
@@ -75,6 +80,7 @@ def simulated(root: Path, rows: int, seed: int = 7, parts: int = 1, world: str =
             fresh = Path(temporary, "data")
             size = ["--rows", str(rows), "--seed", str(seed), "--parts", str(parts), "--out", str(fresh)]
             size += ["--world", world] if world else []
+            size += ["--effects", effects] if effects else []
             command = [sys.executable, "-m", "competitions", "simulate", "vk2024", *size]
             if subprocess.run(command, check=False).returncode != 0:
                 raise SystemExit("The log could not be simulated (see above).")
@@ -82,7 +88,11 @@ def simulated(root: Path, rows: int, seed: int = 7, parts: int = 1, world: str =
     return folder
 
 
-LOG_HELP = "COMPETITION, COMPETITION@FOLDER of its files, or vk2024:ROWS:SEED[:WORLD], which is simulated"
+LOG_HELP = (
+    "COMPETITION, COMPETITION@FOLDER of its files, or vk2024:ROWS:SEED[:WORLD], which is simulated; "
+    "vk2024_order:ROWS:SEED is simulated with all effects of order"
+)
+EFFECTS = {"vk2024": "", "vk2024_order": "boredom,mood,contagion,position"}
 
 
 @dataclass(frozen=True)
@@ -108,9 +118,10 @@ class Log:
             rows, seed, world = int(numbers[0]), int(numbers[1]), "".join(numbers[2:3])
         except (IndexError, ValueError):
             rows = seed = -1
-        if competition != "vk2024" or rows < 1 or len(numbers) > 3:
+        effects = EFFECTS.get(competition)
+        if effects is None or rows < 1 or len(numbers) > 3:
             raise ConfigError(f"{text!r} is no log.", expected=LOG_HELP)
-        data = simulated(root, rows, seed, world=world)
+        data = simulated(root, rows, seed, world=world, effects=effects)
         return cls(text, data.name, competition, data)
 
     def settings(self, folder: Path, overrides: Sequence[str]) -> Settings:
