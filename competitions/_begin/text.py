@@ -222,8 +222,8 @@ def _read(found: Guess, tables: dict[str, Written], genres: str | None) -> Itera
     """Write ``read``: the log's instants first, each with its reason, then a file a line."""
     yield "def read(folder: Path) -> RawTables:"
     if unread := [_on_a_line(text) for text in found.unread]:
-        others = f" and {len(unread) - 1} more" if len(unread) > 1 else ""
-        every, first = f"    # Not read: {', '.join(unread)}.", f"    # Not read: {unread[0]}{others}."
+        more = f" and {len(unread) - 1} more" if len(unread) > 1 else ""
+        every, first = f"    # Not read: {', '.join(unread)}.", f"    # Not read: {unread[0]}{more}."
         yield next(
             (line for line in (every, first) if len(line) <= WIDTH), f"    # Not read: {len(unread)} tables."
         )
