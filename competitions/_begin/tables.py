@@ -21,6 +21,7 @@ from engine import DataError
 READABLE = re.compile(
     r"\.(csv|tsv|txt|dat|parquet|pq|jsonl|ndjson|inter|user|item)(\.gz|\.zst|\.zstd)?$", re.IGNORECASE
 )
+PROSE = re.compile(r"(^|/)[^/]*(readme|licen[cs]e|changelog|citation)[^/]*\.txt$", re.IGNORECASE)  # no tables
 MOST_LEVELS = 64  # different texts that make a column one of levels
 N_SAMPLE = 200
 ASKED = ("null", "unique", "low", "high", "nan", "width", "least", "iso")
@@ -157,7 +158,7 @@ def tables_in(folder: Path, copies: Path) -> list[Table]:
     names = [name for name in names if not any(part.startswith(".") for part in name.parts)]
     groups: dict[tuple[str, ...], list[tuple[PurePosixPath, pl.LazyFrame]]] = {}
     for number, name in enumerate(names):
-        if READABLE.search(name.name):
+        if READABLE.search(name.name) and not PROSE.search(str(name)):
             rows = _copied(folder / name, copies / f"{number}.parquet")
             form = (re.sub(r"\d+", "", str(name)), *rows.collect_schema().names())
             groups.setdefault(form, []).append((name, rows))

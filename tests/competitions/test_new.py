@@ -147,6 +147,8 @@ def test_formats_and_compression_do_not_matter(folder_of: Callable[[str], Path],
     )
     pl.read_ndjson(source / "documents.jsonl").write_parquet(other / "documents.parquet")
     (other / "README.md").write_text("what this is")
+    (other / "about").mkdir()
+    (other / "about" / "ReadMe first.txt").write_text("what this is\none, two, and three\n")
     said = []
     for number, data in enumerate((source, other)):
         path = begin_competition(f"mine_{number}", data, folder=tmp_path)
