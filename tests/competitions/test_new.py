@@ -382,7 +382,8 @@ def test_what_only_the_first_rows_look_like_is_not_believed(tmp_path: Path) -> N
     data, n = tmp_path / "files", 3_000
     data.mkdir()
     number = pl.int_range(n, eager=True)
-    at = (pl.datetime(2024, 1, 1) + pl.duration(minutes=number)).dt.strftime("%Y-%m-%d %H:%M:%S")
+    instants = pl.datetime(2024, 1, 1) + pl.duration(minutes=pl.int_range(n))
+    at = pl.select(instants.dt.strftime("%Y-%m-%d %H:%M:%S")).to_series()
     log = pl.DataFrame({"user_id": number // 6, "item_id": number * 7 % 50, "like": number % 2})
     log = log.with_columns(at=at, later=pl.when(number == n - 2).then(pl.lit("soon")).otherwise(at))
     log.drop("at").write_csv(data / "log.csv")
