@@ -25,7 +25,7 @@ setup: ## install the locked dependencies into .venv (skipped when the lock file
 submit: setup ## compute what is missing and write a checked submission file
 	@$(PY) -m submissions $(SET) make $(ARGS)
 
-cv: setup ## cross-validate every model and write the report: reports/cv.html
+cv: setup ## cross-validate every model and write the report: reports/COMPETITION/cv.html
 	@$(PY) -m stacking $(SET) cv $(ARGS)
 	@$(PY) -m features $(SET) audit --exit-zero $(ARGS)
 	@$(PY) -m validation $(SET) report $(ARGS)

@@ -15,7 +15,7 @@ from competitions._competition import (
     Threshold,
     every_file,
 )
-from competitions._dataset import Dataset, Partition, PartitionedLog, opened
+from competitions._dataset import Dataset, Partition, PartitionedLog, opened, pointer_to
 from competitions._declaration import (
     NUMBERS_OF_CATEGORIES,
     is_rowwise,
@@ -80,6 +80,7 @@ __all__ = [
     "opened",
     "oracle",
     "order_blind",
+    "pointer_to",
     "random_tables",
     "runs_python",
     "scan_file",

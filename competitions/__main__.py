@@ -89,7 +89,8 @@ def check(
 def new(
     name: Annotated[str, typer.Argument(help="Of the competition and of its file: my_feed.")],
     data: Annotated[
-        Path, typer.Option(help="Folder of its files: CSV, TSV, Parquet, JSON lines; .gz, .zst.")
+        Path,
+        typer.Option(help="Folder of its files and subfolders: CSV, TSV, Parquet, JSON lines; .gz, .zst."),
     ],
     user: Annotated[str | None, typer.Option(help="The log's column of users, instead of a guess.")] = None,
     item: Annotated[str | None, typer.Option(help="The log's column of items, instead of a guess.")] = None,

@@ -7,8 +7,10 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import polars as pl
+from blake3 import blake3
 
 from competitions._competition import Competition
 
@@ -122,6 +124,14 @@ class Dataset:
         return rows.join(self.users, on=c.user, how="left", validate="m:1", maintain_order="left").join(
             self.items, on=c.item, how="left", validate="m:1", maintain_order="left"
         )
+
+
+def pointer_to(what: str, competition: str, data: Path) -> str:
+    """Name the store's pointer to the last ``what`` of a competition whose files lie in the folder ``data``.
+
+    Two competitions do not take each other's, nor does one competition with files in two folders.
+    """
+    return f"{what}_{competition}_{blake3(str(data.resolve()).encode()).hexdigest()[:16]}"
 
 
 _opened: ContextVar[Dataset | None] = ContextVar("opened_dataset", default=None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import os
 import re
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import polars as pl
@@ -208,9 +210,10 @@ def scan_file(path: Path) -> pl.LazyFrame:
     kind = ends[-1] if ends else ""
     try:
         if kind in (".parquet", ".pq"):
-            table = pl.scan_parquet(path)
+            table = pl.scan_parquet(path, glob=False)
         elif kind in (".jsonl", ".ndjson", ".json"):
-            table = pl.scan_ndjson(path, infer_schema_length=None)
+            scan = partial(pl.scan_ndjson, glob.escape(str(path)))  # it knows no way to take a name as it is
+            table = scan(schema=scan(infer_schema_length=None).collect_schema())
         else:
             table = _scan_text(path)
         names = table.collect_schema().names()
@@ -231,14 +234,24 @@ def scan_file(path: Path) -> pl.LazyFrame:
 
 
 def _scan_text(path: Path) -> pl.LazyFrame:
-    """Scan a text with a header, separated by whatever is in the header most often."""
-    line = {"separator": "\x01", "has_header": False, "infer_schema": False, "quote_char": None}
+    """Scan a text with a header, separated by whatever is in the header most often.
+
+    The dtypes are looked for once, here: a scan that has to infer them does so whenever it is read.
+    """
+    line = {
+        "separator": "\x01",
+        "has_header": False,
+        "infer_schema": False,
+        "quote_char": None,
+        "glob": False,
+    }
     header = pl.scan_csv(path, n_rows=1, **line).collect(engine="in-memory")  # type: ignore[arg-type]
     first = str(header.item(0, 0)) if header.height else ""
     separator = max(SEPARATORS, key=first.count)
     is_plain = all(TYPED.fullmatch(name) for name in first.split(separator))
     quote = None if is_plain else '"'
-    return pl.scan_csv(path, separator=separator, infer_schema_length=None, quote_char=quote)
+    scan = partial(pl.scan_csv, path, separator=separator, quote_char=quote, glob=False)
+    return scan(schema=scan(infer_schema_length=None).collect_schema())
 
 
 def in_groups(column: str, groups: Mapping[str, int]) -> pl.Expr:

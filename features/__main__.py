@@ -85,7 +85,7 @@ def card(
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(help="A feature function, a column, or a pattern with * and ?.")],
 ) -> None:
-    """Show what columns look like, are worth and cost, here and in reports/card_NAME.html; computes what is missing."""
+    """Show what columns look like, are worth and cost, here and as a page in reports/; computes what is missing."""
     settings = settings_of(ctx)
     dataset = open_dataset(settings)
     _cards.show_card(dataset, load_catalogue(dataset), name, settings)

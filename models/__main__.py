@@ -73,7 +73,7 @@ def compare_starts(
     seeds: Annotated[int, typer.Option(min=1, help="Seeds of each, from the config's on.")] = 5,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
-    """Compare what the tables of a net start at: mean and spread over seeds, on reports/starts.html. Fits many nets."""
+    """Compare what the tables of a net start at: mean and spread over seeds; also on a page. Fits many nets."""
     from models import _starting
 
     settings = settings_of(context)
@@ -87,7 +87,7 @@ def compare_starts(
         out.print_json(json.dumps(asdict(found), default=str))
     else:
         out.print(_starting.comparison_table(found))
-    path = settings.reports / "starts.html"
+    path = settings.reports / competition.name / "starts.html"
     write_atomically(path, _starting.comparison_html(found))
     out.print(Text(f"Page: {path}"))
 

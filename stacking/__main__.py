@@ -153,8 +153,8 @@ def select_features(
     first, most = selection_cost(selection)
     _say([first])
     console.print(
-        f"The search forward takes {most} fits at most, the one backward a few of each feature; "
-        f"after {budget:g} min no further step is begun."
+        f"The search forward takes {most} fits at most, the one backward a few of each feature: several times as "
+        f"long, up to {budget:g} min and the step that is then under way."
     )
     if dry_run:
         return

@@ -11,7 +11,7 @@ from typing import Any
 
 import polars as pl
 
-from competitions import Competition
+from competitions import Competition, pointer_to
 from engine import Recipe, Store, Task, cached_digest, run_tasks
 from features import compute_features, drift_of, dtype_name, own_score, stored_rows, stored_seconds
 from models import PairFrame
@@ -46,7 +46,7 @@ _CARDS = {
 def run_cv(plan: Plan, *, is_shown: bool = True) -> CvBundle:
     """Cross-validate a stack; what the store has is not computed again.
 
-    ``is_shown``: whether the pointer ``cv_COMPETITION`` names it, by which the report finds the last one.
+    ``is_shown``: whether the store's pointer names it, by which the report finds the last one of these data.
 
     The recipe is written from keys alone, so an unchanged stack is found without reading a frame.
     """
@@ -57,7 +57,7 @@ def run_cv(plan: Plan, *, is_shown: bool = True) -> CvBundle:
         bundle = _cross_validate(plan)
         folder = plan.store.put(recipe, bundle.write, seconds=perf_counter() - began)
     if is_shown:
-        plan.store.point(f"{POINTER}_{plan.dataset.competition.name}", recipe)
+        plan.store.point(pointer_to(POINTER, plan.dataset.competition.name, plan.settings.data), recipe)
     return CvBundle.read(folder)
 
 

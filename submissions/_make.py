@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 
 from blake3 import blake3
 
-from competitions import Competition
+from competitions import Competition, pointer_to
 from engine import ConfigError, Settings, Store, console, measure_stage
 from features import compute_features, joint_warnings
 from stacking import final_scores, make_plan, read_final_weights, run_cv
@@ -58,7 +59,7 @@ def make_submission(settings: Settings) -> Manifest:
             *prerank_sentences(bundle),
             *agreement.facts,
             *map(str, agreement.warnings),
-            *(f"{ALARM}{alarm}" for alarm in (*_alarms(bundle, plan.store, c), *told)),
+            *(f"{ALARM}{alarm}" for alarm in (*_alarms(bundle, plan.store, c, settings.data), *told)),
         ),
     )
     return runs.publish(gate, table, chosen_oof(bundle, c.user, c.item), facts)
@@ -95,9 +96,9 @@ def _why_chosen(bundle: CvBundle) -> tuple[str, ...]:
     return (*why, *compared(bundle))
 
 
-def _alarms(bundle: CvBundle, store: Store, c: Competition) -> tuple[str, ...]:
+def _alarms(bundle: CvBundle, store: Store, c: Competition, data: Path) -> tuple[str, ...]:
     """Say what looks like a leak, and which features the last audit of these data found at fault."""
-    return alarms_of(bundle, read_audit_report(store.pointed(f"audit_{c.name}")))
+    return alarms_of(bundle, read_audit_report(store.pointed(pointer_to("audit", c.name, data))))
 
 
 @contextmanager

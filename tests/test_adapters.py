@@ -16,9 +16,13 @@ from features import load_catalogue
 from validation import metrics, plan_folds, window_pairs, window_relevance
 
 PAGE = (Path(__file__).parents[1] / "docs" / "adapters.md").read_text(encoding="utf-8")
-EXAMPLES = dict(
-    zip(("ratings", "clicks", "lists"), re.findall(r"```python\n(.*?)```", PAGE, re.S), strict=True)
-)
+RATINGS, CLICKS, LATE, LISTS = re.findall(r"```python\n(.*?)```", PAGE, re.S)
+EXAMPLES = {
+    "ratings": RATINGS,
+    "clicks": CLICKS,
+    "late clicks": CLICKS + LATE,
+    "lists": LISTS,
+}  # LATE goes on
 
 
 @pytest.fixture(scope="module")
@@ -27,11 +31,11 @@ def taken(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Dataset]:
     found = {}
     for name, code in EXAMPLES.items():
         folder = tmp_path_factory.mktemp(name)
-        simulate(name, folder / "files", n_rows=20_000, seed=1)
-        module = ModuleType(f"adapter_of_{name}")
+        simulate(name.split()[-1], folder / "files", n_rows=20_000, seed=1)
+        module = ModuleType(f"adapter_of_{name.replace(' ', '_')}")
         sys.modules[module.__name__] = module
         exec(code, vars(module))
-        (competition,) = (value for value in vars(module).values() if isinstance(value, Competition))
+        *_, competition = (value for value in vars(module).values() if isinstance(value, Competition))
         (folder / "taken").mkdir()
         found[name] = take_in(
             competition, competition.read(folder / "files"), folder / "taken", fingerprint=name
@@ -39,9 +43,9 @@ def taken(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Dataset]:
     return found
 
 
-@pytest.mark.parametrize("name", EXAMPLES)
-def test_an_example_is_short(name: str) -> None:
-    lines = EXAMPLES[name].splitlines()
+@pytest.mark.parametrize("code", [RATINGS, CLICKS, LATE, LISTS])
+def test_an_example_is_short(code: str) -> None:
+    lines = code.splitlines()
     assert len(lines) <= 40
     assert max(map(len, lines)) <= 110
 
@@ -55,6 +59,29 @@ def test_an_example_takes_its_files_in_and_has_folds(name: str, taken: dict[str,
         relevance = window_relevance(dataset, fold.eval)
         assert relevance["relevance"].n_unique() > 1
     assert not window_pairs(dataset, folds.final.eval).is_empty()
+
+
+def test_the_windows_of_the_late_feed_are_like_its_test(taken: dict[str, Dataset]) -> None:
+    """Twelve hours lie between the history and the targets; the pairs are those of a brute force over all rows."""
+    dataset, hours = taken["late clicks"], 3_600_000_000
+    folds = plan_folds(dataset, FoldSettings())
+    log = dataset.log.collect()
+    assert dataset.test_until - dataset.test_start == 24 * hours
+    assert folds.final.eval.start == dataset.test_start >= log["clock"].max() - 1  # type: ignore[operator]
+    for fold in (*folds.folds, folds.final):
+        assert {window.start - window.cutoff for window in (*fold.train, fold.eval)} == {12 * hours}
+        assert all(window.until <= fold.eval.cutoff for window in fold.train)
+    for window in (fold.eval for fold in folds.folds):
+        rows = log.filter(pl.col("clock").is_between(window.start, window.until, closed="left"))
+        expected = []
+        for own in rows.sort("row").partition_by("viewer", maintain_order=True):
+            reactions = own.select(pl.any_horizontal("click", "like", "hate").any()).item()
+            expected += own["row"].to_list()[:5] if own.height >= 5 and reactions else []
+        pairs = window_pairs(dataset, window)
+        keys = ["viewer", "document", "clock"]
+        chosen = rows.filter(pl.col("row").is_in(expected)).select(keys[:2]).sort(keys[:2])
+        assert 0 < pairs.height < rows.height
+        assert pairs.select(keys[:2]).sort(keys[:2]).equals(chosen)
 
 
 def test_columns_open_the_families_that_the_page_says(taken: dict[str, Dataset]) -> None:

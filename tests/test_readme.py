@@ -91,7 +91,7 @@ def test_every_make_target_that_the_readme_names_exists() -> None:
 
 
 TO_BE_MADE = {"data/", "features/mine.py", "models/mine.py", "competitions/mine.py"}
-TO_BE_MADE |= {"features/fresh_likes.py", "reports/card_fresh_likes.html", ".benchmarks/NAME.json"}
+TO_BE_MADE |= {"features/fresh_likes.py", "reports/movielens/card_fresh_likes.html", ".benchmarks/NAME.json"}
 PAGES = [
     "README.md",
     "CONTRIBUTING.md",

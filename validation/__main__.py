@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from competitions import Dataset, open_dataset
+from competitions import Dataset, open_dataset, pointer_to
 from engine import Settings, Store, StoreError, out, room_app, run_room, settings_of, write_atomically
 from validation import (
     CvBundle,
@@ -29,14 +29,14 @@ app = room_app("Windows, folds, metrics, and the report of the stored cross-vali
 
 @app.command()
 def report(context: typer.Context) -> None:
-    """Show the stored cross-validation here and write it to reports/cv.html. Runs no model."""
+    """Show the stored cross-validation here and write it to reports/COMPETITION/cv.html. Runs no model."""
     settings = settings_of(context)
     dataset = open_dataset(settings)
     name = dataset.competition.name
-    audit = read_audit_report(Store(settings.store).pointed(f"audit_{name}"))
-    found = build_report(_stored_bundle(settings, name), dataset, audit=audit)
+    audit = read_audit_report(Store(settings.store).pointed(pointer_to("audit", name, settings.data)))
+    found = build_report(_stored_bundle(settings, name), dataset, audit=audit, data=settings.data)
     show_report(found, out)
-    path = settings.reports / "cv.html"
+    path = settings.reports / name / "cv.html"
     write_atomically(path, report_html(found))  # so that an open page is never half a report
     out.print(Text(f"Report: {path}"))
 
@@ -62,10 +62,11 @@ def list_metrics() -> None:
 
 
 def _stored_bundle(settings: Settings, competition: str) -> CvBundle:
-    folder = Store(settings.store).pointed(f"cv_{competition}")
+    folder = Store(settings.store).pointed(pointer_to("cv", competition, settings.data))
     if folder is None:
         raise StoreError(
-            f"There is no cross-validation of {competition} in the store {settings.store}.",
+            f"There is no cross-validation of {competition} with the files in {settings.data} in the store "
+            f"{settings.store}.",
             expected="the results of a finished run",
             todo="run `make cv`, or `python -m stacking cv`",
         )

@@ -68,7 +68,6 @@ TESTS = {"test", "pairs", "next", "score", "predict", "candidates", "sample", "s
 TRUTHS = {"solution", "truth", "answers", "answer", "labels", "groundtruth"}
 UNITS = {"s": 1, "ms": 1_000, "us": 1_000_000}
 FIRST_SECOND, LAST_SECOND = 600_000_000, 2_200_000_000  # 1989 to 2039, as Unix seconds
-ISO = r"^\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d(\.\d+)?)?)?Z?$"
 
 
 @dataclass
@@ -85,6 +84,8 @@ class Guess:
         Columns of the log that are known only afterwards.
     why
         The reason for a column's role.
+    unread
+        The names of tables that nothing is made of.
     """
 
     log: Table
@@ -99,6 +100,7 @@ class Guess:
     instants: dict[str, str] = field(default_factory=dict)
     renamed: dict[str, dict[str, str]] = field(default_factory=dict)
     why: dict[str, str] = field(default_factory=dict)
+    unread: tuple[str, ...] = ()
 
     @property
     def clock_column(self) -> str | None:
@@ -119,6 +121,8 @@ def guess(tables: Sequence[Table], user: str | None = None, item: str | None = N
     keys = _keys(log, tables, instants, user, item)
     found = Guess(log, *keys, instants=instants)
     _place_others(found, [table for table in tables if table is not log])
+    used = [id(t) for t in (log, found.users, found.items, found.pairs, found.solution)]
+    found.unread = tuple(table.name for table in tables if id(table) not in used)
     for name, what in ((found.user, "user"), (found.item, "item")):
         each = log.n_rows / max(1, log.columns[name].n_unique)
         found.why[name] = f"{log.columns[name].n_unique:,} {what}s with {each:.1f} rows each"
@@ -266,10 +270,8 @@ def instant_of(name: str, seen: Seen) -> str:
         return f'{naive}.cast(pl.Datetime("us"))'
     if dtype == pl.Date:
         return f'{column}.cast(pl.Datetime("us"))'
-    if dtype == pl.String and seen.sample:
-        texts = pl.Series(seen.sample, dtype=pl.String)
-        if texts.str.contains(ISO).all():
-            return f'{column}.str.to_datetime(time_unit="us")'
+    if dtype == pl.String and seen.share_iso == 1.0:
+        return f'{column}.str.to_datetime(time_unit="us")'
     named = words_of(name) & INSTANTS
     if (
         named

@@ -6,6 +6,7 @@ import importlib.util
 import keyword
 import re
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from competitions._begin.guess import guess
 from competitions._begin.tables import tables_in
@@ -28,8 +29,9 @@ def begin_competition(
     of, or if what was written contradicts itself: then the file stays.
     """
     _check_name(name, folder)
-    found = guess(tables_in(data), user, item)
-    text = adapter(name, found, guess_task(found))
+    with TemporaryDirectory(prefix="samewise-") as copies:
+        found = guess(tables_in(data, Path(copies)), user, item)
+        text = adapter(name, found, guess_task(found))
     path = folder / f"{name}.py"
     try:
         with path.open("x", encoding="utf-8") as file:

@@ -1,12 +1,16 @@
-"""What lies in a folder: its tables, and what of their columns can be seen from outside."""
+"""What lies in a folder: its tables, and what of their columns can be seen from outside.
+
+Each file is read once. What is asked later is asked of a copy as Parquet, in a temporary folder.
+"""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import polars as pl
 
@@ -17,9 +21,11 @@ from engine import DataError
 READABLE = re.compile(
     r"\.(csv|tsv|txt|dat|parquet|pq|jsonl|ndjson|inter|user|item)(\.gz|\.zst|\.zstd)?$", re.IGNORECASE
 )
+PROSE = re.compile(r"(^|/)[^/]*(readme|licen[cs]e|changelog|citation)[^/]*\.txt$", re.IGNORECASE)  # no tables
 MOST_LEVELS = 64  # different texts that make a column one of levels
 N_SAMPLE = 200
-ASKED = ("null", "unique", "low", "high", "nan", "width", "least")
+ASKED = ("null", "unique", "low", "high", "nan", "width", "least", "iso")
+ISO = r"^\d{4}-\d\d-\d\d([ T]\d\d:\d\d(:\d\d(\.\d+)?)?)?Z?$"
 LISTED_SEPARATORS = ("|", ",", ";")  # of several levels in one text
 
 
@@ -38,11 +44,13 @@ class Seen:
     levels
         The different texts, sorted, of a column of texts or of lists of them, if there are at most ``MOST_LEVELS``.
     separator
-        What parts several levels in one text (``Action|Comedy``); empty if the text is one level.
+        What parts several levels in one text (``Action|Comedy``), by the sample; empty if the text is one level.
     width
         Elements of every list of numbers, if all are of one length.
     has_nan
         Whether numbers are NaN or infinite, which a schema refuses.
+    share_iso
+        Share of the texts that are written like instants, 2024-01-31 23:59:00.
     sample
         The first values that are not null.
     """
@@ -56,6 +64,7 @@ class Seen:
     separator: str = ""
     width: int = 0
     has_nan: bool = False
+    share_iso: float = 0.0
     sample: tuple[object, ...] = ()
 
     @property
@@ -73,28 +82,37 @@ class Seen:
 
 @dataclass(frozen=True)
 class Table:
-    """A file, or several of one form whose names differ in a number: their rows one after the other.
+    """A file, or several of one form whose names differ in numbers: their rows one after the other.
 
-    ``renamed``: what Samewise needs as a name of its own -> what the column is called instead.
+    Attributes
+    ----------
+    folder, files
+        The data folder, and the paths of the files within it.
+    renamed
+        What Samewise needs as a name of its own -> what the column is called instead.
+    rows
+        Their rows, with the columns as they are renamed; see ``tables_in`` for how long.
     """
 
-    files: tuple[Path, ...]
+    folder: Path
+    files: tuple[PurePosixPath, ...]
     n_rows: int
     columns: dict[str, Seen]
     renamed: dict[str, str]
+    rows: pl.LazyFrame
 
     @property
     def name(self) -> str:
         """How messages call it."""
-        return self.files[0].name + (f" and {len(self.files) - 1} more" if len(self.files) > 1 else "")
+        return f"{self.files[0]}" + (f" and {len(self.files) - 1} more" if len(self.files) > 1 else "")
 
     def scan(self) -> pl.LazyFrame:
         """Scan its rows."""
-        return pl.concat([scan_file(file) for file in self.files]).rename(self.renamed)
+        return self.rows
 
     def words(self) -> set[str]:
-        """Words in the name of its file."""
-        return words_of(self.files[0].name.split(".")[0])
+        """Words in the name of its file, and of the subfolders that it lies in."""
+        return {word for part in self.files[0].parts for word in words_of(part.split(".")[0])}
 
     def is_unique(self, name: str) -> bool:
         """Whether no value of a column repeats or is null."""
@@ -127,54 +145,83 @@ def words_of(name: str) -> set[str]:
     return found
 
 
-def tables_in(folder: Path) -> list[Table]:
-    """Look at every table of a folder, by name.
+def tables_in(folder: Path, copies: Path) -> list[Table]:
+    """Look at every table of a folder and of its subfolders, by name.
 
-    Raises DataError if there is none, or if one cannot be read.
+    Texts and JSON lines are read once and copied into the folder ``copies``, which has to stay as long as the tables
+    are scanned. Raises DataError if there is no table, if one cannot be read, or if there is no room for the copies.
     """
     if not folder.is_dir():
         raise DataError(f"There is no folder {folder}.", expected="the folder of the competition's files")
-    files = [path for path in sorted(folder.iterdir()) if path.is_file() and not path.name.startswith(".")]
-    groups: dict[tuple[str, ...], list[Path]] = {}
-    for path in files:
-        if READABLE.search(path.name):
-            columns = scan_file(path).collect_schema().names()
-            if not any(re.search(r"[A-Za-z]", name) for name in columns):
-                raise DataError(
-                    f"The first line of {path} has no names of columns: {', '.join(columns[:5])}.",
-                    expected="a header",
-                    todo="add a line with the names of the columns",
-                )
-            groups.setdefault((re.sub(r"\d+", "", path.name), *columns), []).append(path)
+    found = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    names = [PurePosixPath(path.relative_to(folder).as_posix()) for path in found]
+    names = [name for name in names if not any(part.startswith(".") for part in name.parts)]
+    groups: dict[tuple[str, ...], list[tuple[PurePosixPath, pl.LazyFrame]]] = {}
+    for number, name in enumerate(names):
+        if READABLE.search(name.name) and not PROSE.search(str(name)):
+            rows = _copied(folder / name, copies / f"{number}.parquet")
+            form = (re.sub(r"\d+", "", str(name)), *rows.collect_schema().names())
+            groups.setdefault(form, []).append((name, rows))
     if not groups:
         raise DataError(
-            f"The folder {folder} holds no table: {', '.join(path.name for path in files[:5]) or 'nothing'}.",
+            f"The folder {folder} holds no table: {', '.join(map(str, names[:5])) or 'nothing'}.",
             expected="CSV, TSV, Parquet or JSON lines, as they are or with .gz or .zst at the end",
         )
-    return [_table(sorted(paths, key=_in_order)) for paths in groups.values()]
+    return [_table(folder, sorted(files, key=lambda file: in_order(file[0]))) for files in groups.values()]
 
 
-def _in_order(path: Path) -> list[str | int]:
-    return [int(run) if run.isdigit() else run for run in re.split(r"(\d+)", path.name)]
+def in_order(name: PurePosixPath) -> list[str | int]:
+    """Order names by the numbers in them: of file 9 and file 10, 9 comes first."""
+    return [int(run) if run.isdigit() else run for run in re.split(r"(\d+)", str(name))]
 
 
-def _table(files: list[Path]) -> Table:
-    """Look at files of one form, all rows of them. Raises DataError for rows that do not fit the first ones."""
-    try:
-        return _looked_at(files)
-    except pl.exceptions.PolarsError as error:
-        names = ", ".join(str(file) for file in files[:3])
+def _copied(path: Path, copy: Path) -> pl.LazyFrame:
+    """Scan a file, or its copy if it is not Parquet by itself: it is asked many things."""
+    rows = scan_file(path)
+    columns = rows.collect_schema().names()
+    if not any(re.search(r"[A-Za-z]", name) for name in columns):
         raise DataError(
-            f"{names} cannot be read to the end: {str(error).splitlines()[0]}",
+            f"The first line of {path} has no names of columns: {', '.join(columns[:5])}.",
+            expected="a header",
+            todo="add a line with the names of the columns",
+        )
+    if path.suffix.lower() in (".parquet", ".pq"):
+        return rows
+    with _whole(path):
+        try:
+            rows.sink_parquet(copy, compression="lz4")
+        except OSError as error:
+            raise DataError(
+                f"{path} cannot be copied to {copy.parent}: {error}",
+                expected="room for a copy of each file as Parquet while it is looked at",
+                todo="free space, or let the environment variable TMPDIR name a folder that has more",
+            ) from error
+    return pl.scan_parquet(copy)
+
+
+@contextmanager
+def _whole(*paths: Path) -> Iterator[None]:
+    """Refuse files whose later rows do not fit the first ones."""
+    try:
+        yield
+    except pl.exceptions.PolarsError as error:
+        raise DataError(
+            f"{', '.join(map(str, paths[:3]))} cannot be read to the end: {str(error).splitlines()[0]}",
             expected="rows with as many values as there are columns, of one dtype a column",
             todo="mend the file; or read it by hand in read() of the competition",
         ) from error
 
 
-def _looked_at(files: list[Path]) -> Table:
-    renamed = {n: f"{n}_" for n in scan_file(files[0]).collect_schema() if n in RESERVED}
-    table = Table(tuple(files), 0, {}, renamed)
-    rows, schema = table.scan(), table.scan().collect_schema()
+def _table(folder: Path, files: list[tuple[PurePosixPath, pl.LazyFrame]]) -> Table:
+    """Look at files of one form, all rows of them. Raises DataError for rows that do not fit the first ones."""
+    with _whole(*(folder / name for name, _ in files)):
+        return _looked_at(folder, files)
+
+
+def _looked_at(folder: Path, files: list[tuple[PurePosixPath, pl.LazyFrame]]) -> Table:
+    renamed = {n: f"{n}_" for n in files[0][1].collect_schema() if n in RESERVED}
+    rows = pl.concat([part for _, part in files]).rename(renamed)
+    schema = rows.collect_schema()
     wanted = [expression for name, dtype in schema.items() for expression in _asked(name, dtype)]
     facts = rows.select(pl.len().alias("n_rows"), *wanted).collect(engine="streaming").row(0, named=True)
     first = rows.head(N_SAMPLE).collect(engine="streaming")
@@ -186,9 +233,9 @@ def _looked_at(files: list[Path]) -> Table:
         seen[name] = Seen(
             dtype, int(own["null"] or 0), own["unique"] or 0, own["low"], own["high"],
             _levels(rows, name, dtype, own["unique"] or 0, separator), separator,
-            own["width"] or 0 if own["width"] == own["least"] else 0, bool(own["nan"]), sample,
+            own["width"] or 0 if own["width"] == own["least"] else 0, bool(own["nan"]), own["iso"] or 0.0, sample,
         )  # fmt: skip
-    return Table(tuple(files), facts["n_rows"], seen, renamed)
+    return Table(folder, tuple(name for name, _ in files), facts["n_rows"], seen, renamed, rows)
 
 
 def _asked(name: str, dtype: pl.DataType) -> Iterator[pl.Expr]:
@@ -200,6 +247,8 @@ def _asked(name: str, dtype: pl.DataType) -> Iterator[pl.Expr]:
     if dtype.is_numeric() or dtype.is_temporal():
         yield column.min().alias(f"{name}\x1flow")
         yield column.max().alias(f"{name}\x1fhigh")
+    if dtype == pl.String:
+        yield column.str.contains(ISO).mean().alias(f"{name}\x1fiso")
     if dtype.is_float():
         yield (~column.is_finite()).any().alias(f"{name}\x1fnan")
     if isinstance(dtype, pl.List):

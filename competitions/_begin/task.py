@@ -122,6 +122,9 @@ def _clock(found: Guess, task: Task) -> None:
     task.horizon = f"{max(1, found.log.n_rows // N_STEPS):_}"
     task.horizon_why = "rows: a tenth of the log; look at the rules for the length of the test"
     if column is None:
+        almost = {n: seen.share_iso for n, seen in found.log.columns.items() if 0.5 < seen.share_iso < 1}
+        for name, share in almost.items():
+            task.clock_why = f"{name} is no instant in {1 - share:.2%} of the rows: the order of the rows"
         return
     at = pl.col("at")
     log = _at(found, column, found.log)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -220,6 +221,12 @@ def _call(kind: str, arguments: Iterable[str]) -> str:
 def _read(found: Guess, tables: dict[str, Written], genres: str | None) -> Iterator[str]:
     """Write ``read``: the log's instants first, each with its reason, then a file a line."""
     yield "def read(folder: Path) -> RawTables:"
+    if unread := [_on_a_line(text) for text in found.unread]:
+        more = f" and {len(unread) - 1} more" if len(unread) > 1 else ""
+        every, first = f"    # Not read: {', '.join(unread)}.", f"    # Not read: {unread[0]}{more}."
+        yield next(
+            (line for line in (every, first) if len(line) <= WIDTH), f"    # Not read: {len(unread)} tables."
+        )
     own = {n: e for n, e in found.instants.items() if e in tables["LOG"].casts}
     for number, (name, expression) in enumerate(own.items()):
         at = f"    at{number or ''} = {expression}"
@@ -254,15 +261,44 @@ def _read(found: Guess, tables: dict[str, Written], genres: str | None) -> Itera
 
 
 def _file(table: Table) -> str:
-    return f"scan_file(folder / {quoted(table.files[0].name)})"
+    return f"scan_file(folder / {quoted(str(table.files[0]))})"
+
+
+def _files(name: str, table: Table) -> Iterator[str]:
+    """Write the scan of several files, in their order: one by one, by a pattern, or by a list of their names.
+
+    What comes last is the expression; before it there may be lines that it needs.
+    """
+    names = [str(file) for file in table.files]
+    listed = f"pl.concat([{', '.join(f'scan_file(folder / {quoted(name)})' for name in names)}])"
+    if len(listed) <= WIDTH - 20:
+        yield listed
+    elif matching := _matching(table):
+        yield f"    {name}_files = {matching}"
+        yield f"pl.concat([scan_file(file) for file in {name}_files])"
+    else:
+        *lines, last = _wrapped(f"    {name}_files = [", list(map(quoted, names)), "]", indent=8)
+        yield from (*lines, f"{last}  # fmt: skip" if lines else last)
+        yield f"pl.concat([scan_file(folder / file) for file in {name}_files])"
+
+
+def _matching(table: Table) -> str:
+    """Write the files of a table as what matches a pattern, sorted; empty if that gives others, or another order."""
+    patterns = {re.sub(r"\d+", "*", str(file)) for file in table.files}
+    pattern = next(iter(patterns))
+    if len(patterns) > 1 or re.search(r"[\[\]?]|\*\*", pattern):
+        return ""
+    files, wanted = sorted(table.folder.glob(pattern)), [table.folder / file for file in table.files]
+    found = f"folder.glob({quoted(pattern)})"
+    if files == wanted:
+        return f"sorted({found})"
+    files.sort(key=lambda file: (len(str(file)), file))
+    return f"sorted({found}, key=lambda file: (len(str(file)), file))" if files == wanted else ""
 
 
 def _scanned(name: str, table: Table, renamed: dict[str, str], casts: Sequence[str]) -> Iterator[str]:
-    files = [f"scan_file(folder / {quoted(file.name)})" for file in table.files]
-    line = _file(table) if len(files) == 1 else f"pl.concat([{', '.join(files)}])"
-    if len(line) > WIDTH - 20:
-        names = " ".join(file.name for file in table.files)
-        line = f"pl.concat([scan_file(folder / name) for name in {quoted(names)}.split()])"
+    *before, line = [_file(table)] if len(table.files) == 1 else _files(name, table)
+    yield from before
     names_of = {**table.renamed, **renamed}
     if names_of:
         line += f".rename({_dict(names_of)})"

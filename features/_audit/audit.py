@@ -15,7 +15,7 @@ from typing import Any
 
 import polars as pl
 
-from competitions import Competition, Dataset, random_tables, take_in
+from competitions import Competition, Dataset, pointer_to, random_tables, take_in
 from engine import Job, Json, Recipe, Settings, Store, cached_digest, library_versions, run_jobs
 from features._audit.alterations import ALTERATIONS, IDS, RELABELLED, ROWS, TIME, Worlds
 from features._audit.drift import JointDrift, drift_findings, joint_drift, joint_findings
@@ -195,7 +195,7 @@ def stored_audit(
 ) -> Audit:
     """Audit the columns, or read the audit that the store has of them; of two runs at once one audits.
 
-    The pointer ``audit_COMPETITION`` names the last one.
+    A pointer of the store names the last one of a competition and its data folder.
     """
     store, names = Store(settings.store), catalogue.closure(names)
     recipe = audit_recipe(catalogue, folds, names, settings, full=full)
@@ -206,7 +206,7 @@ def stored_audit(
         _write(Audit(found.findings, found.columns, {**found.about, **more}), folder)
 
     folder = store.make(recipe, build)
-    store.point(f"{POINTER}_{catalogue.dataset.competition.name}", recipe)
+    store.point(pointer_to(POINTER, catalogue.dataset.competition.name, settings.data), recipe)
     return read_audit(folder)
 
 

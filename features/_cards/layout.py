@@ -37,7 +37,7 @@ def show_card(dataset: Dataset, catalogue: Catalogue, name: str, settings: Setti
     folds = plan_folds(dataset, settings.folds)
     cards = make_cards(catalogue, folds, card_columns(catalogue, name), Store(settings.store), settings)
     show_cards(cards, out)
-    path = settings.reports / card_file_name(name)
+    path = settings.reports / dataset.competition.name / card_file_name(name)
     write_atomically(path, cards_html(name, dataset.competition.title, cards))
     out.print(Text(f"Card: {path}"))
 

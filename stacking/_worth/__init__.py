@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from stacking._worth.ablate import Shuffling, plan_ablation, shuffled_frame
     from stacking._worth.config_file import check_writable, patterns_of, toml_text, write_config
     from stacking._worth.differences import Measured
-    from stacking._worth.gain import Cost, base_costs, plan_gain, run_base
+    from stacking._worth.gain import Cost, base_costs, cost_of, plan_gain, run_base
     from stacking._worth.selection import Selection, inner_folds, plan_selection, selection_cost, words_of
     from stacking._worth.show import (
         ablation_facts,
@@ -34,6 +34,7 @@ __all__ = [
     "ablation_table",
     "base_costs",
     "check_writable",
+    "cost_of",
     "folds_table",
     "gain_facts",
     "gain_words",

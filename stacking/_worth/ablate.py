@@ -23,6 +23,7 @@ from stacking._worth.gain import (
     base_fits,
     column_costs,
     cost_of,
+    differences_cost,
     fits_on,
     refit_cost,
     run_refits,
@@ -101,9 +102,12 @@ class Ablation:
         base = base_fits(self.plan, self.model)
         costs = column_costs(self.plan, self.columns) if self.refits else base_costs(self.plan, self.model)
         if self.shuffling is not None:
-            costs.append(_permutation_cost(self.plan, base, list(self.units.values()), self.shuffling))
+            costs.append(
+                _permutation_cost(self.plan, self.model, base, list(self.units.values()), self.shuffling)
+            )
         if self.refits:
-            costs.append(refit_cost(self.plan, self.fits, self.model))
+            n = len(self.refittable)
+            costs.append(refit_cost(self.plan, self.fits, self.model, n_differences=n))
         return costs
 
     def run(self, base: Sequence[Done]) -> list[Left]:
@@ -203,7 +207,7 @@ def _permuted_scores(
 
 
 def _permutation_cost(
-    plan: Plan, base: Sequence[Fit], sets: Sequence[Sequence[str]], shuffling: Shuffling
+    plan: Plan, model: str, base: Sequence[Fit], sets: Sequence[Sequence[str]], shuffling: Shuffling
 ) -> Cost:
     """Estimate from the seconds that the base scores took, which each repeat takes at most."""
     took = [(fit, plan.store.seconds(fit.scores)) for fit in base]
@@ -216,7 +220,8 @@ def _permutation_cost(
         for columns in sets
         for fit, s in took
     ]
-    return cost_of(plan, f"sets of shuffled scores of {shuffling.n_repeats} repeats", steps)
+    after = differences_cost(plan, model, len(sets))
+    return cost_of(plan, f"sets of shuffled scores of {shuffling.n_repeats} repeats", steps, after=after)
 
 
 def write_permuted(

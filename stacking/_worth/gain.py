@@ -40,7 +40,7 @@ class GainPlan:
 
     def costs(self) -> list[Cost]:
         """What is to be made, from the times of the model's own fits if they were ever made."""
-        refits = refit_cost(self.plan, [*self.without, *self.with_it], self.model)
+        refits = refit_cost(self.plan, [*self.without, *self.with_it], self.model, n_differences=1)
         lists = shortlist_costs(self.plan, self.model)
         return [*column_costs(self.plan, self.with_it[0].columns), *lists, refits]
 
@@ -83,7 +83,8 @@ def plan_gain(plan: Plan, name: str, *, model: str | None = None, n_seeds: int =
 class Cost:
     """What is about to be done: ``n_made`` of ``n_all`` steps are in the store, the others take so long.
 
-    ``seconds``: wall time of the rest, from measured times; None if nothing like it was ever measured.
+    ``seconds``: wall time of the rest at most, from measured times; None if nothing like it was ever measured. It holds
+    as long as the machine is as busy as it was when they were measured.
     """
 
     what: str
@@ -95,7 +96,7 @@ class Cost:
         left = self.n_all - self.n_made
         if not left:
             return f"{self.n_all} {self.what}: all in the store"
-        time = "their time is not known" if self.seconds is None else f"about {duration(self.seconds)}"
+        time = "their time is not known" if self.seconds is None else f"up to {duration(self.seconds)}"
         return f"{left} {self.what} to make, {self.n_made} in the store: {time}"
 
 
@@ -174,13 +175,35 @@ def shortlist_costs(plan: Plan, model: str) -> list[Cost]:
     return [lists] if lists.n_made < lists.n_all else []
 
 
-def cost_of(plan: Plan, what: str, steps: Sequence[tuple[Recipe, float | None]]) -> Cost:
-    """Cost of steps, each with the seconds that it takes (None = not known), as many at a time as fits run."""
-    left = [seconds for recipe, seconds in steps if plan.store.find(recipe) is None]
-    known = [seconds for seconds in left if seconds is not None]
-    at_a_time = max(1, min(plan.settings.threads // plan.threads_per_fit, len(left)))
-    is_known = len(known) == len(left)
-    return Cost(what, len(steps), len(steps) - len(left), sum(known) / at_a_time if is_known else None)
+_START = 10.0  # seconds until the workers have begun, and of what a command does beside its steps
+_SPREAD = (
+    1.2  # many fits on other columns and under other seeds take a fifth longer than those that were measured
+)
+
+
+def cost_of(
+    plan: Plan, what: str, *rounds: Sequence[tuple[Recipe, float | None]], after: float = 0.0
+) -> Cost:
+    """Cost of rounds of steps, each with the seconds that it takes (None = not known), and of so many ``after`` them.
+
+    The steps of a round run as many at a time as fits do, whoever is free taking the next. That takes their sum over
+    as many, and the rest of the longest, at most (Graham 1966).
+    """
+    n_all, at_a_time = sum(map(len, rounds)), max(1, plan.settings.threads // plan.threads_per_fit)
+    left = [[seconds for recipe, seconds in steps if plan.store.find(recipe) is None] for steps in rounds]
+    n_made, total = n_all - sum(map(len, left)), _START + after
+    for steps in filter(None, left):
+        known = [_SPREAD * seconds for seconds in steps if seconds is not None]
+        if len(known) < len(steps):
+            return Cost(what, n_all, n_made, None)
+        total += sum(known) / at_a_time + (1 - 1 / at_a_time) * max(known)
+    return Cost(what, n_all, n_made, total if n_made < n_all else 0.0)
+
+
+def differences_cost(plan: Plan, model: str, n: int) -> float:
+    """Seconds of so many differences: each takes no longer than half of what the base scores of all folds took."""
+    took = [plan.store.seconds(fit.scores) or 0.0 for fit in base_fits(plan, model)]
+    return n * sum(took) / 2 / max(1, min(n, plan.settings.threads))
 
 
 def base_costs(plan: Plan, model: str) -> list[Cost]:
@@ -190,21 +213,35 @@ def base_costs(plan: Plan, model: str) -> list[Cost]:
     return [*columns, *lists, *([fits] if fits.n_made < fits.n_all else [])]
 
 
-def refit_cost(plan: Plan, fits: Sequence[Fit], model: str) -> Cost:
+def refit_cost(plan: Plan, fits: Sequence[Fit], model: str, *, n_differences: int = 0) -> Cost:
     """Estimate from the seconds that the base fits took: as long a column, as many at a time as fits run.
 
-    A fit whose scores are missing counts as a whole, also if the fit itself is in the store.
+    A fit whose scores are missing counts as a whole, also if the fit itself is in the store. Fits of one seed are a
+    round. ``n_differences`` are measured when all are done.
     """
-    per_fit, n_columns = _seconds_of_base(plan, model), max(1, len(plan.columns[model]))
-    if per_fit is None:
-        return cost_of(plan, f"fits of {model}", [(f.scores, None) for f in fits])
-    # A fit's fixed part (start of a worker, labels, groups) is about a second.
-    steps = [(f.scores, 1.0 + per_fit * max(0.1, len(f.columns) / n_columns)) for f in fits]
-    return cost_of(plan, f"fits of {model} ({per_fit:.1f} s each on all columns)", steps)
+    seconds, n_columns = _seconds_of_base(plan, model), max(1, len(plan.columns[model]))
+    rounds: dict[int, list[tuple[Recipe, float | None]]] = {}
+    for f in fits:
+        own = seconds.get(f.fold.eval)
+        # A fit's fixed part (start of a worker, labels, groups) is about a second.
+        step = None if own is None else 1.0 + own * max(0.1, len(f.columns) / n_columns)
+        rounds.setdefault(f.n_seed, []).append((f.scores, step))
+    each = f" ({sum(seconds.values()) / len(seconds):.1f} s each on all columns)" if seconds else ""
+    after = differences_cost(plan, model, n_differences)
+    return cost_of(plan, f"fits of {model}{each}", *rounds.values(), after=after)
 
 
-def _seconds_of_base(plan: Plan, model: str) -> float | None:
-    """Mean seconds of the base fits that are in the store; None if none is."""
-    folders = [plan.store.find(f.fit) for f in base_fits(plan, model)]
-    seconds = [float(read_report(folder)["seconds"]) for folder in folders if folder is not None]
-    return sum(seconds) / len(seconds) if seconds else None
+def _seconds_of_base(plan: Plan, model: str) -> dict[Window, float]:
+    """Seconds of the base fits and their scores by eval window; of those that are not in the store the longest other.
+
+    None at all if no base fit is there.
+    """
+    base = base_fits(plan, model)
+    found = {f.fold.eval: plan.store.find(f.fit) for f in base}
+    took = {f.fold.eval: plan.store.seconds(f.scores) or 0.0 for f in base}
+    known = {
+        window: float(read_report(folder)["seconds"]) + took[window]
+        for window, folder in found.items()
+        if folder is not None
+    }
+    return {f.fold.eval: known.get(f.fold.eval, max(known.values())) for f in base} if known else {}

@@ -21,7 +21,7 @@ from stacking._fits import all_pairs, check_scores, plan_fit, reader_for, shortl
 from stacking._pairs import PairReader, TrainingSample, hashes_of
 from stacking._plan import FORMAT, Plan
 from stacking._worth.differences import Comparison, Measured, Scored, measure, score_sets
-from stacking._worth.gain import Cost, cost_of
+from stacking._worth.gain import Cost, cost_of, differences_cost
 from stacking._worth.units import Units, main_model, units_of
 from validation import Window, window_title
 
@@ -253,19 +253,30 @@ def plan_selection(
 def selection_cost(selection: Selection) -> tuple[Cost, int]:
     """The first round's cost, and the most fits that the search forward may take.
 
-    A fit's seconds are those of the model on all columns in the first fold, if it was ever made.
+    A fit's seconds are those of the model on all columns in the first fold, if it was ever made, as long a row and
+    column.
     """
-    plan, folds = selection.plan, selection.folds
+    plan, folds, n_columns = selection.plan, selection.folds, len(selection.columns)
     families = units_of(plan.catalogue, selection.columns, "family")
     whole = plan.store.seconds(plan_fit(plan, selection.model, plan.folds.folds[0]).fit)
-    each = None if whole is None else 1 + whole / 3
+    rows = {f: _n_pairs(plan, f.train) / max(1, _n_pairs(plan, plan.folds.folds[0].train)) for f in folds}
+
+    def seconds(fold: InnerFold, columns: Sequence[str]) -> float | None:
+        share = rows[fold] * max(0.1, len(columns) / n_columns)
+        return None if whole is None else 1.0 + whole * share
+
     steps = [
-        (_inner_recipe(plan, selection.model, f, columns), each)
+        (_inner_recipe(plan, selection.model, f, columns), seconds(f, columns))
         for columns in families.values()
         for f in folds
     ]
     most = len(families) * (len(families) + 1) // 2 * len(folds)
-    return cost_of(plan, "fits of the first round, one family each", steps), most
+    after = differences_cost(plan, selection.model, len(families))
+    return cost_of(plan, "fits of the first round, one family each", steps, after=after), most
+
+
+def _n_pairs(plan: Plan, windows: Iterable[Window]) -> int:
+    return sum(plan.n_pairs[window.name] for window in windows)
 
 
 def _inner_recipe(plan: Plan, model: str, fold: InnerFold, columns: Sequence[str]) -> Recipe:

@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
-from competitions import Competition, Dataset, simulate, take_in
+from competitions import Competition, Dataset, scan_file, simulate, take_in
 from competitions.__main__ import app
 from competitions._begin import begin_competition, competition_in
 from competitions.simulator import LAYOUTS
@@ -147,6 +147,8 @@ def test_formats_and_compression_do_not_matter(folder_of: Callable[[str], Path],
     )
     pl.read_ndjson(source / "documents.jsonl").write_parquet(other / "documents.parquet")
     (other / "README.md").write_text("what this is")
+    (other / "about").mkdir()
+    (other / "about" / "ReadMe first.txt").write_text("what this is\none, two, and three\n")
     said = []
     for number, data in enumerate((source, other)):
         path = begin_competition(f"mine_{number}", data, folder=tmp_path)
@@ -324,3 +326,103 @@ def test_a_log_without_rows_or_with_longer_ones(text: str, message: str, tmp_pat
     with pytest.raises(DataError, match=message):
         begin_competition("mine", tmp_path, folder=tmp_path)
     assert not (tmp_path / "mine.py").exists()
+
+
+def feed_parts(folder: Path, names: list[str], n: int = 600) -> pl.DataFrame:
+    """Write a log in so many files of a folder, in this order; return it."""
+    number = pl.int_range(n, eager=True)
+    log = pl.DataFrame({"user_id": number // 6, "item_id": number * 7 % 50, "like": number * 5 % 3 // 2})
+    size = n // len(names)
+    for at, name in enumerate(names):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        log[at * size : (at + 1) * size].write_csv(path)
+    return log
+
+
+PARTS = {
+    "numbers of one length": ([f"raw/train/part-{k:02}.csv" for k in range(30)], "sorted(folder.glob("),
+    "9 before 10": ([f"raw/train/part-{k}.csv" for k in range(30)], "key=lambda file: (len(str(file)), file)"),
+    "a folder a day": ([f"raw/train/day={k}/part-0.csv" for k in range(1, 13)], "raw/train/day=*/part-*.csv"),
+    "few": (["raw/train/1.csv", "raw/train/2.csv"], 'scan_file(folder / "raw/train/2.csv")'),
+    "no pattern": (
+        [f"raw/train [a]/the part {k}.csv" for k in range(6, 12)],
+        '    log_files = ["raw/train [a]/the part 6.csv", "raw/train [a]/the part 7.csv",',
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("names", "written"), PARTS.values(), ids=PARTS)
+def test_tables_in_subfolders(names: list[str], written: str, tmp_path: Path) -> None:
+    """Whatever it is that the names of parts differ in, their rows come in the order of the numbers."""
+    data = tmp_path / "files"
+    log = feed_parts(data, names)
+    (data / "raw/test").mkdir(parents=True)
+    log.tail(60).drop("like").write_csv(data / "raw/test/part-0.csv")
+    (data / "meta").mkdir()
+    pl.DataFrame({"item_id": range(50), "brand": [k % 7 for k in range(50)]}).write_csv(
+        data / "meta/items.csv"
+    )
+    pl.DataFrame({"brand": range(7), "country": ["a"] * 7}).write_csv(data / "meta/brands.csv")
+    path = begin_competition("mine", data, folder=tmp_path)
+    text = path.read_text()
+    if len(names) > 3:
+        assert written in text
+        assert max(map(len, text.splitlines())) <= 110
+    c, dataset = taken_in(path, data, tmp_path / "taken")
+    keys = ("user_id", "item_id")
+    assert dataset.log.select(keys).collect().equals(log.select(keys))
+    assert dataset.test_pairs.select("item_id").collect().equals(log.select("item_id").tail(60))
+    assert c.source == "brand"
+    assert "    # Not read: meta/brands.csv." in text
+
+
+def test_what_only_the_first_rows_look_like_is_not_believed(tmp_path: Path) -> None:
+    """The first thousand texts are instants, and one of the others is not: it is no clock, and that is said."""
+    data, n = tmp_path / "files", 3_000
+    data.mkdir()
+    number = pl.int_range(n, eager=True)
+    instants = pl.datetime(2024, 1, 1) + pl.duration(minutes=pl.int_range(n))
+    at = pl.select(instants.dt.strftime("%Y-%m-%d %H:%M:%S")).to_series()
+    log = pl.DataFrame({"user_id": number // 6, "item_id": number * 7 % 50, "like": number % 2})
+    log = log.with_columns(at=at, later=pl.when(number == n - 2).then(pl.lit("soon")).otherwise(at))
+    log.drop("at").write_csv(data / "log.csv")
+    text = begin_competition("mine", data, folder=tmp_path).read_text()
+    assert "later is no instant in 0.03% of the rows: the order of the rows" in text
+    log.drop("later").write_csv(data / "log.csv")
+    assert 'column="at"' in begin_competition("other", data, folder=tmp_path).read_text()
+
+
+def test_each_file_is_read_once(
+    folder_of: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is asked after the first look is asked of copies, which are gone when the adapter is written."""
+    read: list[Path] = []
+
+    def scan(path: Path) -> pl.LazyFrame:
+        read.append(path)
+        return scan_file(path)
+
+    copies = tmp_path / "copies"
+    copies.mkdir()
+    monkeypatch.setattr("competitions._begin.tables.scan_file", scan)
+    monkeypatch.setattr("tempfile.tempdir", str(copies))
+    for name in ("lists", "clicks", "ratings"):
+        read.clear()
+        data = folder_of(name)
+        begin_competition(f"my_{name}", data, folder=tmp_path)
+        assert sorted(read) == sorted(path for path in data.iterdir() if path.suffix != ".json")
+        assert not any(copies.iterdir())
+
+
+@pytest.mark.parametrize("end", ["csv", "csv.gz", "parquet", "jsonl"])
+def test_signs_of_patterns_in_names_are_signs(end: str, tmp_path: Path) -> None:
+    path, table = tmp_path / f"a[b]*?.{end}", pl.DataFrame({"a": [1, 2], "b": ["x", None]})
+    if end == "parquet":
+        table.write_parquet(path)
+    elif end == "jsonl":
+        table.write_ndjson(path)
+    else:
+        table.lazy().sink_csv(path, compression="gzip" if end.endswith("gz") else "uncompressed")
+    (tmp_path / f"ab.{end}").touch()
+    assert scan_file(path).collect().equals(table)

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import polars as pl
 import pytest
 
-from competitions import Dataset
+from competitions import Dataset, pointer_to
 from engine import Settings, Store, code_digest
 from features import (
     Column,
@@ -160,7 +160,7 @@ def test_audit_is_stored_and_judges_stored_values(timed: Dataset, folds: Folds, 
     again = stored_audit(catalogue, folds, catalogue.columns, settings)
     assert again.about["created"] == second.about["created"]
     assert again.findings == second.findings
-    assert store.pointed(f"audit_{catalogue.dataset.competition.name}") is not None
+    assert store.pointed(pointer_to("audit", timed.competition.name, settings.data)) is not None
 
 
 def test_another_process_finds_the_stored_audit() -> None:

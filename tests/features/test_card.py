@@ -264,7 +264,9 @@ def test_the_command_prints_and_writes_a_card(timed: Dataset, own_settings: Sett
         )
     assert "Number of exposures (rows of the log) of the key." in result.output
     assert "fold2" in result.output
-    page = (own_settings.reports / "card_n_exposures__user_id.html").read_text(encoding="utf-8")
+    page = (own_settings.reports / timed.competition.name / "card_n_exposures__user_id.html").read_text(
+        encoding="utf-8"
+    )
     assert "Content-Security-Policy" in page
     with opened(timed), pytest.raises(FeatureError, match="There is no feature 'n_exposure_'"):
         CliRunner().invoke(command.app, [*options, "card", "n_exposure_"], catch_exceptions=False)

@@ -57,7 +57,7 @@ def test_starts_are_compared_over_seeds_on_one_page(log: Path) -> None:
     assert own["ahead"] is None
     assert own["users_started"] == 0 < als["users_started"] <= 1
     assert als["ahead"]["low"] <= als["ahead"]["mean"] <= als["ahead"]["high"]
-    page = (log / "reports" / "starts.html").read_text(encoding="utf-8")
+    page = (log / "reports" / "vk2024" / "starts.html").read_text(encoding="utf-8")
     assert "Starts of a net" in page
     assert ">43</th>" in page
     before = sorted((log / "store").rglob("facts.json"))

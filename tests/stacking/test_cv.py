@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from competitions import Dataset, Metric, opened
+from competitions import Dataset, Metric, opened, pointer_to
 from engine import Settings, Store
 from features._audit import stored_audit
 from features._cards import make_cards
@@ -133,7 +133,8 @@ def test_a_second_run_makes_nothing_and_gives_the_same(first: First, changes: di
     assert made(settings) == before
     assert again.oof.equals(bundle.oof)
     assert again.about == bundle.about
-    assert Store(settings.store).pointed(f"cv_{settings.competition}") is not None
+    pointer = pointer_to("cv", settings.competition, settings.data)
+    assert Store(settings.store).pointed(pointer) is not None
 
 
 def test_a_changed_parameter_refits_that_model_only(first: First) -> None:

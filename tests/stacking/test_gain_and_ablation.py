@@ -7,14 +7,16 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
-from engine import ConfigError, Settings
+from engine import ConfigError, Recipe, Settings
 from models import PairFrame, StoredColumns
 from stacking import make_plan
 from stacking._worth import (
     Shuffling,
+    cost_of,
     named_columns,
     plan_ablation,
     plan_gain,
@@ -112,6 +114,47 @@ def test_what_was_never_made_has_no_known_time_and_a_dry_run_makes_nothing(
         assert all("their time is not known" in str(cost) for cost in costs)
     ran("--set", f"store={tmp_path / 'new'}", "ablate", "--dry-run")
     assert not any((tmp_path / "new" / "artifacts" / kind).exists() for kind in ("fit", "feature"))
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_the_cost_is_no_less_than_any_order_of_the_steps_takes(
+    threads: int, settings: Settings, tmp_path: Path
+) -> None:
+    """Against a brute force that hands step by step to whoever is free, in many orders; and it is not far above."""
+    plan = make_plan(settings.model_copy(update={"store": tmp_path, "threads": threads}))
+    rng = np.random.default_rng(4)
+    for n in (1, 2, 5, 9):
+        seconds = rng.gamma(1, 10, n)
+        steps = [(Recipe("fit", f"{n} {k}", {}), float(s)) for k, s in enumerate(seconds)]
+        cost = cost_of(plan, "fits", steps, steps, after=7)
+        assert (cost.n_made, cost.n_all) == (0, 2 * n)
+        assert cost.seconds is not None
+        for _ in range(50):
+            free = [0.0] * threads
+            for taken in rng.permutation(seconds):
+                free[free.index(min(free))] += taken
+            assert cost.seconds >= 2 * max(free) + 7
+        assert cost.seconds <= 1.2 * 2 * (seconds.sum() / threads + seconds.max()) + 7 + 10
+        unknown = cost_of(plan, "fits", steps, [*steps, (Recipe("fit", "new", {}), None)])
+        assert unknown.seconds is None
+        assert "their time is not known" in str(unknown)
+
+
+def test_the_cost_of_refits_is_made_of_the_base_fits(settings: Settings) -> None:
+    """Two seeds are two rounds; a fit that is in the store costs nothing; fits on fewer columns cost less."""
+    plan = make_plan(settings)
+    model = plan_ablation(plan).model
+    base = run_base(plan, model)
+    ran = [plan.store.seconds(recipe) for d in base for recipe in (d.fit.fit, d.fit.scores)]
+    assert None not in ran
+    one, two = (plan_gain(plan, SIGNAL, n_seeds=n).costs()[-1] for n in (1, 5))
+    assert (one.n_all, two.n_all) == (2 * len(base), 10 * len(base))
+    assert two.n_made < two.n_all
+    assert two.seconds is not None
+    assert 10 < two.seconds < 10 + 10 * 1.2 * (sum(s or 0 for s in ran) + 1.0 * len(base)) + 10
+    assert all(
+        cost.seconds == 0 for cost in plan_ablation(plan, refits=True).costs() if cost.n_made == cost.n_all
+    )
 
 
 def test_questions_without_an_answer_are_refused(settings: Settings) -> None:

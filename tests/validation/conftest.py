@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
-from competitions import Dataset, get_competition, opened
+from competitions import Dataset, get_competition, opened, pointer_to
 from engine import Recipe, Store
 from validation import CvBundle, Report, build_report
 from validation.__main__ import app
@@ -182,15 +182,16 @@ def rebuilt(bundle: CvBundle, cinema: Dataset) -> Rebuilt:
 def run_report(cinema: Dataset) -> RunReport:
     """Store a bundle in a folder and run ``python -m validation report`` on it: what it printed, and its page."""
 
-    def run(bundle: CvBundle, folder: Path) -> tuple[str, Path]:
+    def run(bundle: CvBundle, folder: Path, data: str = "data") -> tuple[str, Path]:
         store = Store(folder / "store")
-        recipe = Recipe("cv", "cinema", {})
+        recipe = Recipe("cv", "cinema", {"data": data})
         store.put(recipe, bundle.write)
-        store.point("cv_cinema", recipe)
+        store.point(pointer_to("cv", "cinema", Path(data)), recipe)
         folders = [f"--set={name}={str(folder / name)!r}" for name in ("store", "reports")]
+        folders.append(f"--set=data={data!r}")
         with opened(cinema):
             result = CliRunner().invoke(app, [*folders, "report"], catch_exceptions=False)
         assert result.exit_code == 0, result.output
-        return result.stdout, folder / "reports" / "cv.html"
+        return result.stdout, folder / "reports" / "cinema" / "cv.html"
 
     return run

@@ -18,7 +18,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from competitions import Dataset, Metric
+from competitions import Dataset, Metric, pointer_to
 from engine import ConfigError, DataError, Recipe, Store
 from tests.validation.conftest import CUTOFFS, EVIL, Rebuilt, RunReport, make_bundle
 from validation import CvBundle, Report, alarms_of, build_report, column_alarms, evaluate, training_alarms
@@ -432,7 +432,7 @@ def test_report_reads_the_audit_that_the_store_points_to(
     store, recipe = Store(tmp_path / "store"), Recipe("audit", "cinema: audit", {})
     findings = (finding("n_likes", "future truncated"), finding("n_shares", "constant", "warning"))
     store.put(recipe, lambda folder: write_audit(folder, *findings))
-    store.point("audit_cinema", recipe)
+    store.point(pointer_to("audit", "cinema", Path("data")), recipe)
     printed, path = run_report(bundle, tmp_path)
     assert "future truncated" in printed
     assert "1, such as n_shares" in printed

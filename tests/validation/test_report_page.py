@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from competitions import Dataset, opened, take_in
+from competitions import Dataset, opened, pointer_to, take_in
 from engine import Recipe, Store, StoreError
 from tests.competitions.shop import SHOP, shop_tables
 from tests.validation.conftest import EVIL, RunReport, make_bundle
@@ -114,7 +114,9 @@ def test_no_cross_validation_yet(cinema: Dataset, tmp_path: Path) -> None:
     folder = f"--set=store={str(tmp_path)!r}"
     with (
         opened(cinema),
-        pytest.raises(StoreError, match="no cross-validation of cinema in the store") as caught,
+        pytest.raises(
+            StoreError, match="no cross-validation of cinema with the files in data in the store"
+        ) as caught,
     ):
         CliRunner().invoke(app, [folder, "report"], catch_exceptions=False)
     assert "make cv" in caught.value.todo
@@ -153,6 +155,35 @@ def test_the_report_of_another_competition_is_not_taken(
     """A store holds the runs of several competitions: each has its own last cross-validation."""
     store, recipe = Store(tmp_path / "store"), Recipe("cv", "other: cross-validation", {})
     store.put(recipe, bundle.write)
-    store.point("cv_other", recipe)
+    store.point(pointer_to("cv", "other", Path("data")), recipe)
     with opened(cinema), pytest.raises(StoreError, match="no cross-validation of cinema"):
         CliRunner().invoke(app, [f"--set=store={str(store.root)!r}", "report"], catch_exceptions=False)
+
+
+def test_competitions_and_data_folders_have_reports_of_their_own(
+    cinema: Dataset, run_report: RunReport, tmp_path: Path
+) -> None:
+    """The same name with files in two folders: each shows its own scores; the page names the folder it is of."""
+    first, other = make_bundle(), make_bundle(models=("popularity", "als"), blends=("mean_of_ranks",))
+    printed, path = run_report(first, tmp_path)
+    page = path.read_text(encoding="utf-8")
+    _, same = run_report(other, tmp_path, "elsewhere")
+    assert path == same
+    assert "<dt>Data</dt><dd>elsewhere</dd>" in same.read_text(encoding="utf-8")
+    with opened(cinema):
+        folders = [f"--set={name}={str(tmp_path / name)!r}" for name in ("store", "reports")]
+        again = CliRunner().invoke(app, [*folders, "--set=data='data'", "report"], catch_exceptions=False)
+        assert again.stdout == printed
+        assert path.read_text(encoding="utf-8") == page
+        with pytest.raises(StoreError, match="with the files in nowhere"):
+            CliRunner().invoke(app, [*folders, "--set=data='nowhere'", "report"], catch_exceptions=False)
+
+
+def test_a_link_to_the_data_is_the_same_folder(tmp_path: Path) -> None:
+    (tmp_path / "files").mkdir()
+    (tmp_path / "link").symlink_to("files")
+    names = {pointer_to("cv", "shop", tmp_path / folder) for folder in ("files", "link", "files/../link")}
+    assert len(names) == 1
+    assert names.isdisjoint(
+        {pointer_to("cv", "shop", tmp_path), pointer_to("cv", "kiosk", tmp_path / "files")}
+    )

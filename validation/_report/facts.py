@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -66,12 +67,13 @@ def metric_text(metric: Metric) -> str:
     return f"{metric.name} ({'; '.join([', '.join(policy), direction] if policy else [direction])})"
 
 
-def facts(bundle: CvBundle, metric: Metric) -> tuple[Fact, ...]:
-    """List what the bundle says about itself, the most asked first."""
+def facts(bundle: CvBundle, metric: Metric, data: Path | None = None) -> tuple[Fact, ...]:
+    """List what the bundle says about itself, the most asked first, after the folder of the data if it is known."""
     about = bundle.about
     names = [n for n in _FIRST if n in about] + [n for n in about if n not in (*_FIRST, *_ELSEWHERE)]
     rows = [Fact(name.replace("_", " ").capitalize(), _lines(about[name])) for name in names]
-    return (Fact("Metric", (metric_text(metric),)), *rows)
+    folder = () if data is None else (Fact("Data", (str(data),)),)
+    return (Fact("Metric", (metric_text(metric),)), *folder, *rows)
 
 
 def _lines(value: object) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from dataclasses import dataclass
+from pathlib import Path
 
 import polars as pl
 
@@ -140,12 +141,18 @@ def alarms_of(bundle: CvBundle, audit: AuditReport | None) -> tuple[str, ...]:
 
 
 def build_report(
-    bundle: CvBundle, dataset: Dataset, *, audit: AuditReport | None = None, n_resamples: int = 1000
+    bundle: CvBundle,
+    dataset: Dataset,
+    *,
+    audit: AuditReport | None = None,
+    data: Path | None = None,
+    n_resamples: int = 1000,
 ) -> Report:
     """Compute every number of the report. ``audit``: the stored audit of its features, see ``read_audit_report``.
 
-    Only the segments read the data set: how long the history of each user and item is at the cutoffs. Raises
-    ConfigError if the bundle is another competition's, DataError if it lacks a score column.
+    ``data``: the folder of the input files, to be named among the facts. Only the segments read the data set: how long
+    the history of each user and item is at the cutoffs. Raises ConfigError if the bundle is another competition's,
+    DataError if it lacks a score column.
     """
     _check(bundle, dataset)
     metric = metric_of(bundle, dataset)
@@ -171,7 +178,7 @@ def build_report(
         chosen=bundle.chosen,
         reason=choice_reason(bundle),
         column=column_sentence(bundle, best, scores.filter(name=best)["mean"][0]),
-        facts=facts(bundle, metric),
+        facts=facts(bundle, metric, data),
         alarms=alarms_of(bundle, audit),
         caveats=(*caveats(bundle, dataset), *audit_caveats(audit, bundle)),
         settings=bundle.about.get("settings", {}),
