@@ -48,8 +48,8 @@ check: setup ## lint, formatting, types, docs/features.md
 	@.venv/bin/mypy
 	@$(PY) -m features page --check
 
-bench: setup ## run the benchmarks, side by side with what one would use instead
-	@for file in benchmarks/[a-z]*.py; do $(PY) -m benchmarks.$$(basename $$file .py) || exit 1; done
+bench: setup ## run the benchmarks, side by side with what one would use instead; choice, compare and models ask for logs
+	@for name in $(filter-out choice compare models,$(basename $(notdir $(wildcard benchmarks/[a-z]*.py)))); do $(PY) -m benchmarks.$$name || exit 1; done
 
 server: ## build examples/serve/serve, which answers requests without Python (needs Go and a C compiler)
 	@command -v go >/dev/null && command -v cc >/dev/null || { echo "The server is built with Go and a C compiler. To do: apt-get install golang gcc" >&2; exit 1; }
