@@ -58,6 +58,9 @@ class SequenceRanker(ranking.NetParameters):
         ranking.Share, Field(description="Share of candidates' ids shown as unknown in training.")
     ] = 0.3
 
+    seeds: ranking.Seeds = 3
+    time_budget: ranking.TimeBudget = 360.0
+
     def __post_init__(self) -> None:
         """Refuse a width that the heads cannot share."""
         if self.width % self.heads:

@@ -40,6 +40,11 @@ LaterTables = Annotated[
 ]
 Epochs = Annotated[Count, Field(description="Most epochs a fit may have.")]
 Patience = Annotated[Count, Field(description="Epochs without gain on the hold-out before it stops.")]
+TimeBudget = Annotated[float | None, Field(gt=0, description="Seconds for a whole fit.")]
+Seeds = Annotated[
+    int,
+    Field(ge=1, le=100, description="Nets, each of a seed and a share of the time, whose mean score counts."),
+]
 StartColumn = Annotated[
     str,
     Field(
@@ -86,14 +91,9 @@ class NetParameters:
         bool,
         Field(description="After the hold-out told the epochs, train again on all rows: twice the time."),
     ] = False
-    time_budget: Annotated[float | None, Field(gt=0, description="Seconds for a whole fit.")] = 120.0
+    time_budget: TimeBudget = 120.0
     later_tables: LaterTables = "learn"
-    seeds: Annotated[
-        int,
-        Field(
-            ge=1, le=100, description="Nets, each of a seed and a share of the time, whose mean score counts."
-        ),
-    ] = 1
+    seeds: Seeds = 1
 
     @property
     def also_needs(self) -> tuple[str, ...]:
