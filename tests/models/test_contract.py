@@ -37,7 +37,7 @@ QUICK: Mapping[str, dict[str, Any]] = {
     "column": {"column": "relevance_rate__item_id"},
     "catboost": {"iterations": 60, "learning_rate": 0.2},
     "channel_net": {"epochs": 12, "batch_rows": 64, "learning_rate": 0.01, "user_dim": 16, "source_dim": 12},
-    "sequence_net": {"epochs": 12, "batch_rows": 64, "learning_rate": 0.01, "table_learning_rate": 0.05},
+    "sequence_net": {"epochs": 12, "batch_rows": 64, "learning_rate": 0.01, "table_learning_rate": 0.05, "seeds": 1},
     "two_towers": {"epochs": 6, "batch_rows": 64, "learning_rate": 0.01, "table_learning_rate": 0.05,
                    "user_features": ["user_kind"], "item_features": ["item_kind", "is_new"]},
     "interact_rank": {"epochs": 6, "batch_rows": 64, "learning_rate": 0.01, "table_learning_rate": 0.05,

@@ -15,7 +15,7 @@ from tests.models.small_log import SmallLog, user_auc, with_columns
 
 CONTEXT = FitContext(seed=5)
 LENGTH = 5
-QUICK: dict[str, Any] = {"batch_rows": 128, "learning_rate": 0.003, "table_learning_rate": 0.05}
+QUICK: dict[str, Any] = {"seeds": 1, "batch_rows": 128, "learning_rate": 0.003, "table_learning_rate": 0.05}
 FREE: dict[str, Any] = {**QUICK, "holdout": 0.0, "id_dropout": 0.0, "dropout": 0.0, "user_dim": 1}
 SequenceNet: Any = model_kinds()["sequence_net"]
 
