@@ -59,7 +59,7 @@ def told(rows: list[dict[str, Any]], at: int) -> dict[str, Any]:
 
 
 def product(one: dict[str, Any], other: dict[str, Any]) -> float:
-    return sum(a * b for a, b in zip(one["taste_item_vector"], other["taste_item_vector"], strict=True))
+    return float(np.dot(one["taste_item_vector"], other["taste_item_vector"]))
 
 
 def test_what_comes_before_is_what_a_loop_finds(found: pl.DataFrame) -> None:
@@ -77,6 +77,6 @@ def test_what_comes_before_is_what_a_loop_finds(found: pl.DataFrame) -> None:
 
 
 def test_who_may_not_look_at_other_pairs_gets_none_of_it(found: pl.DataFrame) -> None:
-    assert found["n_shown_of_source"].max() > 1
+    assert found.filter(pl.col("n_shown_of_source") > 1).height > 10
     declared = load_registry().declarations
     assert {declared[name].options["scope"] for name in (*COUNTS, *LIKENESS)} == {"user"}
