@@ -155,7 +155,9 @@ class RowAdagrad:
                 self.state[table] = table.new_zeros(len(table))
             squares, gradient = self.state[table], table.grad.coalesce()
             rows, values = gradient.indices()[0], gradient.values()
-            squares.index_add_(0, rows, torch.linalg.vecdot(values, values), alpha=1 / values.shape[1])
+            squares.index_add_(
+                0, rows, torch.linalg.vecdot(values, values), alpha=1 / max(values.shape[1], 1)
+            )
             factors = squares.index_select(0, rows).sqrt_().add_(1e-10).reciprocal_().mul_(-self._rate)
             table.index_add_(0, rows, values * factors[:, None])
 

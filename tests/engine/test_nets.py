@@ -173,3 +173,13 @@ def test_tables_that_are_added_up_move_alike_by_a_step_of_one_row() -> None:
     moved = -0.1 * gradient / 6.5**0.5  # rate, and root of the mean square
     for weight, start in zip(weights, before, strict=True):
         torch.testing.assert_close(weight - start, torch.stack([0 * moved, moved, 0 * moved]))
+
+
+@pytest.mark.parametrize("rule", ["adam", "row adagrad"])
+def test_a_table_of_no_width_is_stepped_over(rule: Any) -> None:
+    """A width of 0 leaves a channel out."""
+    table, layer = torch.nn.Embedding(4, 0, sparse=True), torch.nn.Linear(1, 1)
+    before = layer.weight.detach().clone()
+    x = torch.cat([table(torch.tensor([1, 1, 3])), torch.ones(3, 1)], dim=1)
+    Stepper([*table.parameters()], [*layer.parameters()], Rates(0.1, 0.1, 0.0, rule))(layer(x).sum())
+    assert not torch.equal(layer.weight, before)
