@@ -21,23 +21,13 @@ import polars as pl
 
 from benchmarks._cached import LOG_HELP, Log
 from benchmarks._figures import keep
-from benchmarks._paired import all_scores, as_table, compared, joined, pooled
+from benchmarks._paired import as_table, compared, joined, pooled
+from benchmarks._stack import Stack, stack_of
 from competitions import Metric
 from engine import ConfigError, SamewiseError, console, did_you_mean, out
-from stacking import make_plan, run_cv
 
 CHOSEN = "chosen"
 SEED = 1  # of the resamples
-
-
-@dataclass(frozen=True)
-class Run:
-    """All scores of one log, seed and configuration (see ``all_scores``), and what was chosen."""
-
-    user: str
-    metric: Metric
-    chosen: str
-    scores: pl.DataFrame
 
 
 @dataclass(frozen=True)
@@ -97,11 +87,11 @@ def tried(log: Log, asked: argparse.Namespace) -> Trial:
     """Run both sides on a log under every seed, or one run for both sides if nothing else is set."""
     table: pl.DataFrame | None = None
     for seed in asked.seeds:
-        runs: dict[tuple[str, ...], Run] = {}
+        runs: dict[tuple[str, ...], Stack] = {}
         for side, overrides, name in zip("AB", (asked.a, asked.b), asked.scores, strict=True):
             wanted = (*asked.both, f"seed={seed}", *overrides)
             if wanted not in runs:
-                runs[wanted] = run_of(log, asked.folder, wanted)
+                runs[wanted] = stack_of(log, asked.folder, wanted)
                 told = f"{log.text}, seed {seed}, {side}: chosen {runs[wanted].chosen}"
                 console.print(told, highlight=False, markup=False)
             scores = scores_of(runs[wanted], name, f"{side} {seed}")
@@ -110,23 +100,15 @@ def tried(log: Log, asked: argparse.Namespace) -> Trial:
     return Trial(log.text, runs[wanted].metric, table)
 
 
-def run_of(log: Log, folder: Path, overrides: Sequence[str]) -> Run:
-    """Cross-validate, and score the test pairs; what is in the store is not computed again."""
-    plan = make_plan(log.settings(folder.resolve(), overrides))
-    bundle, c = run_cv(plan), plan.dataset.competition
-    return Run(c.user, c.metric, bundle.chosen, all_scores(plan, bundle))
-
-
-def scores_of(run: Run, name: str, column: str) -> pl.DataFrame:
+def scores_of(run: Stack, name: str, column: str) -> pl.DataFrame:
     """Take the scores of a model or blend, or the chosen ones, as a column of this name."""
-    known = [CHOSEN, *run.scores.columns[5:-1]]
+    known = [CHOSEN, *run.names]
     if name not in known:
         raise ConfigError(
             f"No model or blend is called {name!r}.{did_you_mean(name, known)}",
             expected=f"one of {', '.join(known)}",
         )
-    score = pl.col("score" if name == CHOSEN else name).alias(column)
-    return run.scores.select("fold", "window", "pair_id", pl.col(run.user).alias("user"), "relevance", score)
+    return run.scores_of("score" if name == CHOSEN else name, column)
 
 
 def check_metrics(trials: Sequence[Trial]) -> None:

@@ -14,33 +14,18 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import polars as pl
 from rich.table import Table
 
 from benchmarks._cached import LOG_HELP, Log
 from benchmarks._figures import keep
-from benchmarks._paired import Compared, all_scores, compared, joined
-from competitions import Metric
+from benchmarks._paired import Compared, compared, joined
+from benchmarks._stack import Stack, stack_of
 from engine import ConfigError, Json, SamewiseError, console, did_you_mean, out
-from stacking import make_plan, run_cv
 
 SEED = 1  # of the resamples
-
-
-@dataclass(frozen=True)
-class Stack:
-    """One run: scores (see ``all_scores``), names of its models, seconds of their fits, and what was chosen."""
-
-    user: str
-    metric: Metric
-    scores: pl.DataFrame
-    models: tuple[str, ...]
-    seconds: dict[str, float]
-    chosen: str
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -78,52 +63,48 @@ def arguments(words: Sequence[str] | None) -> argparse.Namespace:
 
 
 def worths(log: Log, asked: argparse.Namespace) -> list[dict[str, Json]]:
-    """What each model is worth on a log: one row a model, and one of the chosen scores."""
+    """What each model is worth on a log: one row a model, and one of the chosen scores, if they are none of these."""
     names = [text.partition("=")[0] for text in asked.model]
     tables = [text if "=" in text else f'{text}={{kind="{text}"}}' for text in asked.model]
     settings = [*asked.both, *(f"models.{table}" for table in tables)]
-    whole = stack_of(log, asked.folder, settings)
+    whole = told(log, asked, settings)
     if asked.against not in whole.models:
         raise ConfigError(
             f"No model is called {asked.against!r}.{did_you_mean(asked.against, whole.models)}",
             expected=f"--against as one of {', '.join(whole.models)}",
         )
     rows = []
-    for name in (*whole.models, whole.chosen):
-        row: dict[str, Json] = {"log": log.text, "model": name, "seconds": whole.seconds.get(name)}
+    for name in dict.fromkeys([*whole.models, whole.chosen]):
+        is_chosen = name == whole.chosen
+        row: dict[str, Json] = {"log": log.text, "model": name, "is_chosen": is_chosen}
+        row["seconds"] = whole.seconds.get(name)
         row |= alone(whole, name, asked.against)
         if name in names:
-            less = stack_of(log, asked.folder, [*settings, f"models.{name}.enabled=false"])
+            less = told(log, asked, [*settings, f"models.{name}.enabled=false"])
             row |= in_blend(whole, less)
         rows.append(row)
     return rows
 
 
-def stack_of(log: Log, folder: Path, overrides: Sequence[str]) -> Stack:
-    """Cross-validate, and score the test pairs; what is in the store is not computed again."""
-    plan = make_plan(log.settings(folder.resolve(), overrides))
-    bundle, c = run_cv(plan), plan.dataset.competition
-    seconds = bundle.fits.group_by("model").agg(pl.col("seconds").sum()).rows()
-    told = f"{log.text}: {', '.join(bundle.models)}; chosen {bundle.chosen}"
-    console.print(told, highlight=False, markup=False)
-    scores = all_scores(plan, bundle)
-    return Stack(c.user, c.metric, scores, bundle.models, dict(seconds), bundle.chosen)
+def told(log: Log, asked: argparse.Namespace, settings: Sequence[str]) -> Stack:
+    """Run, and say what was chosen of which models."""
+    stack = stack_of(log, asked.folder, settings)
+    text = f"{log.text}: {', '.join(stack.models)}; chosen {stack.chosen}"
+    console.print(text, highlight=False, markup=False)
+    return stack
 
 
 def alone(stack: Stack, name: str, against: str) -> dict[str, Json]:
     """Metric of a score on each part of the windows, and its lead over another one with both pooled."""
-    scores = stack.scores.with_columns(a=pl.col(name), b=pl.col(against))
-    found = compared(scores, stack.metric, stack.user, ["a"], ["b"], seed=SEED)
+    scores = joined(stack.scores_of(name, "a"), stack.scores_of(against, "b"))
+    found = compared(scores, stack.metric, "user", ["a"], ["b"], seed=SEED)
     return {**{row.part: row.a for row in found}, "lead": lead_of(found)}
 
 
 def in_blend(whole: Stack, less: Stack) -> dict[str, Json]:
     """What the chosen scores have more than those of a stack without a model, all windows pooled."""
-    sides = [
-        stack.scores.select("fold", "window", "pair_id", stack.user, "relevance", pl.col("score").alias(side))
-        for side, stack in (("with", whole), ("without", less))
-    ]
-    found = compared(joined(*sides), whole.metric, whole.user, ["with"], ["without"], seed=SEED)
+    scores = joined(whole.scores_of("score", "with"), less.scores_of("score", "without"))
+    found = compared(scores, whole.metric, "user", ["with"], ["without"], seed=SEED)
     return {"blend": lead_of(found)}
 
 
@@ -141,7 +122,8 @@ def as_table(rows: Sequence[dict[str, Json]], title: str, against: str) -> Table
     for row in rows:
         values = (number_text(row.get(part), ".4f") for part in ("eval windows", "test window"))
         leads = (interval_text(row.get(name)) for name in ("lead", "blend"))
-        table.add_row(str(row["model"]), *values, *leads, number_text(row["seconds"], ",.0f"))
+        name = f"{row['model']} (chosen)" if row["is_chosen"] else str(row["model"])
+        table.add_row(name, *values, *leads, number_text(row["seconds"], ",.0f"))
     return table
 
 

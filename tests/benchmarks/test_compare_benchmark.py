@@ -14,6 +14,7 @@ from benchmarks._cached import Log
 from benchmarks._paired import PARTS, TEST, compared, joined, pooled
 from competitions import Metric
 from engine import ConfigError, DataError
+from tests.benchmarks.small_stack import SMALL
 
 METRIC = Metric("user_auc", policy={"one_class": "skip"})
 A, B = ["A 1", "A 2"], ["B 1", "B 2"]
@@ -146,16 +147,7 @@ def test_what_is_no_log_is_refused(text: str, tmp_path: Path) -> None:
 def test_chosen_scores_and_one_model_of_the_same_run(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    off = [f"models.{name}" for name in ("taste", "catboost", "channel_net")]
-    off += [f"blenders.{name}" for name in ("weights", "score_weights", "level_two", "catboost_oof")]
-    small = [
-        "models.source={kind='column', column='like_rate__source_id'}",
-        'features.include=["like_rate__source_id", "relevance_rate__item_id"]',
-        *(f"{name}.enabled=false" for name in off),
-        'blender="source"',
-        'backend="inline"',
-        "threads=1",
-    ]
+    source = "models.source={kind='column', column='like_rate__source_id'}"
     file = tmp_path / "figures.json"
     words = [
         f"vk2024@{data}",
@@ -167,7 +159,9 @@ def test_chosen_scores_and_one_model_of_the_same_run(
         "--out",
         str(file),
         "--both",
-        *small,
+        source,
+        'blender="source"',
+        *SMALL,
     ]
     compare.main([*words, "--scores", "chosen", "source"])
     assert [row["mean"] for row in json.loads(file.read_text())["rows"]] == [0.0] * 3

@@ -8,15 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import models
-
-OFF = [f"models.{name}" for name in ("taste", "catboost", "channel_net")]
-OFF += [f"blenders.{name}" for name in ("weights", "score_weights", "level_two", "catboost_oof")]
-SMALL = [
-    'features.include=["like_rate__source_id", "relevance_rate__item_id"]',
-    *(f"{name}.enabled=false" for name in OFF),
-    'backend="inline"',
-    "threads=1",
-]
+from tests.benchmarks.small_stack import SMALL
 
 
 def test_each_model_alone_and_what_is_lost_without_it(
