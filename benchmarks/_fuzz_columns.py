@@ -102,6 +102,7 @@ USUAL = {  # what shipped features take these names for
     "content": "vector", "genres": "enums", "main_genre": "enum", "source_id": "id", "age": "small integer",
     "age_group": "enum", "gender": "enum", "occupation": "enum", "release_year": "small integer",
     "duration_bucket": "small integer", "title": "text", "device": "enum", "price": "float", "release_date": "date",
+    "session": "small integer", "position": "small integer",
 }  # fmt: skip
 OF_USER, OF_ITEM = {"age", "age_group", "gender", "occupation"}, {
     "content", "genres", "main_genre", "source_id", "release_year", "duration", "duration_bucket", "title",

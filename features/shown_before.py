@@ -1,6 +1,7 @@
 """What a user is shown before the pair, for logs whose pairs have a ``session`` and a ``position``: transductive.
 
-Rows come in the order of sessions, within each by position; those of one place in the order of their items.
+Rows come in the order of sessions, whose numbers are taken to grow, within each by position; those of one place in the
+order of their items. All unknown sources are one.
 """
 
 import polars as pl
