@@ -41,6 +41,13 @@ class SequenceRanker(ranking.NetParameters):
         Literal["softmax", "hstu"],
         Field(description="Attention by softmax, or pointwise by SiLU with a gate."),
     ] = "hstu"
+    time_bias: Annotated[
+        bool,
+        Field(
+            description="Whether hstu weighs a row by the time between it and a later one, too, beside the rows "
+            "between them; where the log has a clock's gaps."
+        ),
+    ] = False
     cross_rank: Annotated[int, Field(ge=1, description="Rank of the cross layers.")] = 32
     cross_layers: Annotated[int, Field(ge=0, description="Number of cross layers.")] = 0
     loss: ranking.Loss = "pairwise"
@@ -108,7 +115,8 @@ class _Fit:
         with nets.reproducible(self.context.seed, self.context.threads):
             widths = self.widths(rows)
             encoder = nets.Encoder.of(rows, tuple(widths), rows.numeric)
-            encoder, past = ranking.with_histories(encoder, rows, self.ranker.length)
+            has_times = self.ranker.time_bias and self.ranker.block == "hstu"
+            encoder, past = ranking.with_histories(encoder, rows, self.ranker.length, has_times=has_times)
             net = self.begin(rows, widths, encoder, past)
             data, held_data = (
                 None
@@ -152,6 +160,7 @@ class _Fit:
             rank=ranker.cross_rank,
             n_crosses=ranker.cross_layers,
             start=encoder.numeric.index(self.start) if self.start else None,
+            has_times=past.gaps is not None,
         )
         net = nets.SequenceNet(shape, ranker.dropout, ranker.id_dropout)
         ranking.start_tables(net.tables.parameters(), encoder, rows, ranker.starts(rows))

@@ -10,17 +10,20 @@ if TYPE_CHECKING:
     from engine.nets.net import ConcatNet, NetShape, reproducible
     from engine.nets.rows import NumberRows, RowsInFile, gather_rows
     from engine.nets.sequence import (
+        N_TIMES,
         CrossLayers,
         HstuBlock,
         SequenceInputs,
         SequenceNet,
         SequenceShape,
         SoftmaxBlock,
+        time_buckets,
     )
     from engine.nets.towers import ContextShape, Said, Tower, TowerShape, TowersInputs, TowersNet, TowersShape
     from engine.nets.training import Course, Rates, Stepper, train_until
 
 __all__ = [
+    "N_TIMES",
     "ConcatNet",
     "ContextShape",
     "Course",
@@ -49,6 +52,7 @@ __all__ = [
     "Vocabulary",
     "gather_rows",
     "reproducible",
+    "time_buckets",
     "train_until",
 ]
 

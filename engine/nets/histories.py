@@ -1,10 +1,10 @@
-"""What users did before, as rows of embedding tables and numbers: one history a group, the newest place last."""
+"""What was done before, as rows of embedding tables and numbers: one history a group, the newest place last."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,19 +22,22 @@ class Histories:
     """Histories of some groups, ``length`` places each.
 
     ``rows``: Int64 (n, length, n_ids), rows of tables, 0 where nothing is known. ``numbers``: (n, length, n_numbers).
-    ``is_there``: Boolean (n, length), false before a user's first row.
+    ``is_there``: Boolean (n, length), false before the first row. ``since``: Float64 (n, length), units of the
+    clock from each place to what comes after the newest one, NaN where unknown; None = nobody asks for it.
     """
 
     rows: Tensor
     numbers: Tensor
     is_there: Tensor
+    since: Tensor | None = None
 
     def __getitem__(self, groups: Tensor) -> Histories:
-        return Histories(self.rows[groups], self.numbers[groups], self.is_there[groups])
+        since = None if self.since is None else self.since[groups]
+        return Histories(self.rows[groups], self.numbers[groups], self.is_there[groups], since)
 
     def double(self) -> Histories:
         """Numbers as Float64."""
-        return Histories(self.rows, self.numbers.double(), self.is_there)
+        return replace(self, numbers=self.numbers.double())
 
 
 @dataclass(frozen=True)
@@ -42,22 +45,28 @@ class HistoryEncoder:
     """Turns columns of arrays into histories.
 
     ``ids``: column -> vocabulary, in the order of the tables; ``numeric``: the columns that are numbers; of sizes that
-    span several powers of ten, such as gaps, the logarithm is taken.
+    span several powers of ten, such as gaps, the logarithm is taken. ``gaps``: the one of them that holds units of the
+    clock from each place to the next, which ``Histories.since`` adds up; None = none.
     """
 
     ids: Mapping[str, Vocabulary]
     numeric: tuple[str, ...]
     scaler: Scaler
     length: int
+    gaps: str | None = None
 
     @classmethod
     def of(
-        cls, arrays: Mapping[str, pl.Series], ids: Mapping[str, Vocabulary], numeric: Sequence[str]
+        cls,
+        arrays: Mapping[str, pl.Series],
+        ids: Mapping[str, Vocabulary],
+        numeric: Sequence[str],
+        gaps: str | None = None,
     ) -> HistoryEncoder:
         """Learn the scales of the numbers from arrays (n,) of the train rows' groups."""
         scaler = Scaler.of(_logarithm(_flat(arrays[name])[0].to_numpy()) for name in numeric)
         names = [*ids, *numeric]
-        return cls(ids, tuple(numeric), scaler, _length(arrays[names[0]]) if names else 0)
+        return cls(ids, tuple(numeric), scaler, _length(arrays[names[0]]) if names else 0, gaps)
 
     @property
     def n_numbers(self) -> int:
@@ -70,7 +79,7 @@ class HistoryEncoder:
         return (*self.ids, *self.numeric)
 
     def histories(self, arrays: Mapping[str, pl.Series], n: int) -> Histories:
-        """Encode arrays (n,), one a group; a null array is a user without rows."""
+        """Encode arrays (n,), one a group; a null array is a history without rows."""
         length = self.length
         is_there = np.zeros((n, length), dtype=np.bool_)
         rows = np.zeros((n, length, len(self.ids)), dtype=np.int64)
@@ -92,11 +101,20 @@ class HistoryEncoder:
             torch.from_numpy(rows),
             torch.from_numpy(numbers.reshape(n, length, self.n_numbers) * is_there[:, :, None]),
             torch.from_numpy(is_there),
+            None if self.gaps is None else self._since(arrays[self.gaps]),
         )
+
+    def _since(self, gaps: pl.Series) -> Tensor:
+        """Gaps added up from the newest place on: Float64 (n, length), exact for whole numbers below 2^53."""
+        values, has = _flat(gaps)
+        since = np.full((len(gaps), self.length), np.nan)
+        newest_first = values.cast(pl.Float64).to_numpy().reshape(-1, self.length)[:, ::-1]
+        since[has] = newest_first.cumsum(axis=1)[:, ::-1]
+        return torch.from_numpy(since)
 
     def save(self, folder: Path) -> None:
         """Write ``histories.json``, ``history_scaler.npz`` and one Parquet file a vocabulary."""
-        facts = {"ids": list(self.ids), "numeric": self.numeric, "length": self.length}
+        facts = {"ids": list(self.ids), "numeric": self.numeric, "length": self.length, "gaps": self.gaps}
         (folder / "histories.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
         scaler = self.scaler
         np.savez(folder / "history_scaler.npz", mean=scaler.mean, std=scaler.std, has_nulls=scaler.has_nulls)
@@ -113,7 +131,7 @@ class HistoryEncoder:
             name: Vocabulary(pl.read_parquet(folder / f"history_vocabulary_{i}.parquet")["value"])
             for i, name in enumerate(facts["ids"])
         }
-        return cls(ids, tuple(facts["numeric"]), scaler, facts["length"])
+        return cls(ids, tuple(facts["numeric"]), scaler, facts["length"], facts.get("gaps"))
 
 
 def _length(arrays: pl.Series) -> int:

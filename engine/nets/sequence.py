@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from engine.nets.histories import Histories
 
+N_TIMES = 64  # buckets of the time between two places: unknown, then powers of two
 _MOST_PADDING = 4  # rows of the largest group for each group, to the rows that there are
 
 BlockKind = Literal["softmax", "hstu"]
@@ -25,6 +26,7 @@ class SequenceShape:
     ``n_rows``, ``n_dims``: rows and width of each channel's table; row 0 stands for everything unknown. ``shared``: of
     each id of a place the channel whose table it reads, or -1: it has its own, ``history_rows`` rows of
     ``history_dim``. ``query``: channels of a candidate that ask the history. ``n_levels``: levels of what is learned.
+    ``has_times``: whether HSTU's blocks have a bias by the time between places, which histories then tell.
     """
 
     n_rows: Sequence[int]
@@ -44,6 +46,7 @@ class SequenceShape:
     rank: int = 32
     n_crosses: int = 2
     start: int | None = None
+    has_times: bool = False
 
 
 @dataclass(frozen=True)
@@ -80,21 +83,29 @@ class SoftmaxBlock(nn.Module):
 
 
 class HstuBlock(nn.Module):
-    """Pointwise attention: SiLU and no softmax, a bias by distance, a gate (Zhai et al. 2024, arXiv 2402.17152)."""
+    """Pointwise attention: SiLU and no softmax, a bias by distance, a gate (Zhai et al. 2024, arXiv 2402.17152).
 
-    def __init__(self, width: int, heads: int, length: int) -> None:
+    With ``has_times`` there is a bias by the time between two places, too, one a head and bucket of ``time_buckets``,
+    which begins at zero. The paper's code has steps of e^0.301, not 2, and counts up to what follows the later place.
+    """
+
+    def __init__(self, width: int, heads: int, length: int, *, has_times: bool = False) -> None:
         super().__init__()
         self.heads, self.length = heads, length
         self.before, self.between = nn.LayerNorm(width), nn.LayerNorm(width)
         self.mix, self.joined = nn.Linear(width, 4 * width), nn.Linear(width, width)
         self.distance = nn.Parameter(torch.zeros(heads, length + 1))
+        if has_times:
+            self.time = nn.Parameter(torch.zeros(heads, N_TIMES))
 
-    def forward(self, x: Tensor, is_seen: Tensor) -> Tensor:
-        """(g, places, width) -> the same; ``is_seen`` Boolean (g, places, places)."""
+    def forward(self, x: Tensor, is_seen: Tensor, times: Tensor | None = None) -> Tensor:
+        """(g, places, width) -> the same; ``is_seen`` Boolean and ``times`` Int64 (g, places, places)."""
         query, key, value, gate = _by_head(functional.silu(self.mix(self.before(x))), 4, self.heads)
         places = torch.arange(x.shape[1])
         far = (places[:, None] - places[None]).clamp(0, self.length)
         logits = query @ key.mT / math.sqrt(query.shape[-1]) + self.distance[:, far]
+        if times is not None:
+            logits = logits + self.time[:, times].transpose(0, 1)
         weight = functional.silu(logits) * is_seen[:, None]
         weight = weight / is_seen.sum(dim=-1).clamp(min=1)[:, None, :, None]
         found: Tensor = x + self.joined(self.between(_joined(weight @ value)) * _joined(gate))
@@ -121,7 +132,7 @@ class SequenceNet(nn.Module):
     """Scores pairs by tables, numbers, and what each candidate finds in the history of its group.
 
     A history is encoded once, whatever the number of its candidates. Before its places lies a learned one that is
-    always seen: a user without history finds that one.
+    always seen: one without history finds that one.
 
     Parameters
     ----------
@@ -148,8 +159,7 @@ class SequenceNet(nn.Module):
         dims = [shape.n_dims[at] if at >= 0 else shape.history_dim for at in shape.shared]
         self.token = nn.Linear(max(sum(dims) + shape.n_history_numbers, 1), width)
         self.place = nn.Parameter(torch.randn(shape.length + 1, width) * 0.02)
-        block = SoftmaxBlock if shape.block == "softmax" else HstuBlock
-        self.blocks = nn.ModuleList(block(width, shape.heads, shape.length) for _ in range(shape.n_blocks))
+        self.blocks = nn.ModuleList(_block(shape) for _ in range(shape.n_blocks))
         self.norm = nn.LayerNorm(width)
         self.query = nn.Linear(sum(shape.n_dims[at] for at in shape.query), width)
         self.numbers = nn.Linear(max(shape.n_numbers, 1), 128)
@@ -186,10 +196,17 @@ class SequenceNet(nn.Module):
         x = torch.cat([self.place[:1].expand(len(tokens), 1, -1), tokens], dim=1)
         is_there = _with_first(histories.is_there)
         is_seen = is_there[:, None, :] & torch.ones(x.shape[1], x.shape[1], dtype=torch.bool).tril()
+        times = self._times(histories)
         for block in self.blocks:
-            x = block(x, is_seen)
+            x = block(x, is_seen) if times is None else block(x, is_seen, times)
         found: Tensor = self.norm(x)
         return found
+
+    def _times(self, histories: Histories) -> Tensor | None:
+        if not self.shape.has_times:
+            return None
+        assert histories.since is not None, "these histories were encoded without gaps"
+        return time_buckets(histories.since)
 
     def forward(self, embedded: Tensor, inputs: SequenceInputs) -> Tensor:
         """Scores (n,) of embedded channels (n, sum of widths) and the other inputs."""
@@ -256,6 +273,25 @@ class SequenceNet(nn.Module):
         self.output.weight.zero_()
         self.output.bias.fill_(level)
         self.skip.fill_(slope)
+
+
+def time_buckets(since: Tensor) -> Tensor:
+    """Bucket of the time from each place (columns) to each later one (rows): Int64 (g, 1 + length, 1 + length).
+
+    ``since``: Float64 (g, length), time from each place to some later one. ``1 + floor(log2(max(1, time)))``, the last
+    bucket for all above it; 0 where the time is unknown, as to the first place, which is always seen.
+    """
+    places = functional.pad(since, (1, 0), value=math.nan)
+    between = places[:, None, :] - places[:, :, None]
+    # The exponent of a number in [2^k, 2^(k+1)) is k + 1, exactly: a logarithm may round to the other side.
+    bucket = between.nan_to_num().clamp(min=1).frexp().exponent.clamp(max=N_TIMES - 1)
+    return bucket.masked_fill(between.isnan(), 0).long()
+
+
+def _block(shape: SequenceShape) -> nn.Module:
+    if shape.block == "softmax":
+        return SoftmaxBlock(shape.width, shape.heads, shape.length)
+    return HstuBlock(shape.width, shape.heads, shape.length, has_times=shape.has_times)
 
 
 def attended(query: Tensor, tokens: Tensor, is_there: Tensor, group: Tensor) -> Tensor:

@@ -64,8 +64,12 @@ def _tokens(trained: TrainedSequence, tables: list[Tensor], g: Graph) -> tuple[T
         is_there = g.add("Concat", is_there, is_known, axis=0)
     causal = g.constant(np.tril(np.ones((past.length + 1, past.length + 1))).astype(np.bool_), np.bool_)
     is_seen = g.add("And", g.add("Unsqueeze", is_there, g.constant([0], np.int64)), causal)
+    times = None if past.gaps is None else _times(g, past.gaps)
     for block in net.blocks:
-        x = (_softmax_block if isinstance(block, nets.SoftmaxBlock) else _hstu_block)(g, block, x, is_seen)
+        if isinstance(block, nets.SoftmaxBlock):
+            x = _softmax_block(g, block, x, is_seen)
+        else:
+            x = _hstu_block(g, block, x, is_seen, times)
     return _normed(g, x, net.norm), is_there
 
 
@@ -129,7 +133,27 @@ def _softmax_block(g: Graph, block: nn.Module, x: Tensor, is_seen: Tensor) -> Te
     return g.add("Add", x, linear(g, _gelu(g, wide), block.narrow))
 
 
-def _hstu_block(g: Graph, block: nn.Module, x: Tensor, is_seen: Tensor) -> Tensor:
+def _times(g: Graph, gaps: str) -> Tensor:
+    """Write ``HistoryEncoder._since`` and ``time_buckets``: Int64 (1 + length, 1 + length)."""
+    values, kind = g.array(gaps)
+    since = g.add("CumSum", g.as_numbers(values, kind, np.float64), g.constant(0, np.int64), reverse=1)
+    places = g.add("Concat", g.constant([np.nan], np.float64), since, axis=0)
+    rows, columns = (g.add("Unsqueeze", places, g.constant([axis], np.int64)) for axis in (1, 0))
+    between = g.add("Sub", columns, rows)
+    is_unknown = g.add("IsNaN", between)
+    known = g.add("Max", g.add("Where", is_unknown, g.f64(1.0), between), g.f64(1.0))
+    # The power of two that is nearest by its logarithm, or the one before it if that is above the number.
+    near = g.add("Floor", g.add("Add", g.add("Div", g.add("Log", known), g.f64(math.log(2))), g.f64(0.5)))
+    near = g.cast(near, np.int64)
+    power = g.add("Gather", g.constant(2.0 ** np.arange(256), np.float64), near)
+    bucket = g.add(
+        "Sub", g.add("Add", near, g.constant(1, np.int64)), g.cast(g.add("Greater", power, known), np.int64)
+    )
+    bucket = g.add("Min", bucket, g.constant(nets.N_TIMES - 1, np.int64))
+    return g.add("Where", is_unknown, g.constant(0, np.int64), bucket)
+
+
+def _hstu_block(g: Graph, block: nn.Module, x: Tensor, is_seen: Tensor, times: Tensor | None) -> Tensor:
     """Write ``HstuBlock.forward``."""
     assert isinstance(block, nets.HstuBlock)
     mixed = _silu(g, linear(g, _normed(g, x, block.before), block.mix))
@@ -138,6 +162,9 @@ def _hstu_block(g: Graph, block: nn.Module, x: Tensor, is_seen: Tensor) -> Tenso
     places = np.arange(n_places)
     far = (places[:, None] - places[None]).clip(0, block.length)
     bias = g.constant(weights(block.distance)[:, far], np.float64)
+    if times is not None:
+        of_times = g.add("Gather", g.constant(weights(block.time), np.float64), times, axis=1)
+        bias = g.add("Add", bias, of_times)
     weight = _silu(g, g.add("Add", _logits(g, query, key, block), bias))
     seen = g.cast(is_seen, np.float64)
     n_seen = g.add("ReduceSum", seen, g.constant([1], np.int64), keepdims=1)

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 # Arrays that histories are read from, if they are there (see features/sequences.py), without length and the user's key,
 # which follow: ids of the channels, levels that have tables of their own, and numbers.
-ITEMS, SOURCES = "last_items", "last_sources"
-LEVELS, NUMBERS = ("last_relevances", "last_actions"), ("last_gaps", "last_watch_shares")
+ITEMS, SOURCES, GAPS = "last_items", "last_sources", "last_gaps"
+LEVELS, NUMBERS = ("last_relevances", "last_actions"), (GAPS, "last_watch_shares")
 HISTORIES = (ITEMS, SOURCES, *LEVELS, *NUMBERS)
 
 Width = Annotated[int, Field(ge=0, le=4096)]

@@ -17,7 +17,7 @@ from engine import nets
 from models._pair_frame import PairFrame, Scores
 from models._ranker import FitContext, read_json, write_json
 from models.ranking.losses import Index
-from models.ranking.parameters import ITEMS, LEVELS, NUMBERS, SOURCES, history_columns, named
+from models.ranking.parameters import GAPS, ITEMS, LEVELS, NUMBERS, SOURCES, history_columns, named
 from models.ranking.trained import FittedNet, Trained
 from models.ranking.training import NetData, Training
 
@@ -87,9 +87,12 @@ def shared_channels(frame: PairFrame, length: int = 20) -> dict[str, str]:
 
 
 def with_histories(
-    encoder: nets.Encoder, rows: PairFrame, length: int = 20
+    encoder: nets.Encoder, rows: PairFrame, length: int = 20, *, has_times: bool = False
 ) -> tuple[nets.Encoder, nets.HistoryEncoder]:
-    """What turns histories into inputs: their items and sources and those of the pairs have one vocabulary each."""
+    """What turns histories into inputs: their items and sources and those of the pairs have one vocabulary each.
+
+    ``has_times``: whether histories tell the time since each place, where there are gaps.
+    """
     arrays = arrays_of(rows, history_columns(rows, length=length))
     channels, ids = dict(encoder.channels), {}
     for name, channel in shared_channels(rows, length).items():
@@ -99,7 +102,8 @@ def with_histories(
     levels, numeric = (history_columns(rows, names, length) for names in (LEVELS, NUMBERS))
     ids |= {name: nets.Vocabulary.of(arrays[name].arr.explode(empty_as_null=True)) for name in levels}
     encoder = nets.Encoder(channels, encoder.numeric, encoder.scaler)
-    return encoder, nets.HistoryEncoder.of(arrays, ids, numeric)
+    gaps = history_columns(rows, [GAPS], length) if has_times else []
+    return encoder, nets.HistoryEncoder.of(arrays, ids, numeric, gaps[0] if gaps else None)
 
 
 def _firsts(frame: PairFrame) -> pl.DataFrame:

@@ -14,14 +14,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.nets import (
+    N_TIMES,
     Histories,
     HistoryEncoder,
+    HstuBlock,
     Rates,
     SequenceInputs,
     SequenceNet,
     SequenceShape,
     Stepper,
     Vocabulary,
+    time_buckets,
 )
 
 LENGTH = 4
@@ -34,7 +37,7 @@ def encoded(ids: list[Any], gaps: list[Any]) -> tuple[HistoryEncoder, Histories]
         "gaps": pl.Series(gaps, dtype=pl.Array(pl.Float32, LENGTH)),
     }
     known = Vocabulary(pl.Series("value", [0, 1, 2, 4], dtype=pl.UInt32))
-    encoder = HistoryEncoder.of(arrays, {"items": known}, ["gaps"])
+    encoder = HistoryEncoder.of(arrays, {"items": known}, ["gaps"], gaps="gaps")
     return encoder, encoder.histories(arrays, len(ids))
 
 
@@ -53,6 +56,11 @@ def test_histories_are_what_the_arrays_say(ids: list[Any]) -> None:
                 assert float(found.numbers[group, at, 0]) == pytest.approx(scaled, abs=1e-4)
             else:
                 assert not found.numbers[group, at].any()
+            later = [] if not places else [v for v in places[at:] if v is not None]
+            whole = len(later) == LENGTH - at
+            assert found.since is not None
+            since = float(found.since[group, at])
+            assert since == sum(10.0**v for v in later) if whole else np.isnan(since)
 
 
 def test_an_encoder_of_histories_gives_the_same_after_it_was_saved(tmp_path: Path) -> None:
@@ -66,13 +74,25 @@ def test_an_encoder_of_histories_gives_the_same_after_it_was_saved(tmp_path: Pat
     again = HistoryEncoder.load(tmp_path).histories(arrays, 2)
     for name in ("rows", "numbers", "is_there"):
         assert torch.equal(getattr(again, name), getattr(found, name))
+    torch.testing.assert_close(again.since, found.since, rtol=0, atol=0, equal_nan=True)
+    assert found.since is not None
+    assert found.since[0, 1:].tolist() == [106.0, 105.0, 100.0]
+    plain = replace(encoder, gaps=None)
+    (tmp_path / "plain").mkdir()
+    plain.save(tmp_path / "plain")
+    assert HistoryEncoder.load(tmp_path / "plain").histories(arrays, 2).since is None
 
 
-def net_and_inputs(block: Any, n: int = 12, g: int = 5) -> tuple[SequenceNet, torch.Tensor, SequenceInputs]:
+BLOCKS = ["softmax", "hstu", "hstu with times"]
+
+
+def net_and_inputs(block: str, n: int = 12, g: int = 5) -> tuple[SequenceNet, torch.Tensor, SequenceInputs]:
     torch.manual_seed(1)
+    kind: Any = block.partition(" ")[0]
     shape = SequenceShape(
         n_rows=[4, 7, 5], n_dims=[3, 8, 6], n_numbers=2, length=LENGTH, shared=[1, -1], history_rows=[7, 3],
-        n_history_numbers=1, query=[1, 2], n_levels=3, width=8, n_blocks=2, block=block, rank=4, start=1,
+        n_history_numbers=1, query=[1, 2], n_levels=3, width=8, n_blocks=2, block=kind, rank=4, start=1,
+        has_times=kind != block,
     )  # fmt: skip
     net = SequenceNet(shape).double().eval()
     for parameter in net.parameters():
@@ -80,45 +100,128 @@ def net_and_inputs(block: Any, n: int = 12, g: int = 5) -> tuple[SequenceNet, to
     rows = torch.stack([torch.randint(0, high, (n,)) for high in shape.n_rows], dim=1)
     is_there = torch.arange(LENGTH)[None] >= torch.tensor([[0], [1], [2], [3], [4]])
     of_places = torch.stack([torch.randint(0, high, (g, LENGTH)) for high in (7, 3)], dim=2)
-    past = Histories(of_places, torch.randn(g, LENGTH, 1).double(), is_there)
+    since = torch.randint(1, 10**6, (g, LENGTH)).double().flip(1).cumsum(1).flip(1)
+    past = Histories(of_places, torch.randn(g, LENGTH, 1).double(), is_there, since)
     group = torch.arange(n) % g
     return net, net.embed(rows), SequenceInputs(torch.randn(n, 2).double(), past, group)
 
 
-@pytest.mark.parametrize("block", ["softmax", "hstu"])
-def test_what_is_not_there_says_nothing(block: Any) -> None:
+@pytest.mark.parametrize("block", BLOCKS)
+def test_what_is_not_there_says_nothing(block: str) -> None:
     net, embedded, inputs = net_and_inputs(block)
     before, past = net(embedded, inputs), inputs.histories
     rows, numbers = past.rows.clone(), past.numbers.clone()
+    assert past.since is not None
     rows[~past.is_there], numbers[~past.is_there] = 2, 9.0
-    after = net(embedded, replace(inputs, histories=Histories(rows, numbers, past.is_there)))
+    since = past.since.masked_fill(~past.is_there, torch.nan)
+    after = net(embedded, replace(inputs, histories=Histories(rows, numbers, past.is_there, since)))
     torch.testing.assert_close(after, before)
     rows[past.is_there] = 0  # but what is there does
-    changed = net(embedded, replace(inputs, histories=Histories(rows, numbers, past.is_there)))
+    changed = net(embedded, replace(inputs, histories=Histories(rows, numbers, past.is_there, since)))
     has_history = past.is_there.any(dim=1)[inputs.group]
     assert (changed != before)[has_history].all()
     torch.testing.assert_close(changed[~has_history], before[~has_history])
 
 
-@pytest.mark.parametrize("block", ["softmax", "hstu"])
-def test_a_place_sees_none_after_it(block: Any) -> None:
+@pytest.mark.parametrize("block", BLOCKS)
+def test_a_place_sees_none_after_it(block: str) -> None:
     net, _, inputs = net_and_inputs(block)
     before, past = net.encode(inputs.histories), inputs.histories
     rows = past.rows.clone()
     rows[:, -1] = (rows[:, -1] + 1) % 3
-    after = net.encode(Histories(rows, past.numbers, past.is_there))
+    after = net.encode(replace(past, rows=rows))
     torch.testing.assert_close(after[:, :-1], before[:, :-1])
     assert (after[:4, -1] != before[:4, -1]).any(dim=1).all()
 
 
-@pytest.mark.parametrize("block", ["softmax", "hstu"])
-def test_a_pair_alone_has_the_score_that_it_has_among_others(block: Any) -> None:
+@pytest.mark.parametrize("block", BLOCKS)
+def test_a_pair_alone_has_the_score_that_it_has_among_others(block: str) -> None:
     net, embedded, inputs = net_and_inputs(block)
     together = net(embedded, inputs)
     for at in range(len(embedded)):
         past = inputs.histories[inputs.group[at : at + 1]]
         alone = SequenceInputs(inputs.numbers[at : at + 1], past, torch.zeros(1, dtype=torch.int64))
         torch.testing.assert_close(net(embedded[at : at + 1], alone)[0], together[at])
+
+
+SINCE = st.lists(st.integers(0, 2**52), min_size=LENGTH, max_size=LENGTH)
+
+
+@given(st.lists(SINCE, min_size=1, max_size=4), st.integers(0, LENGTH))
+def test_times_lie_in_buckets_of_powers_of_two(since: list[list[int]], n_unknown: int) -> None:
+    """Against whole numbers of Python, whose bits are the bucket."""
+    since = [sorted(one, reverse=True) for one in since]
+    times = torch.tensor(since, dtype=torch.float64)
+    times[:, :n_unknown] = torch.nan
+    found = time_buckets(times)
+    for group, one in enumerate(since):
+        for i in range(LENGTH + 1):
+            for j in range(i + 1):
+                is_known = j > n_unknown
+                time = one[j - 1] - one[i - 1] if is_known else 0
+                assert found[group, i, j] == (max(1, time).bit_length() if is_known else 0)
+
+
+def test_a_bucket_ends_where_the_next_power_of_two_begins() -> None:
+    """Where a logarithm is off by one: 2^k - 1 is of the bucket before 2^k; and all from 2^62 on are of the last."""
+    for k in range(1, 53):
+        times = torch.tensor([[2.0**k, 1.0, 0.0], [2.0**k + 1, 1.0, 0.0]], dtype=torch.float64)
+        assert time_buckets(times)[:, 2, 1].tolist() == [k, k + 1]
+    far = torch.tensor([[2.0**62, 0.0], [2.0**80, 0.0], [2.0**62 - 2.0**9, 0.0]], dtype=torch.float64)
+    assert time_buckets(far)[:, 2, 1].tolist() == [N_TIMES - 1, N_TIMES - 1, N_TIMES - 2]
+
+
+def test_a_block_adds_what_it_learned_of_distance_and_time() -> None:
+    """Against loops over heads, places and numbers."""
+    torch.manual_seed(4)
+    g, places, heads, width = 2, LENGTH + 1, 2, 6
+    block = HstuBlock(width, heads, LENGTH, has_times=True).double()
+    for parameter in block.parameters():
+        torch.nn.init.normal_(parameter)
+    x, times = torch.randn(g, places, width).double(), torch.randint(0, N_TIMES, (g, places, places))
+    is_seen = torch.ones(places, places, dtype=torch.bool).tril().expand(g, -1, -1).clone()
+    is_seen[1, :, 1:3] = False
+    silu = torch.nn.functional.silu
+    mixed = silu(block.mix(block.before(x))).detach()
+    query, key, value, gate = (mixed[:, :, i * width : (i + 1) * width] for i in range(4))
+    found = torch.zeros(g, places, width).double()
+    for group, head, i in np.ndindex(g, heads, places):
+        own = slice(head * width // heads, (head + 1) * width // heads)
+        seen = [j for j in range(places) if is_seen[group, i, j]]
+        for j in seen:
+            logit = (query[group, i, own] * key[group, j, own]).sum() / (width / heads) ** 0.5
+            logit = logit + block.distance[head, i - j] + block.time[head, times[group, i, j]]
+            found[group, i, own] += (silu(logit) / len(seen) * value[group, j, own]).detach()
+    expected = x + block.joined(block.between(found) * gate)
+    torch.testing.assert_close(block(x, is_seen, times), expected)
+    assert (block(x, is_seen) != expected).any(dim=2)[:, 1:].all()
+
+
+def test_times_begin_by_changing_nothing() -> None:
+    shape = net_and_inputs("hstu")[0].shape
+    nets = []
+    for has_times in (False, True):
+        torch.manual_seed(6)
+        nets.append(SequenceNet(replace(shape, has_times=has_times)).double().eval())
+    plain, timed = nets
+    _, _, inputs = net_and_inputs("hstu")
+    assert torch.equal(plain.encode(inputs.histories), timed.encode(inputs.histories))
+    state = timed.state_dict()
+    assert {*state} - {*plain.state_dict()} == {"blocks.0.time", "blocks.1.time"}
+    assert all(torch.equal(state[name], value) for name, value in plain.state_dict().items())
+
+
+def test_a_time_changes_what_comes_after_it_and_a_later_end_does_not() -> None:
+    net, _, inputs = net_and_inputs("hstu with times")
+    past = replace(inputs.histories, is_there=torch.ones_like(inputs.histories.is_there))
+    assert past.since is not None
+    before = net.encode(past)
+    since = past.since.clone()
+    since[:, :2] += 2.0**40  # the time between the second place and the third
+    after = net.encode(replace(past, since=since))
+    assert torch.equal(after[:, :3], before[:, :3])
+    assert (after != before)[:, 3:].any(dim=2).all()
+    assert torch.equal(net.encode(replace(past, since=past.since + 2.0**30)), before)
 
 
 def test_places_lie_in_an_order() -> None:

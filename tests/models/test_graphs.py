@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+import torch
 
-from models import FitContext, FitReport, PairFrame, Scores, build_models, graphs, model_kinds
+from models import FitContext, FitReport, PairFrame, Scores, build_models, graphs
 from tests.models.graph_runs import run_graph
 from tests.models.small_log import KINDS, SmallLog, with_columns
 from tests.models.test_sequence_net import followers
@@ -122,22 +123,42 @@ def test_statistics_of_categories_are_refused_by_name(small_log: SmallLog) -> No
     assert "one_hot_max_size" in told.value.todo
 
 
-@pytest.mark.parametrize("block", ["hstu", "softmax"])
-def test_a_sequence_net_reads_the_history_of_the_request(block: str) -> None:
-    frame = followers(n_users=60)
-    rng = np.random.default_rng(0)
-    gaps = pl.Series(rng.exponential(1000, (frame.height, 5)), dtype=pl.Array(pl.Float32, 5))
-    table = frame.table.with_columns(last_gaps__user_id=gaps)
-    table = table.with_columns(pl.col("last_gaps__user_id").first().over("window", "user_id"))
-    frame = replace(frame, table=table, features=(*frame.features, "last_gaps__user_id"))
-    parameters = {"epochs": 1, "block": block, "cross_layers": 1, "width": 8, "batch_rows": 128}
-    model = model_kinds()["sequence_net"](**parameters).fit(frame, CONTEXT)
+@pytest.mark.parametrize(("block", "time_bias"), [("hstu", False), ("hstu", True), ("softmax", False)])
+def test_a_sequence_net_reads_the_history_of_the_request(block: str, time_bias: bool) -> None:
+    frame = with_gaps(followers(n_users=60))
+    sizes = {"epochs": 1, "cross_layers": 1, "width": 8, "batch_rows": 128}
+    model = fitted({"kind": "sequence_net", "block": block, "time_bias": time_bias, **sizes}, frame)
+    if time_bias:
+        moved(model)
     one = frame.take((pl.col("window") == 2) & (pl.col("user_id") == 7))
     tolerance = {"hstu": 1e-6, "softmax": 1e-5}[block]
     nobody = {name: pl.lit(None, dtype=one.schema[name]) for name in one.features}
     some = pl.Series([[None, None, None, 3, 900]] * one.height, dtype=pl.Array(pl.UInt32, 5))
-    for pairs in (one, with_columns(one, **nobody), with_columns(one, last_items__user_id=pl.lit(some))):
+    # Powers of two, and what is just below them.
+    edges = pl.Series([[None, 2.0**22, 1.0, 63.0, 64.0]] * one.height, dtype=pl.Array(pl.Float32, 5))
+    for pairs in (
+        one,
+        with_columns(one, **nobody),
+        with_columns(one, last_items__user_id=pl.lit(some)),
+        with_columns(one, last_items__user_id=pl.lit(some), last_gaps__user_id=pl.lit(edges)),
+    ):
         np.testing.assert_allclose(run_graph(model, pairs), model.predict(pairs), rtol=0, atol=tolerance)
+
+
+def with_gaps(frame: PairFrame) -> PairFrame:
+    """The frame with gaps of each user's newest rows."""
+    rng = np.random.default_rng(0)
+    gaps = pl.Series(rng.exponential(1000, (frame.height, 5)), dtype=pl.Array(pl.Float32, 5))
+    table = frame.table.with_columns(last_gaps__user_id=gaps)
+    table = table.with_columns(pl.col("last_gaps__user_id").first().over("window", "user_id"))
+    return replace(frame, table=table, features=(*frame.features, "last_gaps__user_id"))
+
+
+def moved(model: Any) -> None:
+    """Move the biases of time far from zero, where one epoch leaves them: each bucket shows in the score."""
+    for net in model.trained.nets:
+        for block in net.net.blocks:
+            block.time.data = torch.linspace(-3, 3, block.time.numel()).double().reshape(block.time.shape)
 
 
 TOWERS: dict[str, dict[str, Any]] = {

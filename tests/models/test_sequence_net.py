@@ -38,9 +38,45 @@ def followers(n_users: int = 150, n_windows: int = 3, shuffled: bool = False) ->
             "last_items__user_id": lists,
         }
     )
-    table = groups.explode("item_id", "relevance", empty_as_null=True, keep_nulls=True)
+    return pairs_of(groups, ("last_items__user_id",))
+
+
+def waiters(n_users: int = 400, n_windows: int = 3) -> PairFrame:
+    """A pair is liked if its item is of the kind of the one row that lies 512 to 1,023 units before the newest one.
+
+    Which place that is follows from the sum of the gaps between.
+    """
+    rng = np.random.default_rng(12)
+    n_groups, n_items = n_users * n_windows, 20
+    gaps, place = np.zeros((n_groups, LENGTH)), np.full(n_groups, -1)
+    while (place < 0).any():
+        at = np.flatnonzero(place < 0)
+        gaps[at] = np.exp(rng.uniform(0, np.log(2048), (len(at), LENGTH))).round()
+        before = gaps[at, :-1][:, ::-1].cumsum(axis=1)[:, ::-1]
+        is_told = (before >= 512) & (before < 1024)
+        is_one = is_told.sum(axis=1) == 1
+        place[at[is_one]] = is_told[is_one].argmax(axis=1)
+    past = rng.integers(0, n_items, (n_groups, LENGTH))
+    items = np.stack([rng.permutation(n_items)[:8] for _ in range(n_groups)])
+    told = past[np.arange(n_groups), place]
+    groups = pl.DataFrame(
+        {
+            "window": np.repeat(np.arange(n_windows), n_users),
+            "user_id": np.tile(np.arange(n_users), n_windows),
+            "item_id": pl.Series(items, dtype=pl.Array(pl.UInt32, 8)),
+            "relevance": pl.Series(items % 2 == told[:, None] % 2, dtype=pl.Array(pl.Int8, 8)),
+            "last_items__user_id": pl.Series(past, dtype=pl.Array(pl.UInt32, LENGTH)),
+            "last_gaps__user_id": pl.Series(gaps, dtype=pl.Array(pl.Float32, LENGTH)),
+        }
+    )
+    return pairs_of(groups, ("last_items__user_id", "last_gaps__user_id"))
+
+
+def pairs_of(groups: pl.DataFrame, features: tuple[str, ...], arrays: tuple[str, ...] = ()) -> PairFrame:
+    """One pair an item that a group is shown; ``arrays``: what else is said of each."""
+    table = groups.explode("item_id", "relevance", *arrays, empty_as_null=True, keep_nulls=True)
     table = table.sort("window", "user_id", maintain_order=True).with_row_index("pair_id")
-    return PairFrame(table.cast({"window": pl.Int64}), ("last_items__user_id",), "user_id", "item_id")
+    return PairFrame(table.cast({"window": pl.Int64}), features, "user_id", "item_id")
 
 
 def split(frame: PairFrame) -> tuple[PairFrame, PairFrame]:
@@ -58,6 +94,35 @@ def test_histories_in_another_order_tell_less() -> None:
     train, test = split(followers(shuffled=True))
     found = SequenceNet(**FREE, block="hstu", epochs=15).fit(train, CONTEXT)
     assert user_auc(test, found.predict(test)) < 0.75
+
+
+def test_time_tells_what_neither_places_nor_single_gaps_do() -> None:
+    """What was learned most of all is the bucket of the law: ten bits."""
+    train, test = split(waiters())
+    plain, timed = (
+        SequenceNet(**FREE, epochs=15, time_bias=time_bias).fit(train, CONTEXT) for time_bias in (False, True)
+    )
+    assert user_auc(test, plain.predict(test)) < 0.93
+    assert user_auc(test, timed.predict(test)) > 0.97
+    bias = timed.trained.net.blocks[0].time.detach()
+    assert int(bias.abs().sum(dim=0).argmax()) == 10
+
+
+def test_without_gaps_and_without_hstu_there_is_no_time() -> None:
+    train, test = split(followers(60))
+    gaps = pl.lit([1.0] * LENGTH, dtype=pl.Array(pl.Float32, LENGTH))
+    timed = [
+        replace(frame, table=frame.table.with_columns(last_gaps__user_id=gaps)) for frame in (train, test)
+    ]
+    timed = [replace(frame, features=(*frame.features, "last_gaps__user_id")) for frame in timed]
+    for block, frames in (("hstu", (train, test)), ("softmax", (train, test)), ("softmax", timed)):
+        scores = [
+            SequenceNet(**QUICK, epochs=2, block=block, time_bias=asked)
+            .fit(frames[0], CONTEXT)
+            .predict(frames[1])
+            for asked in (False, True)
+        ]
+        np.testing.assert_array_equal(*scores)
 
 
 def test_users_without_rows_and_unseen_items_get_scores() -> None:
