@@ -1,9 +1,11 @@
 """A user's newest rows before the cutoff as arrays, for nets that ask for them by name (``needs``).
 
 Each array has as many places as its name says, 20 if it says none, in the order of the clock, the newest row in the
-last place. Places before the user's first row are null; a user without rows has null instead of an array. All arrays of
-a user and a length tell of the same rows: they may be read side by side. Trees never get them: an array is no number.
-Ids are UInt32, as in the competitions that come along; for one with other ids the dtypes are to be changed here.
+last place; for those whose name ends in ``shuffled``, all rows before the cutoff are shuffled first, so that they tell
+what the order is worth. Places before the user's first row are null; a user without rows has null instead of an array.
+All arrays of a user whose names end alike tell of the same rows: they may be read side by side. Trees never get them:
+an array is no number. Ids are UInt32, as in the competitions that come along; for one with other ids the dtypes are to
+be changed here.
 """
 
 from __future__ import annotations
@@ -16,40 +18,41 @@ from features import Column, Log, Window, table
 from features.toolkit import share_watched, usual
 
 LENGTHS = (20, 50, 200)  # the first has no suffix
+SHUFFLED = "_shuffled"
+PLACES = {
+    "": LENGTHS[0],
+    **{f"_{length}": length for length in LENGTHS[1:]},
+    SHUFFLED: LENGTHS[0],
+}  # by suffix
 Body = Callable[[pl.LazyFrame, Window], pl.LazyFrame]
 
 
-def suffix_of(length: int) -> str:
-    """Give what names end in: nothing for the first length, ``"_50"``."""
-    return "" if length == LENGTHS[0] else f"_{length}"
-
-
-def columns_of(length: int, meanings: Mapping[str, tuple[pl.DataType, str]]) -> dict[str, Column]:
-    """Declare arrays of so many places, by dtype and meaning of what each holds."""
+def columns_of(suffix: str, meanings: Mapping[str, tuple[pl.DataType, str]]) -> dict[str, Column]:
+    """Declare the arrays of a suffix, by dtype and meaning of what each holds."""
+    length = PLACES[suffix]
+    whose = f"the user's last {length} rows" + (" once all are shuffled" if suffix == SHUFFLED else "")
     return {
-        f"{name}{suffix_of(length)}": Column(
-            pl.Array(dtype, length), meaning.format(f"the user's last {length} rows")
-        )
+        f"{name}{suffix}": Column(pl.Array(dtype, length), meaning.format(whose))
         for name, (dtype, meaning) in meanings.items()
     }
 
 
-def last_rows(length: int) -> Body:
+def last_rows(suffix: str) -> Body:
     """Make the table of items, relevance and gaps."""
 
     def body(history: pl.LazyFrame, window: Window) -> pl.LazyFrame:
         """Items, relevance and gaps of the user's newest rows before the cutoff; null without rows."""
         until_next = pl.col("clock").shift(-1, fill_value=window.cutoff) - pl.col("clock")
         return newest(
-            history, length, last_items=pl.col("item_id"), last_relevances=pl.col("relevance"),
+            history, suffix, last_items=pl.col("item_id"), last_relevances=pl.col("relevance"),
             last_gaps=until_next.cast(pl.Float32),
         )  # fmt: skip
 
-    body.__name__ = f"last_rows{suffix_of(length)}"
+    body.__name__ = f"last_rows{suffix}"
     return body
 
 
-def last_clips(length: int) -> Body:
+def last_clips(suffix: str) -> Body:
     """Make the table of sources, reactions and watch shares."""
 
     def body(history: pl.LazyFrame, window: Window) -> pl.LazyFrame:
@@ -60,27 +63,42 @@ def last_clips(length: int) -> Body:
         )
         share = share_watched(Log(history.collect_schema()))
         return newest(
-            history, length, last_sources=pl.col("source_id"), last_actions=actions.cast(pl.UInt8),
+            history, suffix, last_sources=pl.col("source_id"), last_actions=actions.cast(pl.UInt8),
             last_watch_shares=share.cast(pl.Float32),
         )  # fmt: skip
 
-    body.__name__ = f"last_clips{suffix_of(length)}"
+    body.__name__ = f"last_clips{suffix}"
     return body
 
 
-def newest(history: pl.LazyFrame, length: int, **values: pl.Expr) -> pl.LazyFrame:
-    """List values of each user's newest rows as arrays of ``length``, with nulls in front; named with its suffix."""
+def newest(history: pl.LazyFrame, suffix: str, **values: pl.Expr) -> pl.LazyFrame:
+    """List values of each user's newest rows as arrays of a suffix, with nulls in front; named with it."""
+    length = PLACES[suffix]
     places = pl.lit(pl.Series([list(range(-length, 0))], dtype=pl.List(pl.Int64)))
-    named = {f"{name}{suffix_of(length)}": value for name, value in values.items()}
+    named = {
+        f"{name}{suffix}": value.sort_by(drawn()) if suffix == SHUFFLED else value
+        for name, value in values.items()
+    }
     lists = history.group_by("user_id").agg(value.tail(length).alias(name) for name, value in named.items())
     return lists.select("user_id", pl.col(*named).list.gather(places, null_on_oob=True).list.to_array(length))
 
 
-for _length in LENGTHS:
+def drawn() -> pl.Expr:
+    """Draw a number for each of a user's rows, by its place among them and its time: a multiplicative hash."""
+    times, plus, mixed, middle = (
+        pl.lit(n, pl.UInt64) for n in (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0xBF58476D1CE4E5B9, 1 << 29)
+    )
+    number = (
+        pl.int_range(pl.len(), dtype=pl.UInt64) * times + pl.col("clock").reinterpret(signed=False) * plus
+    )
+    return (number ^ (number // middle)) * mixed // (middle * 8)
+
+
+for _suffix in PLACES:
     table(
         key="user_id",
         columns=columns_of(
-            _length,
+            _suffix,
             {
                 "last_items": (
                     pl.UInt32(),
@@ -96,11 +114,11 @@ for _length in LENGTHS:
         ),
         needs={"item_id": pl.UInt32, **usual("relevance")},
         model_input=False,
-    )(last_rows(_length))
+    )(last_rows(_suffix))
     table(
         key="user_id",
         columns=columns_of(
-            _length,
+            _suffix,
             {
                 "last_sources": (
                     pl.UInt32(),
@@ -121,4 +139,4 @@ for _length in LENGTHS:
             **usual("like", "dislike", "share", "bookmarks", "timespent", "duration"),
         },
         model_input=False,
-    )(last_clips(_length))
+    )(last_clips(_suffix))

@@ -35,6 +35,12 @@ class SequenceRanker(ranking.NetParameters):
     length: Annotated[
         Literal[20, 50, 200], Field(description="Newest rows of a user that their history has.")
     ] = 20
+    shuffled: Annotated[
+        bool,
+        Field(
+            description="Whether all of a user's rows are shuffled first: to see what their order is worth; length 20."
+        ),
+    ] = False
     heads: Annotated[int, Field(ge=1, description="Heads of the attention within histories.")] = 2
     blocks: Annotated[int, Field(ge=1, description="Blocks one after the other.")] = 1
     block: Annotated[
@@ -69,14 +75,21 @@ class SequenceRanker(ranking.NetParameters):
     time_budget: ranking.TimeBudget = 360.0
 
     def __post_init__(self) -> None:
-        """Refuse a width that the heads cannot share."""
+        """Refuse a width that the heads cannot share, and what no array is made of."""
+        if self.shuffled and self.length != 20:
+            raise ValueError(f"shuffled = true with length = {self.length}: shuffled histories have 20 rows")
         if self.width % self.heads:
             raise ValueError(f"width = {self.width} is no multiple of heads = {self.heads}")
 
     @property
+    def rows(self) -> ranking.Past:
+        """Which rows its histories have."""
+        return ranking.Past(self.length, self.shuffled)
+
+    @property
     def also_reads(self) -> tuple[str, ...]:
         """Columns of histories, of those that the competition has."""
-        return tuple(ranking.named(of, self.length) for of in ranking.HISTORIES)
+        return tuple(map(self.rows.named, ranking.HISTORIES))
 
     def fit(self, train: PairFrame, context: FitContext) -> ranking.FittedSequence:
         """Train as many epochs as the context says, or as an inner hold-out of users tells; once a seed."""
@@ -116,7 +129,7 @@ class _Fit:
             widths = self.widths(rows)
             encoder = nets.Encoder.of(rows, tuple(widths), rows.numeric)
             has_times = self.ranker.time_bias and self.ranker.block == "hstu"
-            encoder, past = ranking.with_histories(encoder, rows, self.ranker.length, has_times=has_times)
+            encoder, past = ranking.with_histories(encoder, rows, self.ranker.rows, has_times=has_times)
             net = self.begin(rows, widths, encoder, past)
             data, held_data = (
                 None
@@ -142,7 +155,7 @@ class _Fit:
     ) -> nets.SequenceNet:
         """Make a net for these rows."""
         ranker, channels = self.ranker, list(encoder.channels)
-        shared = ranking.shared_channels(rows, ranker.length)
+        shared = ranking.shared_channels(rows, ranker.rows)
         shape = nets.SequenceShape(
             n_rows=[len(known) + 1 for known in encoder.channels.values()],
             n_dims=[widths[name] for name in channels],

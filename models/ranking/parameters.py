@@ -210,11 +210,21 @@ def widths_of(rows: PairFrame, *, user: int, item: int, source: int, category: i
     return {name: width for name, width in widths.items() if width > 0}
 
 
-def named(name: str, length: int) -> str:
-    """Name an array of histories of so many places, without the user's key: ``last_items``, ``last_items_50``."""
-    return name if length == 20 else f"{name}_{length}"
+@dataclass(frozen=True)
+class Past:
+    """Which rows histories have: so many of a user's newest ones, or of all of them once they are shuffled."""
 
+    length: int = 20
+    is_shuffled: bool = False
 
-def history_columns(rows: PairFrame, names: Sequence[str] = HISTORIES, length: int = 20) -> list[str]:
-    """Names of columns of histories of so many places that the frame has."""
-    return [name for name in (f"{named(of, length)}__{rows.user}" for of in names) if name in rows.schema]
+    def named(self, name: str) -> str:
+        """Name an array of histories, without the user's key: ``last_items``, ``last_items_50``."""
+        return (
+            name
+            + ("" if self.length == 20 else f"_{self.length}")
+            + ("_shuffled" if self.is_shuffled else "")
+        )
+
+    def columns(self, rows: PairFrame, names: Sequence[str] = HISTORIES) -> list[str]:
+        """Names of columns of histories that the frame has."""
+        return [name for name in (f"{self.named(of)}__{rows.user}" for of in names) if name in rows.schema]

@@ -17,7 +17,7 @@ from engine import nets
 from models._pair_frame import PairFrame, Scores
 from models._ranker import FitContext, read_json, write_json
 from models.ranking.losses import Index
-from models.ranking.parameters import GAPS, ITEMS, LEVELS, NUMBERS, SOURCES, history_columns, named
+from models.ranking.parameters import GAPS, ITEMS, LEVELS, NUMBERS, SOURCES, Past
 from models.ranking.trained import FittedNet, Trained
 from models.ranking.training import NetData, Training
 
@@ -80,29 +80,29 @@ def arrays_of(frame: PairFrame, names: Sequence[str]) -> dict[str, pl.Series]:
     return {name: frame.column(name).gather(at) for name in names}
 
 
-def shared_channels(frame: PairFrame, length: int = 20) -> dict[str, str]:
-    """Channel whose table each column of ids of a history of so many places reads."""
-    items, sources = (f"{named(of, length)}__{frame.user}" for of in (ITEMS, SOURCES))
+def shared_channels(frame: PairFrame, of_rows: Past) -> dict[str, str]:
+    """Channel whose table each column of ids of a history reads."""
+    items, sources = (f"{of_rows.named(of)}__{frame.user}" for of in (ITEMS, SOURCES))
     return {items: frame.item} if frame.source is None else {items: frame.item, sources: frame.source}
 
 
 def with_histories(
-    encoder: nets.Encoder, rows: PairFrame, length: int = 20, *, has_times: bool = False
+    encoder: nets.Encoder, rows: PairFrame, of_rows: Past, *, has_times: bool = False
 ) -> tuple[nets.Encoder, nets.HistoryEncoder]:
     """What turns histories into inputs: their items and sources and those of the pairs have one vocabulary each.
 
     ``has_times``: whether histories tell the time since each place, where there are gaps.
     """
-    arrays = arrays_of(rows, history_columns(rows, length=length))
+    arrays = arrays_of(rows, of_rows.columns(rows))
     channels, ids = dict(encoder.channels), {}
-    for name, channel in shared_channels(rows, length).items():
+    for name, channel in shared_channels(rows, of_rows).items():
         if name in arrays and channel in channels:
             met = arrays[name].arr.explode(empty_as_null=True).cast(channels[channel].values.dtype)
             channels[channel] = ids[name] = nets.Vocabulary.of(pl.concat([channels[channel].values, met]))
-    levels, numeric = (history_columns(rows, names, length) for names in (LEVELS, NUMBERS))
+    levels, numeric = (of_rows.columns(rows, names) for names in (LEVELS, NUMBERS))
     ids |= {name: nets.Vocabulary.of(arrays[name].arr.explode(empty_as_null=True)) for name in levels}
     encoder = nets.Encoder(channels, encoder.numeric, encoder.scaler)
-    gaps = history_columns(rows, [GAPS], length) if has_times else []
+    gaps = of_rows.columns(rows, [GAPS]) if has_times else []
     return encoder, nets.HistoryEncoder.of(arrays, ids, numeric, gaps[0] if gaps else None)
 
 

@@ -16,7 +16,7 @@ from engine import ConfigError, nets
 from models._pair_frame import PairFrame
 from models._ranker import FitContext
 from models.ranking.losses import Index
-from models.ranking.parameters import POWERS, TowersParameters, derived_parts
+from models.ranking.parameters import POWERS, Past, TowersParameters, derived_parts
 from models.ranking.sequences import histories_of, with_histories
 
 
@@ -112,7 +112,7 @@ class TowersEncoder:
         beside = [name for name in ranker.beside(rows.numeric, keys) if name not in (*left, *right)]
         past = None
         if has_context:
-            of_right, found = with_histories(of_right, rows)
+            of_right, found = with_histories(of_right, rows, Past())
             past = found if found.names else None
         return cls(of_left, of_right, nets.Encoder.of(rows, [], beside), past)
 

@@ -22,13 +22,13 @@ from features import (
     open_features,
     table,
 )
-from features.sequences import LENGTHS, suffix_of
+from features.sequences import PLACES, SHUFFLED
 from models import PairFrame, StoredColumns
 from validation import window_pairs
 
 NAMES = ["last_items", "last_relevances", "last_gaps", "last_sources", "last_actions", "last_watch_shares"]
 COLUMNS = [f"{name}__user_id" for name in NAMES]
-LENGTH = LENGTHS[0]
+LENGTH = PLACES[""]
 WINDOW = Window(cutoff=300, start=300, until=400)
 
 
@@ -53,12 +53,13 @@ def every_user(clips: Dataset) -> pl.DataFrame:
     return pairs.with_row_index("pair_id")
 
 
-@pytest.mark.parametrize("length", LENGTHS)
+@pytest.mark.parametrize("suffix", PLACES)
 def test_arrays_are_the_newest_rows_of_a_plain_loop(
-    catalogue: Catalogue, clips: Dataset, length: int
+    catalogue: Catalogue, clips: Dataset, suffix: str
 ) -> None:
-    pairs = every_user(clips)
-    columns = [f"{name}{suffix_of(length)}__user_id" for name in NAMES]
+    """Those that are shuffled are the last of all rows by the number that is drawn for each."""
+    pairs, length = every_user(clips), PLACES[suffix]
+    columns = [f"{name}{suffix}__user_id" for name in NAMES]
     values = compute_window(catalogue, WINDOW, columns, pairs)
     log = clips.with_attributes(clips.log).filter(pl.col("clock") < 300).sort("clock", "row")
     rows: dict[int, list[dict[str, object]]] = {}
@@ -81,9 +82,19 @@ def test_arrays_are_the_newest_rows_of_a_plain_loop(
             "last_actions": [_action(row) for row in own],
             "last_watch_shares": [_share(row) for row in own],
         }
+        order = list(range(len(own)))
+        if suffix == SHUFFLED:
+            order.sort(key=lambda i: _drawn(i, clocks[i]))
+            assert order != sorted(order) or len(own) < 5
+        padding: list[object] = [None] * (length - len(own))
         for name, of_all in expected.items():
-            padding: list[object] = [None] * (length - len(of_all))
-            assert list(found[f"{name}{suffix_of(length)}__user_id"]) == padding + of_all[-length:], name
+            taken = [of_all[i] for i in order[-length:]]
+            assert list(found[f"{name}{suffix}__user_id"]) == padding + taken, name
+
+
+def _drawn(place: int, clock: int) -> int:
+    number = (place * 0x9E3779B97F4A7C15 + clock * 0xC2B2AE3D27D4EB4F) % 2**64
+    return (number ^ number >> 29) * 0xBF58476D1CE4E5B9 % 2**64 >> 32
 
 
 def _action(row: dict[str, object]) -> int:

@@ -177,6 +177,20 @@ def test_it_reads_histories_of_the_length_that_is_asked_for(length: int, tmp_pat
     assert net.fit(plain[0], CONTEXT).trained.past.names == (own,)
 
 
+def test_it_reads_shuffled_histories_where_it_is_told_to() -> None:
+    """So that one run tells what the order is worth; there are none of another length."""
+    net = SequenceNet(**QUICK, epochs=1, shuffled=True)
+    names = [f"{name}__user_id" for name in also_read_columns(net)]
+    assert names[0] == "last_items_shuffled__user_id"
+    train, _ = split(followers())
+    beside = frame_with(train, names[0], "last_items__user_id")
+    assert net.fit(beside, CONTEXT).trained.past.names == (names[0],)
+    with pytest.raises(
+        ValueError, match=r"shuffled = true with length = 50: shuffled histories have 20 rows"
+    ):
+        SequenceNet(shuffled=True, length=50)
+
+
 def frame_with(frame: PairFrame, own: str, other: str | None) -> PairFrame:
     """The same histories by another name, and if wanted others beside them."""
     table = frame.table.rename({"last_items__user_id": own})
