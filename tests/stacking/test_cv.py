@@ -98,6 +98,7 @@ def test_facts_of_features_and_fits(first: First) -> None:
     assert facts["n_likes__user_id"]["null_eval"] == 0
     assert facts["n_likes__user_id"]["meaning"]
     assert bundle.features.select(pl.col("psi", "seconds").is_not_null().all()).row(0) == (True, True)
+    assert bundle.fits.filter(pl.col("notes").str.contains("n_holdout_rows")).height == 3
     assert bundle.fits.select("model", "fold").rows() == [
         (model, fold) for fold in ("fold1", "fold2", "fold3") for model in bundle.models
     ]

@@ -308,6 +308,15 @@ def test_the_report_shows_it_with_the_feature_that_the_fit_rests_on(
     assert "<strong>Alarm:</strong>" in page.read_text(encoding="utf-8")
 
 
+def test_the_report_shows_what_fits_tell_of_themselves(
+    bundle: CvBundle, run_report: RunReport, tmp_path: Path
+) -> None:
+    told = pl.lit("hits@1 0.2512, <b>")
+    printed, page = run_report(replace(bundle, fits=bundle.fits.with_columns(notes=told)), tmp_path)
+    assert "hits@1 0.2512" in " ".join(printed.split())
+    assert "hits@1 0.2512, &lt;b&gt;" in page.read_text(encoding="utf-8")
+
+
 def against_a_column(bundle: CvBundle, low: float, high: float, greater_is_better: bool = True) -> CvBundle:
     """The bundle with a best column, which catboost reads."""
     difference = {"mean": (low + high) / 2, "low": low, "high": high, "n_users": 60}

@@ -32,7 +32,8 @@ class CvBundle:
         window), ``drifts`` and ``nulls_change`` Boolean: as audits judge, ``seconds`` Float64 (cost when computed).
     fits
         ``model``, ``fold`` String, ``seconds`` Float64, ``iterations`` Int64, ``stopped_by`` String,
-        ``training_loss`` Float64 (null if the model has none) and ``loss`` String, its name.
+        ``training_loss`` Float64 (null if the model has none) and ``loss`` String, its name; ``notes`` String, what
+        else it told of itself, such as HITS@k on its hold-out.
     models, blends
         Names, in the order of the config; the first blend is the baseline (mean of ranks).
     chosen

@@ -143,12 +143,15 @@ def _shortlists(report: Report) -> Table:
 
 
 def _fits(fits: pl.DataFrame) -> Table:
-    left = ("fold", "stopped by")
-    table = _table("Fits", "", "fold", "seconds", "iterations", "train loss", "stopped by", left=left)
+    left = ("fold", "stopped by", "notes")
+    table = _table(
+        "Fits", "", "fold", "seconds", "iterations", "train loss", "stopped by", "notes", left=left
+    )
     for row in fits.iter_rows(named=True):
         stopped = row["stopped_by"] or "–"
         style = "yellow" if stopped == "time budget" else ""
         loss = number_text(row.get("training_loss"))
         numbers = (number_text(row["seconds"], ",.1f"), number_text(row["iterations"], ",d"), loss)
-        table.add_row(Text(row["model"]), Text(row["fold"]), *numbers, Text(stopped, style=style))
+        notes = Text(row.get("notes") or "", style="dim", overflow="fold")
+        table.add_row(Text(row["model"]), Text(row["fold"]), *numbers, Text(stopped, style=style), notes)
     return table
