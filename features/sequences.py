@@ -4,16 +4,20 @@ Each array has as many places as its name says, 20 if it says none, in the order
 last place. Places before the user's first row are null; a user without rows has null instead of an array. All arrays of
 a user and a length tell of the same rows: they may be read side by side. Trees never get them: an array is no number.
 Ids are UInt32, as in the competitions that come along; for one with other ids the dtypes are to be changed here.
+Contents lie one vector after the other, so that a place has as many numbers as a vector: 2.5 KB a pair for 20 rows of
+32 numbers, which are computed only for models that read them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import cast
 
+import numpy as np
 import polars as pl
 
 from features import Column, Log, Window, table
-from features.toolkit import share_watched, usual
+from features.toolkit import codes, share_watched, usual
 
 LENGTHS = (20, 50, 200)  # the first has no suffix
 Body = Callable[[pl.LazyFrame, Window], pl.LazyFrame]
@@ -66,6 +70,33 @@ def last_clips(length: int) -> Body:
 
     body.__name__ = f"last_clips{suffix_of(length)}"
     return body
+
+
+def last_contents(length: int) -> Body:
+    """Make the table of contents."""
+
+    def body(history: pl.LazyFrame, window: Window) -> pl.LazyFrame:
+        """Contents of the user's newest rows before the cutoff, one after the other; null without rows."""
+        users, rows = newest(history, length, rows=pl.col("row")).collect(engine="in-memory").get_columns()
+        # Contents lie in the items' table and are joined to every row: so rows are chosen first.
+        chosen = rows.arr.explode(empty_as_null=True).drop_nulls()
+        content = history.filter(pl.col("row").is_in(chosen.implode())).select("row", "content")
+        known = content.collect(engine="streaming")
+        width = cast("pl.Array", known.schema["content"]).size
+        vectors = np.full((known.height + 1, width), np.nan, dtype=np.float32)
+        vectors[:-1] = known["content"].to_numpy()
+        at = codes(rows.arr.explode(empty_as_null=True), known["row"])
+        arrays = vectors[at].reshape(len(users), length * width)
+        name = f"last_contents{suffix_of(length)}"
+        return pl.LazyFrame([users, pl.Series(name, arrays, dtype=pl.Array(pl.Float32, length * width))])
+
+    body.__name__ = f"last_contents{suffix_of(length)}"
+    return body
+
+
+def contents_of(length: int) -> Callable[[Mapping[str, pl.DataType]], pl.DataType]:
+    """Give the dtype of so many contents of a log one after the other."""
+    return lambda log: pl.Array(pl.Float32, length * cast("pl.Array", log["content"]).size)
 
 
 def newest(history: pl.LazyFrame, length: int, **values: pl.Expr) -> pl.LazyFrame:
@@ -122,3 +153,15 @@ for _length in LENGTHS:
         },
         model_input=False,
     )(last_clips(_length))
+    table(
+        key="user_id",
+        columns={
+            f"last_contents{suffix_of(_length)}": Column(
+                contents_of(_length),
+                f"Content of the user's last {_length} rows, the newest last, one vector after the other; null before "
+                "the first and where unknown; null without rows.",
+            )
+        },
+        needs=usual("content"),
+        model_input=False,
+    )(last_contents(_length))
