@@ -27,13 +27,10 @@ from models import FitContext, PairFrame, build_models
 SHOWN, LENGTH = 20, 20  # pairs of a user, rows of a history
 KINDS = ("channel_net", "sequence_net", "two_towers", "interact_rank")
 EPOCH = ("models/ranking/training.py", "_train_epoch")
-READ_BY_TOWERS = ("models/ranking/tower_inputs.py", "inputs")
+READ_AT_ONCE = [("models/ranking/sequences.py", "inputs_of"), ("models/ranking/tower_inputs.py", "inputs")]
 PARTS = {
     "drawn": [("models/ranking/losses.py", "_batch")],
-    "read": [
-        ("models/ranking/sequences.py", "inputs_of"),
-        ("engine/nets/rows.py", "<lambda>"),
-    ],
+    "read": [("engine/nets/rows.py", "<lambda>")],
     "backward": [("torch/_tensor.py", "backward")],
     "moved": [("engine/nets/training.py", "__call__")],  # with what is backward, which is taken off
 }
@@ -110,7 +107,7 @@ def shares(kind: str, frame: PairFrame, threads: int) -> dict[str, float]:
 
     epochs = of([EPOCH])
     found = {name: of(functions) / epochs for name, functions in PARTS.items()}
-    found["read"] = of([READ_BY_TOWERS]) / epochs or found["read"]
+    found["read"] = of(READ_AT_ONCE) / epochs or found["read"]
     found["moved"] -= found["backward"]
     forward = 1 - sum(found.values())
     return {"seconds": epochs, "drawn": found["drawn"], "read": found["read"], "forward": forward,

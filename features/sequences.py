@@ -6,16 +6,20 @@ what the order is worth. Places before the user's first row are null; a user wit
 All arrays of a user whose names end alike tell of the same rows: they may be read side by side. Trees never get them:
 an array is no number. Ids are UInt32, as in the competitions that come along; for one with other ids the dtypes are to
 be changed here.
+Contents lie one vector after the other, so that a place has as many numbers as a vector: 2.5 KB a pair for 20 rows of
+32 numbers, which are computed only for models that read them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import cast
 
+import numpy as np
 import polars as pl
 
 from features import Column, Log, Window, table
-from features.toolkit import share_watched, usual
+from features.toolkit import codes, share_watched, usual
 
 LENGTHS = (20, 50, 200)  # the first has no suffix
 SHUFFLED = "_shuffled"
@@ -27,12 +31,15 @@ PLACES = {
 Body = Callable[[pl.LazyFrame, Window], pl.LazyFrame]
 
 
+def rows_of(suffix: str) -> str:
+    """Say which rows the arrays of a suffix hold."""
+    return f"the user's last {PLACES[suffix]} rows" + (" once all are shuffled" if suffix == SHUFFLED else "")
+
+
 def columns_of(suffix: str, meanings: Mapping[str, tuple[pl.DataType, str]]) -> dict[str, Column]:
     """Declare the arrays of a suffix, by dtype and meaning of what each holds."""
-    length = PLACES[suffix]
-    whose = f"the user's last {length} rows" + (" once all are shuffled" if suffix == SHUFFLED else "")
     return {
-        f"{name}{suffix}": Column(pl.Array(dtype, length), meaning.format(whose))
+        f"{name}{suffix}": Column(pl.Array(dtype, PLACES[suffix]), meaning.format(rows_of(suffix)))
         for name, (dtype, meaning) in meanings.items()
     }
 
@@ -69,6 +76,34 @@ def last_clips(suffix: str) -> Body:
 
     body.__name__ = f"last_clips{suffix}"
     return body
+
+
+def last_contents(suffix: str) -> Body:
+    """Make the table of contents."""
+    length = PLACES[suffix]
+
+    def body(history: pl.LazyFrame, window: Window) -> pl.LazyFrame:
+        """Contents of the user's newest rows before the cutoff, one after the other; null without rows."""
+        users, rows = newest(history, suffix, rows=pl.col("row")).collect(engine="in-memory").get_columns()
+        # Contents lie in the items' table and are joined to every row: so rows are chosen first.
+        chosen = rows.arr.explode(empty_as_null=True).drop_nulls()
+        content = history.filter(pl.col("row").is_in(chosen.implode())).select("row", "content")
+        known = content.collect(engine="streaming")
+        width = cast("pl.Array", known.schema["content"]).size
+        vectors = np.full((known.height + 1, width), np.nan, dtype=np.float32)
+        vectors[:-1] = known["content"].to_numpy()
+        at = codes(rows.arr.explode(empty_as_null=True), known["row"])
+        arrays = vectors[at].reshape(len(users), length * width)
+        name = f"last_contents{suffix}"
+        return pl.LazyFrame([users, pl.Series(name, arrays, dtype=pl.Array(pl.Float32, length * width))])
+
+    body.__name__ = f"last_contents{suffix}"
+    return body
+
+
+def contents_of(length: int) -> Callable[[Mapping[str, pl.DataType]], pl.DataType]:
+    """Give the dtype of so many contents of a log one after the other."""
+    return lambda log: pl.Array(pl.Float32, length * cast("pl.Array", log["content"]).size)
 
 
 def newest(history: pl.LazyFrame, suffix: str, **values: pl.Expr) -> pl.LazyFrame:
@@ -140,3 +175,15 @@ for _suffix in PLACES:
         },
         model_input=False,
     )(last_clips(_suffix))
+    table(
+        key="user_id",
+        columns={
+            f"last_contents{_suffix}": Column(
+                contents_of(PLACES[_suffix]),
+                f"Content of {rows_of(_suffix)}, the newest last, one vector after the other; null before the first "
+                "and where unknown; null without rows.",
+            )
+        },
+        needs=usual("content"),
+        model_input=False,
+    )(last_contents(_suffix))

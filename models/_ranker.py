@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar, cast, get_type_hints
 
+import polars as pl
 from pydantic import PydanticUserError, TypeAdapter
 
 from competitions import Metric
@@ -127,7 +128,12 @@ def columns_of(ranker: Ranker, catalogue: Catalogue, features: FeatureSettings) 
     """
     needs, also = needed_columns(ranker), also_needed_columns(ranker)
     by_name = features.model_copy(update={"include": (), "exclude": ()})
-    reads = [name for name in catalogue.columns if name.partition("__")[0] in also_read_columns(ranker)]
+    also_read = also_read_columns(ranker)
+    reads = [
+        name
+        for name, column in catalogue.columns.items()
+        if name.partition("__")[0] in also_read and isinstance(column.dtype, pl.Array)
+    ]
     named = {*needs, *also, *reads}
     columns = catalogue.select(by_name if needs else features, needs=named)
     if not needs:

@@ -25,6 +25,10 @@ class SequenceRanker(ranking.NetParameters):
     once; what it finds, its product with the candidate, ids and numbers go through two hidden layers, after low-rank
     cross layers (DCN-v2, Wang et al. 2021) if there are any. Trained to rank what a user is shown, and beside that to
     tell levels of relevance and the next item of each history.
+
+    A place of a history is what is known of the row: item, source, relevance, actions, gap and share watched, and with
+    ``content`` the item's vector, as it is of the candidate, too: so items that nobody has seen are told apart. With
+    ``time_bias`` HSTU weighs rows by the time between them.
     """
 
     user_dim: Annotated[_Dim, Field(description="Width of the user's embedding.")] = 32
@@ -52,6 +56,13 @@ class SequenceRanker(ranking.NetParameters):
         Field(
             description="Whether hstu weighs a row by the time between it and a later one, too, beside the rows "
             "between them; where the log has a clock's gaps."
+        ),
+    ] = False
+    content: Annotated[
+        bool,
+        Field(
+            description="Whether items' vectors (item_content) are read of candidates and of the rows of histories, "
+            "where the competition has them."
         ),
     ] = False
     cross_rank: Annotated[int, Field(ge=1, description="Rank of the cross layers.")] = 32
@@ -88,8 +99,9 @@ class SequenceRanker(ranking.NetParameters):
 
     @property
     def also_reads(self) -> tuple[str, ...]:
-        """Columns of histories, of those that the competition has."""
-        return tuple(map(self.rows.named, ranking.HISTORIES))
+        """Columns of histories and contents, of those that the competition has."""
+        vectors = [self.rows.named(ranking.CONTENTS), ranking.CONTENT] if self.content else []
+        return (*map(self.rows.named, ranking.HISTORIES), *vectors)
 
     def fit(self, train: PairFrame, context: FitContext) -> ranking.FittedSequence:
         """Train as many epochs as the context says, or as an inner hold-out of users tells; once a seed."""
@@ -129,12 +141,15 @@ class _Fit:
             widths = self.widths(rows)
             encoder = nets.Encoder.of(rows, tuple(widths), rows.numeric)
             has_times = self.ranker.time_bias and self.ranker.block == "hstu"
-            encoder, past = ranking.with_histories(encoder, rows, self.ranker.rows, has_times=has_times)
-            net = self.begin(rows, widths, encoder, past)
+            content = ranking.content_encoder(rows) if self.ranker.content else None
+            encoder, past = ranking.with_histories(
+                encoder, rows, self.ranker.rows, has_times=has_times, content=content
+            )
+            net = self.begin(rows, widths, encoder, past, content)
             data, held_data = (
                 None
                 if frame is None
-                else ranking.SequenceData.read(frame, encoder, past, self.levels, self.context)
+                else ranking.SequenceData.read(frame, encoder, past, self.levels, self.context, content)
                 for frame in (rows, held)
             )
             assert data is not None
@@ -148,10 +163,16 @@ class _Fit:
                 is_fused=True,
             )
             report = ranking.train_net(net, data, held_data, training)
-        return ranking.FittedSequence(ranking.TrainedSequence(net.double().eval(), encoder, past), report)
+        trained = ranking.TrainedSequence(net.double().eval(), encoder, past, content)
+        return ranking.FittedSequence(trained, report)
 
     def begin(
-        self, rows: PairFrame, widths: dict[str, int], encoder: nets.Encoder, past: nets.HistoryEncoder
+        self,
+        rows: PairFrame,
+        widths: dict[str, int],
+        encoder: nets.Encoder,
+        past: nets.HistoryEncoder,
+        content: nets.Encoder | None,
     ) -> nets.SequenceNet:
         """Make a net for these rows."""
         ranker, channels = self.ranker, list(encoder.channels)
@@ -174,6 +195,7 @@ class _Fit:
             n_crosses=ranker.cross_layers,
             start=encoder.numeric.index(self.start) if self.start else None,
             has_times=past.gaps is not None,
+            n_vector=0 if content is None else content.scaler.n_outputs,
         )
         net = nets.SequenceNet(shape, ranker.dropout, ranker.id_dropout)
         ranking.start_tables(net.tables.parameters(), encoder, rows, ranker.starts(rows))

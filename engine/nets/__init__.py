@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from engine._lazy import lazy_face
 
 if TYPE_CHECKING:
-    from engine.nets.histories import Histories, HistoryEncoder
+    from engine.nets.histories import Histories, HistoryEncoder, Vectors
     from engine.nets.inputs import Encoder, Frame, Scaler, Vocabulary
     from engine.nets.net import ConcatNet, NetShape, reproducible
     from engine.nets.rows import NumberRows, RowsInFile, gather_rows
@@ -49,6 +49,7 @@ __all__ = [
     "TowersInputs",
     "TowersNet",
     "TowersShape",
+    "Vectors",
     "Vocabulary",
     "gather_rows",
     "reproducible",

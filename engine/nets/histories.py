@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -41,12 +42,31 @@ class Histories:
 
 
 @dataclass(frozen=True)
+class Vectors:
+    """A column of arrays (n,) that hold a vector of each place, one after the other, and the scales of its numbers."""
+
+    name: str
+    scaler: Scaler
+
+    @property
+    def width(self) -> int:
+        """Numbers of a vector."""
+        return len(self.scaler.mean)
+
+    def columns(self, arrays: npt.NDArray[np.float32]) -> Iterator[Numbers]:
+        """Give the numbers of vectors (n, length * width) one after the other: Float32 (n * length,), NaN = unknown."""
+        for at in range(self.width):
+            yield arrays[:, at :: self.width].ravel()
+
+
+@dataclass(frozen=True)
 class HistoryEncoder:
     """Turns columns of arrays into histories.
 
     ``ids``: column -> vocabulary, in the order of the tables; ``numeric``: the columns that are numbers; of sizes that
     span several powers of ten, such as gaps, the logarithm is taken. ``gaps``: the one of them that holds units of the
-    clock from each place to the next, which ``Histories.since`` adds up; None = none.
+    clock from each place to the next, which ``Histories.since`` adds up; None = none. ``vectors``: what each place has
+    beside that, behind the other numbers; None = nothing.
     """
 
     ids: Mapping[str, Vocabulary]
@@ -54,6 +74,7 @@ class HistoryEncoder:
     scaler: Scaler
     length: int
     gaps: str | None = None
+    vectors: Vectors | None = None
 
     @classmethod
     def of(
@@ -62,21 +83,25 @@ class HistoryEncoder:
         ids: Mapping[str, Vocabulary],
         numeric: Sequence[str],
         gaps: str | None = None,
+        vectors: Vectors | None = None,
     ) -> HistoryEncoder:
-        """Learn the scales of the numbers from arrays (n,) of the train rows' groups."""
+        """Learn the scales of the numbers from arrays (n,) of the train rows' groups; those of vectors are given."""
         scaler = Scaler.of(_logarithm(_flat(arrays[name])[0].to_numpy()) for name in numeric)
-        names = [*ids, *numeric]
-        return cls(ids, tuple(numeric), scaler, _length(arrays[names[0]]) if names else 0, gaps)
+        widths = dict.fromkeys([*ids, *numeric], 1)
+        if vectors is not None:
+            widths[vectors.name] = vectors.width
+        length = next((_length(arrays[name]) // width for name, width in widths.items()), 0)
+        return cls(ids, tuple(numeric), scaler, length, gaps, vectors)
 
     @property
     def n_numbers(self) -> int:
         """Width of the numbers of a place."""
-        return self.scaler.n_outputs
+        return self.scaler.n_outputs + (0 if self.vectors is None else self.vectors.scaler.n_outputs)
 
     @property
     def names(self) -> tuple[str, ...]:
         """Columns that are read."""
-        return (*self.ids, *self.numeric)
+        return (*self.ids, *self.numeric, *([] if self.vectors is None else [self.vectors.name]))
 
     def histories(self, arrays: Mapping[str, pl.Series], n: int) -> Histories:
         """Encode arrays (n,), one a group; a null array is a history without rows."""
@@ -94,8 +119,13 @@ class HistoryEncoder:
             column[has] = _logarithm(values.to_numpy()).reshape(-1, length)
             is_there |= ~np.isnan(column)
             columns.append(column.ravel())
+        given = self.scaler.apply(columns)
+        if self.vectors is not None:
+            vectors = arrays[self.vectors.name].to_numpy()
+            is_there |= ~np.isnan(vectors).reshape(n, length, self.vectors.width).all(axis=2)
+            given = chain(given, self.vectors.scaler.apply(self.vectors.columns(vectors)))
         numbers = np.zeros((n * length, self.n_numbers), dtype=np.float32)
-        for i, scaled in enumerate(self.scaler.apply(columns)):
+        for i, scaled in enumerate(given):
             numbers[:, i] = scaled
         return Histories(
             torch.from_numpy(rows),
@@ -113,11 +143,13 @@ class HistoryEncoder:
         return torch.from_numpy(since)
 
     def save(self, folder: Path) -> None:
-        """Write ``histories.json``, ``history_scaler.npz`` and one Parquet file a vocabulary."""
+        """Write ``histories.json``, an ``.npz`` file a scaler and one Parquet file a vocabulary."""
         facts = {"ids": list(self.ids), "numeric": self.numeric, "length": self.length, "gaps": self.gaps}
+        facts["vectors"] = None if self.vectors is None else self.vectors.name
         (folder / "histories.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
-        scaler = self.scaler
-        np.savez(folder / "history_scaler.npz", mean=scaler.mean, std=scaler.std, has_nulls=scaler.has_nulls)
+        self.scaler.save(folder / "history_scaler.npz")
+        if self.vectors is not None:
+            self.vectors.scaler.save(folder / "history_vectors.npz")
         for i, known in enumerate(self.ids.values()):
             known.values.to_frame().write_parquet(folder / f"history_vocabulary_{i}.parquet")
 
@@ -125,13 +157,14 @@ class HistoryEncoder:
     def load(cls, folder: Path) -> HistoryEncoder:
         """Read what ``save`` wrote."""
         facts = json.loads((folder / "histories.json").read_text(encoding="utf-8"))
-        with np.load(folder / "history_scaler.npz", allow_pickle=False) as saved:
-            scaler = Scaler(saved["mean"], saved["std"], saved["has_nulls"])
+        scaler = Scaler.load(folder / "history_scaler.npz")
+        name = facts.get("vectors")
+        vectors = None if name is None else Vectors(name, Scaler.load(folder / "history_vectors.npz"))
         ids = {
             name: Vocabulary(pl.read_parquet(folder / f"history_vocabulary_{i}.parquet")["value"])
             for i, name in enumerate(facts["ids"])
         }
-        return cls(ids, tuple(facts["numeric"]), scaler, facts["length"], facts.get("gaps"))
+        return cls(ids, tuple(facts["numeric"]), scaler, facts["length"], facts.get("gaps"), vectors)
 
 
 def _length(arrays: pl.Series) -> int:

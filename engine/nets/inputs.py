@@ -104,6 +104,16 @@ class Scaler:
         for bits in unknown:
             yield np.unpackbits(bits, count=len(is_unknown)).astype(np.float32)
 
+    def save(self, file: Path) -> None:
+        """Write an ``.npz`` file."""
+        np.savez(file, mean=self.mean, std=self.std, has_nulls=self.has_nulls)
+
+    @classmethod
+    def load(cls, file: Path) -> Scaler:
+        """Read what ``save`` wrote."""
+        with np.load(file, allow_pickle=False) as saved:
+            return cls(saved["mean"], saved["std"], saved["has_nulls"])
+
 
 def _mean_std_nulls(x: Numbers) -> tuple[float, float, bool]:
     """Mean, standard deviation (infinite without spread), and whether some values are known and some are not."""
@@ -155,9 +165,7 @@ class Encoder:
         """Write ``encoder.json``, ``scaler.npz`` and one Parquet file a vocabulary."""
         facts = {"channels": list(self.channels), "numeric": self.numeric}
         (folder / "encoder.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
-        np.savez(
-            folder / "scaler.npz", mean=self.scaler.mean, std=self.scaler.std, has_nulls=self.scaler.has_nulls
-        )
+        self.scaler.save(folder / "scaler.npz")
         for i, vocabulary in enumerate(self.channels.values()):
             vocabulary.values.to_frame().write_parquet(folder / f"vocabulary_{i}.parquet")
 
@@ -165,8 +173,7 @@ class Encoder:
     def load(cls, folder: Path) -> Encoder:
         """Read what ``save`` wrote."""
         facts = json.loads((folder / "encoder.json").read_text(encoding="utf-8"))
-        with np.load(folder / "scaler.npz", allow_pickle=False) as saved:
-            scaler = Scaler(saved["mean"], saved["std"], saved["has_nulls"])
+        scaler = Scaler.load(folder / "scaler.npz")
         channels = {
             name: Vocabulary(pl.read_parquet(folder / f"vocabulary_{i}.parquet")["value"])
             for i, name in enumerate(facts["channels"])

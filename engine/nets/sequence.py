@@ -27,6 +27,7 @@ class SequenceShape:
     each id of a place the channel whose table it reads, or -1: it has its own, ``history_rows`` rows of
     ``history_dim``. ``query``: channels of a candidate that ask the history. ``n_levels``: levels of what is learned.
     ``has_times``: whether HSTU's blocks have a bias by the time between places, which histories then tell.
+    ``n_vector``: numbers of a candidate that ask the history beside its channels, and count in the layers; 0 = none.
     """
 
     n_rows: Sequence[int]
@@ -47,19 +48,25 @@ class SequenceShape:
     n_crosses: int = 2
     start: int | None = None
     has_times: bool = False
+    n_vector: int = 0
 
 
 @dataclass(frozen=True)
 class SequenceInputs:
-    """What the net reads of ``n`` pairs of ``g`` groups beside their tables: numbers, histories, the group of each."""
+    """What the net reads of ``n`` pairs of ``g`` groups beside their tables: numbers, histories, the group of each.
+
+    ``vector``: (n, n_vector), that of each candidate; None = none.
+    """
 
     numbers: Tensor
     histories: Histories
     group: Tensor
+    vector: Tensor | None = None
 
     def double(self) -> SequenceInputs:
         """Numbers as Float64."""
-        return SequenceInputs(self.numbers.double(), self.histories.double(), self.group)
+        vector = None if self.vector is None else self.vector.double()
+        return SequenceInputs(self.numbers.double(), self.histories.double(), self.group, vector)
 
 
 class SoftmaxBlock(nn.Module):
@@ -161,9 +168,9 @@ class SequenceNet(nn.Module):
         self.place = nn.Parameter(torch.randn(shape.length + 1, width) * 0.02)
         self.blocks = nn.ModuleList(_block(shape) for _ in range(shape.n_blocks))
         self.norm = nn.LayerNorm(width)
-        self.query = nn.Linear(sum(shape.n_dims[at] for at in shape.query), width)
+        self.query = nn.Linear(sum(shape.n_dims[at] for at in shape.query) + shape.n_vector, width)
         self.numbers = nn.Linear(max(shape.n_numbers, 1), 128)
-        inputs = 128 + sum(shape.n_dims) + 2 * width
+        inputs = 128 + sum(shape.n_dims) + shape.n_vector + 2 * width
         self.cross = CrossLayers(inputs, shape.rank, shape.n_crosses)
         self.deep = nn.Sequential(nn.Linear(inputs, 128), nn.ReLU(), nn.Linear(128, 64), nn.ReLU())
         self.output, self.levels = nn.Linear(64, 1), nn.Linear(64, shape.n_levels)
@@ -239,10 +246,11 @@ class SequenceNet(nn.Module):
 
     def _hidden(self, embedded: Tensor, inputs: SequenceInputs, tokens: Tensor) -> Tensor:
         channels = torch.split(embedded, list(self.shape.n_dims), dim=1)
-        query = self.query(torch.cat([channels[at] for at in self.shape.query], dim=1))
+        vector = [] if inputs.vector is None else [inputs.vector]
+        query = self.query(torch.cat([*(channels[at] for at in self.shape.query), *vector], dim=1))
         found = attended(query, tokens, _with_first(inputs.histories.is_there), inputs.group)
         numbers = torch.relu(self.numbers(_some(inputs.numbers)))
-        x = self.cross(torch.cat([numbers, embedded, found, found * query], dim=1))
+        x = self.cross(torch.cat([numbers, embedded, *vector, found, found * query], dim=1))
         hidden: Tensor = self.deep(functional.dropout(x, self.dropout, training=self.training))
         return hidden
 

@@ -153,7 +153,8 @@ def _notes(declaration: Declaration, catalogues: Catalogues) -> list[str]:
     columns = [column for catalogue in catalogues.values() for column in catalogue.columns.values()]
     dtypes = [column.dtype for column in columns if column.declaration is declaration]
     if not dtypes and declaration.kind in ("table", "fitted", "streamed"):
-        dtypes = [as_dtype(said.dtype) for said in options["columns"].values()]
+        said = [column.dtype for column in options["columns"].values()]
+        dtypes = [as_dtype(dtype) for dtype in said if isinstance(dtype, pl.DataType | type)]
     names = ("Enum" if isinstance(dtype, pl.Enum) else dtype_name(dtype) for dtype in dtypes)
     others = other_pairs(options.get("scope", "row"))
     notes = [

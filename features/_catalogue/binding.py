@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import polars as pl
 from polars.exceptions import SchemaError
@@ -29,6 +29,7 @@ from features._catalogue.log_columns import LogColumns, log_columns
 from features._catalogue.sums import inexact_sums
 from features._declare import (
     Aggregate,
+    Column,
     Declaration,
     DType,
     FeatureError,
@@ -201,14 +202,18 @@ def _bind_python(
                 lacking[name] = reason
                 continue
             body = PythonBody(output, key, tuple(needs), variant, arguments, handed)
-            shown = options["model_input"] and is_input(said.dtype)
+            dtype = _declared_dtype(declaration, said, dataset)
+            shown = options["model_input"] and is_input(dtype)
             scope = options.get("scope", "row")
             columns.append(
-                FeatureColumn(
-                    name, declaration, body, as_dtype(said.dtype), shown, scope, key, columns=tuple(needs)
-                )
+                FeatureColumn(name, declaration, body, dtype, shown, scope, key, columns=tuple(needs))
             )
     return columns, lacking
+
+
+def _declared_dtype(declaration: Declaration, said: Column, dataset: Dataset) -> pl.DataType:
+    found = call_body(replace(declaration, body=lambda: said.dtype_in(dataset.history_schema)))
+    return as_dtype(cast("DType", found))
 
 
 def _given(declaration: Declaration, dataset: Dataset) -> dict[str, LogColumns]:

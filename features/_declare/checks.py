@@ -52,7 +52,8 @@ def problems(declaration: Declaration) -> Iterator[tuple[str, str]]:
         dtype, span = column.dtype, column.range
         is_class = isinstance(dtype, type) and issubclass(dtype, pl.DataType) and not dtype.is_nested()
         is_one = is_class and dtype != pl.Enum if isinstance(dtype, type) else isinstance(dtype, pl.DataType)
-        if not is_one or dtype == pl.Object or (own is not None and dtype.is_nested()):
+        is_made = own is None and inspect.isfunction(dtype) and _takes(dtype, 1)  # of the log's columns
+        if not is_made and (not is_one or dtype == pl.Object or (own is not None and dtype.is_nested())):
             yield f"the dtype {dtype!r}", "a dtype of Polars, such as pl.Float32 or pl.Enum(['a', 'b'])"
         if not isinstance(column.meaning, str):
             yield f"the meaning {column.meaning!r}", "a text; Column(dtype, meaning, range)"

@@ -22,6 +22,7 @@ Scope = Literal["row", "user", "window"]
 Key = tuple[str, ...]
 FEATURE_EVENT = "samewise.feature"
 DType = pl.DataType | type[pl.DataType]
+DTypeOfLog = Callable[[Mapping[str, pl.DataType]], pl.DataType]  # made of the dtypes of the log's columns
 Sort = Literal["any", "flag", "number", "instant", "id", "enums", "vector"]
 Needed = Sort | DType  # what a body takes a column for
 NEEDED: tuple[str, ...] = get_args(Sort)
@@ -42,13 +43,18 @@ class Place:
 class Column:
     """What is said of one column of a ``@table``, ``@fitted`` or ``@streamed`` feature.
 
-    ``meaning``: of this column; without it, the first line of the docstring. ``range``: what audits hold the values to,
-    as ``(low, high)``, both included, None for an open end.
+    ``dtype``: also a function of the dtypes of the log's columns, those that are needed among them: of a vector that is
+    as wide as another. ``meaning``: of this column; without it, the first line of the docstring. ``range``: what audits
+    hold the values to, as ``(low, high)``, both included, None for an open end.
     """
 
-    dtype: DType
+    dtype: DType | DTypeOfLog
     meaning: str = ""
     range: Range | None = None
+
+    def dtype_in(self, log: Mapping[str, pl.DataType]) -> DType:
+        """Give the dtype that it has with such a log."""
+        return self.dtype if isinstance(self.dtype, pl.DataType | type) else self.dtype(log)
 
 
 @dataclass(frozen=True)

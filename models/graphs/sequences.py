@@ -34,11 +34,13 @@ def sequence_graph(trained: TrainedSequence, g: Graph) -> Tensor:
     embedded = embedded_channels(trained.encoder, tables, g)
     numbers = encoded_numbers(trained.encoder, g)
     tokens, is_there = _tokens(trained, tables, g)
-    query = linear(g, joined(g, [embedded[at] for at in shape.query]), net.query)
+    content = None if trained.content is None else encoded_numbers(trained.content, g)
+    vector = [] if content is None else [content]
+    query = linear(g, joined(g, [*(embedded[at] for at in shape.query), *vector]), net.query)
     found = _attended(g, query, tokens, is_there, shape.width)
     given = numbers or _zeros(g, embedded[0])
     read = g.add("Relu", linear(g, given, net.numbers))
-    x = crossed(g, joined(g, [read, *embedded, found, g.add("Mul", found, query)]), net.cross)
+    x = crossed(g, joined(g, [read, *embedded, *vector, found, g.add("Mul", found, query)]), net.cross)
     for layer in net.deep:
         x = linear(g, x, layer) if isinstance(layer, nn.Linear) else g.add("Relu", x)
     scores = linear(g, x, net.output)
@@ -94,17 +96,38 @@ def places(
         x = _logarithm(g, g.as_numbers(values, kind, np.float64))
         is_unknown = g.add("IsNaN", x)
         known.append(g.add("Not", is_unknown))
-        scaled.append(_scaled(g, x, is_unknown, past.scaler, i))
+        mean, std = (g.constant(of[i], np.float32) for of in (past.scaler.mean, past.scaler.std))
+        scaled.append(_scaled(g, x, is_unknown, mean, std))
         if past.scaler.has_nulls[i]:
             unknown.append(g.cast(is_unknown, np.float32))
+    columns = [g.add("Unsqueeze", x, g.constant([1], np.int64)) for x in (*scaled, *unknown)]
+    if past.vectors is not None:
+        vectors = _vectors(past, past.vectors, g)
+        known.append(vectors[0])
+        columns += vectors[1:]
     is_there = known[0]
     for other in known[1:]:
         is_there = g.add("Or", is_there, other)
-    columns = [g.add("Unsqueeze", x, g.constant([1], np.int64)) for x in (*scaled, *unknown)]
     if columns:
         there = g.add("Unsqueeze", g.cast(is_there, np.float64), g.constant([1], np.int64))
         parts.append(g.add("Mul", g.cast(joined(g, columns), np.float64), there))
     return parts, is_there
+
+
+def _vectors(past: nets.HistoryEncoder, vectors: nets.Vectors, g: Graph) -> list[Tensor]:
+    """Write ``Scaler.apply`` of vectors: which places have one, then numbers (length, width) and (length, n_flags)."""
+    values, kind = g.array(vectors.name)
+    x = g.as_numbers(values, kind, np.float32)
+    scaler = vectors.scaler
+    x = g.add("Reshape", x, g.constant([past.length, len(scaler.mean)], np.int64))
+    is_unknown = g.add("IsNaN", x)
+    mean, std = g.constant(scaler.mean, np.float32), g.constant(scaler.std, np.float32)
+    scaled = _scaled(g, x, is_unknown, mean, std)
+    unknown = g.cast(is_unknown, np.float32)
+    last = g.constant([1], np.int64)
+    has_any = g.add("Less", g.add("ReduceMin", unknown, last, keepdims=0), g.constant(1, np.float32))
+    flags = g.add("Gather", unknown, g.constant(np.flatnonzero(scaler.has_nulls), np.int64), axis=1)
+    return [has_any, scaled, flags]
 
 
 def _logarithm(g: Graph, x: Tensor) -> Tensor:
@@ -114,9 +137,8 @@ def _logarithm(g: Graph, x: Tensor) -> Tensor:
     return g.cast(g.add("Mul", g.add("Sign", x), taken), np.float32)
 
 
-def _scaled(g: Graph, x: Tensor, is_unknown: Tensor, scaler: nets.Scaler, i: int) -> Tensor:
-    """Write ``Scaler.apply`` of one column, Float32."""
-    mean, std = g.constant(scaler.mean[i], np.float32), g.constant(scaler.std[i], np.float32)
+def _scaled(g: Graph, x: Tensor, is_unknown: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    """Write ``Scaler.apply`` of numbers, Float32."""
     known = clipped(g, g.add("Where", is_unknown, mean, x), 1e30, np.float32)
     scaled = clipped(g, g.add("Div", g.add("Sub", known, mean), std), LIMIT, np.float32)
     return g.add("Where", is_unknown, g.constant(0, np.float32), scaled)

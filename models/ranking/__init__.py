@@ -7,6 +7,8 @@ from engine import lazy_face
 if TYPE_CHECKING:
     from models.ranking.losses import Groups, NetLoss, loss_of
     from models.ranking.parameters import (
+        CONTENT,
+        CONTENTS,
         HISTORIES,
         Epochs,
         Loss,
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
         FittedSequence,
         SequenceData,
         TrainedSequence,
+        content_encoder,
         shared_channels,
         with_histories,
     )
@@ -38,6 +41,8 @@ if TYPE_CHECKING:
     from models.ranking.training import NetData, Training, train_net
 
 __all__ = [
+    "CONTENT",
+    "CONTENTS",
     "HISTORIES",
     "Average",
     "Blocks",
@@ -67,6 +72,7 @@ __all__ = [
     "Training",
     "Width",
     "averaged",
+    "content_encoder",
     "derived_parts",
     "fit_towers",
     "loss_of",

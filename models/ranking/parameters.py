@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 ITEMS, SOURCES, GAPS = "last_items", "last_sources", "last_gaps"
 LEVELS, NUMBERS = ("last_relevances", "last_actions"), (GAPS, "last_watch_shares")
 HISTORIES = (ITEMS, SOURCES, *LEVELS, *NUMBERS)
+# Vectors of the rows of histories, one after the other, and that of a pair (see features/attributes.py).
+CONTENTS, CONTENT = "last_contents", "item_content"
 
 Width = Annotated[int, Field(ge=0, le=4096)]
 Share = Annotated[float, Field(ge=0, lt=1)]

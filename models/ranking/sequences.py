@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,18 @@ from torch import Tensor
 from engine import nets
 from models._pair_frame import PairFrame, Scores
 from models._ranker import FitContext, read_json, write_json
+from models.ranking.derived import Derived, group_firsts
 from models.ranking.losses import Index
-from models.ranking.parameters import GAPS, ITEMS, LEVELS, NUMBERS, SOURCES, Past
+from models.ranking.parameters import (
+    CONTENT,
+    CONTENTS,
+    GAPS,
+    ITEMS,
+    LEVELS,
+    NUMBERS,
+    SOURCES,
+    Past,
+)
 from models.ranking.trained import FittedNet, Trained
 from models.ranking.training import NetData, Training
 
@@ -26,11 +36,15 @@ _BATCH = 8_192  # rows that go through the net at a time, each with the tokens o
 
 @dataclass(frozen=True)
 class SequenceData(NetData):
-    """Encoded pairs and the histories of their groups. ``group``, ``level``: Int64 (n,), of each pair."""
+    """Encoded pairs and the histories of their groups. ``group``, ``level``: Int64 (n,), of each pair.
+
+    ``vector``: numbers of each pair's content; None = none are read.
+    """
 
     histories: nets.Histories
     group: Tensor
     level: Tensor
+    vector: nets.NumberRows | None = None
 
     @classmethod
     def read(
@@ -40,13 +54,23 @@ class SequenceData(NetData):
         past: nets.HistoryEncoder,
         levels: Scores,
         context: FitContext,
+        content: nets.Encoder | None = None,
     ) -> SequenceData:
         """Encode a sorted frame; ``levels``: the levels of relevance of the whole train frame, sorted."""
         plain = NetData.of(frame, encoder, float(levels[0]), float(levels[-1]), context)
         histories, group = histories_of(frame, past)
         level = torch.from_numpy(np.searchsorted(levels, frame.relevance))
+        vector = vectors_of(frame, content, context.scratch, context.scratch_from_bytes)
         return cls(
-            plain.rows, plain.numbers, plain.relevance, plain.weight, plain.groups, histories, group, level
+            plain.rows,
+            plain.numbers,
+            plain.relevance,
+            plain.weight,
+            plain.groups,
+            histories,
+            group,
+            level,
+            vector,
         )
 
     @property
@@ -56,7 +80,7 @@ class SequenceData(NetData):
 
     def scored(self, net: Any, embedded: Tensor, rows: Index, training: Training) -> tuple[Tensor, Tensor]:
         """Scores of rows, and the loss of what else the net is trained for."""
-        inputs = inputs_of(self.histories, self.group[rows], torch.from_numpy(self.numbers(rows)))
+        inputs = inputs_of(self.histories, self.group, rows, self.numbers, self.vector)
         if not net.training:
             return net(embedded, inputs), torch.zeros(())
         weight = None if self.weight is None else self.weight[rows]
@@ -66,18 +90,41 @@ class SequenceData(NetData):
 
 def histories_of(frame: PairFrame, past: nets.HistoryEncoder) -> tuple[nets.Histories, Tensor]:
     """Histories of the frame's groups, in the order in which they come, and the group of each pair: Int64 (n,)."""
-    firsts, on = _firsts(frame), ["window", frame.user]
-    numbered = firsts.drop("at").with_row_index("group")
+    firsts, on = group_firsts(frame), ["window", frame.user]
+    numbered = firsts.table.select(on).with_row_index("group")
     group = frame.table.select(on).join(numbered, on=on, how="left", nulls_equal=True, maintain_order="left")
-    arrays = {name: frame.column(name).gather(firsts["at"]) for name in past.names}
+    arrays = {name: firsts.column(name) for name in past.names}
     numbers = group["group"].cast(pl.Int64).to_numpy(writable=True)
     return past.histories(arrays, firsts.height), torch.from_numpy(numbers)
 
 
+def content_encoder(rows: PairFrame) -> nets.Encoder | None:
+    """What turns each pair's content into numbers, and one that is 1 where it is unknown; None without contents.
+
+    The scales are those of the train rows' contents, for pairs and for histories.
+    """
+    dtype = rows.schema.get(CONTENT)
+    if not isinstance(dtype, pl.Array) or len(dtype.shape) != 1 or not dtype.inner.is_float():
+        return None
+    learned = nets.Encoder.of(Derived(rows), [], [f"{CONTENT}[{i}]" for i in range(dtype.size)])
+    is_first = np.arange(dtype.size) == 0  # a vector is known as a whole: one number says so
+    return replace(learned, scaler=replace(learned.scaler, has_nulls=is_first))
+
+
+def vectors_of(
+    frame: PairFrame,
+    content: nets.Encoder | None,
+    scratch: Path | None = None,
+    scratch_from_bytes: int = 2**28,
+) -> nets.NumberRows | None:
+    """Numbers of each pair's content, in a file in the folder ``scratch`` if they are many; None without an encoder."""
+    return None if content is None else content.numbers(Derived(frame), scratch, scratch_from_bytes)
+
+
 def arrays_of(frame: PairFrame, names: Sequence[str]) -> dict[str, pl.Series]:
     """Columns of arrays that the pairs of a group share: one array a group, as ``histories_of`` reads them."""
-    at = _firsts(frame)["at"]
-    return {name: frame.column(name).gather(at) for name in names}
+    firsts = group_firsts(frame)
+    return {name: firsts.column(name) for name in names}
 
 
 def shared_channels(frame: PairFrame, of_rows: Past) -> dict[str, str]:
@@ -87,11 +134,17 @@ def shared_channels(frame: PairFrame, of_rows: Past) -> dict[str, str]:
 
 
 def with_histories(
-    encoder: nets.Encoder, rows: PairFrame, of_rows: Past, *, has_times: bool = False
+    encoder: nets.Encoder,
+    rows: PairFrame,
+    of_rows: Past,
+    *,
+    has_times: bool = False,
+    content: nets.Encoder | None = None,
 ) -> tuple[nets.Encoder, nets.HistoryEncoder]:
     """What turns histories into inputs: their items and sources and those of the pairs have one vocabulary each.
 
-    ``has_times``: whether histories tell the time since each place, where there are gaps.
+    ``has_times``: whether histories tell the time since each place, where there are gaps. ``content``: by what scales
+    they tell contents, where there are any; None = not.
     """
     arrays = arrays_of(rows, of_rows.columns(rows))
     channels, ids = dict(encoder.channels), {}
@@ -103,19 +156,25 @@ def with_histories(
     ids |= {name: nets.Vocabulary.of(arrays[name].arr.explode(empty_as_null=True)) for name in levels}
     encoder = nets.Encoder(channels, encoder.numeric, encoder.scaler)
     gaps = of_rows.columns(rows, [GAPS]) if has_times else []
-    return encoder, nets.HistoryEncoder.of(arrays, ids, numeric, gaps[0] if gaps else None)
+    vectors = None
+    if content is not None and (names := of_rows.columns(rows, [CONTENTS])):
+        vectors = nets.Vectors(names[0], content.scaler)
+        arrays[vectors.name] = pl.Series(dtype=rows.schema[vectors.name])  # its scales are known
+    past = nets.HistoryEncoder.of(arrays, ids, numeric, gaps[0] if gaps else None, vectors)
+    return encoder, past
 
 
-def _firsts(frame: PairFrame) -> pl.DataFrame:
-    """The groups in the order in which they come, and the position ``at`` of the first pair of each."""
-    keys = frame.table.select("window", frame.user).with_row_index("at")
-    return keys.group_by("window", frame.user, maintain_order=True).agg(pl.col("at").first())
-
-
-def inputs_of(histories: nets.Histories, group: Tensor, numbers: Tensor) -> nets.SequenceInputs:
-    """Inputs of pairs with these groups: each of their histories once."""
-    groups, of = torch.unique(group, return_inverse=True)
-    return nets.SequenceInputs(numbers, histories[groups], of)
+def inputs_of(
+    histories: nets.Histories,
+    group: Tensor,
+    at: Index,
+    numbers: nets.NumberRows,
+    vector: nets.NumberRows | None = None,
+) -> nets.SequenceInputs:
+    """Inputs of the pairs at these places, whose groups are ``group`` (n_pairs,): each of their histories once."""
+    groups, of = torch.unique(group[at], return_inverse=True)
+    own = None if vector is None else torch.from_numpy(vector(at))
+    return nets.SequenceInputs(torch.from_numpy(numbers(at)), histories[groups], of, own)
 
 
 @dataclass(frozen=True)
@@ -125,6 +184,7 @@ class TrainedSequence:
     net: nets.SequenceNet
     encoder: nets.Encoder
     past: nets.HistoryEncoder
+    content: nets.Encoder | None = None
 
     @torch.no_grad()
     def scores(self, frame: PairFrame) -> Scores:
@@ -134,27 +194,32 @@ class TrainedSequence:
     def _scores(self, frame: PairFrame) -> Scores:
         rows, numbers = torch.from_numpy(self.encoder.rows(frame)), self.encoder.numbers(frame)
         histories, group = histories_of(frame, self.past)
+        vector = vectors_of(frame, self.content)
         scores = np.empty(len(rows), dtype=np.float32)
         for lo in range(0, len(rows), _BATCH):
             taken = np.arange(lo, min(lo + _BATCH, len(rows)))
-            inputs = inputs_of(histories, group[taken], torch.from_numpy(numbers(taken))).double()
+            inputs = inputs_of(histories, group, taken, numbers, vector).double()
             scores[taken] = self.net(self.net.embed(rows[taken]), inputs).float().numpy()
         return scores.astype(np.float64)
 
     def save(self, folder: Path) -> None:
-        """Write ``net.safetensors`` (Float32), ``shape.json`` and both encoders."""
+        """Write ``net.safetensors`` (Float32), ``shape.json`` and the encoders."""
         write_json(folder / "shape.json", self.net.shape)
         save_file({k: v.float() for k, v in self.net.state_dict().items()}, folder / "net.safetensors")
         self.encoder.save(folder)
         self.past.save(folder)
+        if self.content is not None:
+            (folder / "content").mkdir()
+            self.content.save(folder / "content")
 
     @classmethod
     def load(cls, folder: Path) -> TrainedSequence:
         """Read what ``save`` wrote."""
         shape = read_json(folder / "shape.json", nets.SequenceShape)
         net = nets.SequenceNet.of(shape, load_file(folder / "net.safetensors"))
-        past = nets.HistoryEncoder.load(folder)
-        return cls(net.double().eval(), nets.Encoder.load(folder), past)
+        past, own = nets.HistoryEncoder.load(folder), folder / "content"
+        content = nets.Encoder.load(own) if own.exists() else None
+        return cls(net.double().eval(), nets.Encoder.load(folder), past, content)
 
 
 @dataclass(frozen=True)

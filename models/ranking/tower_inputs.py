@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,38 +15,10 @@ from torch import Tensor
 from engine import ConfigError, nets
 from models._pair_frame import PairFrame
 from models._ranker import FitContext
+from models.ranking.derived import Derived, group_firsts
 from models.ranking.losses import Index
-from models.ranking.parameters import POWERS, Past, TowersParameters, derived_parts
+from models.ranking.parameters import POWERS, Past, TowersParameters
 from models.ranking.sequences import histories_of, with_histories
-
-
-@dataclass
-class Derived:
-    """A frame with powers of its numbers, ``age^2``, and the numbers of its vectors, ``content[7]``.
-
-    A power of a number below 0 has its sign. A column is read once for all that is made of it one after the other.
-    """
-
-    frame: PairFrame
-    last: tuple[str, pl.Series] = field(default=("", pl.Series()), init=False)
-
-    @property
-    def height(self) -> int:
-        """Number of rows."""
-        return self.frame.height
-
-    def column(self, name: str) -> pl.Series:
-        """One column, (height,)."""
-        base, power, place = derived_parts(name)
-        if self.last[0] != base:
-            self.last = base, self.frame.column(base)
-        column = self.last[1]
-        if place is not None:
-            return column.arr.get(place, null_on_oob=True)
-        if power is not None:
-            known = column.cast(pl.Float64)
-            return (known.sign() * known.abs().pow(power)).cast(pl.Float32)
-        return column
 
 
 def with_powers(frame: PairFrame, names: Sequence[str]) -> Iterator[str]:
@@ -59,11 +31,6 @@ def with_powers(frame: PairFrame, names: Sequence[str]) -> Iterator[str]:
         elif not isinstance(dtype, pl.Enum):
             yield name
             yield from (f"{name}^{power:g}" for power in POWERS if dtype != pl.Boolean)
-
-
-def group_firsts(frame: PairFrame) -> PairFrame:
-    """The first pair of each (window, user), in the order in which they come."""
-    return frame.take(pl.struct("window", frame.user).is_first_distinct())
 
 
 def check_left(frame: PairFrame, names: Sequence[str]) -> None:

@@ -19,10 +19,12 @@ from engine.nets import (
     HistoryEncoder,
     HstuBlock,
     Rates,
+    Scaler,
     SequenceInputs,
     SequenceNet,
     SequenceShape,
     Stepper,
+    Vectors,
     Vocabulary,
     time_buckets,
 )
@@ -83,6 +85,40 @@ def test_an_encoder_of_histories_gives_the_same_after_it_was_saved(tmp_path: Pat
     assert HistoryEncoder.load(tmp_path / "plain").histories(arrays, 2).since is None
 
 
+VECTORS = st.lists(st.one_of(st.none(), st.tuples(*[st.floats(-5, 5, width=32)] * 2)), min_size=3, max_size=3)
+
+
+@given(st.lists(st.one_of(st.none(), VECTORS), max_size=5), st.booleans())
+def test_vectors_of_places_are_scaled_as_those_of_candidates(given_vectors: list[Any], alone: bool) -> None:
+    """Behind the other numbers; a place without one has zeros and a flag, and one that is not there has zeros alone."""
+    mean, std = (np.array(of, dtype=np.float32) for of in ([1, -2], [2, 0.5]))
+    scaler = Scaler(mean, std, np.array([True, False]))
+    flat = [
+        None if one is None else [x for vector in one for x in (vector or (None, None))]
+        for one in given_vectors
+    ]
+    arrays = {
+        "vectors": pl.Series(flat, dtype=pl.Array(pl.Float32, 6)),
+        "gaps": pl.Series(
+            [None if one is None else [None, 1.0, 1.0] for one in flat], dtype=pl.Array(pl.Float32, 3)
+        ),
+    }
+    numeric = [] if alone else ["gaps"]
+    encoder = HistoryEncoder.of(arrays, {}, numeric, vectors=Vectors("vectors", scaler))
+    found = encoder.histories(arrays, len(flat))
+    assert encoder.length == 3
+    assert encoder.names == (*numeric, "vectors")
+    assert found.numbers.shape[2] == encoder.n_numbers
+    for group, one in enumerate(given_vectors):
+        for at, vector in enumerate(one or [None] * 3):
+            is_there = vector is not None or (not alone and one is not None and at > 0)
+            assert found.is_there[group, at] == is_there
+            expected = [0.0, 0.0, float(is_there)]
+            if vector is not None:
+                expected = [*np.clip((np.array(vector) - [1, -2]) / [2, 0.5], -4, 4), 0.0]
+            np.testing.assert_allclose(found.numbers[group, at, -3:], expected, rtol=1e-5, atol=1e-6)
+
+
 BLOCKS = ["softmax", "hstu", "hstu with times"]
 
 
@@ -92,7 +128,7 @@ def net_and_inputs(block: str, n: int = 12, g: int = 5) -> tuple[SequenceNet, to
     shape = SequenceShape(
         n_rows=[4, 7, 5], n_dims=[3, 8, 6], n_numbers=2, length=LENGTH, shared=[1, -1], history_rows=[7, 3],
         n_history_numbers=1, query=[1, 2], n_levels=3, width=8, n_blocks=2, block=kind, rank=4, start=1,
-        has_times=kind != block,
+        has_times=kind != block, n_vector=3,
     )  # fmt: skip
     net = SequenceNet(shape).double().eval()
     for parameter in net.parameters():
@@ -103,7 +139,11 @@ def net_and_inputs(block: str, n: int = 12, g: int = 5) -> tuple[SequenceNet, to
     since = torch.randint(1, 10**6, (g, LENGTH)).double().flip(1).cumsum(1).flip(1)
     past = Histories(of_places, torch.randn(g, LENGTH, 1).double(), is_there, since)
     group = torch.arange(n) % g
-    return net, net.embed(rows), SequenceInputs(torch.randn(n, 2).double(), past, group)
+    return (
+        net,
+        net.embed(rows),
+        SequenceInputs(torch.randn(n, 2).double(), past, group, torch.randn(n, 3).double()),
+    )
 
 
 @pytest.mark.parametrize("block", BLOCKS)
@@ -140,7 +180,9 @@ def test_a_pair_alone_has_the_score_that_it_has_among_others(block: str) -> None
     together = net(embedded, inputs)
     for at in range(len(embedded)):
         past = inputs.histories[inputs.group[at : at + 1]]
-        alone = SequenceInputs(inputs.numbers[at : at + 1], past, torch.zeros(1, dtype=torch.int64))
+        numbers, vector = inputs.numbers[at : at + 1], inputs.vector
+        assert vector is not None
+        alone = SequenceInputs(numbers, past, torch.zeros(1, dtype=torch.int64), vector[at : at + 1])
         torch.testing.assert_close(net(embedded[at : at + 1], alone)[0], together[at])
 
 
@@ -222,6 +264,19 @@ def test_a_time_changes_what_comes_after_it_and_a_later_end_does_not() -> None:
     assert torch.equal(after[:, :3], before[:, :3])
     assert (after != before)[:, 3:].any(dim=2).all()
     assert torch.equal(net.encode(replace(past, since=past.since + 2.0**30)), before)
+
+
+def test_a_vector_of_a_candidate_asks_the_history_and_counts_by_itself() -> None:
+    """Histories are encoded without it."""
+    net, embedded, inputs = net_and_inputs("hstu")
+    before, tokens = net(embedded, inputs), net.encode(inputs.histories)
+    assert inputs.vector is not None
+    other = replace(inputs, vector=inputs.vector + 1.0)
+    assert (net(embedded, other) != before).all()
+    assert torch.equal(net.encode(other.histories), tokens)
+    with torch.no_grad():  # where the query does not read it, it counts in the layers
+        net.query.weight[:, -3:] = 0
+    assert (net(embedded, other) != net(embedded, inputs)).all()
 
 
 def test_places_lie_in_an_order() -> None:

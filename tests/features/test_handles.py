@@ -189,6 +189,7 @@ def test_what_is_written_wrongly_is_refused(write: Any, told: str) -> None:
         ({"keys": [("user_id", "user_id")]}, "keys that name each column once"),
         ({"dtype": float}, "has the dtype <class 'float'>"),
         ({"dtype": pl.Enum}, "has the dtype Enum"),
+        ({"dtype": lambda log: pl.Float32()}, "has the dtype <function"),
         ({"where": pl.col("like")}, "a function of the log"),
         ({"range": (0, "1")}, r"has the range \(0, '1'\)"),
         ({"range": 1}, "has the range 1"),
@@ -202,6 +203,8 @@ def test_options_that_mean_nothing_are_refused_with_the_place(options: dict[str,
 def test_a_scope_and_a_meaning_are_held_to_what_they_may_be() -> None:
     with pytest.raises(FeatureError, match=r"(?s)has the scope 'usr'.*row, user, window"):
         one_fitted(len, {"n": pl.UInt32}, scope="usr")
+    with pytest.raises(FeatureError, match="has the dtype <function"):
+        one_fitted(len, {"n": Column(lambda: pl.UInt32())})  # type: ignore[arg-type, misc]  # of no log
     with pytest.raises(FeatureError, match=r"has the meaning \(0, 1\)"):
         one_fitted(len, {"n": Column(pl.UInt32, (0, 1))})  # type: ignore[arg-type]  # a range in its place
 

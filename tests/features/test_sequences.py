@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -153,3 +154,38 @@ def test_a_net_reads_stored_arrays(catalogue: Catalogue, clips: Dataset, tmp_pat
         filled = array.fill_null(pl.lit([0] * LENGTH, dtype=array.dtype)).to_numpy()
         assert filled.shape == (frame.table.height, LENGTH)
         assert sorted(map(str, array.to_list())) == sorted(map(str, direct[name].to_list()))
+
+
+@pytest.mark.parametrize("suffix", PLACES)
+def test_contents_are_those_of_the_newest_rows(catalogue: Catalogue, clips: Dataset, suffix: str) -> None:
+    """Beside their items, place by place; what an item lacks is null."""
+    pairs = every_user(clips)
+    names = [f"{name}{suffix}__user_id" for name in ("last_contents", "last_items")]
+    found = compute_window(catalogue, WINDOW, names, pairs)
+    items = clips.items.select("item_id", "content").collect(engine="in-memory")
+    of_item = dict(zip(items["item_id"], items["content"].to_list(), strict=True))
+    width = len(next(vector for vector in of_item.values() if vector))
+    assert catalogue.columns[names[0]].dtype == pl.Array(pl.Float32, PLACES[suffix] * width)
+    assert any(vector is None for vector in of_item.values())
+    for contents, own in found.select(names).iter_rows():
+        if own is None:
+            assert contents is None
+            continue
+        expected = [of_item.get(item) or [None] * width for item in own]
+        assert list(contents) == [number for vector in expected for number in vector]
+
+
+def test_contents_are_as_wide_as_those_of_the_log(clips: Dataset) -> None:
+    """Where there are none, nothing else is lost."""
+    narrow = pl.col("content").arr.head(3).list.to_array(3)
+    catalogue = load_catalogue(replace(clips, items=clips.items.with_columns(narrow)))
+    assert catalogue.columns["last_contents_50__user_id"].dtype == pl.Array(pl.Float32, 150)
+    text = load_catalogue(replace(clips, items=clips.items.with_columns(content=pl.lit("a"))))
+    assert "to be an array of floats" in text.unavailable["last_contents__user_id"]
+    assert "last_items__user_id" in text.columns
+
+
+def test_without_a_history_every_content_is_null(catalogue: Catalogue, clips: Dataset) -> None:
+    first = Window(cutoff=0, start=0, until=1)
+    found = compute_window(catalogue, first, ["last_contents__user_id"], every_user(clips))
+    assert found["last_contents__user_id"].is_null().all()

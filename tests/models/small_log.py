@@ -14,6 +14,7 @@ from models import FittedRanker, PairFrame, Scores, StoredColumns
 from validation import evaluate
 
 N_USERS, N_ITEMS, N_SHOWN, N_UNIVERSAL = 36, 40, 8, 8
+N_NEWEST, N_CONTENT = 20, 3  # rows of a history, numbers of a content
 KINDS = pl.Enum(["even", "odd"])
 
 
@@ -86,6 +87,48 @@ class Shelf:
         schema = {name: column.dtype for name, column in self.columns.items()}
         stored = StoredColumns(schema, self.read, self.order.arg_sort().cast(pl.UInt32))
         return replace(held, table=held.table.drop(held.features), stored=stored)
+
+
+def with_arrays(log: SmallLog) -> SmallLog:
+    """The same log with what nets read by name: contents, and each user's newest rows in the windows before."""
+    contents: list[list[float] | None] = np.random.default_rng(2).normal(size=(N_ITEMS, N_CONTENT)).tolist()
+    contents[::7] = [None] * len(contents[::7])
+    rows = pl.concat([log.train.table, log.eval.table])
+    own = [contents[item] for item in rows["item_id"]]
+    rows = rows.with_columns(item_content=pl.Series(own, dtype=pl.Array(pl.Float32, N_CONTENT)))
+    newest = pl.DataFrame(
+        [
+            {"window": window, "user_id": user, **_newest(before, contents)}
+            for window in rows["window"].unique().sort()
+            for (user,), before in rows.filter(pl.col("window") < window).group_by(
+                "user_id", maintain_order=True
+            )
+        ],
+        schema={
+            "window": pl.Int64,
+            "user_id": pl.UInt32,
+            "last_items__user_id": pl.Array(pl.UInt32, N_NEWEST),
+            "last_gaps__user_id": pl.Array(pl.Float32, N_NEWEST),
+            "last_contents__user_id": pl.Array(pl.Float32, N_NEWEST * N_CONTENT),
+        },
+    )
+    table = rows.join(newest, on=["window", "user_id"], how="left", maintain_order="left")
+    features = (*log.train.features, "item_content", *newest.columns[2:])
+    whole = replace(log.train, table=table, features=features)
+    is_train = pl.col("window") < log.eval.table["window"].min()
+    return SmallLog(whole.take(is_train), whole.take(~is_train))
+
+
+def _newest(rows: pl.DataFrame, contents: list[list[float] | None]) -> dict[str, list[float | None]]:
+    """Items, gaps and contents of a user's newest rows; the clock is the number of the pair."""
+    items, clocks = (rows[name].to_list()[-N_NEWEST:] for name in ("item_id", "pair_id"))
+    unknown: list[float | None] = [None] * (N_NEWEST - len(items))
+    vectors = [contents[item] or [None] * N_CONTENT for item in items]
+    return {
+        "last_items__user_id": unknown + items,
+        "last_gaps__user_id": unknown + np.diff([*clocks, clocks[-1] + 1]).tolist(),
+        "last_contents__user_id": unknown * N_CONTENT + [x for vector in vectors for x in vector],
+    }
 
 
 def _with_features(log: pl.DataFrame, window: int) -> pl.DataFrame:

@@ -19,13 +19,14 @@ from models import (
     FittedRanker,
     PairFrame,
     Ranker,
+    also_read_columns,
     build_models,
     fitted_class,
     model_kinds,
     needed_columns,
     selected_columns,
 )
-from tests.models.small_log import Shelf, SmallLog, finite_scores, user_auc, with_columns
+from tests.models.small_log import Shelf, SmallLog, finite_scores, user_auc, with_arrays, with_columns
 
 CONTEXT = FitContext(seed=3)
 NATIVE_FILES = {".json", ".npz", ".cbm", ".safetensors", ".parquet", ".arrow"}
@@ -57,6 +58,7 @@ VARIANTS: Mapping[str, dict[str, Any]] = {
     "hstu": {"kind": "sequence_net", "block": "hstu", "blocks": 2, "refit": True},
     "bare_interact_rank": {"kind": "interact_rank", "keyed": False, "counters": [], "context": False,
                            "cross_layers": 0, "softmax_weight": 0.0, "loss": "pairwise", "start": ""},
+    "times_and_contents": {"kind": "sequence_net", "time_bias": True, "content": True},
     "stays": {"kind": "sequence_net", "later_tables": "stay", "length": 50},
     "by_adam": {"kind": "sequence_net", "table_rule": "adam", "start": "", "loss": "mse"},
 }  # fmt: skip
@@ -73,7 +75,16 @@ def ranker_of(name: str) -> Ranker:
 def read_columns(ranker: Ranker, frame: PairFrame) -> tuple[str, ...]:
     """Features that a model reads of the frame."""
     keys = [key for key in (frame.user, frame.item, frame.source) if key]
-    return needed_columns(ranker) or selected_columns(ranker, frame.features, keys)
+    arrays = [name for name in frame.features if frame.schema[name].is_nested()]
+    also = [name for name in arrays if name.partition("__")[0] in also_read_columns(ranker)]
+    plain = [name for name in frame.features if name not in arrays]
+    return needed_columns(ranker) or (*selected_columns(ranker, plain, keys), *also)
+
+
+@pytest.fixture(scope="module")
+def small_log(small_log: SmallLog) -> SmallLog:
+    """The log with arrays beside its features: some models read them, and the others must not mind."""
+    return with_arrays(small_log)
 
 
 @pytest.fixture(scope="module", params=list(MODELS))

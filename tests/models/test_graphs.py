@@ -14,7 +14,7 @@ import torch
 from models import FitContext, FitReport, PairFrame, Scores, build_models, graphs
 from tests.models.graph_runs import run_graph
 from tests.models.small_log import KINDS, SmallLog, with_columns
-from tests.models.test_sequence_net import followers
+from tests.models.test_sequence_net import followers, with_contents
 
 CONTEXT = FitContext(seed=5)
 QUICK: dict[str, dict[str, Any]] = {
@@ -123,12 +123,16 @@ def test_statistics_of_categories_are_refused_by_name(small_log: SmallLog) -> No
     assert "one_hot_max_size" in told.value.todo
 
 
-@pytest.mark.parametrize(("block", "time_bias"), [("hstu", False), ("hstu", True), ("softmax", False)])
-def test_a_sequence_net_reads_the_history_of_the_request(block: str, time_bias: bool) -> None:
-    frame = with_gaps(followers(n_users=60))
+@pytest.mark.parametrize(("block", "has_all"), [("hstu", False), ("hstu", True), ("softmax", True)])
+def test_a_sequence_net_reads_the_history_of_the_request(block: str, has_all: bool) -> None:
+    """With all that it may read of a history, and with as little as it may."""
+    frame = with_contents(with_gaps(followers(n_users=60)))
     sizes = {"epochs": 1, "cross_layers": 1, "width": 8, "batch_rows": 128}
-    model = fitted({"kind": "sequence_net", "block": block, "time_bias": time_bias, **sizes}, frame)
-    if time_bias:
+    options = {"block": block, "time_bias": has_all, "content": has_all}
+    model = fitted({"kind": "sequence_net", **options, **sizes}, frame)
+    if has_all:
+        assert all(net.past.vectors and net.content for net in model.trained.nets)
+    if has_all and block == "hstu":
         moved(model)
     one = frame.take((pl.col("window") == 2) & (pl.col("user_id") == 7))
     tolerance = {"hstu": 1e-6, "softmax": 1e-5}[block]

@@ -14,7 +14,7 @@ from models import FitContext, PairFrame, also_read_columns, model_kinds
 from tests.models.small_log import SmallLog, user_auc, with_columns
 
 CONTEXT = FitContext(seed=5)
-LENGTH = 5
+LENGTH, N_CONTENT = 5, 4
 QUICK: dict[str, Any] = {"seeds": 1, "batch_rows": 128, "learning_rate": 0.003, "table_learning_rate": 0.05}
 FREE: dict[str, Any] = {**QUICK, "holdout": 0.0, "id_dropout": 0.0, "dropout": 0.0, "user_dim": 1}
 SequenceNet: Any = model_kinds()["sequence_net"]
@@ -72,6 +72,36 @@ def waiters(n_users: int = 400, n_windows: int = 3) -> PairFrame:
     return pairs_of(groups, ("last_items__user_id", "last_gaps__user_id"))
 
 
+def lookalikes(n_users: int = 200) -> PairFrame:
+    """A pair is liked if its item's content is on the side of that of the newest row; no window has another's items."""
+    rng = np.random.default_rng(13)
+    n_windows, n_items, n_groups = 3, 120, 3 * n_users
+    contents = rng.normal(3, 2, (n_windows * n_items, N_CONTENT)).astype(np.float32)
+    window = np.repeat(np.arange(n_windows), n_users)
+    past, items = (window[:, None] * n_items + rng.integers(0, n_items, (n_groups, n)) for n in (LENGTH, 8))
+    is_left = contents[:, 1] < 3
+    shown = contents[items]
+    shown[rng.random(items.shape) < 0.1] = np.nan
+    groups = pl.DataFrame(
+        {
+            "window": window,
+            "user_id": np.tile(np.arange(n_users), n_windows),
+            "item_id": pl.Series(items, dtype=pl.Array(pl.UInt32, 8)),
+            "relevance": pl.Series(is_left[items] == is_left[past[:, -1:]], dtype=pl.Array(pl.Int8, 8)),
+            "item_content": pl.Series(shown, dtype=pl.Array(pl.Float32, shown.shape[1:])),
+            "last_items__user_id": pl.Series(past, dtype=pl.Array(pl.UInt32, LENGTH)),
+            "last_contents__user_id": pl.Series(
+                contents[past].reshape(n_groups, -1), dtype=pl.Array(pl.Float32, LENGTH * N_CONTENT)
+            ),
+        }
+    )
+    features = ("last_items__user_id", "last_contents__user_id", "item_content")
+    frame = pairs_of(groups, features, ("item_content",))
+    known = pl.col("item_content").arr.eval(pl.element().fill_nan(None))
+    known = pl.when(pl.col("item_content").arr.first().is_finite()).then(known)
+    return replace(frame, table=frame.table.with_columns(item_content=known))
+
+
 def pairs_of(groups: pl.DataFrame, features: tuple[str, ...], arrays: tuple[str, ...] = ()) -> PairFrame:
     """One pair an item that a group is shown; ``arrays``: what else is said of each."""
     table = groups.explode("item_id", "relevance", *arrays, empty_as_null=True, keep_nulls=True)
@@ -123,6 +153,65 @@ def test_without_gaps_and_without_hstu_there_is_no_time() -> None:
             for asked in (False, True)
         ]
         np.testing.assert_array_equal(*scores)
+
+
+@pytest.mark.parametrize("block", ["softmax", "hstu"])
+def test_contents_tell_of_items_that_nobody_has_seen(block: str, tmp_path: Path) -> None:
+    train, test = split(lookalikes())
+    options = {**FREE, "id_dropout": 0.5, "item_dim": 1, "block": block, "epochs": 12}
+    plain, told = (SequenceNet(**options, content=content).fit(train, CONTEXT) for content in (False, True))
+    is_known = test.table["item_content"].is_not_null()
+    known = test.take(pl.col("item_content").is_not_null())
+    scores = told.predict(test)
+    assert user_auc(known, plain.predict(known)) == 0.5
+    assert user_auc(known, scores[is_known.to_numpy()]) > 0.92
+    unknown = scores[~is_known.to_numpy()]
+    assert np.isfinite(unknown).all()
+    told.save(tmp_path)
+    np.testing.assert_array_equal(type(told).load(tmp_path).predict(test), scores)
+    alone = [told.predict(test.take(pl.col("pair_id") == i))[0] for i in test.table["pair_id"][:20]]
+    np.testing.assert_allclose(alone, scores[:20], rtol=0, atol=1e-6)
+
+
+def test_what_is_not_there_of_contents_changes_nothing() -> None:
+    """The option where nobody has contents; and contents without the option."""
+    train, test = split(followers(60))
+    both = [with_contents(frame) for frame in (train, test)]
+    plain = SequenceNet(**QUICK, epochs=2).fit(train, CONTEXT).predict(test)
+    asked = SequenceNet(**QUICK, epochs=2, content=True)
+    np.testing.assert_array_equal(asked.fit(train, CONTEXT).predict(test), plain)
+    np.testing.assert_array_equal(
+        SequenceNet(**QUICK, epochs=2).fit(both[0], CONTEXT).predict(both[1]), plain
+    )
+    assert (asked.fit(both[0], CONTEXT).predict(both[1]) != plain).any()
+    assert not {"last_contents", "item_content"} & {*also_read_columns(SequenceNet())}
+    assert {"last_contents_50", "item_content"} <= {*also_read_columns(SequenceNet(content=True, length=50))}
+
+
+def test_contents_of_candidates_alone_are_read_too() -> None:
+    """Where the arrays of histories are not there."""
+    train, test = split(with_contents(followers(60)))
+    features = ("last_items__user_id", "item_content")
+    tables = [frame.table.drop("last_contents__user_id") for frame in (train, test)]
+    bare = [PairFrame(table, features, "user_id", "item_id") for table in tables]
+    fitted = SequenceNet(**QUICK, epochs=1, content=True).fit(bare[0], CONTEXT)
+    assert fitted.trained.past.vectors is None
+    changed = with_columns(bare[1], item_content=pl.col("item_content") * 2)
+    assert (fitted.predict(changed) != fitted.predict(bare[1])).any()
+
+
+def with_contents(frame: PairFrame) -> PairFrame:
+    """The frame with contents, of items and of the rows of histories, which some lack."""
+    vectors = np.random.default_rng(3).normal(size=(40, 3)).astype(np.float32)
+    vectors[::4] = np.nan
+    table = frame.table
+    past = table["last_items__user_id"].to_numpy()
+    contents = pl.Series(vectors[past].reshape(len(past), -1), dtype=pl.Array(pl.Float32, 3 * LENGTH))
+    own = pl.Series(vectors[table["item_id"].to_numpy()], dtype=pl.Array(pl.Float32, 3))
+    table = table.with_columns(last_contents__user_id=contents, item_content=own).with_columns(
+        pl.col("last_contents__user_id", "item_content").arr.eval(pl.element().fill_nan(None))
+    )
+    return replace(frame, table=table, features=(*frame.features, "last_contents__user_id", "item_content"))
 
 
 def test_users_without_rows_and_unseen_items_get_scores() -> None:

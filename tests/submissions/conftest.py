@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -230,7 +231,16 @@ def vk_bundle(bundles: Path) -> Exported:
     features = FeatureSettings(
         include=(*FEATURES, "user_gender", "user_age", "shown_rank__approval_rate__item_id")
     )
-    past = {"kind": "sequence_net", "epochs": 1, "width": 4, "user_dim": 2, "item_dim": 2, "source_dim": 2}
+    past: dict[str, Any] = {
+        "kind": "sequence_net",
+        "epochs": 1,
+        "width": 4,
+        "user_dim": 2,
+        "item_dim": 2,
+        "source_dim": 2,
+        "time_bias": True,
+        "content": True,
+    }
 
     def write(folder: Path) -> None:
         simulate("vk2024", n_rows=12_000, seed=3, folder=folder)

@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
+from models import graphs, ranking
 from models.__main__ import app
 from models.graphs import ExportError
 from stacking import check_bundle, read_bundle
@@ -157,14 +158,13 @@ def test_features_by_key_make_the_requests_of_the_submission(stored: tuple[Expor
     for name, facts in sorted(files.items(), key=lambda f: f[1]["keys"] not in ids):  # attributes first
         assert tables[name].select(facts["keys"]).is_duplicated().sum() == 0
         pairs = pairs.join(tables[name], on=facts["keys"], how="left", validate="m:1", maintain_order="left")
-    assert {c.name for c in exported.bundle.inputs.columns} <= set(pairs.columns)
+    assert {ranking.derived_parts(c.name)[0] for c in exported.bundle.inputs.columns} <= set(pairs.columns)
     users = pairs[user].unique(maintain_order=True)[::5]
     for who in users:
         group = pairs.filter(pl.col(user) == who).sort("pair_id")
-        request = {
-            c.name: group[c.name].to_list() if c.length is None else group[c.name].to_list()[0]
-            for c in exported.bundle.inputs.columns
-        }
+        inputs = exported.bundle.inputs.columns
+        values = {c.name: graphs.values_of(group, c.name).to_list() for c in inputs}
+        request = {c.name: values[c.name] if c.length is None else values[c.name][0] for c in inputs}
         found = exported.bundle.scores(request, [exported.bundle.chosen])[exported.bundle.chosen]
         np.testing.assert_allclose(found, group["score"].to_numpy(), rtol=0, atol=1e-9)
 
@@ -181,7 +181,8 @@ def test_columns_lie_in_the_file_of_their_key(stored: tuple[Exported, Path]) -> 
     of = {column: facts["keys"] for facts in index["files"].values() for column in facts["columns"]}
     assert of["relevance_rate__item_id"] == ["item_id"]
     if exported.settings.competition == "vk2024":
-        assert of["last_items__user_id"] == ["user_id"]
+        assert of["last_items__user_id"] == of["last_contents__user_id"] == ["user_id"]
+        assert of["item_content"] == ["item_id"]
         assert of["source_id"] == ["item_id"]
         assert [name for name in of if name.startswith("shown_rank")] == index["shown"]
         assert {tuple(of[name]) for name in index["shown"]} == {("user_id", "item_id")}
