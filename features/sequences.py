@@ -51,7 +51,7 @@ def last_rows(suffix: str) -> Body:
         """Items, relevance and gaps of the user's newest rows before the cutoff; null without rows."""
         until_next = pl.col("clock").shift(-1, fill_value=window.cutoff) - pl.col("clock")
         return newest(
-            history, suffix, last_items=pl.col("item_id"), last_relevances=pl.col("relevance"),
+            history, window, suffix, last_items=pl.col("item_id"), last_relevances=pl.col("relevance"),
             last_gaps=until_next.cast(pl.Float32),
         )  # fmt: skip
 
@@ -70,7 +70,7 @@ def last_clips(suffix: str) -> Body:
         )
         share = share_watched(Log(history.collect_schema()))
         return newest(
-            history, suffix, last_sources=pl.col("source_id"), last_actions=actions.cast(pl.UInt8),
+            history, window, suffix, last_sources=pl.col("source_id"), last_actions=actions.cast(pl.UInt8),
             last_watch_shares=share.cast(pl.Float32),
         )  # fmt: skip
 
@@ -84,7 +84,9 @@ def last_contents(suffix: str) -> Body:
 
     def body(history: pl.LazyFrame, window: Window) -> pl.LazyFrame:
         """Contents of the user's newest rows before the cutoff, one after the other; null without rows."""
-        users, rows = newest(history, suffix, rows=pl.col("row")).collect(engine="in-memory").get_columns()
+        users, rows = (
+            newest(history, window, suffix, rows=pl.col("row")).collect(engine="in-memory").get_columns()
+        )
         # Contents lie in the items' table and are joined to every row: so rows are chosen first.
         chosen = rows.arr.explode(empty_as_null=True).drop_nulls()
         content = history.filter(pl.col("row").is_in(chosen.implode())).select("row", "content")
@@ -106,25 +108,26 @@ def contents_of(length: int) -> Callable[[Mapping[str, pl.DataType]], pl.DataTyp
     return lambda log: pl.Array(pl.Float32, length * cast("pl.Array", log["content"]).size)
 
 
-def newest(history: pl.LazyFrame, suffix: str, **values: pl.Expr) -> pl.LazyFrame:
+def newest(history: pl.LazyFrame, window: Window, suffix: str, **values: pl.Expr) -> pl.LazyFrame:
     """List values of each user's newest rows as arrays of a suffix, with nulls in front; named with it."""
     length = PLACES[suffix]
     places = pl.lit(pl.Series([list(range(-length, 0))], dtype=pl.List(pl.Int64)))
     named = {
-        f"{name}{suffix}": value.sort_by(drawn()) if suffix == SHUFFLED else value
+        f"{name}{suffix}": value.sort_by(drawn(window)) if suffix == SHUFFLED else value
         for name, value in values.items()
     }
     lists = history.group_by("user_id").agg(value.tail(length).alias(name) for name, value in named.items())
     return lists.select("user_id", pl.col(*named).list.gather(places, null_on_oob=True).list.to_array(length))
 
 
-def drawn() -> pl.Expr:
-    """Draw a number for each of a user's rows, by its place among them and its time: a multiplicative hash."""
+def drawn(window: Window) -> pl.Expr:
+    """Draw a number for each of a user's rows, by its place and the time to the cutoff: a multiplicative hash."""
     times, plus, mixed, middle = (
         pl.lit(n, pl.UInt64) for n in (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0xBF58476D1CE4E5B9, 1 << 29)
     )
     number = (
-        pl.int_range(pl.len(), dtype=pl.UInt64) * times + pl.col("clock").reinterpret(signed=False) * plus
+        pl.int_range(pl.len(), dtype=pl.UInt64) * times
+        + (window.cutoff - pl.col("clock")).cast(pl.UInt64) * plus
     )
     return (number ^ (number // middle)) * mixed // (middle * 8)
 

@@ -85,7 +85,7 @@ def test_arrays_are_the_newest_rows_of_a_plain_loop(
         }
         order = list(range(len(own)))
         if suffix == SHUFFLED:
-            order.sort(key=lambda i: _drawn(i, clocks[i]))
+            order.sort(key=lambda i: _drawn(i, 300 - clocks[i]))
             assert order != sorted(order) or len(own) < 5
         padding: list[object] = [None] * (length - len(own))
         for name, of_all in expected.items():
@@ -93,8 +93,8 @@ def test_arrays_are_the_newest_rows_of_a_plain_loop(
             assert list(found[f"{name}{suffix}__user_id"]) == padding + taken, name
 
 
-def _drawn(place: int, clock: int) -> int:
-    number = (place * 0x9E3779B97F4A7C15 + clock * 0xC2B2AE3D27D4EB4F) % 2**64
+def _drawn(place: int, since: int) -> int:
+    number = (place * 0x9E3779B97F4A7C15 + since * 0xC2B2AE3D27D4EB4F) % 2**64
     return (number ^ number >> 29) * 0xBF58476D1CE4E5B9 % 2**64 >> 32
 
 
