@@ -21,13 +21,8 @@ import polars as pl
 from features import Column, Log, Window, table
 from features.toolkit import codes, share_watched, usual
 
-LENGTHS = (20, 50, 200)  # the first has no suffix
 SHUFFLED = "_shuffled"
-PLACES = {
-    "": LENGTHS[0],
-    **{f"_{length}": length for length in LENGTHS[1:]},
-    SHUFFLED: LENGTHS[0],
-}  # by suffix
+PLACES = {"": 20, "_50": 50, "_200": 200, SHUFFLED: 20}  # of an array, by what its name ends in
 Body = Callable[[pl.LazyFrame, Window], pl.LazyFrame]
 
 

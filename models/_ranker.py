@@ -48,7 +48,7 @@ class FitReport:
     ``stopped_by``: "converged", "hold-out", "iterations" or "time budget". ``importance``: share of each feature
     in the model, empty if the model has none. ``training_loss``: what the fit minimised, on the rows that it was
     fitted on, without penalties (None if it has no such number), and ``loss`` which loss that is; losses of one name
-    are comparable.
+    are comparable. ``notes``: other numbers, which the report shows beside the fit.
     """
 
     iterations: int | None = None

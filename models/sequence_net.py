@@ -93,15 +93,15 @@ class SequenceRanker(ranking.NetParameters):
             raise ValueError(f"width = {self.width} is no multiple of heads = {self.heads}")
 
     @property
-    def rows(self) -> ranking.Past:
+    def history(self) -> ranking.HistoryRows:
         """Which rows its histories have."""
-        return ranking.Past(self.length, self.shuffled)
+        return ranking.HistoryRows(self.length, self.shuffled)
 
     @property
     def also_reads(self) -> tuple[str, ...]:
         """Columns of histories and contents, of those that the competition has."""
-        vectors = [self.rows.named(ranking.CONTENTS), ranking.CONTENT] if self.content else []
-        return (*map(self.rows.named, ranking.HISTORIES), *vectors)
+        vectors = [self.history.named(ranking.CONTENTS), ranking.CONTENT] if self.content else []
+        return (*map(self.history.named, ranking.HISTORIES), *vectors)
 
     def fit(self, train: PairFrame, context: FitContext) -> ranking.FittedSequence:
         """Train as many epochs as the context says, or as an inner hold-out of users tells; once a seed."""
@@ -143,7 +143,7 @@ class _Fit:
             has_times = self.ranker.time_bias and self.ranker.block == "hstu"
             content = ranking.content_encoder(rows) if self.ranker.content else None
             encoder, past = ranking.with_histories(
-                encoder, rows, self.ranker.rows, has_times=has_times, content=content
+                encoder, rows, self.ranker.history, has_times=has_times, content=content
             )
             net = self.begin(rows, widths, encoder, past, content)
             data, held_data = (
@@ -176,7 +176,7 @@ class _Fit:
     ) -> nets.SequenceNet:
         """Make a net for these rows."""
         ranker, channels = self.ranker, list(encoder.channels)
-        shared = ranking.shared_channels(rows, ranker.rows)
+        shared = ranking.shared_channels(rows, ranker.history)
         shape = nets.SequenceShape(
             n_rows=[len(known) + 1 for known in encoder.channels.values()],
             n_dims=[widths[name] for name in channels],

@@ -83,13 +83,14 @@ def _write_oof(plan: Plan, fits: Sequence[Fit], folder: Path) -> None:
     pl.concat(tables).write_parquet(folder / "oof.parquet")
     reports = [((d.fit.model, d.fit.fold.name), read_report(d.folder)) for d in done]
     shares = [(*who, *share) for who, report in reports for share in report["importance"].items()]
-    told = [(who, {**report, "notes": _in_words(report["notes"])}) for who, report in reports]
+    told = [(who, {**report, "notes": in_words(report["notes"])}) for who, report in reports]
     facts = [(*who, *(report[name] for name in _OF_FITS)) for who, report in told]
     for name, rows, schema in (("importance", shares, _OF_FEATURES), ("fits", facts, _OF_FITS)):
         table = pl.DataFrame(rows, schema={**_TEXTS, **schema}, orient="row")
         table.write_parquet(folder / f"{name}.parquet")
 
 
-def _in_words(notes: Mapping[str, float]) -> str:
-    """What a fit tells of itself beside the rest, such as HITS@k on its hold-out."""
-    return ", ".join(f"{name} {value:.4g}" for name, value in sorted(notes.items()))
+def in_words(notes: Mapping[str, object]) -> str:
+    """What a fit tells of itself beside the rest, such as HITS@k on its hold-out; what is no number as it is."""
+    numbers = {n: f"{v:.4g}" if isinstance(v, int | float) else str(v) for n, v in sorted(notes.items())}
+    return ", ".join(f"{name} {number}" for name, number in numbers.items())

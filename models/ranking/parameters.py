@@ -213,7 +213,7 @@ def widths_of(rows: PairFrame, *, user: int, item: int, source: int, category: i
 
 
 @dataclass(frozen=True)
-class Past:
+class HistoryRows:
     """Which rows histories have: so many of a user's newest ones, or of all of them once they are shuffled."""
 
     length: int = 20

@@ -26,7 +26,7 @@ from models.ranking.parameters import (
     LEVELS,
     NUMBERS,
     SOURCES,
-    Past,
+    HistoryRows,
 )
 from models.ranking.trained import FittedNet, Trained
 from models.ranking.training import NetData, Training
@@ -127,7 +127,7 @@ def arrays_of(frame: PairFrame, names: Sequence[str]) -> dict[str, pl.Series]:
     return {name: firsts.column(name) for name in names}
 
 
-def shared_channels(frame: PairFrame, of_rows: Past) -> dict[str, str]:
+def shared_channels(frame: PairFrame, of_rows: HistoryRows) -> dict[str, str]:
     """Channel whose table each column of ids of a history reads."""
     items, sources = (f"{of_rows.named(of)}__{frame.user}" for of in (ITEMS, SOURCES))
     return {items: frame.item} if frame.source is None else {items: frame.item, sources: frame.source}
@@ -136,7 +136,7 @@ def shared_channels(frame: PairFrame, of_rows: Past) -> dict[str, str]:
 def with_histories(
     encoder: nets.Encoder,
     rows: PairFrame,
-    of_rows: Past,
+    of_rows: HistoryRows,
     *,
     has_times: bool = False,
     content: nets.Encoder | None = None,

@@ -17,7 +17,7 @@ from models._pair_frame import PairFrame
 from models._ranker import FitContext
 from models.ranking.derived import Derived, group_firsts
 from models.ranking.losses import Index
-from models.ranking.parameters import POWERS, Past, TowersParameters
+from models.ranking.parameters import POWERS, HistoryRows, TowersParameters
 from models.ranking.sequences import histories_of, with_histories
 
 
@@ -79,7 +79,7 @@ class TowersEncoder:
         beside = [name for name in ranker.beside(rows.numeric, keys) if name not in (*left, *right)]
         past = None
         if has_context:
-            of_right, found = with_histories(of_right, rows, Past())
+            of_right, found = with_histories(of_right, rows, HistoryRows())
             past = found if found.names else None
         return cls(of_left, of_right, nets.Encoder.of(rows, [], beside), past)
 

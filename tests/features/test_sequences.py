@@ -185,7 +185,9 @@ def test_contents_are_as_wide_as_those_of_the_log(clips: Dataset) -> None:
     assert "last_items__user_id" in text.columns
 
 
-def test_without_a_history_every_content_is_null(catalogue: Catalogue, clips: Dataset) -> None:
+@pytest.mark.parametrize("suffix", PLACES)
+def test_without_a_history_every_array_is_null(catalogue: Catalogue, clips: Dataset, suffix: str) -> None:
     first = Window(cutoff=0, start=0, until=1)
-    found = compute_window(catalogue, first, ["last_contents__user_id"], every_user(clips))
-    assert found["last_contents__user_id"].is_null().all()
+    names = [f"{name}{suffix}__user_id" for name in [*NAMES, "last_contents"]]
+    found = compute_window(catalogue, first, names, every_user(clips))
+    assert found.select(pl.col(names).is_null().all()).row(0) == (True,) * len(names)

@@ -14,6 +14,7 @@ from engine import Settings, Store
 from features._audit import stored_audit
 from features._cards import make_cards
 from stacking import final_scores, make_plan, read_final_weights, run_cv
+from stacking._oof import in_words
 from tests.stacking.small_stack import FEATURES, POPULARITY, TREES, settings_in
 from validation import CvBundle, evaluate
 
@@ -250,3 +251,10 @@ def test_two_competitions_in_one_store_do_not_mix(first: First, dataset: Dataset
     assert set(competitions) == {"movielens", "other"}
     assert competitions.count("movielens") == competitions.count("other")
     assert Store(tmp_path).prune(is_unneeded_only=True) == ()
+
+
+def test_notes_of_a_fit_are_told_whatever_they_are() -> None:
+    """A model of one's own may note what is no number: nothing is lost by it after all fits."""
+    assert in_words({}) == ""
+    told = in_words({"hits@1": 0.25124, "rows": 1200, "a": float("nan"), "why": "so", "none": None})
+    assert told == "a nan, hits@1 0.2512, none None, rows 1200, why so"
