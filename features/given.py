@@ -1,16 +1,24 @@
 """What the competition declares and no other feature reads: columns that are seen of a pair, as they are.
 
-Position in a list, price, device: whatever is declared and no outcome is a model input by itself. Texts and vectors
+Position in a list, price, device: whatever is declared and no outcome is a model input by itself. So is a number that
+runs on with time, such as that of a session, but by rank and share only: what trees learn of numbers that the test does
+not have says nothing there, or worse. Texts and vectors
 are reduced in ``given_content.py``. Lists are not read: write a feature that makes a number or an Enum of them.
 """
 
 import polars as pl
 
-from features import per_pair
+from features import LogColumns, per_pair
 from features.toolkit import rank_within
 
 
-@per_pair(each=lambda log: (*log.shown_numbers, *log.shown_flags, *log.shown_levels))
+def as_they_are(log: LogColumns) -> tuple[str, ...]:
+    """Name what is shown of a pair that is no text, vector or instant, nor a number that runs on with time."""
+    numbers = (name for name in log.shown_numbers if name not in log.shown_running)
+    return (*numbers, *log.shown_flags, *log.shown_levels)
+
+
+@per_pair(each=as_they_are)
 def given(value: pl.Expr) -> pl.Expr:
     """The column as the competition has it; null if unknown."""
     return value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -127,6 +128,42 @@ def test_an_instant_has_an_age_on_a_clock_of_time(listed: Dataset, tmp_path: Pat
         expected = (end - start - timedelta(days=item)) / timedelta(days=1)
         assert born == pytest.approx(expected, rel=1e-6) if item else born is None
         assert day == pytest.approx((end - datetime(2024, 5, 1)) / timedelta(days=1), rel=1e-6)
+
+
+class Visits(dy.Schema):
+    user_id = dy.UInt32()
+    item_id = dy.UInt32()
+    session = dy.UInt16()
+    price = dy.Float64(nullable=True)
+    wear = dy.Float32(nullable=True)
+    like = dy.Bool()
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "n_fitting", "is_told"), [(400, 0, True), (400, 10, True), (400, 30, False), (180, 0, False)]
+)
+def test_a_number_that_runs_on_with_time_is_read_by_rank_and_share_only(
+    n_rows: int, n_fitting: int, is_told: bool, listed: Dataset, tmp_path: Path
+) -> None:
+    """Where at least 100 test pairs tell, and nine in ten of them have one beyond the log's; up or down."""
+    number = pl.int_range(n_rows, eager=True)
+    is_late = number >= n_rows - n_fitting
+    log = pl.DataFrame(
+        {"user_id": number // 5 % 4, "item_id": number, "price": (number * 3 % 5).cast(pl.Float64)}
+    ).with_columns(
+        session=pl.when(is_late).then(7).otherwise(number // 10),
+        wear=pl.when(~is_late).then(-number.cast(pl.Float64)),
+        like=number % 2 == 0,
+    )
+    competition = replace(listed.competition, interactions=Visits, horizon=n_rows // 2)
+    dataset = take_in(competition, RawTables(log.lazy()), tmp_path, fingerprint="visits")
+    assert dataset.running == (("session", "wear") if is_told else ("wear",) if n_fitting else ())
+    columns = set(bind_catalogue(dataset, load_registry()).columns)
+    assert ("given__session" in columns) == ("session" not in dataset.running)
+    assert {"given__price", "given_rank__session", "given_share__session", "given_rank__wear"} <= columns
+    notes = json.loads((tmp_path / "meta.json").read_text(encoding="utf-8"))["notes"]
+    told = [note for note in notes if "run on with time" in note]
+    assert len(told) == bool(dataset.running)
 
 
 def test_shares_of_large_numbers_do_not_wrap_around(listed: Dataset) -> None:
