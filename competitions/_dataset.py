@@ -61,7 +61,7 @@ class Dataset:
         Share of the users of each window whose pairs are scored; 1 = all. The history is whole all the same.
     all_new
         Keys (of users, of items) of which no test pair has one with a row in the log.
-    running
+    onward
         Observed numbers that run on with time: nearly all test pairs have one beyond those of the log.
     partitioned
         The partitions that ``log`` is the concatenation of, if it lies in partitions. What replaces ``log`` need not
@@ -78,7 +78,7 @@ class Dataset:
     fingerprint: str
     sample_pairs: float = 1.0
     all_new: tuple[str, ...] = ()
-    running: tuple[str, ...] = ()
+    onward: tuple[str, ...] = ()
     partitioned: PartitionedLog | None = None
 
     @property

@@ -14,7 +14,7 @@ from features.toolkit import rank_within
 
 def as_they_are(log: LogColumns) -> tuple[str, ...]:
     """Name what is shown of a pair that is no text, vector or instant, nor a number that runs on with time."""
-    numbers = (name for name in log.shown_numbers if name not in log.shown_running)
+    numbers = (name for name in log.shown_numbers if name not in log.shown_onward)
     return (*numbers, *log.shown_flags, *log.shown_levels)
 
 
