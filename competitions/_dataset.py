@@ -61,8 +61,8 @@ class Dataset:
         Share of the users of each window whose pairs are scored; 1 = all. The history is whole all the same.
     all_new
         Keys (of users, of items) of which no test pair has one with a row in the log.
-    onward
-        Observed numbers that run on with time: nearly all test pairs have one beyond those of the log.
+    out_of_range
+        Observed numbers that run on with time: nearly all test pairs have one below or above all of the log.
     partitioned
         The partitions that ``log`` is the concatenation of, if it lies in partitions. What replaces ``log`` need not
         touch it: partitions of another log are not used.
@@ -78,7 +78,7 @@ class Dataset:
     fingerprint: str
     sample_pairs: float = 1.0
     all_new: tuple[str, ...] = ()
-    onward: tuple[str, ...] = ()
+    out_of_range: tuple[str, ...] = ()
     partitioned: PartitionedLog | None = None
 
     @property

@@ -2,8 +2,8 @@
 
 Position in a list, price, device: whatever is declared and no outcome is a model input by itself. So is a number that
 runs on with time, such as that of a session, but by rank and share only: what trees learn of numbers that the test does
-not have says nothing there, or worse. Texts and vectors
-are reduced in ``given_content.py``. Lists are not read: write a feature that makes a number or an Enum of them.
+not have says nothing there, or worse. Texts and vectors are reduced in ``given_content.py``. Lists are not read: write
+a feature that makes a number or an Enum of them.
 """
 
 import polars as pl
@@ -14,7 +14,7 @@ from features.toolkit import rank_within
 
 def as_they_are(log: LogColumns) -> tuple[str, ...]:
     """Name what is shown of a pair that is no text, vector or instant, nor a number that runs on with time."""
-    numbers = (name for name in log.shown_numbers if name not in log.shown_onward)
+    numbers = (name for name in log.shown_numbers if name not in log.shown_out_of_range)
     return (*numbers, *log.shown_flags, *log.shown_levels)
 
 

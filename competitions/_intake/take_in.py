@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from competitions._competition import Competition, Entity, RawTables
 from competitions._dataset import Dataset
 from competitions._declaration import check_declaration
 from competitions._intake.author_code import blamed_on
+from competitions._intake.out_of_range import out_of_range, out_of_range_notes
 from competitions._intake.partitions import (
     Cut,
     Keep,
@@ -50,7 +50,6 @@ PARTITION_ROWS = 5_000_000
 N_SHOWN = 3
 MOST_LEVELS, FIRST_ROWS = 20, 100_000  # of a text that would better be an Enum; that are looked at first
 FEWEST_NEW = 100  # users, or items, of the test pairs
-RUNS_ON, FEWEST_ONWARD = 0.9, 100  # share of the test pairs that are beyond the log; that there must be
 META, RANGES = "meta.json", "row_ranges.json"
 
 
@@ -119,11 +118,11 @@ def write_data(
         "test_start": window.start,
         "test_until": window.until,
         "all_new": [one.entity.key for one in known if one.are_all_new],
-        "onward": (onward := _onward(c, log, pairs)),
+        "out_of_range": (names := out_of_range(c, log, pairs)),
         "notes": [
             *_threshold_notes(c, split),
             *_notes(c, tables, log, known, pairs.height, cut.sample_users),
-            *_onward_notes(onward),
+            *out_of_range_notes(names),
         ],
     }
     (folder / META).write_text(json.dumps(meta, indent=1), encoding="utf-8")
@@ -143,7 +142,7 @@ def dataset_in(folder: Path, competition: Competition, partitions: Sequence[Path
         test_until=meta["test_until"],
         fingerprint=meta["fingerprint"],
         all_new=tuple(meta.get("all_new", ())),
-        onward=tuple(meta.get("onward", ())),
+        out_of_range=tuple(meta.get("out_of_range", ())),
         partitioned=partitioned,
     )
 
@@ -321,33 +320,6 @@ def _notes(
         *(note for one in known for note in _without_history(one, n_pairs)),
         *_clock_notes(c, tables),
     ]
-
-
-def _onward(c: Competition, log: pl.LazyFrame, pairs: pl.DataFrame) -> list[str]:
-    """Name observed numbers of which nearly all test pairs have one beyond those of the log; not told of few pairs."""
-    keys = {c.user, c.item, c.source, c.clock.column, *c.aliases}
-    names = [n for n in c.observed_columns if n not in keys and pairs.schema[n].is_numeric()]
-    seen = [pl.col(n).fill_nan(None) if pairs.schema[n].is_float() else pl.col(n) for n in names]
-    ends = [[x.min().name.suffix(" from"), x.max().name.suffix(" to")] for x in seen]
-    known = log.select(*chain(*ends)).collect(engine="streaming")
-    beyond = [
-        ((pl.col(name) < pl.lit(known[f"{name} from"])) | (pl.col(name) > pl.lit(known[f"{name} to"]))).mean()
-        for name in names
-    ]
-    counted = pairs.select(seen).select(
-        pl.when(pl.col(name).count() >= FEWEST_ONWARD).then(share).alias(name)
-        for name, share in zip(names, beyond, strict=True)
-    )
-    return [name for name in names if (counted[name].item() or 0) >= RUNS_ON]
-
-
-def _onward_notes(onward: Sequence[str]) -> Iterator[str]:
-    if onward:
-        yield (
-            f"Numbers that run on with time, which nearly all test pairs have beyond those of the log: "
-            f"{', '.join(onward)}. What models learn of them is of the past: they read their rank and their share "
-            "within the user's pairs, and not the numbers themselves (`given`)."
-        )
 
 
 def _threshold_notes(c: Competition, split: _Split) -> Iterator[str]:

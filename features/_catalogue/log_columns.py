@@ -33,8 +33,8 @@ class LogColumns:
     shown_numbers, shown_flags, shown_levels, shown_instants
         What is known of a pair to score beside its keys, observed columns and attributes, by dtype: numbers but for
         the clock's column, Booleans, Enums, instants.
-    shown_onward
-        The numbers among them that run on with time (``Dataset.onward``): the test's are beyond all of the log.
+    shown_out_of_range
+        The numbers among them that run on with time (``Dataset.out_of_range``): the test's are beyond all of the log.
     shown_texts, shown_vectors
         The same, by dtype: texts, and arrays of floats of one width.
     shown_dates
@@ -59,7 +59,7 @@ class LogColumns:
     shown_texts: tuple[str, ...] = ()
     shown_vectors: tuple[str, ...] = ()
     shown_dates: tuple[str, ...] = ()
-    shown_onward: tuple[str, ...] = ()
+    shown_out_of_range: tuple[str, ...] = ()
 
     @property
     def of_pair(self) -> tuple[str, ...]:
@@ -101,7 +101,7 @@ def log_columns(dataset: Dataset) -> LogColumns:
     shown = {name: dtype for name, dtype in pairs.items() if name not in known}
     kinds = {
         "shown_numbers": [n for n, dtype in shown.items() if dtype.is_numeric()],
-        "shown_onward": [n for n in dataset.onward if n in shown],
+        "shown_out_of_range": [n for n in dataset.out_of_range if n in shown],
         "shown_flags": [n for n, dtype in shown.items() if dtype == pl.Boolean],
         "shown_levels": [n for n, dtype in shown.items() if isinstance(dtype, pl.Enum)],
         "shown_instants": [n for n, dtype in pairs.items() if isinstance(dtype, pl.Datetime)],

@@ -157,13 +157,13 @@ def test_a_number_that_runs_on_with_time_is_read_by_rank_and_share_only(
     )
     competition = replace(listed.competition, interactions=Visits, horizon=n_rows // 2)
     dataset = take_in(competition, RawTables(log.lazy()), tmp_path, fingerprint="visits")
-    assert dataset.onward == (("session", "wear") if is_told else ("wear",) if n_fitting else ())
+    assert dataset.out_of_range == (("session", "wear") if is_told else ("wear",) if n_fitting else ())
     columns = set(bind_catalogue(dataset, load_registry()).columns)
-    assert ("given__session" in columns) == ("session" not in dataset.onward)
+    assert ("given__session" in columns) == ("session" not in dataset.out_of_range)
     assert {"given__price", "given_rank__session", "given_share__session", "given_rank__wear"} <= columns
     notes = json.loads((tmp_path / "meta.json").read_text(encoding="utf-8"))["notes"]
     told = [note for note in notes if "run on with time" in note]
-    assert len(told) == bool(dataset.onward)
+    assert len(told) == bool(dataset.out_of_range)
 
 
 def test_shares_of_large_numbers_do_not_wrap_around(listed: Dataset) -> None:
