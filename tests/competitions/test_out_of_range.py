@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from competitions import get_competition, schema_of
-from competitions._intake.out_of_range import out_of_range
+from competitions._intake import out_of_range
 
 
 @pytest.mark.parametrize(
