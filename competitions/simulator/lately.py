@@ -65,24 +65,30 @@ class Seen:
 
 @dataclass
 class Memory:
-    """What a week leaves to the next, ``week``; ``heat`` is ``(n_items,)``: likes lately of each clip."""
+    """What a week leaves to the next, ``week``.
+
+    ``heat`` is ``(n_items,)``: likes lately of each clip; ``liked`` ``(n_users,)``: the clip that each user liked last,
+    -1 before the first.
+    """
 
     week: int
     seen: tuple[Seen, ...]
     heat: Doubles
+    liked: Integers
 
     @classmethod
-    def nothing(cls, n_things: int, n_items: int) -> Memory:
+    def nothing(cls, n_things: int, n_users: int, n_items: int) -> Memory:
         """Begin before the first week; ``n_things``: kinds of things whose rows are counted."""
-        return cls(0, (Seen.nothing(),) * n_things, np.zeros(n_items))
+        return cls(0, (Seen.nothing(),) * n_things, np.zeros(n_items), np.full(n_users, -1))
 
     def spread(self, item: Integers, usual: float) -> Doubles:
         """Return ``log(1 + heat / usual)`` of clips, ``(n,)``."""
         return np.asarray(np.log1p(self.heat[item] / usual))
 
-    def step(self, liked: Integers) -> None:
-        """Take the clips that were liked in a step, and go on to the next."""
-        self.heat += np.bincount(liked, minlength=len(self.heat))
+    def step(self, user: Integers, item: Integers) -> None:
+        """Take who liked what in a step, by time, and go on to the next."""
+        self.heat += np.bincount(item, minlength=len(self.heat))
+        self.liked[user] = item  # the last one of several stays
         self.heat *= np.exp(-1 / N_STEPS / HEAT_MEMORY)
 
 

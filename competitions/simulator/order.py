@@ -3,14 +3,17 @@ r"""Effects of order in the world of tastes: what users saw and did just before 
 Who is shown what, and when, is the world of tastes' own (``tastes.py``), row by row; each effect that is switched on
 adds to the appeal. A session is one of the user's intervals (``feed.py``), ``position`` counts its rows from 1.
 
-- ``boredom``: ``-1.6 seen / (seen + 1)``, where ``seen(t) = sum exp(-(t - t') / .3)`` over the user's earlier rows with
+- ``boredom``: ``-1.2 seen / (seen + 1)``, where ``seen(t) = sum exp(-(t - t') / .3)`` over the user's earlier rows with
   clips of the same source, ``t'`` in weeks.
-- ``mood``: a session goes on as it began: ``.3 first . vector / sqrt(12)``, where ``first`` is the vector of the
+- ``mood``: a session goes on as it began: ``.2 first . vector / sqrt(12)``, where ``first`` is the vector of the
   session's first clip; 0 at position 1.
-- ``contagion``: ``.2 log(1 + heat / usual)``: ``heat(t) = sum exp(-(t - t') / .25)`` over all users' likes of the clip
-  in earlier steps of the clock, an eighth of a day each; ``usual`` is the heat of a clip that is liked as often as all
-  are, ``.25 * .05 * rows of a week / clips``.
-- ``position``: ``-.4 log(position)``, for each next row in a session.
+- ``contagion`` of recent likes, those of earlier steps of the clock, an eighth of a day each. All users' likes of the
+  clip: ``.1 log(1 + heat / usual)``, where ``heat(t) = sum exp(-(t - t') / .25)`` over them and ``usual`` is the heat
+  of a clip that is liked as often as all are, ``.25 * .05 * rows of a week / clips``. And the user's own last like,
+  until the next: ``.45 sum_k last(k) vector(k + 1) / sqrt(12)``, where ``last`` is the vector of that clip, 0 before
+  the first, and flavour 1 comes after flavour 12: what they like leads them on to what goes with it. So what came
+  before a window counts in it, and no sum over the past says what goes with what.
+- ``position``: ``-.2 log(position)``, for each next row in a session.
 
 The oracle knows all of them. The order-blind oracle knows tastes and clips, but takes each effect at its mean over the
 rows of the week: ``p`` of ``appeal without effects + mean``. Within a user that is the order of the world of tastes.
@@ -35,8 +38,8 @@ from competitions.simulator.tastes import World
 from competitions.simulator.world import N_WEEKS, Clips, Floats, Integers, Sizes, Users, rng_of
 
 EFFECTS = ("boredom", "mood", "contagion", "position")
-BORED, FEW = 1.6, 1.0  # the most that it costs, and how many rows lately are few
-MOOD, CONTAGION, POSITION = 0.3, 0.2, 0.4
+BORED, FEW = 1.2, 1.0  # the most that it costs, and how many rows lately are few
+MOOD, CONTAGION, LED_ON, POSITION = 0.2, 0.1, 0.45, 0.2
 MEAN_LIKE = 0.05
 SESSIONS_OF_WEEK = 1 << 8  # more than anyone has
 
@@ -90,8 +93,11 @@ class OrderWorld:
         ``p_dislike_blind`` Float32. Weeks are played in their order: those before this one are played first, if they
         have not just been.
         """
-        rows = week_in_order(self.memory, week, lambda: Memory.nothing(1, len(self.clips.born)), self._play)
+        rows = week_in_order(self.memory, week, self._nothing, self._play)
         yield from by_chunk(rows, [chunk for chunk in self.chunks if chunk.week == week])
+
+    def _nothing(self) -> Memory:
+        return Memory.nothing(1, len(self.users.age), len(self.clips.born))
 
     def _play(self, memory: Memory) -> pl.DataFrame:
         """Return the rows of the memory's week by ``moment``, and take the memory to the next week."""
@@ -100,9 +106,11 @@ class OrderWorld:
         for step, (at, here) in enumerate(steps_of(memory.week, shown)):
             if "contagion" in self.effects:
                 effect[at] += (CONTAGION * memory.spread(here.item, self.usual)).astype(np.float32)
+                effect[at] += np.float32(LED_ON) * self._led_on(memory, here)
             rng = rng_of(self.seed, 9, memory.week, step)
             rows = reactions(rng, self.users, self.clips, appeal[at] + effect[at], here)
-            memory.step(here.item[rows["like"].to_numpy()])
+            liked = rows["like"].to_numpy()
+            memory.step(here.user[liked], here.item[liked])
             frames.append(rows)
             order.append(at)
         memory.week += 1
@@ -114,6 +122,12 @@ class OrderWorld:
             p_like_blind=like[in_order],
             p_dislike_blind=dislike[in_order],
         )
+
+    def _led_on(self, memory: Memory, shown: Shown) -> Floats:
+        """Return how well what is shown goes with what its user liked last, 0 before the first like."""
+        last, vector = memory.liked[shown.user], self.clips.vector
+        product = affinity(vector[last], np.roll(vector[shown.item], -1, axis=1))
+        return np.where(last >= 0, product, np.float32(0))
 
     def _show(self, memory: Memory) -> tuple[Shown, Floats, Floats, Sessions]:
         """Return what is shown in a week, chunk after chunk, its own appeal, effects but contagion, and sessions."""

@@ -103,8 +103,11 @@ class TopicWorld:
 
         Weeks are played in their order: those before this one are played first, if they have not just been.
         """
-        rows = week_in_order(self.memory, week, lambda: Memory.nothing(3, len(self.clips.born)), self._play)
+        rows = week_in_order(self.memory, week, self._nothing, self._play)
         yield from by_chunk(rows, self._chunks_of(week))
+
+    def _nothing(self) -> Memory:
+        return Memory.nothing(3, len(self.users.age), len(self.clips.born))
 
     def _chunks_of(self, week: int) -> list[Chunk]:
         return [chunk for chunk in self.chunks if chunk.week == week]
@@ -117,7 +120,8 @@ class TopicWorld:
             spread = (CONTAGION * memory.spread(here.item, self.usual)).astype(np.float32)
             rng = rng_of(self.seed, 8, memory.week, step)
             rows = reactions(rng, self.users, self.clips, appeal[at] + spread, here)
-            memory.step(here.item[rows["like"].to_numpy()])
+            liked = rows["like"].to_numpy()
+            memory.step(here.user[liked], here.item[liked])
             frames.append(rows)
         memory.week += 1
         return pl.concat(frames)

@@ -55,12 +55,14 @@ def by_hand(world: OrderWorld, rows: pl.DataFrame, i: int) -> dict[str, float]:
     mood = float(vector[item[of_session[0]]] @ vector[item[i]]) / 12**0.5 if len(of_session) else 0.0
     hot = (item[past] == item[i]) & liked[past] & (step[past] < step[i])
     heat = np.exp((step[past][hot] - step[i]) / 56 / 0.25).sum()
+    mine_liked = np.flatnonzero(mine & liked[past] & (step[past] < step[i]))
+    led_on = float(vector[item[mine_liked[-1]]] @ np.roll(vector[item[i]], -1)) if len(mine_liked) else 0.0
     usual = 0.25 * 0.05 * sum(chunk.n_rows for chunk in world.chunks) / 7 / len(world.clips.born)
     return {
-        "boredom": -1.6 * seen / (seen + 1),
-        "mood": 0.3 * mood,
-        "contagion": 0.2 * float(np.log1p(heat / usual)),
-        "position": -0.4 * float(np.log(len(of_session) + 1)),
+        "boredom": -1.2 * seen / (seen + 1),
+        "mood": 0.2 * mood,
+        "contagion": 0.1 * float(np.log1p(heat / usual)) + 0.45 * led_on / 12**0.5,
+        "position": -0.2 * float(np.log(len(of_session) + 1)),
     }
 
 
