@@ -22,13 +22,21 @@ from features import Column, Log, Window, table
 from features.toolkit import codes, share_watched, usual
 
 SHUFFLED = "_shuffled"
-PLACES = {"": 20, "_50": 50, "_200": 200, SHUFFLED: 20}  # of an array, by what its name ends in
+PLACES = {
+    "": 20,
+    "_50": 50,
+    "_200": 200,
+    SHUFFLED: 20,
+    "_200" + SHUFFLED: 200,
+}  # of an array, by what its name ends in
 Body = Callable[[pl.LazyFrame, Window], pl.LazyFrame]
 
 
 def rows_of(suffix: str) -> str:
     """Say which rows the arrays of a suffix hold."""
-    return f"the user's last {PLACES[suffix]} rows" + (" once all are shuffled" if suffix == SHUFFLED else "")
+    return f"the user's last {PLACES[suffix]} rows" + (
+        " once all are shuffled" if suffix.endswith(SHUFFLED) else ""
+    )
 
 
 def columns_of(suffix: str, meanings: Mapping[str, tuple[pl.DataType, str]]) -> dict[str, Column]:
@@ -108,7 +116,7 @@ def newest(history: pl.LazyFrame, window: Window, suffix: str, **values: pl.Expr
     length = PLACES[suffix]
     places = pl.lit(pl.Series([list(range(-length, 0))], dtype=pl.List(pl.Int64)))
     named = {
-        f"{name}{suffix}": value.sort_by(drawn(window)) if suffix == SHUFFLED else value
+        f"{name}{suffix}": value.sort_by(drawn(window)) if suffix.endswith(SHUFFLED) else value
         for name, value in values.items()
     }
     lists = history.group_by("user_id").agg(value.tail(length).alias(name) for name, value in named.items())

@@ -12,6 +12,8 @@ from pydantic import Field
 from engine import nets
 from models import FitContext, FitReport, PairFrame, Scores, model, ranking, search_and_refit, start_column
 
+TRANSITION_ROWS = 200  # of a user that transitions are learned from
+AUTO = "taste_item_vector"  # that they are learned over, unless another column is named
 _Dim = Annotated[int, Field(ge=1, le=4096)]
 
 
@@ -24,7 +26,8 @@ class SequenceRanker(ranking.NetParameters):
     (SASRec, Kang & McAuley 2018) or of HSTU (Zhai et al. 2024, arXiv 2402.17152). Each candidate then attends to them
     once; what it finds, its product with the candidate, ids and numbers go through two hidden layers, after low-rank
     cross layers (DCN-v2, Wang et al. 2021) if there are any. Trained to rank what a user is shown, and beside that to
-    tell levels of relevance and the next item of each history.
+    tell levels of relevance and the next item of each history. With ``transitions`` pairs get a number of how well
+    their item follows what was liked last, too, learned beforehand (``models/ranking/transitions.py``).
 
     A place of a history is what is known of the row: item, source, relevance, actions, gap and share watched, and with
     ``content`` the item's vector, as it is of the candidate, too: so items that nobody has seen are told apart. With
@@ -42,7 +45,7 @@ class SequenceRanker(ranking.NetParameters):
     shuffled: Annotated[
         bool,
         Field(
-            description="Whether all of a user's rows are shuffled first: to see what their order is worth; length 20."
+            description="Whether all of a user's rows are shuffled first: to see what order is worth; length 20 or 200."
         ),
     ] = False
     heads: Annotated[int, Field(ge=1, description="Heads of the attention within histories.")] = 2
@@ -65,6 +68,13 @@ class SequenceRanker(ranking.NetParameters):
             "where the competition has them."
         ),
     ] = False
+    transitions: Annotated[
+        str,
+        Field(
+            description="Column of items' vectors over which is learned what goes with what was liked last, from the "
+            'newest 200 rows of users; pairs get a number of it. "auto" = taste_item_vector, if it is there; "" = none.'
+        ),
+    ] = "auto"
     cross_rank: Annotated[int, Field(ge=1, description="Rank of the cross layers.")] = 32
     cross_layers: Annotated[int, Field(ge=0, description="Number of cross layers.")] = 0
     loss: ranking.Loss = "pairwise"
@@ -87,8 +97,8 @@ class SequenceRanker(ranking.NetParameters):
 
     def __post_init__(self) -> None:
         """Refuse a width that the heads cannot share, and what no array is made of."""
-        if self.shuffled and self.length != 20:
-            raise ValueError(f"shuffled = true with length = {self.length}: shuffled histories have 20 rows")
+        if self.shuffled and self.length == 50:
+            raise ValueError("shuffled = true with length = 50: shuffled histories have 20 or 200 rows")
         if self.width % self.heads:
             raise ValueError(f"width = {self.width} is no multiple of heads = {self.heads}")
 
@@ -98,23 +108,42 @@ class SequenceRanker(ranking.NetParameters):
         return ranking.HistoryRows(self.length, self.shuffled)
 
     @property
+    def also_needs(self) -> tuple[str, ...]:
+        """Columns of vectors that tables start at or that transitions are learned over."""
+        named = [] if self.transitions in ("", "auto") else [self.transitions]
+        return tuple(dict.fromkeys([*super().also_needs, *named]))
+
+    @property
     def also_reads(self) -> tuple[str, ...]:
         """Columns of histories and contents, of those that the competition has."""
         vectors = [self.history.named(ranking.CONTENTS), ranking.CONTENT] if self.content else []
-        return (*map(self.history.named, ranking.HISTORIES), *vectors)
+        longer = map(self._transition_rows.named, ranking.TRANSITION_ARRAYS) if self.transitions else ()
+        auto = [AUTO] if self.transitions == "auto" else []
+        return tuple(dict.fromkeys((*map(self.history.named, ranking.HISTORIES), *vectors, *longer, *auto)))
+
+    @property
+    def _transition_rows(self) -> ranking.HistoryRows:
+        return ranking.HistoryRows(TRANSITION_ROWS, self.shuffled)
 
     def fit(self, train: PairFrame, context: FitContext) -> ranking.FittedSequence:
         """Train as many epochs as the context says, or as an inner hold-out of users tells; once a seed."""
-        rows = train.in_order()
-        return ranking.averaged(self, context, lambda one, seeded: one.fit_once(rows, seeded))
+        rows, led = train.in_order(), None
+        if self.transitions:
+            column = AUTO if self.transitions == "auto" else self.transitions
+            led = ranking.Transitions.fit(rows, self._transition_rows, column)
+        if led is not None:
+            rows = led.added(rows)
+        return ranking.averaged(self, context, lambda one, seeded: one.fit_once(rows, seeded, led))
 
-    def fit_once(self, train: PairFrame, context: FitContext) -> ranking.FittedSequence:
-        """Fit under one seed, on sorted rows."""
+    def fit_once(
+        self, train: PairFrame, context: FitContext, led: ranking.Transitions | None = None
+    ) -> ranking.FittedSequence:
+        """Fit under one seed, on sorted rows that have the number of the transitions, if there are any."""
         levels = np.unique(train.relevance)
         if len(levels) < 2:
             return ranking.FittedSequence(None, FitReport(0))
         start = start_column(train, self.start, context.metric)
-        fit = _Fit(self, context, time.monotonic(), levels, start)
+        fit = _Fit(self, context, time.monotonic(), levels, start, led)
         return search_and_refit(
             fit.train, train, context, most=self.epochs, holdout=self.holdout, refit=self.refit
         )
@@ -132,6 +161,7 @@ class _Fit:
     started: float
     levels: Scores
     start: str = ""
+    led: ranking.Transitions | None = None
 
     def train(
         self, rows: PairFrame, held: PairFrame | None, n_epochs: int, share: float
@@ -163,7 +193,7 @@ class _Fit:
                 is_fused=True,
             )
             report = ranking.train_net(net, data, held_data, training)
-        trained = ranking.TrainedSequence(net.double().eval(), encoder, past, content)
+        trained = ranking.TrainedSequence(net.double().eval(), encoder, past, content, self.led)
         return ranking.FittedSequence(trained, report)
 
     def begin(

@@ -21,7 +21,8 @@ from models.graphs.concat import (
     weights,
 )
 from models.graphs.graph import Graph, Tensor
-from models.ranking import FittedSequence, TrainedSequence
+from models.graphs.transitions import transitions_graph
+from models.ranking import FOLLOWS_LIKED, FittedSequence, TrainedSequence
 
 _EPSILON = 1e-5  # of nn.LayerNorm
 
@@ -30,6 +31,8 @@ _EPSILON = 1e-5  # of nn.LayerNorm
 def sequence_graph(trained: TrainedSequence, g: Graph) -> Tensor:
     """Write ``TrainedSequence.scores``."""
     net, shape = trained.net, trained.net.shape
+    if trained.led is not None:
+        g.made[FOLLOWS_LIKED] = transitions_graph(trained.led, g)
     tables = [table_of(weight, g) for weight in net.tables.parameters()]
     embedded = embedded_channels(trained.encoder, tables, g)
     numbers = encoded_numbers(trained.encoder, g)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from engine import lazy_face
 
 if TYPE_CHECKING:
+    from models.ranking.item_vectors import ItemVectors
     from models.ranking.losses import Groups, NetLoss, loss_of
     from models.ranking.parameters import (
         CONTENT,
@@ -39,11 +40,14 @@ if TYPE_CHECKING:
     from models.ranking.towers import Blocks, FittedTowers, TowersLoss, TrainedTowers, fit_towers
     from models.ranking.trained import Average, FittedNet, TrainedNet, averaged
     from models.ranking.training import NetData, Training, train_net
+    from models.ranking.transitions import FOLLOWS_LIKED, TRANSITION_ARRAYS, Transitions
 
 __all__ = [
     "CONTENT",
     "CONTENTS",
+    "FOLLOWS_LIKED",
     "HISTORIES",
+    "TRANSITION_ARRAYS",
     "Average",
     "Blocks",
     "Epochs",
@@ -52,6 +56,7 @@ __all__ = [
     "FittedTowers",
     "Groups",
     "HistoryRows",
+    "ItemVectors",
     "Loss",
     "NetData",
     "NetLoss",
@@ -70,6 +75,7 @@ __all__ = [
     "TrainedSequence",
     "TrainedTowers",
     "Training",
+    "Transitions",
     "Width",
     "averaged",
     "content_encoder",

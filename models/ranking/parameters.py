@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 # Arrays that histories are read from, if they are there (see features/sequences.py), without length and the user's key,
 # which follow: ids of the channels, levels that have tables of their own, and numbers.
 ITEMS, SOURCES, GAPS = "last_items", "last_sources", "last_gaps"
-LEVELS, NUMBERS = ("last_relevances", "last_actions"), (GAPS, "last_watch_shares")
+RELEVANCES = "last_relevances"
+LEVELS, NUMBERS = (RELEVANCES, "last_actions"), (GAPS, "last_watch_shares")
 HISTORIES = (ITEMS, SOURCES, *LEVELS, *NUMBERS)
 # Vectors of the rows of histories, one after the other, and that of a pair (see features/attributes.py).
 CONTENTS, CONTENT = "last_contents", "item_content"

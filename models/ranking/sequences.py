@@ -30,6 +30,7 @@ from models.ranking.parameters import (
 )
 from models.ranking.trained import FittedNet, Trained
 from models.ranking.training import NetData, Training
+from models.ranking.transitions import Transitions
 
 _BATCH = 8_192  # rows that go through the net at a time, each with the tokens of its history
 
@@ -185,6 +186,7 @@ class TrainedSequence:
     encoder: nets.Encoder
     past: nets.HistoryEncoder
     content: nets.Encoder | None = None
+    led: Transitions | None = None
 
     @torch.no_grad()
     def scores(self, frame: PairFrame) -> Scores:
@@ -192,6 +194,7 @@ class TrainedSequence:
         return np.concatenate([*map(self._scores, frame.chunks()), np.empty(0)])
 
     def _scores(self, frame: PairFrame) -> Scores:
+        frame = frame if self.led is None else self.led.added(frame)
         rows, numbers = torch.from_numpy(self.encoder.rows(frame)), self.encoder.numbers(frame)
         histories, group = histories_of(frame, self.past)
         vector = vectors_of(frame, self.content)
@@ -211,6 +214,9 @@ class TrainedSequence:
         if self.content is not None:
             (folder / "content").mkdir()
             self.content.save(folder / "content")
+        if self.led is not None:
+            (folder / "transitions").mkdir()
+            self.led.save(folder / "transitions")
 
     @classmethod
     def load(cls, folder: Path) -> TrainedSequence:
@@ -219,7 +225,8 @@ class TrainedSequence:
         net = nets.SequenceNet.of(shape, load_file(folder / "net.safetensors"))
         past, own = nets.HistoryEncoder.load(folder), folder / "content"
         content = nets.Encoder.load(own) if own.exists() else None
-        return cls(net.double().eval(), nets.Encoder.load(folder), past, content)
+        led = Transitions.load(folder / "transitions") if (folder / "transitions").exists() else None
+        return cls(net.double().eval(), nets.Encoder.load(folder), past, content, led)
 
 
 @dataclass(frozen=True)

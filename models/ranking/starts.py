@@ -69,7 +69,7 @@ def start_table(weight: nn.Parameter, known: nets.Vocabulary, rows: PairFrame, k
 
     Raises ConfigError for a column that is no array of floats.
     """
-    ids, vectors = _earliest(rows, key, column)
+    ids, vectors = earliest_vectors(rows, key, column)
     if ids.is_empty():
         return
     reduced = EmbeddingTable("starts", vectors.shape[1])
@@ -100,7 +100,7 @@ def start_pair(
     wider is made small: it would be noise in the products.
     """
     keys = rows.user, rows.item
-    found = [_earliest(rows, key, column) for key, column in zip(keys, columns, strict=True)]
+    found = [earliest_vectors(rows, key, column) for key, column in zip(keys, columns, strict=True)]
     if any(ids.is_empty() for ids, _ in found):
         return
     axes = _joint_axes([vectors for _, vectors in found], weights[0].shape[1] - 1)
@@ -136,11 +136,15 @@ def _joint_axes(vectors: Sequence[Vectors], width: int) -> list[npt.NDArray[np.f
     return [np.linalg.eigh(of)[1][:, ::-1][:, :width] for of in joint]
 
 
-def _earliest(rows: PairFrame, key: str, column: str) -> tuple[pl.Series, Vectors]:
+def earliest_vectors(rows: PairFrame, key: str, column: str) -> tuple[pl.Series, Vectors]:
     """Distinct ids of the earliest window with a finite vector, and their vectors (n, width)."""
+    return distinct_vectors(rows.take(pl.col("window") == pl.col("window").min()), key, column)
+
+
+def distinct_vectors(rows: PairFrame, key: str, column: str) -> tuple[pl.Series, Vectors]:
+    """Distinct ids with a finite vector, and the first vector of each (n, width)."""
     width = vector_width(column, rows.schema[column])
-    first = rows.take(pl.col("window") == pl.col("window").min())
-    table = pl.DataFrame({"id": first.column(key), "vector": first.column(column)}).drop_nulls()
+    table = pl.DataFrame({"id": rows.column(key), "vector": rows.column(column)}).drop_nulls()
     table = table.unique("id", keep="first", maintain_order=True)
     vectors = table["vector"].arr.explode(empty_as_null=True).cast(pl.Float32).to_numpy().reshape(-1, width)
     is_finite = np.isfinite(vectors).all(axis=1)

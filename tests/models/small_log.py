@@ -108,6 +108,8 @@ def with_arrays(log: SmallLog) -> SmallLog:
             "window": pl.Int64,
             "user_id": pl.UInt32,
             "last_items__user_id": pl.Array(pl.UInt32, N_NEWEST),
+            "last_items_200__user_id": pl.Array(pl.UInt32, N_NEWEST),
+            "last_relevances_200__user_id": pl.Array(pl.Int8, N_NEWEST),
             "last_gaps__user_id": pl.Array(pl.Float32, N_NEWEST),
             "last_contents__user_id": pl.Array(pl.Float32, N_NEWEST * N_CONTENT),
         },
@@ -121,11 +123,14 @@ def with_arrays(log: SmallLog) -> SmallLog:
 
 def _newest(rows: pl.DataFrame, contents: list[list[float] | None]) -> dict[str, list[float | None]]:
     """Items, gaps and contents of a user's newest rows; the clock is the number of the pair."""
-    items, clocks = (rows[name].to_list()[-N_NEWEST:] for name in ("item_id", "pair_id"))
+    read = ("item_id", "pair_id", "relevance")
+    items, clocks, relevances = (rows[name].to_list()[-N_NEWEST:] for name in read)
     unknown: list[float | None] = [None] * (N_NEWEST - len(items))
     vectors = [contents[item] or [None] * N_CONTENT for item in items]
     return {
         "last_items__user_id": unknown + items,
+        "last_items_200__user_id": unknown + items,
+        "last_relevances_200__user_id": unknown + relevances,
         "last_gaps__user_id": unknown + np.diff([*clocks, clocks[-1] + 1]).tolist(),
         "last_contents__user_id": unknown * N_CONTENT + [x for vector in vectors for x in vector],
     }

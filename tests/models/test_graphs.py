@@ -11,10 +11,11 @@ import polars as pl
 import pytest
 import torch
 
-from models import FitContext, FitReport, PairFrame, Scores, build_models, graphs
+from models import FitContext, FitReport, PairFrame, Scores, build_models, graphs, ranking
 from tests.models.graph_runs import run_graph
 from tests.models.small_log import KINDS, SmallLog, with_columns
 from tests.models.test_sequence_net import followers, with_contents
+from tests.models.test_transitions import led_frame
 
 CONTEXT = FitContext(seed=5)
 QUICK: dict[str, dict[str, Any]] = {
@@ -147,6 +148,31 @@ def test_a_sequence_net_reads_the_history_of_the_request(block: str, has_all: bo
         with_columns(one, last_items__user_id=pl.lit(some), last_gaps__user_id=pl.lit(edges)),
     ):
         np.testing.assert_allclose(run_graph(model, pairs), model.predict(pairs), rtol=0, atol=tolerance)
+
+
+def test_a_sequence_net_tells_what_follows_the_last_like() -> None:
+    """With likes and without; items and sources known and not; arrays that are null."""
+    frame, _ = led_frame()
+    options = {"epochs": 1, "width": 8, "batch_rows": 128, "seeds": 2, "transitions": "vectors"}
+    names = [f"{name}__u" for name in ranking.TRANSITION_ARRAYS]
+    longer = {name: name.replace("__u", "_200__u") for name in names}
+    table = frame.table.with_columns(pl.col(name).alias(other) for name, other in longer.items())
+    frame = replace(frame, table=table, features=(*names, *longer.values(), "vectors"))
+    model = fitted({"kind": "sequence_net", **options}, frame)
+    trained = model.trained.nets[0]
+    assert trained.led is not None
+    assert ranking.FOLLOWS_LIKED in trained.encoder.numeric
+    one = frame.take(pl.col("u") == 7)
+    nobody = frame.take(pl.col("u") == 0)
+    none = {name: pl.lit(None, dtype=one.schema[name]) for name in longer.values()}
+    new = {
+        "i": pl.lit(pl.Series([70, 71], dtype=pl.UInt32)),
+        "s": pl.lit(pl.Series([3, 99], dtype=pl.UInt32)),
+    }
+    unnamed = {"i": pl.lit(None, dtype=pl.UInt32)}
+    for pairs in (one, nobody, *(with_columns(one, **other) for other in (none, new, unnamed))):
+        np.testing.assert_allclose(run_graph(model, pairs), model.predict(pairs), rtol=0, atol=1e-6)
+    assert np.ptp([model.predict(p)[0] for p in (one, with_columns(one, **none))]) > 1e-4
 
 
 def with_gaps(frame: PairFrame) -> PairFrame:

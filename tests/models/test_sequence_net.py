@@ -10,7 +10,8 @@ import pytest
 
 from competitions import get_competition, random_tables, take_in
 from features import load_catalogue
-from models import FitContext, PairFrame, also_read_columns, model_kinds
+from features.sequences import PLACES
+from models import FitContext, PairFrame, also_needed_columns, also_read_columns, model_kinds
 from tests.models.small_log import SmallLog, user_auc, with_columns
 
 CONTEXT = FitContext(seed=5)
@@ -274,10 +275,27 @@ def test_it_reads_shuffled_histories_where_it_is_told_to() -> None:
     train, _ = split(followers())
     beside = frame_with(train, names[0], "last_items__user_id")
     assert net.fit(beside, CONTEXT).trained.past.names == (names[0],)
-    with pytest.raises(
-        ValueError, match=r"shuffled = true with length = 50: shuffled histories have 20 rows"
-    ):
+    with pytest.raises(ValueError, match=r"length = 50: shuffled histories have 20 or 200 rows"):
         SequenceNet(shuffled=True, length=50)
+
+
+def test_transitions_are_learned_of_200_rows_shuffled_where_these_are() -> None:
+    """Beside the histories that the net attends to; of arrays that exist."""
+    of_rows = ("last_items", "last_relevances", "last_sources")
+    for shuffled, ending in ((False, "_200"), (True, "_200_shuffled")):
+        net = SequenceNet(transitions="taste_item_vector", shuffled=shuffled)
+        assert also_read_columns(net)[-3:] == tuple(f"{name}{ending}" for name in of_rows)
+        assert also_needed_columns(net) == ("taste_item_vector",)
+        assert ending in PLACES
+    assert also_needed_columns(SequenceNet()) == ()
+    assert also_read_columns(SequenceNet())[-4:] == (
+        *(f"{name}_200" for name in of_rows),
+        "taste_item_vector",
+    )
+    assert not {"last_items_200", "taste_item_vector"} & set(also_read_columns(SequenceNet(transitions="")))
+    net = SequenceNet(transitions="v", length=200, item_start="v")
+    assert len(set(also_read_columns(net))) == len(also_read_columns(net)) == 6
+    assert also_needed_columns(net) == ("v",)
 
 
 def frame_with(frame: PairFrame, own: str, other: str | None) -> PairFrame:
