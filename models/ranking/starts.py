@@ -69,7 +69,7 @@ def start_table(weight: nn.Parameter, known: nets.Vocabulary, rows: PairFrame, k
 
     Raises ConfigError for a column that is no array of floats.
     """
-    ids, vectors = earliest_vectors(rows, key, column)
+    ids, vectors = _earliest(rows, key, column)
     if ids.is_empty():
         return
     reduced = EmbeddingTable("starts", vectors.shape[1])
@@ -100,7 +100,7 @@ def start_pair(
     wider is made small: it would be noise in the products.
     """
     keys = rows.user, rows.item
-    found = [earliest_vectors(rows, key, column) for key, column in zip(keys, columns, strict=True)]
+    found = [_earliest(rows, key, column) for key, column in zip(keys, columns, strict=True)]
     if any(ids.is_empty() for ids, _ in found):
         return
     axes = _joint_axes([vectors for _, vectors in found], weights[0].shape[1] - 1)
@@ -136,7 +136,7 @@ def _joint_axes(vectors: Sequence[Vectors], width: int) -> list[npt.NDArray[np.f
     return [np.linalg.eigh(of)[1][:, ::-1][:, :width] for of in joint]
 
 
-def earliest_vectors(rows: PairFrame, key: str, column: str) -> tuple[pl.Series, Vectors]:
+def _earliest(rows: PairFrame, key: str, column: str) -> tuple[pl.Series, Vectors]:
     """Distinct ids of the earliest window with a finite vector, and their vectors (n, width)."""
     return distinct_vectors(rows.take(pl.col("window") == pl.col("window").min()), key, column)
 
