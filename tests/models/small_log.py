@@ -95,7 +95,11 @@ def with_arrays(log: SmallLog) -> SmallLog:
     contents[::7] = [None] * len(contents[::7])
     rows = pl.concat([log.train.table, log.eval.table])
     own = [contents[item] for item in rows["item_id"]]
-    rows = rows.with_columns(item_content=pl.Series(own, dtype=pl.Array(pl.Float32, N_CONTENT)))
+    tastes = np.random.default_rng(3).normal(size=(N_ITEMS, N_CONTENT))
+    rows = rows.with_columns(
+        item_content=pl.Series(own, dtype=pl.Array(pl.Float32, N_CONTENT)),
+        taste_item_vector=pl.Series(tastes[rows["item_id"]], dtype=pl.Array(pl.Float32, N_CONTENT)),
+    )
     newest = pl.DataFrame(
         [
             {"window": window, "user_id": user, **_newest(before, contents)}
@@ -115,7 +119,7 @@ def with_arrays(log: SmallLog) -> SmallLog:
         },
     )
     table = rows.join(newest, on=["window", "user_id"], how="left", maintain_order="left")
-    features = (*log.train.features, "item_content", *newest.columns[2:])
+    features = (*log.train.features, "item_content", "taste_item_vector", *newest.columns[2:])
     whole = replace(log.train, table=table, features=features)
     is_train = pl.col("window") < log.eval.table["window"].min()
     return SmallLog(whole.take(is_train), whole.take(~is_train))

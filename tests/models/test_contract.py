@@ -62,7 +62,7 @@ VARIANTS: Mapping[str, dict[str, Any]] = {
     "times_and_contents": {"kind": "sequence_net", "time_bias": True, "content": True},
     "transitions": {"kind": "sequence_net", "transitions": "item_content", "seeds": 2},
     "stays": {"kind": "sequence_net", "later_tables": "stay", "length": 50},
-    "by_adam": {"kind": "sequence_net", "table_rule": "adam", "start": "", "loss": "mse"},
+    "by_adam": {"kind": "sequence_net", "table_rule": "adam", "start": "", "loss": "mse", "transitions": ""},
 }  # fmt: skip
 NETS = ("channel_net", "sequence_net", "two_towers", "interact_rank")
 LEARNERS = ["catboost", *NETS, *[n for n in VARIANTS if n not in ("als", "several")]]
@@ -128,7 +128,8 @@ def test_stored_columns_are_worth_the_same_as_columns_in_memory(
     assert again.report == fitted.report
     np.testing.assert_array_equal(scores, fitted.predict(small_log.eval))
     n_nets = getattr(ranker, "seeds", 1)
-    of_fits = {getattr(ranker, "transitions", "")}  # vectors whose values fits keep
+    over = getattr(ranker, "transitions", "")  # vectors whose values fits keep
+    of_fits = {"taste_item_vector" if over == "auto" else over}
     read = [name for name in read_columns(ranker, small_log.eval) if name not in of_fits]
     assert test.n_reads == dict.fromkeys(read, n_nets)
     # A fit looks twice, and reads twice at most for each of the two parts that a hold-out makes and for a refit.

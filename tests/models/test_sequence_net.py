@@ -252,7 +252,7 @@ def test_it_reads_histories_of_the_length_that_is_asked_for(length: int, tmp_pat
     """Of that length there are arrays in the catalogue; those of another one beside them change nothing."""
     tables = random_tables(get_competition("vk2024"), n_users=25, n_items=40, n_rows=1000, seed=8)
     dataset = take_in(get_competition("vk2024"), tables, tmp_path, fingerprint="lengths")
-    net = SequenceNet(**QUICK, epochs=1, length=length)
+    net = SequenceNet(**QUICK, epochs=1, length=length, transitions="")
     columns = load_catalogue(dataset).columns
     dtypes = [columns[f"{name}__user_id"].dtype for name in also_read_columns(net)]
     assert [dtype.size for dtype in dtypes if isinstance(dtype, pl.Array)] == [length] * 6
