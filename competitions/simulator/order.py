@@ -3,17 +3,17 @@ r"""Effects of order in the world of tastes: what users saw and did just before 
 Who is shown what, and when, is the world of tastes' own (``tastes.py``), row by row; each effect that is switched on
 adds to the appeal. A session is one of the user's intervals (``feed.py``), ``position`` counts its rows from 1.
 
-- ``boredom``: ``-1.2 seen / (seen + 1)``, where ``seen(t) = sum exp(-(t - t') / .3)`` over the user's earlier rows with
+- ``boredom``: ``-.8 seen / (seen + 1)``, where ``seen(t) = sum exp(-(t - t') / .3)`` over the user's earlier rows with
   clips of the same source, ``t'`` in weeks.
 - ``mood``: a session goes on as it began: ``.2 first . vector / sqrt(12)``, where ``first`` is the vector of the
   session's first clip; 0 at position 1.
 - ``contagion`` of recent likes, those of earlier steps of the clock, an eighth of a day each. All users' likes of the
   clip: ``.1 log(1 + heat / usual)``, where ``heat(t) = sum exp(-(t - t') / .25)`` over them and ``usual`` is the heat
   of a clip that is liked as often as all are, ``.25 * .05 * rows of a week / clips``. And the user's own last like,
-  until the next: ``.45 sum_k last(k) vector(k + 1) / sqrt(12)``, where ``last`` is the vector of that clip, 0 before
+  until the next: ``.36 sum_k last(k) vector(k + 1) / sqrt(12)``, where ``last`` is the vector of that clip, 0 before
   the first, and flavour 1 comes after flavour 12: what they like leads them on to what goes with it. So what came
   before a window counts in it, and no sum over the past says what goes with what.
-- ``position``: ``-.2 log(position)``, for each next row in a session.
+- ``position``: ``-.1 log(position)``, for each next row in a session.
 
 The oracle knows all of them. The order-blind oracle knows tastes and clips, but takes each effect at its mean over the
 rows of the week: ``p`` of ``appeal without effects + mean``. Within a user that is the order of the world of tastes.
@@ -38,8 +38,8 @@ from competitions.simulator.tastes import World
 from competitions.simulator.world import N_WEEKS, Clips, Floats, Integers, Sizes, Users, rng_of
 
 EFFECTS = ("boredom", "mood", "contagion", "position")
-BORED, FEW = 1.2, 1.0  # the most that it costs, and how many rows lately are few
-MOOD, CONTAGION, LED_ON, POSITION = 0.2, 0.1, 0.45, 0.2
+BORED, FEW = 0.8, 1.0  # the most that it costs, and how many rows lately are few
+MOOD, CONTAGION, LED_ON, POSITION = 0.2, 0.1, 0.36, 0.1
 MEAN_LIKE = 0.05
 SESSIONS_OF_WEEK = 1 << 8  # more than anyone has
 

@@ -59,10 +59,10 @@ def by_hand(world: OrderWorld, rows: pl.DataFrame, i: int) -> dict[str, float]:
     led_on = float(vector[item[mine_liked[-1]]] @ np.roll(vector[item[i]], -1)) if len(mine_liked) else 0.0
     usual = 0.25 * 0.05 * sum(chunk.n_rows for chunk in world.chunks) / 7 / len(world.clips.born)
     return {
-        "boredom": -1.2 * seen / (seen + 1),
+        "boredom": -0.8 * seen / (seen + 1),
         "mood": 0.2 * mood,
-        "contagion": 0.1 * float(np.log1p(heat / usual)) + 0.45 * led_on / 12**0.5,
-        "position": -0.2 * float(np.log(len(of_session) + 1)),
+        "contagion": 0.1 * float(np.log1p(heat / usual)) + 0.36 * led_on / 12**0.5,
+        "position": -0.1 * float(np.log(len(of_session) + 1)),
     }
 
 
@@ -111,7 +111,7 @@ def test_the_order_blind_oracle_is_a_little_behind(seed: int) -> None:
     oracle, blind = (
         evaluate(Metric("user_auc"), pairs, group=["user_id"], score=name) for name in ("oracle", "blind")
     )
-    assert 0.008 < oracle - blind < 0.025
+    assert 0.01 < oracle - blind < 0.02
 
 
 def test_files_have_sessions_and_the_order_blind_scores(tmp_path: Path) -> None:
