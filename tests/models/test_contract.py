@@ -56,13 +56,13 @@ VARIANTS: Mapping[str, dict[str, Any]] = {
     "net_bce": {"kind": "channel_net", "loss": "bce", "refit": True},
     "net_mse": {"kind": "channel_net", "loss": "mse", "holdout": 0.0},
     "net_of_seeds": {"kind": "channel_net", "seeds": 2, "later_tables": "start anew"},
-    "hstu": {"kind": "sequence_net", "block": "hstu", "blocks": 2, "refit": True},
+    "hstu": {"kind": "sequence_net", "block": "hstu", "blocks": 2, "refit": True, "transitions": ""},
     "bare_interact_rank": {"kind": "interact_rank", "keyed": False, "counters": [], "context": False,
                            "cross_layers": 0, "softmax_weight": 0.0, "loss": "pairwise", "start": ""},
     "times_and_contents": {"kind": "sequence_net", "time_bias": True, "content": True},
     "transitions": {"kind": "sequence_net", "transitions": "item_content", "seeds": 2},
     "stays": {"kind": "sequence_net", "later_tables": "stay", "length": 50},
-    "by_adam": {"kind": "sequence_net", "table_rule": "adam", "start": "", "loss": "mse", "transitions": ""},
+    "by_adam": {"kind": "sequence_net", "table_rule": "adam", "start": "", "loss": "mse", "seeds": 3},
 }  # fmt: skip
 NETS = ("channel_net", "sequence_net", "two_towers", "interact_rank")
 LEARNERS = ["catboost", *NETS, *[n for n in VARIANTS if n not in ("als", "several")]]
