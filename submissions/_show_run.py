@@ -361,7 +361,8 @@ def _size(n_bytes: int) -> str:
 def _duration(seconds: float) -> str:
     """Write a wall time.
 
-    >>> _duration(0.42), _duration(75.2)
-    ('0.4 s', '1 min 15 s')
+    >>> _duration(0.42), _duration(75.2), _duration(119.6)
+    ('0.4 s', '1 min 15 s', '2 min 0 s')
     """
-    return f"{seconds:.1f} s" if seconds < 60 else f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
+    minutes, rest = divmod(float(f"{seconds:.0f}"), 60)  # round() refuses what is no number
+    return f"{minutes:.0f} min {rest:.0f} s" if minutes > 0 else f"{seconds:.1f} s"
